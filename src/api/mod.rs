@@ -1,0 +1,10 @@
+//! The words between plugin, CLI and daemon: where things lie, what is asked on the socket, what is
+//! left in a folder for the other to find.
+
+pub mod layout;
+pub mod protocol;
+pub mod publication;
+
+pub use layout::{RunDirectory, StateDirectory};
+pub use protocol::{Facts, FactsRequest, Reply, Request};
+pub use publication::Publication;

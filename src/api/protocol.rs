@@ -1,0 +1,149 @@
+//! What is said on the daemon's socket: one JSON document a line.
+//!
+//! Whoever connects says [`Request::Hello`] first and may send its question at once; the daemon
+//! answers each line with one line. Unknown members are passed over and an unknown request is
+//! answered [`Reply::Unsupported`], so that neighbouring releases work together.
+
+use crate::cni::ContainerId;
+use crate::nad::{Definition, NadRef, PodRef};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of this protocol.
+pub const VERSION: u32 = 1;
+/// A longer line is refused by both sides. Annotations of 256 KiB and dozens of NADs fit.
+pub const MAX_LINE: usize = 4 << 20;
+
+/// Who speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// `plexus`, `plexusd` or `plexusctl`.
+    pub program: String,
+    /// See [`VERSION`].
+    pub version: u32,
+}
+
+impl Hello {
+    /// The greeting of `program`.
+    pub fn from_program(program: &str) -> Self {
+        Hello { program: program.to_owned(), version: VERSION }
+    }
+}
+
+/// A line to the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
+    /// Comes first.
+    Hello(Hello),
+    /// What must be known to attach a pod?
+    Facts(FactsRequest),
+    /// The publication of this sandbox is in its folder: publish it, answer when it is done.
+    Publish(ContainerId),
+    /// How is the daemon?
+    Health {},
+}
+
+/// A line from the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// To [`Request::Hello`].
+    Hello(Hello),
+    /// To [`Request::Facts`].
+    Facts(Facts),
+    /// To [`Request::Publish`].
+    Published(Published),
+    /// To [`Request::Health`].
+    Health(Health),
+    /// The request is not known to this daemon.
+    Unsupported(String),
+    /// The question cannot be answered now: one line for a person. The caller should try again.
+    Unavailable(String),
+}
+
+/// What a call must know of a pod and its networks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FactsRequest {
+    /// The pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodRef>,
+    /// The runtime did not hand over the pod's annotations: answer with them, and with the networks they name.
+    #[serde(default)]
+    pub annotations_wanted: bool,
+    /// Where the default-network annotation looks without a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_network_namespace: Option<String>,
+    /// Networks that are known to be needed.
+    #[serde(default)]
+    pub networks: Vec<NadRef>,
+}
+
+/// The answer to a [`FactsRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// The pod's annotations that are ours to read; none unless they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// The definitions of the networks, each once.
+    #[serde(default)]
+    pub definitions: Vec<Definition>,
+    /// Networks of which it is certain that they do not exist.
+    #[serde(default)]
+    pub missing: Vec<NadRef>,
+    /// Devices allocated to the pod, by resource, in the order in which they are to be used. Only
+    /// where a definition names a resource.
+    #[serde(default)]
+    pub devices: BTreeMap<String, Vec<String>>,
+}
+
+/// How a publication ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Published {
+    /// The pod has it.
+    Written,
+    /// The pod is gone; there is nothing to do.
+    Gone,
+    /// Not yet: it is retried.
+    Retrying(String),
+    /// Refused by policy; it is not retried.
+    Refused(String),
+}
+
+/// The daemon's state, as `/readyz` and the CLI tell it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// The daemon's release.
+    pub release: String,
+    /// Whether every guard holds.
+    pub ready: bool,
+    /// What readiness consists of, by name; the text says what is awaited, empty when it holds.
+    pub guards: BTreeMap<String, String>,
+    /// How many NADs are known.
+    pub definitions: usize,
+    /// How many statuses wait to be published.
+    pub unpublished: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_look_as_documented() {
+        let line = |request: &Request| serde_json::to_string(request).unwrap();
+        assert_eq!(line(&Request::Hello(Hello::from_program("plexus"))), r#"{"hello":{"program":"plexus","version":1}}"#);
+        assert_eq!(line(&Request::Publish(ContainerId::new("c").unwrap())), r#"{"publish":"c"}"#);
+        assert_eq!(line(&Request::Health {}), r#"{"health":{}}"#);
+    }
+
+    #[test]
+    fn unknown_members_are_passed_over() {
+        let facts: Request = serde_json::from_str(r#"{"facts":{"future":1,"networks":[{"namespace":"a","name":"b","x":1}]}}"#).unwrap();
+        assert!(matches!(facts, Request::Facts(facts) if facts.networks.len() == 1 && !facts.annotations_wanted));
+    }
+}

@@ -1,0 +1,17 @@
+//! A network status on its way to its pod.
+
+use crate::cni::ContainerId;
+use crate::nad::PodRef;
+use serde::{Deserialize, Serialize};
+
+/// A file in [`super::RunDirectory::unpublished`]: written by the plugin after an ADD, removed by the
+/// daemon once the pod has it or is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The sandbox whose networks these are.
+    pub container_id: ContainerId,
+    /// The pod that gets the annotation.
+    pub pod: PodRef,
+    /// The annotation's value.
+    pub network_status: String,
+}

@@ -1,0 +1,24 @@
+//! The CNI protocol as data: who calls, with what configuration, and what is answered.
+//!
+//! Pure: nothing here touches the machine. Clause IDs (`CNI-…`) are those of `docs/conformance.md`.
+
+pub mod args;
+pub mod config;
+pub mod error;
+pub mod invocation;
+pub mod json;
+pub mod names;
+pub mod request;
+pub mod result;
+mod result_convert;
+pub mod version;
+
+pub use args::CniArgs;
+pub use config::{NetworkConfig, PluginConfig};
+pub use error::{CniError, Code};
+pub use invocation::{Invocation, Verb};
+pub use json::RawObject;
+pub use names::{ContainerId, IfName, NetworkName, PluginType};
+pub use request::Request;
+pub use result::AddResult;
+pub use version::{DeclaredVersion, Version};

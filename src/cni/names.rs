@@ -1,0 +1,153 @@
+//! Validated names. Past the edge of the program no plain string is accepted for these.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A text that is not the name it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {text:?} {why}")]
+pub struct InvalidName {
+    what: &'static str,
+    text: String,
+    why: &'static str,
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Validates `text`.
+            ///
+            /// # Errors
+            /// Says which character rule `text` breaks.
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidName> {
+                let text = text.into();
+                let check: fn(&str) -> Option<&'static str> = $check;
+                match check(&text) {
+                    None => Ok($name(text)),
+                    Some(why) => Err(InvalidName { what: $what, text, why }),
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                $name::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+name!(
+    /// `CNI_CONTAINERID`: alphanumeric first, then also `_`, `.`, `-` (CNI-ENV-06). Safe as a file name.
+    ContainerId,
+    "container ID",
+    |text| identifier(text).or((text.len() > 200).then_some("is longer than 200 bytes"))
+);
+
+name!(
+    /// The `name` of a network configuration, with the same characters as a container ID (CNI-CFG-03).
+    NetworkName,
+    "network name",
+    identifier
+);
+
+name!(
+    /// The name of a link, as Linux accepts it (CNI-ENV-07).
+    IfName,
+    "interface name",
+    interface
+);
+
+name!(
+    /// The `type` of a plugin: the name of an executable file, never a path (CNI-CFG-11).
+    PluginType,
+    "plugin type",
+    |text| match text {
+        "" => Some("is empty"),
+        "." | ".." => Some("is not a file name"),
+        _ if text.contains(['/', '\\', '\0']) => Some("must be a file name, not a path"),
+        _ => None,
+    }
+);
+
+fn identifier(text: &str) -> Option<&'static str> {
+    let mut bytes = text.bytes();
+    match bytes.next() {
+        None => Some("is empty"),
+        Some(first) if !first.is_ascii_alphanumeric() => Some("must begin with a letter or a digit"),
+        Some(_) if !bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) => {
+            Some("may hold only letters, digits, '_', '.' and '-'")
+        }
+        Some(_) => None,
+    }
+}
+
+fn interface(text: &str) -> Option<&'static str> {
+    match text {
+        "" => Some("is empty"),
+        "." | ".." => Some("is not a link name"),
+        _ if text.len() > 15 => Some("is longer than 15 bytes"),
+        _ if text.contains(['/', ':', '\0']) || text.contains(char::is_whitespace) => {
+            Some("may not hold '/', ':' or white space")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers() {
+        // CNI-CFG-03, CNI-ENV-06
+        for good in ["a", "A.b_c-1", "0"] {
+            assert!(NetworkName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a/b", "a b", "é", "../x", "a\n"] {
+            assert!(NetworkName::new(bad).is_err(), "{bad}");
+            assert!(ContainerId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn interface_names() {
+        // CNI-ENV-07
+        for bad in ["", ".", "..", "a:b", "a/b", "a b", "sixteen-bytes-xx", "a\u{a0}b"] {
+            assert!(IfName::new(bad).is_err(), "{bad}");
+        }
+        assert!(IfName::new("fifteen-bytes-x").is_ok());
+    }
+
+    #[test]
+    fn plugin_types() {
+        // CNI-CFG-11
+        for bad in ["", "../x", "a/b", ".."] {
+            assert!(PluginType::new(bad).is_err(), "{bad}");
+        }
+        assert!(PluginType::new("host-local").is_ok());
+    }
+}

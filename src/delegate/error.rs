@@ -1,0 +1,69 @@
+//! How a delegate can fail.
+
+use crate::cni::{CniError, Code};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a delegate's call failed. Every text names the plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It answered with a CNI error object; its code goes on unchanged (CNI-DLG-08).
+    #[error("plugin {plugin}: {error}")]
+    Refused {
+        /// Its type.
+        plugin: String,
+        /// What it said.
+        error: CniError,
+    },
+    /// There is no such program.
+    #[error("plugin {plugin} is missing: no such file in {}", path.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    Missing {
+        /// Its type.
+        plugin: String,
+        /// Where it was looked for.
+        path: Vec<PathBuf>,
+    },
+    /// It did not end in time and was killed with its process group.
+    #[error("plugin {plugin} was killed: no answer within {} s", after.as_secs())]
+    Deadline {
+        /// Its type.
+        plugin: String,
+        /// How long it had.
+        after: Duration,
+    },
+    /// It ended without an answer we could use.
+    #[error("plugin {plugin} {what}")]
+    Broken {
+        /// Its type.
+        plugin: String,
+        /// E.g. "was killed by signal 9", "printed no result: …".
+        what: String,
+    },
+    /// It could not be started, or we could not talk to it.
+    #[error("plugin {plugin}: {what}: {source}")]
+    Io {
+        /// Its type.
+        plugin: String,
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The error for the runtime.
+    pub fn to_cni(&self) -> CniError {
+        let code = match self {
+            Error::Refused { plugin, error } => {
+                return CniError { code: error.code, ..CniError::new(Code::DelegateFailed, format!("plugin {plugin}: {}", error.msg)) }
+                    .with_details(&error.details);
+            }
+            Error::Missing { .. } => Code::InvalidConfig,
+            Error::Deadline { .. } => Code::TryAgain,
+            Error::Broken { .. } => Code::DelegateFailed,
+            Error::Io { .. } => Code::Io,
+        };
+        CniError::new(code, self.to_string())
+    }
+}

@@ -1,0 +1,76 @@
+//! One CNI plugin, in this process or a program on disk, and chains of them.
+
+pub mod error;
+
+pub use error::Error;
+
+use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
+use serde_json::value::RawValue;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A CNI plugin.
+///
+/// Every verb may be called again: what is already as it should be is success.
+pub trait Delegate {
+    /// Attaches; answers the result as JSON in the version of the configuration.
+    ///
+    /// # Errors
+    /// Nothing is promised about what is left: the caller follows with [`Delegate::del`].
+    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error>;
+
+    /// Detaches. Succeeds when there is nothing left, with or without a namespace (CNI-DEL-03, CNI-DEL-04).
+    ///
+    /// # Errors
+    /// Something is left and has to be deleted later.
+    fn del(&self, call: &Call<'_>) -> Result<(), Error>;
+
+    /// Is what ADD made still there?
+    ///
+    /// # Errors
+    /// It is not, or cannot be looked at.
+    fn check(&self, call: &Call<'_>) -> Result<(), Error>;
+
+    /// Could something be attached?
+    ///
+    /// # Errors
+    /// Not now (codes 50 and 51).
+    fn status(&self, call: &Call<'_>) -> Result<(), Error>;
+
+    /// Frees what belongs to no valid attachment.
+    ///
+    /// # Errors
+    /// Some of it could not be freed.
+    fn gc(&self, call: &Call<'_>) -> Result<(), Error>;
+}
+
+/// What all calls for one attachment have in common.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    /// The container; none on STATUS and GC.
+    pub container_id: Option<&'a ContainerId>,
+    /// The interface; none on STATUS and GC.
+    pub ifname: Option<&'a IfName>,
+    /// The namespace; none where it is gone or not concerned.
+    pub netns: Option<&'a Path>,
+    /// `CNI_ARGS` of this attachment, the same on every verb (CNI-ARG-02).
+    pub args: &'a CniArgs,
+    /// Folders in which plugins are looked for.
+    pub path: &'a [PathBuf],
+    /// When the call must be over.
+    pub deadline: Instant,
+    /// The sandbox's lock. A started program inherits it, so that an orphan still holds it.
+    pub lock: Option<BorrowedFd<'a>>,
+}
+
+/// One call of one plugin.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The attachment.
+    pub scope: &'a Scope<'a>,
+    /// The plugin, as its network declares it.
+    pub plugin: &'a PluginConfig,
+    /// The configuration it is handed: the same bytes for a program and for a native.
+    pub stdin: String,
+}

@@ -1,0 +1,23 @@
+//! Plexus attaches Kubernetes pods to several networks: a delegating CNI plugin that does the
+//! node's work, a daemon that knows the cluster, and a tool for whoever operates them.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cni`] | the CNI protocol: invocation, configuration, result, versions, errors. Pure |
+//! | [`nad`] | the NPWG standard: definition, selection, network status. Pure |
+//! | [`sys`] | the machine: namespaces, netlink, processes, files. Knows nothing of CNI |
+//! | [`delegate`] | one CNI plugin, a program or in process, and chains of them |
+//! | [`store`] | the record of what is attached on this node |
+//! | [`api`] | the words between plugin, CLI and daemon |
+//! | [`facts`] | what a call must know of its pod and networks |
+//! | [`engine`] | the verbs |
+//! | `cluster` | pods and definitions from Kubernetes or a folder; publishing |
+//! | `daemon` | the daemon's wiring |
+//! | `cli` | one file a subcommand |
+//!
+//! Who may use whom is in `ARCHITECTURE.md` and enforced by `tests/modules.rs`.
+
+pub mod api;
+pub mod cni;
+pub mod delegate;
+pub mod nad;
