@@ -21,3 +21,4 @@ pub mod api;
 pub mod cni;
 pub mod delegate;
 pub mod nad;
+pub mod sys;

@@ -1,0 +1,153 @@
+//! Files that others read while we write them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// When a replaced file has to be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the call returns: it survives a power loss.
+    Synced,
+    /// When the kernel gets to it: it survives the death of this process.
+    Cached,
+}
+
+/// Replaces the file at `path` with `content`, mode `mode`: a reader sees the old or the new one, never half.
+///
+/// The folder is made (0700) where it is missing. The temporary file lies beside the target, begins
+/// with a dot and has no extension, so that no runtime takes it for a configuration.
+///
+/// # Errors
+/// The temporary file could not be written or renamed; the target is as it was and nothing is left.
+pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let temporary = folder.join(temporary_name(path));
+    let written = write_new(&temporary, content, mode, durability).or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound => make_folder(folder).and_then(|()| write_new(&temporary, content, mode, durability)),
+        _ => Err(e),
+    });
+    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // Best effort: the error that matters is the one above.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed?;
+    if durability == Durability::Synced {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    if durability == Durability::Synced {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// `.name-<pid>-<n>` with the dots of the name's extension taken out.
+fn temporary_name(path: &Path) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().map(|name| name.to_string_lossy().replace('.', "-")).unwrap_or_default();
+    format!(".{name}-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes `path` and what is above it, for root only (0700).
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Reads a file of at most `limit` bytes; `None` where there is no such file.
+///
+/// # Errors
+/// It cannot be read, is longer than `limit`, or is not UTF-8.
+pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
+    match File::open(path) {
+        Ok(file) => read_to_string_bounded(file, limit).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads all of `source`, at most `limit` bytes.
+///
+/// # Errors
+/// It cannot be read, is longer than `limit`, or is not UTF-8.
+pub fn read_to_string_bounded(source: impl Read, limit: usize) -> io::Result<String> {
+    let mut text = String::new();
+    let read = source.take(limit as u64 + 1).read_to_string(&mut text)?;
+    if read > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
+    }
+    Ok(text)
+}
+
+/// Removes a file; one that is not there is removed.
+///
+/// # Errors
+/// It is there and cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Forces `path` and its folder to the disk.
+///
+/// # Errors
+/// The disk did not take it.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn replacing_leaves_only_the_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/x.json");
+        replace(&path, b"1", 0o600, Durability::Synced).unwrap();
+        replace(&path, b"2", 0o600, Durability::Cached).unwrap();
+        assert_eq!(read_bounded(&path, 10).unwrap().as_deref(), Some("2"));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("target");
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"1", 0o600, Durability::Cached).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn temporary_files_are_no_configurations() {
+        let name = temporary_name(Path::new("/etc/cni/net.d/00-plexus.conflist"));
+        assert!(name.starts_with(".00-plexus-conflist-") && !name[1..].contains('.'), "{name}");
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        assert_eq!(read_bounded(&path, 3).unwrap(), None);
+        fs::write(&path, "1234").unwrap();
+        assert!(read_bounded(&path, 3).is_err());
+        assert_eq!(read_bounded(&path, 4).unwrap().as_deref(), Some("1234"));
+    }
+}
