@@ -20,5 +20,7 @@
 pub mod api;
 pub mod cni;
 pub mod delegate;
+pub mod facts;
 pub mod nad;
+pub mod store;
 pub mod sys;
