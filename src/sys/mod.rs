@@ -4,4 +4,11 @@
 
 pub mod files;
 pub mod lock;
+pub mod netlink;
+pub mod netns;
 pub mod process;
+
+/// Whether we may make namespaces and links: what tests on the real kernel ask first.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}

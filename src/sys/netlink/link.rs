@@ -1,0 +1,248 @@
+//! Links: looking them up, changing them, deleting them.
+
+use super::error::{Error, accept};
+use super::mac::Mac;
+use super::socket::Socket;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoData, InfoIpVlan, InfoMacVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
+};
+use nix::errno::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Whether a link can carry packets (RFC 2863).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperState {
+    /// It can.
+    Up,
+    /// Its kind does not say; it is to be taken as up when the link is.
+    Unknown,
+    /// It cannot.
+    Down,
+}
+
+/// A link as the kernel lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number, unique in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// "veth", "bridge", "macvlan", …; empty for hardware.
+    pub kind: String,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Switched on (IFF_UP).
+    pub up: bool,
+    /// Whether it can carry packets.
+    pub state: OperState,
+    /// It is `lo`.
+    pub loopback: bool,
+    /// How many want it promiscuous (IFLA_PROMISCUITY): also the bridge it is a port of.
+    pub promiscuity: u32,
+    /// The bridge, bond or VRF it belongs to.
+    pub master: Option<u32>,
+    /// The link it sits on, or the other end of a veth: an index in `parent_netns`.
+    pub parent: Option<u32>,
+    /// The number this namespace has for the one of `parent`; none: the same namespace.
+    pub parent_netns: Option<i32>,
+    /// The mode of a macvlan or ipvlan, spelled as plugins configure it.
+    pub mode: Option<String>,
+    /// Length of the transmit queue.
+    pub tx_queue_len: u32,
+    /// The alias somebody gave it.
+    pub alias: Option<String>,
+    /// Its group; 0 for none.
+    pub group: u32,
+}
+
+/// What is to become of a link. Only what is `Some` is touched, all in one message.
+#[derive(Clone, Debug, Default)]
+pub struct Change<'a> {
+    /// Another name; the link must be down (kernel before 6.2).
+    pub name: Option<&'a str>,
+    /// Switch it on or off: the last thing the kernel does of these.
+    pub up: Option<bool>,
+    /// Ask for promiscuous mode, or no longer.
+    pub promiscuous: Option<bool>,
+    /// Another hardware address.
+    pub mac: Option<&'a Mac>,
+    /// Another MTU.
+    pub mtu: Option<u32>,
+    /// Another bridge, bond or VRF; `Some(None)` takes it out.
+    pub master: Option<Option<u32>>,
+    /// Another group.
+    pub group: Option<u32>,
+    /// Another namespace: the first thing the kernel does of these.
+    pub netns: Option<BorrowedFd<'a>>,
+}
+
+impl Socket {
+    /// Every link of the namespace.
+    ///
+    /// # Errors
+    /// The kernel refuses the listing.
+    pub fn links(&mut self) -> Result<Vec<Link>, Error> {
+        self.list(RouteNetlinkMessage::GetLink(query()), read_link, || "list links".to_owned())
+    }
+
+    /// The link called `name`; `None` where there is none.
+    ///
+    /// # Errors
+    /// The kernel refuses the question.
+    pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>, Error> {
+        let mut message = query();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        existing(self.get(RouteNetlinkMessage::GetLink(message), read_link, || format!("look up link {name}")))
+    }
+
+    /// The link numbered `index`; `None` where there is none.
+    ///
+    /// # Errors
+    /// The kernel refuses the question.
+    pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>, Error> {
+        let mut message = query();
+        message.header.index = index;
+        existing(self.get(RouteNetlinkMessage::GetLink(message), read_link, || format!("look up link {index}")))
+    }
+
+    /// Makes `change` to the link numbered `index`.
+    ///
+    /// # Errors
+    /// The kernel refuses; parts of the change may have been made.
+    pub fn change_link(&mut self, index: u32, change: &Change<'_>) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        for (wanted, flag) in [(change.up, LinkFlags::Up), (change.promiscuous, LinkFlags::Promisc)] {
+            let Some(on) = wanted else { continue };
+            message.header.change_mask |= flag;
+            message.header.flags.set(flag, on);
+        }
+        message.attributes.extend(change.netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
+        message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.as_bytes().to_vec())));
+        message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+        message.attributes.extend(change.name.map(|name| LinkAttribute::IfName(name.to_owned())));
+        message.attributes.extend(change.group.map(LinkAttribute::Group));
+        // Master 0 is none (rtnetlink.c: do_set_master).
+        message.attributes.extend(change.master.map(|master| LinkAttribute::Controller(master.unwrap_or(0))));
+        self.request(RouteNetlinkMessage::SetLink(message), 0, || format!("change link {index} ({change:?})"))
+    }
+
+    /// Deletes the link numbered `index`; one that is gone is deleted.
+    ///
+    /// # Errors
+    /// The kernel refuses: hardware cannot be deleted.
+    pub fn delete_link(&mut self, index: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        let done = self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete link {index}"));
+        accept(done, &[Errno::ENODEV])
+    }
+
+    /// Deletes the link called `name`; one that is gone is deleted.
+    ///
+    /// # Errors
+    /// As [`Socket::delete_link`].
+    pub fn delete_link_by_name(&mut self, name: &str) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let done = self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete link {name}"));
+        accept(done, &[Errno::ENODEV])
+    }
+
+    /// Deletes every link of `group` at once, which costs one grace period of the kernel instead of
+    /// one each. Group 0 is that of every link and is refused.
+    ///
+    /// # Errors
+    /// One of them cannot be deleted: then none is (rtnetlink.c: `rtnl_group_dellink`).
+    pub fn delete_links_of_group(&mut self, group: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Group(group));
+        let done = self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete the links of group {group}"));
+        accept(done, &[Errno::ENODEV])
+    }
+}
+
+/// A question for links: without statistics, which are most of an answer and of its cost.
+fn query() -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message
+}
+
+fn existing(answer: Result<Link, Error>) -> Result<Option<Link>, Error> {
+    match answer {
+        Ok(link) => Ok(Some(link)),
+        Err(e) if e.is(Errno::ENODEV) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
+    let RouteNetlinkMessage::NewLink(message) = message else { return None };
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        kind: String::new(),
+        mac: Mac::default(),
+        mtu: 0,
+        up: message.header.flags.contains(LinkFlags::Up),
+        state: OperState::Unknown,
+        loopback: message.header.flags.contains(LinkFlags::Loopback),
+        promiscuity: 0,
+        master: None,
+        parent: None,
+        parent_netns: None,
+        mode: None,
+        tx_queue_len: 0,
+        alias: None,
+        group: 0,
+    };
+    for attribute in message.attributes {
+        read_attribute(&mut link, attribute);
+    }
+    Some(link)
+}
+
+fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
+    match attribute {
+        LinkAttribute::IfName(name) => link.name = name,
+        LinkAttribute::Address(mac) => link.mac = Mac::new(&mac),
+        LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+        LinkAttribute::Promiscuity(count) => link.promiscuity = count,
+        LinkAttribute::Controller(master) => link.master = Some(master),
+        LinkAttribute::Link(parent) => link.parent = Some(parent),
+        LinkAttribute::LinkNetNsId(netns) => link.parent_netns = Some(netns),
+        LinkAttribute::TxQueueLen(length) => link.tx_queue_len = length,
+        LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+        LinkAttribute::Group(group) => link.group = group,
+        LinkAttribute::OperState(State::Up) => link.state = OperState::Up,
+        LinkAttribute::OperState(State::Unknown) => link.state = OperState::Unknown,
+        LinkAttribute::OperState(_) => link.state = OperState::Down,
+        LinkAttribute::LinkInfo(infos) => read_info(link, infos),
+        _ => {}
+    }
+}
+
+fn read_info(link: &mut Link, infos: Vec<LinkInfo>) {
+    for info in infos {
+        match info {
+            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+            LinkInfo::Data(InfoData::MacVlan(data)) => {
+                link.mode = data.into_iter().find_map(|item| match item {
+                    InfoMacVlan::Mode(mode) => super::MacVlanMode::from_kernel(mode).map(|mode| mode.as_str().to_owned()),
+                    _ => None,
+                });
+            }
+            LinkInfo::Data(InfoData::IpVlan(data)) => {
+                link.mode = data.into_iter().find_map(|item| match item {
+                    InfoIpVlan::Mode(mode) => super::IpVlanMode::from_kernel(mode).map(|mode| mode.as_str().to_owned()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Links, addresses and routes of a network namespace, over blocking rtnetlink.
+//!
+//! A [`Socket`] belongs to one namespace for its whole life, so that nothing has to enter and leave
+//! namespaces around single operations. Attributes are folded into as few messages as the kernel
+//! takes: most of the time of an attachment is spent waiting for the kernel's one big lock (RTNL).
+
+mod address;
+mod bridge_port;
+mod error;
+mod link;
+mod mac;
+mod new_link;
+mod route;
+mod socket;
+
+pub use address::Address;
+pub use bridge_port::{PortFlags, PortVlan};
+pub use error::Error;
+pub use link::{Change, Link, OperState};
+pub use mac::{InvalidMac, Mac};
+pub use new_link::{IpVlanMode, Kind, MacVlanMode, NewLink, Peer};
+pub use route::{Route, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, TABLE_MAIN};
+pub use socket::Socket;
+
+#[cfg(test)]
+mod tests;

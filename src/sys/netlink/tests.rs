@@ -1,0 +1,175 @@
+//! The client against the real kernel, in namespaces that are thrown away.
+
+use super::*;
+use crate::sys::netns::Netns;
+use nix::errno::Errno;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+/// A host and a container namespace with a socket in each; `None` (and a line) where we may not.
+fn namespaces(test: &str) -> Option<(Netns, Socket, Netns, Socket)> {
+    if !crate::sys::is_root() {
+        assert!(std::env::var_os("CI").is_none(), "{test} needs root");
+        eprintln!("SKIP {test}: needs root");
+        return None;
+    }
+    let (host, container) = (Netns::create().unwrap(), Netns::create().unwrap());
+    let sockets = (Socket::in_netns(&host).unwrap(), Socket::in_netns(&container).unwrap());
+    Some((host, sockets.0, container, sockets.1))
+}
+
+fn bridge(host: &mut Socket, name: &str) -> u32 {
+    host.create_link(&NewLink { up: true, ..NewLink::new(name, Kind::Bridge { vlan_filtering: false }) }).unwrap();
+    host.link_by_name(name).unwrap().unwrap().index
+}
+
+#[test]
+fn a_veth_is_one_message() {
+    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("a_veth_is_one_message") else { return };
+    let master = bridge(&mut host, "br0");
+    let mac: Mac = "0a:00:00:00:00:07".parse().unwrap();
+    let peer = Peer { name: "eth0", netns: Some(container_ns.as_fd()), mtu: Some(1400), mac: Some(&mac) };
+    let mut link = NewLink::new("veth1234", Kind::Veth { peer });
+    (link.mtu, link.tx_queue_len, link.master, link.up) = (Some(1400), Some(0), Some(master), true);
+    host.create_link(&link).unwrap();
+
+    let outer = host.link_by_name("veth1234").unwrap().unwrap();
+    let inner = container.link_by_name("eth0").unwrap().unwrap();
+    assert_eq!((outer.kind.as_str(), outer.mtu, outer.tx_queue_len, outer.up), ("veth", 1400, 0, true));
+    assert_eq!((outer.master, outer.parent), (Some(master), Some(inner.index)));
+    assert_eq!((&inner.mac, inner.mtu, inner.tx_queue_len, inner.up), (&mac, 1400, 1000, false));
+    assert!(inner.parent_netns.is_some(), "its other end is elsewhere");
+    container.change_link(inner.index, &Change { up: Some(true), ..Change::default() }).unwrap();
+    assert!(container.link_by_index(inner.index).unwrap().unwrap().up);
+
+    // The name is taken there.
+    assert!(host.create_link(&NewLink { name: "veth5678", ..link }).unwrap_err().is(Errno::EEXIST));
+    assert_eq!(host.link_by_name("veth5678").unwrap(), None);
+    container.delete_link_by_name("eth0").unwrap();
+    container.delete_link_by_name("eth0").unwrap();
+    assert_eq!(host.link_by_name("veth1234").unwrap(), None);
+}
+
+#[test]
+fn a_macvlan_is_one_message() {
+    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("a_macvlan_is_one_message") else { return };
+    let parent = bridge(&mut host, "parent0");
+    let kind = Kind::MacVlan { parent, mode: MacVlanMode::Private, broadcast_queue: Some(100) };
+    let mut link = NewLink::new("net1", kind);
+    link.netns = Some(container_ns.as_fd());
+    host.create_link(&link).unwrap();
+    let inner = container.link_by_name("net1").unwrap().unwrap();
+    assert_eq!((inner.kind.as_str(), inner.mode.as_deref(), inner.parent), ("macvlan", Some("private"), Some(parent)));
+    assert_eq!(container.links().unwrap().len(), 2);
+}
+
+#[test]
+fn ports_have_flags() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("ports_have_flags") else { return };
+    let port = port(&mut host, false).unwrap();
+    host.set_port_flags(port, PortFlags { hairpin: true, isolated: true }).unwrap();
+    host.set_port_flags(port, PortFlags::default()).unwrap();
+    host.change_link(port, &Change { master: Some(None), ..Change::default() }).unwrap();
+    assert!(host.set_port_flags(port, PortFlags::default()).is_err(), "it is not a port any more");
+}
+
+#[test]
+fn ports_have_vlans() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("ports_have_vlans") else { return };
+    let port = match port(&mut host, true) {
+        Err(e) if e.is(Errno::EOPNOTSUPP) => return eprintln!("SKIP ports_have_vlans: kernel has no bridge VLANs"),
+        other => other.unwrap(),
+    };
+    let default = PortVlan { id: 1, pvid: true, untagged: true };
+    assert_eq!(host.port_vlans(port).unwrap(), [default]);
+    host.remove_port_vlans(port, &[default]).unwrap();
+    let wanted = [PortVlan { id: 100, pvid: true, untagged: true }, PortVlan { id: 200, pvid: false, untagged: false }];
+    host.add_port_vlans(port, &wanted).unwrap();
+    assert_eq!(host.port_vlans(port).unwrap(), wanted);
+}
+
+/// A veth that is the port of a bridge.
+fn port(host: &mut Socket, vlan_filtering: bool) -> Result<u32, Error> {
+    host.create_link(&NewLink::new("br0", Kind::Bridge { vlan_filtering }))?;
+    let master = host.link_by_name("br0")?.unwrap().index;
+    let peer = Peer { name: "other", netns: None, mtu: None, mac: None };
+    host.create_link(&NewLink { master: Some(master), ..NewLink::new("port", Kind::Veth { peer }) })?;
+    Ok(host.link_by_name("port")?.unwrap().index)
+}
+
+#[test]
+fn addresses_and_routes() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("addresses_and_routes") else { return };
+    let link = bridge(&mut host, "br0");
+    let (v4, v6) = ("10.1.0.5/24".parse().unwrap(), "fd00::5/64".parse().unwrap());
+    for net in [v4, v6] {
+        host.add_address(link, net).unwrap();
+        assert!(host.add_address(link, net).unwrap_err().is(Errno::EEXIST));
+        assert!(host.addresses(Some(link)).unwrap().iter().any(|a| a.net == net && a.index == link && a.scope == 0));
+        assert!(host.addresses(None).unwrap().iter().any(|a| a.net == net));
+        assert!(!host.addresses(Some(1)).unwrap().iter().any(|a| a.net == net));
+    }
+    for (dst, gateway, table) in [
+        ("0.0.0.0/0", "10.1.0.1", TABLE_MAIN),
+        ("10.9.0.0/16", "10.1.0.2", 1000),
+        ("::/0", "fd00::1", 77),
+        ("10.8.0.0/16", "fd00::1", TABLE_MAIN),
+    ] {
+        let gateway: IpAddr = gateway.parse().unwrap();
+        let route = Route { table, priority: 50, ..Route::new(dst.parse().unwrap(), Some(gateway), link) };
+        host.add_route(&route).unwrap();
+        assert!(host.routes().unwrap().contains(&route), "{route:?} is not in {:?}", host.routes());
+        assert!(host.add_new_route(&route).unwrap_err().is(Errno::EEXIST));
+        host.replace_route(&route).unwrap();
+        host.delete_route(&route).unwrap();
+        host.delete_route(&route).unwrap();
+        assert!(!host.routes().unwrap().contains(&route));
+    }
+    host.delete_address(link, v4).unwrap();
+    host.delete_address(link, v4).unwrap();
+}
+
+#[test]
+fn several_next_hops_are_several_routes() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("several_next_hops_are_several_routes") else { return };
+    let link = bridge(&mut host, "br0");
+    host.add_address(link, "fd00::5/64".parse().unwrap()).unwrap();
+    let route = |gateway: &str| Route {
+        priority: 9,
+        ..Route::new("fd01::/64".parse().unwrap(), Some(gateway.parse().unwrap()), link)
+    };
+    // Without NLM_F_EXCL and NLM_F_REPLACE the kernel adds a sibling (net/ipv6/ip6_fib.c: fib6_add_rt2node).
+    host.add_route(&route("fd00::1")).unwrap();
+    host.add_route(&route("fd00::2")).unwrap();
+    let routes = host.routes().unwrap();
+    assert!(routes.contains(&route("fd00::1")) && routes.contains(&route("fd00::2")), "{routes:?}");
+}
+
+#[test]
+fn a_group_is_deleted_at_once() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("a_group_is_deleted_at_once") else { return };
+    for name in ["a", "b", "c"] {
+        let index = bridge(&mut host, name);
+        if name != "c" {
+            host.change_link(index, &Change { group: Some(4711), ..Change::default() }).unwrap();
+        }
+    }
+    host.delete_links_of_group(4711).unwrap();
+    host.delete_links_of_group(4711).unwrap();
+    let names: Vec<_> = host.links().unwrap().into_iter().map(|link| link.name).collect();
+    assert_eq!(names, ["lo", "c"]);
+}
+
+#[test]
+fn errors_name_object_operation_and_the_kernels_reason() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("errors_name_object_operation") else { return };
+    let link = bridge(&mut host, "br0");
+    let route = Route::new("10.9.0.0/16".parse().unwrap(), Some("10.1.0.2".parse().unwrap()), link);
+    let error = host.add_route(&route).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENETUNREACH));
+    let text = error.to_string();
+    assert!(text.starts_with("cannot add route 10.9.0.0/16 via 10.1.0.2 on link "), "{text}");
+    assert!(text.ends_with("Nexthop has invalid gateway (ENETUNREACH)"), "{text}");
+    assert_eq!(host.link_by_name("nothing").unwrap(), None);
+    assert_eq!(host.link_by_index(999).unwrap(), None);
+}

@@ -1,0 +1,191 @@
+//! Network namespaces: a validated handle, and closures that run inside.
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The namespace of the thread that opens it. `/proc/self` would be that of the process's first thread.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// `NS_GET_NSTYPE` of ioctl_ns(2): which kind of namespace an nsfs file is.
+const NS_GET_NSTYPE: nix::libc::c_ulong = 0xb703;
+
+/// Why a network namespace could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such file: the namespace was removed, so nothing can be left in it.
+    #[error("network namespace {} is gone", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is there and is something else.
+    #[error("{} is no network namespace", path.display())]
+    NotANamespace {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The kernel did not let us.
+    #[error("cannot {what} network namespace {}: {source}", path.display())]
+    Io {
+        /// What was being done: "open", "enter", …
+        what: &'static str,
+        /// The namespace.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// An open network namespace. It stays alive, wherever its file goes, as long as this handle does.
+#[derive(Debug)]
+pub struct Netns {
+    file: File,
+    path: PathBuf,
+}
+
+impl Netns {
+    /// Opens the namespace at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where there is no file, [`Error::NotANamespace`] where it is another one:
+    /// the stale file of an unmounted namespace, or a namespace of another kind.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| match source.kind() {
+            // NotADirectory: a component of the path was replaced by a file; ESRCH: /proc/<pid> of a process that ended.
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Missing { path: path.to_owned() },
+            _ if source.raw_os_error() == Some(Errno::ESRCH as i32) => Error::Missing { path: path.to_owned() },
+            _ => Error::Io { what: "open", path: path.to_owned(), source },
+        })?;
+        if !is_network_namespace(&file) {
+            return Err(Error::NotANamespace { path: path.to_owned() });
+        }
+        Ok(Netns { file, path: path.to_owned() })
+    }
+
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn own() -> Result<Self, Error> {
+        Netns::open(Path::new(OWN))
+    }
+
+    /// A new namespace that nobody else knows; it is gone with the handle and its last user.
+    ///
+    /// # Errors
+    /// We may not make one, or `/proc` is not mounted.
+    pub fn create() -> Result<Self, Error> {
+        in_thread(Path::new("(new)"), || {
+            let io = |e: Errno| Error::Io { what: "create", path: PathBuf::from("(new)"), source: e.into() };
+            unshare(CloneFlags::CLONE_NEWNET).map_err(io)?;
+            Netns::own()
+        })?
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is the namespace of the calling thread (CNI_NETNS must not be, CNI-ENV-08).
+    ///
+    /// # Errors
+    /// One of the two cannot be looked at.
+    pub fn is_own(&self) -> Result<bool, Error> {
+        let io = |source| Error::Io { what: "identify", path: self.path.clone(), source };
+        let (this, own) = (self.file.metadata().map_err(io)?, std::fs::metadata(OWN).map_err(io)?);
+        Ok((this.dev(), this.ino()) == (own.dev(), own.ino()))
+    }
+
+    /// Runs `work` inside, in a thread that is thrown away afterwards: a thread that could not
+    /// return to its own namespace must not go on, so none tries to (kernel: setns(2) is per thread).
+    ///
+    /// `/proc/sys/net` is the namespace's own while `work` runs, because it follows the task that opens it.
+    ///
+    /// # Errors
+    /// No thread could be started, or it could not enter.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        in_thread(&self.path, || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::Io {
+                what: "enter",
+                path: self.path.clone(),
+                source: e.into(),
+            })?;
+            Ok(work())
+        })?
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Runs `work` in a thread of its own and waits for it.
+fn in_thread<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let io = |source| Error::Io { what: "start a thread for", path: path.to_owned(), source };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, work).map_err(io)?;
+        thread.join().map_err(|_| io(io::Error::other("it panicked")))
+    })
+}
+
+fn is_network_namespace(file: &File) -> bool {
+    let is_nsfs = fstatfs(file).is_ok_and(|stat| stat.filesystem_type() == NSFS_MAGIC);
+    // SAFETY: the descriptor is open, and NS_GET_NSTYPE takes no argument and writes nothing.
+    is_nsfs && unsafe { nix::libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) } == nix::libc::CLONE_NEWNET
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_no_namespace_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let stale = folder.path().join("cni-1");
+        let open = |path: &Path| Netns::open(path).unwrap_err();
+        assert!(matches!(open(&stale), Error::Missing { .. }));
+        fs::write(&stale, "").unwrap();
+        assert!(matches!(open(&stale), Error::NotANamespace { .. }));
+        assert!(matches!(open(&stale.join("x")), Error::Missing { .. }));
+        assert!(matches!(open(Path::new("/proc/self/ns/uts")), Error::NotANamespace { .. }));
+        assert!(matches!(open(folder.path()), Error::NotANamespace { .. }));
+        // containerd takes these words in a DEL's error for success.
+        assert!(!open(Path::new("/nowhere")).to_string().contains("o such file"));
+    }
+
+    #[test]
+    fn own_and_other() {
+        assert!(Netns::own().unwrap().is_own().unwrap());
+        if !crate::sys::is_root() {
+            eprintln!("SKIP own_and_other: needs root");
+            return;
+        }
+        let other = Netns::create().unwrap();
+        assert!(!other.is_own().unwrap());
+        assert!(other.run(|| other.is_own().unwrap()).unwrap());
+        assert!(Netns::own().unwrap().is_own().unwrap(), "the caller's thread stays where it was");
+    }
+
+    #[test]
+    fn sysctls_are_those_of_the_namespace() {
+        if !crate::sys::is_root() {
+            eprintln!("SKIP sysctls_are_those_of_the_namespace: needs root");
+            return;
+        }
+        let path = "/proc/sys/net/ipv4/conf/default/arp_notify";
+        let (a, b) = (Netns::create().unwrap(), Netns::create().unwrap());
+        a.run(|| fs::write(path, "1")).unwrap().unwrap();
+        assert_eq!(a.run(|| fs::read_to_string(path).unwrap()).unwrap().trim(), "1");
+        assert_eq!(b.run(|| fs::read_to_string(path).unwrap()).unwrap().trim(), "0");
+    }
+}
