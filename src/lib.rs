@@ -20,6 +20,7 @@
 pub mod api;
 pub mod cni;
 pub mod delegate;
+pub mod engine;
 pub mod facts;
 pub mod nad;
 pub mod store;

@@ -4,14 +4,15 @@ use super::attach::{self, Session};
 use super::plan::{self, Ingredients, Planned};
 use super::sandbox::Sandbox;
 use super::selections::Selections;
-use super::settings::{LogLevel, Primary};
+use super::settings::Primary;
 use super::{Turn, default_network, networks, preflight, publish, settle};
 use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::facts::{Annotations, Known, Question};
-use crate::nad::NadRef;
-use crate::store::{Attachment, Found, Record, State};
+use crate::nad::{NadRef, NetworkStatus, status};
+use crate::store::{Found, Record};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Attaches the pod to its networks; answers the result of the default one.
 ///
@@ -63,7 +64,18 @@ fn record_before(turn: &Turn) -> Result<Record, CniError> {
 }
 
 /// What is known of the pod and its networks.
+///
+/// # Errors
+/// Code 11: it cannot be known now.
 pub fn facts(turn: &Turn) -> Result<Known, CniError> {
+    facts_within(turn, turn.settings.daemon_timeout)
+}
+
+/// As [`facts`]; the daemon may take `patience`.
+///
+/// # Errors
+/// As [`facts`].
+pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> {
     let settings = &turn.settings;
     let (pod, given) = (turn.pod(), settings.pod_annotations()?);
     let question = Question {
@@ -72,7 +84,7 @@ pub fn facts(turn: &Turn) -> Result<Known, CniError> {
         default_network_namespace: &settings.network_namespace,
         run: &settings.run,
         state: &settings.state,
-        patience: settings.daemon_timeout,
+        patience,
         oldest: settings.last_known_max_age,
     };
     let named = |annotations: &Annotations| {
@@ -151,32 +163,24 @@ fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
     let Some(pod) = turn.pod() else { return };
     let id = session.record.container_id.clone();
     let wait = session.attachments().iter().any(|attachment| !attachment.default);
-    let mut all = session.attachments().to_vec();
-    if matches!(turn.settings.primary, Primary::Chained) {
-        all.insert(0, chained_default(turn, result));
-    }
-    publish::publish(turn, &id, pod, &publish::entries(turn, &all), wait);
-    turn.log(LogLevel::Info, format!("{} networks attached", all.len()));
+    let mut entries = match turn.settings.primary {
+        Primary::Chained => chained_default(turn, result),
+        Primary::Named(_) | Primary::Inline(_) => Vec::new(),
+    };
+    entries.extend(publish::entries(turn, session.attachments()));
+    publish::publish(turn, &id, pod, &entries, wait);
 }
 
 /// The default network as it is reported when we are chained behind it.
-fn chained_default(turn: &Turn, result: &RawValue) -> Attachment {
-    let ifname = turn.invocation.target.as_ref().map(|target| target.ifname.clone());
-    let network = format!(r#"{{"cniVersion":"{}","name":"{}","type":"prevResult"}}"#, turn.settings.version, turn.settings.name);
-    let ifname = ifname.unwrap_or_else(settle::unnamed);
-    Attachment {
-        call: ifname.clone(),
-        network: turn.settings.name.to_string(),
-        ifname,
+fn chained_default(turn: &Turn, result: &RawValue) -> Vec<NetworkStatus> {
+    let Some(target) = &turn.invocation.target else { return Vec::new() };
+    let result = AddResult::parse(result.get(), turn.settings.version).unwrap_or_default();
+    status::entries(&status::Attached {
+        name: turn.settings.name.as_str(),
+        ifname: target.ifname.as_str(),
         default: true,
-        state: State::Attached,
-        config: RawValue::from_string(network).unwrap_or_else(|_| RawValue::NULL.to_owned()),
-        capability_args: crate::cni::RawObject::default(),
-        args: String::new(),
-        path: Vec::new(),
-        device_info_file: None,
-        result: Some(result.to_owned()),
+        result: &result,
         gateways: None,
-        debt: None,
-    }
+        device_info: None,
+    })
 }

@@ -156,7 +156,7 @@ impl<'t> Session<'t> {
 }
 
 /// The attachment as it is intended: all that DEL needs if we die now.
-fn intended(planned: &Planned, call: &crate::cni::IfName, path: &[PathBuf]) -> Attachment {
+pub fn intended(planned: &Planned, call: &crate::cni::IfName, path: &[PathBuf]) -> Attachment {
     Attachment {
         call: call.clone(),
         network: planned.network.clone(),
@@ -177,7 +177,7 @@ fn intended(planned: &Planned, call: &crate::cni::IfName, path: &[PathBuf]) -> A
 fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<RawValue>, CniError> {
     let target = turn.target()?;
     let path = turn.path();
-    let chain = chain(turn, sandbox, &planned.config, &planned.capability_args, Scope {
+    let scope = Scope {
         container_id: Some(&target.container_id),
         ifname: Some(&planned.ifname),
         netns: target.netns.as_deref(),
@@ -185,19 +185,9 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
         path: &path,
         deadline: (Instant::now() + turn.settings.delegate_timeout).min(turn.until(ADD)),
         lock: sandbox.inherited(),
-    });
+    };
+    let chain = Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
     chain.add().map_err(|e| e.to_cni().about(format!("network {} ({})", planned.network, planned.ifname)))
-}
-
-/// The chain of `network` in `scope`.
-pub fn chain<'a>(
-    turn: &'a Turn,
-    _sandbox: &'a Sandbox,
-    network: &'a NetworkConfig,
-    capability_args: &'a crate::cni::RawObject,
-    scope: Scope<'a>,
-) -> Chain<'a> {
-    Chain { network, capability_args, scope, registry: &turn.registry }
 }
 
 /// An empty record of the sandbox the call is about.
@@ -244,6 +234,6 @@ impl Recalled {
             deadline,
             lock: sandbox.inherited(),
         };
-        chain(turn, sandbox, &self.network, &attachment.capability_args, scope)
+        Chain { network: &self.network, capability_args: &attachment.capability_args, scope, registry: &turn.registry }
     }
 }
