@@ -2,10 +2,13 @@
 
 pub mod add;
 mod attach;
+pub mod check;
 pub mod default_network;
 pub mod del;
 pub mod disk;
+mod drift;
 pub mod entry;
+pub mod gc;
 mod naming;
 mod networks;
 pub mod plan;
@@ -16,6 +19,9 @@ mod sandbox;
 pub mod selections;
 pub mod settings;
 mod settle;
+pub mod status;
+pub mod sweep;
+pub mod sweep_command;
 pub mod turn;
 mod undo;
 
