@@ -1,7 +1,7 @@
 //! GC: deletes what is not valid any more, of every network and every delegate.
 
 use super::sandbox::Sandbox;
-use super::{Turn, default_network, undo};
+use super::{Turn, default_network, publish, undo};
 use crate::api::StateDirectory;
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, NetworkConfig};
@@ -64,6 +64,9 @@ pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bo
     let failures = undo::delete(turn, &sandbox, netns.as_deref(), id, stale, deadline);
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
     undo::keep_or_remove(turn, &record);
+    if record.attachments.is_empty() {
+        publish::withdraw(turn, id);
+    }
     Some((record, failures))
 }
 

@@ -9,6 +9,7 @@ pub mod disk;
 mod drift;
 pub mod entry;
 pub mod gc;
+pub mod multus;
 mod naming;
 mod networks;
 pub mod plan;
