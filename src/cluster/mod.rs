@@ -5,6 +5,7 @@
 
 pub mod cache;
 mod copies;
+pub mod crd;
 mod directory;
 pub mod error;
 mod lookup;
