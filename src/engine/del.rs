@@ -3,7 +3,7 @@
 use super::sandbox::Sandbox;
 use super::selections::Selections;
 use super::undo::{self, Failure};
-use super::{Turn, add, attach, default_network, multus, publish};
+use super::{Turn, add, attach, default_network, multus, namespace, publish};
 use crate::cni::CniError;
 use crate::facts::Known;
 use crate::store::{Attachment, Found, Record};
@@ -27,12 +27,13 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     if sandbox.is_deleted() && target.netns.is_none() {
         return Ok(());
     }
+    let netns = namespace::still_there(target.netns.as_deref())?;
     let mut record = what_to_delete(turn)?;
     publish::withdraw(turn, &target.container_id);
     let (mine, others) = record.attachments.into_iter().partition(|attachment| attachment.call == target.ifname);
     record.attachments = others;
     let all = mine.clone();
-    let failures = undo::delete(turn, &sandbox, target.netns.as_deref(), &target.container_id, mine, turn.until(DEL));
+    let failures = undo::delete(turn, &sandbox, netns, &target.container_id, mine, turn.until(DEL));
     let outcome = judge(turn, &failures);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
     undo::keep_or_remove(turn, &record);

@@ -10,6 +10,7 @@ mod drift;
 pub mod entry;
 pub mod gc;
 pub mod multus;
+mod namespace;
 mod naming;
 mod networks;
 pub mod plan;
