@@ -39,8 +39,8 @@ fn note(entries: &[NetworkStatus]) -> String {
 
 fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
     let pod = &publication.pod;
-    let mut note = note.to_owned();
-    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+    let fits = |at: &usize| note.is_char_boundary(*at);
+    let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
     Event {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}.", pod.name)),
@@ -58,7 +58,7 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
         type_: Some(kind.to_owned()),
         reason: Some(reason.to_owned()),
         action: Some("Attach".to_owned()),
-        note: Some(note),
+        note: Some(note[..length].to_owned()),
         event_time: Some(MicroTime(Timestamp::now())),
         reporting_controller: Some("plexus".to_owned()),
         reporting_instance: Some(node.to_owned()),
