@@ -43,7 +43,7 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
     let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", pod.name)),
+            name: Some(name(&pod.name)),
             namespace: Some(pod.namespace.clone()),
             ..ObjectMeta::default()
         },
@@ -64,6 +64,13 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
         reporting_instance: Some(node.to_owned()),
         ..Event::default()
     }
+}
+
+/// The pod's name and the time, as every component names its events.
+fn name(pod: &str) -> String {
+    // Names are ASCII; a longer one leaves no room for the time.
+    let pod = pod.get(..200).unwrap_or(pod).trim_end_matches(['.', '-']);
+    format!("{pod}.{:x}", Timestamp::now().as_nanosecond())
 }
 
 impl Kubernetes {
