@@ -39,11 +39,11 @@ fn note(entries: &[NetworkStatus]) -> String {
 
 fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
     let pod = &publication.pod;
-    let mut note = note.to_owned();
-    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+    let fits = |at: &usize| note.is_char_boundary(*at);
+    let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", pod.name)),
+            name: Some(name(&pod.name)),
             namespace: Some(pod.namespace.clone()),
             ..ObjectMeta::default()
         },
@@ -58,12 +58,19 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
         type_: Some(kind.to_owned()),
         reason: Some(reason.to_owned()),
         action: Some("Attach".to_owned()),
-        note: Some(note),
+        note: Some(note[..length].to_owned()),
         event_time: Some(MicroTime(Timestamp::now())),
         reporting_controller: Some("plexus".to_owned()),
         reporting_instance: Some(node.to_owned()),
         ..Event::default()
     }
+}
+
+/// The pod's name and the time, as every component names its events.
+fn name(pod: &str) -> String {
+    // Names are ASCII; a longer one leaves no room for the time.
+    let pod = pod.get(..200).unwrap_or(pod).trim_end_matches(['.', '-']);
+    format!("{pod}.{:x}", Timestamp::now().as_nanosecond())
 }
 
 impl Kubernetes {

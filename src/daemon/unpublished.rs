@@ -65,7 +65,7 @@ impl Unpublished {
     pub async fn sweep(self: Arc<Self>) {
         loop {
             for sandbox in self.pending() {
-                if !self.works().get(&sandbox).is_some_and(|work| work.ended.is_none()) {
+                if self.works().get(&sandbox).is_none_or(|work| work.ended.is_some()) {
                     self.work_on(&sandbox);
                 }
             }
