@@ -1,6 +1,6 @@
 //! The daemon as a process: its socket, a folder of manifests, its to-do list. No cluster is needed.
 
-#[path = "support/daemon.rs"]
+#[path = "support/plexusd.rs"]
 mod support;
 
 use plexus::api::FactsRequest;

@@ -2,7 +2,7 @@
 
 #[path = "support/apiserver.rs"]
 mod apiserver;
-#[path = "support/daemon.rs"]
+#[path = "support/plexusd.rs"]
 mod support;
 
 use apiserver::ApiServer;
