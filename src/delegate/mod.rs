@@ -1,6 +1,11 @@
 //! One CNI plugin, in this process or a program on disk, and chains of them.
 
 pub mod error;
+pub mod failure;
+pub mod ipam;
+pub mod keys;
+pub mod native;
+pub mod stdin;
 
 pub use error::Error;
 
