@@ -1,5 +1,7 @@
 //! The daemon as a process: its socket, a folder of manifests, its to-do list. No cluster is needed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 #[path = "support/plexusd.rs"]
 mod support;
 

@@ -1,5 +1,7 @@
 //! The daemon against a real kube-apiserver.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 #[path = "support/apiserver.rs"]
 mod apiserver;
 #[path = "support/plexusd.rs"]

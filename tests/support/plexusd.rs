@@ -1,5 +1,6 @@
 //! A real plexusd process for a test, and the plugin's side of its socket.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
 use plexus::api::protocol::{Hello, Reply, Request};
