@@ -1,5 +1,7 @@
 //! The daemon as a process: its socket, a folder of manifests, its to-do list. No cluster is needed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
 #[path = "support/daemon.rs"]
 mod support;
 

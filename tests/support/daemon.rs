@@ -1,5 +1,6 @@
 //! A real plexusd process for a test, and the plugin's side of its socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
 use plexus::api::protocol::{Hello, Reply, Request};
@@ -202,6 +203,10 @@ pub fn wait_until(holds: impl Fn() -> bool, otherwise: impl Fn() -> String) {
 /// Says that a test could not run; in CI that is a failure.
 pub fn cannot_run(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");
-    // Not by eprintln!, which shows a test's output only once the test has failed.
-    let _ = writeln!(std::io::stderr(), "not run: {why}");
+    say(&format!("not run: {why}"));
+}
+
+/// Writes a line past the test's captured output, which is shown only once the test has failed.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
