@@ -291,17 +291,23 @@ fn an_outage_is_survived() {
     let folder = tempfile::tempdir().unwrap();
     put_nad(&server, "kept", "1");
     let uid = make_pod(&server, "during", json!({}));
-    let daemon = start(&server, folder.path(), "plexusd-outage", "plexus");
+    let (kubeconfig, address) = (server.kubeconfig_for("plexusd-outage", &["plexus"]).unwrap(), support::free_address());
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--metrics-address", &address.to_string()];
+    let daemon = Daemon::start(folder.path(), &arguments);
+    wait_until(|| health(&daemon).ready, || daemon.log());
     assert!(daemon.config_of(&nad("kept")).is_some());
+    let confirmed = |value: u8| support::http_get(address, "/metrics").contains(&format!("plexus_definitions_confirmed {value}"));
 
     server.kill().unwrap();
     assert_eq!(daemon.config_of(&nad("kept")).as_deref(), Some("1"));
     let unknown = daemon.facts(FactsRequest { networks: vec![nad("other")], ..FactsRequest::default() }).unwrap_err();
     assert!(unknown.contains("network default/other") && unknown.to_lowercase().contains("refused"), "{unknown}");
     assert!(matches!(daemon.publish("c1", &pod("during", Some(&uid)), PLAIN), Published::Retrying(_)));
-    assert!(health(&daemon).ready);
+    assert!(health(&daemon).ready && confirmed(0));
 
     server.restart().unwrap();
+    // Although nothing changes that a watch would tell.
+    wait_until(|| confirmed(1), || daemon.log());
     wait_until(|| status_of(&server, "during").as_deref() == Some(PLAIN), || daemon.log());
     put_nad(&server, "kept", "22");
     wait_until(|| daemon.config_of(&nad("kept")).as_deref() == Some("22"), || daemon.log());
