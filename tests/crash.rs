@@ -1,0 +1,169 @@
+//! The plugin killed at any moment: the DEL that follows removes everything, and nothing comes back.
+//!
+//! Runtimes cancel a call by SIGKILL to the plugin alone; what it started is an orphan then.
+
+mod support;
+
+use serde_json::json;
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+use support::{Node, Pod, Recorder, kernel};
+
+/// A network whose ADD says when it began, and is slow.
+fn slow(node: &Node, script: &str) -> Recorder {
+    let slow = node.recorded_network("slow");
+    slow.on("ADD", &format!("touch $here/began; {script}; result")).on("DEL", "ip link delete leak >&2; exit 0");
+    slow
+}
+
+fn kill_in_the_middle(pod: &Pod, slow: &Recorder) {
+    let running = pod.call("ADD").start();
+    support::eventually("the slow delegate", || slow.folder().join("began").exists());
+    running.kill();
+}
+
+#[test]
+fn a_delegate_dies_with_the_plugin() {
+    let Some(node) = Node::new() else { return };
+    let slow = slow(&node, "sleep 1; ip link add leak type bridge >&2");
+    let pod = Pod::new(&node, "dies").selecting("slow");
+    kill_in_the_middle(&pod, &slow);
+    pod.del().silence();
+    // CNI-DEL-09
+    assert_eq!(node.call_names()[2..], ["DEL slow net1", "DEL primary eth0"]);
+    sleep(Duration::from_millis(1500));
+    assert_eq!(kernel::host_links(), [""; 0], "nothing comes back");
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_grandchild_that_goes_on_working_is_killed_by_del() {
+    let Some(node) = Node::new() else { return };
+    let slow = slow(&node, "(sleep 1; ip link add leak type bridge) >&2 & wait");
+    let pod = Pod::new(&node, "orphan").selecting("slow");
+    kill_in_the_middle(&pod, &slow);
+    pod.del().silence();
+    assert_eq!(node.processes(), []);
+    sleep(Duration::from_millis(1500));
+    assert_eq!(kernel::host_links(), [""; 0], "nothing comes back");
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_grandchild_that_left_its_group_is_waited_for_by_del() {
+    let Some(node) = Node::new() else { return };
+    let slow = slow(&node, "setsid sh -c 'sleep 1; ip link add leak type bridge' >&2 & wait");
+    let pod = Pod::new(&node, "session").selecting("slow");
+    kill_in_the_middle(&pod, &slow);
+    pod.del().silence();
+    assert_eq!(node.processes(), []);
+    assert_eq!(kernel::host_links(), [""; 0], "what it made before it ended is deleted");
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn another_add_of_the_sandbox_waits_for_the_orphan_too() {
+    let Some(node) = Node::new() else { return };
+    let slow = slow(&node, "(sleep 1; ip link add leak type bridge) >&2 & wait");
+    let mut pod = Pod::new(&node, "next").selecting("slow");
+    kill_in_the_middle(&pod, &slow);
+    pod.ifname = "eth1".to_owned();
+    pod.annotations = Some(std::collections::BTreeMap::new());
+    pod.add().result();
+    assert_eq!(node.processes(), []);
+}
+
+#[test]
+fn del_during_an_add_waits_for_it() {
+    let Some(node) = Node::new() else { return };
+    let slow = slow(&node, "sleep 0.5; ip link add leak type bridge >&2");
+    let pod = Pod::new(&node, "overtake").selecting("slow");
+    let running = pod.call("ADD").start();
+    support::eventually("the slow delegate", || slow.folder().join("began").exists());
+    pod.del().silence();
+    running.wait().result();
+    // CNI-RT-02
+    let calls = node.calls();
+    assert!(calls.windows(2).all(|pair| pair[0].stop.unwrap() <= pair[1].start), "{calls:?}");
+    assert_eq!(kernel::host_links(), [""; 0]);
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn calls_for_other_sandboxes_do_not_wait() {
+    let Some(node) = Node::new() else { return };
+    let slow = slow(&node, "sleep 30");
+    let pod = Pod::new(&node, "waits").selecting("slow");
+    let mut running = pod.call("ADD").start();
+    support::eventually("the slow delegate", || slow.folder().join("began").exists());
+    let other = Pod::new(&node, "other");
+    // CNI-RT-02: parallel across containers.
+    other.add().result();
+    other.del().silence();
+    assert!(!running.has_ended());
+    running.kill();
+    pod.del().silence();
+}
+
+/// A bridge with addresses from host-local as the default network, and another one beside it.
+fn real_networks(node: &Node) {
+    let network = |name: &str, subnet: &str| {
+        json!({"cniVersion": "1.0.0", "name": name, "plugins": [
+            {"type": "bridge", "bridge": name, "isGateway": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}},
+        ]})
+    };
+    node.primary(&network("cbr0", "10.1.0.0/24"));
+    node.network("default/more", &network("more", "10.2.0.0/24"));
+}
+
+fn leases() -> Vec<String> {
+    let of = |network: &str| fs::read_dir(format!("/var/lib/cni/networks/{network}")).into_iter().flatten().flatten();
+    let names = ["cbr0", "more"].into_iter().flat_map(of).map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("10.")).collect()
+}
+
+/// Nothing of the pod is left on the node, only the bridges.
+fn assert_clean(node: &Node, pod: &Pod, when: &str) {
+    assert_eq!(leases(), [""; 0], "{when}");
+    let links: Vec<String> = kernel::host_links().into_iter().filter(|link| !["cbr0", "more"].contains(&link.as_str())).collect();
+    assert_eq!(links, [""; 0], "{when}");
+    assert_eq!(kernel::links(&pod.netns), [""; 0], "{when}");
+    assert!(pod.record(node).is_none(), "{when}");
+}
+
+#[test]
+fn an_add_killed_anywhere_leaves_nothing_after_del() {
+    let Some(node) = Node::new() else { return };
+    real_networks(&node);
+    let pod = Pod::new(&node, "whole").selecting("more");
+    pod.add().result();
+    assert_eq!(leases().len(), 2);
+    pod.del().silence();
+    assert_clean(&node, &pod, "without a kill");
+    for step in 0..30 {
+        let pod = Pod::new(&node, &format!("kill-{step}")).selecting("more");
+        let running = pod.call("ADD").start();
+        sleep(Duration::from_millis(4 * step));
+        running.kill();
+        pod.del().silence();
+        assert_clean(&node, &pod, &format!("killed after {} ms", 4 * step));
+        pod.end_sandbox();
+    }
+}
+
+#[test]
+fn a_del_killed_anywhere_is_completed_by_the_next() {
+    let Some(node) = Node::new() else { return };
+    real_networks(&node);
+    for step in 0..20 {
+        let pod = Pod::new(&node, &format!("kill-{step}")).selecting("more");
+        pod.add().result();
+        let running = pod.call("DEL").start();
+        sleep(Duration::from_millis(4 * step));
+        running.kill();
+        pod.del().silence();
+        assert_clean(&node, &pod, &format!("killed after {} ms", 4 * step));
+        pod.end_sandbox();
+    }
+}
