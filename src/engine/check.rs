@@ -2,12 +2,11 @@
 
 use super::attach::Recalled;
 use super::sandbox::Sandbox;
-use super::{Turn, default_network, drift};
+use super::{Turn, default_network, drift, namespace};
 use crate::cni::{CniError, Code};
 use crate::delegate::{Chain, Scope};
 use crate::facts::Known;
 use crate::store::{Attachment, Found};
-use crate::sys::netns::Netns;
 use std::time::{Duration, Instant};
 
 /// CRI-O calls CHECK after ADD, so it is on the way of every pod there.
@@ -39,8 +38,7 @@ pub fn check(turn: &Turn) -> Result<(), CniError> {
     let checked = || mine.iter().zip(&recalled).filter(|(_, recalled)| recalled.may_be_checked());
     let netns = target.netns.as_deref();
     if let Some(path) = netns {
-        let namespace = Netns::open(path).map_err(|e| CniError::new(Code::Namespace, format!("CNI_NETNS: {e}")))?;
-        drift::find(&namespace, &checked().map(|(attachment, _)| attachment).collect::<Vec<_>>())?;
+        drift::find(&namespace::open(path)?, &checked().map(|(attachment, _)| attachment).collect::<Vec<_>>())?;
     }
     for (attachment, recalled) in checked() {
         let deadline = deadline.min(Instant::now() + turn.settings.delegate_timeout);

@@ -1,7 +1,7 @@
 //! GC: deletes what is not valid any more, of every network and every delegate.
 
 use super::sandbox::Sandbox;
-use super::{Turn, default_network, undo};
+use super::{Turn, default_network, namespace, publish, undo};
 use crate::api::StateDirectory;
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, NetworkConfig};
@@ -11,6 +11,7 @@ use crate::nad::Definition;
 use crate::store::{Attachment, Found, Record};
 use crate::sys::files;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// All of a GC.
@@ -60,11 +61,20 @@ pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bo
     if stale.is_empty() {
         return Some((record, Vec::new()));
     }
-    let netns = record.netns.clone();
-    let failures = undo::delete(turn, &sandbox, netns.as_deref(), id, stale, deadline);
+    let netns = lasting(record.netns.clone());
+    let netns = namespace::still_there(netns.as_deref()).ok().flatten();
+    let failures = undo::delete(turn, &sandbox, netns, id, stale, deadline);
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
     undo::keep_or_remove(turn, &record);
+    if record.attachments.is_empty() {
+        publish::withdraw(turn, id);
+    }
     Some((record, failures))
+}
+
+/// A recorded path that still means the same namespace: one by process ID may be another's by now.
+fn lasting(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.starts_with("/proc"))
 }
 
 /// The default network of today and every network this node has used.
@@ -78,7 +88,7 @@ fn known_networks(turn: &Turn) -> BTreeMap<String, NetworkConfig> {
 
 fn definitions(state: &StateDirectory) -> Vec<Definition> {
     let folder = std::fs::read_dir(state.networks()).into_iter().flatten();
-    let read = |path: std::path::PathBuf| serde_json::from_str(&files::read_bounded(&path, MAX_DEFINITION).ok()??).ok();
+    let read = |path: PathBuf| serde_json::from_str(&files::read_bounded(&path, MAX_DEFINITION).ok()??).ok();
     folder.filter_map(|entry| read(entry.ok()?.path())).collect()
 }
 

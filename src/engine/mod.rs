@@ -9,6 +9,8 @@ pub mod disk;
 mod drift;
 pub mod entry;
 pub mod gc;
+pub mod multus;
+mod namespace;
 mod naming;
 mod networks;
 pub mod plan;

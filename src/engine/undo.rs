@@ -34,7 +34,7 @@ pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &Contain
 fn delete_one(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachment: &Attachment, deadline: Instant) -> Result<(), CniError> {
     let deadline = (Instant::now() + turn.settings.delegate_timeout).min(deadline);
     let recalled = Recalled::read(attachment)?;
-    let chain = recalled.chain(turn, sandbox, id, attachment, netns.filter(|netns| netns.exists()), deadline);
+    let chain = recalled.chain(turn, sandbox, id, attachment, netns, deadline);
     chain
         .del(attachment.result.as_deref())
         .map_err(|e| e.to_cni().about(format!("network {} ({})", attachment.network, attachment.ifname)))?;
