@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 pub mod answer;
+pub mod cnitool;
 pub mod daemon;
 pub mod kernel;
 pub mod node;

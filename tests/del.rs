@@ -1,0 +1,109 @@
+//! DEL: what the runtime may do wrong or twice.
+
+mod support;
+
+use serde_json::json;
+use std::collections::BTreeMap;
+use support::{Node, Pod};
+
+#[test]
+fn networks_are_deleted_in_reverse_each_with_its_own_result() {
+    let Some(node) = Node::new() else { return };
+    let [a, b] = ["a", "b"].map(|name| node.recorded_network(name));
+    a.answers(&json!({"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.2/24"}]}));
+    b.answers(&json!({"cniVersion": "1.0.0", "ips": [{"address": "10.2.0.2/24"}]}));
+    let pod = Pod::new(&node, "reverse").selecting("a,b");
+    pod.add().result();
+    pod.del().silence();
+    // CNI-DLG-15, CNI-DEL-02, CNI-ADD-07
+    assert_eq!(node.call_names()[3..], ["DEL b net2", "DEL a net1", "DEL primary eth0"]);
+    assert_eq!(a.call_of("DEL").config()["prevResult"]["ips"][0]["address"], "10.1.0.2/24");
+    assert_eq!(b.call_of("DEL").config()["prevResult"]["ips"][0]["address"], "10.2.0.2/24");
+    // NPWG-MUL-02: the same container, interface and arguments as at ADD.
+    for key in ["CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_ARGS"] {
+        assert_eq!(a.call_of("DEL").env(key), a.call_of("ADD").env(key), "{key}");
+    }
+}
+
+#[test]
+fn the_annotations_of_today_do_not_change_what_is_deleted() {
+    let Some(node) = Node::new() else { return };
+    let [_a, b] = ["a", "b"].map(|name| node.recorded_network(name));
+    let mut pod = Pod::new(&node, "changed").selecting("a");
+    pod.add().result();
+    pod = pod.selecting("b,b");
+    pod.del().silence();
+    // CNI-DLG-17
+    assert_eq!(node.call_names()[2..], ["DEL a net1", "DEL primary eth0"]);
+    assert!(b.calls().is_empty());
+}
+
+#[test]
+fn a_broken_annotation_does_not_stop_a_del() {
+    let Some(node) = Node::new() else { return };
+    // CNI-DEL-03
+    let pod = Pod::new(&node, "broken").selecting("[{");
+    pod.del().silence();
+    assert_eq!(node.call_names(), ["DEL primary eth0"]);
+}
+
+#[test]
+fn variables_that_del_needs_are_told() {
+    let Some(node) = Node::new() else { return };
+    let pod = Pod::new(&node, "wrong");
+    // CNI-ENV-03
+    for key in ["CNI_CONTAINERID", "CNI_IFNAME"] {
+        pod.call("DEL").without_env(key).make().refusal(4, &[key]);
+    }
+    pod.call("DEL").without_env("CNI_NETNS").without_env("CNI_ARGS").make().silence();
+    assert_eq!(node.call_names(), ["DEL primary eth0"]);
+}
+
+#[test]
+fn del_of_another_interface_touches_nothing_of_the_first() {
+    let Some(node) = Node::new() else { return };
+    let mut pod = Pod::new(&node, "other");
+    pod.add().result();
+    pod.ifname = "eth7".to_owned();
+    pod.annotations = Some(BTreeMap::new());
+    pod.del().silence();
+    pod.ifname = "eth0".to_owned();
+    assert_eq!(pod.record(&node).unwrap()["attachments"][0]["ifname"], "eth0");
+    // CNI-RT-05
+    assert!(!node.call_names().contains(&"DEL primary eth0".to_owned()));
+}
+
+#[test]
+fn many_calls_at_once_for_one_sandbox_do_not_overlap() {
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let pod = Pod::new(&node, "storm").selecting("a");
+    let running: Vec<_> = ["ADD", "DEL", "DEL", "ADD", "DEL"].map(|verb| pod.call(verb).start()).into_iter().collect();
+    for call in running {
+        // Which order they get is open, so an ADD may meet another's attachment.
+        let answer = call.wait();
+        assert!(answer.status.success() || answer.error().code == 102, "{answer:?}");
+    }
+    // CNI-RT-02
+    let calls = node.calls();
+    assert!(calls.windows(2).all(|pair| pair[0].stop.unwrap() <= pair[1].start), "{calls:?}");
+    pod.del().silence();
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn many_sandboxes_at_once_are_no_problem() {
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let pods: Vec<Pod> = (0..20).map(|number| Pod::new(&node, &format!("many-{number}")).selecting("a")).collect();
+    for verb in ["ADD", "DEL"] {
+        let running: Vec<_> = pods.iter().map(|pod| pod.call(verb).start()).collect();
+        for call in running {
+            let answer = call.wait();
+            assert!(answer.status.success(), "{answer:?}");
+        }
+    }
+    // CNI-RT-03
+    assert_eq!(node.calls().len(), 80);
+    assert!(pods.iter().all(|pod| pod.record(&node).is_none()));
+}

@@ -1,0 +1,199 @@
+//! Which folder of `src` may use which: the table of the design, enforced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders, low to high: an arrow goes down only, and those of one row do not know each other.
+const ROWS: [&[&str]; 6] = [
+    &["cni", "sys"],
+    &["nad"],
+    &["delegate", "store", "api"],
+    &["facts", "engine"],
+    &["cluster", "daemon", "cli"],
+    &["bin"],
+];
+
+/// Arrows within a row, and why.
+const WITHIN_A_ROW: [(&str, &str, &str); 3] = [
+    ("store", "api", "which file lies where is api::layout: plugin, daemon and CLI have to agree on it"),
+    ("engine", "facts", "a verb asks for its facts; facts knows no verb"),
+    ("daemon", "cluster", "the daemon wires the cluster to its socket; the cluster knows no socket"),
+];
+
+/// Libraries that only one folder may know, by the beginning of their names.
+const ONLY_IN: [(&str, &[&str]); 3] =
+    [("netlink_", &["sys"]), ("kube", &["cluster"]), ("tokio", &["cluster", "daemon", "cli", "bin"])];
+
+#[test]
+fn arrows_go_down_only() {
+    let mut used = BTreeSet::new();
+    for (from, to) in arrows() {
+        let down = row(&from) > row(&to);
+        let allowed = WITHIN_A_ROW.iter().any(|(a, b, _)| (*a, *b) == (from.as_str(), to.as_str()));
+        assert!(down || allowed, "{from} uses {to}: the table in tests/modules.rs and ARCHITECTURE.md forbids it");
+        used.insert((from, to));
+    }
+    for (from, to, _) in WITHIN_A_ROW {
+        assert!(used.contains(&(from.to_owned(), to.to_owned())), "{from} does not use {to} any more: take it out of the table");
+    }
+}
+
+#[test]
+fn the_arrows_within_rows_make_no_circle() {
+    let arrows = arrows();
+    for start in ROWS.concat() {
+        let mut reached = BTreeSet::from([start.to_owned()]);
+        loop {
+            let next: BTreeSet<String> = arrows.iter().filter(|(from, _)| reached.contains(from)).map(|(_, to)| to.clone()).collect();
+            assert!(!next.contains(start), "a circle through {start}");
+            if next.is_subset(&reached) {
+                break;
+            }
+            reached.extend(next);
+        }
+    }
+}
+
+#[test]
+fn every_folder_is_in_the_table() {
+    for entry in fs::read_dir(source()).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(ROWS.concat().contains(&name.as_str()), "src/{name} is in no row of tests/modules.rs");
+    }
+}
+
+#[test]
+fn libraries_stay_where_they_belong() {
+    for (folder, file, text) in sources() {
+        for (library, folders) in ONLY_IN {
+            let known = paths(&text).into_iter().any(|path| path.len() > 1 && path[0].starts_with(library));
+            assert!(!known || folders.contains(&folder.as_str()), "{} uses {library}, which belongs to {folders:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn paths_are_found_however_they_are_written() {
+    let text = "use crate::{api, store::{Found, Record}, sys::files as f};\n// crate::no\nlet x = super::super::nad::y(); // crate::no\nuse plexus::cni;";
+    let found = |at: &[&str]| {
+        let file: PathBuf = at.iter().collect();
+        folders_used(&file, text).into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["engine", "x.rs"]), ["api", "cni", "nad", "store", "sys"]);
+    assert_eq!(found(&["engine", "deep", "x.rs"]), ["api", "cni", "store", "sys"]);
+    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n crate::x\n}\n"), "a\n");
+    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests;\nb\n"), "a\nb\n");
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn row(folder: &str) -> usize {
+    ROWS.iter().position(|row| row.contains(&folder)).unwrap_or_else(|| panic!("{folder} is in no row"))
+}
+
+/// Which folder uses which, by the code that is shipped.
+fn arrows() -> BTreeSet<(String, String)> {
+    let mut arrows = BTreeSet::new();
+    for (folder, file, text) in sources() {
+        let used = folders_used(&file, &text);
+        arrows.extend(used.into_iter().filter(|used| *used != folder).map(|used| (folder.clone(), used)));
+    }
+    arrows
+}
+
+/// Every source file but `lib.rs`: its folder, its path in `src`, and its code without tests.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let mut sources = Vec::new();
+    let mut folders = vec![source()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+                let file = path.strip_prefix(source()).unwrap().to_owned();
+                let Some(folder) = file.parent().and_then(|parent| parent.iter().next()) else { continue };
+                let text = without_tests(&fs::read_to_string(&path).unwrap());
+                sources.push((folder.to_string_lossy().into_owned(), file, text));
+            }
+        }
+    }
+    sources
+}
+
+/// `text` without its `#[cfg(test)]` items: a block ends at a brace in the first column.
+fn without_tests(text: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            kept.push_str(line);
+            kept.push('\n');
+            continue;
+        }
+        let item = lines.by_ref().find(|line| !line.trim_start().starts_with("#[")).unwrap_or_default();
+        if item.ends_with('{') {
+            lines.by_ref().find(|line| line.starts_with('}'));
+        }
+    }
+    kept
+}
+
+/// The folders of `src` that the code in `file` names.
+fn folders_used(file: &Path, text: &str) -> BTreeSet<String> {
+    let depth = file.iter().count() - usize::from(file.ends_with("mod.rs"));
+    let all = ROWS.concat();
+    let of = |path: Vec<String>| {
+        let supers = path.iter().take_while(|part| *part == "super").count();
+        let rest = match path.first().map(String::as_str) {
+            Some("crate" | "plexus") => &path[1..],
+            Some("super") if supers == depth => &path[supers..],
+            _ => return None,
+        };
+        rest.first().filter(|head| all.contains(&head.as_str())).cloned()
+    };
+    paths(text).into_iter().filter_map(of).collect()
+}
+
+/// Every path `a::b::c` in `text`; `a::{b, c::d}` is `a::b` and `a::c::d`. Comments are passed over.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+    let mut found = Vec::new();
+    let mut path: Vec<String> = Vec::new();
+    // Where the braces of groups opened, by the path before them.
+    let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let mut level = 0;
+    let mut rest = code.as_str();
+    while let Some(first) = rest.chars().next() {
+        let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        if !word.is_empty() {
+            rest = &rest[word.len()..];
+            path.push(word);
+            match rest.strip_prefix("::") {
+                Some(after) => rest = after,
+                None => found.push(std::mem::take(&mut path)),
+            }
+            if path.is_empty() {
+                path = groups.get(&level).cloned().unwrap_or_default();
+            }
+            continue;
+        }
+        rest = &rest[first.len_utf8()..];
+        match first {
+            '{' => {
+                level += 1;
+                groups.insert(level, path.clone());
+            }
+            '}' => {
+                groups.remove(&level);
+                level = usize::saturating_sub(level, 1);
+            }
+            _ => {}
+        }
+        path = groups.get(&level).cloned().unwrap_or_default();
+    }
+    found
+}

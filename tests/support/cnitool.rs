@@ -1,0 +1,23 @@
+//! cnitool: libcni as the runtime, with its own cache and its own way of finding configurations.
+
+use super::answer::{Answer, Running};
+use super::node::{Node, PATH};
+use super::pod::{POD_ANNOTATIONS, Pod};
+use serde_json::json;
+use std::process::{Command, Stdio};
+
+/// Runs `cnitool <verb> <network> <netns>` for the sandbox of `pod`, with its annotations. The
+/// container's ID is made by cnitool of the path of the namespace.
+pub fn cnitool(node: &Node, verb: &str, network: &str, pod: &Pod) -> Answer {
+    let mut offered = pod.capability_args.clone();
+    if let Some(annotations) = &pod.annotations {
+        offered.insert(POD_ANNOTATIONS.to_owned(), json!(annotations));
+    }
+    let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID=uid-of-{}", pod.namespace, pod.name, pod.name);
+    let mut command = Command::new(node.bin().join("cnitool"));
+    command.args([verb, network]).arg(&pod.netns).env_clear().env("PATH", PATH).env("CNI_PATH", node.bin());
+    command.env("NETCONFPATH", node.net_d()).env("CNI_IFNAME", &pod.ifname).env("CNI_ARGS", args);
+    command.env("CAP_ARGS", serde_json::Value::Object(offered).to_string());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running::new(command.spawn().unwrap(), String::new()).wait()
+}
