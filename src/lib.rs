@@ -18,7 +18,14 @@
 //! Who may use whom is in `ARCHITECTURE.md` and enforced by `tests/modules.rs`.
 
 pub mod api;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod cni;
+#[cfg(feature = "cluster")]
+pub mod daemon;
 pub mod delegate;
+pub mod engine;
+pub mod facts;
 pub mod nad;
+pub mod store;
 pub mod sys;

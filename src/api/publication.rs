@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A file in [`super::RunDirectory::unpublished`]: written by the plugin after an ADD, removed by the
 /// daemon once the pod has it or is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Publication {
     /// The sandbox whose networks these are.
     pub container_id: ContainerId,

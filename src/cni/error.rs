@@ -28,6 +28,8 @@ pub enum Code {
     DelegateFailed,
     /// 101: CHECK: what is attached differs from the record.
     Drifted,
+    /// 102: ADD for what is attached already (CNI-ADD-05).
+    AlreadyAttached,
     /// A delegate's own code, passed on unchanged.
     Delegate(u32),
 }
@@ -47,6 +49,7 @@ impl Code {
             Code::Unavailable => 50,
             Code::DelegateFailed => 100,
             Code::Drifted => 101,
+            Code::AlreadyAttached => 102,
             Code::Delegate(number) => number,
         }
     }
@@ -131,6 +134,7 @@ mod tests {
             (Code::Unavailable, 50),
             (Code::DelegateFailed, 100),
             (Code::Drifted, 101),
+            (Code::AlreadyAttached, 102),
             (Code::Delegate(999), 999),
         ];
         for (code, number) in table {

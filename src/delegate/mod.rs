@@ -1,17 +1,22 @@
 //! One CNI plugin, in this process or a program on disk, and chains of them.
 
+pub mod chain;
 pub mod error;
+pub mod external;
 pub mod failure;
 pub mod ipam;
 pub mod keys;
 pub mod native;
+pub mod registry;
 pub mod stdin;
 
+pub use chain::Chain;
 pub use error::Error;
+pub use registry::Registry;
 
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
+use crate::sys::lock::FileLock;
 use serde_json::value::RawValue;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -66,7 +71,7 @@ pub struct Scope<'a> {
     /// When the call must be over.
     pub deadline: Instant,
     /// The sandbox's lock. A started program inherits it, so that an orphan still holds it.
-    pub lock: Option<BorrowedFd<'a>>,
+    pub lock: Option<&'a FileLock>,
 }
 
 /// One call of one plugin.

@@ -2,10 +2,12 @@
 //!
 //! The only place that enters a namespace, speaks netlink, starts a process or replaces a file.
 
+pub mod detach;
 pub mod files;
 pub mod lock;
 pub mod netlink;
 pub mod netns;
+pub mod process;
 pub mod shared_folder;
 pub mod sysctl;
 

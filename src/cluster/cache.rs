@@ -1,0 +1,179 @@
+//! What is known of the cluster, in memory.
+
+use super::pod::KnownPod;
+use crate::nad::{Definition, NadRef, PodRef};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A pod by namespace and name.
+pub type PodName = (String, String);
+
+/// The definitions of the cluster and the pods of this node. One source fills it, every question reads it.
+#[derive(Debug)]
+pub struct Cache {
+    known: Mutex<Known>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    definitions: BTreeMap<NadRef, Arc<Definition>>,
+    pods: HashMap<PodName, Arc<KnownPod>>,
+    definitions_synced: bool,
+    pods_synced: bool,
+    confirmed: bool,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache { known: Mutex::default(), changed: watch::channel(()).0 }
+    }
+}
+
+impl Cache {
+    /// The definition `nad`, if it is known.
+    pub fn definition(&self, nad: &NadRef) -> Option<Arc<Definition>> {
+        self.known().definitions.get(nad).cloned()
+    }
+
+    /// The pod of that namespace and name, if it is known; its UID is for the caller to compare.
+    pub fn pod(&self, pod: &PodRef) -> Option<Arc<KnownPod>> {
+        self.known().pods.get(&(pod.namespace.clone(), pod.name.clone())).cloned()
+    }
+
+    /// How many definitions and pods are known.
+    pub fn sizes(&self) -> (usize, usize) {
+        let known = self.known();
+        (known.definitions.len(), known.pods.len())
+    }
+
+    /// Whether every definition has been seen once.
+    pub fn definitions_synced(&self) -> bool {
+        self.known().definitions_synced
+    }
+
+    /// Whether every pod of this node has been seen once.
+    pub fn pods_synced(&self) -> bool {
+        self.known().pods_synced
+    }
+
+    /// Whether the definitions are those of the cluster as far as can be told now.
+    pub fn confirmed(&self) -> bool {
+        self.known().confirmed
+    }
+
+    /// Waits at most `within` until `look` finds something.
+    pub async fn wait<T>(&self, within: Duration, look: impl Fn(&Cache) -> Option<T>) -> Option<T> {
+        let mut changes = self.changes();
+        let found = async {
+            loop {
+                if let Some(found) = look(self) {
+                    return found;
+                }
+                // The sender lives in the cache: this cannot fail, and if it did the time would run out.
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::time::timeout(within, found).await.ok()
+    }
+
+    /// Tells of every change after this call.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Adds or replaces a definition; an equal one stays the same object.
+    pub(super) fn put_definition(&self, definition: Arc<Definition>) {
+        self.change(|known| {
+            if known.definitions.get(&definition.nad) != Some(&definition) {
+                known.definitions.insert(definition.nad.clone(), definition);
+            }
+        });
+    }
+
+    /// Forgets a definition.
+    pub(super) fn remove_definition(&self, nad: &NadRef) {
+        self.change(|known| drop(known.definitions.remove(nad)));
+    }
+
+    /// Every definition has been seen: those not in `seen` are gone.
+    pub(super) fn definitions_are(&self, seen: &HashSet<NadRef>) {
+        self.change(|known| {
+            known.definitions.retain(|nad, _| seen.contains(nad));
+            known.definitions_synced = true;
+            known.confirmed = true;
+        });
+    }
+
+    /// Says whether the definitions are known to be current.
+    pub(super) fn set_confirmed(&self, confirmed: bool) {
+        self.change(|known| known.confirmed = confirmed);
+    }
+
+    /// Adds or replaces a pod.
+    pub(super) fn put_pod(&self, name: PodName, pod: KnownPod) {
+        self.change(|known| drop(known.pods.insert(name, Arc::new(pod))));
+    }
+
+    /// Forgets the pod `name` if it is the one with `uid`: the next one of that name may be known already.
+    pub(super) fn remove_pod(&self, name: &PodName, uid: Option<&str>) {
+        self.change(|known| {
+            if known.pods.get(name).is_some_and(|pod| uid.is_none() || pod.uid() == uid) {
+                known.pods.remove(name);
+            }
+        });
+    }
+
+    /// Every pod has been seen: those not in `seen` are gone.
+    pub(super) fn pods_are(&self, seen: &HashSet<PodName>) {
+        self.change(|known| {
+            known.pods.retain(|name, _| seen.contains(name));
+            known.pods_synced = true;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known());
+        self.changed.send_replace(());
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // No change can end half way: what a panicking thread leaves is whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(name: &str) -> Arc<Definition> {
+        Arc::new(Definition::new(NadRef::new("default", name).unwrap(), None, |_| None))
+    }
+
+    #[test]
+    fn what_is_not_listed_is_gone() {
+        let cache = Cache::default();
+        cache.put_definition(definition("a"));
+        cache.put_definition(definition("b"));
+        assert!(!cache.definitions_synced());
+        cache.definitions_are(&HashSet::from([definition("b").nad.clone()]));
+        assert!(cache.definitions_synced() && cache.definition(&definition("a").nad).is_none());
+        assert_eq!(cache.sizes(), (1, 0));
+    }
+
+    #[test]
+    fn the_end_of_an_old_pod_does_not_hide_the_new_one() {
+        let cache = Cache::default();
+        let name = ("default".to_owned(), "web-0".to_owned());
+        cache.put_pod(name.clone(), KnownPod::new(Some("new"), |_| None));
+        cache.remove_pod(&name, Some("old"));
+        assert_eq!(cache.sizes(), (0, 1));
+        cache.remove_pod(&name, Some("new"));
+        assert_eq!(cache.sizes(), (0, 0));
+    }
+}

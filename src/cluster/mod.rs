@@ -1,0 +1,67 @@
+//! What the daemon knows of the cluster: network attachment definitions and this node's pods, from
+//! Kubernetes or from a folder of manifests; and the way back, the status on the pod.
+//!
+//! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
+
+pub mod cache;
+mod copies;
+pub mod crd;
+mod directory;
+pub mod error;
+mod event;
+mod kubernetes;
+mod lookup;
+mod manifest;
+mod object;
+mod pauses;
+pub mod pod;
+mod publish;
+mod publish_file;
+mod requests;
+mod watch;
+
+pub use cache::Cache;
+pub use error::{ConfigurationError, Error};
+pub use kubernetes::{Kubernetes, configuration};
+pub use lookup::{Cluster, Origin};
+pub use pauses::Pauses;
+pub use pod::KnownPod;
+pub use requests::Requests;
+
+use crate::nad::PodRef;
+use std::time::SystemTime;
+
+/// How one try to publish a network status ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The pod has it.
+    Written,
+    /// The pod is gone; there is nothing to do.
+    Gone,
+    /// Refused by policy: trying again would not help.
+    Refused(String),
+    /// Not this time.
+    Later(String),
+}
+
+/// What was learned in earlier tries to publish the same status.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The UID of the pod's API object, where it is not the one that the runtime knows.
+    uid: Option<String>,
+    /// When the status came to be.
+    begun: SystemTime,
+}
+
+impl Progress {
+    /// Nothing yet, of a status that came to be at `begun`.
+    pub fn since(begun: SystemTime) -> Self {
+        Progress { uid: None, begun }
+    }
+}
+
+/// Whether both parts of `pod` are names that an object can have. They come from `CNI_ARGS` and
+/// become parts of a file name and of a request's path.
+pub(crate) fn has_valid_name(pod: &PodRef) -> bool {
+    crate::nad::NadRef::new(&pod.namespace, &pod.name).is_ok()
+}

@@ -1,0 +1,89 @@
+//! What monitoring asks: /metrics, /healthz, /readyz.
+
+use super::{Daemon, metrics};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// Scrapers are few: more connections at a time wait.
+const MOST: usize = 16;
+/// The longest that a connection may last.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the head of a request may take.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long to wait when the process has no descriptor left for a connection.
+const BREATHE: Duration = Duration::from_millis(100);
+
+/// Listens on `address`.
+///
+/// # Errors
+/// It is taken, or not ours.
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves whoever connects, for ever.
+pub(super) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
+    let places = Arc::new(Semaphore::new(MOST));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(BREATHE).await;
+            continue;
+        };
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(async move {
+            converse(stream, daemon).await;
+            drop(place);
+        });
+    }
+}
+
+async fn converse(stream: TcpStream, daemon: Arc<Daemon>) {
+    let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, &daemon))));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 << 10);
+    // A peer that breaks HTTP or goes away is its own loss.
+    let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), service)).await;
+}
+
+fn respond(request: &Request<Incoming>, daemon: &Daemon) -> Response<Full<Bytes>> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => (StatusCode::OK, metrics::encode(daemon)),
+        (&Method::GET, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET, "/readyz") => readiness(daemon),
+        (&Method::GET, _) => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
+    };
+    let kind = match request.uri().path() {
+        "/metrics" => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn readiness(daemon: &Daemon) -> (StatusCode, String) {
+    let status = if daemon.readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut text = String::new();
+    for (guard, awaited) in daemon.readiness.tell() {
+        let awaited = if awaited.is_empty() { "ok" } else { &awaited };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{guard}: {awaited}");
+    }
+    (status, text)
+}

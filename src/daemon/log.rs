@@ -1,0 +1,23 @@
+//! Log lines, to stderr.
+
+use super::settings::{LogFormat, Settings};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts logging as `settings` say; a second call has no effect.
+pub fn start(settings: &Settings) {
+    // What other crates say about an outage is said by us already, once and in our words.
+    let others = if settings.log_level >= Level::TRACE { LevelFilter::from_level(settings.log_level) } else { LevelFilter::ERROR };
+    let levels = Targets::new().with_default(others).with_target("plexus", settings.log_level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match settings.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+    };
+    // Only a second start can fail, and then the first one's lines go on.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(levels)).try_init();
+}

@@ -1,0 +1,88 @@
+//! What is counted. No label is a pod, a network or a sandbox: their number has no bound.
+
+use super::Daemon;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
+
+/// The daemon's counters. A clone counts on the same ones.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    questions: Family<Labels<2>, Counter>,
+    question_duration: Histograms,
+    publications: Family<Labels<1>, Counter>,
+    publication_retries: Counter,
+    publication_duration: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics {
+            questions: Family::default(),
+            question_duration: Family::new_with_constructor(|| Histogram::new([0.0001, 0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0])),
+            publications: Family::default(),
+            publication_retries: Counter::default(),
+            publication_duration: Histogram::new([0.002, 0.005, 0.01, 0.05, 0.2, 1.0, 5.0, 60.0, 600.0]),
+        }
+    }
+}
+
+impl Metrics {
+    /// A question was answered, or not.
+    pub fn answered(&self, question: &'static str, outcome: &'static str, took: Duration) {
+        self.questions.get_or_create(&[("question", question), ("outcome", outcome)]).inc();
+        self.question_duration.get_or_create(&[("question", question)]).observe(took.as_secs_f64());
+    }
+
+    /// A network status was dealt with.
+    pub fn published(&self, outcome: &'static str, took: Duration) {
+        self.publications.get_or_create(&[("outcome", outcome)]).inc();
+        self.publication_duration.observe(took.as_secs_f64());
+    }
+
+    /// A try to publish a network status failed.
+    pub fn publication_retried(&self) {
+        self.publication_retries.inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("questions", "Questions on the socket", self.questions.clone());
+        let help = "How long questions took";
+        registry.register_with_unit("question_duration", help, Unit::Seconds, self.question_duration.clone());
+        registry.register("publications", "Network statuses dealt with", self.publications.clone());
+        registry.register("publication_retries", "Tries to publish that failed", self.publication_retries.clone());
+        let help = "From the first try to publish a network status to its end";
+        registry.register_with_unit("publication_duration", help, Unit::Seconds, self.publication_duration.clone());
+    }
+}
+
+/// Everything that is counted or measured, as text for Prometheus.
+pub(super) fn encode(daemon: &Daemon) -> String {
+    let mut registry = Registry::with_prefix("plexus");
+    registry.register("build", "The release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    daemon.metrics.register(&mut registry);
+    daemon.cluster.requests().register(&mut registry);
+    let mut gauge = |name: &str, help: &str, value: usize| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    };
+    let (definitions, pods) = daemon.cluster.cache().sizes();
+    gauge("definitions", "Network attachment definitions known", definitions);
+    gauge("pods", "Pods of this node known", pods);
+    gauge("unpublished", "Network statuses that wait to be published", daemon.unpublished.count());
+    gauge("ready", "Whether every guard of readiness holds", daemon.readiness.is_ready().into());
+    gauge("definitions_confirmed", "Whether the definitions known are current", daemon.cluster.cache().confirmed().into());
+    let mut lines = String::new();
+    // Writing to a string cannot fail.
+    let _ = text::encode(&mut lines, &registry);
+    lines
+}

@@ -1,0 +1,88 @@
+//! The daemon: answers the plugin's questions from memory and publishes what was attached.
+//!
+//! It needs no privilege but being root in name: everything that touches the node's network is done
+//! by the plugin. [`run`] is the composition root; no other file knows more than its own part.
+
+mod answer;
+mod conversation;
+mod devices;
+mod http;
+pub mod log;
+mod metrics;
+mod readiness;
+pub mod settings;
+mod socket;
+mod unpublished;
+
+pub use settings::Settings;
+
+use crate::cluster::Cluster;
+use anyhow::Context;
+use conversation::Conversations;
+use metrics::Metrics;
+use readiness::Readiness;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use unpublished::Unpublished;
+
+/// How long what runs may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Everything a question may need.
+#[derive(Debug)]
+struct Daemon {
+    cluster: Arc<Cluster>,
+    unpublished: Arc<Unpublished>,
+    readiness: Readiness,
+    metrics: Metrics,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// It cannot be set up: the socket cannot be made, an address is taken, the kubeconfig is wrong.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?);
+    let readiness = Readiness::default();
+    let open = readiness.await_guard("socket", "the socket is not open yet");
+    let synced = readiness.await_guard("definitions", "network attachment definitions are not known yet");
+
+    let cluster = Arc::new(settings.cluster().await.context("reach the cluster")?);
+    let metrics = Metrics::default();
+    let unpublished = Arc::new(Unpublished::new(settings.run_directory(), Arc::clone(&cluster), metrics.clone()));
+    let daemon = Arc::new(Daemon { cluster, unpublished, readiness, metrics });
+
+    let socket = socket::Socket::open(&settings.run_directory().socket()).context("open the socket")?;
+    let scrape = match settings.metrics_address {
+        Some(address) => Some(http::listen(address).await.with_context(|| format!("listen on {address}"))?),
+        None => None,
+    };
+    drop(open);
+    tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), "plexusd answers");
+
+    let mut background = JoinSet::new();
+    background.spawn(daemon.readiness.clone().follow(Arc::clone(&daemon.cluster), synced));
+    background.spawn(Arc::clone(&daemon.unpublished).sweep());
+    background.spawn({
+        let daemon = Arc::clone(&daemon);
+        async move { daemon.cluster.follow().await }
+    });
+    if let Some(scrape) = scrape {
+        background.spawn(http::serve(scrape, Arc::clone(&daemon)));
+    }
+    let mut conversations = Conversations::new(daemon);
+    tokio::select! {
+        () = conversations.serve(&socket) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("plexusd stops");
+    conversations.finish(socket, GRACE).await;
+    Ok(())
+}
+
+fn stop_signal(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("listen for signals")
+}

@@ -1,0 +1,89 @@
+//! Readiness: a set of named guards, each of which says what is awaited until it is dropped.
+
+use crate::cluster::{Cache, Cluster};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What readiness consists of, by name; the text says what is awaited, empty when nothing is.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, &'static str>>>);
+
+/// While it lives the daemon is not ready.
+#[derive(Debug)]
+pub struct Guard {
+    readiness: Readiness,
+    name: &'static str,
+}
+
+impl Readiness {
+    /// Makes readiness wait for the guard that is returned.
+    pub fn await_guard(&self, name: &'static str, awaited: &'static str) -> Guard {
+        self.guards().insert(name, awaited);
+        Guard { readiness: self.clone(), name }
+    }
+
+    /// Whether every guard holds.
+    pub fn is_ready(&self) -> bool {
+        self.guards().values().all(|awaited| awaited.is_empty())
+    }
+
+    /// The guards and what each awaits.
+    pub fn tell(&self) -> BTreeMap<String, String> {
+        self.guards().iter().map(|(name, awaited)| ((*name).to_owned(), (*awaited).to_owned())).collect()
+    }
+
+    fn guards(&self) -> MutexGuard<'_, BTreeMap<&'static str, &'static str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.readiness.guards().insert(self.name, "");
+        tracing::info!(guard = self.name, ready = self.readiness.is_ready(), "a guard of readiness holds");
+    }
+}
+
+impl Readiness {
+    /// Lets `definitions` go once every definition is known, and makes readiness wait for the pods of
+    /// this node once they are wanted.
+    pub async fn follow(self, cluster: Arc<Cluster>, definitions: Guard) {
+        let cache = cluster.cache();
+        let definitions = async {
+            let _guard = definitions;
+            until(cache, Cache::definitions_synced).await;
+        };
+        let pods = async {
+            cluster.pods_wanted().await;
+            let _guard = self.await_guard("pods", "pods of this node are not known yet");
+            until(cache, Cache::pods_synced).await;
+        };
+        tokio::join!(definitions, pods);
+    }
+}
+
+async fn until(cache: &Cache, holds: impl Fn(&Cache) -> bool) {
+    let mut changes = cache.changes();
+    while !holds(cache) {
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_when_no_guard_is_held() {
+        let readiness = Readiness::default();
+        let (a, b) = (readiness.await_guard("a", "x"), readiness.await_guard("b", "y"));
+        drop(a);
+        assert!(!readiness.is_ready());
+        assert_eq!(readiness.tell()["b"], "y");
+        drop(b);
+        assert!(readiness.is_ready());
+        assert_eq!(readiness.tell()["a"], "");
+    }
+}

@@ -1,0 +1,105 @@
+//! What the daemon is told at its start: by options or by the environment, nothing else.
+
+use crate::api::{RunDirectory, StateDirectory};
+use crate::cluster::{self, Cluster};
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Answers the plexus CNI plugin's questions about pods and networks, and publishes network statuses.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "plexusd", version)]
+pub struct Settings {
+    /// Where last-known copies of networks are kept.
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    pub state_directory: PathBuf,
+
+    /// Where the socket and unpublished statuses are.
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    pub run_directory: PathBuf,
+
+    /// How to reach the cluster; without it $KUBECONFIG, without that the pod's service account.
+    #[arg(long, env = "PLEXUS_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// This node's name in the cluster; without it $NODE_NAME, without that the host name.
+    #[arg(long, env = "PLEXUS_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
+
+    /// Read pods and networks from the manifests in this folder instead of a cluster.
+    #[arg(long, env = "PLEXUS_SOURCE_DIRECTORY", value_name = "FOLDER")]
+    pub source_directory: Option<PathBuf>,
+
+    /// Serve /metrics, /healthz and /readyz there; nowhere without it.
+    #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
+    pub metrics_address: Option<SocketAddr>,
+
+    /// How log lines look.
+    #[arg(long, env = "PLEXUS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+
+    /// The least important lines that are logged: error, warn, info, debug or trace.
+    #[arg(long, env = "PLEXUS_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub log_level: tracing::Level,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Settings {
+    /// The state directory's layout.
+    pub fn state_directory(&self) -> StateDirectory {
+        StateDirectory::new(&self.state_directory)
+    }
+
+    /// The run directory's layout.
+    pub fn run_directory(&self) -> RunDirectory {
+        RunDirectory::new(&self.run_directory)
+    }
+
+    /// The cluster that the settings name.
+    pub(super) async fn cluster(&self) -> anyhow::Result<Cluster> {
+        let (state, run) = (self.state_directory(), self.run_directory());
+        if let Some(folder) = &self.source_directory {
+            return Ok(Cluster::in_directory(folder.clone(), state, run));
+        }
+        let config = cluster::configuration(self.kubeconfig.as_deref()).await?;
+        Ok(Cluster::in_kubernetes(config, self.node_name()?, state, run)?)
+    }
+
+    fn node_name(&self) -> anyhow::Result<String> {
+        if let Some(name) = self.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok()) {
+            return Ok(name);
+        }
+        let name = nix::unistd::gethostname().context("read the host name")?;
+        Ok(name.to_string_lossy().to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_layout() {
+        let settings = Settings::try_parse_from(["plexusd"]).unwrap();
+        assert_eq!(settings.state_directory(), StateDirectory::default());
+        assert_eq!(settings.run_directory(), RunDirectory::default());
+        assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, tracing::Level::INFO));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (bad, named) in [("--metrics-address=9000", "--metrics-address"), ("--log-format=xml", "json"), ("--log-level=loud", "--log-level")] {
+            let error = Settings::try_parse_from(["plexusd", bad]).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

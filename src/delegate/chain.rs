@@ -1,0 +1,117 @@
+//! The plugins of one network, one after another.
+
+use super::{Call, Error, Registry, Scope};
+use crate::cni::request::ValidAttachment;
+use crate::cni::{AddResult, NetworkConfig, RawObject, Request, Version};
+use serde_json::value::RawValue;
+
+/// One network in one sandbox: its plugins and what they are called with.
+#[derive(Debug)]
+pub struct Chain<'a> {
+    /// The network.
+    pub network: &'a NetworkConfig,
+    /// What is offered to the plugins by capability.
+    pub capability_args: &'a RawObject,
+    /// The attachment.
+    pub scope: Scope<'a>,
+    /// Who carries out a plugin.
+    pub registry: &'a Registry,
+}
+
+impl Chain<'_> {
+    /// ADD: in order, each with its predecessor's result; the first error ends it (CNI-ADD-06).
+    ///
+    /// # Errors
+    /// That error. What was made so far is still there: the caller follows with [`Chain::del`].
+    pub fn add(&self) -> Result<Box<RawValue>, Error> {
+        let mut previous: Option<Box<RawValue>> = None;
+        for plugin in &self.network.plugins {
+            let call = self.call(plugin, self.request(previous.as_deref()));
+            let answer = self.registry.resolve(plugin).add(&call)?;
+            previous = Some(self.in_own_version(plugin.kind.as_str(), answer)?);
+        }
+        Ok(previous.unwrap_or_else(|| RawValue::NULL.to_owned()))
+    }
+
+    /// DEL: in reverse, each with the final result of ADD; the first error ends it (CNI-DEL-05).
+    ///
+    /// # Errors
+    /// That error: something is left.
+    pub fn del(&self, result: Option<&RawValue>) -> Result<(), Error> {
+        let result = result.filter(|_| self.network.version.at_least(Version::V0_4_0));
+        for plugin in self.network.plugins.iter().rev() {
+            self.registry.resolve(plugin).del(&self.call(plugin, self.request(result)))?;
+        }
+        Ok(())
+    }
+
+    /// CHECK: in order (CNI-CHK-09); success where the list forbids it or is too old for it.
+    ///
+    /// # Errors
+    /// The first plugin's that finds something amiss.
+    pub fn check(&self, result: Option<&RawValue>) -> Result<(), Error> {
+        // CNI-CHK-10 and trap 23 of the clauses: an old list with disableCheck is not an error.
+        if self.network.disable_check || !self.network.version.at_least(Version::V0_4_0) {
+            return Ok(());
+        }
+        self.network.plugins.iter().try_for_each(|plugin| {
+            self.registry.resolve(plugin).check(&self.call(plugin, self.request(result)))
+        })
+    }
+
+    /// STATUS: in order; a list older than the verb is well (CNI-STA-07).
+    ///
+    /// # Errors
+    /// The first plugin's that is not.
+    pub fn status(&self) -> Result<(), Error> {
+        if !self.network.version.at_least(Version::V1_1_0) {
+            return Ok(());
+        }
+        self.network.plugins.iter().try_for_each(|plugin| {
+            self.registry.resolve(plugin).status(&self.call(plugin, Request::default()))
+        })
+    }
+
+    /// GC: every plugin is asked, whatever the others say (CNI-GC-08).
+    ///
+    /// # Errors
+    /// All of them.
+    pub fn gc(&self, valid: &[ValidAttachment]) -> Result<(), Vec<Error>> {
+        if self.network.disable_gc || !self.network.version.at_least(Version::V1_1_0) {
+            return Ok(());
+        }
+        let request = Request { valid_attachments: Some(valid), ..Request::default() };
+        let gc = |plugin| self.registry.resolve(plugin).gc(&self.call(plugin, request)).err();
+        let errors: Vec<Error> = self.network.plugins.iter().filter_map(gc).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn request<'r>(&'r self, prev_result: Option<&'r RawValue>) -> Request<'r> {
+        Request { prev_result, capability_args: Some(self.capability_args), valid_attachments: None }
+    }
+
+    fn call<'c>(&'c self, plugin: &'c crate::cni::PluginConfig, request: Request<'_>) -> Call<'c> {
+        Call { scope: &self.scope, plugin, stdin: request.derive(self.network, plugin) }
+    }
+
+    /// A result in the version of the list, because the next plugin reads no other (CNI-ADD-11); as
+    /// it was written where it is already.
+    fn in_own_version(&self, plugin: &str, answer: Box<RawValue>) -> Result<Box<RawValue>, Error> {
+        let broken = |why: &dyn std::fmt::Display| Error::Broken {
+            plugin: plugin.to_owned(),
+            what: format!("printed no result: {why}"),
+        };
+        let version = self.network.version.known();
+        let result = AddResult::parse(answer.get(), version).map_err(|e| broken(&e))?;
+        let mut object = serde_json::from_str::<Option<RawObject>>(answer.get()).map_err(|e| broken(&e))?.unwrap_or_default();
+        let declared = object.read::<String>("cniVersion").map_err(|e| broken(&e))?.unwrap_or_default();
+        if declared == self.network.version.as_str() {
+            return Ok(answer);
+        }
+        if declared.is_empty() {
+            object.set_value("cniVersion", self.network.version.as_str());
+            return Ok(object.to_raw());
+        }
+        result.to_raw(version).map_err(|e| broken(&e))
+    }
+}

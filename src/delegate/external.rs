@@ -1,0 +1,208 @@
+//! A plugin that is a program on disk.
+
+use super::{Call, Delegate, Error};
+use crate::cni::{CniError, Verb};
+use crate::sys::process::{Finished, Run, RunError, start_time};
+use serde_json::value::RawValue;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Runs the program named by the plugin's `type` in the folders of the call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct External;
+
+impl Delegate for External {
+    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
+        let printed = run(Verb::Add, call)?;
+        let text = String::from_utf8_lossy(&printed).into_owned();
+        let broken = |why: String| Error::Broken { plugin: name(call), what: format!("printed no result: {why}") };
+        if text.trim().is_empty() {
+            return Err(broken("nothing at all".into()));
+        }
+        RawValue::from_string(text).map_err(|e| broken(e.to_string()))
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<(), Error> {
+        run(Verb::Del, call).map(drop)
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Error> {
+        run(Verb::Check, call).map(drop)
+    }
+
+    fn status(&self, call: &Call<'_>) -> Result<(), Error> {
+        run(Verb::Status, call).map(drop)
+    }
+
+    fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
+        run(Verb::Gc, call).map(drop)
+    }
+}
+
+/// The program of `kind`: the first folder that holds a regular file of that name (CNI-EXEC-01).
+pub fn find(kind: &str, path: &[PathBuf]) -> Option<PathBuf> {
+    path.iter().map(|folder| folder.join(kind)).find(|file| file.is_file())
+}
+
+fn name(call: &Call<'_>) -> String {
+    call.plugin.kind.to_string()
+}
+
+fn run(verb: Verb, call: &Call<'_>) -> Result<Vec<u8>, Error> {
+    let kind = call.plugin.kind.as_str();
+    let program = find(kind, call.scope.path)
+        .ok_or_else(|| Error::Missing { plugin: name(call), path: call.scope.path.to_vec() })?;
+    let began = Instant::now();
+    let environment = environment(verb, call);
+    let run = Run {
+        program: &program,
+        environment: &environment,
+        stdin: call.stdin.as_bytes(),
+        deadline: call.scope.deadline,
+        inherit: call.scope.lock.map(|lock| lock.descriptor()),
+    };
+    let finished = run.to_end(|group| note_group(call, group)).map_err(|e| run_error(call, &program, began.elapsed(), e))?;
+    pass_on_stderr(&finished);
+    if finished.status.success() { Ok(finished.stdout) } else { Err(refusal(call, &finished)) }
+}
+
+/// The six variables, over our own environment (CNI-ENV-01, CNI-ENV-12).
+fn environment(verb: Verb, call: &Call<'_>) -> [(&'static str, String); 6] {
+    let scope = call.scope;
+    let text = |path: Option<&Path>| path.map(|path| path.display().to_string()).unwrap_or_default();
+    let path = scope.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
+    [
+        ("CNI_COMMAND", verb.to_string()),
+        ("CNI_CONTAINERID", scope.container_id.map(ToString::to_string).unwrap_or_default()),
+        ("CNI_NETNS", text(scope.netns)),
+        ("CNI_IFNAME", scope.ifname.map(ToString::to_string).unwrap_or_default()),
+        ("CNI_ARGS", scope.args.to_string()),
+        ("CNI_PATH", path),
+    ]
+}
+
+/// Who finds the sandbox locked after our death learns from the note which group still works in it.
+fn note_group(call: &Call<'_>, group: i32) {
+    if let Some(lock) = call.scope.lock {
+        // Without the note DEL waits for the orphan instead of ending it.
+        let _ = lock.note(&Owner::here(group).to_string());
+    }
+}
+
+/// Who works in a sandbox: this process, and the group it started.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Owner {
+    pid: i32,
+    started: u64,
+    /// The process group of the running delegate.
+    pub group: i32,
+}
+
+impl Owner {
+    fn here(group: i32) -> Self {
+        let pid = nix::unistd::getpid().as_raw();
+        Owner { pid, started: start_time(pid).unwrap_or(0), group }
+    }
+
+    /// Reads a note; `None` where it is none.
+    pub fn parse(note: &str) -> Option<Self> {
+        let mut numbers = note.split(' ');
+        let owner = Owner {
+            pid: numbers.next()?.parse().ok()?,
+            started: numbers.next()?.parse().ok()?,
+            group: numbers.next()?.trim().parse().ok()?,
+        };
+        // Groups 0 and 1 are ourselves and init: never to be killed.
+        (owner.group > 1).then_some(owner)
+    }
+
+    /// Whether the process that wrote the note still runs.
+    pub fn is_alive(&self) -> bool {
+        start_time(self.pid) == Some(self.started)
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.pid, self.started, self.group)
+    }
+}
+
+/// The delegate's complaints go where ours go (CNI-DLG-03), whether it succeeded or not.
+fn pass_on_stderr(finished: &Finished) {
+    // stderr may be closed; a complaint that nobody reads is no reason to fail.
+    let _ = std::io::stderr().write_all(&finished.stderr);
+}
+
+fn run_error(call: &Call<'_>, program: &Path, after: Duration, error: RunError) -> Error {
+    let plugin = name(call);
+    match error {
+        RunError::Deadline => Error::Deadline { plugin, after },
+        RunError::TooMuch => Error::Broken { plugin, what: error.to_string() },
+        RunError::Start(source) => Error::Io { plugin, what: format!("cannot start {}", program.display()), source },
+        RunError::Io(source) => Error::Io { plugin, what: "talking to it".into(), source },
+    }
+}
+
+/// Reads the error of a program that failed (CNI-ERR-02, CNI-ERR-06).
+fn refusal(call: &Call<'_>, finished: &Finished) -> Error {
+    let plugin = name(call);
+    if let Ok(error) = serde_json::from_slice::<CniError>(&finished.stdout) {
+        return Error::Refused { plugin, error };
+    }
+    let ending = match (finished.status.code(), finished.status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended abnormally".to_owned(),
+    };
+    let said = if finished.stdout.is_empty() { &finished.stderr } else { &finished.stdout };
+    let said = excerpt(&String::from_utf8_lossy(said));
+    let what = if said.is_empty() { format!("{ending} and no error message") } else { format!("{ending}: {said}") };
+    Error::Broken { plugin, what }
+}
+
+/// The beginning of a text that may be anything, on one line.
+fn excerpt(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_folder_with_a_regular_file_wins() {
+        // CNI-EXEC-01
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::create_dir_all(a.join("plugin")).unwrap();
+        std::fs::create_dir_all(&b).unwrap();
+        std::fs::write(b.join("plugin"), "").unwrap();
+        let path = [a, b.clone()];
+        assert_eq!(find("plugin", &path), Some(b.join("plugin")));
+        assert_eq!(find("other", &path), None);
+    }
+
+    #[test]
+    fn an_owner_is_known_again() {
+        let own = Owner::here(77);
+        assert!(own.is_alive());
+        assert_eq!(Owner::parse(&own.to_string()), Some(own));
+        assert!(!Owner { pid: i32::MAX, started: 1, group: 77 }.is_alive());
+        for bad in ["", "1 2", "1 2 0", "1 2 1", "1 2 -5", "a b c"] {
+            assert_eq!(Owner::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(excerpt(" a\n b\t c "), "a b c");
+        assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
+    }
+}

@@ -1,0 +1,186 @@
+//! ADD.
+
+use super::attach::{self, Session};
+use super::plan::{self, Ingredients, Planned};
+use super::sandbox::Sandbox;
+use super::selections::Selections;
+use super::settings::Primary;
+use super::{Turn, default_network, networks, preflight, publish, settle};
+use crate::cni::{AddResult, CniError, Code, NetworkConfig};
+use crate::facts::{Annotations, Known, Question};
+use crate::nad::{NadRef, NetworkStatus, status};
+use crate::store::{Found, Record};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Attaches the pod to its networks; answers the result of the default one.
+///
+/// # Errors
+/// Nothing is attached then, or what could not be undone is a debt on the record.
+pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
+    let sandbox = Sandbox::lock(turn, &turn.target()?.container_id, turn.until(attach::ADD))?;
+    let record = record_before(turn)?;
+    let known = facts(turn)?;
+    let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &known.annotations)?;
+    let plan = plan(turn, &known, &selections)?;
+    preflight::check(turn, &plan)?;
+    let mut session = Session::begin(turn, &sandbox, record, plan)?;
+    if let Err(first) = session.attach().and_then(|()| settle::settle(turn, &mut session)) {
+        return Err(session.undo(first));
+    }
+    session.commit();
+    match answer(turn, &mut session) {
+        Ok(result) => {
+            report(turn, &mut session, &result);
+            Ok(result)
+        }
+        Err(first) => Err(session.undo(first)),
+    }
+}
+
+/// The record of the sandbox, if an earlier call for another interface left one.
+fn record_before(turn: &Turn) -> Result<Record, CniError> {
+    let target = turn.target()?;
+    let record = match turn.store.read(&target.container_id) {
+        Ok(Found::Nothing) => return attach::empty_record(turn),
+        Ok(Found::Record(record)) => record,
+        Ok(Found::Salvaged { record, damage }) => {
+            turn.warn(damage);
+            record
+        }
+        Err(e) => {
+            turn.warn(format!("the record of the sandbox cannot be read: {e}"));
+            return attach::empty_record(turn);
+        }
+    };
+    match record.attachments.iter().find(|attachment| attachment.call == target.ifname) {
+        Some(_) => Err(CniError::new(
+            Code::AlreadyAttached,
+            format!("interface {} of sandbox {} is attached already; DEL has to come first", target.ifname, target.container_id),
+        )),
+        None => Ok(record),
+    }
+}
+
+/// What is known of the pod and its networks.
+///
+/// # Errors
+/// Code 11: it cannot be known now.
+pub fn facts(turn: &Turn) -> Result<Known, CniError> {
+    facts_within(turn, turn.settings.daemon_timeout)
+}
+
+/// As [`facts`]; the daemon may take `patience`.
+///
+/// # Errors
+/// As [`facts`].
+pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> {
+    let settings = &turn.settings;
+    let (pod, given) = (turn.pod(), settings.pod_annotations()?);
+    let question = Question {
+        pod: pod.as_ref(),
+        annotations: given.as_ref(),
+        default_network_namespace: &settings.network_namespace,
+        run: &settings.run,
+        state: &settings.state,
+        patience,
+        oldest: settings.last_known_max_age,
+    };
+    let named = |annotations: &Annotations| {
+        // An annotation that cannot be read names nothing; the error is told when it is followed.
+        let selected = Selections::read(settings, pod.as_ref(), annotations).map(|s| s.networks()).unwrap_or_default();
+        selected.into_iter().chain(default_network::nad(turn)).collect()
+    };
+    let known = question.gather(named).or_else(|e| without_the_default(turn, &question, e))?;
+    for (nad, age) in &known.stale {
+        turn.warn(format!("network {nad}: last confirmed {} s ago; plexusd does not answer", age.as_secs()));
+    }
+    Ok(known)
+}
+
+/// A pod that selects nothing must start without the daemon, also where `clusterNetwork` is a name
+/// that could be a NAD: then a file, or the last good copy, says what it is.
+fn without_the_default(turn: &Turn, question: &Question<'_>, error: crate::facts::Error) -> Result<Known, CniError> {
+    let again = default_network::nad(turn).and_then(|_| {
+        let named = |annotations: &Annotations| {
+            Selections::read(&turn.settings, turn.pod().as_ref(), annotations).map(|s| s.networks()).unwrap_or_default()
+        };
+        question.gather(named).ok()
+    });
+    again.ok_or_else(|| CniError::new(Code::TryAgain, error.to_string()))
+}
+
+/// Everything that will be attached.
+pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<Planned>, CniError> {
+    let target = turn.target()?;
+    let networks = networks::resolve(turn, known, &selections.networks())?;
+    let default_network = default_network::resolve(turn, known)?;
+    if default_network.is_none() && turn.settings.prev_result.is_none() {
+        return Err(CniError::new(
+            Code::InvalidConfig,
+            "the configuration of Plexus names no default network (clusterNetwork or delegates), and there is no prevResult to be chained behind",
+        ));
+    }
+    let resources: BTreeMap<NadRef, String> =
+        known.definitions.values().filter_map(|d| Some((d.nad.clone(), d.resource_name.clone()?))).collect();
+    let parallel: Vec<NadRef> = known.definitions.values().filter(|d| d.parallel).map(|d| d.nad.clone()).collect();
+    plan::make(&Ingredients {
+        container_id: target.container_id.as_str(),
+        ifname: &target.ifname,
+        args: &turn.invocation.args,
+        runtime_config: &turn.settings.runtime_config,
+        default_network,
+        default_selection: selections.default_network.as_ref(),
+        further_delegates: default_network::further_delegates(turn)?,
+        selections: &selections.additional,
+        networks: &networks,
+        resources: &resources,
+        devices: &known.devices,
+        parallel: (&parallel, turn.settings.parallel),
+    })
+}
+
+/// The default network's result in the version that was asked for (CNI-VER-07, NPWG-DEF-03); chained,
+/// what we were given (CNI-RES-05).
+fn answer(turn: &Turn, session: &mut Session<'_>) -> Result<Box<RawValue>, CniError> {
+    let version = turn.settings.version;
+    let default = session.attachments().iter().find(|attachment| attachment.default);
+    let (raw, written) = match (default, &turn.settings.primary) {
+        (Some(attachment), _) => {
+            let network = NetworkConfig::parse(attachment.config.get(), None);
+            (attachment.result.clone(), network.map_or(version, |network| network.version.known()))
+        }
+        (None, _) => (turn.settings.prev_result.clone(), version),
+    };
+    let decode = |e: &dyn std::fmt::Display| CniError::new(Code::Decode, format!("result of the default network: {e}"));
+    let result = AddResult::parse(raw.as_deref().map_or("null", RawValue::get), written).map_err(|e| decode(&e))?;
+    result.to_raw(version).map_err(|e| decode(&e))
+}
+
+/// The network status: of the default network first, then of the others in the order of attachment.
+fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
+    let Some(pod) = turn.pod() else { return };
+    let id = session.record.container_id.clone();
+    let wait = session.attachments().iter().any(|attachment| !attachment.default);
+    let mut entries = match turn.settings.primary {
+        Primary::Chained => chained_default(turn, result),
+        Primary::Named(_) | Primary::Inline(_) => Vec::new(),
+    };
+    entries.extend(publish::entries(turn, session.attachments()));
+    publish::publish(turn, &id, pod, &entries, wait);
+}
+
+/// The default network as it is reported when we are chained behind it.
+fn chained_default(turn: &Turn, result: &RawValue) -> Vec<NetworkStatus> {
+    let Some(target) = &turn.invocation.target else { return Vec::new() };
+    let result = AddResult::parse(result.get(), turn.settings.version).unwrap_or_default();
+    status::entries(&status::Attached {
+        name: turn.settings.name.as_str(),
+        ifname: target.ifname.as_str(),
+        default: true,
+        result: &result,
+        gateways: None,
+        device_info: None,
+    })
+}

@@ -1,0 +1,103 @@
+//! The default network: read at each call from where its own plugin left it.
+
+use super::settings::Primary;
+use super::{Turn, disk, recursion};
+use crate::cni::{CniError, Code, NetworkConfig};
+use crate::facts::Known;
+use crate::nad::{Definition, NadRef};
+use crate::sys::files::{self, Durability};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::path::Path;
+
+/// The NAD that `clusterNetwork` may mean: a name without `/` (as in Multus, a NAD comes before a file).
+pub fn nad(turn: &Turn) -> Option<NadRef> {
+    match &turn.settings.primary {
+        Primary::Named(name) if !name.contains('/') => NadRef::new(&turn.settings.network_namespace, name).ok(),
+        _ => None,
+    }
+}
+
+/// The configuration of the default network; `None` where we are chained behind it.
+///
+/// When its file is missing or broken for a moment, the last good copy is used: the primary's
+/// installers truncate, rename and rewrite it, and pods start meanwhile.
+///
+/// # Errors
+/// Code 7: it is or names Plexus or Multus. Code 11: it cannot be resolved now, and never was.
+pub fn resolve(turn: &Turn, known: &Known) -> Result<Option<NetworkConfig>, CniError> {
+    let found = match &turn.settings.primary {
+        Primary::Chained => return Ok(None),
+        Primary::Inline(list) => inline(list.first().map(|object| object.to_json()).unwrap_or_default())?,
+        Primary::Named(name) => match named(turn, name, known) {
+            Ok(network) => {
+                keep(turn, name, &network);
+                network
+            }
+            Err(why) => last_good(turn, name).inspect(|_| turn.warn(format!("default network: {why}; using the last good copy"))).ok_or_else(|| {
+                CniError::new(Code::TryAgain, format!("default network {name}: {why}"))
+            })?,
+        },
+    };
+    match recursion::names_itself(&found) {
+        Some(kind) => Err(CniError::new(Code::InvalidConfig, format!("default network {} delegates to {kind}: refused, it would never end", found.name))),
+        None => Ok(Some(found)),
+    }
+}
+
+/// `delegates` after the first: attached to every pod.
+///
+/// # Errors
+/// Code 7: one of them is no network configuration.
+pub fn further_delegates(turn: &Turn) -> Result<Vec<NetworkConfig>, CniError> {
+    match &turn.settings.primary {
+        Primary::Inline(list) => list.iter().skip(1).map(|object| inline(object.to_json())).collect(),
+        Primary::Named(_) | Primary::Chained => Ok(Vec::new()),
+    }
+}
+
+fn inline(text: String) -> Result<NetworkConfig, CniError> {
+    NetworkConfig::parse(&text, None).map_err(|e| CniError::new(Code::InvalidConfig, format!("delegates: {e}")))
+}
+
+fn named(turn: &Turn, name: &str, known: &Known) -> Result<NetworkConfig, String> {
+    if name.contains('/') {
+        let path = Path::new(name);
+        let network = if path.is_dir() { disk::first_of(path) } else { disk::read(path) };
+        return network.map_err(|e| e.to_string());
+    }
+    let definition = nad(turn).and_then(|nad| known.definitions.get(&nad));
+    match definition {
+        Some(Definition { nad, config: Some(config), .. }) => {
+            NetworkConfig::parse(config, Some(nad.name())).map_err(|e| format!("network {nad}: {e}"))
+        }
+        _ => disk::by_name(&turn.settings.conf_dir, name).map_err(|e| e.to_string()),
+    }
+}
+
+/// The last good copy on disk: which configuration it is a copy of, and the whole of it.
+#[derive(Serialize, Deserialize)]
+struct Copy {
+    of: String,
+    config: Box<RawValue>,
+}
+
+const MAX_COPY: usize = 2 << 20;
+
+/// Keeps a copy, written only when it changed. A disk that is full cannot stop a pod.
+fn keep(turn: &Turn, name: &str, network: &NetworkConfig) {
+    let path = turn.settings.state.default_network();
+    let copy = Copy { of: name.to_owned(), config: network.to_raw() };
+    let Ok(text) = serde_json::to_string(&copy) else { return };
+    if files::read_bounded(&path, MAX_COPY).ok().flatten().as_deref() != Some(&text)
+        && let Err(e) = files::replace(&path, text.as_bytes(), 0o600, Durability::Cached)
+    {
+        turn.warn(format!("the last good copy of the default network cannot be kept in {}: {e}", path.display()));
+    }
+}
+
+fn last_good(turn: &Turn, name: &str) -> Option<NetworkConfig> {
+    let text = files::read_bounded(&turn.settings.state.default_network(), MAX_COPY).ok()??;
+    let copy: Copy = serde_json::from_str(&text).ok()?;
+    NetworkConfig::parse(copy.config.get(), None).ok().filter(|_| copy.of == name)
+}

@@ -1,0 +1,88 @@
+//! From the process's environment to the answer on stdout.
+
+use super::settings::Settings;
+use super::{Turn, add, check, del, gc, status, sweep};
+use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
+use crate::sys::detach::detached;
+use crate::sys::files;
+use std::io::Read;
+
+/// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
+const MAX_STDIN: usize = 8 << 20;
+
+/// A call that was carried out.
+#[derive(Debug)]
+pub struct Served {
+    /// What is printed: on success the result, else the error object.
+    pub answer: Result<String, String>,
+    /// What the call worked with; none where it could not even be read.
+    turn: Option<Turn>,
+}
+
+impl Served {
+    /// After the answer: starts a sweep, if one is due, in a process of its own.
+    pub fn follow_up(self) {
+        let Some(turn) = self.turn.filter(sweep::is_due) else { return };
+        // What cannot be started now is due at the next call.
+        let _ = detached(sweep::LIMIT, || sweep::sweep(&turn));
+    }
+}
+
+/// Carries out one call.
+pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
+    let mut turn = None;
+    let outcome = serve(environment, stdin, &mut turn);
+    let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());
+    let answer = outcome.map_err(|mut error| {
+        version.clone_into(&mut error.cni_version);
+        // An error of texts and a number always serialises.
+        serde_json::to_string_pretty(&error).unwrap_or_default()
+    });
+    Served { answer, turn }
+}
+
+fn serve(environment: impl Fn(&str) -> Option<String>, stdin: impl Read, turn: &mut Option<Turn>) -> Result<String, CniError> {
+    // CNI-IO-04: what is wrong with the configuration is told before an unknown verb; what is wrong
+    // with the other variables before anything.
+    let invocation = Invocation::read(environment);
+    if matches!(&invocation, Ok(call) if call.verb == Verb::Version) {
+        return Ok(versions(stdin));
+    }
+    let unknown_verb = matches!(&invocation, Err(error) if error.msg.starts_with("unknown CNI_COMMAND"));
+    if !unknown_verb && let Err(error) = invocation {
+        return Err(error);
+    }
+    let text = files::read_to_string_bounded(stdin, MAX_STDIN)
+        .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
+    let settings = Settings::parse(&text)?;
+    dispatch(turn.insert(Turn::new(invocation?, settings)))
+}
+
+fn dispatch(turn: &Turn) -> Result<String, CniError> {
+    for key in &turn.settings.unknown {
+        turn.log(super::settings::LogLevel::Info, format!("the key {key:?} of the configuration means nothing to Plexus"));
+    }
+    let needs = |least: Version| match turn.settings.version >= least {
+        true => Ok(()),
+        false => Err(CniError::new(Code::IncompatibleVersion, format!("{} needs a configuration of CNI {least}, this is {}", turn.invocation.verb, turn.settings.version))),
+    };
+    let silent = |()| String::new();
+    match turn.invocation.verb {
+        Verb::Add => add::add(turn).map(|result| result.get().to_owned()),
+        Verb::Del => del::del(turn).map_err(del::retried).map(silent),
+        Verb::Check => needs(Version::V0_4_0).and_then(|()| check::check(turn)).map(silent),
+        Verb::Status => needs(Version::V1_1_0).and_then(|()| status::status(turn)).map(silent),
+        Verb::Gc => needs(Version::V1_1_0).and_then(|()| gc::gc(turn)).map(silent),
+        Verb::Version => Ok(String::new()),
+    }
+}
+
+/// The answer to VERSION; its `cniVersion` is the one that was asked with (CNI-VSN-01, CNI-VSN-02).
+fn versions(stdin: impl Read) -> String {
+    let asked = files::read_to_string_bounded(stdin, MAX_STDIN).ok().and_then(|text| RawObject::parse(&text).ok());
+    let asked = asked.and_then(|object| object.read::<String>("cniVersion").ok().flatten()).filter(|version| !version.is_empty());
+    let mut answer = RawObject::default();
+    answer.set_value("cniVersion", asked.as_deref().unwrap_or(Version::NEWEST.as_str()));
+    answer.set_value("supportedVersions", &Version::ALL.map(Version::as_str));
+    answer.to_json()
+}

@@ -1,0 +1,293 @@
+//! The plugin's own configuration: what the runtime writes to its stdin.
+
+use crate::api::{RunDirectory, StateDirectory};
+use crate::cni::request::ValidAttachment;
+use crate::cni::{CniError, Code, NetworkName, RawObject, Version};
+use crate::delegate::registry::Natives;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The capability under which runtimes hand over pod annotations (CNI-CAP-11).
+pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// Where the default network comes from.
+#[derive(Clone, Debug)]
+pub enum Primary {
+    /// `clusterNetwork`: a file, a folder, or the name of a NAD or of a configuration on disk.
+    Named(String),
+    /// `delegates`: the first is the default network, the others go to every pod.
+    Inline(Vec<RawObject>),
+    /// Neither: we are chained behind the default network, which is attached when we are called.
+    Chained,
+}
+
+/// How much is told on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Nothing but the answer.
+    #[serde(alias = "panic")]
+    Off,
+    /// What went wrong and was survived.
+    Error,
+    /// What an operator may want to know.
+    #[serde(alias = "verbose", alias = "warning")]
+    Info,
+    /// Every step.
+    Debug,
+}
+
+/// The configuration, with every default filled in. The keys are documented in `docs/configuration.md`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `name`.
+    pub name: NetworkName,
+    /// `cniVersion`: the version of our answer.
+    pub version: Version,
+    /// `clusterNetwork` or `delegates`.
+    pub primary: Primary,
+    /// `defaultNetworks`: attached to every pod outside the system namespaces.
+    pub default_networks: Vec<String>,
+    /// `confDir`: configurations by name.
+    pub conf_dir: PathBuf,
+    /// `cniDir`: what Multus kept of the sandboxes it attached.
+    pub multus_directory: PathBuf,
+    /// `binDir`: plugins, before `CNI_PATH`.
+    pub bin_dir: Option<PathBuf>,
+    /// `multusNamespace`: where NADs without a namespace are that the operator names.
+    pub network_namespace: String,
+    /// `namespaceIsolation`.
+    pub isolation: bool,
+    /// `globalNamespaces`: NADs in these may be used from everywhere.
+    pub global_namespaces: Vec<String>,
+    /// `systemNamespaces`: pods here get no `defaultNetworks`.
+    pub system_namespaces: Vec<String>,
+    /// `stateDirectory`.
+    pub state: StateDirectory,
+    /// `runDirectory`.
+    pub run: RunDirectory,
+    /// `delegateTimeoutSeconds`.
+    pub delegate_timeout: Duration,
+    /// `daemonTimeoutSeconds`.
+    pub daemon_timeout: Duration,
+    /// `publishTimeoutSeconds`.
+    pub publish_timeout: Duration,
+    /// `lastKnownMaxAgeSeconds`; none for any age.
+    pub last_known_max_age: Option<Duration>,
+    /// `natives`.
+    pub natives: Natives,
+    /// `parallel`.
+    pub parallel: bool,
+    /// `logLevel`.
+    pub log_level: LogLevel,
+    /// `runtimeConfig`, as the runtime filled it.
+    pub runtime_config: RawObject,
+    /// `prevResult`.
+    pub prev_result: Option<Box<RawValue>>,
+    /// `cni.dev/valid-attachments`; none where the runtime does not say.
+    pub valid_attachments: Option<Vec<ValidAttachment>>,
+    /// Keys that mean nothing to us.
+    pub unknown: Vec<String>,
+}
+
+/// Keys of Multus that need nothing here: what they set does not exist, or is always on.
+const NOT_NEEDED: [&str; 11] = [
+    "kubeconfig", "logFile", "logToStderr", "logOptions", "retryDeleteOnError", "readinessindicatorfile",
+    "daemonSocketDir", "auxiliaryCNIChainName", "cniConf", "ipam", "dns",
+];
+/// Keys of every network configuration.
+const COMMON: [&str; 9] =
+    ["name", "type", "cniVersion", "cniVersions", "capabilities", "args", "disableCheck", "disableGC", "loadOnlyInlinedPlugins"];
+
+impl Settings {
+    /// Reads stdin.
+    ///
+    /// # Errors
+    /// In the order of the reference frame: code 6 no JSON object, 7 no usable `name`, 1 a version we
+    /// do not speak, 7 with every other mistake at once (CNI-IO-04, CNI-VER-06).
+    pub fn parse(stdin: &str) -> Result<Self, CniError> {
+        let object = RawObject::parse(stdin)
+            .map_err(|e| CniError::new(Code::Decode, format!("the configuration on stdin is no JSON object: {e}")))?;
+        let (name, version) = read_head(&object)?;
+        let mut keys = Keys { object: &object, used: Vec::new(), mistakes: Vec::new() };
+        let settings = read_settings(&mut keys, name, version);
+        match keys.mistakes.as_slice() {
+            [] => Ok(settings),
+            mistakes => Err(CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {}", mistakes.join("; ")))),
+        }
+    }
+
+    /// The pod's annotations as the runtime handed them over. A key that is there is final, even `null`.
+    ///
+    /// # Errors
+    /// It is no map of texts.
+    pub fn pod_annotations(&self) -> Result<Option<BTreeMap<String, String>>, CniError> {
+        let Some(raw) = self.runtime_config.get(POD_ANNOTATIONS) else { return Ok(None) };
+        serde_json::from_str::<Option<_>>(raw.get())
+            .map(|annotations| Some(annotations.unwrap_or_default()))
+            .map_err(|e| CniError::new(Code::InvalidConfig, format!("runtimeConfig {POD_ANNOTATIONS}: {e}")))
+    }
+}
+
+fn read_head(object: &RawObject) -> Result<(NetworkName, Version), CniError> {
+    let invalid = |e: &dyn Display| CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {e}"));
+    let decode = |e: &dyn Display| CniError::new(Code::Decode, format!("the configuration of Plexus: {e}"));
+    let name = object.read::<String>("name").map_err(|e| decode(&e))?.unwrap_or_default();
+    let name = NetworkName::new(name).map_err(|e| invalid(&e))?;
+    let version = object.read::<String>("cniVersion").map_err(|e| decode(&e))?.unwrap_or_default();
+    let version = Version::from_str(&version).map_err(|e| CniError::new(Code::IncompatibleVersion, e.to_string()))?;
+    Ok((name, version))
+}
+
+fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Settings {
+    let valid = keys.get("cni.dev/valid-attachments").or(keys.get("cni.dev/attachments"));
+    let mut settings = Settings {
+        name,
+        version,
+        primary: read_primary(keys),
+        default_networks: keys.get("defaultNetworks").unwrap_or_default(),
+        conf_dir: keys.get("confDir").unwrap_or_else(|| "/etc/cni/multus/net.d".into()),
+        multus_directory: keys.get("cniDir").unwrap_or_else(|| "/var/lib/cni/multus".into()),
+        bin_dir: keys.get("binDir"),
+        network_namespace: keys.get("multusNamespace").unwrap_or_else(|| "kube-system".into()),
+        isolation: keys.get("namespaceIsolation").unwrap_or(false),
+        global_namespaces: read_global_namespaces(keys),
+        system_namespaces: keys.get("systemNamespaces").unwrap_or_else(|| vec!["kube-system".into()]),
+        state: keys.get::<PathBuf>("stateDirectory").map(StateDirectory::new).unwrap_or_default(),
+        run: keys.get::<PathBuf>("runDirectory").map(RunDirectory::new).unwrap_or_default(),
+        delegate_timeout: keys.seconds("delegateTimeoutSeconds").unwrap_or(Duration::from_secs(120)),
+        daemon_timeout: keys.seconds("daemonTimeoutSeconds").unwrap_or(Duration::from_secs(5)),
+        publish_timeout: keys.seconds("publishTimeoutSeconds").unwrap_or(Duration::from_secs(2)),
+        last_known_max_age: keys.seconds("lastKnownMaxAgeSeconds"),
+        natives: keys.get("natives").unwrap_or_default(),
+        parallel: keys.get("parallel").unwrap_or(false),
+        log_level: keys.get("logLevel").unwrap_or(LogLevel::Error),
+        runtime_config: keys.get("runtimeConfig").unwrap_or_default(),
+        prev_result: keys.raw("prevResult"),
+        valid_attachments: valid,
+        unknown: Vec::new(),
+    };
+    settings.unknown = keys.unknown();
+    settings
+}
+
+/// `clusterNetwork` wins over `delegates`, as in Multus.
+fn read_primary(keys: &mut Keys<'_>) -> Primary {
+    let named = keys.get::<String>("clusterNetwork").filter(|name| !name.is_empty());
+    let inline = keys.get::<Vec<RawObject>>("delegates").filter(|list| !list.is_empty());
+    match (named, inline) {
+        (Some(name), _) => Primary::Named(name),
+        (None, Some(list)) => Primary::Inline(list),
+        (None, None) => Primary::Chained,
+    }
+}
+
+/// A comma-separated text, as in Multus, or a list.
+fn read_global_namespaces(keys: &mut Keys<'_>) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a comma-separated text or a list of texts expected")]
+    enum Form {
+        Text(String),
+        List(Vec<String>),
+    }
+    let list = match keys.get("globalNamespaces") {
+        Some(Form::Text(text)) => text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+        Some(Form::List(list)) => list,
+        None => Vec::new(),
+    };
+    if list.is_empty() { vec!["default".to_owned()] } else { list }
+}
+
+/// Reads keys, remembers which, and collects what is wrong with them.
+struct Keys<'a> {
+    object: &'a RawObject,
+    used: Vec<&'static str>,
+    mistakes: Vec<String>,
+}
+
+impl Keys<'_> {
+    fn get<T: for<'de> Deserialize<'de>>(&mut self, key: &'static str) -> Option<T> {
+        self.used.push(key);
+        self.object.read(key).unwrap_or_else(|e| {
+            self.mistakes.push(e.to_string());
+            None
+        })
+    }
+
+    /// As written; `null` is absent.
+    fn raw(&mut self, key: &'static str) -> Option<Box<RawValue>> {
+        self.used.push(key);
+        self.object.get(key).filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
+    }
+
+    /// Seconds, whole or not.
+    fn seconds(&mut self, key: &'static str) -> Option<Duration> {
+        let seconds = self.get::<f64>(key)?;
+        let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero());
+        if duration.is_none() {
+            self.mistakes.push(format!("key {key:?}: {seconds} is not a positive number of seconds"));
+        }
+        duration
+    }
+
+    fn unknown(&self) -> Vec<String> {
+        let known = |key: &str| self.used.iter().chain(&NOT_NEEDED).chain(&COMMON).any(|known| known.eq_ignore_ascii_case(key));
+        self.object.iter().map(|(key, _)| key).filter(|key| !known(key)).map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(stdin: &str) -> u32 {
+        Settings::parse(stdin).unwrap_err().code
+    }
+
+    #[test]
+    fn mistakes_are_told_in_the_order_of_the_reference() {
+        // CNI-IO-04, CNI-VER-06
+        assert_eq!(code("{"), 6);
+        assert_eq!(code("[]"), 6);
+        assert_eq!(code("{}"), 7);
+        assert_eq!(code(r#"{"name":"a/b"}"#), 7);
+        assert_eq!(code(r#"{"name":7}"#), 6);
+        assert_eq!(code(r#"{"name":"x","cniVersion":"9.9.9"}"#), 1);
+        assert_eq!(code(r#"{"name":"x","cniVersion":"0.4"}"#), 1);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let error = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0","parallel":"yes","delegateTimeoutSeconds":-1,"delegates":7}"#);
+        let msg = error.unwrap_err().msg;
+        for part in ["parallel", "delegateTimeoutSeconds", "delegates"] {
+            assert!(msg.contains(part), "{msg}");
+        }
+    }
+
+    #[test]
+    fn defaults_hold() {
+        let settings = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0","clusterNetwork":"/a","future":1,"KubeConfig":""}"#).unwrap();
+        assert_eq!(settings.state.path().to_str(), Some("/var/lib/plexus"));
+        assert_eq!(settings.run.socket().to_str(), Some("/run/plexus/plexusd.sock"));
+        assert_eq!(settings.global_namespaces, ["default"]);
+        assert_eq!(settings.unknown, ["future"]);
+        assert!(matches!(settings.primary, Primary::Named(name) if name == "/a"));
+    }
+
+    #[test]
+    fn an_annotation_key_that_is_there_is_final() {
+        let read = |config: &str| {
+            Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0","runtimeConfig":{config}}}"#)).unwrap().pod_annotations()
+        };
+        assert_eq!(read("{}").unwrap(), None);
+        assert_eq!(read(r#"{"io.kubernetes.cri.pod-annotations":null}"#).unwrap(), Some(BTreeMap::new()));
+        assert_eq!(read(r#"{"io.kubernetes.cri.pod-annotations":{"a":"b"}}"#).unwrap().unwrap()["a"], "b");
+        assert!(read(r#"{"io.kubernetes.cri.pod-annotations":[]}"#).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! One turn of the plugin binary: what it was called with and what it works with.
+
+use super::settings::{LogLevel, Settings};
+use crate::cni::invocation::Target;
+use crate::cni::{CniError, Code, Invocation};
+use crate::delegate::Registry;
+use crate::nad::PodRef;
+use crate::store::Store;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A call, its configuration, and the side effects' owners.
+#[derive(Debug)]
+pub struct Turn {
+    /// The environment.
+    pub invocation: Invocation,
+    /// The configuration.
+    pub settings: Settings,
+    /// Who carries out plugins.
+    pub registry: Registry,
+    /// The records.
+    pub store: Store,
+    /// When the process began to work.
+    pub began: Instant,
+}
+
+impl Turn {
+    /// A turn for `invocation` with `settings`.
+    pub fn new(invocation: Invocation, settings: Settings) -> Self {
+        Turn {
+            registry: Registry::new(settings.natives.clone()),
+            store: Store::new(&settings.state),
+            began: Instant::now(),
+            invocation,
+            settings,
+        }
+    }
+
+    /// The attachment the call is about.
+    ///
+    /// # Errors
+    /// The verb is about none; reading the environment has refused that already.
+    pub fn target(&self) -> Result<&Target, CniError> {
+        self.invocation.target.as_ref().ok_or_else(|| CniError::new(Code::Environment, "the call names no container"))
+    }
+
+    /// The pod, as the runtime names it in `CNI_ARGS`.
+    pub fn pod(&self) -> Option<PodRef> {
+        let get = |key| self.invocation.args.get(key).map(str::to_owned);
+        Some(PodRef { namespace: get("K8S_POD_NAMESPACE")?, name: get("K8S_POD_NAME")?, uid: get("K8S_POD_UID") })
+    }
+
+    /// Where plugins are looked for: `binDir`, then `CNI_PATH`, or the usual folder.
+    pub fn path(&self) -> Vec<PathBuf> {
+        let configured = self.settings.bin_dir.iter().cloned();
+        let mut path: Vec<PathBuf> = configured.chain(self.invocation.path.iter().cloned()).collect();
+        if path.is_empty() {
+            path.push("/opt/cni/bin".into());
+        }
+        path
+    }
+
+    /// When a call for the whole sandbox must be over: `budget` after its begin.
+    pub fn until(&self, budget: Duration) -> Instant {
+        self.began + budget
+    }
+
+    /// Tells an operator something on stderr, if the configured level asks for it.
+    pub fn log(&self, level: LogLevel, text: impl Display) {
+        if level <= self.settings.log_level {
+            let call = self.invocation.target.as_ref().map(|target| format!(" {} {}", target.container_id, target.ifname));
+            eprintln!("plexus {}{}: {text}", self.invocation.verb, call.unwrap_or_default());
+        }
+    }
+
+    /// Something went wrong and was survived.
+    pub fn warn(&self, text: impl Display) {
+        self.log(LogLevel::Error, text);
+    }
+}

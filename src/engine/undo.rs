@@ -1,0 +1,75 @@
+//! Deleting attachments: for DEL, for an ADD that failed, and for debts.
+
+use super::attach::Recalled;
+use super::sandbox::Sandbox;
+use super::{Turn, sweep};
+use crate::cni::{CniError, ContainerId};
+use crate::store::{Attachment, Debt, Record, State, record};
+use crate::sys::files::{self, Durability};
+use std::path::Path;
+use std::time::Instant;
+
+/// An attachment that could not be deleted. It is a debt now.
+#[derive(Debug)]
+pub struct Failure {
+    /// What is owed.
+    pub attachment: Attachment,
+    /// Why.
+    pub error: CniError,
+}
+
+/// Deletes `attachments` in reverse. All are attempted, whatever the others say (NPWG-ERR-02).
+pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachments: Vec<Attachment>, deadline: Instant) -> Vec<Failure> {
+    let mut failures: Vec<Failure> = Vec::new();
+    for attachment in attachments.into_iter().rev() {
+        if let Err(error) = delete_one(turn, sandbox, netns, id, &attachment, deadline) {
+            turn.warn(&error);
+            failures.push(Failure { attachment: owed(attachment, &error), error });
+        }
+    }
+    failures.reverse();
+    failures
+}
+
+fn delete_one(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachment: &Attachment, deadline: Instant) -> Result<(), CniError> {
+    let deadline = (Instant::now() + turn.settings.delegate_timeout).min(deadline);
+    let recalled = Recalled::read(attachment)?;
+    let chain = recalled.chain(turn, sandbox, id, attachment, netns, deadline);
+    chain
+        .del(attachment.result.as_deref())
+        .map_err(|e| e.to_cni().about(format!("network {} ({})", attachment.network, attachment.ifname)))?;
+    if let Some(file) = &attachment.device_info_file
+        && let Err(e) = files::remove(file)
+    {
+        // DEVINFO-14; a file on a tmpfs that stays is not worth a failed DEL.
+        turn.warn(format!("device-info file {}: {e}", file.display()));
+    }
+    Ok(())
+}
+
+fn owed(mut attachment: Attachment, error: &CniError) -> Attachment {
+    let before = attachment.debt.take();
+    attachment.state = State::Owed;
+    attachment.debt = Some(Debt {
+        since: before.as_ref().map_or_else(record::now, |debt| debt.since),
+        last: record::now(),
+        attempts: before.map_or(0, |debt| debt.attempts).saturating_add(1),
+        error: error.msg.clone(),
+    });
+    attachment
+}
+
+/// Writes `record`, or removes it once nothing is left in it.
+pub fn keep_or_remove(turn: &Turn, record: &Record) {
+    let outcome = if record.attachments.is_empty() {
+        turn.store.remove(&record.container_id)
+    } else {
+        turn.store.write(record, Durability::Synced)
+    };
+    if record.attachments.iter().any(|attachment| attachment.debt.is_some()) {
+        sweep::request(turn, "debts");
+    }
+    if let Err(e) = outcome {
+        turn.warn(format!("the record of {} cannot be updated: {e}", record.container_id));
+    }
+}

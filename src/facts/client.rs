@@ -1,0 +1,129 @@
+//! The plugin's side of the daemon's socket.
+
+use crate::api::protocol::{Hello, MAX_LINE, Reply, Request};
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
+use nix::sys::time::TimeVal;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Why the daemon could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("plexusd is not there ({socket}: {source})")]
+    Absent {
+        /// Where it should be.
+        socket: String,
+        /// Why it could not be reached.
+        source: io::Error,
+    },
+    /// Somebody listens who is not root.
+    #[error("who listens on {0} is not root")]
+    NotRoot(String),
+    /// It did not answer in time.
+    #[error("plexusd does not answer in time")]
+    Deadline,
+    /// The connection broke.
+    #[error("plexusd closed the connection: {0}")]
+    Broken(io::Error),
+    /// It said something else than the protocol.
+    #[error("plexusd said something unreadable: {0}")]
+    Unreadable(String),
+}
+
+impl ClientError {
+    /// Whether there is no daemon at all, as between two of its lives.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, ClientError::Absent { .. })
+    }
+
+    fn from_io(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Deadline,
+            _ => ClientError::Broken(error),
+        }
+    }
+}
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+    deadline: Instant,
+    greeted: bool,
+}
+
+impl Client {
+    /// Connects; every later wait ends at `deadline`.
+    ///
+    /// # Errors
+    /// Nobody listens, or not root.
+    pub fn connect(path: &Path, deadline: Instant) -> Result<Self, ClientError> {
+        let absent = |source: Errno| match source {
+            Errno::EAGAIN => ClientError::Deadline,
+            _ => ClientError::Absent { socket: path.display().to_string(), source: source.into() },
+        };
+        let socket = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(absent)?;
+        // unix(7): a connect waits while the listener's backlog is full; the send timeout bounds that.
+        let left = TimeVal::new(0, 0).max(time_left(deadline));
+        socket::setsockopt(&socket, sockopt::SendTimeout, &left).map_err(absent)?;
+        let address = UnixAddr::new(path).map_err(absent)?;
+        socket::connect(socket.as_raw_fd(), &address).map_err(absent)?;
+        let peer = socket::getsockopt(&socket, sockopt::PeerCredentials).map_err(absent)?;
+        if peer.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(ClientError::NotRoot(path.display().to_string()));
+        }
+        Ok(Client { stream: BufReader::new(UnixStream::from(socket)), deadline, greeted: false })
+    }
+
+    /// Sends `request` without waiting for anything.
+    ///
+    /// # Errors
+    /// It could not be sent.
+    pub fn tell(&mut self, request: &Request) -> Result<(), ClientError> {
+        let mut lines = String::new();
+        let greeting = (!self.greeted).then(|| Request::Hello(Hello::from_program("plexus")));
+        for request in greeting.iter().chain(Some(request)) {
+            lines.push_str(&serde_json::to_string(request).map_err(|e| ClientError::Unreadable(e.to_string()))?);
+            lines.push('\n');
+        }
+        self.stream.get_mut().write_all(lines.as_bytes()).map_err(ClientError::from_io)
+    }
+
+    /// Sends `request` and waits for its answer.
+    ///
+    /// # Errors
+    /// There is none in time, or it cannot be read.
+    pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        self.tell(request)?;
+        if !self.greeted {
+            // What it calls itself matters to nobody yet; that it greets shows that it is one of ours.
+            match self.read()? {
+                Reply::Hello(_) => self.greeted = true,
+                other => return Err(ClientError::Unreadable(format!("no greeting but {other:?}"))),
+            }
+        }
+        self.read()
+    }
+
+    fn read(&mut self) -> Result<Reply, ClientError> {
+        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.get_ref().set_read_timeout(Some(left)).map_err(ClientError::from_io)?;
+        let mut line = String::new();
+        let read = self.stream.by_ref().take(MAX_LINE as u64).read_line(&mut line).map_err(ClientError::from_io)?;
+        if read == 0 {
+            return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
+        }
+        serde_json::from_str(&line).map_err(|e| ClientError::Unreadable(e.to_string()))
+    }
+}
+
+/// What is left until `deadline`, at least a millisecond: zero would mean for ever.
+fn time_left(deadline: Instant) -> TimeVal {
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    TimeVal::new(left.as_secs().try_into().unwrap_or(i64::MAX), left.subsec_micros().into())
+}

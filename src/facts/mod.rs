@@ -1,0 +1,151 @@
+//! What a call must know of its pod and networks: from the runtime, the daemon, or what is on the node.
+
+pub mod client;
+mod last_known;
+
+pub use client::{Client, ClientError};
+
+use crate::api::protocol::{Facts, FactsRequest, Reply, Request};
+use crate::api::{RunDirectory, StateDirectory};
+use crate::nad::{Definition, NadRef, PodRef};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// The pod's annotations, as far as they were read.
+pub type Annotations = BTreeMap<String, String>;
+
+/// Why a call cannot know what it must. The runtime should try again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The runtime gave no annotations, and the daemon does not answer.
+    #[error("the runtime handed over no annotations of pod {pod} and plexusd does not answer: {why}")]
+    Annotations {
+        /// The pod.
+        pod: PodRef,
+        /// What the daemon, or the way to it, said.
+        why: String,
+    },
+    /// These networks are not known on this node.
+    #[error("network {networks} cannot be looked up: {why}")]
+    Networks {
+        /// Which ones.
+        networks: String,
+        /// What the daemon, or the way to it, said.
+        why: String,
+    },
+}
+
+/// What is asked, and where the answer may come from.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The pod; none for a container of no pod, which has no annotations.
+    pub pod: Option<&'a PodRef>,
+    /// What the runtime handed over; final where it is there.
+    pub annotations: Option<&'a Annotations>,
+    /// Where the default-network annotation looks without a namespace.
+    pub default_network_namespace: &'a str,
+    /// Where the daemon is.
+    pub run: &'a RunDirectory,
+    /// Where the last-known copies are.
+    pub state: &'a StateDirectory,
+    /// How long the daemon may take.
+    pub patience: Duration,
+    /// How old a last-known copy may be; none for any age.
+    pub oldest: Option<Duration>,
+}
+
+/// What is known now.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The pod's annotations.
+    pub annotations: Annotations,
+    /// The definitions of the networks that were asked for and exist.
+    pub definitions: BTreeMap<NadRef, Definition>,
+    /// Networks that certainly do not exist.
+    pub missing: BTreeSet<NadRef>,
+    /// Devices allocated to the pod, by resource.
+    pub devices: BTreeMap<String, Vec<String>>,
+    /// Definitions that come from the node's last-known copies, with their age.
+    pub stale: Vec<(NadRef, Duration)>,
+}
+
+impl Question<'_> {
+    /// Gathers the facts; `named` tells which networks annotations select.
+    ///
+    /// # Errors
+    /// [`Error`]: try again. An annotation that `named` cannot read is no error here: what it says
+    /// is judged by whoever plans.
+    pub fn gather(&self, named: impl Fn(&Annotations) -> Vec<NadRef>) -> Result<Known, Error> {
+        let given = match (self.annotations, self.pod) {
+            (Some(given), _) => Some(given.clone()),
+            (None, None) => Some(Annotations::new()),
+            (None, Some(_)) => None,
+        };
+        let networks = named(given.as_ref().unwrap_or(&Annotations::new()));
+        if given.is_some() && networks.is_empty() {
+            return Ok(Known { annotations: given.unwrap_or_default(), ..Known::default() });
+        }
+        let request = FactsRequest {
+            pod: self.pod.cloned(),
+            annotations_wanted: given.is_none(),
+            default_network_namespace: Some(self.default_network_namespace.to_owned()),
+            networks: networks.clone(),
+        };
+        match (self.ask(&request, given.is_some()), given, self.pod) {
+            (Ok(facts), given, _) => Ok(Known::from_facts(facts, given)),
+            (Err(why), None, Some(pod)) => Err(Error::Annotations { pod: pod.clone(), why }),
+            (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, &why),
+        }
+    }
+
+    /// One question. While the daemon is not there at all it is tried again until the patience is
+    /// over, unless the node knows enough without it (`have_copies`).
+    fn ask(&self, request: &FactsRequest, annotations_known: bool) -> Result<Facts, String> {
+        let deadline = Instant::now() + self.patience;
+        let copies = annotations_known && request.networks.iter().all(|nad| last_known::read(self.state, nad, self.oldest).is_some());
+        loop {
+            let reply = Client::connect(&self.run.socket(), deadline).and_then(|mut client| client.ask(&Request::Facts(request.clone())));
+            match reply {
+                Ok(Reply::Facts(facts)) => return Ok(facts),
+                Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(why),
+                Ok(other) => return Err(format!("plexusd answered another question: {other:?}")),
+                Err(e) if e.is_absent() && !copies && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+    }
+
+    fn recall(&self, annotations: Annotations, networks: &[NadRef], why: &str) -> Result<Known, Error> {
+        let mut known = Known { annotations, ..Known::default() };
+        let mut unknown = BTreeSet::new();
+        for nad in networks {
+            match last_known::read(self.state, nad, self.oldest) {
+                // Which devices are allocated only the daemon knows.
+                Some((definition, age)) if definition.resource_name.is_none() => {
+                    known.stale.push((nad.clone(), age));
+                    known.definitions.insert(nad.clone(), definition);
+                }
+                _ => {
+                    unknown.insert(nad.to_string());
+                }
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(known);
+        }
+        let networks = unknown.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Error::Networks { networks, why: why.to_owned() })
+    }
+}
+
+impl Known {
+    fn from_facts(facts: Facts, given: Option<Annotations>) -> Self {
+        Known {
+            annotations: given.or(facts.annotations).unwrap_or_default(),
+            definitions: facts.definitions.into_iter().map(|definition| (definition.nad.clone(), definition)).collect(),
+            missing: facts.missing.into_iter().collect(),
+            devices: facts.devices,
+            stale: Vec::new(),
+        }
+    }
+}

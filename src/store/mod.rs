@@ -1,0 +1,190 @@
+//! The record of what is attached on this node: crash journal, cache for DEL, CHECK and GC, and what
+//! `plexusctl` shows, all in one file a sandbox.
+//!
+//! It has one writer, the plugin, which holds the sandbox's lock while it writes.
+
+pub mod record;
+pub mod salvage;
+
+pub use record::{Attachment, Debt, Record, State};
+
+use crate::api::StateDirectory;
+use crate::cni::ContainerId;
+use crate::sys::files::{self, Durability};
+use std::io;
+use std::path::PathBuf;
+
+/// A record is a few kilobytes; what is longer is none.
+const MAX_RECORD: usize = 16 << 20;
+
+/// The folder of records.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: StateDirectory,
+}
+
+/// What is known of a sandbox.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: it was made before us, its record is gone, or everything is deleted already.
+    Nothing,
+    /// Its record.
+    Record(Record),
+    /// Its record was damaged and is moved aside; this could still be read of it.
+    Salvaged {
+        /// What could be read.
+        record: Record,
+        /// One line for the log.
+        damage: String,
+    },
+}
+
+impl Store {
+    /// The store in `folder`.
+    pub fn new(folder: &StateDirectory) -> Self {
+        Store { folder: folder.clone() }
+    }
+
+    /// Writes `record` so that every later reader sees it whole.
+    ///
+    /// # Errors
+    /// It is not written; the record before it, if any, still stands.
+    pub fn write(&self, record: &Record, durability: Durability) -> io::Result<()> {
+        let text = serde_json::to_vec(record)?;
+        files::replace(&self.folder.record(&record.container_id), &text, 0o600, durability)
+    }
+
+    /// Forces a record that was written [`Durability::Cached`] to the disk.
+    ///
+    /// # Errors
+    /// The disk did not take it.
+    pub fn sync(&self, id: &ContainerId) -> io::Result<()> {
+        files::sync(&self.folder.record(id))
+    }
+
+    /// Reads the record of `id`. A damaged one is moved to the folder `damaged`, never passed over.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn read(&self, id: &ContainerId) -> io::Result<Found> {
+        let path = self.folder.record(id);
+        let text = match files::read_bounded(&path, MAX_RECORD) {
+            Ok(None) => return Ok(Found::Nothing),
+            Ok(Some(text)) => text,
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => String::from_utf8_lossy(&std::fs::read(&path)?).into_owned(),
+            Err(e) => return Err(e),
+        };
+        match serde_json::from_str::<Record>(&text) {
+            Ok(record) if record.container_id == *id => Ok(Found::Record(record)),
+            Ok(record) => self.put_aside(id, &text, &format!("it is of container {}", record.container_id)),
+            Err(e) => self.put_aside(id, &text, &e.to_string()),
+        }
+    }
+
+    fn put_aside(&self, id: &ContainerId, text: &str, why: &str) -> io::Result<Found> {
+        files::make_folder(&self.folder.damaged())?;
+        let aside = self.folder.damaged().join(format!("{id}.{}", record::now()));
+        std::fs::rename(self.folder.record(id), &aside)?;
+        let record = salvage::read(id, text);
+        let damage = format!(
+            "the record of {id} is damaged ({why}); moved to {}, {} attachments could be read of it",
+            aside.display(),
+            record.attachments.len()
+        );
+        Ok(Found::Salvaged { record, damage })
+    }
+
+    /// Removes the record of `id`; one that is not there is removed.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    pub fn remove(&self, id: &ContainerId) -> io::Result<()> {
+        files::remove(&self.folder.record(id))
+    }
+
+    /// The containers that have a record, in no order.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    pub fn list(&self) -> io::Result<Vec<ContainerId>> {
+        let folder = match std::fs::read_dir(self.folder.sandboxes()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let id = |path: PathBuf| ContainerId::new(path.file_name()?.to_str()?.strip_suffix(".json")?).ok();
+        Ok(folder.filter_map(|entry| id(entry.ok()?.path())).collect())
+    }
+
+    /// Reads every record for showing: damaged ones are left alone and counted.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    pub fn survey(&self) -> io::Result<(Vec<Record>, usize)> {
+        let ids = self.list()?;
+        let read = |id: &ContainerId| {
+            let text = files::read_bounded(&self.folder.record(id), MAX_RECORD).ok()??;
+            Some(serde_json::from_str::<Record>(&text).ok())
+        };
+        let read: Vec<Option<Record>> = ids.iter().filter_map(read).collect();
+        let damaged = read.iter().filter(|record| record.is_none()).count();
+        Ok((read.into_iter().flatten().collect(), damaged))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(id: &str) -> Record {
+        let text = format!(
+            r#"{{"version":1,"containerId":"{id}","netns":"/run/netns/x","created":7,"attachments":[
+            {{"call":"eth0","network":"cbr0","ifname":"eth0","default":true,"state":"attached","config":{{"name":"cbr0","type":"a","n":123456789012345678901}},"args":"A=1"}},
+            {{"call":"eth0","network":"ns/b","ifname":"net1","state":"planned","config":{{"name":"b","type":"b"}}}}]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_record_survives_byte_for_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(&StateDirectory::new(folder.path()));
+        let record = sample("c1");
+        store.write(&record, Durability::Cached).unwrap();
+        let Found::Record(read) = store.read(&record.container_id).unwrap() else { panic!("not found") };
+        assert_eq!(read.attachments[0].config.get(), r#"{"name":"cbr0","type":"a","n":123456789012345678901}"#);
+        assert_eq!(store.list().unwrap(), [record.container_id.clone()]);
+        store.remove(&record.container_id).unwrap();
+        store.remove(&record.container_id).unwrap();
+        assert!(matches!(store.read(&record.container_id).unwrap(), Found::Nothing));
+    }
+
+    #[test]
+    fn a_record_cut_anywhere_is_moved_aside_and_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let store = Store::new(&state);
+        let id = ContainerId::new("c1").unwrap();
+        let whole = serde_json::to_string(&sample("c1")).unwrap();
+        let second = whole.find(r#"{"call":"eth0","network":"ns/b""#).unwrap();
+        files::make_folder(&state.sandboxes()).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(state.record(&id), &whole[..length]).unwrap();
+            let Found::Salvaged { record, damage } = store.read(&id).unwrap() else { panic!("{length}: not salvaged") };
+            let expected = if length < second { usize::from(length >= second - 1) } else { 1 + usize::from(length >= whole.len() - 2) };
+            assert_eq!(record.attachments.len(), expected, "{length}: {damage}");
+            assert!(!state.record(&id).exists() && damage.contains("damaged"));
+        }
+    }
+
+    #[test]
+    fn somebody_elses_record_is_not_used_as_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let store = Store::new(&state);
+        store.write(&sample("other"), Durability::Cached).unwrap();
+        let id = ContainerId::new("c1").unwrap();
+        std::fs::rename(state.record(&ContainerId::new("other").unwrap()), state.record(&id)).unwrap();
+        let Found::Salvaged { record, .. } = store.read(&id).unwrap() else { panic!("taken for ours") };
+        assert_eq!(record.attachments.len(), 0);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a record holds. The format is read by later releases: members are added, never changed.
+
+use crate::cni::json::RawObject;
+use crate::cni::{AddResult, ContainerId, IfName, NetworkConfig};
+use crate::nad::PodRef;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// Everything attached to one sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// The sandbox.
+    pub container_id: ContainerId,
+    /// Its pod, where the runtime named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodRef>,
+    /// Its namespace at the time of ADD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<PathBuf>,
+    /// When ADD began, in seconds of Unix time.
+    #[serde(default)]
+    pub created: u64,
+    /// In the order in which they are made.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+}
+
+/// One network in the sandbox: all that DEL, CHECK and GC need, however the NAD changed since.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// `CNI_IFNAME` of the call that made it: DEL of that interface deletes it.
+    pub call: IfName,
+    /// The network's name as it is reported: `<namespace>/<nad>`, or the configuration's own.
+    pub network: String,
+    /// Its interface.
+    pub ifname: IfName,
+    /// Whether it is the default network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default: bool,
+    /// How far it is.
+    pub state: State,
+    /// The network configuration, every value byte for byte.
+    pub config: Box<RawValue>,
+    /// What was offered by capability.
+    #[serde(default, skip_serializing_if = "RawObject::is_empty")]
+    pub capability_args: RawObject,
+    /// `CNI_ARGS`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub args: String,
+    /// Where plugins were looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<PathBuf>,
+    /// The device-info file that was promised to the plugins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_info_file: Option<PathBuf>,
+    /// The result of ADD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<RawValue>>,
+    /// The gateways of its default routes, where a selection settled them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<IpAddr>>,
+    /// Why it could not be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debt: Option<Debt>,
+}
+
+impl Attachment {
+    /// The result of ADD, read; none where there is none yet.
+    pub fn add_result(&self) -> Option<AddResult> {
+        let version = NetworkConfig::parse(self.config.get(), None).ok()?.version.known();
+        AddResult::parse(self.result.as_deref()?.get(), version).ok()
+    }
+}
+
+/// How far an attachment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Intended: its plugins may have run, or not.
+    Planned,
+    /// Its plugins answered.
+    Attached,
+    /// It should be gone and is not, see [`Debt`].
+    Owed,
+}
+
+/// A deletion that is still to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Debt {
+    /// Since when, in seconds of Unix time.
+    pub since: u64,
+    /// When it was tried last.
+    #[serde(default)]
+    pub last: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What happened the last time.
+    pub error: String,
+}
+
+/// Seconds of Unix time.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,643 @@
+//! A real kube-apiserver and etcd for a test, on loopback, with nothing else of a cluster:
+//! no scheduler, no controllers, no nodes. What the test creates stays as it is.
+//!
+//! `e2e/assets/get` provides the programs. Several servers may run at once.
+
+#![allow(dead_code, reason = "every test crate uses a part of it")]
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How long a server may take to answer "ready"; about 2 s are usual on two idle cores.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server may take to end after SIGTERM; about 1 s is usual.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time between two looks at something that is waited for.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A kube-apiserver with its etcd. Both end, and their directory goes, when this is dropped or
+/// the test process ends in any other way.
+///
+/// RBAC and Node authorization, and the default admission plugins but one: ServiceAccount would
+/// refuse every pod, because nobody creates service accounts here.
+pub struct ApiServer {
+    directory: PathBuf,
+    programs: PathBuf,
+    kubeconfig: PathBuf,
+    address: SocketAddr,
+    etcd_url: String,
+    etcd: Child,
+    apiserver: Option<Child>,
+    janitor: Janitor,
+}
+
+impl ApiServer {
+    /// Starts both and waits until the server is ready. May build the programs first, which takes
+    /// minutes and shows its progress on stderr. The error says what is missing or what failed;
+    /// on a laptop a caller may skip its test then, with `CI` set it must fail.
+    pub fn start() -> Result<Self, String> {
+        let programs = asset("kubernetes")?;
+        let etcd_program = asset("etcd")?.join("etcd");
+
+        let ip = own_address();
+        let address = SocketAddr::from((ip, free_port(ip)?));
+        let etcd_url = format!("http://{ip}:{}", free_port(ip)?);
+        let peer_url = format!("http://{ip}:{}", free_port(ip)?);
+
+        let name = format!("plexus-apiserver-{}-{}", process::id(), address.port());
+        let directory = std::env::temp_dir().join(name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .map_err(|error| format!("create {}: {error}", directory.display()))?;
+        let mut janitor = Janitor::start(&directory)?;
+        make_credentials(&directory, ip)?;
+
+        let mut etcd = Command::new(etcd_program);
+        etcd.arg("--unsafe-no-fsync")
+            .arg(option("--data-dir", directory.join("etcd").display()))
+            .arg(option("--listen-client-urls", &etcd_url))
+            .arg(option("--advertise-client-urls", &etcd_url))
+            .arg(option("--listen-peer-urls", &peer_url))
+            .arg(option("--initial-advertise-peer-urls", &peer_url))
+            .arg(option(
+                "--initial-cluster",
+                format_args!("default={peer_url}"),
+            ))
+            .process_group(0);
+        let etcd = spawn_logged(&mut etcd, &directory.join("etcd.log"))?;
+        janitor.watch(etcd.id())?;
+
+        let mut server = Self {
+            kubeconfig: directory.join("admin.kubeconfig"),
+            directory,
+            programs,
+            address,
+            etcd_url,
+            etcd,
+            apiserver: None,
+            janitor,
+        };
+        server.write_kubeconfig(&server.kubeconfig, &server.certificate_user("admin"))?;
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// `https://127.…:port`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The kubeconfig of user `admin` in `system:masters`, to whom nothing is forbidden.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Writes a kubeconfig for any user in any groups. It authenticates by a client certificate,
+    /// so the server need not know the user beforehand; RBAC says what the user may do.
+    pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, String> {
+        let name = format!("user-{}", next_number());
+        make_certificate(
+            &self.directory,
+            &name,
+            &subject(user, groups),
+            "extendedKeyUsage=clientAuth",
+        )?;
+        let path = self.directory.join(format!("{name}.kubeconfig"));
+        self.write_kubeconfig(&path, &self.certificate_user(&name))?;
+        Ok(path)
+    }
+
+    /// Writes a kubeconfig for whoever a bearer token speaks for, such as a service account of
+    /// `kubectl create token` (whose claims can name a pod and its node).
+    pub fn kubeconfig_with_token(&self, token: &str) -> Result<PathBuf, String> {
+        let path = self
+            .directory
+            .join(format!("token-{}.kubeconfig", next_number()));
+        self.write_kubeconfig(&path, &json!({ "token": token }))?;
+        Ok(path)
+    }
+
+    /// Runs kubectl as `admin` and returns its standard output, or its standard error when it
+    /// fails. `--kubeconfig` among the arguments makes it somebody else.
+    pub fn kubectl(&self, args: &[&str], stdin: Option<&str>) -> Result<String, String> {
+        let mut kubectl = Command::new(self.programs.join("kubectl"))
+            .args(args)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HOME", &self.directory) // its cache belongs to this server, not to the user
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("run kubectl: {error}"))?;
+
+        let pipe = kubectl.stdin.take();
+        let output = thread::scope(|scope| {
+            // Beside reading the output: kubectl writes some before it has read all.
+            scope.spawn(move || {
+                if let (Some(mut pipe), Some(text)) = (pipe, stdin) {
+                    // A kubectl that stops reading says itself why.
+                    let _ = pipe.write_all(text.as_bytes());
+                }
+            });
+            kubectl.wait_with_output()
+        })
+        .map_err(|error| format!("wait for kubectl: {error}"))?;
+
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            let reason = String::from_utf8_lossy(&output.stderr);
+            Err(format!("kubectl {}: {}", args.join(" "), reason.trim()))
+        }
+    }
+
+    /// Every request the server has answered, oldest first, as `audit.k8s.io/v1` events of level
+    /// Metadata. A watch is answered when it ends, so one that is open is not in it yet.
+    pub fn audit_log(&self) -> Result<Vec<Value>, String> {
+        let path = self.directory.join("audit.log");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| format!("read {}: {error}", path.display()))?;
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n')) // the last one may be half written
+            .map(|line| {
+                serde_json::from_str(line).map_err(|error| format!("audit event: {error}: {line}"))
+            })
+            .collect()
+    }
+
+    /// What one user has asked for so far, such as `["list pods", "patch pods/status"]`; paths
+    /// that are no resource are given as they are, such as `get /readyz`.
+    pub fn requests(&self, user: &str) -> Result<Vec<String>, String> {
+        let events = self.audit_log()?;
+        let own = events
+            .iter()
+            .filter(|event| event["user"]["username"] == user);
+        Ok(own.map(request).collect())
+    }
+
+    /// Ends the server as an upgrade does, by SIGTERM: it lets requests finish and closes its
+    /// watches. etcd goes on.
+    pub fn stop(&mut self) -> Result<(), String> {
+        let Some(apiserver) = &mut self.apiserver else {
+            return Ok(());
+        };
+        signal(apiserver, "TERM")?;
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while exit_status(apiserver)?.is_none() {
+            if Instant::now() > deadline {
+                return self.kill();
+            }
+            thread::sleep(POLL);
+        }
+        self.apiserver = None;
+        Ok(())
+    }
+
+    /// Ends the server as a crash does, by SIGKILL. etcd goes on.
+    pub fn kill(&mut self) -> Result<(), String> {
+        let Some(mut apiserver) = self.apiserver.take() else {
+            return Ok(());
+        };
+        apiserver
+            .kill()
+            .and_then(|()| apiserver.wait())
+            .map(|_| ())
+            .map_err(|error| format!("kill kube-apiserver: {error}"))
+    }
+
+    /// Starts the server again, on the same address and with the same contents, killing it first
+    /// if it runs. Waits until it is ready.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.kill()?;
+        self.launch()
+    }
+
+    /// Makes the server hang, by SIGSTOP: connections are accepted, requests are not answered.
+    pub fn pause(&self) -> Result<(), String> {
+        self.signal("STOP")
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) -> Result<(), String> {
+        self.signal("CONT")
+    }
+
+    /// The last lines of what etcd and the server logged; the files go with the directory.
+    pub fn log_tail(&self) -> String {
+        ["etcd.log", "apiserver.log"]
+            .map(|name| tail(&self.directory.join(name)))
+            .join("\n")
+    }
+
+    fn signal(&self, name: &str) -> Result<(), String> {
+        let apiserver = self
+            .apiserver
+            .as_ref()
+            .ok_or("kube-apiserver does not run")?;
+        signal(apiserver, name)
+    }
+
+    fn launch(&mut self) -> Result<(), String> {
+        let file = |name: &str| self.directory.join(name).display().to_string();
+        let mut apiserver = Command::new(self.programs.join("kube-apiserver"));
+        apiserver
+            .arg(option("--bind-address", self.address.ip()))
+            .arg(option("--secure-port", self.address.port()))
+            .arg(option("--etcd-servers", &self.etcd_url))
+            .arg(option("--tls-cert-file", file("apiserver.crt")))
+            .arg(option("--tls-private-key-file", file("apiserver.key")))
+            .arg(option("--client-ca-file", file("ca.crt")))
+            .arg(option(
+                "--service-account-issuer",
+                "https://kubernetes.default.svc",
+            ))
+            .arg(option(
+                "--service-account-signing-key-file",
+                file("accounts.key"),
+            ))
+            .arg(option("--service-account-key-file", file("accounts.pub")))
+            .arg(option("--service-cluster-ip-range", "10.96.0.0/16"))
+            .arg(option("--authorization-mode", "Node,RBAC"))
+            .arg(option("--disable-admission-plugins", "ServiceAccount"))
+            .arg("--allow-privileged")
+            // Loopback may not be advertised and a machine without a network has nothing else:
+            // an address that nobody has, which is not published either.
+            .arg(option("--advertise-address", "192.0.2.1"))
+            .arg(option("--endpoint-reconciler-type", "none"))
+            .arg(option("--audit-policy-file", file("audit-policy.json")))
+            .arg(option("--audit-log-path", file("audit.log")))
+            .arg(option("--audit-log-mode", "blocking"))
+            .process_group(self.etcd.id().cast_signed());
+        self.apiserver = Some(spawn_logged(
+            &mut apiserver,
+            &self.directory.join("apiserver.log"),
+        )?);
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.is_ready() {
+            if let Some(end) = self.unexpected_end()? {
+                return Err(format!("{end}:\n{}", self.log_tail()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "kube-apiserver is not ready in time:\n{}",
+                    self.log_tail()
+                ));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn unexpected_end(&mut self) -> Result<Option<String>, String> {
+        for (name, child) in [
+            ("etcd", Some(&mut self.etcd)),
+            ("kube-apiserver", self.apiserver.as_mut()),
+        ] {
+            if let Some(child) = child
+                && let Some(status) = exit_status(child)?
+            {
+                return Ok(Some(format!("{name} ended with {status}")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_ready(&self) -> bool {
+        // kubectl costs more than a look at the port. The default namespace comes last: the
+        // server creates it itself, but /readyz does not wait for that.
+        TcpStream::connect_timeout(&self.address, POLL).is_ok()
+            && ["/readyz", "/api/v1/namespaces/default"]
+                .iter()
+                .all(|path| {
+                    self.kubectl(&["get", "--raw", path, "--request-timeout=5s"], None)
+                        .is_ok()
+                })
+    }
+
+    fn certificate_user(&self, name: &str) -> Value {
+        json!({
+            "client-certificate": self.directory.join(format!("{name}.crt")),
+            "client-key": self.directory.join(format!("{name}.key")),
+        })
+    }
+
+    fn write_kubeconfig(&self, path: &Path, user: &Value) -> Result<(), String> {
+        let cluster =
+            json!({ "server": self.url(), "certificate-authority": self.directory.join("ca.crt") });
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": "test", "cluster": cluster }],
+            "users": [{ "name": "test", "user": user }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+            "current-context": "test",
+        });
+        write(path, &kubeconfig)
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.janitor.finish();
+        // Killed by now; waited for, so that no zombie stays in a long test process.
+        for child in [Some(&mut self.etcd), self.apiserver.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A shell that kills the servers and removes their directory as soon as its standard input ends,
+/// which the kernel sees to however the test process ends. A parent-death signal would come too
+/// early: it is sent when the *thread* ends that started the process, and every test has its own.
+struct Janitor(Child);
+
+impl Janitor {
+    fn start(directory: &Path) -> Result<Self, String> {
+        const SCRIPT: &str = r#"
+            read -r group
+            while read -r _; do :; done
+            [ -z "$group" ] || kill -s KILL -- "-$group"
+            rm -rf -- "$0"
+        "#;
+        Command::new("sh")
+            .args(["-c", SCRIPT])
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0) // Ctrl-C and a runner that kills the test's group leave it alone
+            .spawn()
+            .map(Self)
+            .map_err(|error| format!("run sh: {error}"))
+    }
+
+    /// Names the process group to kill.
+    fn watch(&mut self, group: u32) -> Result<(), String> {
+        let stdin = self.0.stdin.as_mut().ok_or("the janitor has gone home")?;
+        writeln!(stdin, "{group}").map_err(|error| format!("tell the janitor: {error}"))
+    }
+
+    fn finish(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Janitor {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// The directory that holds a test dependency, made first where needed.
+fn asset(what: &str) -> Result<PathBuf, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
+    let mut get = Command::new(script)
+        .arg(what)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("run {script}: {error}"))?;
+
+    let mut last_line = String::new();
+    if let Some(stderr) = get.stderr.take() {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            // Not by eprintln!, which shows a test's output only once the test has failed.
+            let _ = writeln!(io::stderr(), "{line}");
+            last_line = line;
+        }
+    }
+    let output = get
+        .wait_with_output()
+        .map_err(|error| format!("wait for {script}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{script} {what}: {}: {last_line}", output.status));
+    }
+    Ok(PathBuf::from(
+        String::from_utf8_lossy(&output.stdout).trim_end(),
+    ))
+}
+
+/// A loopback address of this process alone (a pid has at most 22 bits), so that no other test
+/// process, and no outgoing connection, can take a port between a server's end and its restart.
+fn own_address() -> Ipv4Addr {
+    let [_, high, middle, low] = process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high, middle, low)
+}
+
+/// A port that nobody else in this process was given, and nobody listens on.
+fn free_port(ip: Ipv4Addr) -> Result<u16, String> {
+    for _ in 0..100 {
+        let port = 20_000 + next_number();
+        if TcpListener::bind((ip, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(format!("no free port on {ip}; is the loopback link up?"))
+}
+
+fn next_number() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// All that the server reads from files and that does not change: a CA, its own certificate and
+/// the administrator's, the key pair of service account tokens, the audit policy.
+fn make_credentials(directory: &Path, ip: Ipv4Addr) -> Result<(), String> {
+    let ca = ["-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt"];
+    openssl(directory, &[&NEW_CERTIFICATE[..], &ca].concat())?;
+    make_certificate(
+        directory,
+        "apiserver",
+        "/CN=kube-apiserver",
+        &format!("subjectAltName=IP:{ip}"),
+    )?;
+    make_certificate(
+        directory,
+        "admin",
+        &subject("admin", &["system:masters"]),
+        "extendedKeyUsage=clientAuth",
+    )?;
+
+    openssl(
+        directory,
+        &[&["genpkey", "-out", "accounts.key"], &EC_KEY[..]].concat(),
+    )?;
+    openssl(
+        directory,
+        &[
+            "pkey",
+            "-in",
+            "accounts.key",
+            "-pubout",
+            "-out",
+            "accounts.pub",
+        ],
+    )?;
+
+    // One event per request, when it is answered.
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived", "ResponseStarted"],
+        "rules": [{ "level": "Metadata" }],
+    });
+    write(&directory.join("audit-policy.json"), &policy)
+}
+
+/// Elliptic keys: an RSA pair takes openssl longer than all else that is made here.
+const EC_KEY: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+const NEW_CERTIFICATE: [&str; 8] = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days=2",
+];
+
+/// Makes `<name>.crt` and `<name>.key`, signed by the CA.
+fn make_certificate(
+    directory: &Path,
+    name: &str,
+    subject: &str,
+    extension: &str,
+) -> Result<(), String> {
+    let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
+    let files = [
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-keyout",
+        &key,
+        "-out",
+        &certificate,
+    ];
+    let contents = [
+        "-subj",
+        subject,
+        "-addext",
+        extension,
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ];
+    openssl(
+        directory,
+        &[&NEW_CERTIFICATE[..], &files, &contents].concat(),
+    )
+}
+
+/// The subject that Kubernetes reads as this user in these groups.
+fn subject(user: &str, groups: &[&str]) -> String {
+    let escape = |value: &str| {
+        value
+            .replace('\\', r"\\")
+            .replace('/', r"\/")
+            .replace('+', r"\+")
+    };
+    let groups: String = groups
+        .iter()
+        .map(|group| format!("/O={}", escape(group)))
+        .collect();
+    format!("{groups}/CN={}", escape(user))
+}
+
+fn openssl(directory: &Path, args: &[&str]) -> Result<(), String> {
+    let output = Command::new("openssl")
+        .args(args)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("run openssl: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!(
+            "openssl {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
+    }
+}
+
+/// `get pods/status` or `get /readyz` of an audit event.
+fn request(event: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let object = &event["objectRef"];
+    let what = match (text(&object["resource"]), text(&object["subresource"])) {
+        (resource, _) if resource.is_empty() => text(&event["requestURI"]),
+        (resource, subresource) if subresource.is_empty() => resource,
+        (resource, subresource) => format!("{resource}/{subresource}"),
+    };
+    format!("{} {what}", text(&event["verb"]))
+}
+
+fn option(name: &str, value: impl std::fmt::Display) -> String {
+    format!("{name}={value}")
+}
+
+fn write(path: &Path, value: &Value) -> Result<(), String> {
+    fs::write(path, value.to_string()).map_err(|error| format!("write {}: {error}", path.display()))
+}
+
+fn spawn_logged(command: &mut Command, log: &Path) -> Result<Child, String> {
+    let open = || -> io::Result<(File, File)> {
+        let file = File::options().create(true).append(true).open(log)?;
+        Ok((file.try_clone()?, file))
+    };
+    let (stdout, stderr) = open().map_err(|error| format!("open {}: {error}", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .map_err(|error| format!("run {}: {error}", command.get_program().display()))
+}
+
+fn exit_status(child: &mut Child) -> Result<Option<ExitStatus>, String> {
+    child
+        .try_wait()
+        .map_err(|error| format!("wait for process {}: {error}", child.id()))
+}
+
+/// The standard library can only kill, and every shell has the rest.
+fn signal(child: &Child, name: &str) -> Result<(), String> {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -s {name} {}", child.id())])
+        .status()
+        .map_err(|error| format!("run sh: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("signal {name} to process {}: {status}", child.id()))
+    }
+}
+
+fn tail(path: &Path) -> String {
+    const LINES: usize = 15;
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
