@@ -1,9 +1,11 @@
 //! Who carries out a plugin.
 
 use super::external::{self, External};
-use super::{Delegate, Error};
+use super::native::{self, Enabled, Sockets};
+use super::{Delegate, Error, ipam};
 use crate::cni::{NetworkConfig, PluginConfig, PluginType};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Plugins that start the program of their `ipam` section.
 const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "host-device", "tap", "dummy"];
@@ -12,39 +14,53 @@ const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "h
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     natives: Natives,
+    sockets: Arc<Sockets>,
 }
 
 impl Registry {
     /// A registry that carries out what `natives` allow in this process.
     pub fn new(natives: Natives) -> Self {
-        Registry { natives }
+        Registry { natives, sockets: Arc::default() }
     }
 
-    /// The program of that name.
-    pub fn resolve(&self, _plugin: &PluginConfig) -> Box<dyn Delegate> {
-        Box::new(External)
+    /// The native where it understands all of `plugin`, else the program of that name.
+    pub fn resolve(&self, plugin: &PluginConfig) -> Box<dyn Delegate> {
+        match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+            Ok(found) => found.native,
+            Err(_) => Box::new(External),
+        }
     }
 
-    /// Whether any plugin of `network` is a program: it sees the disk, and may be slow.
-    pub fn needs_programs(&self, _network: &NetworkConfig) -> bool {
-        true
+    /// Whether any plugin of `network` starts a program: it sees the disk, and may be slow.
+    pub fn needs_programs(&self, network: &NetworkConfig) -> bool {
+        network.plugins.iter().any(|plugin| self.programs(plugin).next().is_some())
     }
 
     /// Finds out before any side effect whether a program is missing.
     ///
-    /// An IPAM program is looked for only where the plugin starts it on the node: Antrea, for one,
-    /// has its `host-local` inside its agent.
-    ///
     /// # Errors
     /// [`Error::Missing`] for the first one.
     pub fn present(&self, network: &NetworkConfig, path: &[PathBuf]) -> Result<(), Error> {
-        let ipam = |plugin: &PluginConfig| plugin.ipam.clone().filter(|_| STARTS_IPAM.contains(&plugin.kind.as_str()));
-        let kinds = network.plugins.iter().flat_map(|plugin| [Some(plugin.kind.clone()), ipam(plugin)]);
         let missing = |kind: &PluginType| external::find(kind.as_str(), path).is_none();
-        match kinds.flatten().find(missing) {
+        match network.plugins.iter().flat_map(|plugin| self.programs(plugin)).find(missing) {
             Some(kind) => Err(Error::Missing { plugin: kind.to_string(), path: path.to_vec() }),
             None => Ok(()),
         }
+    }
+
+    /// The programs that carry out `plugin`.
+    ///
+    /// An IPAM program counts only where the plugin starts it on the node: Antrea, for one, has its
+    /// `host-local` inside its agent.
+    fn programs(&self, plugin: &PluginConfig) -> impl Iterator<Item = PluginType> {
+        let programs = match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+            Ok(found) => [None, found.program],
+            Err(_) => {
+                let ipam = plugin.ipam.clone().filter(|_| STARTS_IPAM.contains(&plugin.kind.as_str()));
+                [Some(plugin.kind.clone()), ipam]
+            }
+        };
+        programs.into_iter().flatten()
     }
 }
 
@@ -59,6 +75,19 @@ impl Natives {
     /// Whether `kind` may be carried out in this process.
     pub fn allow(&self, kind: &str) -> bool {
         self.types.get(kind).copied().unwrap_or(self.others)
+    }
+
+    fn enabled(&self) -> Enabled {
+        Enabled {
+            bridge: self.allow(native::bridge::TYPE),
+            macvlan: self.allow(native::macvlan::TYPE),
+            ipvlan: self.allow(native::ipvlan::TYPE),
+            loopback: self.allow(native::loopback::TYPE),
+            ipam: ipam::Enabled {
+                host_local: self.allow(ipam::host_local::TYPE),
+                static_: self.allow(ipam::static_::TYPE),
+            },
+        }
     }
 }
 

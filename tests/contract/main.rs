@@ -6,6 +6,8 @@
 //!
 //! Needs root and the reference plugins v1.9.1: `PLEXUS_CNI_PLUGINS`, or what `e2e/assets/get plugins` prints.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test does not expect ends it")]
+
 mod cases;
 mod differences;
 mod normal;

@@ -49,7 +49,7 @@ impl Who {
 
 fn call_native(verb: &str, config: &Value, attachment: &Attachment) -> Result<Value, String> {
     let plugin = PluginConfig::new(RawObject::parse(&config.to_string()).unwrap()).unwrap();
-    let native = native::find(&plugin, &Enabled::ALL, &Arc::default(), None).expect("it is for the native");
+    let native = native::find(&plugin, &Enabled::ALL, &Arc::default()).expect("it is for the native").native;
     with_call(config, attachment, |call| {
         let done = match verb {
             "ADD" => return native.add(call).map(|raw| serde_json::from_str(raw.get()).unwrap()),

@@ -8,7 +8,7 @@ use plexus::delegate::ipam::{Ipam, host_local::HostLocal};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How many addresses are taken at once; `PLEXUS_CONTRACT_ADDRESSES` for another number.
 const ADDRESSES: usize = 200;
@@ -79,8 +79,8 @@ fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T
     })
 }
 
-fn take(plugins: &PathBuf, config: &Value, number: usize) -> String {
-    if number % 2 == 0 {
+fn take(plugins: &Path, config: &Value, number: usize) -> String {
+    if number.is_multiple_of(2) {
         let result = with_call(config, &attachment(number), |call| HostLocal.add(call)).unwrap();
         return result.ips[0].address.to_string();
     }
@@ -88,8 +88,8 @@ fn take(plugins: &PathBuf, config: &Value, number: usize) -> String {
     result["ips"][0]["address"].as_str().unwrap().to_owned()
 }
 
-fn give_back(plugins: &PathBuf, config: &Value, number: usize) {
-    if number % 2 == 1 {
+fn give_back(plugins: &Path, config: &Value, number: usize) {
+    if !number.is_multiple_of(2) {
         with_call(config, &attachment(number), |call| HostLocal.del(call)).unwrap();
     } else {
         call_program(plugins, "host-local", "DEL", config, &attachment(number)).unwrap();
