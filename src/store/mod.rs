@@ -155,7 +155,7 @@ mod tests {
         store.write(&record, Durability::Cached).unwrap();
         let Found::Record(read) = store.read(&record.container_id).unwrap() else { panic!("not found") };
         assert_eq!(read.attachments[0].config.get(), r#"{"name":"cbr0","type":"a","n":123456789012345678901}"#);
-        assert_eq!(store.list().unwrap(), [record.container_id.clone()]);
+        assert_eq!(store.list().unwrap(), std::slice::from_ref(&record.container_id));
         store.remove(&record.container_id).unwrap();
         store.remove(&record.container_id).unwrap();
         assert!(matches!(store.read(&record.container_id).unwrap(), Found::Nothing));
