@@ -183,7 +183,8 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
         netns: target.netns.as_deref(),
         args: &planned.args,
         path: &path,
-        deadline: (Instant::now() + turn.settings.delegate_timeout).min(turn.until(ADD)),
+        patience: turn.settings.delegate_timeout,
+        deadline: turn.until(ADD),
         lock: sandbox.inherited(),
     };
     let chain = Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
@@ -236,6 +237,7 @@ impl Recalled {
             netns,
             args: &self.args,
             path: &attachment.path,
+            patience: turn.settings.delegate_timeout,
             deadline,
             lock: sandbox.inherited(),
         };

@@ -32,7 +32,6 @@ pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &Contain
 }
 
 fn delete_one(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachment: &Attachment, deadline: Instant) -> Result<(), CniError> {
-    let deadline = (Instant::now() + turn.settings.delegate_timeout).min(deadline);
     let recalled = Recalled::read(attachment)?;
     let chain = recalled.chain(turn, sandbox, id, attachment, netns, deadline);
     chain

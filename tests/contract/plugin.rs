@@ -75,6 +75,7 @@ pub fn with_call<T>(config: &Value, attachment: &Attachment, work: impl FnOnce(&
         netns: attachment.netns.map(Path::new),
         args: &args,
         path: &[],
+        patience: std::time::Duration::from_secs(60),
         deadline: Instant::now() + Duration::from_secs(60),
         lock: None,
     };
