@@ -44,19 +44,17 @@ pub enum Outcome {
     Later(String),
 }
 
-/// What was learned in earlier tries to publish the same status.
+/// How long it has been tried to publish a status.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// The UID of the pod's API object, where it is not the one that the runtime knows.
-    uid: Option<String>,
     /// When the status came to be.
     begun: SystemTime,
 }
 
 impl Progress {
-    /// Nothing yet, of a status that came to be at `begun`.
+    /// A status that came to be at `begun`.
     pub fn since(begun: SystemTime) -> Self {
-        Progress { uid: None, begun }
+        Progress { begun }
     }
 }
 

@@ -45,6 +45,13 @@ impl NadObject {
     }
 }
 
+impl PodHead {
+    /// Its UID.
+    pub fn metadata_uid(&self) -> Option<&str> {
+        self.metadata.uid.as_deref()
+    }
+}
+
 /// What is read of an object's metadata.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

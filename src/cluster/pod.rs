@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 /// On the API object of a static pod: the hash of the file it was read from, which is the UID that
 /// runtimes know the pod by.
-const FILE_HASHES: [&str; 2] = ["kubernetes.io/config.mirror", "kubernetes.io/config.hash"];
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+/// The annotations that hold it.
+const FILE_HASHES: [&str; 2] = [MIRROR, "kubernetes.io/config.hash"];
 
 /// A pod of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,13 +3,16 @@
 use super::error::reason;
 use super::kubernetes::Kubernetes;
 use super::object::PodHead;
+use super::pod::MIRROR;
 use super::{Outcome, Progress, event, has_valid_name};
 use crate::api::Publication;
 use crate::nad::NETWORK_STATUS;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
+use serde::Serialize;
 use serde_json::json;
+use std::fmt::Debug;
 use std::time::Duration;
 
 /// How long one try may take.
@@ -33,7 +36,7 @@ enum Refusal {
 
 impl Kubernetes {
     /// Tries once to put `publication` on its pod, and tells of it in an event.
-    pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
+    pub async fn publish(&self, publication: &Publication, progress: &Progress) -> Outcome {
         if !has_valid_name(&publication.pod) {
             return Outcome::Refused(format!("{} is not a name that a pod can have", publication.pod));
         }
@@ -45,39 +48,45 @@ impl Kubernetes {
                 Err(e) => Outcome::Later(e.to_string()),
             };
         };
-        let uid = progress.uid.clone().unwrap_or_else(|| asked.to_owned());
-        match self.patch(publication, &uid).await {
+        let sent = if is_hash(asked) { self.patch_mirror(publication, asked).await } else { self.patch(publication, asked).await };
+        match sent {
             Ok(outcome) => outcome,
-            Err(Refusal::OtherUid) => self.publish_on_mirror(publication, asked, progress).await,
-            Err(Refusal::NoPod) if may_get_mirror(asked, progress) => Outcome::Later("the static pod has no API object yet".to_owned()),
+            // The kubelet makes, or replaces, the object when it gets to it.
+            Err(Refusal::NoPod | Refusal::OtherUid) if is_hash(asked) && may_get_mirror(progress) => {
+                Outcome::Later("the static pod has no API object yet".to_owned())
+            }
             Err(refusal) => refusal.outcome(),
         }
     }
 
-    /// The UID that a runtime knows a static pod by is not that of its API object: one look tells which it is.
-    async fn publish_on_mirror(&self, publication: &Publication, asked: &str, progress: &mut Progress) -> Outcome {
-        match self.pod(&publication.pod).await {
-            Ok(Some(pod)) if pod.is_mirror_of(asked) => {
-                let uid = pod.uid().unwrap_or_default().to_owned();
-                progress.uid = Some(uid.clone());
-                self.patch(publication, &uid).await.unwrap_or_else(|refusal| refusal.outcome())
-            }
-            Ok(_) => Outcome::Gone,
-            Err(e) => Outcome::Later(e.to_string()),
-        }
+    async fn patch(&self, publication: &Publication, uid: &str) -> Result<Outcome, Refusal> {
+        let annotations = json!({ NETWORK_STATUS: publication.network_status });
+        self.send(publication, uid, &Patch::Merge(json!({ "metadata": { "uid": uid, "annotations": annotations } }))).await
     }
 
-    async fn patch(&self, publication: &Publication, uid: &str) -> Result<Outcome, Refusal> {
+    /// The UID by which a runtime knows a static pod is the hash of its file, not that of its API
+    /// object. The patch itself tests for the annotation that the kubelet makes of the hash, so
+    /// nothing has to be read.
+    async fn patch_mirror(&self, publication: &Publication, hash: &str) -> Result<Outcome, Refusal> {
+        let path = |annotation: &str| format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
+        let operations = json!([
+            { "op": "test", "path": path(MIRROR), "value": hash },
+            { "op": "add", "path": path(NETWORK_STATUS), "value": publication.network_status },
+        ]);
+        // Two operations on texts always are a JSON patch.
+        let patch: json_patch::Patch = serde_json::from_value(operations).unwrap_or_default();
+        self.send(publication, hash, &Patch::Json::<()>(patch)).await
+    }
+
+    async fn send<P: Serialize + Debug>(&self, publication: &Publication, uid: &str, patch: &Patch<P>) -> Result<Outcome, Refusal> {
         let pod = &publication.pod;
         let api: Api<PodHead> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let annotations = json!({ NETWORK_STATUS: publication.network_status });
-        let patch = Patch::Merge(json!({ "metadata": { "uid": uid, "annotations": annotations } }));
         let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
-        let answer = tokio::time::timeout(PATIENCE, api.patch_status(&pod.name, &parameters, &patch)).await;
+        let answer = tokio::time::timeout(PATIENCE, api.patch_status(&pod.name, &parameters, patch)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_))));
         match answer {
-            Ok(Ok(_)) => {
-                self.announce(event::added(&self.node, publication, uid));
+            Ok(Ok(patched)) => {
+                self.announce(event::added(&self.node, publication, patched.metadata_uid().unwrap_or(uid)));
                 Ok(Outcome::Written)
             }
             Ok(Err(kube::Error::Api(status))) => {
@@ -112,6 +121,8 @@ fn refusal(status: &Status) -> Refusal {
     match status.code {
         404 => Refusal::NoPod,
         409 | 422 if names_uid() => Refusal::OtherUid,
+        // A JSON patch whose test fails: the pod of that name is none, or another, static pod.
+        422 if status.message.contains("unable to be applied") || status.message.contains("testing") => Refusal::OtherUid,
         422 => Refusal::Policy(status.message.clone()),
         // A missing permission is granted sooner or later, a policy that says no goes on saying so.
         403 if !status.message.contains("cannot patch resource") => Refusal::Policy(status.message.clone()),
@@ -119,10 +130,14 @@ fn refusal(status: &Status) -> Refusal {
     }
 }
 
-/// Whether `asked` is the hash of a static pod's file, whose API object may still be made.
-fn may_get_mirror(asked: &str, progress: &Progress) -> bool {
-    let is_hash = !asked.contains('-');
-    is_hash && progress.begun.elapsed().is_ok_and(|waited| waited < MIRROR_PATIENCE)
+/// Whether `uid` is the hash of a static pod's file: the API server's UIDs have hyphens.
+fn is_hash(uid: &str) -> bool {
+    !uid.contains('-')
+}
+
+/// Whether the API object of a static pod may still be made.
+fn may_get_mirror(progress: &Progress) -> bool {
+    progress.begun.elapsed().is_ok_and(|waited| waited < MIRROR_PATIENCE)
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
 //! Who carries out a plugin.
 
 use super::external::{self, External};
-use super::ipam::{self, ExternalIpam, Ipam};
 use super::keys::Declined;
 use super::native::{self, Enabled, Sockets};
-use super::{Delegate, Error};
+use super::{Delegate, Error, ipam};
 use crate::cni::{NetworkConfig, PluginConfig, PluginType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Plugins that start the program of their `ipam` section on the node.
+/// Plugins that start the program of their `ipam` section.
 const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "host-device", "tap", "dummy"];
 
 /// Resolves a plugin's `type` to whoever carries it out.
@@ -20,71 +19,55 @@ pub struct Registry {
     sockets: Arc<Sockets>,
 }
 
-/// Where a plugin is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// In this process, its addresses too.
-    Here,
-    /// In this process, but a program gives the addresses.
-    HereButAddresses,
-    /// By a program.
-    Program,
-}
-
 impl Registry {
     /// A registry that carries out what `natives` allow in this process.
     pub fn new(natives: Natives) -> Self {
         Registry { natives, sockets: Arc::default() }
     }
 
-    /// A native where one understands every key of `plugin`, else the program of that name.
+    /// The native where it understands all of `plugin`, else the program of that name.
     pub fn resolve(&self, plugin: &PluginConfig) -> Box<dyn Delegate> {
-        self.native(plugin, true).unwrap_or_else(|_| Box::new(External))
+        match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+            Ok(found) => found.native,
+            Err(_) => Box::new(External),
+        }
     }
 
     /// Why `plugin` is not carried out in this process; none where it is.
     pub fn declined(&self, plugin: &PluginConfig) -> Option<Declined> {
-        self.native(plugin, true).err()
-    }
-
-    fn native(&self, plugin: &PluginConfig, may_ask_programs: bool) -> Result<Box<dyn Delegate>, Declined> {
-        let external = |kind: &PluginType| -> Box<dyn Ipam> { Box::new(ExternalIpam(kind.clone())) };
-        native::find(plugin, &self.natives.enabled(), &self.sockets, may_ask_programs.then_some(&external))
-    }
-
-    fn place(&self, plugin: &PluginConfig) -> Place {
-        match (self.native(plugin, false), self.native(plugin, true)) {
-            (Ok(_), _) => Place::Here,
-            (Err(_), Ok(_)) => Place::HereButAddresses,
-            (Err(_), Err(_)) => Place::Program,
-        }
+        native::find(plugin, &self.natives.enabled(), &self.sockets).err()
     }
 
     /// Whether any plugin of `network` starts a program: it sees the disk, and may be slow.
     pub fn needs_programs(&self, network: &NetworkConfig) -> bool {
-        network.plugins.iter().any(|plugin| self.place(plugin) != Place::Here)
+        network.plugins.iter().any(|plugin| self.programs(plugin).next().is_some())
     }
 
     /// Finds out before any side effect whether a program is missing.
     ///
-    /// An IPAM program is looked for only where the plugin starts it on the node: Antrea, for one,
-    /// has its `host-local` inside its agent.
-    ///
     /// # Errors
     /// [`Error::Missing`] for the first one.
     pub fn present(&self, network: &NetworkConfig, path: &[PathBuf]) -> Result<(), Error> {
-        for plugin in &network.plugins {
-            let addresses = plugin.ipam.as_ref().filter(|_| STARTS_IPAM.contains(&plugin.kind.as_str()));
-            let programs = match self.place(plugin) {
-                Place::Here => [None, None],
-                Place::HereButAddresses => [None, addresses],
-                Place::Program => [Some(&plugin.kind), addresses],
-            };
-            if let Some(kind) = programs.into_iter().flatten().find(|kind| external::find(kind.as_str(), path).is_none()) {
-                return Err(Error::Missing { plugin: kind.to_string(), path: path.to_vec() });
-            }
+        let missing = |kind: &PluginType| external::find(kind.as_str(), path).is_none();
+        match network.plugins.iter().flat_map(|plugin| self.programs(plugin)).find(missing) {
+            Some(kind) => Err(Error::Missing { plugin: kind.to_string(), path: path.to_vec() }),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The programs that carry out `plugin`.
+    ///
+    /// An IPAM program counts only where the plugin starts it on the node: Antrea, for one, has its
+    /// `host-local` inside its agent.
+    fn programs(&self, plugin: &PluginConfig) -> impl Iterator<Item = PluginType> {
+        let programs = match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+            Ok(found) => [None, found.program],
+            Err(_) => {
+                let ipam = plugin.ipam.clone().filter(|_| STARTS_IPAM.contains(&plugin.kind.as_str()));
+                [Some(plugin.kind.clone()), ipam]
+            }
+        };
+        programs.into_iter().flatten()
     }
 }
 
@@ -96,7 +79,8 @@ pub struct Natives {
 }
 
 impl Natives {
-    fn allow(&self, kind: &str) -> bool {
+    /// Whether `kind` may be carried out in this process.
+    pub fn allow(&self, kind: &str) -> bool {
         self.types.get(kind).copied().unwrap_or(self.others)
     }
 
@@ -106,7 +90,10 @@ impl Natives {
             macvlan: self.allow(native::macvlan::TYPE),
             ipvlan: self.allow(native::ipvlan::TYPE),
             loopback: self.allow(native::loopback::TYPE),
-            ipam: ipam::Enabled { host_local: self.allow(ipam::host_local::TYPE), static_: self.allow(ipam::static_::TYPE) },
+            ipam: ipam::Enabled {
+                host_local: self.allow(ipam::host_local::TYPE),
+                static_: self.allow(ipam::static_::TYPE),
+            },
         }
     }
 }

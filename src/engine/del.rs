@@ -4,9 +4,9 @@ use super::sandbox::Sandbox;
 use super::selections::Selections;
 use super::undo::{self, Failure};
 use super::{Turn, add, attach, default_network, multus, namespace, publish};
-use crate::cni::CniError;
+use crate::cni::{CniError, IfName};
 use crate::facts::Known;
-use crate::store::{Attachment, Found, Record};
+use crate::store::{Found, Record};
 use std::time::Duration;
 
 /// kubelet gives up after 2 minutes.
@@ -28,12 +28,14 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         return Ok(());
     }
     let netns = namespace::still_there(target.netns.as_deref())?;
-    let mut record = what_to_delete(turn)?;
+    let (mut record, guessed) = what_to_delete(turn)?;
     publish::withdraw(turn, &target.container_id);
     let (mine, others) = record.attachments.into_iter().partition(|attachment| attachment.call == target.ifname);
     record.attachments = others;
     let all = mine.clone();
     let failures = undo::delete(turn, &sandbox, netns, &target.container_id, mine, turn.until(DEL));
+    // What was only guessed was perhaps never attached: it can be tried, not owed.
+    let failures: Vec<Failure> = failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
     let outcome = judge(turn, &failures);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
     undo::keep_or_remove(turn, &record);
@@ -44,17 +46,17 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     outcome
 }
 
-/// The record, completed where it is damaged, or made up where there is none.
-fn what_to_delete(turn: &Turn) -> Result<Record, CniError> {
+/// The record, completed where it is damaged, or made up where there is none; and the interfaces of
+/// additional networks that are no more than a guess.
+fn what_to_delete(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
     match turn.store.read(&turn.target()?.container_id) {
-        Ok(Found::Record(record)) => Ok(record),
+        Ok(Found::Record(record)) => Ok((record, Vec::new())),
         Ok(Found::Salvaged { mut record, damage }) => {
             turn.warn(damage);
             let known: Vec<_> = record.attachments.iter().map(|attachment| attachment.ifname.clone()).collect();
-            let guessed = guess(turn)?.attachments.into_iter().filter(|attachment| !known.contains(&attachment.ifname));
-            let guessed: Vec<Attachment> = guessed.collect();
-            record.attachments.extend(guessed);
-            Ok(record)
+            let (guess, guessed) = guess(turn)?;
+            record.attachments.extend(guess.attachments.into_iter().filter(|attachment| !known.contains(&attachment.ifname)));
+            Ok((record, guessed.into_iter().filter(|ifname| !known.contains(ifname)).collect()))
         }
         Ok(Found::Nothing) => guess(turn),
         Err(e) => {
@@ -67,12 +69,12 @@ fn what_to_delete(turn: &Turn) -> Result<Record, CniError> {
 /// What is probably attached to a sandbox we have no record of: it is older than our installation, or
 /// was attached when no record could be written. The default network, with the result that the
 /// runtime kept; and what the annotation names, if it and the definitions can be had at once.
-fn guess(turn: &Turn) -> Result<Record, CniError> {
+fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
     let mut record = attach::empty_record(turn)?;
     let target = turn.target()?;
     record.attachments = multus::attachments(turn, &target.container_id, &target.ifname);
     if !record.attachments.is_empty() {
-        return Ok(record);
+        return Ok((record, Vec::new()));
     }
     let (known, selections) = ask_around(turn);
     let plan = match add::plan(turn, &known, &selections) {
@@ -87,7 +89,9 @@ fn guess(turn: &Turn) -> Result<Record, CniError> {
     if let Some(default) = record.attachments.iter_mut().find(|attachment| attachment.default) {
         default.result = turn.settings.prev_result.clone();
     }
-    Ok(record)
+    let guessed = record.attachments.iter().filter(|attachment| !attachment.default).map(|attachment| attachment.ifname.clone());
+    let guessed = guessed.collect();
+    Ok((record, guessed))
 }
 
 /// What the runtime, the daemon and the node know, quickly; nothing rather than an error.

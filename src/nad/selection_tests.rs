@@ -12,7 +12,8 @@ fn json(text: &str) -> Result<Selection, String> {
 #[test]
 fn short_form_accepts() {
     // NPWG-ANN-03, NPWG-ANN-04, NPWG-ANN-10, NPWG-MUL-01
-    let table: &[(&str, &[(&str, Option<&str>)])] = &[
+    type Row<'a> = (&'a str, &'a [(&'a str, Option<&'a str>)]);
+    let table: &[Row<'_>] = &[
         ("a", &[("pod-ns/a", None)]),
         ("ns/a@eth5", &[("ns/a", Some("eth5"))]),
         ("a, b", &[("pod-ns/a", None), ("pod-ns/b", None)]),

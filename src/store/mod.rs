@@ -115,15 +115,18 @@ impl Store {
         Ok(folder.filter_map(|entry| id(entry.ok()?.path())).collect())
     }
 
-    /// Reads every record for showing: damaged ones are left alone and counted.
+    /// Reads every record for showing: damaged ones are left alone and counted. One that is removed
+    /// meanwhile is not there.
     ///
     /// # Errors
     /// The folder is there and cannot be read.
     pub fn survey(&self) -> io::Result<(Vec<Record>, usize)> {
         let ids = self.list()?;
         let read = |id: &ContainerId| {
-            let text = files::read_bounded(&self.folder.record(id), MAX_RECORD).ok()??;
-            Some(serde_json::from_str::<Record>(&text).ok())
+            match files::read_bounded(&self.folder.record(id), MAX_RECORD) {
+                Ok(text) => Some(serde_json::from_str::<Record>(&text?).ok()),
+                Err(_) => Some(None),
+            }
         };
         let read: Vec<Option<Record>> = ids.iter().filter_map(read).collect();
         let damaged = read.iter().filter(|record| record.is_none()).count();
@@ -152,7 +155,7 @@ mod tests {
         store.write(&record, Durability::Cached).unwrap();
         let Found::Record(read) = store.read(&record.container_id).unwrap() else { panic!("not found") };
         assert_eq!(read.attachments[0].config.get(), r#"{"name":"cbr0","type":"a","n":123456789012345678901}"#);
-        assert_eq!(store.list().unwrap(), [record.container_id.clone()]);
+        assert_eq!(store.list().unwrap(), std::slice::from_ref(&record.container_id));
         store.remove(&record.container_id).unwrap();
         store.remove(&record.container_id).unwrap();
         assert!(matches!(store.read(&record.container_id).unwrap(), Found::Nothing));

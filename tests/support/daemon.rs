@@ -1,10 +1,13 @@
 //! The daemon, with a folder of manifests for a cluster.
 
 use super::node::{self, FOLDER, Node, PATH};
+use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use plexus::sys::netns::Netns;
 use serde_json::{Value, json};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,6 +26,23 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).args(["--log-level", "error"]);
         // SAFETY: prctl(2) is async-signal-safe.
         unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
+        let daemon = Daemon { child: command.spawn().unwrap() };
+        super::eventually("the daemon's socket", || node.run().socket().exists());
+        daemon
+    }
+
+    /// Starts one on `node` that knows the cluster of `kubeconfig`, which is reached from `home`.
+    pub fn of_cluster(node: &Node, home: &Netns, kubeconfig: &Path) -> Self {
+        let mut command = Command::new(Path::new(FOLDER).join("daemon/plexusd"));
+        command.arg("--kubeconfig").arg(kubeconfig).args(["--node-name", "node1", "--log-level", "warn"]).env_clear().env("PATH", PATH);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let home = home.as_fd().try_clone_to_owned().unwrap();
+        let enter = move || {
+            set_pdeathsig(Signal::SIGKILL)?;
+            Ok(setns(&home, CloneFlags::CLONE_NEWNET)?)
+        };
+        // SAFETY: prctl(2) and setns(2) are async-signal-safe.
+        unsafe { command.pre_exec(enter) };
         let daemon = Daemon { child: command.spawn().unwrap() };
         super::eventually("the daemon's socket", || node.run().socket().exists());
         daemon

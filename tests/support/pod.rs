@@ -24,6 +24,8 @@ pub struct Pod {
     pub name: String,
     /// The pod's namespace.
     pub namespace: String,
+    /// Its UID.
+    pub uid: String,
     /// Its annotations, handed over on every call; none where the runtime does not do that.
     pub annotations: Option<BTreeMap<String, String>>,
     /// What else is offered by capability.
@@ -47,6 +49,7 @@ impl Pod {
             id: format!("{name}-0123456789abcdef"),
             name: name.to_owned(),
             namespace: "default".to_owned(),
+            uid: format!("uid-of-{name}"),
             annotations: Some(BTreeMap::new()),
             capability_args: Map::new(),
             config: node.config.clone(),
@@ -91,8 +94,8 @@ impl Pod {
             }
         }
         let args = format!(
-            "K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID=uid-of-{};IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}",
-            self.id, self.name, self.namespace, self.name
+            "K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID={};IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}",
+            self.id, self.uid, self.namespace, self.name
         );
         let bin = format!("{}/bin", node::FOLDER);
         let environment = [

@@ -1,10 +1,10 @@
 //! Address plugins: in this process or a program, behind one trait.
 
-pub mod external;
 pub mod host_local;
+mod program;
 pub mod static_;
 
-pub use external::ExternalIpam;
+pub use program::Program;
 
 use super::keys::{Declined, understand};
 use super::{Call, Error};

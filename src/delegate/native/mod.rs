@@ -49,8 +49,13 @@ impl Enabled {
     };
 }
 
-/// Makes the address plugin of a type that is a program.
-pub type ExternalIpam<'a> = &'a dyn Fn(&PluginType) -> Box<dyn Ipam>;
+/// The native for a plugin.
+pub struct Found {
+    /// It.
+    pub native: Box<dyn Delegate>,
+    /// The address plugin it asks, where that is a program.
+    pub program: Option<PluginType>,
+}
 
 /// What the natives do, in a form that shares the rest of [`Delegate`].
 trait Native {
@@ -97,18 +102,11 @@ pub const TABLES: &[(&str, &[Key])] = &[
     (loopback::TYPE, &[]),
 ];
 
-/// The native for `plugin`.
-///
-/// Without `external` a configuration whose address plugin is a program is declined too.
+/// The native for `plugin`. Those that are to work one after the other share `sockets`.
 ///
 /// # Errors
 /// Why the program has to be called.
-pub fn find(
-    plugin: &PluginConfig,
-    enabled: &Enabled,
-    sockets: &Arc<Sockets>,
-    external: Option<ExternalIpam<'_>>,
-) -> Result<Box<dyn Delegate>, Declined> {
+pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) -> Result<Found, Declined> {
     let declined = || Declined::NoNative(plugin.kind.to_string());
     let (kind, keys) = TABLES.iter().find(|(kind, _)| *kind == plugin.kind.as_str()).ok_or_else(declined)?;
     let on = match *kind {
@@ -125,31 +123,34 @@ pub fn find(
     if plugin.object.to_json().to_ascii_lowercase().contains("::ffff:") {
         return Err(Declined::Needs { key: "::ffff:".to_owned(), why: "IPv4 addresses written as IPv6" });
     }
-    let sockets = Arc::clone(sockets);
-    Ok(match *kind {
+    let (ipam, program) = if *kind == loopback::TYPE { (None, None) } else { find_ipam(plugin, enabled.ipam)? };
+    // A program may be slow: networks that are attached at the same time must not wait for each other's.
+    let sockets = if program.is_some() { Arc::default() } else { Arc::clone(sockets) };
+    let native: Box<dyn Delegate> = match *kind {
         bridge::TYPE => {
             bridge::understand_parts(&plugin.object)?;
-            Box::new(bridge::Bridge { sockets, ipam: find_ipam(plugin, enabled.ipam, external)? })
+            Box::new(bridge::Bridge { sockets, ipam })
         }
-        macvlan::TYPE => Box::new(macvlan::MacVlan { sockets, ipam: find_ipam(plugin, enabled.ipam, external)? }),
-        ipvlan::TYPE => Box::new(ipvlan::IpVlan { sockets, ipam: find_ipam(plugin, enabled.ipam, external)? }),
+        macvlan::TYPE => Box::new(macvlan::MacVlan { sockets, ipam }),
+        ipvlan::TYPE => Box::new(ipvlan::IpVlan { sockets, ipam }),
         _ => Box::new(loopback::Loopback { sockets }),
-    })
+    };
+    Ok(Found { native, program })
 }
 
-type FoundIpam = Option<Box<dyn Ipam>>;
+type FoundIpam = (Option<Box<dyn Ipam>>, Option<PluginType>);
 
-fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled, external: Option<ExternalIpam<'_>>) -> Result<FoundIpam, Declined> {
+/// The address plugin; the program where its own native does not take the section.
+fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled) -> Result<FoundIpam, Declined> {
     let section: Option<RawObject> = plugin
         .object
         .read("ipam")
         .map_err(|_| Declined::Needs { key: "ipam".to_owned(), why: "it is no object" })?;
-    let (Some(section), Some(kind)) = (section, &plugin.ipam) else { return Ok(None) };
-    match (ipam::find(&section, kind.as_str(), enabled), external) {
-        (Ok(found), _) => Ok(Some(found)),
-        (Err(_), Some(external)) => Ok(Some(external(kind))),
-        (Err(declined), None) => Err(declined),
-    }
+    let (Some(section), Some(kind)) = (section, &plugin.ipam) else { return Ok((None, None)) };
+    Ok(match ipam::find(&section, kind.as_str(), enabled) {
+        Ok(found) => (Some(found), None),
+        Err(_) => (Some(Box::new(ipam::Program(kind.clone()))), Some(kind.clone())),
+    })
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::*;
 
-fn find(text: &str) -> Result<(), Declined> {
+/// The program that is needed for addresses all the same.
+fn find(text: &str) -> Result<Option<String>, Declined> {
     let plugin = PluginConfig::new(RawObject::parse(text).unwrap()).unwrap();
-    super::find(&plugin, &Enabled::ALL, &Arc::default(), None).map(drop)
+    super::find(&plugin, &Enabled::ALL, &Arc::default()).map(|found| found.program.map(String::from))
 }
 
 #[test]
@@ -17,7 +18,19 @@ fn what_natives_take() {
         r#"{"type":"ipvlan","mode":"l3"}"#,
         r#"{"type":"loopback"}"#,
     ] {
-        assert_eq!(find(text), Ok(()), "{text}");
+        assert_eq!(find(text), Ok(None), "{text}");
+    }
+}
+
+#[test]
+fn addresses_from_a_program() {
+    for (text, program) in [
+        (r#"{"type":"bridge","ipam":{"type":"dhcp"}}"#, "dhcp"),
+        (r#"{"type":"bridge","ipam":{"type":"host-local","newKey":1}}"#, "host-local"),
+        (r#"{"type":"bridge","ipam":{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24","exclude":[]}]]}}"#, "host-local"),
+        (r#"{"type":"bridge","ipam":{"type":"static","routes":[{"dst":"10.0.0.0/24","onlink":true}]}}"#, "static"),
+    ] {
+        assert_eq!(find(text), Ok(Some(program.to_owned())), "{text}");
     }
 }
 
@@ -29,10 +42,6 @@ fn what_is_left_to_the_program() {
         (r#"{"type":"bridge","newKey":1}"#, "newKey"),
         (r#"{"type":"bridge","vlanTrunk":[{"name":1}]}"#, "name"),
         (r#"{"type":"bridge","mtu":1,"MTU":2}"#, "twice"),
-        (r#"{"type":"bridge","ipam":{"type":"dhcp"}}"#, "no native dhcp"),
-        (r#"{"type":"bridge","ipam":{"type":"host-local","newKey":1}}"#, "newKey"),
-        (r#"{"type":"bridge","ipam":{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24","exclude":[]}]]}}"#, "exclude"),
-        (r#"{"type":"bridge","ipam":{"type":"static","routes":[{"dst":"10.0.0.0/24","onlink":true}]}}"#, "onlink"),
         (r#"{"type":"bridge","ipam":"x"}"#, "no object"),
         (r#"{"type":"macvlan","ipam":{"type":"static","addresses":[{"address":"::FFFF:10.0.0.1/120"}]}}"#, "IPv4"),
         (r#"{"type":"sriov"}"#, "no native sriov"),
@@ -42,5 +51,5 @@ fn what_is_left_to_the_program() {
     }
     let plugin = PluginConfig::new(RawObject::parse(r#"{"type":"bridge"}"#).unwrap()).unwrap();
     let off = Enabled { bridge: false, ..Enabled::ALL };
-    assert_eq!(super::find(&plugin, &off, &Arc::default(), None).map(drop), Err(Declined::Off("bridge")));
+    assert_eq!(super::find(&plugin, &off, &Arc::default()).map(drop), Err(Declined::Off("bridge")));
 }

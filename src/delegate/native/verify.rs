@@ -51,7 +51,8 @@ pub(super) fn addresses_and_routes(socket: &mut Socket, link: &Link, result: &Ad
     }
     for wanted in &result.routes {
         let table = wanted.table.filter(|table| *table != 0).unwrap_or(TABLE_MAIN);
-        let gateway = wanted.gw.filter(|_| wanted.dst.prefix_len() != 0);
+        // 0.0.0.0 is how a configuration says that there is none.
+        let gateway = wanted.gw.filter(|gateway| wanted.dst.prefix_len() != 0 && !gateway.is_unspecified());
         let same = |gw: Option<_>| gateway.is_none() || gw == gateway;
         if !routes.iter().any(|route| route.dst == wanted.dst.trunc() && route.table == table && same(route.gateway)) {
             return Err(Failure::Drifted(format!("the route to {} is gone from table {table}", wanted.dst)));

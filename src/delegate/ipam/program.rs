@@ -1,0 +1,51 @@
+//! An address plugin that is a program on disk.
+
+use super::Ipam;
+use crate::cni::{AddResult, Code, PluginConfig, PluginType, RawObject};
+use crate::delegate::external::External;
+use crate::delegate::failure::Failure;
+use crate::delegate::stdin::Stdin;
+use crate::delegate::{Call, Delegate, Error};
+
+/// The program of that name, handed what the main plugin was handed (CNI-IPAM-01).
+pub struct Program(pub PluginType);
+
+impl Program {
+    fn run<T>(&self, call: &Call<'_>, work: impl FnOnce(&Call<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut object = RawObject::default();
+        object.set_value("type", self.0.as_str());
+        let failed = |e: &dyn std::fmt::Display| Failure::Config(e.to_string()).of(self.0.as_str());
+        let plugin = PluginConfig::new(object).map_err(|e| failed(&e))?;
+        work(&Call { scope: call.scope, plugin: &plugin, stdin: call.stdin.clone() })
+    }
+}
+
+impl Ipam for Program {
+    fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
+        let answer = self.run(call, |call| External.add(call))?;
+        // Without a version it is in that of the configuration (CNI-ADD-10).
+        let read = Stdin::parse(call).and_then(|stdin| Ok(AddResult::parse(answer.get(), stdin.version)?));
+        read.map_err(|e| Error::Broken { plugin: self.0.to_string(), what: format!("printed no result: {e}") })
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<(), Error> {
+        self.run(call, |call| External.del(call))
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Error> {
+        self.run(call, |call| External.check(call))
+    }
+
+    fn status(&self, call: &Call<'_>) -> Result<(), Error> {
+        self.run(call, |call| External.status(call))
+    }
+
+    /// A program that does not know the verb has nothing to say: the reference never asks it.
+    fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
+        let unknown = [Code::IncompatibleVersion.number(), Code::Environment.number()];
+        match self.run(call, |call| External.gc(call)) {
+            Err(Error::Refused { error, .. }) if unknown.contains(&error.code) => Ok(()),
+            other => other,
+        }
+    }
+}
