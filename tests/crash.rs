@@ -2,6 +2,8 @@
 //!
 //! Runtimes cancel a call by SIGKILL to the plugin alone; what it started is an orphan then.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
 mod support;
 
 use serde_json::json;

@@ -1,6 +1,8 @@
 //! Installing under running pods, removing it again, and being chained behind the default network;
 //! with libcni as the runtime.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
 mod support;
 
 use serde_json::{Value, json};

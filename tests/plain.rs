@@ -1,5 +1,7 @@
 //! A pod that asks for nothing extra starts and stops when everything but its own network is gone.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
 mod support;
 
 use serde_json::json;
