@@ -11,7 +11,7 @@ pub mod error;
 mod event;
 mod kubernetes;
 mod lookup;
-mod manifest;
+pub mod manifest;
 mod object;
 mod pauses;
 pub mod pod;
