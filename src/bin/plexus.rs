@@ -4,16 +4,25 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let asked_by_hand = std::env::var_os("CNI_COMMAND").is_none() && (io::stdin().is_terminal() || std::env::args_os().len() > 1);
-    if asked_by_hand {
-        return about();
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        Some("sweep") => return answer(plexus::engine::sweep_command::run(io::stdin().lock(), words.any(|word| word == "--dry-run")).map_err(|e| e.to_string())),
+        Some(_) => return about(),
+        None if std::env::var_os("CNI_COMMAND").is_none() && io::stdin().is_terminal() => return about(),
+        None => {}
     }
-    let answer = plexus::engine::run(|key| std::env::var(key).ok(), io::stdin().lock());
-    let (text, code) = match &answer {
+    let mut served = plexus::engine::run(|key| std::env::var(key).ok(), io::stdin().lock());
+    let code = answer(std::mem::replace(&mut served.answer, Ok(String::new())));
+    served.follow_up();
+    code
+}
+
+fn answer(answer: Result<String, String>) -> ExitCode {
+    let (text, code) = match answer {
         Ok(text) => (text, ExitCode::SUCCESS),
         Err(text) => (text, ExitCode::FAILURE),
     };
-    match io::stdout().write_all(text.as_bytes()) {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Ok(()) => code,
         // Nobody reads the answer: the runtime has given up, and will send DEL.
         Err(_) => ExitCode::FAILURE,

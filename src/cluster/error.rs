@@ -1,6 +1,7 @@
 //! Why the cluster could not be asked.
 
 use crate::nad::{NadRef, PodRef};
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub enum Error {
     /// A name that no pod can have.
     #[error("{0} is not a name that a pod can have")]
     InvalidPod(PodRef),
-    /// The folder of manifests was never read.
+    /// The folder of manifests cannot be read.
     #[error("network {nad} is not known: folder {} cannot be read", folder.display())]
     FolderUnread {
         /// Which one was asked for.
@@ -29,7 +30,63 @@ pub enum Error {
         /// The source directory.
         folder: PathBuf,
     },
+    /// The API server did not answer in time.
+    #[error("{what}: no answer from the API server within {within:?}")]
+    Deadline {
+        /// What was asked.
+        what: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
+    /// The API server does not let us.
+    #[error("{what}: plexusd may not {permission}: grant it{}", hint.map(|hint| format!(", or {hint}")).unwrap_or_default())]
+    Forbidden {
+        /// What was asked.
+        what: String,
+        /// What has to be granted.
+        permission: &'static str,
+        /// What makes it unnecessary.
+        hint: Option<&'static str>,
+    },
+    /// The API server cannot be reached, or said no.
+    #[error("{what}: {reason}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// What it said.
+        reason: String,
+    },
 }
 
-/// How long a question waits for what is on its way.
-pub(crate) const POD_PATIENCE: Duration = Duration::from_millis(1000);
+/// Why the cluster cannot be reached at all, as we were told to reach it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// The kubeconfig is missing or wrong.
+    #[error("kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// Without one we have to be a pod of the cluster.
+    #[error("neither --kubeconfig nor $KUBECONFIG is there, and this is no pod: {0}")]
+    NoPod(#[from] kube::config::InClusterError),
+}
+
+/// What went wrong in one line, without what wraps it.
+pub(super) fn reason(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// The same of an error that a watch went through.
+pub(super) fn watch_reason(error: &kube::runtime::watcher::Error) -> String {
+    use kube::runtime::watcher::Error;
+    match error {
+        Error::InitialListFailed(e) | Error::WatchStartFailed(e) | Error::WatchFailed(e) => reason(e),
+        Error::WatchError(status) => status.message.clone(),
+        Error::NoResourceVersion => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+    }
+}

@@ -2,7 +2,8 @@
 
 use super::copies::Copies;
 use super::directory::Directory;
-use super::{Cache, Error, Outcome, Progress, has_valid_name, publish_file};
+use super::kubernetes::Kubernetes;
+use super::{Cache, Error, Outcome, Progress, Requests, has_valid_name, publish_file};
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub enum Origin {
     /// A folder of manifests.
     Directory(Directory),
+    /// An API server.
+    Kubernetes(Kubernetes),
 }
 
 /// The cluster as the daemon sees it.
@@ -27,6 +30,7 @@ pub struct Cluster {
     origin: Origin,
     copies: Arc<Copies>,
     run: RunDirectory,
+    requests: Requests,
 }
 
 impl Cluster {
@@ -34,7 +38,31 @@ impl Cluster {
     pub fn in_directory(path: PathBuf, state: StateDirectory, run: RunDirectory) -> Self {
         let cache = Arc::new(Cache::default());
         let origin = Origin::Directory(Directory::new(path, Arc::clone(&cache)));
-        Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run }
+        Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run, requests: Requests::default() }
+    }
+
+    /// The cluster that `config` reaches, as `node` sees it.
+    ///
+    /// # Errors
+    /// The credentials or certificates cannot be used.
+    pub fn in_kubernetes(config: kube::Config, node: String, state: StateDirectory, run: RunDirectory) -> Result<Self, kube::Error> {
+        let (cache, requests) = (Arc::new(Cache::default()), Requests::default());
+        let origin = Origin::Kubernetes(Kubernetes::new(config, node, Arc::clone(&cache), requests.clone())?);
+        Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run, requests })
+    }
+
+    /// What was asked of the API server, counted.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Waits until pods are watched; for ever where they need not be.
+    pub async fn pods_wanted(&self) {
+        match &self.origin {
+            // The sender lives as long as we do.
+            Origin::Kubernetes(kubernetes) => drop(kubernetes.pods_wanted().wait_for(|wanted| *wanted).await),
+            Origin::Directory(_) => std::future::pending().await,
+        }
     }
 
     /// What is known in memory.
@@ -51,6 +79,7 @@ impl Cluster {
                     directory.refresh();
                     tokio::time::sleep(LOOK_EVERY).await;
                 },
+                Origin::Kubernetes(kubernetes) => kubernetes.follow().await,
             }
         };
         tokio::join!(copies, source);
@@ -69,6 +98,7 @@ impl Cluster {
                 // Absence is certain only while the folder can be read.
                 found.map(Some).or_else(|| self.cache.confirmed().then_some(None)).ok_or_else(unread)?
             }
+            Origin::Kubernetes(kubernetes) => kubernetes.definition(nad).await?,
         };
         if let Some(definition) = &found {
             self.copies.keep(definition);
@@ -95,13 +125,15 @@ impl Cluster {
                     _ => Ok(known.annotations().clone()),
                 }
             }
+            Origin::Kubernetes(kubernetes) => kubernetes.annotations(pod).await,
         }
     }
 
     /// Tries once to put `publication` on its pod.
-    pub async fn publish(&self, publication: &Publication, _progress: &mut Progress) -> Outcome {
+    pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
         match &self.origin {
             Origin::Directory(_) => publish_file::publish(&self.run, &self.cache, publication),
+            Origin::Kubernetes(kubernetes) => kubernetes.publish(publication, progress).await,
         }
     }
 }

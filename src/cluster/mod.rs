@@ -5,19 +5,31 @@
 
 pub mod cache;
 mod copies;
+pub mod crd;
 mod directory;
 pub mod error;
+mod event;
+mod kubernetes;
 mod lookup;
 mod manifest;
+mod object;
+mod pauses;
 pub mod pod;
+mod publish;
 mod publish_file;
+mod requests;
+mod watch;
 
 pub use cache::Cache;
-pub use error::Error;
+pub use error::{ConfigurationError, Error};
+pub use kubernetes::{Kubernetes, configuration};
 pub use lookup::{Cluster, Origin};
+pub use pauses::Pauses;
 pub use pod::KnownPod;
+pub use requests::Requests;
 
 use crate::nad::PodRef;
+use std::time::SystemTime;
 
 /// How one try to publish a network status ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +45,19 @@ pub enum Outcome {
 }
 
 /// What was learned in earlier tries to publish the same status.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Progress {
     /// The UID of the pod's API object, where it is not the one that the runtime knows.
     uid: Option<String>,
+    /// When the status came to be.
+    begun: SystemTime,
+}
+
+impl Progress {
+    /// Nothing yet, of a status that came to be at `begun`.
+    pub fn since(begun: SystemTime) -> Self {
+        Progress { uid: None, begun }
+    }
 }
 
 /// Whether both parts of `pod` are names that an object can have. They come from `CNI_ARGS` and

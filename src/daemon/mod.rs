@@ -63,7 +63,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), "plexusd answers");
 
     let mut background = JoinSet::new();
-    background.spawn(readiness::watch_definitions(Arc::clone(daemon.cluster.cache()), synced));
+    background.spawn(daemon.readiness.clone().follow(Arc::clone(&daemon.cluster), synced));
     background.spawn(Arc::clone(&daemon.unpublished).sweep());
     background.spawn({
         let daemon = Arc::clone(&daemon);

@@ -1,6 +1,6 @@
 //! Readiness: a set of named guards, each of which says what is awaited until it is dropped.
 
-use crate::cluster::Cache;
+use crate::cluster::{Cache, Cluster};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,15 +44,31 @@ impl Drop for Guard {
     }
 }
 
-/// Drops `synced` once every definition is known.
-pub async fn watch_definitions(cache: Arc<Cache>, synced: Guard) {
+impl Readiness {
+    /// Lets `definitions` go once every definition is known, and makes readiness wait for the pods of
+    /// this node once they are wanted.
+    pub async fn follow(self, cluster: Arc<Cluster>, definitions: Guard) {
+        let cache = cluster.cache();
+        let definitions = async {
+            let _guard = definitions;
+            until(cache, Cache::definitions_synced).await;
+        };
+        let pods = async {
+            cluster.pods_wanted().await;
+            let _guard = self.await_guard("pods", "pods of this node are not known yet");
+            until(cache, Cache::pods_synced).await;
+        };
+        tokio::join!(definitions, pods);
+    }
+}
+
+async fn until(cache: &Cache, holds: impl Fn(&Cache) -> bool) {
     let mut changes = cache.changes();
-    while !cache.definitions_synced() {
+    while !holds(cache) {
         if changes.changed().await.is_err() {
             return;
         }
     }
-    drop(synced);
 }
 
 #[cfg(test)]

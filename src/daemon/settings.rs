@@ -1,7 +1,8 @@
 //! What the daemon is told at its start: by options or by the environment, nothing else.
 
 use crate::api::{RunDirectory, StateDirectory};
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,10 +66,20 @@ impl Settings {
 
     /// The cluster that the settings name.
     pub(super) async fn cluster(&self) -> anyhow::Result<Cluster> {
-        match &self.source_directory {
-            Some(folder) => Ok(Cluster::in_directory(folder.clone(), self.state_directory(), self.run_directory())),
-            None => anyhow::bail!("no --source-directory"),
+        let (state, run) = (self.state_directory(), self.run_directory());
+        if let Some(folder) = &self.source_directory {
+            return Ok(Cluster::in_directory(folder.clone(), state, run));
         }
+        let config = cluster::configuration(self.kubeconfig.as_deref()).await?;
+        Ok(Cluster::in_kubernetes(config, self.node_name()?, state, run)?)
+    }
+
+    fn node_name(&self) -> anyhow::Result<String> {
+        if let Some(name) = self.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok()) {
+            return Ok(name);
+        }
+        let name = nix::unistd::gethostname().context("read the host name")?;
+        Ok(name.to_string_lossy().to_lowercase())
     }
 }
 

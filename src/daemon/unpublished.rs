@@ -6,14 +6,13 @@
 use super::metrics::Metrics;
 use crate::api::protocol::Published;
 use crate::api::{Publication, RunDirectory};
-use crate::cluster::{Cluster, Outcome, Progress};
+use crate::cluster::{Cluster, Outcome, Pauses, Progress};
 use crate::cni::ContainerId;
 use crate::sys::files;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
@@ -27,8 +26,6 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 const MAX_FILE: usize = 4 << 20;
 /// Tries at one time; more wait their turn.
 const AT_ONCE: usize = 16;
-/// The first and the longest pause between two tries.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
 /// The folder and who works on it.
 #[derive(Debug)]
@@ -68,7 +65,7 @@ impl Unpublished {
     pub async fn sweep(self: Arc<Self>) {
         loop {
             for sandbox in self.pending() {
-                if !self.works().get(&sandbox).is_some_and(|work| work.ended.is_none()) {
+                if self.works().get(&sandbox).is_none_or(|work| work.ended.is_some()) {
                     self.work_on(&sandbox);
                 }
             }
@@ -118,12 +115,12 @@ impl Unpublished {
     /// Tries until the file of `sandbox` is gone.
     async fn work(&self, sandbox: &ContainerId, tell: &watch::Sender<Told>, nudge: &Notify) {
         let path = self.run.publication(sandbox);
-        let (begun, mut pause, mut progress) = (Instant::now(), PAUSES.0, Progress::default());
+        let (begun, mut pauses, mut progress) = (Instant::now(), pauses(), progress_of(&path));
         let mut before = None;
         while let Some(publication) = read(&path) {
             if before.as_ref() != Some(&publication) {
                 // The first turn, or a new ADD of the same sandbox has replaced the file.
-                (pause, progress) = (PAUSES.0, Progress::default());
+                (pauses, progress) = (self::pauses(), progress_of(&path));
             }
             let outcome = self.attempt(&publication, &mut progress).await;
             if let Outcome::Later(reason) = outcome {
@@ -131,8 +128,7 @@ impl Unpublished {
                 tracing::info!(pod = %publication.pod, %sandbox, reason, "a network status is not published yet");
                 tell.send_replace(Some(Published::Retrying(reason)));
                 // Nudged or not, the next try comes now.
-                let _ = timeout(jittered(pause), nudge.notified()).await;
-                pause = (pause * 2).min(PAUSES.1);
+                let _ = timeout(pauses.next().unwrap_or_default(), nudge.notified()).await;
             } else if remove_if_same(&path, &publication) {
                 let published = self.conclude(&publication, outcome, begun);
                 tell.send_replace(Some(published));
@@ -176,6 +172,11 @@ impl Unpublished {
     }
 }
 
+/// The pauses between two tries.
+fn pauses() -> Pauses {
+    Pauses::new(Duration::from_millis(200), Duration::from_secs(15))
+}
+
 fn is_final(published: &Published) -> bool {
     !matches!(published, Published::Retrying(_))
 }
@@ -184,6 +185,12 @@ fn is_final(published: &Published) -> bool {
 fn sandbox_of(path: &Path) -> Option<ContainerId> {
     let stem = path.file_stem()?.to_str()?;
     (path.extension()? == "json").then(|| ContainerId::new(stem).ok()).flatten()
+}
+
+/// Nothing is learned yet of the file at `path`.
+fn progress_of(path: &Path) -> Progress {
+    let written = std::fs::metadata(path).and_then(|file| file.modified());
+    Progress::since(written.unwrap_or_else(|_| SystemTime::now()))
 }
 
 /// The publication at `path`. One that cannot be read will not get better: it is put aside, and said so.
@@ -214,11 +221,4 @@ fn remove_if_same(path: &PathBuf, publication: &Publication) -> bool {
         }
         None => true,
     }
-}
-
-/// `pause` give or take a quarter, so that a cluster that comes back is not asked by every node at once.
-fn jittered(pause: Duration) -> Duration {
-    // The keys of a hash map's state are random, which is all the randomness that is needed.
-    let noise = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
-    pause.mul_f64(0.75 + 0.5 * noise)
 }

@@ -3,7 +3,7 @@
 use super::plan::Planned;
 use super::sandbox::Sandbox;
 use super::{Turn, undo};
-use crate::cni::{CniArgs, CniError, Code, NetworkConfig};
+use crate::cni::{CniArgs, CniError, Code, NetworkConfig, Version};
 use crate::delegate::{Chain, Scope};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::files::Durability;
@@ -213,6 +213,11 @@ pub struct Recalled {
 }
 
 impl Recalled {
+    /// Whether CHECK is allowed, and known, to its network (CNI-CFG-05, CNI-CHK-10).
+    pub fn may_be_checked(&self) -> bool {
+        !self.network.disable_check && self.network.version.at_least(Version::V0_4_0)
+    }
+
     /// Reads the configuration of `attachment`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::sandbox::Sandbox;
 use super::selections::Selections;
 use super::undo::{self, Failure};
-use super::{Turn, add, attach, default_network, publish};
+use super::{Turn, add, attach, default_network, multus, namespace, publish};
 use crate::cni::CniError;
 use crate::facts::Known;
 use crate::store::{Attachment, Found, Record};
@@ -27,15 +27,18 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     if sandbox.is_deleted() && target.netns.is_none() {
         return Ok(());
     }
+    let netns = namespace::still_there(target.netns.as_deref())?;
     let mut record = what_to_delete(turn)?;
     publish::withdraw(turn, &target.container_id);
     let (mine, others) = record.attachments.into_iter().partition(|attachment| attachment.call == target.ifname);
     record.attachments = others;
-    let failures = undo::delete(turn, &sandbox, target.netns.as_deref(), &target.container_id, mine, turn.until(DEL));
+    let all = mine.clone();
+    let failures = undo::delete(turn, &sandbox, netns, &target.container_id, mine, turn.until(DEL));
     let outcome = judge(turn, &failures);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
     undo::keep_or_remove(turn, &record);
     if record.attachments.is_empty() {
+        multus::forget(turn, &target.container_id, &all);
         sandbox.mark_deleted();
     }
     outcome
@@ -67,6 +70,10 @@ fn what_to_delete(turn: &Turn) -> Result<Record, CniError> {
 fn guess(turn: &Turn) -> Result<Record, CniError> {
     let mut record = attach::empty_record(turn)?;
     let target = turn.target()?;
+    record.attachments = multus::attachments(turn, &target.container_id, &target.ifname);
+    if !record.attachments.is_empty() {
+        return Ok(record);
+    }
     let (known, selections) = ask_around(turn);
     let plan = match add::plan(turn, &known, &selections) {
         Ok(plan) => plan,

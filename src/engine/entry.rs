@@ -1,29 +1,47 @@
 //! From the process's environment to the answer on stdout.
 
 use super::settings::Settings;
-use super::{Turn, add, del};
+use super::{Turn, add, check, del, gc, status, sweep};
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
+use crate::sys::detach::detached;
 use crate::sys::files;
 use std::io::Read;
 
 /// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
 const MAX_STDIN: usize = 8 << 20;
 
-/// What is printed, and whether it is success.
-pub type Answer = Result<String, String>;
-
-/// Carries out one call.
-pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Answer {
-    let mut version = String::new();
-    let outcome = serve(environment, stdin, &mut version);
-    outcome.map_err(|mut error| {
-        error.cni_version = version;
-        // An error of texts and a number always serialises.
-        serde_json::to_string_pretty(&error).unwrap_or_default()
-    })
+/// A call that was carried out.
+#[derive(Debug)]
+pub struct Served {
+    /// What is printed: on success the result, else the error object.
+    pub answer: Result<String, String>,
+    /// What the call worked with; none where it could not even be read.
+    turn: Option<Turn>,
 }
 
-fn serve(environment: impl Fn(&str) -> Option<String>, stdin: impl Read, version: &mut String) -> Result<String, CniError> {
+impl Served {
+    /// After the answer: starts a sweep, if one is due, in a process of its own.
+    pub fn follow_up(self) {
+        let Some(turn) = self.turn.filter(sweep::is_due) else { return };
+        // What cannot be started now is due at the next call.
+        let _ = detached(sweep::LIMIT, || sweep::sweep(&turn));
+    }
+}
+
+/// Carries out one call.
+pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
+    let mut turn = None;
+    let outcome = serve(environment, stdin, &mut turn);
+    let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());
+    let answer = outcome.map_err(|mut error| {
+        version.clone_into(&mut error.cni_version);
+        // An error of texts and a number always serialises.
+        serde_json::to_string_pretty(&error).unwrap_or_default()
+    });
+    Served { answer, turn }
+}
+
+fn serve(environment: impl Fn(&str) -> Option<String>, stdin: impl Read, turn: &mut Option<Turn>) -> Result<String, CniError> {
     // CNI-IO-04: what is wrong with the configuration is told before an unknown verb; what is wrong
     // with the other variables before anything.
     let invocation = Invocation::read(environment);
@@ -37,9 +55,7 @@ fn serve(environment: impl Fn(&str) -> Option<String>, stdin: impl Read, version
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
     let settings = Settings::parse(&text)?;
-    *version = settings.version.as_str().to_owned();
-    let turn = Turn::new(invocation?, settings);
-    dispatch(&turn)
+    dispatch(turn.insert(Turn::new(invocation?, settings)))
 }
 
 fn dispatch(turn: &Turn) -> Result<String, CniError> {
@@ -54,8 +70,9 @@ fn dispatch(turn: &Turn) -> Result<String, CniError> {
     match turn.invocation.verb {
         Verb::Add => add::add(turn).map(|result| result.get().to_owned()),
         Verb::Del => del::del(turn).map_err(del::retried).map(silent),
-        Verb::Check => needs(Version::V0_4_0).map(silent),
-        Verb::Status | Verb::Gc => needs(Version::V1_1_0).map(silent),
+        Verb::Check => needs(Version::V0_4_0).and_then(|()| check::check(turn)).map(silent),
+        Verb::Status => needs(Version::V1_1_0).and_then(|()| status::status(turn)).map(silent),
+        Verb::Gc => needs(Version::V1_1_0).and_then(|()| gc::gc(turn)).map(silent),
         Verb::Version => Ok(String::new()),
     }
 }

@@ -2,10 +2,15 @@
 
 pub mod add;
 mod attach;
+pub mod check;
 pub mod default_network;
 pub mod del;
 pub mod disk;
+mod drift;
 pub mod entry;
+pub mod gc;
+pub mod multus;
+mod namespace;
 mod naming;
 mod networks;
 pub mod plan;
@@ -16,6 +21,9 @@ mod sandbox;
 pub mod selections;
 pub mod settings;
 mod settle;
+pub mod status;
+pub mod sweep;
+pub mod sweep_command;
 pub mod turn;
 mod undo;
 

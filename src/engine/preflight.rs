@@ -1,11 +1,9 @@
 //! What can be known to fail is found here, with the last look at the machine before the first side effect.
 
-use super::Turn;
 use super::plan::Planned;
+use super::{Turn, namespace};
 use crate::cni::{CniError, Code};
 use crate::sys::netlink::Socket;
-use crate::sys::netns::{self, Netns};
-use std::path::Path;
 
 /// Plugins whose `master` is a link that has to be there.
 const ON_A_MASTER: [&str; 3] = ["macvlan", "ipvlan", "vlan"];
@@ -22,7 +20,7 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     }
     let target = turn.target()?;
     let Some(netns) = target.netns.as_deref() else { return Ok(()) };
-    let netns = open(netns)?;
+    let netns = namespace::open(netns)?;
     let mut inside = Socket::in_netns(&netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
     let mut host = Socket::in_own().map_err(|e| CniError::new(Code::Io, e.to_string()))?;
     for (index, planned) in plan.iter().enumerate() {
@@ -41,17 +39,6 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
         }
     }
     Ok(())
-}
-
-/// Opens `CNI_NETNS`, refusing our own: delegates would work on the host (CNI-ENV-11).
-fn open(path: &Path) -> Result<Netns, CniError> {
-    let refuse = |why: String| CniError::new(Code::Namespace, format!("CNI_NETNS: {why}"));
-    let netns = Netns::open(path).map_err(|e: netns::Error| refuse(e.to_string()))?;
-    let overridden = std::env::var("CNI_NETNS_OVERRIDE").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
-    match netns.is_own() {
-        Ok(true) if !overridden => Err(refuse(format!("{} is the namespace Plexus runs in", path.display()))),
-        _ => Ok(netns),
-    }
 }
 
 fn has_link(socket: &mut Socket, name: &str) -> Result<bool, CniError> {

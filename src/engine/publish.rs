@@ -3,7 +3,7 @@
 use super::Turn;
 use crate::api::Publication;
 use crate::api::protocol::{Published, Reply, Request};
-use crate::cni::{AddResult, ContainerId, NetworkConfig};
+use crate::cni::ContainerId;
 use crate::facts::Client;
 use crate::nad::{NetworkStatus, PodRef, status};
 use crate::store::Attachment;
@@ -20,10 +20,8 @@ pub fn entries(turn: &Turn, attachments: &[Attachment]) -> Vec<NetworkStatus> {
 }
 
 fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
-    let version = NetworkConfig::parse(attachment.config.get(), None).map(|network| network.version.known());
-    let result = attachment.result.as_deref().map_or("null", RawValue::get);
-    // What the delegate printed was read once already, when it was attached.
-    let result = AddResult::parse(result, version.unwrap_or(crate::cni::Version::NEWEST)).unwrap_or_default();
+    // What the delegates printed was read once already, when it was attached.
+    let result = attachment.add_result().unwrap_or_default();
     let device_info = attachment.device_info_file.as_deref().and_then(|file| {
         let text = files::read_bounded(file, MAX_DEVICE_INFO).ok()??;
         RawValue::from_string(text).inspect_err(|e| turn.warn(format!("{}: {e}", file.display()))).ok()

@@ -55,6 +55,8 @@ pub struct Settings {
     pub default_networks: Vec<String>,
     /// `confDir`: configurations by name.
     pub conf_dir: PathBuf,
+    /// `cniDir`: what Multus kept of the sandboxes it attached.
+    pub multus_directory: PathBuf,
     /// `binDir`: plugins, before `CNI_PATH`.
     pub bin_dir: Option<PathBuf>,
     /// `multusNamespace`: where NADs without a namespace are that the operator names.
@@ -94,8 +96,8 @@ pub struct Settings {
 }
 
 /// Keys of Multus that need nothing here: what they set does not exist, or is always on.
-const NOT_NEEDED: [&str; 12] = [
-    "kubeconfig", "cniDir", "logFile", "logToStderr", "logOptions", "retryDeleteOnError", "readinessindicatorfile",
+const NOT_NEEDED: [&str; 11] = [
+    "kubeconfig", "logFile", "logToStderr", "logOptions", "retryDeleteOnError", "readinessindicatorfile",
     "daemonSocketDir", "auxiliaryCNIChainName", "cniConf", "ipam", "dns",
 ];
 /// Keys of every network configuration.
@@ -150,6 +152,7 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         primary: read_primary(keys),
         default_networks: keys.get("defaultNetworks").unwrap_or_default(),
         conf_dir: keys.get("confDir").unwrap_or_else(|| "/etc/cni/multus/net.d".into()),
+        multus_directory: keys.get("cniDir").unwrap_or_else(|| "/var/lib/cni/multus".into()),
         bin_dir: keys.get("binDir"),
         network_namespace: keys.get("multusNamespace").unwrap_or_else(|| "kube-system".into()),
         isolation: keys.get("namespaceIsolation").unwrap_or(false),

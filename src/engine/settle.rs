@@ -3,7 +3,7 @@
 use super::Turn;
 use super::attach::Session;
 use crate::cni::result::Route as ResultRoute;
-use crate::cni::{AddResult, CniError, Code, NetworkConfig};
+use crate::cni::{CniError, Code, NetworkConfig};
 use crate::nad::status;
 use crate::store::Attachment;
 use crate::sys::netlink::{Route, Socket};
@@ -63,7 +63,7 @@ fn everything(is_v4: bool) -> IpNet {
 
 /// The gateways that the attachment's own plugins know: an empty `default-route` means those.
 fn own_gateways(attachment: &Attachment) -> Vec<IpAddr> {
-    let Some(result) = result_of(attachment) else { return Vec::new() };
+    let Some(result) = attachment.add_result() else { return Vec::new() };
     let mut gateways = status::gateways(&result);
     if gateways.is_empty() {
         let mut families = BTreeSet::new();
@@ -72,14 +72,9 @@ fn own_gateways(attachment: &Attachment) -> Vec<IpAddr> {
     gateways
 }
 
-fn result_of(attachment: &Attachment) -> Option<AddResult> {
-    let version = NetworkConfig::parse(attachment.config.get(), None).ok()?.version.known();
-    AddResult::parse(attachment.result.as_deref()?.get(), version).ok()
-}
-
 /// Rewrites what is recorded of `attachment`, so that status and CHECK speak of what holds now.
 fn remember(attachment: &mut Attachment, families: &BTreeSet<bool>, gateways: &[IpAddr]) {
-    let Some(mut result) = result_of(attachment) else { return };
+    let Some(mut result) = attachment.add_result() else { return };
     let concerned = |route: &ResultRoute| route.is_default() && families.contains(&route.dst.addr().is_ipv4());
     let kept = status::gateways(&result).into_iter().filter(|gateway| !families.contains(&gateway.is_ipv4()));
     attachment.gateways = Some(kept.chain(gateways.iter().copied()).collect());

@@ -1,8 +1,8 @@
 //! Deleting attachments: for DEL, for an ADD that failed, and for debts.
 
-use super::Turn;
 use super::attach::Recalled;
 use super::sandbox::Sandbox;
+use super::{Turn, sweep};
 use crate::cni::{CniError, ContainerId};
 use crate::store::{Attachment, Debt, Record, State, record};
 use crate::sys::files::{self, Durability};
@@ -34,7 +34,7 @@ pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &Contain
 fn delete_one(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachment: &Attachment, deadline: Instant) -> Result<(), CniError> {
     let deadline = (Instant::now() + turn.settings.delegate_timeout).min(deadline);
     let recalled = Recalled::read(attachment)?;
-    let chain = recalled.chain(turn, sandbox, id, attachment, netns.filter(|netns| netns.exists()), deadline);
+    let chain = recalled.chain(turn, sandbox, id, attachment, netns, deadline);
     chain
         .del(attachment.result.as_deref())
         .map_err(|e| e.to_cni().about(format!("network {} ({})", attachment.network, attachment.ifname)))?;
@@ -52,6 +52,7 @@ fn owed(mut attachment: Attachment, error: &CniError) -> Attachment {
     attachment.state = State::Owed;
     attachment.debt = Some(Debt {
         since: before.as_ref().map_or_else(record::now, |debt| debt.since),
+        last: record::now(),
         attempts: before.map_or(0, |debt| debt.attempts).saturating_add(1),
         error: error.msg.clone(),
     });
@@ -65,6 +66,9 @@ pub fn keep_or_remove(turn: &Turn, record: &Record) {
     } else {
         turn.store.write(record, Durability::Synced)
     };
+    if record.attachments.iter().any(|attachment| attachment.debt.is_some()) {
+        sweep::request(turn, "debts");
+    }
     if let Err(e) = outcome {
         turn.warn(format!("the record of {} cannot be updated: {e}", record.container_id));
     }

@@ -94,7 +94,7 @@ impl Question<'_> {
         match (self.ask(&request, given.is_some()), given, self.pod) {
             (Ok(facts), given, _) => Ok(Known::from_facts(facts, given)),
             (Err(why), None, Some(pod)) => Err(Error::Annotations { pod: pod.clone(), why }),
-            (Err(why), given, _) => self.from_last_known(given.unwrap_or_default(), &networks, &why),
+            (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, &why),
         }
     }
 
@@ -115,7 +115,7 @@ impl Question<'_> {
         }
     }
 
-    fn from_last_known(&self, annotations: Annotations, networks: &[NadRef], why: &str) -> Result<Known, Error> {
+    fn recall(&self, annotations: Annotations, networks: &[NadRef], why: &str) -> Result<Known, Error> {
         let mut known = Known { annotations, ..Known::default() };
         let mut unknown = BTreeSet::new();
         for nad in networks {

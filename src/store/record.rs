@@ -1,7 +1,7 @@
 //! What a record holds. The format is read by later releases: members are added, never changed.
 
 use crate::cni::json::RawObject;
-use crate::cni::{ContainerId, IfName};
+use crate::cni::{AddResult, ContainerId, IfName, NetworkConfig};
 use crate::nad::PodRef;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -74,6 +74,14 @@ pub struct Attachment {
     pub debt: Option<Debt>,
 }
 
+impl Attachment {
+    /// The result of ADD, read; none where there is none yet.
+    pub fn add_result(&self) -> Option<AddResult> {
+        let version = NetworkConfig::parse(self.config.get(), None).ok()?.version.known();
+        AddResult::parse(self.result.as_deref()?.get(), version).ok()
+    }
+}
+
 /// How far an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,6 +100,9 @@ pub enum State {
 pub struct Debt {
     /// Since when, in seconds of Unix time.
     pub since: u64,
+    /// When it was tried last.
+    #[serde(default)]
+    pub last: u64,
     /// How often it was tried.
     pub attempts: u32,
     /// What happened the last time.

@@ -71,7 +71,10 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// It cannot be read, is longer than `limit`, or is not UTF-8.
 pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
     match File::open(path) {
-        Ok(file) => read_to_string_bounded(file, limit).map(Some),
+        Ok(file) => {
+            let length = file.metadata().map_or(0, |file| usize::try_from(file.len()).unwrap_or(0));
+            read_into(String::with_capacity(length.min(limit) + 1), file, limit).map(Some)
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
@@ -82,7 +85,10 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
 /// # Errors
 /// It cannot be read, is longer than `limit`, or is not UTF-8.
 pub fn read_to_string_bounded(source: impl Read, limit: usize) -> io::Result<String> {
-    let mut text = String::new();
+    read_into(String::new(), source, limit)
+}
+
+fn read_into(mut text: String, source: impl Read, limit: usize) -> io::Result<String> {
     let read = source.take(limit as u64 + 1).read_to_string(&mut text)?;
     if read > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));

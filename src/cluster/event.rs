@@ -1,0 +1,112 @@
+//! One event a pod: what `kubectl describe` shows of its networks.
+
+use super::kubernetes::Kubernetes;
+use crate::api::Publication;
+use crate::nad::NetworkStatus;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use std::time::Duration;
+
+/// How long the one request may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The API server takes at most so many bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// That networks were added to a pod; none for a plain pod.
+pub(super) fn added(node: &str, publication: &Publication, uid: &str) -> Option<Event> {
+    let entries: Vec<NetworkStatus> = serde_json::from_str(&publication.network_status).ok()?;
+    entries.iter().any(|entry| !entry.default).then(|| event(node, publication, uid, "Normal", "AddedInterface", &note(&entries)))
+}
+
+/// That a pod does not get its network status.
+pub(super) fn refused(node: &str, publication: &Publication, uid: &str, reason: &str) -> Event {
+    let note = format!("the network status was refused: {reason}");
+    event(node, publication, uid, "Warning", "NetworkStatusRefused", &note)
+}
+
+/// `Add eth0 [10.1.1.2] from cbr0, net1 [10.2.2.3] from default/macvlan`, the words of Multus for all at once.
+fn note(entries: &[NetworkStatus]) -> String {
+    let one = |entry: &NetworkStatus| {
+        let ips: Vec<String> = entry.ips.iter().map(ToString::to_string).collect();
+        format!("{} [{}] from {}", entry.interface, ips.join(" "), entry.name)
+    };
+    format!("Add {}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
+    let pod = &publication.pod;
+    let fits = |at: &usize| note.is_char_boundary(*at);
+    let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
+    Event {
+        metadata: ObjectMeta {
+            name: Some(name(&pod.name)),
+            namespace: Some(pod.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        regarding: Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(pod.name.clone()),
+            namespace: Some(pod.namespace.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        }),
+        type_: Some(kind.to_owned()),
+        reason: Some(reason.to_owned()),
+        action: Some("Attach".to_owned()),
+        note: Some(note[..length].to_owned()),
+        event_time: Some(MicroTime(Timestamp::now())),
+        reporting_controller: Some("plexus".to_owned()),
+        reporting_instance: Some(node.to_owned()),
+        ..Event::default()
+    }
+}
+
+/// The pod's name and the time, as every component names its events.
+fn name(pod: &str) -> String {
+    // Names are ASCII; a longer one leaves no room for the time.
+    let pod = pod.get(..200).unwrap_or(pod).trim_end_matches(['.', '-']);
+    format!("{pod}.{:x}", Timestamp::now().as_nanosecond())
+}
+
+impl Kubernetes {
+    /// Sends `event`, once, beside everything else: it fails nothing and delays nothing.
+    pub(super) fn announce(&self, event: Option<Event>) {
+        let Some(event) = event else { return };
+        let (client, requests) = (self.client.clone(), self.requests.clone());
+        tokio::spawn(async move {
+            let api: Api<Event> = Api::namespaced(client, event.metadata.namespace.as_deref().unwrap_or_default());
+            let sent = tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), &event)).await;
+            requests.made("create", matches!(sent, Ok(Ok(_))));
+            if let Ok(Err(e)) = sent {
+                tracing::debug!(reason = super::error::reason(&e), "an event was not taken");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cni::ContainerId;
+    use crate::nad::PodRef;
+
+    #[test]
+    fn only_additional_networks_are_told() {
+        let publication = |network_status: &str| Publication {
+            container_id: ContainerId::new("c").unwrap(),
+            pod: PodRef { namespace: "ns".into(), name: "p".into(), uid: None },
+            network_status: network_status.to_owned(),
+        };
+        let default = r#"{"name":"cbr0","interface":"eth0","ips":["10.1.1.2","fd00::2"],"default":true,"dns":{}}"#;
+        assert!(added("n", &publication(&format!("[{default}]")), "u").is_none());
+        let event = added("n", &publication(&format!(r#"[{default},{{"name":"ns/nad","interface":"net1"}}]"#)), "u").unwrap();
+        assert_eq!(event.note.as_deref(), Some("Add eth0 [10.1.1.2 fd00::2] from cbr0, net1 [] from ns/nad"));
+        let long = refused("n", &publication("[]"), "u", &"é".repeat(2000));
+        assert!(long.note.is_some_and(|note| note.len() <= LONGEST_NOTE));
+    }
+}

@@ -1,0 +1,146 @@
+//! Publishing: one patch of one annotation, without reading the pod.
+
+use super::error::reason;
+use super::kubernetes::Kubernetes;
+use super::object::PodHead;
+use super::{Outcome, Progress, event, has_valid_name};
+use crate::api::Publication;
+use crate::nad::NETWORK_STATUS;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::core::Status;
+use serde_json::json;
+use std::time::Duration;
+
+/// How long one try may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a static pod may lack its API object. It is made by the kubelet, which may have to wait
+/// for the API server, which may be a static pod.
+const MIRROR_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Why a patch was not taken.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// There is no pod of that name.
+    NoPod,
+    /// The pod of that name is another one.
+    OtherUid,
+    /// A policy or a rule says no.
+    Policy(String),
+    /// Anything else: it may pass.
+    Passing(String),
+}
+
+impl Kubernetes {
+    /// Tries once to put `publication` on its pod, and tells of it in an event.
+    pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
+        if !has_valid_name(&publication.pod) {
+            return Outcome::Refused(format!("{} is not a name that a pod can have", publication.pod));
+        }
+        let Some(asked) = publication.pod.uid.as_deref() else {
+            // An older runtime: whichever pod has the name now.
+            return match self.pod(&publication.pod).await {
+                Ok(Some(pod)) => self.patch(publication, pod.uid().unwrap_or_default()).await.unwrap_or_else(|refusal| refusal.outcome()),
+                Ok(None) => Outcome::Gone,
+                Err(e) => Outcome::Later(e.to_string()),
+            };
+        };
+        let uid = progress.uid.clone().unwrap_or_else(|| asked.to_owned());
+        match self.patch(publication, &uid).await {
+            Ok(outcome) => outcome,
+            Err(Refusal::OtherUid) => self.publish_on_mirror(publication, asked, progress).await,
+            Err(Refusal::NoPod) if may_get_mirror(asked, progress) => Outcome::Later("the static pod has no API object yet".to_owned()),
+            Err(refusal) => refusal.outcome(),
+        }
+    }
+
+    /// The UID that a runtime knows a static pod by is not that of its API object: one look tells which it is.
+    async fn publish_on_mirror(&self, publication: &Publication, asked: &str, progress: &mut Progress) -> Outcome {
+        match self.pod(&publication.pod).await {
+            Ok(Some(pod)) if pod.is_mirror_of(asked) => {
+                let uid = pod.uid().unwrap_or_default().to_owned();
+                progress.uid = Some(uid.clone());
+                self.patch(publication, &uid).await.unwrap_or_else(|refusal| refusal.outcome())
+            }
+            Ok(_) => Outcome::Gone,
+            Err(e) => Outcome::Later(e.to_string()),
+        }
+    }
+
+    async fn patch(&self, publication: &Publication, uid: &str) -> Result<Outcome, Refusal> {
+        let pod = &publication.pod;
+        let api: Api<PodHead> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let annotations = json!({ NETWORK_STATUS: publication.network_status });
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid, "annotations": annotations } }));
+        let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
+        let answer = tokio::time::timeout(PATIENCE, api.patch_status(&pod.name, &parameters, &patch)).await;
+        self.requests.made("patch", matches!(answer, Ok(Ok(_))));
+        match answer {
+            Ok(Ok(_)) => {
+                self.announce(event::added(&self.node, publication, uid));
+                Ok(Outcome::Written)
+            }
+            Ok(Err(kube::Error::Api(status))) => {
+                let refusal = refusal(&status);
+                if let Refusal::Policy(reason) = &refusal {
+                    self.announce(Some(event::refused(&self.node, publication, uid, reason)));
+                }
+                Err(refusal)
+            }
+            Ok(Err(e)) => Err(Refusal::Passing(reason(&e))),
+            Err(_) => Err(Refusal::Passing(format!("no answer from the API server within {PATIENCE:?}"))),
+        }
+    }
+}
+
+impl Refusal {
+    fn outcome(self) -> Outcome {
+        match self {
+            Refusal::NoPod | Refusal::OtherUid => Outcome::Gone,
+            Refusal::Policy(reason) => Outcome::Refused(reason),
+            Refusal::Passing(reason) => Outcome::Later(reason),
+        }
+    }
+}
+
+/// What the API server means by `status`.
+fn refusal(status: &Status) -> Refusal {
+    let names_uid = || {
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| cause.field == "metadata.uid") || status.message.contains("metadata.uid") || status.message.contains("UID")
+    };
+    match status.code {
+        404 => Refusal::NoPod,
+        409 | 422 if names_uid() => Refusal::OtherUid,
+        422 => Refusal::Policy(status.message.clone()),
+        // A missing permission is granted sooner or later, a policy that says no goes on saying so.
+        403 if !status.message.contains("cannot patch resource") => Refusal::Policy(status.message.clone()),
+        _ => Refusal::Passing(status.message.clone()),
+    }
+}
+
+/// Whether `asked` is the hash of a static pod's file, whose API object may still be made.
+fn may_get_mirror(asked: &str, progress: &Progress) -> bool {
+    let is_hash = !asked.contains('-');
+    is_hash && progress.begun.elapsed().is_ok_and(|waited| waited < MIRROR_PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals() {
+        let status = |code: u16, message: &str| Status { code, message: message.to_owned(), ..Status::failure("", "") };
+        let conflict = "Operation cannot be fulfilled on pods \"p\": Precondition failed: UID in precondition: a, UID in object meta: b";
+        assert_eq!(refusal(&status(404, "pods \"p\" not found")), Refusal::NoPod);
+        assert_eq!(refusal(&status(409, conflict)), Refusal::OtherUid);
+        assert_eq!(refusal(&status(422, "metadata.uid: Invalid value: field is immutable")), Refusal::OtherUid);
+        assert!(matches!(refusal(&status(409, "the object has been modified")), Refusal::Passing(_)));
+        assert!(matches!(refusal(&status(422, "denied by policy x")), Refusal::Policy(_)));
+        assert!(matches!(refusal(&status(403, "denied by policy x")), Refusal::Policy(_)));
+        let rbac = "pods \"p\" is forbidden: User \"x\" cannot patch resource \"pods/status\" in API group \"\"";
+        assert!(matches!(refusal(&status(403, rbac)), Refusal::Passing(_)));
+        assert!(matches!(refusal(&status(500, "etcd")), Refusal::Passing(_)));
+    }
+}

@@ -1,0 +1,76 @@
+//! What differs between the record and the kernel.
+
+use crate::cni::result::{AddResult, IpConfig};
+use crate::cni::{CniError, Code};
+use crate::store::Attachment;
+use crate::sys::netlink::{Address, Error, Link, Route, Socket};
+use crate::sys::netns::Netns;
+
+/// What the kernel has in a namespace, read once for all networks of a pod.
+struct Kernel {
+    links: Vec<Link>,
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+}
+
+/// Looks for every interface, address and route that `attachments` recorded in `netns`.
+///
+/// # Errors
+/// Code 101 naming all that differs; code 5 when the kernel cannot be asked.
+pub fn find(netns: &Netns, attachments: &[&Attachment]) -> Result<(), CniError> {
+    let kernel = read(netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
+    let differences: Vec<String> = attachments.iter().flat_map(|attachment| differences(&kernel, attachment)).collect();
+    match differences.as_slice() {
+        [] => Ok(()),
+        all => Err(CniError::new(Code::Drifted, all.join("; "))),
+    }
+}
+
+fn read(netns: &Netns) -> Result<Kernel, Error> {
+    let mut socket = Socket::in_netns(netns)?;
+    Ok(Kernel { links: socket.links()?, addresses: socket.addresses(None)?, routes: socket.routes()? })
+}
+
+fn differences(kernel: &Kernel, attachment: &Attachment) -> Vec<String> {
+    let Some(result) = attachment.add_result() else { return Vec::new() };
+    let label = format!("network {} ({})", attachment.network, attachment.ifname);
+    let mut found = Vec::new();
+    for interface in result.interfaces.iter().filter(|interface| !interface.sandbox.is_empty()) {
+        let Some(link) = kernel.links.iter().find(|link| link.name == interface.name) else {
+            found.push(format!("{label}: interface {} is gone", interface.name));
+            continue;
+        };
+        if !interface.mac.is_empty() && !interface.mac.eq_ignore_ascii_case(&link.mac.to_string()) {
+            found.push(format!("{label}: hardware address of {} is {}, was {}", link.name, link.mac, interface.mac));
+        }
+        if interface.mtu != 0 && interface.mtu != link.mtu {
+            found.push(format!("{label}: MTU of {} is {}, was {}", link.name, link.mtu, interface.mtu));
+        }
+    }
+    if found.is_empty() {
+        found.extend(result.ips.iter().filter_map(|ip| missing_address(kernel, attachment, &result, ip)).map(|what| format!("{label}: {what}")));
+        found.extend(missing_routes(kernel, &result).map(|what| format!("{label}: {what}")));
+    }
+    found
+}
+
+/// An address that is on no interface it could be on. Those of interfaces on the host are not looked for here.
+fn missing_address(kernel: &Kernel, attachment: &Attachment, result: &AddResult, ip: &IpConfig) -> Option<String> {
+    let on = match result.interface_of(ip) {
+        Some(interface) if interface.sandbox.is_empty() => return None,
+        Some(interface) => interface.name.as_str(),
+        None => attachment.ifname.as_str(),
+    };
+    let index = kernel.links.iter().find(|link| link.name == on)?.index;
+    let present = kernel.addresses.iter().any(|address| address.index == index && address.net == ip.address);
+    (!present).then(|| format!("address {} is not on {on} any more", ip.address))
+}
+
+/// Routes are looked for in every table, since a later plugin may have moved them (CNI-CHK-02); the
+/// next hop of a default route is not compared, as in the reference plugins.
+fn missing_routes<'a>(kernel: &'a Kernel, result: &'a AddResult) -> impl Iterator<Item = String> + 'a {
+    let present = |dst: ipnet::IpNet, gw: Option<std::net::IpAddr>| {
+        kernel.routes.iter().any(|route| route.dst == dst && (dst.prefix_len() == 0 || gw.is_none() || route.gateway == gw))
+    };
+    result.routes.iter().filter(move |route| !present(route.dst.trunc(), route.gw)).map(|route| format!("route to {} is gone", route.dst))
+}

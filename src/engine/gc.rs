@@ -1,0 +1,117 @@
+//! GC: deletes what is not valid any more, of every network and every delegate.
+
+use super::sandbox::Sandbox;
+use super::{Turn, default_network, namespace, publish, undo};
+use crate::api::StateDirectory;
+use crate::cni::request::ValidAttachment;
+use crate::cni::{CniArgs, CniError, Code, ContainerId, NetworkConfig};
+use crate::delegate::{Chain, Scope};
+use crate::facts::Known;
+use crate::nad::Definition;
+use crate::store::{Attachment, Found, Record};
+use crate::sys::files;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// All of a GC.
+const GC: Duration = Duration::from_secs(110);
+/// A definition is at most what an object in the cluster may be.
+const MAX_DEFINITION: usize = 2 << 20;
+
+/// Deletes every recorded attachment that the runtime does not list, then tells every network's
+/// plugins what is left. Sandboxes in which a call works are passed over; a request without a list
+/// says nothing about what is valid, so nothing is deleted for it (CNI-GC-13).
+///
+/// # Errors
+/// Everything that could not be deleted, after all of it was attempted (CNI-GC-05).
+pub fn gc(turn: &Turn) -> Result<(), CniError> {
+    let Some(valid) = &turn.settings.valid_attachments else { return Ok(()) };
+    let deadline = turn.until(GC);
+    let mut networks = known_networks(turn);
+    let mut errors = Vec::new();
+    let mut left = valid.clone();
+    for id in turn.store.list().map_err(|e| CniError::new(Code::Io, format!("the records cannot be listed: {e}")))? {
+        let is_valid = |attachment: &Attachment| {
+            valid.iter().any(|valid| valid.container_id == id.as_str() && valid.ifname == attachment.call.as_str())
+        };
+        let Some((record, failures)) = clean(turn, &id, is_valid, deadline) else { continue };
+        errors.extend(failures.into_iter().map(|failure| failure.error));
+        for attachment in &record.attachments {
+            left.push(ValidAttachment { container_id: id.to_string(), ifname: attachment.ifname.to_string() });
+            remember(&mut networks, attachment);
+        }
+    }
+    left.sort();
+    left.dedup();
+    errors.extend(networks.values().flat_map(|network| forward(turn, network, &left, deadline)));
+    combine(errors)
+}
+
+/// Deletes the attachments of `id` that are not valid, unless a call works there; answers what the
+/// record holds afterwards and what could not be deleted.
+pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bool, deadline: Instant) -> Option<(Record, Vec<undo::Failure>)> {
+    let sandbox = Sandbox::try_lock(turn, id).ok().flatten();
+    let Ok(Found::Record(mut record)) = turn.store.read(id) else { return None };
+    // In flight: the record counts as valid.
+    let Some(sandbox) = sandbox else { return Some((record, Vec::new())) };
+    let forbidden = |attachment: &Attachment| NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| network.disable_gc);
+    let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(|a| is_valid(a) || forbidden(a));
+    record.attachments = kept;
+    if stale.is_empty() {
+        return Some((record, Vec::new()));
+    }
+    let netns = lasting(record.netns.clone());
+    let netns = namespace::still_there(netns.as_deref()).ok().flatten();
+    let failures = undo::delete(turn, &sandbox, netns, id, stale, deadline);
+    record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
+    undo::keep_or_remove(turn, &record);
+    if record.attachments.is_empty() {
+        publish::withdraw(turn, id);
+    }
+    Some((record, failures))
+}
+
+/// A recorded path that still means the same namespace: one by process ID may be another's by now.
+fn lasting(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.starts_with("/proc"))
+}
+
+/// The default network of today and every network this node has used.
+fn known_networks(turn: &Turn) -> BTreeMap<String, NetworkConfig> {
+    let default = default_network::resolve(turn, &Known::default()).ok().flatten();
+    let used = definitions(&turn.settings.state).into_iter().filter_map(|definition| {
+        NetworkConfig::parse(definition.config.as_deref()?, Some(definition.nad.name())).ok()
+    });
+    default.into_iter().chain(used).map(|network| (network.to_raw().get().to_owned(), network)).collect()
+}
+
+fn definitions(state: &StateDirectory) -> Vec<Definition> {
+    let folder = std::fs::read_dir(state.networks()).into_iter().flatten();
+    let read = |path: PathBuf| serde_json::from_str(&files::read_bounded(&path, MAX_DEFINITION).ok()??).ok();
+    folder.filter_map(|entry| read(entry.ok()?.path())).collect()
+}
+
+fn remember(networks: &mut BTreeMap<String, NetworkConfig>, attachment: &Attachment) {
+    if let Ok(network) = NetworkConfig::parse(attachment.config.get(), None) {
+        networks.entry(network.to_raw().get().to_owned()).or_insert(network);
+    }
+}
+
+/// GC of the plugins of `network` (CNI-DLG-13).
+fn forward(turn: &Turn, network: &NetworkConfig, valid: &[ValidAttachment], deadline: Instant) -> Vec<CniError> {
+    let (path, args) = (turn.path(), CniArgs::default());
+    let deadline = deadline.min(Instant::now() + turn.settings.delegate_timeout);
+    let scope = Scope { container_id: None, ifname: None, netns: None, args: &args, path: &path, deadline, lock: None };
+    let chain = Chain { network, capability_args: &Default::default(), scope, registry: &turn.registry };
+    let errors = chain.gc(valid).err().unwrap_or_default();
+    errors.iter().map(|e| e.to_cni().about(format!("network {}", network.name))).collect()
+}
+
+fn combine(errors: Vec<CniError>) -> Result<(), CniError> {
+    let mut errors = errors.into_iter();
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => Err(errors.fold(first, |all, error| all.with_details(error.msg))),
+    }
+}

@@ -1,0 +1,48 @@
+//! STATUS: could a plain pod be attached now?
+//!
+//! Nothing else makes it fail, because the runtime answers a failing STATUS by making the node NotReady:
+//! a daemon that is away, debts, or a broken additional network are told elsewhere.
+
+use super::{Turn, default_network};
+use crate::cni::{CniArgs, CniError, Code};
+use crate::delegate::{Chain, Scope};
+use crate::facts::{Annotations, Known, Question};
+use std::time::{Duration, Instant};
+
+/// What the default network's STATUS may take: containerd waits for us without a limit.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What looking the default network up at the daemon may take, where it is a NAD.
+const LOOKUP: Duration = Duration::from_millis(50);
+
+/// Resolves the default network, finds its programs and asks for its STATUS.
+///
+/// # Errors
+/// Code 50 or, where the delegate says so, 51.
+pub fn status(turn: &Turn) -> Result<(), CniError> {
+    let unavailable = |error: CniError| CniError { code: Code::Unavailable.number(), ..error };
+    let Some(network) = default_network::resolve(turn, &look_up(turn)).map_err(unavailable)? else { return Ok(()) };
+    let label = format!("default network {}", network.name);
+    let path = turn.path();
+    turn.registry.present(&network, &path).map_err(|e| unavailable(e.to_cni().about(&label)))?;
+    let args = CniArgs::default();
+    let scope = Scope { container_id: None, ifname: None, netns: None, args: &args, path: &path, deadline: Instant::now() + PATIENCE, lock: None };
+    let chain = Chain { network: &network, capability_args: &Default::default(), scope, registry: &turn.registry };
+    chain.status().map_err(|e| {
+        let error = e.to_cni().about(label);
+        if matches!(error.code, 50 | 51) { error } else { unavailable(error) }
+    })
+}
+
+/// The default network's definition, where it is one; nothing rather than a wait.
+fn look_up(turn: &Turn) -> Known {
+    let question = Question {
+        pod: None,
+        annotations: None,
+        default_network_namespace: &turn.settings.network_namespace,
+        run: &turn.settings.run,
+        state: &turn.settings.state,
+        patience: LOOKUP,
+        oldest: turn.settings.last_known_max_age,
+    };
+    question.gather(|_: &Annotations| default_network::nad(turn).into_iter().collect()).unwrap_or_default()
+}

@@ -1,0 +1,351 @@
+//! The daemon as a process: its socket, a folder of manifests, its to-do list. No cluster is needed.
+
+#[path = "support/plexusd.rs"]
+mod support;
+
+use plexus::api::FactsRequest;
+use plexus::api::protocol::{MAX_LINE, Published, Reply, Request};
+use plexus::cni::ContainerId;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use support::{Connection, Daemon, nad, pod, wait_until, wanted};
+
+const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+
+fn write_nad(folder: &Path, name: &str, config: &str) {
+    let manifest = format!(
+        "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}}}\nspec: {{config: '{config}'}}\n"
+    );
+    fs::create_dir_all(folder.join("source")).unwrap();
+    fs::write(folder.join("source").join(format!("{name}.yaml")), manifest).unwrap();
+}
+
+fn write_pod(folder: &Path, name: &str, uid: &str, networks: &str) {
+    let manifest =
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, uid: {uid}, annotations: {{{NETWORKS}: '{networks}'}}}}\n");
+    fs::create_dir_all(folder.join("source")).unwrap();
+    fs::write(folder.join("source").join(format!("pod-{name}.yaml")), manifest).unwrap();
+}
+
+fn start(folder: &Path) -> Daemon {
+    fs::create_dir_all(folder.join("source")).unwrap();
+    Daemon::start(folder, &["--source-directory", folder.join("source").to_str().unwrap()])
+}
+
+#[test]
+fn facts_are_answered_from_manifests() {
+    let folder = tempfile::tempdir().unwrap();
+    write_nad(folder.path(), "a", r#"{"type":"bridge"}"#);
+    write_pod(folder.path(), "p", "u1", "a, gone");
+    let daemon = start(folder.path());
+    let facts = daemon.facts(wanted(pod("p", Some("u1")))).unwrap();
+    assert_eq!(facts.annotations.unwrap()[NETWORKS], "a, gone");
+    assert_eq!(facts.definitions[0].config.as_deref(), Some(r#"{"type":"bridge"}"#));
+    assert_eq!(facts.missing, [nad("gone")]);
+
+    // Not asked for: not answered.
+    let request = FactsRequest { annotations_wanted: false, ..wanted(pod("p", Some("u1"))) };
+    assert_eq!(daemon.facts(request).unwrap().annotations, None);
+    let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+    assert!(health.ready && health.definitions == 1 && health.unpublished == 0, "{health:?}");
+}
+
+#[test]
+fn another_pod_of_the_same_name_is_not_answered_for() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pod(folder.path(), "p", "old", "a");
+    let daemon = start(folder.path());
+    let refused = daemon.facts(wanted(pod("p", Some("new")))).unwrap_err();
+    assert!(refused.contains("default/p") && refused.contains("old") && refused.contains("new"), "{refused}");
+    assert!(daemon.facts(wanted(pod("q", Some("u")))).unwrap_err().contains("default/q"));
+    write_pod(folder.path(), "p", "new", "b");
+    assert_eq!(daemon.facts(wanted(pod("p", Some("new")))).unwrap().missing, [nad("b")]);
+}
+
+#[test]
+fn networks_are_followed_and_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    assert_eq!(daemon.config_of(&nad("a")), None);
+    write_nad(folder.path(), "a", "1");
+    assert_eq!(daemon.config_of(&nad("a")).as_deref(), Some("1"));
+    write_nad(folder.path(), "unused", "1");
+
+    let copy = daemon.state.network(&nad("a"));
+    let says = |config: &str| fs::read_to_string(&copy).is_ok_and(|text| text.contains(config));
+    wait_until(|| says(r#""config":"1""#), || "no last-known copy".into());
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    write_nad(folder.path(), "a", "22");
+    // Nobody asks: the daemon sees it by itself.
+    wait_until(|| says(r#""config":"22""#), || "the copy does not follow".into());
+    fs::remove_file(folder.path().join("source/a.yaml")).unwrap();
+    wait_until(|| !copy.exists(), || "the copy of a deleted network stays".into());
+    assert!(!daemon.state.network(&nad("unused")).exists());
+}
+
+#[test]
+fn copies_of_networks_that_went_while_nobody_looked_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    write_nad(folder.path(), "a", "1");
+    write_nad(folder.path(), "b", "1");
+    let mut daemon = start(folder.path());
+    assert!(daemon.config_of(&nad("a")).is_some() && daemon.config_of(&nad("b")).is_some());
+    let (a, b) = (daemon.state.network(&nad("a")), daemon.state.network(&nad("b")));
+    wait_until(|| a.exists() && b.exists(), || "no last-known copies".into());
+    daemon.signal("KILL");
+    daemon.wait();
+    fs::remove_file(folder.path().join("source/a.yaml")).unwrap();
+    let _daemon = start(folder.path());
+    wait_until(|| !a.exists(), || "the copy of a deleted network stays".into());
+    assert!(b.exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_not_an_empty_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    write_nad(folder.path(), "a", "1");
+    let daemon = start(folder.path());
+    assert!(daemon.config_of(&nad("a")).is_some());
+    fs::rename(folder.path().join("source"), folder.path().join("elsewhere")).unwrap();
+    assert_eq!(daemon.config_of(&nad("a")).as_deref(), Some("1"));
+    let unknown = daemon.facts(FactsRequest { networks: vec![nad("b")], ..FactsRequest::default() });
+    assert!(unknown.unwrap_err().contains("cannot be read"));
+}
+
+#[test]
+fn what_is_no_request_is_unsupported() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    let mut connection = daemon.connect().unwrap();
+    for line in [r#"{"future":{}}"#, r#"{"facts":7}"#, "nonsense", "", r#"{"publish":"../x"}"#] {
+        connection.send(line).unwrap();
+        assert!(matches!(connection.read(), Some(Reply::Unsupported(_))), "{line}");
+    }
+    assert!(matches!(connection.ask(&Request::Health {}), Reply::Health(_)));
+
+    let mut rude = Connection::silent(&daemon.run.socket());
+    assert!(matches!(rude.ask(&Request::Health {}), Reply::Unsupported(_)));
+}
+
+#[test]
+fn a_line_without_end_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    let mut connection = daemon.connect().unwrap();
+    // The daemon may close before everything is sent.
+    let _ = connection.send(&"x".repeat(MAX_LINE + 2));
+    assert!(matches!(connection.read(), Some(Reply::Unsupported(line)) if line.contains("longer")), "{}", daemon.log());
+    assert!(connection.read().is_none());
+    assert!(daemon.connect().is_some());
+}
+
+#[test]
+fn many_ask_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write_nad(folder.path(), "a", "1");
+    let daemon = start(folder.path());
+    let _idle: Vec<_> = (0..100).map(|_| daemon.connect().unwrap()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| assert_eq!(daemon.config_of(&nad("a")).as_deref(), Some("1")));
+        }
+    });
+}
+
+#[test]
+fn statuses_are_written_to_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    assert_eq!(daemon.publish("c1", &pod("p", Some("u")), "[1]"), Published::Written);
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(daemon.run.network_status().join(name)).unwrap()).unwrap()
+    };
+    let object = read("default_p.json");
+    assert_eq!((&object["kind"], &object["metadata"]["uid"]), (&"Pod".into(), &"u".into()));
+    assert_eq!(object["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"], "[1]");
+    assert!(!daemon.run.publication(&ContainerId::new("c1").unwrap()).exists());
+    // Asked again although it is done: the answer is remembered. A new one is a new one.
+    assert_eq!(daemon.ask(&Request::Publish(ContainerId::new("c1").unwrap())), Reply::Published(Published::Written));
+    assert_eq!(daemon.publish("c1", &pod("p", Some("u")), "[2]"), Published::Written);
+    assert_eq!(read("default_p.json")["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"], "[2]");
+    assert!(matches!(daemon.ask(&Request::Publish(ContainerId::new("none").unwrap())), Reply::Unavailable(_)));
+    // A name that would lead out of the folder.
+    assert!(matches!(daemon.publish("c2", &pod("../../x", None), "[]"), Published::Refused(_)));
+}
+
+#[test]
+fn nobody_has_to_wait_for_a_publication() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    let sandbox = daemon.leave("c1", &pod("p", None), "[]");
+    let mut connection = Connection::silent(&daemon.run.socket());
+    let hello = r#"{"hello":{"program":"plexus","version":1}}"#;
+    connection.send(&format!("{hello}\n{}", serde_json::to_string(&Request::Publish(sandbox.clone())).unwrap())).unwrap();
+    drop(connection);
+    wait_until(|| !daemon.run.publication(&sandbox).exists(), || "not published".into());
+    // Nor to ask at all.
+    let sandbox = daemon.leave("c2", &pod("q", None), "[]");
+    wait_until(|| !daemon.run.publication(&sandbox).exists(), || "not published".into());
+}
+
+#[test]
+fn a_damaged_publication_is_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let unpublished = folder.path().join("run/unpublished");
+    fs::create_dir_all(&unpublished).unwrap();
+    fs::write(unpublished.join("bad.json"), "{").unwrap();
+    fs::write(unpublished.join("good.json"), r#"{"container_id":"good","pod":{"namespace":"default","name":"p"},"network_status":"[]"}"#).unwrap();
+    let daemon = start(folder.path());
+    wait_until(|| daemon.run.network_status().join("default_p.json").exists(), || "the good one is not published".into());
+    wait_until(|| unpublished.join("bad.damaged").exists(), || "the bad one is not put aside".into());
+    assert!(matches!(daemon.ask(&Request::Publish(ContainerId::new("bad").unwrap())), Reply::Unavailable(_)));
+    assert_eq!(fs::read_dir(&unpublished).unwrap().count(), 1);
+}
+
+#[test]
+fn a_successor_takes_over_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    write_nad(folder.path(), "a", "1");
+    let mut old = start(folder.path());
+    let mut during = old.connect().unwrap();
+    let mut daemons = Vec::new();
+    for _ in 0..3 {
+        let new = Daemon::spawn(folder.path(), &["--source-directory", folder.path().join("source").to_str().unwrap()]);
+        let log = |daemon: &Daemon| daemon.log().matches("plexusd answers").count();
+        let before = daemons.len() + 2;
+        // Every single connection is answered, by the one or the other.
+        wait_until(|| old.config_of(&nad("a")).is_some() && log(&new) >= before, || "no successor".into());
+        daemons.push(new);
+    }
+    // The first one ends only now and still answers who was connected; what is at the path is not its own.
+    assert!(matches!(during.ask(&Request::Health {}), Reply::Health(_)));
+    old.signal("TERM");
+    assert!(old.wait().success());
+    assert!(daemons[2].config_of(&nad("a")).is_some());
+    drop(daemons.drain(..2));
+    assert!(daemons[0].config_of(&nad("a")).is_some());
+}
+
+#[test]
+fn a_dead_socket_is_replaced_and_the_own_one_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dead = start(folder.path());
+    dead.signal("KILL");
+    dead.wait();
+    assert!(dead.run.socket().exists() && dead.connect().is_none());
+    let mut daemon = start(folder.path());
+    assert_eq!(fs::metadata(daemon.run.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+    daemon.signal("INT");
+    assert!(daemon.wait().success());
+    assert!(!daemon.run.socket().exists() && daemon.run.path().exists());
+}
+
+#[test]
+fn what_was_asked_is_answered_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut daemon = start(folder.path());
+    // It cannot be written, so the answer takes as long as the plugin is kept waiting.
+    fs::write(daemon.run.network_status(), "a file where a folder should be").unwrap();
+    let sandbox = daemon.leave("c1", &pod("p", None), "[]");
+    let _idle = daemon.connect().unwrap();
+    let mut connection = daemon.connect().unwrap();
+    connection.send(&serde_json::to_string(&Request::Publish(sandbox.clone())).unwrap()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    assert!(matches!(connection.read(), Some(Reply::Published(Published::Retrying(line))) if line.contains("network-status")));
+    assert!(daemon.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(daemon.run.publication(&sandbox).exists());
+    // The next daemon has it on its list.
+    fs::remove_file(daemon.run.network_status()).unwrap();
+    let daemon = start(folder.path());
+    wait_until(|| !daemon.run.publication(&sandbox).exists(), || "not published".into());
+}
+
+#[test]
+fn a_network_with_a_device_is_not_attached_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("source")).unwrap();
+    let manifest = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: sriov, annotations: {k8s.v1.cni.cncf.io/resourceName: x.com/vf}}\n";
+    fs::write(folder.path().join("source/a.yml"), manifest).unwrap();
+    let daemon = start(folder.path());
+    let refused = daemon.facts(FactsRequest { pod: Some(pod("p", None)), networks: vec![nad("sriov")], ..FactsRequest::default() });
+    let refused = refused.unwrap_err();
+    assert!(["default/sriov", "x.com/vf", "default/p"].iter().all(|part| refused.contains(part)), "{refused}");
+}
+
+#[test]
+fn monitoring_is_served_on_its_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let source = folder.path().join("later");
+    let daemon = Daemon::start(folder.path(), &["--metrics-address", &address.to_string(), "--source-directory", source.to_str().unwrap()]);
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let unready = get("/readyz");
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("definitions: network attachment definitions are not known yet"), "{unready}");
+    assert!(get("/healthz").starts_with("HTTP/1.1 200"));
+    fs::create_dir(&source).unwrap();
+    wait_until(|| get("/readyz").starts_with("HTTP/1.1 200"), || get("/readyz"));
+    daemon.publish("c1", &pod("p", None), "[]");
+    let metrics = get("/metrics");
+    for line in [r#"plexus_build_info{version="#, "plexus_ready 1", r#"plexus_publications_total{outcome="written"} 1"#, r#"plexus_questions_total{question="publish",outcome="answered"} 1"#, "plexus_publication_duration_seconds_bucket"] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    assert!(get("/").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn log_lines_are_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    let log = daemon.log();
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert!(line["timestamp"].is_string() && line["level"] == "INFO" && line["message"].is_string(), "{line}");
+}
+
+#[test]
+fn who_is_not_root_is_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        return support::cannot_run("only root can become somebody else");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    // Let the permissions be as wrong as they can be.
+    for path in [folder.path(), daemon.run.path(), &daemon.run.socket()] {
+        fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+    }
+    // This test again, as somebody else, who reaches the program through a copy.
+    let copy = folder.path().join("peer");
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+    let ask_as = |uid: u32| {
+        let mut peer = Command::new(&copy);
+        peer.args(["--exact", "peer_asks", "--ignored"]).env("PLEXUS_TEST_SOCKET", daemon.run.socket()).current_dir("/");
+        peer.uid(uid).gid(uid).output().unwrap()
+    };
+    assert!(ask_as(0).status.success());
+    assert!(!ask_as(65534).status.success());
+    wait_until(|| daemon.log().contains(r#""uid":65534"#), || daemon.log());
+}
+
+/// Not a test of its own: what `who_is_not_root_is_refused` runs as somebody else.
+#[test]
+#[ignore = "run by another test"]
+fn peer_asks() {
+    if let Some(socket) = std::env::var_os("PLEXUS_TEST_SOCKET") {
+        assert!(Connection::open(Path::new(&socket)).is_some());
+    }
+}

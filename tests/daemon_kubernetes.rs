@@ -1,0 +1,328 @@
+//! The daemon against a real kube-apiserver.
+
+#[path = "support/apiserver.rs"]
+mod apiserver;
+#[path = "support/plexusd.rs"]
+mod support;
+
+use apiserver::ApiServer;
+use plexus::api::FactsRequest;
+use plexus::api::protocol::{Published, Reply, Request};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use support::{Daemon, nad, pod, wait_until, wanted};
+
+const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+const MULTI: &str = r#"[{"name":"cbr0","interface":"eth0","ips":["10.1.1.2"],"default":true,"dns":{}},{"name":"default/a","interface":"net1","dns":{}}]"#;
+const PLAIN: &str = r#"[{"name":"cbr0","interface":"eth0","default":true,"dns":{}}]"#;
+
+/// One server for all tests of this file, one test at a time: two cores are few.
+fn server() -> Option<MutexGuard<'static, ApiServer>> {
+    static SERVER: OnceLock<Result<Mutex<ApiServer>, String>> = OnceLock::new();
+    let started = SERVER.get_or_init(|| {
+        let server = ApiServer::start()?;
+        let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crd/network-attachment-definitions.yaml");
+        server.kubectl(&["apply", "-f", crd], None)?;
+        server.kubectl(&["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"], None)?;
+        server.kubectl(&["apply", "-f", "-"], Some(&roles().to_string()))?;
+        Ok(Mutex::new(server))
+    });
+    match started {
+        Ok(server) => Some(server.lock().unwrap_or_else(PoisonError::into_inner)),
+        Err(why) => {
+            support::cannot_run(why);
+            None
+        }
+    }
+}
+
+/// What the daemon needs: all of it for the group `plexus`, all but pods for `plexus-without-pods`.
+fn roles() -> Value {
+    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    let role = |name: &str, rules: Vec<Value>| {
+        let (api, kind) = ("rbac.authorization.k8s.io/v1", "ClusterRole");
+        let subject = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name });
+        let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
+        [
+            json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name }, "rules": rules }),
+            json!({ "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": { "name": name }, "roleRef": reference, "subjects": [subject] }),
+        ]
+    };
+    let few = || vec![rule("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"])];
+    let mut all = few();
+    all.push(rule("", "pods", &["get", "list", "watch"]));
+    all.push(rule("", "pods/status", &["patch"]));
+    all.push(rule("events.k8s.io", "events", &["create"]));
+    let items = [role("plexus", all), role("plexus-without-pods", few())].concat();
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+}
+
+/// A daemon of its own user, so that the audit log tells what it asked.
+fn start(server: &ApiServer, folder: &Path, user: &str, group: &str) -> Daemon {
+    let kubeconfig = server.kubeconfig_for(user, &[group]).unwrap();
+    let daemon = Daemon::start(folder, &["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1"]);
+    wait_until(|| health(&daemon).ready, || daemon.log());
+    daemon
+}
+
+fn health(daemon: &Daemon) -> plexus::api::protocol::Health {
+    let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+    health
+}
+
+fn put_nad(server: &ApiServer, name: &str, config: &str) {
+    let nad = json!({
+        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+        "metadata": { "name": name, "namespace": "default" }, "spec": { "config": config },
+    });
+    server.kubectl(&["apply", "-f", "-"], Some(&nad.to_string())).unwrap();
+}
+
+/// Makes a pod on node `n1` and returns its UID.
+fn make_pod(server: &ApiServer, name: &str, annotations: Value) -> String {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default", "annotations": annotations },
+        "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "x" }] },
+    });
+    server.kubectl(&["create", "-f", "-"], Some(&pod.to_string())).unwrap();
+    server.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], None).unwrap()
+}
+
+fn delete_pod(server: &ApiServer, name: &str) {
+    server.kubectl(&["delete", "pod", name, "--force", "--grace-period=0"], None).unwrap();
+}
+
+fn status_of(server: &ApiServer, name: &str) -> Option<String> {
+    let pod = server.kubectl(&["get", "pod", name, "-o", "json"], None).unwrap();
+    let pod: Value = serde_json::from_str(&pod).unwrap();
+    pod["metadata"]["annotations"][STATUS].as_str().map(str::to_owned)
+}
+
+/// What `user` asked for after `before` requests; open watches are not told.
+fn since(server: &ApiServer, user: &str, before: usize) -> Vec<String> {
+    server.requests(user).unwrap().split_off(before)
+}
+
+#[test]
+fn networks_are_watched_and_answered_from_memory() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    put_nad(&server, "early", "1");
+    let daemon = start(&server, folder.path(), "plexusd-nads", "plexus");
+    assert_eq!(daemon.config_of(&nad("early")).as_deref(), Some("1"));
+    put_nad(&server, "late", "1");
+    // Just made: whether the watch has it already or not.
+    assert_eq!(daemon.config_of(&nad("late")).as_deref(), Some("1"));
+    wait_until(|| health(&daemon).definitions >= 2, || daemon.log());
+
+    let before = server.requests("plexusd-nads").unwrap().len();
+    for _ in 0..20 {
+        let both = FactsRequest { networks: vec![nad("early"), nad("late")], ..FactsRequest::default() };
+        assert_eq!(daemon.facts(both).unwrap().definitions.len(), 2);
+    }
+    assert_eq!(since(&server, "plexusd-nads", before), [""; 0]);
+    // Absence is certain only when the server says so.
+    assert_eq!(daemon.config_of(&nad("never")), None);
+    assert_eq!(since(&server, "plexusd-nads", before), ["get network-attachment-definitions"]);
+
+    let copy = daemon.state.network(&nad("late"));
+    put_nad(&server, "late", "22");
+    wait_until(|| daemon.config_of(&nad("late")).as_deref() == Some("22"), || daemon.log());
+    wait_until(|| std::fs::read_to_string(&copy).is_ok_and(|text| text.contains("22")), || "the copy does not follow".into());
+    server.kubectl(&["delete", "net-attach-def", "late"], None).unwrap();
+    wait_until(|| !copy.exists(), || "the copy of a deleted network stays".into());
+    assert_eq!(daemon.config_of(&nad("late")), None);
+}
+
+#[test]
+fn every_definition_the_standard_allows_is_taken() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = |name: &str| json!({ "name": name, "namespace": "default" });
+    let (api, kind) = ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition");
+    for (name, rest) in [("no-spec", json!({})), ("empty-spec", json!({ "spec": {} })), ("more", json!({ "spec": { "config": "x", "more": 1 }, "status": {} }))] {
+        let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": metadata(name) });
+        object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        server.kubectl(&["create", "--validate=false", "-f", "-"], Some(&object.to_string())).unwrap();
+    }
+    let daemon = start(&server, folder.path(), "plexusd-odd", "plexus");
+    assert_eq!(daemon.config_of(&nad("no-spec")).as_deref(), Some(""));
+    assert_eq!(daemon.config_of(&nad("empty-spec")).as_deref(), Some(""));
+    assert_eq!(daemon.config_of(&nad("more")).as_deref(), Some("x"));
+    server.kubectl(&["annotate", "nad", "more", "k8s.v1.cni.cncf.io/resourceName=x.com/vf"], None).unwrap();
+    let table = server.kubectl(&["get", "nad", "more"], None).unwrap();
+    assert!(table.contains("RESOURCE") && table.contains("x.com/vf") && table.contains("AGE"), "{table}");
+}
+
+#[test]
+fn publishing_is_one_write() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-publish", "plexus");
+    let uid = make_pod(&server, "several", json!({ "other": "stays" }));
+    let plain = make_pod(&server, "plain", json!({}));
+    let before = server.requests("plexusd-publish").unwrap().len();
+
+    assert_eq!(daemon.publish("c1", &pod("plain", Some(&plain)), PLAIN), Published::Written);
+    assert_eq!(status_of(&server, "plain").as_deref(), Some(PLAIN));
+    assert_eq!(since(&server, "plexusd-publish", before), ["patch pods/status"]);
+
+    assert_eq!(daemon.publish("c2", &pod("several", Some(&uid)), MULTI), Published::Written);
+    assert_eq!(status_of(&server, "several").as_deref(), Some(MULTI));
+    wait_until(|| since(&server, "plexusd-publish", before).len() == 3, || "no event".into());
+    assert_eq!(since(&server, "plexusd-publish", before)[1..], ["patch pods/status", "create events"]);
+    let described = server.kubectl(&["describe", "pod", "several"], None).unwrap();
+    assert!(described.contains("AddedInterface"), "{}", daemon.log());
+    assert!(described.contains("Add eth0 [10.1.1.2] from cbr0, net1 [] from default/a"), "{described}");
+    assert!(described.contains("other: stays"), "{described}");
+    let manager = server.kubectl(&["get", "pod", "several", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields[*].manager}"], None);
+    assert!(manager.unwrap().contains("plexus"));
+}
+
+#[test]
+fn a_pod_that_is_gone_needs_no_status() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-gone", "plexus");
+    let never = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(daemon.publish("c1", &pod("never", Some(never)), PLAIN), Published::Gone);
+    make_pod(&server, "again", json!({}));
+    assert_eq!(daemon.publish("c2", &pod("again", Some(never)), PLAIN), Published::Gone);
+    assert_eq!(status_of(&server, "again"), None);
+    // A runtime that does not say the UID: whichever pod has the name.
+    assert_eq!(daemon.publish("c3", &pod("again", None), PLAIN), Published::Written);
+    assert_eq!(status_of(&server, "again").as_deref(), Some(PLAIN));
+    assert_eq!(health(&daemon).unpublished, 0);
+}
+
+#[test]
+fn a_static_pod_is_known_by_its_file() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-static", "plexus");
+    let hash = "0123456789abcdef0123456789abcdef";
+    // The kubelet has not made the API object yet.
+    assert!(matches!(daemon.publish("c1", &pod("static-n1", Some(hash)), MULTI), Published::Retrying(_)));
+    make_pod(&server, "static-n1", json!({ "kubernetes.io/config.mirror": hash, "k8s.v1.cni.cncf.io/networks": "a" }));
+    wait_until(|| status_of(&server, "static-n1").as_deref() == Some(MULTI), || daemon.log());
+    let facts = daemon.facts(wanted(pod("static-n1", Some(hash)))).unwrap();
+    assert_eq!(facts.annotations.unwrap()["k8s.v1.cni.cncf.io/networks"], "a");
+}
+
+#[test]
+fn a_pod_is_never_answered_for_by_its_predecessor() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let networks = |name: &str| json!({ "k8s.v1.cni.cncf.io/networks": name, "large": "x".repeat(1000) });
+    let daemon = start(&server, folder.path(), "plexusd-pods", "plexus");
+    assert!(!since(&server, "plexusd-pods", 0).contains(&"list pods".to_owned()), "pods are watched before anybody asks");
+    let old = make_pod(&server, "web-0", networks("old"));
+    let annotations = |uid: &str| daemon.facts(wanted(pod("web-0", Some(uid)))).map(|facts| facts.annotations.unwrap());
+    assert_eq!(annotations(&old).unwrap().len(), 1);
+    wait_until(|| health(&daemon).ready && health(&daemon).guards.contains_key("pods"), || daemon.log());
+
+    // From memory now: only the network, which nobody knows, is asked for.
+    let before = server.requests("plexusd-pods").unwrap().len();
+    assert_eq!(annotations(&old).unwrap()["k8s.v1.cni.cncf.io/networks"], "old");
+    assert_eq!(since(&server, "plexusd-pods", before), ["get network-attachment-definitions"]);
+
+    delete_pod(&server, "web-0");
+    let new = make_pod(&server, "web-0", networks("new"));
+    assert_eq!(annotations(&new).unwrap()["k8s.v1.cni.cncf.io/networks"], "new");
+    let refused = annotations(&old).unwrap_err();
+    assert!(refused.contains(&old) && refused.contains(&new), "{refused}");
+    // No UID: what the server says now.
+    let unsaid = daemon.facts(wanted(pod("web-0", None))).unwrap();
+    assert_eq!(unsaid.annotations.unwrap()["k8s.v1.cni.cncf.io/networks"], "new");
+}
+
+#[test]
+fn a_missing_permission_is_named() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-few", "plexus-without-pods");
+    let uid = make_pod(&server, "unseen", json!({}));
+    let refused = daemon.facts(wanted(pod("unseen", Some(&uid)))).unwrap_err();
+    assert!(refused.contains("may not get, list and watch pods") && refused.contains("pod-annotations"), "{refused}");
+    // Somebody will grant it: it is retried.
+    assert!(matches!(daemon.publish("c1", &pod("unseen", Some(&uid)), PLAIN), Published::Retrying(line) if line.contains("cannot patch")));
+}
+
+#[test]
+fn what_a_policy_refuses_is_not_retried() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let policy = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": { "name": "no-status" }, "spec": {
+            "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods/status"] }] },
+            "validations": [{ "expression": "object.metadata.name != 'guarded'", "message": "guarded pods have no status" }] } },
+        { "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": "no-status" },
+          "spec": { "policyName": "no-status", "validationActions": ["Deny"] } },
+    ] });
+    server.kubectl(&["apply", "-f", "-"], Some(&policy.to_string())).unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-refused", "plexus");
+    let uid = make_pod(&server, "guarded", json!({}));
+    let mut last = None;
+    // A new policy takes a moment to hold.
+    for turn in 0..100 {
+        last = Some(daemon.publish(&format!("c{turn}"), &pod("guarded", Some(&uid)), PLAIN));
+        if last != Some(Published::Written) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    server.kubectl(&["delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "no-status"], None).unwrap();
+    assert!(matches!(&last, Some(Published::Refused(line)) if line.contains("guarded pods have no status")), "{last:?}");
+    assert_eq!(health(&daemon).unpublished, 0);
+    let told = || server.kubectl(&["describe", "pod", "guarded"], None).unwrap().contains("NetworkStatusRefused");
+    wait_until(told, || "no event".into());
+}
+
+#[test]
+fn an_outage_is_survived() {
+    let Some(mut server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    put_nad(&server, "kept", "1");
+    let uid = make_pod(&server, "during", json!({}));
+    let daemon = start(&server, folder.path(), "plexusd-outage", "plexus");
+    assert!(daemon.config_of(&nad("kept")).is_some());
+
+    server.kill().unwrap();
+    assert_eq!(daemon.config_of(&nad("kept")).as_deref(), Some("1"));
+    let unknown = daemon.facts(FactsRequest { networks: vec![nad("other")], ..FactsRequest::default() }).unwrap_err();
+    assert!(unknown.contains("network default/other") && unknown.to_lowercase().contains("refused"), "{unknown}");
+    assert!(matches!(daemon.publish("c1", &pod("during", Some(&uid)), PLAIN), Published::Retrying(_)));
+    assert!(health(&daemon).ready);
+
+    server.restart().unwrap();
+    wait_until(|| status_of(&server, "during").as_deref() == Some(PLAIN), || daemon.log());
+    put_nad(&server, "kept", "22");
+    wait_until(|| daemon.config_of(&nad("kept")).as_deref() == Some("22"), || daemon.log());
+
+    // A server that hangs is worse than one that is away: every question has an end all the same.
+    server.pause().unwrap();
+    let begun = std::time::Instant::now();
+    let hung = daemon.facts(FactsRequest { networks: vec![nad("hung")], ..FactsRequest::default() });
+    assert!(hung.unwrap_err().contains("default/hung"));
+    assert!(matches!(daemon.publish("c2", &pod("during", Some(&uid)), MULTI), Published::Retrying(_)));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    server.resume().unwrap();
+    wait_until(|| status_of(&server, "during").as_deref() == Some(MULTI), || daemon.log());
+}
+
+#[test]
+fn a_daemon_that_starts_without_a_server_becomes_ready() {
+    let Some(mut server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    put_nad(&server, "sometime", "1");
+    server.kill().unwrap();
+    let kubeconfig = server.kubeconfig_for("plexusd-first", &["plexus"]).unwrap();
+    let daemon = Daemon::start(folder.path(), &["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1"]);
+    assert!(!health(&daemon).ready);
+    assert!(daemon.facts(FactsRequest { networks: vec![nad("sometime")], ..FactsRequest::default() }).is_err());
+    server.restart().unwrap();
+    wait_until(|| health(&daemon).ready, || daemon.log());
+    assert_eq!(daemon.config_of(&nad("sometime")).as_deref(), Some("1"));
+}

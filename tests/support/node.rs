@@ -1,0 +1,232 @@
+//! A machine of the test's own.
+
+use super::programs;
+use super::recorder::{Recorded, Recorder};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use plexus::api::{RunDirectory, StateDirectory};
+use plexus::nad::{Definition, NadRef};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `PATH` of everything that is started.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What a test makes lies here, on a file system of its own.
+pub const FOLDER: &str = "/run/node";
+
+/// A machine that only this test's thread, and what it starts, is on: no links but `lo`, empty
+/// `/run` and `/var/lib`. The plugin and the reference plugins are in [`Node::bin`].
+#[derive(Debug)]
+pub struct Node {
+    /// The configuration of Plexus; a [`super::Pod`] takes a copy.
+    pub config: Value,
+}
+
+impl Node {
+    /// Enters the machine with the calling thread, for good. `None`, with a line that says why, where
+    /// this machine cannot do it; with `CI` set that is a failure.
+    pub fn new() -> Option<Node> {
+        let test = std::thread::current().name().unwrap_or("?").to_owned();
+        match Node::enter() {
+            Ok(node) => Some(node),
+            Err(why) if std::env::var_os("CI").is_some() => panic!("cannot run here: {why}"),
+            Err(why) => {
+                eprintln!("SKIP {test}: {why}");
+                None
+            }
+        }
+    }
+
+    fn enter() -> Result<Node, String> {
+        if !plexus::sys::is_root() {
+            return Err("needs root".to_owned());
+        }
+        if let Some(missing) = ["ip", "sh", "date", "env", "sed"].into_iter().find(|program| !programs::is_installed(program)) {
+            return Err(format!("{missing} is missing"));
+        }
+        let (plugin, reference) = (programs::plugin()?, programs::reference_plugins()?);
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|e| format!("no namespaces: {e}"))?;
+        furnish(plugin, reference).map_err(|e| format!("no machine of its own: {e}"))?;
+        let node = Node { config: config() };
+        node.ip("link set lo up");
+        node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary"}]}));
+        node.recorder("primary");
+        Ok(node)
+    }
+
+    /// The plugins' folder, `CNI_PATH`.
+    pub fn bin(&self) -> PathBuf {
+        Path::new(FOLDER).join("bin")
+    }
+
+    /// Where the runtime and the primary keep their configurations.
+    pub fn net_d(&self) -> PathBuf {
+        Path::new(FOLDER).join("net.d")
+    }
+
+    /// The default network's configuration file.
+    pub fn primary_file(&self) -> PathBuf {
+        self.net_d().join("10-primary.conflist")
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> StateDirectory {
+        StateDirectory::default()
+    }
+
+    /// The run directory.
+    pub fn run(&self) -> RunDirectory {
+        RunDirectory::default()
+    }
+
+    /// Makes `config` the default network.
+    pub fn primary(&self, config: &Value) {
+        write(&self.primary_file(), &config.to_string());
+    }
+
+    /// Installs a recorder as the plugin `name`.
+    pub fn recorder(&self, name: &str) -> Recorder {
+        Recorder::install(&self.bin(), name)
+    }
+
+    /// Every recorded call of every recorder, in the order in which they began.
+    pub fn calls(&self) -> Vec<Recorded> {
+        Recorded::all()
+    }
+
+    /// The recorded calls as `VERB plugin interface`.
+    pub fn call_names(&self) -> Vec<String> {
+        self.calls().iter().map(|call| format!("{} {} {}", call.verb(), call.plugin, call.env("CNI_IFNAME"))).collect()
+    }
+
+    /// Forgets what was recorded.
+    pub fn forget_calls(&self) {
+        fs::remove_dir_all(super::recorder::LOG).unwrap();
+        fs::create_dir(super::recorder::LOG).unwrap();
+    }
+
+    /// Leaves a last-known copy of the network `nad` (`namespace/name`), as the daemon would.
+    pub fn network(&self, nad: &str, config: &Value) -> PathBuf {
+        self.network_text(nad, &config.to_string())
+    }
+
+    /// As [`Node::network`], with any text as `spec.config`.
+    pub fn network_text(&self, nad: &str, config: &str) -> PathBuf {
+        let (namespace, name) = nad.split_once('/').unwrap();
+        let nad = NadRef::new(namespace, name).unwrap();
+        let path = self.state().network(&nad);
+        let definition = Definition::new(nad, Some(config.to_owned()), |_| None);
+        write(&path, &serde_json::to_string(&definition).unwrap());
+        path
+    }
+
+    /// A recorder `plugin` and a network `default/<plugin>` of it.
+    pub fn recorded_network(&self, plugin: &str) -> Recorder {
+        self.network(&format!("default/{plugin}"), &json!({"cniVersion": "1.0.0", "type": plugin}));
+        self.recorder(plugin)
+    }
+
+    /// Runs ip(8) with `-json` on the machine.
+    #[track_caller]
+    pub fn ip(&self, arguments: &str) -> Value {
+        super::kernel::ip(arguments)
+    }
+
+    /// What runs on the machine: process IDs and command lines.
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
+        let this = i32::try_from(std::process::id()).unwrap();
+        let read = |entry: fs::DirEntry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let here = pid != this && fs::read_link(entry.path().join("ns/mnt")).ok()? == own;
+            let command = fs::read_to_string(entry.path().join("cmdline")).ok()?.replace('\0', " ");
+            here.then_some((pid, command))
+        };
+        fs::read_dir("/proc").unwrap().flatten().filter_map(read).collect()
+    }
+}
+
+impl Drop for Node {
+    /// Ends what still runs on the machine, and was therefore started by this test.
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
+            }
+            for (pid, _) in left {
+                // It may have ended meanwhile.
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Writes a file and the folders above it.
+pub fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Writes a program.
+pub fn write_program(path: &Path, text: &str) {
+    write(path, text);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Mounts a tmpfs over `folder`.
+pub fn tmpfs(folder: &Path, options: &str) -> nix::Result<()> {
+    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some(options))
+}
+
+fn furnish(plugin: &Path, reference: &Path) -> std::io::Result<()> {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    let daemon = Path::new(env!("CARGO_BIN_EXE_plexusd"));
+    // Whatever the checkout or the cache lies under: what is needed is at hand before folders are covered.
+    let programs: Vec<PathBuf> = fs::read_dir(reference)?.flatten().map(|entry| entry.path()).collect();
+    let open = |path: &Path| fs::File::open(path);
+    let (plugin, daemon) = (open(plugin)?, open(daemon)?);
+    let programs: Vec<(PathBuf, fs::File)> = programs.into_iter().map(|path| Ok((path.clone(), open(&path)?))).collect::<std::io::Result<_>>()?;
+    tmpfs(Path::new("/run"), "mode=755")?;
+    tmpfs(Path::new("/var/lib"), "mode=755")?;
+    for folder in ["bin", "net.d", "log", "manifests", "daemon"] {
+        fs::create_dir_all(Path::new(FOLDER).join(folder))?;
+    }
+    for folder in ["/run/netns", "/run/plexus"] {
+        fs::create_dir_all(folder)?;
+    }
+    // Just swept: a sweep that starts in the middle of a test would make it depend on the time.
+    fs::write("/run/plexus/swept", "")?;
+    let bin = Path::new(FOLDER).join("bin");
+    bind(&plugin, &bin.join("plexus"))?;
+    bind(&daemon, &Path::new(FOLDER).join("daemon/plexusd"))?;
+    for (path, file) in &programs {
+        bind(file, &bin.join(path.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+/// Makes an open file appear at `path`.
+pub fn bind(file: &fs::File, path: &Path) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    fs::write(path, "")?;
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    mount(Some(source.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    Ok(())
+}
+
+/// The configuration as an operator installs it.
+fn config() -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "cbr0",
+        "type": "plexus",
+        "capabilities": {"portMappings": true, "io.kubernetes.cri.pod-annotations": true},
+        "clusterNetwork": format!("{FOLDER}/net.d/10-primary.conflist"),
+    })
+}

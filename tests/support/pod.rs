@@ -1,0 +1,194 @@
+//! A sandbox on the node, and the runtime's side of the protocol.
+
+use super::answer::{Answer, Running};
+use super::node::{self, Node, PATH};
+use plexus::cni::ContainerId;
+use plexus::nad::{DEFAULT_NETWORK, NETWORKS};
+use plexus::sys::netns::Netns;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The capability under which runtimes hand over annotations.
+pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// A pod whose sandbox exists, as the runtime sees it.
+#[derive(Debug)]
+pub struct Pod {
+    /// `CNI_CONTAINERID`.
+    pub id: String,
+    /// The pod's name.
+    pub name: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// Its annotations, handed over on every call; none where the runtime does not do that.
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// What else is offered by capability.
+    pub capability_args: Map<String, Value>,
+    /// The configuration of Plexus.
+    pub config: Value,
+    /// `CNI_IFNAME`.
+    pub ifname: String,
+    /// `CNI_NETNS`.
+    pub netns: PathBuf,
+}
+
+impl Pod {
+    /// The pod `name` of the namespace `default`, with a new sandbox on `node`.
+    pub fn new(node: &Node, name: &str) -> Self {
+        let netns = Path::new("/run/netns").join(format!("cni-{name}"));
+        let created = Netns::create().unwrap();
+        let file = File::from(created.as_fd().try_clone_to_owned().unwrap());
+        node::bind(&file, &netns).unwrap();
+        Pod {
+            id: format!("{name}-0123456789abcdef"),
+            name: name.to_owned(),
+            namespace: "default".to_owned(),
+            annotations: Some(BTreeMap::new()),
+            capability_args: Map::new(),
+            config: node.config.clone(),
+            ifname: "eth0".to_owned(),
+            netns,
+        }
+    }
+
+    /// With the annotation that selects `networks`.
+    pub fn selecting(self, networks: impl ToString) -> Self {
+        self.annotated(NETWORKS, networks)
+    }
+
+    /// With the annotation that replaces the default network.
+    pub fn with_default_network(self, networks: impl ToString) -> Self {
+        self.annotated(DEFAULT_NETWORK, networks)
+    }
+
+    /// With any annotation.
+    pub fn annotated(mut self, key: &str, value: impl ToString) -> Self {
+        self.annotations.get_or_insert_default().insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// With `key` of the configuration of Plexus.
+    pub fn configured(mut self, key: &str, value: Value) -> Self {
+        self.config[key] = value;
+        self
+    }
+
+    /// A call as a runtime makes it; what is special about it can be changed before it is made.
+    pub fn call(&self, verb: &str) -> Call {
+        let mut offered = self.capability_args.clone();
+        if let Some(annotations) = &self.annotations {
+            offered.insert(POD_ANNOTATIONS.to_owned(), json!(annotations));
+        }
+        let mut config = self.config.clone();
+        if let Some(config) = config.as_object_mut() {
+            config.remove("capabilities");
+            if !offered.is_empty() {
+                config.insert("runtimeConfig".to_owned(), Value::Object(offered));
+            }
+        }
+        let args = format!(
+            "K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID=uid-of-{};IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}",
+            self.id, self.name, self.namespace, self.name
+        );
+        let bin = format!("{}/bin", node::FOLDER);
+        let environment = [
+            ("CNI_COMMAND", verb.to_owned()),
+            ("CNI_CONTAINERID", self.id.clone()),
+            ("CNI_NETNS", self.netns.display().to_string()),
+            ("CNI_IFNAME", self.ifname.clone()),
+            ("CNI_ARGS", args),
+            ("CNI_PATH", bin.clone()),
+            ("PATH", PATH.to_owned()),
+        ];
+        Call { program: Path::new(&bin).join("plexus"), environment: environment.into(), config }
+    }
+
+    /// ADD.
+    pub fn add(&self) -> Answer {
+        self.call("ADD").make()
+    }
+
+    /// DEL.
+    pub fn del(&self) -> Answer {
+        self.call("DEL").make()
+    }
+
+    /// DEL as kubelet has it sent a minute after the first: the namespace is gone.
+    pub fn del_without_netns(&self) -> Answer {
+        self.call("DEL").env("CNI_NETNS", "").make()
+    }
+
+    /// The record of the sandbox, where there is one.
+    pub fn record(&self, node: &Node) -> Option<Value> {
+        let text = fs::read_to_string(self.record_file(node)).ok()?;
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    /// Where its record is.
+    pub fn record_file(&self, node: &Node) -> PathBuf {
+        node.state().record(&ContainerId::new(self.id.clone()).unwrap())
+    }
+
+    /// Ends the sandbox: the file goes, and with it, unless somebody holds it, the namespace.
+    pub fn end_sandbox(&self) {
+        nix::mount::umount2(&self.netns, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        fs::remove_file(&self.netns).unwrap();
+    }
+
+    /// Runs ip(8) with `-json` in the sandbox.
+    pub fn ip(&self, arguments: &str) -> Value {
+        super::kernel::ip_in(&self.netns, arguments)
+    }
+}
+
+/// A call that was not made yet.
+#[derive(Clone, Debug)]
+pub struct Call {
+    program: PathBuf,
+    environment: BTreeMap<&'static str, String>,
+    /// What goes to stdin.
+    pub config: Value,
+}
+
+impl Call {
+    /// With another value of a variable.
+    pub fn env(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.environment.insert(key, value.into());
+        self
+    }
+
+    /// Without a variable.
+    pub fn without_env(mut self, key: &str) -> Self {
+        self.environment.remove(key);
+        self
+    }
+
+    /// With a key of the configuration.
+    pub fn configured(mut self, key: &str, value: Value) -> Self {
+        self.config[key] = value;
+        self
+    }
+
+    /// Makes the call and waits for its end.
+    pub fn make(self) -> Answer {
+        self.start().wait()
+    }
+
+    /// Starts the call.
+    pub fn start(self) -> Running {
+        let stdin = self.config.to_string();
+        self.start_with(stdin)
+    }
+
+    /// Starts the call with any text on stdin.
+    pub fn start_with(self, stdin: String) -> Running {
+        let mut command = Command::new(&self.program);
+        command.env_clear().envs(&self.environment);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::new(command.spawn().unwrap(), stdin)
+    }
+}
