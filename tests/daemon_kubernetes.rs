@@ -1,13 +1,18 @@
 //! The daemon against a real kube-apiserver.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
 #[path = "support/apiserver.rs"]
 mod apiserver;
 #[path = "support/plexusd.rs"]
 mod support;
 
 use apiserver::ApiServer;
+use futures::StreamExt;
+use kube::api::{DeleteParams, ListParams, PostParams};
 use plexus::api::FactsRequest;
 use plexus::api::protocol::{Published, Reply, Request};
+use plexus::cluster::crd::NetworkAttachmentDefinition;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -286,17 +291,23 @@ fn an_outage_is_survived() {
     let folder = tempfile::tempdir().unwrap();
     put_nad(&server, "kept", "1");
     let uid = make_pod(&server, "during", json!({}));
-    let daemon = start(&server, folder.path(), "plexusd-outage", "plexus");
+    let (kubeconfig, address) = (server.kubeconfig_for("plexusd-outage", &["plexus"]).unwrap(), support::free_address());
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--metrics-address", &address.to_string()];
+    let daemon = Daemon::start(folder.path(), &arguments);
+    wait_until(|| health(&daemon).ready, || daemon.log());
     assert!(daemon.config_of(&nad("kept")).is_some());
+    let confirmed = |value: u8| support::http_get(address, "/metrics").contains(&format!("plexus_definitions_confirmed {value}"));
 
     server.kill().unwrap();
     assert_eq!(daemon.config_of(&nad("kept")).as_deref(), Some("1"));
     let unknown = daemon.facts(FactsRequest { networks: vec![nad("other")], ..FactsRequest::default() }).unwrap_err();
     assert!(unknown.contains("network default/other") && unknown.to_lowercase().contains("refused"), "{unknown}");
     assert!(matches!(daemon.publish("c1", &pod("during", Some(&uid)), PLAIN), Published::Retrying(_)));
-    assert!(health(&daemon).ready);
+    assert!(health(&daemon).ready && confirmed(0));
 
     server.restart().unwrap();
+    // Although nothing changes that a watch would tell.
+    wait_until(|| confirmed(1), || daemon.log());
     wait_until(|| status_of(&server, "during").as_deref() == Some(PLAIN), || daemon.log());
     put_nad(&server, "kept", "22");
     wait_until(|| daemon.config_of(&nad("kept")).as_deref() == Some("22"), || daemon.log());
@@ -325,4 +336,49 @@ fn a_daemon_that_starts_without_a_server_becomes_ready() {
     server.restart().unwrap();
     wait_until(|| health(&daemon).ready, || daemon.log());
     assert_eq!(daemon.config_of(&nad("sometime")).as_deref(), Some("1"));
+}
+
+async fn definitions(kubeconfig: &Path) -> kube::Api<NetworkAttachmentDefinition> {
+    let config = plexus::cluster::configuration(Some(kubeconfig)).await.unwrap();
+    kube::Api::namespaced(kube::Client::try_from(config).unwrap(), "default")
+}
+
+/// Makes `count` definitions of a usual size.
+async fn make_many(kubeconfig: &Path, count: usize) {
+    let api = definitions(kubeconfig).await;
+    let make = |n: usize| {
+        let api = api.clone();
+        async move {
+            let config = json!({ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "bridge", "mtu": 1500,
+                "ipam": { "type": "host-local", "ranges": [[{ "subnet": format!("10.{}.{}.0/24", n / 256, n % 256) }]], "routes": [{ "dst": "192.168.0.0/16" }] } });
+            let object = json!({ "metadata": { "name": format!("many-{n}"), "labels": { "made-by": "test" } }, "spec": { "config": config.to_string() } });
+            api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        }
+    };
+    futures::stream::iter((0..count).map(make)).buffer_unordered(8).collect::<Vec<_>>().await;
+}
+
+#[test]
+fn five_thousand_networks_fit() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-idle", "plexus");
+    std::thread::sleep(Duration::from_secs(1));
+    let (idle, before) = (daemon.memory(), health(&daemon).definitions);
+    runtime.block_on(make_many(server.kubeconfig(), 5000));
+    wait_until(|| health(&daemon).definitions == before + 5000, || daemon.log());
+    let watched = daemon.memory();
+    drop(daemon);
+    // Listed at the start instead of watched as they come.
+    let daemon = start(&server, folder.path(), "plexusd-many", "plexus");
+    wait_until(|| health(&daemon).definitions == before + 5000, || daemon.log());
+    std::thread::sleep(Duration::from_secs(1));
+    let listed = daemon.memory();
+    assert!(daemon.config_of(&nad("many-4999")).is_some());
+    let all = async { definitions(server.kubeconfig()).await.delete_collection(&DeleteParams::default(), &ListParams::default()).await };
+    runtime.block_on(all).unwrap();
+    support::say(&format!("plexusd: {idle} KiB idle, {watched} KiB having watched and {listed} KiB having listed 5,000 networks"));
+    // Twice what is promised of a release build: this may be a debug build.
+    assert!(idle < 20 << 10 && watched < 40 << 10 && listed < 40 << 10);
 }

@@ -87,7 +87,7 @@ impl Copies {
         let mut changes = cache.changes();
         let mut confirming = interval(CONFIRM_EVERY);
         confirming.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut confirmed = Instant::now();
+        let mut confirmed: Option<Instant> = None;
         loop {
             tokio::select! {
                 _ = changes.changed() => sleep(SETTLE).await,
@@ -96,8 +96,11 @@ impl Copies {
             }
             changes.mark_unchanged();
             let mut steps = self.steps(&cache);
-            if cache.confirmed() && confirmed.elapsed() >= CONFIRM_EVERY {
-                confirmed = Instant::now();
+            if !cache.confirmed() {
+                // After an outage they are confirmed as soon as that is possible.
+                confirmed = None;
+            } else if confirmed.is_none_or(|confirmed| confirmed.elapsed() >= CONFIRM_EVERY) {
+                confirmed = Some(Instant::now());
                 steps.extend(self.kept().keys().cloned().map(Step::Confirm));
             }
             if !steps.is_empty() {

@@ -51,6 +51,14 @@ impl Cluster {
         Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run, requests })
     }
 
+    /// Where pods and definitions come from, in words.
+    pub fn source(&self) -> String {
+        match &self.origin {
+            Origin::Directory(directory) => format!("folder {}", directory.path().display()),
+            Origin::Kubernetes(kubernetes) => format!("kubernetes, as node {}", kubernetes.node),
+        }
+    }
+
     /// What was asked of the API server, counted.
     pub fn requests(&self) -> &Requests {
         &self.requests

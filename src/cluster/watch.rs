@@ -61,6 +61,8 @@ pub(super) async fn definitions(client: Client, cache: &Cache, requests: &Reques
                     cache.set_confirmed(true);
                 }
             }
+            // A watch has no end.
+            else => return,
         }
     }
 }

@@ -60,7 +60,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         None => None,
     };
     drop(open);
-    tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), "plexusd answers");
+    tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), source = daemon.cluster.source(), "plexusd answers");
 
     let mut background = JoinSet::new();
     background.spawn(daemon.readiness.clone().follow(Arc::clone(&daemon.cluster), synced));

@@ -1,7 +1,7 @@
 //! A plugin that is a program on disk.
 
 use super::{Call, Delegate, Error};
-use crate::cni::{CniError, Verb};
+use crate::cni::{CniError, PluginType, Verb};
 use crate::sys::process::{Finished, Run, RunError, start_time};
 use serde_json::value::RawValue;
 use std::io::Write;
@@ -15,29 +15,25 @@ pub struct External;
 
 impl Delegate for External {
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
-        let printed = run(Verb::Add, call)?;
-        let text = String::from_utf8_lossy(&printed).into_owned();
-        let broken = |why: String| Error::Broken { plugin: name(call), what: format!("printed no result: {why}") };
-        if text.trim().is_empty() {
-            return Err(broken("nothing at all".into()));
-        }
-        RawValue::from_string(text).map_err(|e| broken(e.to_string()))
+        let kind = &call.plugin.kind;
+        let answer = text(kind, run(Verb::Add, call, kind)?)?;
+        RawValue::from_string(answer).map_err(|e| Error::Broken { plugin: kind.to_string(), what: format!("printed no result: {e}") })
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Error> {
-        run(Verb::Del, call).map(drop)
+        run(Verb::Del, call, &call.plugin.kind).map(drop)
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Error> {
-        run(Verb::Check, call).map(drop)
+        run(Verb::Check, call, &call.plugin.kind).map(drop)
     }
 
     fn status(&self, call: &Call<'_>) -> Result<(), Error> {
-        run(Verb::Status, call).map(drop)
+        run(Verb::Status, call, &call.plugin.kind).map(drop)
     }
 
     fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
-        run(Verb::Gc, call).map(drop)
+        run(Verb::Gc, call, &call.plugin.kind).map(drop)
     }
 }
 
@@ -46,14 +42,25 @@ pub fn find(kind: &str, path: &[PathBuf]) -> Option<PathBuf> {
     path.iter().map(|folder| folder.join(kind)).find(|file| file.is_file())
 }
 
-fn name(call: &Call<'_>) -> String {
-    call.plugin.kind.to_string()
+/// What an ADD printed, as text.
+///
+/// # Errors
+/// Nothing at all: that is no result (CNI-DLG-04).
+pub(super) fn text(kind: &PluginType, printed: Vec<u8>) -> Result<String, Error> {
+    let text = String::from_utf8_lossy(&printed).into_owned();
+    if text.trim().is_empty() {
+        return Err(Error::Broken { plugin: kind.to_string(), what: "printed no result: nothing at all".to_owned() });
+    }
+    Ok(text)
 }
 
-fn run(verb: Verb, call: &Call<'_>) -> Result<Vec<u8>, Error> {
-    let kind = call.plugin.kind.as_str();
-    let program = find(kind, call.scope.path)
-        .ok_or_else(|| Error::Missing { plugin: name(call), path: call.scope.path.to_vec() })?;
+/// Runs the program of `kind` for `call`; answers what it printed.
+///
+/// # Errors
+/// It is missing, was killed at the deadline, or failed.
+pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<u8>, Error> {
+    let program = find(kind.as_str(), call.scope.path)
+        .ok_or_else(|| Error::Missing { plugin: kind.to_string(), path: call.scope.path.to_vec() })?;
     let began = Instant::now();
     let environment = environment(verb, call);
     let run = Run {
@@ -63,9 +70,9 @@ fn run(verb: Verb, call: &Call<'_>) -> Result<Vec<u8>, Error> {
         deadline: call.scope.deadline,
         inherit: call.scope.lock.map(|lock| lock.descriptor()),
     };
-    let finished = run.to_end(|group| note_group(call, group)).map_err(|e| run_error(call, &program, began.elapsed(), e))?;
+    let finished = run.to_end(|group| note_group(call, group)).map_err(|e| run_error(kind, &program, began.elapsed(), e))?;
     pass_on_stderr(&finished);
-    if finished.status.success() { Ok(finished.stdout) } else { Err(refusal(call, &finished)) }
+    if finished.status.success() { Ok(finished.stdout) } else { Err(refusal(kind, &finished)) }
 }
 
 /// The six variables, over our own environment (CNI-ENV-01, CNI-ENV-12).
@@ -136,8 +143,8 @@ fn pass_on_stderr(finished: &Finished) {
     let _ = std::io::stderr().write_all(&finished.stderr);
 }
 
-fn run_error(call: &Call<'_>, program: &Path, after: Duration, error: RunError) -> Error {
-    let plugin = name(call);
+fn run_error(kind: &PluginType, program: &Path, after: Duration, error: RunError) -> Error {
+    let plugin = kind.to_string();
     match error {
         RunError::Deadline => Error::Deadline { plugin, after },
         RunError::TooMuch => Error::Broken { plugin, what: error.to_string() },
@@ -147,8 +154,8 @@ fn run_error(call: &Call<'_>, program: &Path, after: Duration, error: RunError) 
 }
 
 /// Reads the error of a program that failed (CNI-ERR-02, CNI-ERR-06).
-fn refusal(call: &Call<'_>, finished: &Finished) -> Error {
-    let plugin = name(call);
+fn refusal(kind: &PluginType, finished: &Finished) -> Error {
+    let plugin = kind.to_string();
     if let Ok(error) = serde_json::from_slice::<CniError>(&finished.stdout) {
         return Error::Refused { plugin, error };
     }

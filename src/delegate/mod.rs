@@ -3,7 +3,12 @@
 pub mod chain;
 pub mod error;
 pub mod external;
+pub mod failure;
+pub mod ipam;
+pub mod keys;
+pub mod native;
 pub mod registry;
+pub mod stdin;
 
 pub use chain::Chain;
 pub use error::Error;

@@ -8,6 +8,8 @@ pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod process;
+pub mod shared_folder;
+pub mod sysctl;
 
 /// Whether we may make namespaces and links: what tests on the real kernel ask first.
 pub fn is_root() -> bool {

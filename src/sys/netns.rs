@@ -98,9 +98,19 @@ impl Netns {
     /// # Errors
     /// One of the two cannot be looked at.
     pub fn is_own(&self) -> Result<bool, Error> {
+        Ok(self.identity()? == Netns::own()?.identity()?)
+    }
+
+    /// Whether the namespace is the one that `path` leads to now.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let now = std::fs::metadata(path).map(|now| (now.dev(), now.ino()));
+        now.is_ok_and(|now| self.identity().is_ok_and(|own| own == now))
+    }
+
+    /// Device and inode: what tells namespaces apart (namespaces(7)).
+    fn identity(&self) -> Result<(u64, u64), Error> {
         let io = |source| Error::Io { what: "identify", path: self.path.clone(), source };
-        let (this, own) = (self.file.metadata().map_err(io)?, std::fs::metadata(OWN).map_err(io)?);
-        Ok((this.dev(), this.ino()) == (own.dev(), own.ino()))
+        self.file.metadata().map(|this| (this.dev(), this.ino())).map_err(io)
     }
 
     /// Runs `work` inside, in a thread that is thrown away afterwards: a thread that could not

@@ -3,6 +3,7 @@
 //!
 //! `e2e/assets/get` provides the programs. Several servers may run at once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
 use std::fs::{self, DirBuilder, File};

@@ -1,5 +1,6 @@
 //! A real plexusd process for a test, and the plugin's side of its socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
 use plexus::api::protocol::{Hello, Reply, Request};
@@ -7,7 +8,8 @@ use plexus::api::{Facts, FactsRequest, Publication, RunDirectory, StateDirectory
 use plexus::cni::ContainerId;
 use plexus::nad::{NadRef, PodRef};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -38,7 +40,9 @@ impl Daemon {
         let (run, state) = (RunDirectory::new(folder.join("run")), StateDirectory::new(folder.join("state")));
         let log = folder.join("plexusd.log");
         let lines = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_plexusd"))
+        // The shipped program is tested by naming it.
+        let program = std::env::var_os("PLEXUSD").unwrap_or_else(|| env!("CARGO_BIN_EXE_plexusd").into());
+        let child = Command::new(program)
             .args(["--log-level", "debug", "--run-directory"])
             .arg(run.path())
             .arg("--state-directory")
@@ -199,9 +203,27 @@ pub fn wait_until(holds: impl Fn() -> bool, otherwise: impl Fn() -> String) {
     }
 }
 
+/// What a daemon's monitoring answers, head and body.
+pub fn http_get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// An address where nobody listens.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 /// Says that a test could not run; in CI that is a failure.
 pub fn cannot_run(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");
-    // Not by eprintln!, which shows a test's output only once the test has failed.
-    let _ = writeln!(std::io::stderr(), "not run: {why}");
+    say(&format!("not run: {why}"));
+}
+
+/// Writes a line past the test's captured output, which is shown only once the test has failed.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -138,7 +138,7 @@ impl Route {
         message.header.table = u8::try_from(self.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
         let attributes = &mut message.attributes;
         if !self.is_default() {
-            attributes.push(RouteAttribute::Destination(to_kernel(self.dst.network())));
+            attributes.push(RouteAttribute::Destination(to_kernel(self.dst.addr())));
         }
         attributes.extend(self.gateway.map(|gateway| match gateway {
             same if family(same) == family(self.dst.addr()) => RouteAttribute::Gateway(to_kernel(same)),

@@ -1,0 +1,124 @@
+//! `host-local`: addresses from ranges, taken on this node.
+//!
+//! The pool is a folder that the reference program shares with us, also at the same time:
+//!
+//! ```text
+//! <dataDir>/<network>/
+//!   lock                 locked with flock(2), always empty
+//!   10.1.2.5             one file a taken address: container ID, CR LF, interface
+//!   last_reserved_ip.0   where the next search of range set 0 begins
+//! ```
+
+mod allocate;
+mod pool;
+mod range;
+mod resolv_conf;
+mod settings;
+
+use super::{Ipam, static_};
+use crate::cni::request::ValidAttachment;
+use crate::cni::{AddResult, RawObject};
+use crate::delegate::failure::Failure;
+use crate::delegate::keys::{Declined, Key, key, understand, understand_list};
+use crate::delegate::stdin::{Stdin, Target};
+use crate::delegate::{Call, Error};
+use pool::Pool;
+use settings::Settings;
+
+/// Its `type`.
+pub const TYPE: &str = "host-local";
+
+/// The keys of its section.
+pub const KEYS: &[Key] = &[
+    key("type"),
+    key("ranges"),
+    key("subnet"),
+    key("rangeStart"),
+    key("rangeEnd"),
+    key("gateway"),
+    key("routes"),
+    key("resolvConf"),
+    key("dataDir"),
+];
+const RANGE_KEYS: &[Key] = &[key("subnet"), key("rangeStart"), key("rangeEnd"), key("gateway")];
+
+/// The plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct HostLocal;
+
+/// Whether the lists of the section hold only what is known.
+///
+/// # Errors
+/// The first key that is not.
+pub fn understand_parts(ipam: &RawObject) -> Result<(), Declined> {
+    understand_list(ipam, "routes", static_::ROUTE_KEYS)?;
+    let sets: Vec<Vec<RawObject>> = ipam.read("ranges").ok().flatten().unwrap_or_default();
+    sets.iter().flatten().try_for_each(|range| understand(range, &[RANGE_KEYS]))
+}
+
+impl Ipam for HostLocal {
+    fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
+        add(call).map_err(|e| e.of(TYPE))
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<(), Error> {
+        del(call).map_err(|e| e.of(TYPE))
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Error> {
+        check(call).map_err(|e| e.of(TYPE))
+    }
+
+    fn status(&self, _: &Call<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
+        gc(call).map_err(|e| e.of(TYPE))
+    }
+}
+
+fn add(call: &Call<'_>) -> Result<AddResult, Failure> {
+    let target = Target::of(call)?;
+    let settings = Settings::read(call)?;
+    let dns = settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?.unwrap_or_default();
+    let pool = Pool::open(&settings.folder, call.scope.deadline)?;
+    let ips = allocate::all(&pool, &settings, target)?;
+    Ok(AddResult { ips, routes: settings.routes, dns, ..AddResult::default() })
+}
+
+fn del(call: &Call<'_>) -> Result<(), Failure> {
+    let target = Target::of(call)?;
+    let settings = Settings::read(call)?;
+    match Pool::open_existing(&settings.folder, call.scope.deadline)? {
+        Some(pool) => pool.release(target),
+        None => Ok(()),
+    }
+}
+
+fn check(call: &Call<'_>) -> Result<(), Failure> {
+    let target = Target::of(call)?;
+    let settings = Settings::read(call)?;
+    let pool = Pool::open_existing(&settings.folder, call.scope.deadline)?;
+    let taken = pool.map(|pool| pool.addresses_of(target)).transpose()?.unwrap_or_default();
+    if taken.is_empty() {
+        let Target { container_id, ifname } = target;
+        return Err(Failure::Drifted(format!("no address is taken for {ifname} of container {container_id}")));
+    }
+    Ok(())
+}
+
+/// Frees what is taken for no valid attachment. A list that is missing says nothing; an empty one
+/// says that nothing is valid.
+fn gc(call: &Call<'_>) -> Result<(), Failure> {
+    let stdin = Stdin::parse(call)?;
+    let list = |key: &str| stdin.object.read::<Vec<ValidAttachment>>(key);
+    let Some(valid) = list("cni.dev/valid-attachments")?.or(list("cni.dev/attachments")?) else { return Ok(()) };
+    match Pool::open_existing(&settings::folder(&stdin)?, call.scope.deadline)? {
+        Some(pool) => pool.keep_only(&valid),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

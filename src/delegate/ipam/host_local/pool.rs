@@ -1,0 +1,104 @@
+//! The folder of a network's addresses, locked.
+
+use crate::cni::request::ValidAttachment;
+use crate::delegate::failure::Failure;
+use crate::delegate::stdin::Target;
+use crate::sys::shared_folder::LockedFolder;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const CURSOR: &str = "last_reserved_ip.";
+
+/// The pool while nobody else changes it.
+pub(super) struct Pool {
+    folder: LockedFolder,
+    path: PathBuf,
+}
+
+impl Pool {
+    /// Locks the pool; makes it where it is missing.
+    pub(super) fn open(path: &Path, deadline: Instant) -> Result<Self, Failure> {
+        let folder = LockedFolder::acquire(path, deadline).map_err(|e| failed("lock", path, e))?;
+        Ok(Pool { folder, path: path.to_owned() })
+    }
+
+    /// Locks the pool where there is one: without one nothing is taken.
+    pub(super) fn open_existing(path: &Path, deadline: Instant) -> Result<Option<Self>, Failure> {
+        if path.is_dir() { Pool::open(path, deadline).map(Some) } else { Ok(None) }
+    }
+
+    /// Takes `address` for `target`, unless it is taken; the next search of `set` begins after it.
+    pub(super) fn take(&self, address: IpAddr, target: Target<'_>, set: usize) -> Result<bool, Failure> {
+        let name = address.to_string();
+        let io = |e| failed("write", &self.path.join(&name), e);
+        if !self.folder.create(&name, &owner(target)).map_err(io)? {
+            return Ok(false);
+        }
+        if let Err(e) = self.folder.overwrite(&format!("{CURSOR}{set}"), &name) {
+            // Best effort: the error that matters is the one above.
+            let _ = self.folder.remove(&name);
+            return Err(io(e));
+        }
+        Ok(true)
+    }
+
+    /// Gives `address` back.
+    pub(super) fn give_back(&self, address: IpAddr) -> Result<(), Failure> {
+        let name = address.to_string();
+        self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))
+    }
+
+    /// Where the last search of `set` ended.
+    pub(super) fn cursor(&self, set: usize) -> Option<IpAddr> {
+        self.folder.read(&format!("{CURSOR}{set}"))?.parse().ok()
+    }
+
+    /// The addresses taken for `target`. Old versions wrote the container alone; such files count too.
+    pub(super) fn addresses_of(&self, target: Target<'_>) -> Result<Vec<IpAddr>, Failure> {
+        let (new, old) = (owner(target), target.container_id.as_str());
+        Ok(self.taken()?.into_iter().filter(|(_, by)| by == &new || by == old).map(|(address, _)| address).collect())
+    }
+
+    /// Gives back what `target` has; what old versions wrote only where there is nothing else,
+    /// because it is not told by interface.
+    pub(super) fn release(&self, target: Target<'_>) -> Result<(), Failure> {
+        let (new, old) = (owner(target), target.container_id.as_str());
+        let taken = self.taken()?;
+        let of = |owner: &str| taken.iter().filter(|(_, by)| by == owner).map(|(address, _)| *address).collect::<Vec<_>>();
+        let mut addresses = of(&new);
+        if addresses.is_empty() {
+            addresses = of(old);
+        }
+        addresses.into_iter().try_for_each(|address| self.give_back(address))
+    }
+
+    /// Gives back what is taken for no attachment of `valid`.
+    pub(super) fn keep_only(&self, valid: &[ValidAttachment]) -> Result<(), Failure> {
+        let is_valid = |owner: &str| match owner.split_once("\r\n") {
+            Some((container, ifname)) => valid.iter().any(|a| a.container_id == container && a.ifname == ifname),
+            None => valid.iter().any(|a| a.container_id == owner),
+        };
+        // A file that is being written is empty for nobody but us, who hold the lock.
+        let invalid = self.taken()?.into_iter().filter(|(_, by)| !is_valid(by));
+        invalid.map(|(address, _)| address).try_for_each(|address| self.give_back(address))
+    }
+
+    /// Every taken address with its owner.
+    fn taken(&self) -> Result<Vec<(IpAddr, String)>, Failure> {
+        let names = self.folder.names().map_err(|e| failed("list", &self.path, e))?;
+        let address = |name: &String| name.parse::<IpAddr>().ok();
+        let owned = |name: String| Some((address(&name)?, self.folder.read(&name)?.trim().to_owned()));
+        Ok(names.into_iter().filter_map(owned).collect())
+    }
+}
+
+/// The content of a file.
+fn owner(target: Target<'_>) -> String {
+    format!("{}\r\n{}", target.container_id, target.ifname)
+}
+
+fn failed(what: &str, path: &Path, source: io::Error) -> Failure {
+    Failure::Io { what: format!("{what} {}", path.display()), source }
+}

@@ -1,0 +1,90 @@
+//! The configuration of `host-local`, from its section and from what the pod asks for.
+
+use super::super::static_::one_of_each_family;
+use super::range::RangeSet;
+use crate::cni::RawObject;
+use crate::cni::result::Route;
+use crate::delegate::Call;
+use crate::delegate::failure::Failure;
+use crate::delegate::stdin::{Stdin, read_cni_args, read_routes};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
+
+/// What one call of `host-local` is to do.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// The pool.
+    pub(super) folder: PathBuf,
+    /// One address is taken of each; the position is the number in `last_reserved_ip.<n>`.
+    pub(super) sets: Vec<RangeSet>,
+    /// Addresses that must be among those taken, each once.
+    pub(super) requested: Vec<IpAddr>,
+    pub(super) routes: Vec<Route>,
+    pub(super) resolv_conf: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads and judges the configuration of `call`.
+    pub(super) fn read(call: &Call<'_>) -> Result<Self, Failure> {
+        let stdin = Stdin::parse(call)?;
+        let ipam = stdin.section("ipam")?;
+        let sets = read_sets(&stdin, &ipam)?;
+        one_of_each_family(stdin.version, sets.iter().filter_map(|set| set.0.first()).map(|range| range.start))?;
+        Ok(Settings {
+            folder: folder(&stdin)?,
+            sets,
+            requested: read_requested(call, &stdin)?,
+            routes: read_routes(&ipam, "routes")?,
+            resolv_conf: ipam.read::<PathBuf>("resolvConf")?.filter(|path| !path.as_os_str().is_empty()),
+        })
+    }
+}
+
+/// The pool of the network.
+pub(super) fn folder(stdin: &Stdin) -> Result<PathBuf, Failure> {
+    let data_dir = stdin.section("ipam")?.read::<String>("dataDir")?.filter(|path| !path.is_empty());
+    Ok(Path::new(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)).join(&stdin.network))
+}
+
+/// The sets of the pod first, then the one range of the old form, then those of the configuration.
+fn read_sets(stdin: &Stdin, ipam: &RawObject) -> Result<Vec<RangeSet>, Failure> {
+    let lists = |section: &RawObject, key: &str| section.read::<Vec<Vec<RawObject>>>(key);
+    let mut listed = lists(&stdin.section("runtimeConfig")?, "ipRanges")?.unwrap_or_default();
+    if ipam.read::<String>("subnet")?.is_some() {
+        listed.push(vec![ipam.clone()]);
+    }
+    listed.extend(lists(ipam, "ranges")?.unwrap_or_default());
+    let sets = listed.iter().map(|set| RangeSet::read(set)).collect::<Result<Vec<_>, _>>()?;
+    if sets.is_empty() {
+        return Err(Failure::Config("ipam has no ranges".to_owned()));
+    }
+    for (i, set) in sets.iter().enumerate() {
+        if let Some(other) = sets[i + 1..].iter().position(|other| set.overlaps(other)) {
+            return Err(Failure::Config(format!("range set {i} overlaps with {}", i + 1 + other)));
+        }
+    }
+    Ok(sets)
+}
+
+/// All that is asked for anywhere; a prefix length may be there and does not count.
+fn read_requested(call: &Call<'_>, stdin: &Stdin) -> Result<Vec<IpAddr>, Failure> {
+    let [ip] = read_cni_args(call, ["IP"])?;
+    let mut texts: Vec<String> = ip.into_iter().collect();
+    for section in [stdin.cni_args()?, stdin.section("runtimeConfig")?] {
+        texts.extend(section.read::<Vec<String>>("ips")?.unwrap_or_default());
+    }
+    let mut requested = Vec::new();
+    for text in texts {
+        let invalid = || Failure::Config(format!("requested IP {text:?} is no address"));
+        let address: IpAddr = match text.split_once('/') {
+            Some(_) => text.parse::<ipnet::IpNet>().map_err(|_| invalid())?.addr(),
+            None => text.parse().map_err(|_| invalid())?,
+        };
+        if !requested.contains(&address) {
+            requested.push(address);
+        }
+    }
+    Ok(requested)
+}

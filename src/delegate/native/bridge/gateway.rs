@@ -1,0 +1,115 @@
+//! The bridge as the gateway of its containers.
+
+use super::port::{Cable, find_port};
+use super::settings::{Settings, Vlans};
+use crate::cni::AddResult;
+use crate::cni::result::{Interface, Route};
+use crate::delegate::failure::Failure;
+use crate::sys::netlink::{Change, Link, PortFlags, Socket};
+use crate::sys::sysctl::{self, Family};
+use ipnet::IpNet;
+use nix::errno::Errno;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Fills in the gateways and default routes that `result` leaves open; answers the bridge's addresses.
+pub(super) fn complete(result: &mut AddResult, settings: &Settings) -> Result<Vec<IpNet>, Failure> {
+    let mut addresses = Vec::new();
+    for ip in &mut result.ips {
+        ip.interface = Some(super::CONTAINER_INTERFACE);
+        if !settings.is_gateway {
+            continue;
+        }
+        let gateway = *ip.gateway.get_or_insert_with(|| after(ip.address.network()));
+        if settings.is_default_gateway {
+            add_default_route(&mut result.routes, gateway, ip.address)?;
+        }
+        let address = IpNet::new(gateway, ip.address.prefix_len());
+        addresses.push(address.map_err(|e| Failure::Failed(format!("gateway {gateway}: {e}")))?);
+    }
+    // IPv4 first, as the reference sets them.
+    addresses.sort_by_key(|address| matches!(address, IpNet::V6(_)));
+    Ok(addresses)
+}
+
+/// Only a default route with a gateway of its own counts as one.
+fn add_default_route(routes: &mut Vec<Route>, gateway: IpAddr, of: IpNet) -> Result<(), Failure> {
+    let any: IpAddr = if of.addr().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let dst = IpNet::new(any, 0).map_err(|e| Failure::Failed(e.to_string()))?;
+    if !routes.iter().any(|route| route.dst == dst && route.gw.is_some()) {
+        routes.push(Route { dst, gw: Some(gateway), mtu: 0, advmss: 0, priority: 0, table: None, scope: None });
+    }
+    Ok(())
+}
+
+/// The first address of a subnet.
+fn after(network: IpAddr) -> IpAddr {
+    match network {
+        IpAddr::V4(network) => u32::from(network).wrapping_add(1).to_be_bytes().into(),
+        IpAddr::V6(network) => u128::from(network).wrapping_add(1).to_be_bytes().into(),
+    }
+}
+
+/// Gives the bridge (or its end in the VLAN, which is answered) the addresses `gateways` and lets the host forward.
+pub(super) fn set_up(
+    host: &mut Socket,
+    bridge: &Link,
+    settings: &Settings,
+    gateways: &[IpNet],
+) -> Result<Option<Interface>, Failure> {
+    let in_vlan = match settings.vlans.untagged {
+        0 => None,
+        vlan => Some(ensure_vlan_end(host, bridge, vlan, settings.vlans.keep_default)?),
+    };
+    for gateway in gateways {
+        ensure_address(host, in_vlan.as_ref().unwrap_or(bridge), *gateway, settings.force_address)?;
+    }
+    for family in [Family::V4, Family::V6] {
+        if gateways.iter().any(|gateway| gateway.addr().is_ipv4() == (family == Family::V4)) {
+            let failed = |source| Failure::Io { what: format!("enable forwarding for {family:?}"), source };
+            sysctl::enable_forwarding(family).map_err(failed)?;
+        }
+    }
+    Ok(in_vlan.map(|link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() }))
+}
+
+/// The gateway of a VLAN cannot be on the bridge itself, which is in VLAN 1: it is on a cable of its own.
+fn ensure_vlan_end(host: &mut Socket, bridge: &Link, vlan: u16, keep_default: bool) -> Result<Link, Failure> {
+    let name = format!("{}.{vlan}", bridge.name);
+    if let Some(link) = host.link_by_name(&name)? {
+        return Ok(link);
+    }
+    let vlans = Vlans { untagged: vlan, keep_default, ..Vlans::default() };
+    let cable =
+        Cable { name: &name, netns: None, mtu: Some(bridge.mtu), mac: None, port: PortFlags::default(), vlans: &vlans };
+    cable.plug_in(host, bridge)?;
+    let link = find_port(host, &name)?;
+    host.change_link(link.index, &Change { up: Some(true), ..Change::default() })?;
+    Ok(link)
+}
+
+/// Gives `link` the address `wanted` unless it has it. Another IPv4 address, or an IPv6 one of an
+/// overlapping subnet, is in the way: it goes if `force`.
+fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) -> Result<(), Failure> {
+    let is_v4 = matches!(wanted, IpNet::V4(_));
+    for address in host.addresses(Some(link.index))? {
+        let net = address.net;
+        if matches!(net, IpNet::V4(_)) != is_v4 {
+            continue;
+        }
+        if net == wanted {
+            return Ok(());
+        }
+        if is_v4 || net.contains(&wanted.addr()) || wanted.contains(&net.addr()) {
+            if !force {
+                return Err(Failure::Failed(format!("{} already has address {net}, not {wanted}", link.name)));
+            }
+            host.delete_address(link.index, net)?;
+        }
+    }
+    match host.add_address(link.index, wanted) {
+        Err(e) if !e.is(Errno::EEXIST) => return Err(e.into()),
+        _ => {}
+    }
+    // A bridge takes the lowest address among its ports unless it was given one: a gateway must not change it.
+    Ok(host.change_link(link.index, &Change { mac: Some(&link.mac), ..Change::default() })?)
+}

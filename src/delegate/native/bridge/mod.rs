@@ -1,0 +1,204 @@
+//! `bridge`: a cable between the container and a bridge of the host.
+
+mod gateway;
+mod port;
+mod settings;
+
+use super::interface::{self, ARP_NOTIFY, Setting};
+use super::sockets::Container;
+use super::{Native, Sockets, parent, verify};
+use crate::cni::result::Interface;
+use crate::cni::{AddResult, RawObject};
+use crate::delegate::Call;
+use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Ipam;
+use crate::delegate::keys::{Declined, Key, declined, key, understand_list};
+use crate::delegate::stdin::{Stdin, Target, netns_path};
+use crate::sys::netlink::{Link, Socket};
+use crate::sys::sysctl::Family;
+use port::Cable;
+use serde_json::value::RawValue;
+use settings::Settings;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// Its `type`.
+pub const TYPE: &str = "bridge";
+
+/// Its keys.
+pub const KEYS: &[Key] = &[
+    key("bridge"),
+    key("isGateway"),
+    key("isDefaultGateway"),
+    key("forceAddress"),
+    declined("ipMasq", "masquerading needs iptables or nftables"),
+    // Only ipMasq, which is declined, looks at it.
+    key("ipMasqBackend"),
+    key("mtu"),
+    key("hairpinMode"),
+    key("promiscMode"),
+    key("vlan"),
+    key("vlanTrunk"),
+    key("preserveDefaultVlan"),
+    declined("macspoofchk", "the filter needs nftables"),
+    key("enabledad"),
+    key("disableContainerInterface"),
+    key("portIsolation"),
+];
+const TRUNK_KEYS: &[Key] = &[key("minID"), key("maxID"), key("id")];
+
+/// The position of the container's interface in a result, after the bridge and its port.
+const CONTAINER_INTERFACE: i64 = 2;
+const NO_DAD: &[Setting] = &[(Family::V6, "accept_dad", "0"), ARP_NOTIFY];
+const DAD: &[Setting] = &[(Family::V6, "enhanced_dad", "1"), (Family::V6, "accept_dad", "1"), ARP_NOTIFY];
+
+/// The plugin.
+pub struct Bridge {
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) ipam: Option<Box<dyn Ipam>>,
+}
+
+/// Whether the lists of the configuration hold only what is known.
+pub(super) fn understand_parts(object: &RawObject) -> Result<(), Declined> {
+    understand_list(object, "vlanTrunk", TRUNK_KEYS)
+}
+
+impl Native for Bridge {
+    fn kind(&self) -> &'static str {
+        TYPE
+    }
+
+    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(call, &stdin)?;
+        if self.ipam.is_some() && settings.keep_down {
+            return Err(Failure::Config("disableContainerInterface and ipam exclude each other".to_owned()));
+        }
+        let name = Target::of(call)?.ifname.as_str();
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        let bridge = port::ensure_bridge(host, &settings)?;
+        let cable = Cable {
+            name,
+            netns: Some(container.netns.as_fd()),
+            mtu: settings.mtu,
+            mac: settings.mac.as_ref(),
+            port: settings.port,
+            vlans: &settings.vlans,
+        };
+        let port = cable.plug_in(host, &bridge)?;
+        let answer = Attaching { call, stdin: &stdin, settings: &settings, bridge: &bridge, port: &port }.run(host, container, self.ipam());
+        if answer.is_err() {
+            // Best effort: the caller's DEL comes after a failed ADD.
+            let _ = host.delete_link_by_name(&port);
+        }
+        answer
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
+        parent::del(call, &self.sockets, self.ipam())
+    }
+
+    /// Unlike the reference's it works without addresses, and other users of the bridge do not
+    /// disturb it: they may switch on promiscuous mode, and change the MAC of a bridge without a gateway.
+    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(call, &stdin)?;
+        if let Some(ipam) = self.ipam() {
+            ipam.check(call)?;
+        }
+        let result = stdin.required_prev_result()?;
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        let bridge = check_bridge(host, &settings, &result)?;
+        let inner = verify::container_link(call, container, &result, "veth")?;
+        check_port(host, &bridge, &inner, &result)?;
+        verify::addresses_and_routes(&mut container.socket, &inner, &result)
+    }
+
+    fn ipam(&self) -> Option<&dyn Ipam> {
+        self.ipam.as_deref()
+    }
+}
+
+fn check_bridge(host: &mut Socket, settings: &Settings, result: &AddResult) -> Result<Link, Failure> {
+    let name = &settings.name;
+    let known = result.interfaces.iter().find(|interface| interface.name == *name && interface.sandbox.is_empty());
+    let known = known.ok_or_else(|| Failure::Drifted(format!("prevResult has no bridge {name}")))?;
+    let mac = if settings.is_gateway { known.mac.clone() } else { String::new() };
+    let bridge = verify::same_link(host, &Interface { mac, ..known.clone() }, "bridge")?;
+    if settings.promiscuous && bridge.promiscuity == 0 {
+        return Err(Failure::Drifted(format!("bridge {name} is not promiscuous any more")));
+    }
+    Ok(bridge)
+}
+
+/// The other end of the container's interface must be an interface of the result and a port of the bridge.
+fn check_port(host: &mut Socket, bridge: &Link, inner: &Link, result: &AddResult) -> Result<(), Failure> {
+    let port = inner.parent.map(|index| host.link_by_index(index)).transpose()?.flatten();
+    let port = port.filter(|port| port.master == Some(bridge.index));
+    let known = port.and_then(|port| result.interfaces.iter().find(|known| known.name == port.name && known.sandbox.is_empty()));
+    let known = known.ok_or_else(|| Failure::Drifted(format!("{} is not plugged into bridge {}", inner.name, bridge.name)))?;
+    verify::same_link(host, known, "veth").map(drop)
+}
+
+/// An attachment whose cable is plugged in.
+struct Attaching<'a> {
+    call: &'a Call<'a>,
+    stdin: &'a Stdin,
+    settings: &'a Settings,
+    bridge: &'a Link,
+    port: &'a str,
+}
+
+impl Attaching<'_> {
+    /// Gives the container's end its addresses, or takes none.
+    fn run(&self, host: &mut Socket, container: &mut Container, ipam: Option<&dyn Ipam>) -> Result<Box<RawValue>, Failure> {
+        let Some(ipam) = ipam else { return self.run_without_addresses(host, container) };
+        let addresses = interface::take_addresses(ipam, self.call)?;
+        let answer = self.run_with_addresses(host, container, addresses);
+        if answer.is_err() {
+            interface::give_back(ipam, self.call);
+        }
+        answer
+    }
+
+    fn run_without_addresses(&self, host: &mut Socket, container: &mut Container) -> Result<Box<RawValue>, Failure> {
+        let inner = interface::find(&mut container.socket, Target::of(self.call)?.ifname.as_str())?;
+        if !self.settings.keep_down {
+            interface::set_up(&mut container.socket, &inner)?;
+        }
+        self.answer(host, &inner, None, AddResult::default())
+    }
+
+    fn run_with_addresses(&self, host: &mut Socket, container: &mut Container, mut result: AddResult) -> Result<Box<RawValue>, Failure> {
+        let gateways = gateway::complete(&mut result, self.settings)?;
+        let name = Target::of(self.call)?.ifname.as_str();
+        let settings = if self.settings.enable_dad { DAD } else { NO_DAD };
+        interface::set_up_sysctls(container, name, settings, &result.ips)?;
+        let inner = interface::find(&mut container.socket, name)?;
+        interface::configure(&mut container.socket, &inner, &result)?;
+        let in_vlan = if gateways.is_empty() { None } else { gateway::set_up(host, self.bridge, self.settings, &gateways)? };
+        self.answer(host, &inner, in_vlan, result)
+    }
+
+    /// The result, once the port is up. The MACs of bridge and port are looked at last: they may have changed.
+    fn answer(
+        &self,
+        host: &mut Socket,
+        inner: &Link,
+        in_vlan: Option<Interface>,
+        mut result: AddResult,
+    ) -> Result<Box<RawValue>, Failure> {
+        let port = if self.settings.keep_down { port::find_port(host, self.port)? } else { port::wait_until_up(host, self.port)? };
+        let bridge = port::find_bridge(host, &self.settings.name)?;
+        let on_host = |link: Link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() };
+        result.interfaces = vec![on_host(bridge), on_host(port), parent::interface_in_container(self.call, inner)?];
+        result.interfaces.extend(in_vlan);
+        let (dns, says_something) = self.stdin.dns()?;
+        if says_something {
+            result.dns = dns;
+        }
+        self.stdin.answer(&result)
+    }
+}

@@ -1,0 +1,131 @@
+//! What every native does with the interface it has made: settings, addresses, routes.
+
+use super::sockets::Container;
+use crate::cni::AddResult;
+use crate::cni::result::IpConfig;
+use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Ipam;
+use crate::delegate::{Call, Error};
+use crate::sys::netlink::{Change, Link, OperState, Route, Socket, TABLE_MAIN};
+use crate::sys::sysctl::{self, Family};
+use ipnet::IpNet;
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How long IPv6 may ask whether somebody else has an address.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pauses between two looks: most things are over at once, the rest takes long.
+const FIRST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A setting of the interface that helps but is not required: kernels without IPv6 lack some.
+pub(super) type Setting = (Family, &'static str, &'static str);
+
+/// Announce the address when the link comes up (gratuitous ARP, unsolicited neighbour advertisement).
+pub(super) const ARP_NOTIFY: Setting = (Family::V4, "arp_notify", "1");
+/// See [`ARP_NOTIFY`].
+pub(super) const NDISC_NOTIFY: Setting = (Family::V6, "ndisc_notify", "1");
+
+/// Asks `ipam` for addresses; an answer without any is a failure, after which none is taken.
+pub(super) fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure> {
+    let result = ipam.add(call)?;
+    if result.ips.is_empty() {
+        give_back(ipam, call);
+        return Err(Failure::Failed("the address plugin answered no address".to_owned()));
+    }
+    Ok(result)
+}
+
+/// Gives addresses back after a failure, which is what the caller hears of.
+pub(super) fn give_back(ipam: &dyn Ipam, call: &Call<'_>) {
+    // The caller's DEL tries again.
+    let _: Result<(), Error> = ipam.del(call);
+}
+
+/// Looks up the interface `name` in the container.
+pub(super) fn find(socket: &mut Socket, name: &str) -> Result<Link, Failure> {
+    socket.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("interface {name} is gone from the container")))
+}
+
+/// Writes `settings` for `link` inside the container, and prepares it for IPv6 where `ips` need it.
+pub(super) fn set_up_sysctls(container: &Container, link: &str, settings: &[Setting], ips: &[IpConfig]) -> Result<(), Failure> {
+    let needs_v6 = ips.iter().any(|ip| matches!(ip.address, IpNet::V6(_)));
+    let work = || {
+        for (family, key, value) in settings {
+            // Not required: see `Setting`.
+            let _ = sysctl::write(*family, link, key, value);
+        }
+        if needs_v6 { enable_v6(link) } else { Ok(()) }
+    };
+    container.netns.run(work)?.map_err(|source| Failure::Io { what: format!("enable IPv6 on {link}"), source })
+}
+
+fn enable_v6(link: &str) -> io::Result<()> {
+    for link in ["lo", link] {
+        // A setting that cannot be read is not there; adding the address will say what is wrong.
+        if sysctl::read(Family::V6, link, "disable_ipv6").is_ok_and(|value| value != "0") {
+            sysctl::write(Family::V6, link, "disable_ipv6", "0")?;
+        }
+    }
+    // Else the kernel drops the addresses when somebody sets the link down for a moment.
+    sysctl::write(Family::V6, link, "keep_addr_on_down", "1")
+}
+
+/// Gives `link` the addresses and routes of `result` and sets it up in between: routes need a link that is up.
+pub(super) fn configure(socket: &mut Socket, link: &Link, result: &AddResult) -> Result<(), Failure> {
+    for ip in &result.ips {
+        socket.add_address(link.index, ip.address)?;
+    }
+    set_up(socket, link)?;
+    let first = |v4: bool| result.ips.iter().filter_map(|ip| ip.gateway).find(|gateway| gateway.is_ipv4() == v4);
+    let gateways = [first(true), first(false)];
+    if gateways[1].is_some() {
+        settle(socket, link)?;
+    }
+    for route in &result.routes {
+        let family_gateway = if matches!(route.dst, IpNet::V4(_)) { gateways[0] } else { gateways[1] };
+        let mut wanted = Route::new(route.dst, route.gw.or(family_gateway), link.index);
+        wanted.table = route.table.filter(|table| *table != 0).unwrap_or(TABLE_MAIN);
+        wanted.priority = route.priority;
+        wanted.scope = route.scope.unwrap_or(wanted.scope);
+        // Neither NLM_F_EXCL nor NLM_F_REPLACE, and no mtu or advmss: as the reference.
+        socket.add_route(&wanted)?;
+    }
+    Ok(())
+}
+
+/// Switches `link` on.
+pub(super) fn set_up(socket: &mut Socket, link: &Link) -> Result<(), Failure> {
+    Ok(socket.change_link(link.index, &Change { up: Some(true), ..Change::default() })?)
+}
+
+/// Waits until no IPv6 address of `link` is tentative: before, packets from it are not sent.
+fn settle(socket: &mut Socket, link: &Link) -> Result<(), Failure> {
+    let settled = poll(SETTLE_TIMEOUT, || {
+        let addresses = socket.addresses(Some(link.index))?;
+        if let Some(address) = addresses.iter().find(|address| address.duplicate) {
+            return Err(Failure::Failed(format!("address {} is used by somebody else (DAD failed)", address.net)));
+        }
+        Ok(!addresses.iter().any(|address| address.tentative && matches!(address.net.addr(), IpAddr::V6(_))))
+    })?;
+    // Without a carrier nobody can be asked; the addresses stay tentative until there is one.
+    if !settled && find(socket, &link.name)?.state == OperState::Up {
+        return Err(Failure::Failed(format!("addresses of {} are still tentative after {} s", link.name, SETTLE_TIMEOUT.as_secs())));
+    }
+    Ok(())
+}
+
+/// Asks `done` again and again until it says so or `timeout` has passed; answers which.
+pub(super) fn poll(timeout: Duration, mut done: impl FnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
+    let deadline = Instant::now() + timeout;
+    let mut pause = FIRST_PAUSE;
+    while !done()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(true)
+}

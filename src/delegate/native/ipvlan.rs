@@ -1,0 +1,158 @@
+//! `ipvlan`: a link with its own addresses, and the hardware address of the link it sits on.
+
+use super::interface::{self, ARP_NOTIFY, NDISC_NOTIFY};
+use super::parent::{self, Parent};
+use super::sockets::Container;
+use super::{Native, Sockets, verify};
+use crate::cni::AddResult;
+use crate::delegate::Call;
+use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Ipam;
+use crate::delegate::keys::{Key, key};
+use crate::delegate::stdin::{Stdin, Target, netns_path};
+use crate::sys::netlink::{IpVlanMode, Kind, Link, NewLink};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// Its `type`.
+pub const TYPE: &str = "ipvlan";
+
+/// Its keys.
+pub const KEYS: &[Key] = &[key("master"), key("mode"), key("mtu"), key("linkInContainer")];
+
+/// The plugin.
+pub struct IpVlan {
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) ipam: Option<Box<dyn Ipam>>,
+}
+
+/// What one call is to do.
+struct Settings {
+    parent: Parent,
+    mode: IpVlanMode,
+    mtu: Option<u32>,
+}
+
+impl Settings {
+    fn read(stdin: &Stdin) -> Result<Self, Failure> {
+        let object = &stdin.object;
+        let mode: String = object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "l2".to_owned());
+        // As the reference: what is not positive is the kernel's choice.
+        let mtu = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0);
+        Ok(Settings {
+            parent: Parent::read(object)?,
+            mode: IpVlanMode::parse(&mode).ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of ipvlan's")))?,
+            mtu: mtu.map(u32::try_from).transpose().map_err(|_| Failure::Config("mtu is too big".to_owned()))?,
+        })
+    }
+}
+
+impl Native for IpVlan {
+    fn kind(&self) -> &'static str {
+        TYPE
+    }
+
+    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
+        let stdin = Stdin::parse(call)?;
+        let prev_result = stdin.prev_result()?;
+        let mut settings = Settings::read(&stdin)?;
+        if let (None, Some(result)) = (&settings.parent.name, &prev_result) {
+            settings.parent.name = Some(chained_master(result)?);
+        }
+        let given = prev_result.filter(|result| self.ipam.is_none() && !result.ips.is_empty());
+        if self.ipam.is_none() && given.is_none() {
+            return Err(Failure::Config("ipvlan has no addresses: there is neither ipam nor a prevResult with some".to_owned()));
+        }
+        let ifname = Target::of(call)?.ifname.as_str();
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        let parent = settings.parent.find(host, container)?;
+        let kind = Kind::IpVlan { parent: parent.index, mode: settings.mode };
+        let wanted = NewLink { mtu: settings.mtu, ..NewLink::new(ifname, kind) };
+        let link = parent::create(host, container, settings.parent.in_container, wanted)?;
+        let answer = self.attach(call, &stdin, container, &link, given);
+        if answer.is_err() {
+            // Best effort: the caller's DEL comes after a failed ADD.
+            let _ = container.socket.delete_link(link.index);
+        }
+        answer
+    }
+
+    /// Does not look for a master, unlike the reference, whose DEL fails without one.
+    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
+        parent::del(call, &self.sockets, self.ipam())
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(&stdin)?;
+        let result = stdin.required_prev_result()?;
+        if let Some(ipam) = self.ipam() {
+            ipam.check(call)?;
+        }
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        // prevResult is our own here; it does not name the master of a chain.
+        if settings.parent.name.is_some() {
+            settings.parent.find(host, container)?;
+        }
+        let link = verify::container_link(call, container, &result, TYPE)?;
+        if link.mode.as_deref() != Some(settings.mode.as_str()) {
+            let mode = link.mode.as_deref().unwrap_or("unknown");
+            return Err(Failure::Drifted(format!("{} is in mode {mode}, not {}", link.name, settings.mode.as_str())));
+        }
+        verify::addresses_and_routes(&mut container.socket, &link, &result)
+    }
+
+    fn ipam(&self) -> Option<&dyn Ipam> {
+        self.ipam.as_deref()
+    }
+}
+
+/// In a chain the master is the interface of the plugin before.
+fn chained_master(result: &AddResult) -> Result<String, Failure> {
+    match result.interfaces.as_slice() {
+        [only] if !only.name.is_empty() => Ok(only.name.clone()),
+        _ => Err(Failure::Config("master is not given and prevResult has not exactly one interface".to_owned())),
+    }
+}
+
+impl IpVlan {
+    /// Gives the new link its addresses, or takes none.
+    fn attach(
+        &self,
+        call: &Call<'_>,
+        stdin: &Stdin,
+        container: &mut Container,
+        link: &Link,
+        given: Option<AddResult>,
+    ) -> Result<Box<RawValue>, Failure> {
+        let mut result = match (given, self.ipam()) {
+            (Some(result), _) => result,
+            (None, Some(ipam)) => interface::take_addresses(ipam, call)?,
+            (None, None) => AddResult::default(),
+        };
+        let answer = finish(call, stdin, container, link, &mut result);
+        if let (Err(_), Some(ipam)) = (&answer, self.ipam()) {
+            interface::give_back(ipam, call);
+        }
+        answer
+    }
+}
+
+fn finish(
+    call: &Call<'_>,
+    stdin: &Stdin,
+    container: &mut Container,
+    link: &Link,
+    result: &mut AddResult,
+) -> Result<Box<RawValue>, Failure> {
+    result.interfaces = vec![parent::interface_in_container(call, link)?];
+    result.dns = stdin.dns()?.0;
+    for ip in &mut result.ips {
+        ip.interface = Some(0);
+    }
+    interface::set_up_sysctls(container, &link.name, &[ARP_NOTIFY, NDISC_NOTIFY], &result.ips)?;
+    interface::configure(&mut container.socket, link, result)?;
+    stdin.answer(result)
+}

@@ -1,0 +1,140 @@
+//! `macvlan`: a link with its own hardware address on a link of the host.
+
+use super::interface::{self, ARP_NOTIFY, NDISC_NOTIFY};
+use super::parent::{self, Parent};
+use super::sockets::Container;
+use super::{Native, Sockets, verify};
+use crate::cni::AddResult;
+use crate::delegate::Call;
+use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Ipam;
+use crate::delegate::keys::{Key, key};
+use crate::delegate::stdin::{Stdin, Target, netns_path, read_cni_args};
+use crate::sys::netlink::{Kind, Link, Mac, MacVlanMode, NewLink, Socket};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// Its `type`.
+pub const TYPE: &str = "macvlan";
+
+/// Its keys.
+pub const KEYS: &[Key] = &[key("master"), key("mode"), key("mtu"), key("mac"), key("linkInContainer"), key("bcqueuelen")];
+
+/// The plugin.
+pub struct MacVlan {
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) ipam: Option<Box<dyn Ipam>>,
+}
+
+/// What one call is to do.
+struct Settings {
+    parent: Parent,
+    mode: MacVlanMode,
+    mtu: i64,
+    mac: Option<Mac>,
+    broadcast_queue: Option<u32>,
+}
+
+impl Settings {
+    fn read(call: &Call<'_>, stdin: &Stdin) -> Result<Self, Failure> {
+        let object = &stdin.object;
+        let mode: String = object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "bridge".to_owned());
+        let [from_args] = read_cni_args(call, ["MAC"])?;
+        let text = |mac: Option<String>| mac.filter(|mac| !mac.is_empty());
+        let mac = text(stdin.section("runtimeConfig")?.read("mac")?).or(from_args).or(text(object.read("mac")?));
+        Ok(Settings {
+            parent: Parent::read(object)?,
+            mode: MacVlanMode::parse(&mode).ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of macvlan's")))?,
+            mtu: object.read("mtu")?.unwrap_or_default(),
+            mac: mac.map(|mac| mac.parse()).transpose().map_err(|e| Failure::Config(format!("mac: {e}")))?,
+            broadcast_queue: object.read("bcqueuelen")?.filter(|length| *length != 0),
+        })
+    }
+
+    /// The master, whose MTU is the limit.
+    fn find_parent(&self, host: &mut Socket, container: &mut Container) -> Result<(Link, Option<u32>), Failure> {
+        let parent = self.parent.find(host, container)?;
+        match u32::try_from(self.mtu) {
+            Ok(mtu) if mtu <= parent.mtu => Ok((parent, Some(mtu).filter(|mtu| *mtu != 0))),
+            _ => Err(Failure::Config(format!("mtu {} is not between 0 and that of master {}, {}", self.mtu, parent.name, parent.mtu))),
+        }
+    }
+}
+
+impl Native for MacVlan {
+    fn kind(&self) -> &'static str {
+        TYPE
+    }
+
+    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(call, &stdin)?;
+        let ifname = Target::of(call)?.ifname.as_str();
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        let (parent, mtu) = settings.find_parent(host, container)?;
+        let kind = Kind::MacVlan { parent: parent.index, mode: settings.mode, broadcast_queue: settings.broadcast_queue };
+        let wanted = NewLink { mtu, mac: settings.mac.as_ref(), ..NewLink::new(ifname, kind) };
+        let link = parent::create(host, container, settings.parent.in_container, wanted)?;
+        let answer = self.attach(call, &stdin, container, &link);
+        if answer.is_err() {
+            // Best effort: the caller's DEL comes after a failed ADD.
+            let _ = container.socket.delete_link(link.index);
+        }
+        answer
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
+        parent::del(call, &self.sockets, self.ipam())
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(call, &stdin)?;
+        let result = stdin.required_prev_result()?;
+        if let Some(ipam) = self.ipam() {
+            ipam.check(call)?;
+        }
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        settings.find_parent(host, container)?;
+        let link = verify::container_link(call, container, &result, TYPE)?;
+        if link.mode.as_deref() != Some(settings.mode.as_str()) {
+            let mode = link.mode.as_deref().unwrap_or("unknown");
+            return Err(Failure::Drifted(format!("{} is in mode {mode}, not {}", link.name, settings.mode.as_str())));
+        }
+        verify::addresses_and_routes(&mut container.socket, &link, &result)
+    }
+
+    fn ipam(&self) -> Option<&dyn Ipam> {
+        self.ipam.as_deref()
+    }
+}
+
+impl MacVlan {
+    /// Gives the new link its addresses, or takes none.
+    fn attach(&self, call: &Call<'_>, stdin: &Stdin, container: &mut Container, link: &Link) -> Result<Box<RawValue>, Failure> {
+        // The addresses' own dns is not handed on, unlike bridge's: as the reference.
+        let mut result = AddResult {
+            interfaces: vec![parent::interface_in_container(call, link)?],
+            dns: stdin.dns()?.0,
+            ..AddResult::default()
+        };
+        let Some(ipam) = self.ipam() else {
+            interface::set_up(&mut container.socket, link)?;
+            return stdin.answer(&result);
+        };
+        let addresses = interface::take_addresses(ipam, call)?;
+        (result.ips, result.routes) = (addresses.ips, addresses.routes);
+        for ip in &mut result.ips {
+            ip.interface = Some(0);
+        }
+        let answer = interface::set_up_sysctls(container, &link.name, &[ARP_NOTIFY, NDISC_NOTIFY], &result.ips)
+            .and_then(|()| interface::configure(&mut container.socket, link, &result))
+            .and_then(|()| stdin.answer(&result));
+        if answer.is_err() {
+            interface::give_back(ipam, call);
+        }
+        answer
+    }
+}

@@ -1,0 +1,115 @@
+//! Links that sit on another link: macvlan and ipvlan.
+
+use super::interface::find;
+use super::sockets::Container;
+use crate::cni::RawObject;
+use crate::cni::result::Interface;
+use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Ipam;
+use crate::delegate::stdin::{Target, netns_path};
+use crate::delegate::{Call, native::Sockets};
+use crate::sys::netlink::{Change, Link, NewLink, Socket, TABLE_MAIN};
+use crate::sys::netns;
+use nix::errno::Errno;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::AsFd;
+
+/// Where the other link is.
+#[derive(Clone, Debug)]
+pub(super) struct Parent {
+    /// Its name; none: the one the default route leaves by.
+    pub(super) name: Option<String>,
+    /// It is in the container.
+    pub(super) in_container: bool,
+}
+
+impl Parent {
+    /// Reads `master` and `linkInContainer`.
+    pub(super) fn read(object: &RawObject) -> Result<Self, Failure> {
+        Ok(Parent {
+            name: object.read::<String>("master")?.filter(|name| !name.is_empty()),
+            in_container: object.read("linkInContainer")?.unwrap_or_default(),
+        })
+    }
+
+    /// Looks the link up.
+    pub(super) fn find(&self, host: &mut Socket, container: &mut Container) -> Result<Link, Failure> {
+        let socket = if self.in_container { &mut container.socket } else { host };
+        match &self.name {
+            Some(name) => socket.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("master {name} does not exist"))),
+            None => default_route_link(socket),
+        }
+    }
+}
+
+/// The link of the first default route in the main table, IPv4 before IPv6.
+fn default_route_link(socket: &mut Socket) -> Result<Link, Failure> {
+    let routes = socket.routes()?;
+    let oif = routes.iter().find(|route| route.is_default() && route.table == TABLE_MAIN).and_then(|route| route.oif);
+    let link = oif.map(|oif| socket.link_by_index(oif)).transpose()?.flatten();
+    link.ok_or_else(|| Failure::Failed("master is not given and there is no default route".to_owned()))
+}
+
+/// Makes `link` in the container, under its final name.
+pub(super) fn create(
+    host: &mut Socket,
+    container: &mut Container,
+    in_container: bool,
+    link: NewLink<'_>,
+) -> Result<Link, Failure> {
+    let Container { netns, socket } = container;
+    if in_container {
+        socket.create_link(&link)?;
+        return find(socket, link.name);
+    }
+    let link = NewLink { netns: Some(netns.as_fd()), ..link };
+    match host.create_link(&link) {
+        Ok(()) => find(socket, link.name),
+        // Before 6.14 the kernel compared the name with the host's links too; then it has to be given later.
+        Err(e) if e.is(Errno::EEXIST) && socket.link_by_name(link.name)?.is_none() => create_and_rename(host, socket, link),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn create_and_rename(host: &mut Socket, container: &mut Socket, link: NewLink<'_>) -> Result<Link, Failure> {
+    let temporary = random_name();
+    host.create_link(&NewLink { name: &temporary, ..link.clone() })?;
+    let made = find(container, &temporary)?;
+    if let Err(e) = container.change_link(made.index, &Change { name: Some(link.name), ..Change::default() }) {
+        // Best effort: the error that matters is the one above.
+        let _ = container.delete_link(made.index);
+        return Err(e.into());
+    }
+    Ok(Link { name: link.name.to_owned(), ..made })
+}
+
+/// A name as the reference gives to links nobody has to remember.
+pub(super) fn random_name() -> String {
+    // Keyed anew at random in each process, and differently each time it is made.
+    format!("veth{:08x}", RandomState::new().build_hasher().finish() as u32)
+}
+
+/// The interface of a result.
+pub(super) fn interface_in_container(call: &Call<'_>, link: &Link) -> Result<Interface, Failure> {
+    Ok(Interface {
+        name: link.name.clone(),
+        mac: link.mac.to_string(),
+        sandbox: netns_path(call)?.to_string_lossy().into_owned(),
+        ..Interface::default()
+    })
+}
+
+/// Deletes the container's interface and then gives the addresses back: in this order nobody else
+/// can have an address that is still in use here.
+pub(super) fn del(call: &Call<'_>, sockets: &Sockets, ipam: Option<&dyn Ipam>) -> Result<(), Failure> {
+    let ifname = Target::of(call)?.ifname.as_str();
+    if let Some(path) = call.scope.netns {
+        match sockets.hold().container(path) {
+            Ok(container) => container.socket.delete_link_by_name(ifname)?,
+            // The namespace is gone, and everything in it.
+            Err(Failure::Netns(netns::Error::Missing { .. } | netns::Error::NotANamespace { .. })) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(ipam.map_or(Ok(()), |ipam| ipam.del(call))?)
+}

@@ -1,0 +1,74 @@
+//! The netlink sockets that all natives of one call share.
+
+use crate::delegate::failure::Failure;
+use crate::sys::netlink::Socket;
+use crate::sys::netns::Netns;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One socket in our own namespace and one in the container's, opened when they are first needed.
+///
+/// "Our own" is that of the thread that uses them first: all threads of a plugin are in the same.
+#[derive(Debug, Default)]
+pub struct Sockets(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    host: Option<Socket>,
+    container: Option<Container>,
+}
+
+/// The container's namespace with a socket in it.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) netns: Netns,
+    pub(super) socket: Socket,
+}
+
+/// Exclusive use of the sockets. Operations of natives do not overlap; the kernel would serialise them anyway.
+pub(super) struct Held<'a>(MutexGuard<'a, Open>);
+
+impl Sockets {
+    pub(super) fn hold(&self) -> Held<'_> {
+        // A panic in between leaves sockets that work: answers to old questions are passed over.
+        Held(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Held<'_> {
+    /// The container's socket.
+    pub(super) fn container(&mut self, path: &Path) -> Result<&mut Container, Failure> {
+        self.0.container(path)
+    }
+
+    /// The host's and the container's.
+    pub(super) fn both(&mut self, path: &Path) -> Result<(&mut Socket, &mut Container), Failure> {
+        self.0.container(path)?;
+        let open = &mut *self.0;
+        if open.host.is_none() {
+            open.host = Some(Socket::in_own()?);
+        }
+        match (&mut open.host, &mut open.container) {
+            (Some(host), Some(container)) => Ok((host, container)),
+            _ => Err(Failure::Incomplete("netlink socket")),
+        }
+    }
+}
+
+impl Open {
+    /// Opens `path` each time, so that the socket of a namespace that was replaced is not used.
+    fn container(&mut self, path: &Path) -> Result<&mut Container, Failure> {
+        let known = self.container.take().filter(|container| container.netns.is_at(path));
+        let container = match known {
+            Some(container) => container,
+            None => {
+                let netns = Netns::open(path)?;
+                if netns.is_own()? {
+                    return Err(Failure::OwnNetns(path.display().to_string()));
+                }
+                Container { socket: Socket::in_netns(&netns)?, netns }
+            }
+        };
+        Ok(self.container.insert(container))
+    }
+}
