@@ -19,6 +19,8 @@
 
 pub mod api;
 #[cfg(feature = "cluster")]
+pub mod cli;
+#[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod cni;
 #[cfg(feature = "cluster")]

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The operator's tool: see [`plexus::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plexus::cli::run(std::env::args_os())
+}

@@ -86,13 +86,21 @@ pub fn by_name(folder: &Path, name: &str) -> Result<NetworkConfig, DiskError> {
 /// # Errors
 /// The first file cannot be read, or there is none.
 pub fn first_of(folder: &Path) -> Result<NetworkConfig, DiskError> {
-    for file in sorted(folder, &["conf", "conflist", "json"])? {
+    for file in candidates(folder)? {
         let network = read(&file)?;
         if recursion::names_itself(&network).is_none() {
             return Ok(network);
         }
     }
     Err(DiskError::Empty(folder.to_owned()))
+}
+
+/// The files of `folder` that a runtime may load, in the order in which it looks at them.
+///
+/// # Errors
+/// The folder is there and cannot be read.
+pub fn candidates(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    sorted(folder, &["conf", "conflist", "json"])
 }
 
 fn text(path: &Path) -> Result<String, DiskError> {

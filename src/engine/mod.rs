@@ -16,7 +16,7 @@ mod networks;
 pub mod plan;
 mod preflight;
 mod publish;
-mod recursion;
+pub mod recursion;
 mod sandbox;
 pub mod selections;
 pub mod settings;

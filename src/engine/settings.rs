@@ -111,15 +111,24 @@ impl Settings {
     /// In the order of the reference frame: code 6 no JSON object, 7 no usable `name`, 1 a version we
     /// do not speak, 7 with every other mistake at once (CNI-IO-04, CNI-VER-06).
     pub fn parse(stdin: &str) -> Result<Self, CniError> {
-        let object = RawObject::parse(stdin)
+        match Settings::review(stdin)? {
+            (settings, mistakes) if mistakes.is_empty() => Ok(settings),
+            (_, mistakes) => Err(CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {}", mistakes.join("; ")))),
+        }
+    }
+
+    /// As [`Settings::parse`], for whoever writes a configuration: answers also what is wrong with
+    /// values, whose keys then have their default, so that unknown keys can be told together with it.
+    ///
+    /// # Errors
+    /// No JSON object, no usable `name`, or a version we do not speak.
+    pub fn review(text: &str) -> Result<(Self, Vec<String>), CniError> {
+        let object = RawObject::parse(text)
             .map_err(|e| CniError::new(Code::Decode, format!("the configuration on stdin is no JSON object: {e}")))?;
         let (name, version) = read_head(&object)?;
         let mut keys = Keys { object: &object, used: Vec::new(), mistakes: Vec::new() };
         let settings = read_settings(&mut keys, name, version);
-        match keys.mistakes.as_slice() {
-            [] => Ok(settings),
-            mistakes => Err(CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {}", mistakes.join("; ")))),
-        }
+        Ok((settings, keys.mistakes))
     }
 
     /// The pod's annotations as the runtime handed them over. A key that is there is final, even `null`.

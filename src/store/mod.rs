@@ -115,15 +115,18 @@ impl Store {
         Ok(folder.filter_map(|entry| id(entry.ok()?.path())).collect())
     }
 
-    /// Reads every record for showing: damaged ones are left alone and counted.
+    /// Reads every record for showing: damaged ones are left alone and counted. One that is removed
+    /// meanwhile is not there.
     ///
     /// # Errors
     /// The folder is there and cannot be read.
     pub fn survey(&self) -> io::Result<(Vec<Record>, usize)> {
         let ids = self.list()?;
         let read = |id: &ContainerId| {
-            let text = files::read_bounded(&self.folder.record(id), MAX_RECORD).ok()??;
-            Some(serde_json::from_str::<Record>(&text).ok())
+            match files::read_bounded(&self.folder.record(id), MAX_RECORD) {
+                Ok(text) => Some(serde_json::from_str::<Record>(&text?).ok()),
+                Err(_) => Some(None),
+            }
         };
         let read: Vec<Option<Record>> = ids.iter().filter_map(read).collect();
         let damaged = read.iter().filter(|record| record.is_none()).count();

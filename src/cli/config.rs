@@ -1,0 +1,133 @@
+//! `plexusctl config`: the CNI configuration that puts Plexus before or behind a cluster's network.
+
+use super::config_document::{self, Written};
+use super::config_keys;
+use super::output::Output;
+use super::Error;
+use crate::cni::NetworkConfig;
+use crate::engine::disk::{self, DiskError};
+use crate::engine::recursion;
+use crate::sys::files::{self, Durability};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+/// Everybody may read it: it names files, and holds no secret.
+const MODE: u32 = 0o644;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The configuration of the cluster's own network; without it, the first file in the folder that is
+    /// neither ours nor Multus'
+    #[arg(long, value_name = "FILE")]
+    primary: Option<PathBuf>,
+
+    /// How Plexus is put into the node's configuration
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+
+    /// Where the runtime looks for its configuration
+    #[arg(long, default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    cni_conf_dir: PathBuf,
+
+    /// A JSON object of further keys, described in docs/configuration.md; unknown ones are refused
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+
+    /// Where the plugin keeps its records [default: /var/lib/plexus]
+    #[arg(long, value_name = "FOLDER")]
+    state_directory: Option<PathBuf>,
+
+    /// Where the daemon's socket is [default: /run/plexus]
+    #[arg(long, value_name = "FOLDER")]
+    run_directory: Option<PathBuf>,
+
+    /// Write the file instead of printing it; whole or not at all, and not when it is there already
+    #[arg(long)]
+    write: bool,
+}
+
+/// The two ways of being installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// The runtime calls Plexus, which calls the cluster's network
+    #[default]
+    Delegate,
+    /// The runtime calls the cluster's network, then Plexus (needs libcni 1.3 in the runtime)
+    Chain,
+}
+
+/// Prints or writes the configuration.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+    let (path, network) = match &arguments.primary {
+        Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
+        None => first_of(&arguments.cni_conf_dir, output)?,
+    };
+    let keys = config_keys::read(arguments.settings.as_deref(), arguments.state_directory.as_deref(), arguments.run_directory.as_deref())?;
+    let written = match arguments.mode {
+        Mode::Delegate => config_document::delegate(&path, &network, keys)?,
+        Mode::Chain => config_document::chain(&path, &network, keys)?,
+    };
+    if !arguments.write {
+        return output.text(&written.text);
+    }
+    write(&arguments.cni_conf_dir, &written, output)?;
+    if arguments.mode == Mode::Delegate {
+        tell_rivals(&arguments.cni_conf_dir, &written, output)?;
+    }
+    Ok(())
+}
+
+/// The network in `path`, if we may delegate to it.
+fn read(path: &Path) -> Result<NetworkConfig, Error> {
+    let network = disk::read(path).map_err(|source| Error::Primary { source })?;
+    match recursion::names_itself(&network) {
+        Some(kind) => Err(Error::Recursion { path: path.to_owned(), kind }),
+        None => Ok(network),
+    }
+}
+
+/// The file a runtime would take without us, and without Multus.
+fn first_of(folder: &Path, output: &Output) -> Result<(PathBuf, NetworkConfig), Error> {
+    let source = |source: DiskError| Error::Primary { source };
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut skipped = String::new();
+    for path in disk::candidates(&folder).map_err(source)? {
+        let network = disk::read(&path).map_err(source)?;
+        match recursion::names_itself(&network) {
+            None => {
+                output.remark(format!("primary: {} (network {}, {}): the first in {}{skipped}", path.display(), network.name, network.kinds(), folder.display()));
+                return Ok((path, network));
+            }
+            Some(kind) => skipped.push_str(&format!(", without {}, which is {kind}'s", path.file_name().unwrap_or_default().display())),
+        }
+    }
+    Err(Error::NoPrimary { folder, skipped })
+}
+
+fn write(folder: &Path, written: &Written, output: &Output) -> Result<(), Error> {
+    let path = folder.join(&written.path);
+    let failed = |source| Error::Write { path: path.clone(), source };
+    // Every change makes the runtime load its configuration again, and calls wait meanwhile.
+    if files::read_bounded(&path, 1 << 20).ok().flatten().as_deref() == Some(&written.text) {
+        output.remark(format!("{} is as it should be; not written again", path.display()));
+        return Ok(());
+    }
+    files::replace(&path, written.text.as_bytes(), MODE, Durability::Synced).map_err(failed)?;
+    output.remark(format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// A runtime takes the first file of its folder: one that stands before ours makes ours useless.
+fn tell_rivals(folder: &Path, written: &Written, output: &Output) -> Result<(), Error> {
+    let ours = folder.join(&written.path);
+    for rival in disk::candidates(folder).map_err(|source| Error::Primary { source })? {
+        if rival < ours {
+            output.remark(format!("warning: {} stands before it: the runtime goes on using that one until it is removed or renamed", rival.display()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,80 @@
+//! `plexusctl get`: what is attached on this node.
+
+use super::Error;
+use super::get_rows::{Document, Row, debts_table, rows, table};
+use super::output::{Format, Output};
+use crate::api::StateDirectory;
+use crate::store::{Store, record};
+use clap::Args;
+use std::path::PathBuf;
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only pods of this namespace
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    /// Only what should have been deleted and could not be, with the reason
+    #[arg(long)]
+    debts: bool,
+
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    /// Where the plugin keeps its records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    state_directory: PathBuf,
+}
+
+/// Prints what the records tell.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+    let state = StateDirectory::new(&arguments.state_directory);
+    let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
+    let (records, damaged) = Store::new(&state).survey().map_err(unreadable)?;
+    let all = rows(records);
+    let total = all.len();
+    let wanted: Vec<Row> = all.into_iter().filter(|row| arguments.want(row)).collect();
+    let now = record::now();
+    match arguments.output {
+        Format::Json => output.json(&Document { version: VERSION, attachments: wanted, damaged_records: damaged })?,
+        Format::Table if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
+        Format::Table if arguments.debts => output.table(&debts_table(&wanted, now))?,
+        Format::Table => output.table(&table(&wanted, now))?,
+    }
+    if damaged > 0 {
+        let folder = state.sandboxes();
+        output.remark(format!(
+            "{damaged} record{} in {} cannot be read and {} not shown: the pod's next CHECK or DEL saves what it still tells and moves it to {}",
+            if damaged == 1 { "" } else { "s" },
+            folder.display(),
+            if damaged == 1 { "is" } else { "are" },
+            state.damaged().display()
+        ));
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn want(&self, row: &Row) -> bool {
+        let of_namespace = self.namespace.as_ref().is_none_or(|wanted| row.namespace.as_ref() == Some(wanted));
+        of_namespace && (!self.debts || row.debt.is_some())
+    }
+
+    /// Why the table is empty, where it is.
+    fn nothing(&self, state: &StateDirectory, total: usize) -> String {
+        let of = self.namespace.as_ref().map_or_else(String::new, |namespace| format!(" for pods of namespace {namespace}"));
+        let folder = state.sandboxes();
+        match (self.debts, total) {
+            (true, _) => format!("Nothing is owed{of}: everything that had to be deleted is deleted."),
+            (false, 0) if !folder.exists() => {
+                format!("Nothing is attached: {} is not there, so the plugin has attached nothing on this node yet.", folder.display())
+            }
+            (false, 0) => format!("Nothing is attached: {} holds no record.", folder.display()),
+            (false, _) => format!("Nothing is attached{of}; in other namespaces there is ({total} in all)."),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What `plexusctl get` tells of an attachment: the shape of its JSON, and its rows.
+
+use super::age::age;
+use super::output::Tone;
+use super::table::{Cell, Table};
+use crate::cni::ContainerId;
+use crate::store::{Attachment, Debt, Record, State};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The version of this shape.
+    pub version: u32,
+    /// What is attached, sorted by pod and then in the order of attachment.
+    pub attachments: Vec<Row>,
+    /// How many records cannot be read, and are not part of the above.
+    pub damaged_records: usize,
+}
+
+/// One network in one sandbox.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The pod's namespace; null for a container of no pod.
+    pub namespace: Option<String>,
+    /// The pod's name; null likewise.
+    pub pod: Option<String>,
+    /// The pod's UID, where the runtime told it.
+    pub uid: Option<String>,
+    /// The sandbox.
+    pub container_id: ContainerId,
+    /// The path of its network namespace at the time of ADD.
+    pub netns: Option<PathBuf>,
+    /// The interface in the sandbox.
+    pub interface: String,
+    /// `<namespace>/<NAD>`, or the name of the default network.
+    pub network: String,
+    /// Whether this is the default network.
+    pub default: bool,
+    /// `planned`, `attached` or `owed`.
+    pub state: State,
+    /// Addresses with their prefix length.
+    pub addresses: Vec<String>,
+    /// The interface's hardware address; null where the plugin did not tell.
+    pub mac: Option<String>,
+    /// When ADD began, in seconds of Unix time.
+    pub created: u64,
+    /// Why it could not be deleted; null where nothing is owed.
+    pub debt: Option<Debt>,
+}
+
+/// The rows of `records`, one for each attachment, sorted by pod.
+pub fn rows(mut records: Vec<Record>) -> Vec<Row> {
+    let key = |record: &Record| record.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
+    records.sort_by(|a, b| (key(a), a.created, a.container_id.as_str()).cmp(&(key(b), b.created, b.container_id.as_str())));
+    records.iter().flat_map(|record| record.attachments.iter().map(move |attachment| row(record, attachment))).collect()
+}
+
+fn row(record: &Record, attachment: &Attachment) -> Row {
+    let result = attachment.add_result().unwrap_or_default();
+    let asked_for = |name: &str| name == attachment.ifname.as_str();
+    let interface = result.interfaces.iter().find(|i| !i.sandbox.is_empty() && asked_for(&i.name)).or(result.sandbox_interface());
+    let pod = record.pod.as_ref();
+    Row {
+        namespace: pod.map(|pod| pod.namespace.clone()),
+        pod: pod.map(|pod| pod.name.clone()),
+        uid: pod.and_then(|pod| pod.uid.clone()),
+        container_id: record.container_id.clone(),
+        netns: record.netns.clone(),
+        interface: attachment.ifname.to_string(),
+        network: attachment.network.clone(),
+        default: attachment.default,
+        state: attachment.state,
+        addresses: result.ips.iter().map(|ip| ip.address.to_string()).collect(),
+        mac: interface.map(|interface| interface.mac.clone()).filter(|mac| !mac.is_empty()),
+        created: record.created,
+        debt: attachment.debt.clone(),
+    }
+}
+
+/// The table of what is attached.
+pub fn table(rows: &[Row], now: u64) -> Table {
+    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE", "AGE"]);
+    for row in rows {
+        table.row(vec![
+            row.pod_cell(),
+            row.interface.as_str().into(),
+            row.network.as_str().into(),
+            row.addresses.join(",").into(),
+            row.mac.clone().unwrap_or_default().into(),
+            row.state_cell(),
+            age(now.saturating_sub(row.created)).into(),
+        ]);
+    }
+    table
+}
+
+/// The table of what is owed.
+pub fn debts_table(rows: &[Row], now: u64) -> Table {
+    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "OWED", "ATTEMPTS", "REASON"]);
+    for row in rows {
+        let Some(debt) = &row.debt else { continue };
+        table.row(vec![
+            row.pod_cell(),
+            row.interface.as_str().into(),
+            row.network.as_str().into(),
+            age(now.saturating_sub(debt.since)).into(),
+            debt.attempts.to_string().into(),
+            Cell::new(debt.error.as_str(), Tone::Bad),
+        ]);
+    }
+    table
+}
+
+impl Row {
+    fn pod_cell(&self) -> Cell {
+        match (&self.namespace, &self.pod) {
+            (Some(namespace), Some(pod)) => format!("{namespace}/{pod}").into(),
+            _ => format!("(container {})", self.container_id.as_str().chars().take(12).collect::<String>()).into(),
+        }
+    }
+
+    fn state_cell(&self) -> Cell {
+        match self.state {
+            State::Attached => Cell::new("attached", Tone::Good),
+            State::Planned => Cell::new("planned", Tone::Waiting),
+            State::Owed => Cell::new("owed", Tone::Bad),
+        }
+    }
+}

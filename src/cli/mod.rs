@@ -1,0 +1,122 @@
+//! `plexusctl`, which also runs as `kubectl plexus`: one file a subcommand.
+//!
+//! What was asked for goes to stdout, what is to be known about it to stderr. Exit codes, which
+//! scripts may rely on:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | it could not be done; the last line on stderr says what and on which object |
+//! | 2 | the command line is wrong |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or not there |
+
+mod age;
+mod config;
+mod config_document;
+mod config_keys;
+mod crd;
+pub mod error;
+mod get;
+mod get_rows;
+mod health;
+mod output;
+mod table;
+mod version;
+
+pub use error::Error;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use output::Output;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Shows and configures what Plexus does on this node.
+#[derive(Debug, Parser)]
+#[command(name = "plexusctl", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 could not be done, 2 wrong command line, 3 what was looked at is not well.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What is attached on this node, from the plugin's records
+    Get(get::Arguments),
+    /// The CNI configuration that puts Plexus before or behind a cluster's network
+    Config(config::Arguments),
+    /// The CustomResourceDefinition of networks, for clusters that have none
+    Crd,
+    /// How the daemon on this node is
+    Health(health::Arguments),
+    /// The release, and the protocols it speaks
+    Version(version::Arguments),
+}
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Well,
+    NotWell,
+}
+
+/// Carries out the command line `words`, of which the first is the program's name.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let parsed = parser(words.first()).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help is no mistake: clap tells the two apart, and prints each where it belongs.
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match carry_out(cli.command, &mut Output::of_process()) {
+        Ok(Verdict::Well) => ExitCode::SUCCESS,
+        Ok(Verdict::NotWell) => ExitCode::from(3),
+        // Whoever read us has seen enough, as in `plexusctl get | head`.
+        Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("plexusctl: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The parser; started as `kubectl-plexus` its help says what people type, `kubectl plexus`.
+fn parser(program: Option<&OsString>) -> clap::Command {
+    let name = program.and_then(|program| Path::new(program).file_name()).unwrap_or_default();
+    match name.to_str() {
+        Some("kubectl-plexus") => Cli::command().bin_name("kubectl plexus").display_name("kubectl plexus"),
+        _ => Cli::command(),
+    }
+}
+
+fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
+    match command {
+        Command::Get(arguments) => get::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Crd => crd::run(output).map(|()| Verdict::Well),
+        Command::Health(arguments) => health::run(&arguments, output),
+        Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn kubectl_is_told_in_its_own_words() {
+        let usage = |program: &str| parser(Some(&program.into())).render_help().to_string();
+        assert!(usage("/usr/bin/kubectl-plexus").contains("Usage: kubectl plexus <COMMAND>"));
+        assert!(usage("target/plexusctl").contains("Usage: plexusctl <COMMAND>"));
+    }
+}
