@@ -4,6 +4,8 @@
 //! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
 
 pub mod cache;
+mod claimed;
+mod claims;
 mod copies;
 pub mod crd;
 mod directory;
