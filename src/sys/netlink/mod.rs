@@ -12,6 +12,7 @@ mod mac;
 mod new_link;
 mod route;
 mod socket;
+mod teardown;
 
 pub use address::Address;
 pub use bridge_port::{PortFlags, PortVlan};
@@ -21,6 +22,7 @@ pub use mac::{InvalidMac, Mac};
 pub use new_link::{IpVlanMode, Kind, MacVlanMode, NewLink, Peer};
 pub use route::{Route, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, TABLE_MAIN};
 pub use socket::Socket;
+pub use teardown::teardown;
 
 #[cfg(test)]
 mod tests;

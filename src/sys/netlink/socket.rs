@@ -6,10 +6,11 @@ use netlink_packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
     NetlinkMessage, NetlinkPayload, NlasIterator,
 };
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// The kernel fills at most this much of an answer at once (af_netlink.c: `netlink_dump`).
 const ANSWER_SIZE: usize = 32 * 1024;
@@ -27,6 +28,9 @@ pub struct Socket {
     sequence: u32,
     answer: Vec<u8>,
 }
+
+/// The multicast group of link messages.
+const RTNLGRP_LINK: u32 = 1;
 
 /// One message of an answer.
 type Message = NetlinkMessage<RouteNetlinkMessage>;
@@ -134,15 +138,14 @@ impl Socket {
         }
     }
 
+    /// A request as bytes, for somebody else to send: its answer is nobody's.
+    pub(super) fn encode(&self, message: RouteNetlinkMessage) -> Vec<u8> {
+        encode(message, 0, 0)
+    }
+
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16, action: &impl Fn() -> String) -> Result<(), Error> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        header.flags = flags | NLM_F_REQUEST;
-        header.sequence_number = self.sequence;
-        let mut packet = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-        packet.finalize();
-        let mut bytes = vec![0; packet.buffer_len()];
-        packet.serialize(&mut bytes);
+        let bytes = encode(message, flags, self.sequence);
         let sent = retry_interrupted(|| self.socket.send(&bytes, 0));
         sent.map(drop).map_err(|source| Error::Socket { action: action(), source })
     }
@@ -162,22 +165,83 @@ impl Socket {
 
     /// The messages of the last datagram that answer the last request: what is left of an earlier one is passed over.
     fn messages(&self) -> impl Iterator<Item = Result<Message, String>> {
-        let mut rest = self.answer.as_slice();
-        let sequence = self.sequence;
-        std::iter::from_fn(move || {
-            loop {
-                let header = NetlinkBuffer::new_checked(rest).ok()?;
-                let length = header.length() as usize;
-                let answers = header.sequence_number() == sequence;
-                let (this, after) = rest.split_at_checked(length)?;
-                // Messages begin at multiples of four bytes (NLMSG_ALIGN).
-                rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
-                if answers {
-                    return Some(Message::deserialize(this).map_err(|e| e.to_string()));
-                }
-            }
-        })
+        let answers = |message: &Result<Message, String>| match message {
+            Ok(message) => message.header.sequence_number == self.sequence,
+            Err(_) => true,
+        };
+        messages(&self.answer).filter(answers)
     }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// A socket that is told what happens to the links of its namespace.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: netlink_sys::Socket,
+    notified: Vec<u8>,
+}
+
+impl Listener {
+    /// Listens from now on, in the namespace of the calling thread.
+    pub(super) fn in_own() -> Result<Self, Error> {
+        let failed = |source| Error::Socket { action: "listen".to_owned(), source };
+        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE).map_err(failed)?;
+        socket.bind_auto().map_err(failed)?;
+        socket.add_membership(RTNLGRP_LINK).map_err(failed)?;
+        Ok(Listener { socket, notified: Vec::with_capacity(ANSWER_SIZE) })
+    }
+
+    /// The links that have gone, as far as we were told since the last call.
+    pub(super) fn deleted_links(&mut self) -> Result<Vec<u32>, Error> {
+        let (socket, notified) = (&self.socket, &mut self.notified);
+        notified.clear();
+        let received = retry_interrupted(|| socket.recv(notified, nix::libc::MSG_DONTWAIT));
+        received.map_err(|source| Error::Socket { action: "listen".to_owned(), source })?;
+        // Bridges also tell of ports that leave them, with a family of their own.
+        let gone = |message: Message| match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
+                if link.header.interface_family == AddressFamily::Unspec =>
+            {
+                Some(link.header.index)
+            }
+            _ => None,
+        };
+        Ok(messages(&self.notified).filter_map(Result::ok).filter_map(gone).collect())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags | NLM_F_REQUEST;
+    header.sequence_number = sequence;
+    let mut packet = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+    bytes
+}
+
+/// The messages of a datagram.
+fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, String>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let length = NetlinkBuffer::new_checked(rest).ok()?.length() as usize;
+        let (this, after) = rest.split_at_checked(length)?;
+        // Messages begin at multiples of four bytes (NLMSG_ALIGN).
+        rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+        Some(Message::deserialize(this).map_err(|e| e.to_string()))
+    })
 }
 
 /// A signal is no failure.
