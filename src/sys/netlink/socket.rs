@@ -6,14 +6,14 @@ use netlink_packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
     NetlinkMessage, NetlinkPayload, NlasIterator,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 
 /// The kernel fills at most this much of an answer at once (af_netlink.c: `netlink_dump`).
-const ANSWER_SIZE: usize = 32 * 1024;
+pub(super) const ANSWER_SIZE: usize = 32 * 1024;
 /// How often an interrupted listing is started again before it is given up.
 const LISTING_TRIES: u32 = 10;
 /// `struct nlmsghdr`, with which an acknowledgement begins after its error number.
@@ -29,11 +29,8 @@ pub struct Socket {
     answer: Vec<u8>,
 }
 
-/// The multicast group of link messages.
-const RTNLGRP_LINK: u32 = 1;
-
 /// One message of an answer.
-type Message = NetlinkMessage<RouteNetlinkMessage>;
+pub(super) type Message = NetlinkMessage<RouteNetlinkMessage>;
 
 impl Socket {
     /// A socket in the namespace of the calling thread.
@@ -179,48 +176,6 @@ impl AsRawFd for Socket {
     }
 }
 
-/// A socket that is told what happens to the links of its namespace.
-#[derive(Debug)]
-pub(super) struct Listener {
-    socket: netlink_sys::Socket,
-    notified: Vec<u8>,
-}
-
-impl Listener {
-    /// Listens from now on, in the namespace of the calling thread.
-    pub(super) fn in_own() -> Result<Self, Error> {
-        let failed = |source| Error::Socket { action: "listen".to_owned(), source };
-        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
-        socket.add_membership(RTNLGRP_LINK).map_err(failed)?;
-        Ok(Listener { socket, notified: Vec::with_capacity(ANSWER_SIZE) })
-    }
-
-    /// The links that have gone, as far as we were told since the last call.
-    pub(super) fn deleted_links(&mut self) -> Result<Vec<u32>, Error> {
-        let (socket, notified) = (&self.socket, &mut self.notified);
-        notified.clear();
-        let received = retry_interrupted(|| socket.recv(notified, nix::libc::MSG_DONTWAIT));
-        received.map_err(|source| Error::Socket { action: "listen".to_owned(), source })?;
-        // Bridges also tell of ports that leave them, with a family of their own.
-        let gone = |message: Message| match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
-                if link.header.interface_family == AddressFamily::Unspec =>
-            {
-                Some(link.header.index)
-            }
-            _ => None,
-        };
-        Ok(messages(&self.notified).filter_map(Result::ok).filter_map(gone).collect())
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = flags | NLM_F_REQUEST;
@@ -233,7 +188,7 @@ fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
 }
 
 /// The messages of a datagram.
-fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, String>> {
+pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, String>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         let length = NetlinkBuffer::new_checked(rest).ok()?.length() as usize;
@@ -245,7 +200,7 @@ fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, String>> {
 }
 
 /// A signal is no failure.
-fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

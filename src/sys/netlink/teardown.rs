@@ -7,7 +7,8 @@
 
 use super::error::Error;
 use super::link::Link;
-use super::socket::{Listener, Socket};
+use super::listener::Listener;
+use super::socket::Socket;
 use crate::sys::netns::Netns;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
