@@ -203,7 +203,7 @@ fn a_damaged_publication_is_put_aside() {
     let unpublished = folder.path().join("run/unpublished");
     fs::create_dir_all(&unpublished).unwrap();
     fs::write(unpublished.join("bad.json"), "{").unwrap();
-    fs::write(unpublished.join("good.json"), r#"{"container_id":"good","pod":{"namespace":"default","name":"p"},"network_status":"[]"}"#).unwrap();
+    fs::write(unpublished.join("good.json"), r#"{"containerId":"good","pod":{"namespace":"default","name":"p"},"networkStatus":"[]"}"#).unwrap();
     let daemon = start(folder.path());
     wait_until(|| daemon.run.network_status().join("default_p.json").exists(), || "the good one is not published".into());
     wait_until(|| unpublished.join("bad.damaged").exists(), || "the bad one is not put aside".into());
