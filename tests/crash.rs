@@ -25,30 +25,34 @@ fn kill_in_the_middle(pod: &Pod, slow: &Recorder) {
     running.kill();
 }
 
+/// Nothing is there, and nobody who could make it later.
+#[track_caller]
+fn nothing_comes_back(node: &Node) {
+    assert_eq!(node.processes(), []);
+    assert_eq!(kernel::host_links(), [""; 0]);
+}
+
 #[test]
 fn a_delegate_dies_with_the_plugin() {
     let Some(node) = Node::new() else { return };
-    let slow = slow(&node, "sleep 1; ip link add leak type bridge >&2");
+    let slow = slow(&node, "sleep 5; ip link add leak type bridge >&2");
     let pod = Pod::new(&node, "dies").selecting("slow");
     kill_in_the_middle(&pod, &slow);
     pod.del().silence();
     // CNI-DEL-09
     assert_eq!(node.call_names()[2..], ["DEL slow net1", "DEL primary eth0"]);
-    sleep(Duration::from_millis(1500));
-    assert_eq!(kernel::host_links(), [""; 0], "nothing comes back");
+    nothing_comes_back(&node);
     assert!(pod.record(&node).is_none());
 }
 
 #[test]
 fn a_grandchild_that_goes_on_working_is_killed_by_del() {
     let Some(node) = Node::new() else { return };
-    let slow = slow(&node, "(sleep 1; ip link add leak type bridge) >&2 & wait");
+    let slow = slow(&node, "(sleep 5; ip link add leak type bridge) >&2 & wait");
     let pod = Pod::new(&node, "orphan").selecting("slow");
     kill_in_the_middle(&pod, &slow);
     pod.del().silence();
-    assert_eq!(node.processes(), []);
-    sleep(Duration::from_millis(1500));
-    assert_eq!(kernel::host_links(), [""; 0], "nothing comes back");
+    nothing_comes_back(&node);
     assert!(pod.record(&node).is_none());
 }
 
@@ -67,13 +71,13 @@ fn a_grandchild_that_left_its_group_is_waited_for_by_del() {
 #[test]
 fn another_add_of_the_sandbox_waits_for_the_orphan_too() {
     let Some(node) = Node::new() else { return };
-    let slow = slow(&node, "(sleep 1; ip link add leak type bridge) >&2 & wait");
+    let slow = slow(&node, "(sleep 5; ip link add leak type bridge) >&2 & wait");
     let mut pod = Pod::new(&node, "next").selecting("slow");
     kill_in_the_middle(&pod, &slow);
     pod.ifname = "eth1".to_owned();
     pod.annotations = Some(std::collections::BTreeMap::new());
     pod.add().result();
-    assert_eq!(node.processes(), []);
+    nothing_comes_back(&node);
 }
 
 #[test]
