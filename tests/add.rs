@@ -1,7 +1,5 @@
 //! ADD: the default network and the networks a pod selects, in order, and what is answered.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
-
 mod support;
 
 use serde_json::json;

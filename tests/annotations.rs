@@ -1,7 +1,5 @@
 //! What a pod can ask for with its annotations, and where the annotations come from.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
-
 mod support;
 
 use serde_json::{Value, json};

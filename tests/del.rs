@@ -1,7 +1,5 @@
 //! DEL: what the runtime may do wrong or twice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
-
 mod support;
 
 use serde_json::json;

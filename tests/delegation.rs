@@ -1,7 +1,5 @@
 //! What a delegate is handed, byte for byte, and what becomes of its answer.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
-
 mod support;
 
 use serde_json::{Value, json};
