@@ -22,7 +22,6 @@ const WITHIN_A_ROW: [(&str, &str, &str); 4] = [
     ("engine", "facts", "a verb asks for its facts; facts knows no verb"),
     ("cli", "cluster", "`plexusctl crd` prints the definition that is generated from the type"),
     ("daemon", "cluster", "the daemon wires the cluster to its socket; the cluster knows no socket"),
-    ("cli", "cluster", "`plexusctl crd` prints the definition that the cluster's Rust type generates"),
 ];
 
 /// Libraries that only one folder may know, by the beginning of their names.
