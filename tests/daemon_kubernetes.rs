@@ -187,6 +187,33 @@ fn publishing_is_one_write() {
 }
 
 #[test]
+fn a_burst_is_one_write_a_pod() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-burst", "plexus");
+    let names: Vec<String> = (0..100).map(|n| format!("burst-{n}")).collect();
+    let pods: Vec<Value> = names.iter().map(|name| json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
+        "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "x" }] },
+    })).collect();
+    server.kubectl(&["create", "-f", "-"], Some(&json!({ "apiVersion": "v1", "kind": "List", "items": pods }).to_string())).unwrap();
+    let uids = server.kubectl(&["get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}"], None).unwrap();
+    let uids: std::collections::HashMap<&str, &str> = uids.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
+    let (idle, before, begun) = (daemon.memory(), server.requests("plexusd-burst").unwrap().len(), std::time::Instant::now());
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| assert_eq!(daemon.publish(name, &pod(name, Some(uids[name.as_str()])), MULTI), Published::Written));
+        }
+    });
+    let took = begun.elapsed();
+    wait_until(|| since(&server, "plexusd-burst", before).len() >= 200, || "not every event was sent".into());
+    let requests = since(&server, "plexusd-burst", before);
+    assert_eq!(requests.iter().filter(|request| *request == "patch pods/status").count(), 100);
+    assert_eq!(requests.iter().filter(|request| *request == "create events").count(), 100);
+    support::say(&format!("plexusd: 100 statuses in {took:?}, {idle} KiB before, {} KiB after, {} KiB at most", daemon.memory(), daemon.peak_memory()));
+}
+
+#[test]
 fn a_pod_that_is_gone_needs_no_status() {
     let Some(server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -374,11 +401,12 @@ fn five_thousand_networks_fit() {
     let daemon = start(&server, folder.path(), "plexusd-many", "plexus");
     wait_until(|| health(&daemon).definitions == before + 5000, || daemon.log());
     std::thread::sleep(Duration::from_secs(1));
-    let listed = daemon.memory();
+    let (listed, peak) = (daemon.memory(), daemon.peak_memory());
     assert!(daemon.config_of(&nad("many-4999")).is_some());
     let all = async { definitions(server.kubeconfig()).await.delete_collection(&DeleteParams::default(), &ListParams::default()).await };
     runtime.block_on(all).unwrap();
-    support::say(&format!("plexusd: {idle} KiB idle, {watched} KiB having watched and {listed} KiB having listed 5,000 networks"));
+    support::say(&format!("plexusd: {idle} KiB idle, {watched} KiB having watched and {listed} KiB having listed 5,000 networks, {peak} KiB at most"));
     // Twice what is promised of a release build: this may be a debug build.
-    assert!(idle < 20 << 10 && watched < 40 << 10 && listed < 40 << 10);
+    // What a network costs is the same in every build; what is shipped is measured by `make bench`.
+    assert!(listed.saturating_sub(idle) < 12 << 10, "5,000 networks take {} KiB", listed.saturating_sub(idle));
 }

@@ -58,6 +58,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Says what else would help where a permission is missing.
+    #[must_use]
+    pub(super) fn or(self, alternative: &'static str) -> Self {
+        match self {
+            Error::Forbidden { what, permission, .. } => Error::Forbidden { what, permission, hint: Some(alternative) },
+            other => other,
+        }
+    }
+}
+
 /// Why the cluster cannot be reached at all, as we were told to reach it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {

@@ -6,6 +6,7 @@ use super::pod::KnownPod;
 use super::requests::Requests;
 use super::{Cache, watch};
 use crate::nad::{Definition, NadRef, PodRef};
+use kube::api::ListParams;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Resource};
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ const POD_PATIENCE: Duration = Duration::from_millis(1000);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where pods are read for their annotations only.
+const NO_PODS_NEEDED: &str = "let the runtime hand over the pod's annotations (capability io.kubernetes.cri.pod-annotations)";
 
 /// A cluster's API server.
 pub struct Kubernetes {
@@ -108,7 +112,7 @@ impl Kubernetes {
             }
         }
         // Without a UID the one in memory may be the one before.
-        let found = self.pod(pod).await?.ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
+        let found = self.pod(pod).await.map_err(|e| e.or(NO_PODS_NEEDED))?.ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
         match pod.uid.as_deref() {
             Some(uid) if !found.is(uid) => {
                 Err(Error::OtherPod { pod: pod.clone(), found: found.uid().unwrap_or_default().to_owned() })
@@ -123,29 +127,48 @@ impl Kubernetes {
         Ok(self.get(&api, &pod.name, format!("pod {pod}")).await?.map(|head| watch::known_pod(&head)))
     }
 
-    async fn get<K>(&self, api: &Api<K>, name: &str, what: String) -> Result<Option<K>, Error>
+    /// Asks the API server for one object; `None` when it is certain that there is none.
+    pub(super) async fn get<K>(&self, api: &Api<K>, name: &str, what: String) -> Result<Option<K>, Error>
     where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
     {
-        let plural = K::plural(&());
-        let answer = tokio::time::timeout(ANSWER_PATIENCE, api.get_opt(name)).await;
-        self.requests.made("get", matches!(answer, Ok(Ok(_))));
+        self.ask::<K, _>("get", what, api.get_opt(name)).await
+    }
+
+    /// Asks the API server for every object that `fields` select.
+    pub(super) async fn list<K>(&self, api: &Api<K>, fields: &str, what: String) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        let params = ListParams::default().fields(fields);
+        Ok(self.ask::<K, _>("list", what, api.list(&params)).await?.items)
+    }
+
+    async fn ask<K: Resource<DynamicType = ()>, T>(
+        &self,
+        verb: &'static str,
+        what: String,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        let answer = tokio::time::timeout(ANSWER_PATIENCE, answer).await;
+        self.requests.made(verb, matches!(answer, Ok(Ok(_))));
         match answer {
-            Ok(Ok(object)) => Ok(object),
-            Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(forbidden(what, &plural)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => {
+                Err(Error::Forbidden { what, permission: permission(&K::plural(&())), hint: None })
+            }
             Ok(Err(e)) => Err(Error::Api { what, reason: reason(&e) }),
             Err(_) => Err(Error::Deadline { what, within: ANSWER_PATIENCE }),
         }
     }
 }
 
-fn forbidden(what: String, plural: &str) -> Error {
-    let (permission, hint) = match plural {
-        "pods" => (
-            "get, list and watch pods",
-            Some("let the runtime hand over the pod's annotations (capability io.kubernetes.cri.pod-annotations)"),
-        ),
-        _ => ("get, list and watch network-attachment-definitions.k8s.cni.cncf.io", None),
-    };
-    Error::Forbidden { what, permission, hint }
+/// What has to be granted to read `plural`.
+fn permission(plural: &str) -> &'static str {
+    match plural {
+        "pods" => "get, list and watch pods",
+        "resourceclaims" => "get resourceclaims.resource.k8s.io",
+        "resourceslices" => "list resourceslices.resource.k8s.io",
+        _ => "get, list and watch network-attachment-definitions.k8s.cni.cncf.io",
+    }
 }

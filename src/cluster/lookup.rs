@@ -137,6 +137,20 @@ impl Cluster {
         }
     }
 
+    /// The devices that resource claims gave to `pod`, by resource; none in a folder of manifests.
+    ///
+    /// # Errors
+    /// They are not known.
+    pub async fn claimed_devices(&self, pod: &PodRef) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        if !has_valid_name(pod) {
+            return Err(Error::InvalidPod(pod.clone()));
+        }
+        match &self.origin {
+            Origin::Directory(_) => Ok(BTreeMap::new()),
+            Origin::Kubernetes(kubernetes) => kubernetes.claimed_devices(pod).await,
+        }
+    }
+
     /// Tries once to put `publication` on its pod.
     pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
         match &self.origin {

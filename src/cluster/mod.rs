@@ -4,6 +4,8 @@
 //! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
 
 pub mod cache;
+mod claimed;
+mod claims;
 mod copies;
 pub mod crd;
 mod directory;
@@ -11,7 +13,7 @@ pub mod error;
 mod event;
 mod kubernetes;
 mod lookup;
-mod manifest;
+pub mod manifest;
 mod object;
 mod pauses;
 pub mod pod;

@@ -6,9 +6,7 @@ use crate::nad::{Definition, NadRef};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::{Deserialize, Deserializer};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A NetworkAttachmentDefinition.
@@ -63,32 +61,32 @@ struct Head {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-fn without_managed_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+pub(super) fn without_managed_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let Head { name, namespace, uid, resource_version, annotations } = Head::deserialize(deserializer)?;
     Ok(ObjectMeta { name, namespace, uid, resource_version, annotations, ..ObjectMeta::default() })
 }
 
 /// The resource `$object` is decoded from is that of `$full`.
 macro_rules! resource {
-    ($object:ty, $full:ty, metadata only: $metadata_only:literal) => {
-        impl Resource for $object {
+    ($object:ty, $full:ty, $scope:ty, metadata only: $metadata_only:literal) => {
+        impl kube::Resource for $object {
             type DynamicType = ();
-            type Scope = NamespaceResourceScope;
+            type Scope = $scope;
 
-            fn kind((): &()) -> Cow<'_, str> {
-                <$full>::kind(&())
+            fn kind((): &()) -> std::borrow::Cow<'_, str> {
+                <$full as kube::Resource>::kind(&())
             }
 
-            fn group((): &()) -> Cow<'_, str> {
-                <$full>::group(&())
+            fn group((): &()) -> std::borrow::Cow<'_, str> {
+                <$full as kube::Resource>::group(&())
             }
 
-            fn version((): &()) -> Cow<'_, str> {
-                <$full>::version(&())
+            fn version((): &()) -> std::borrow::Cow<'_, str> {
+                <$full as kube::Resource>::version(&())
             }
 
-            fn plural((): &()) -> Cow<'_, str> {
-                <$full>::plural(&())
+            fn plural((): &()) -> std::borrow::Cow<'_, str> {
+                <$full as kube::Resource>::plural(&())
             }
 
             fn metadata_api() -> bool {
@@ -106,12 +104,15 @@ macro_rules! resource {
     };
 }
 
-resource!(NadObject, NetworkAttachmentDefinition, metadata only: false);
-resource!(PodHead, Pod, metadata only: true);
+pub(super) use resource;
+
+resource!(NadObject, NetworkAttachmentDefinition, NamespaceResourceScope, metadata only: false);
+resource!(PodHead, Pod, NamespaceResourceScope, metadata only: true);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::Resource;
 
     #[test]
     fn odd_objects_are_read() {

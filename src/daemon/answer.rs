@@ -57,7 +57,7 @@ impl Daemon {
                 None => facts.missing.push(nad.clone()),
             }
         }
-        facts.devices = devices::devices_of(request.pod.as_ref(), &definitions).await?;
+        facts.devices = devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?;
         facts.definitions = definitions.iter().map(|definition| (**definition).clone()).collect();
         Ok(facts)
     }

@@ -6,9 +6,11 @@
 mod answer;
 mod conversation;
 mod devices;
+mod grpc;
 mod http;
 pub mod log;
 mod metrics;
+mod pod_resources;
 mod readiness;
 pub mod settings;
 mod socket;
@@ -20,6 +22,7 @@ use crate::cluster::Cluster;
 use anyhow::Context;
 use conversation::Conversations;
 use metrics::Metrics;
+use pod_resources::PodResources;
 use readiness::Readiness;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +37,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Daemon {
     cluster: Arc<Cluster>,
+    kubelet: PodResources,
     unpublished: Arc<Unpublished>,
     readiness: Readiness,
     metrics: Metrics,
@@ -52,7 +56,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let cluster = Arc::new(settings.cluster().await.context("reach the cluster")?);
     let metrics = Metrics::default();
     let unpublished = Arc::new(Unpublished::new(settings.run_directory(), Arc::clone(&cluster), metrics.clone()));
-    let daemon = Arc::new(Daemon { cluster, unpublished, readiness, metrics });
+    let kubelet = PodResources::at(settings.pod_resources_socket.clone());
+    let daemon = Arc::new(Daemon { cluster, kubelet, unpublished, readiness, metrics });
 
     let socket = socket::Socket::open(&settings.run_directory().socket()).context("open the socket")?;
     let scrape = match settings.metrics_address {

@@ -7,6 +7,9 @@ use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Where the kubelet has it unless its root folder was moved.
+const POD_RESOURCES_SOCKET: &str = "/var/lib/kubelet/pod-resources/kubelet.sock";
+
 /// Answers the plexus CNI plugin's questions about pods and networks, and publishes network statuses.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "plexusd", version)]
@@ -30,6 +33,10 @@ pub struct Settings {
     /// Read pods and networks from the manifests in this folder instead of a cluster.
     #[arg(long, env = "PLEXUS_SOURCE_DIRECTORY", value_name = "FOLDER")]
     pub source_directory: Option<PathBuf>,
+
+    /// Where the kubelet tells which devices its pods have.
+    #[arg(long, env = "PLEXUS_POD_RESOURCES_SOCKET", default_value = POD_RESOURCES_SOCKET, value_name = "SOCKET")]
+    pub pod_resources_socket: PathBuf,
 
     /// Serve /metrics, /healthz and /readyz there; nowhere without it.
     #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]

@@ -67,7 +67,7 @@ pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<
         program: &program,
         environment: &environment,
         stdin: call.stdin.as_bytes(),
-        deadline: call.scope.deadline,
+        deadline: (began + call.scope.patience).min(call.scope.deadline),
         inherit: call.scope.lock.map(|lock| lock.descriptor()),
     };
     let finished = run.to_end(|group| note_group(call, group)).map_err(|e| run_error(kind, &program, began.elapsed(), e))?;

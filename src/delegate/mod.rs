@@ -18,7 +18,7 @@ use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
 use crate::sys::lock::FileLock;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A CNI plugin.
 ///
@@ -68,7 +68,9 @@ pub struct Scope<'a> {
     pub args: &'a CniArgs,
     /// Folders in which plugins are looked for.
     pub path: &'a [PathBuf],
-    /// When the call must be over.
+    /// What each plugin may take.
+    pub patience: Duration,
+    /// When all of them must be over.
     pub deadline: Instant,
     /// The sandbox's lock. A started program inherits it, so that an orphan still holds it.
     pub lock: Option<&'a FileLock>,

@@ -2,7 +2,7 @@
 
 use super::plan::Planned;
 use super::sandbox::Sandbox;
-use super::{Turn, undo};
+use super::{Turn, device_info, undo};
 use crate::cni::{CniArgs, CniError, Code, NetworkConfig, Version};
 use crate::delegate::{Chain, Scope};
 use crate::store::{Attachment, Record, State, record};
@@ -183,9 +183,11 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
         netns: target.netns.as_deref(),
         args: &planned.args,
         path: &path,
-        deadline: (Instant::now() + turn.settings.delegate_timeout).min(turn.until(ADD)),
+        patience: turn.settings.delegate_timeout,
+        deadline: turn.until(ADD),
         lock: sandbox.inherited(),
     };
+    device_info::lay_out(turn, planned);
     let chain = Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
     chain.add().map_err(|e| e.to_cni().about(format!("network {} ({})", planned.network, planned.ifname)))
 }
@@ -236,6 +238,7 @@ impl Recalled {
             netns,
             args: &self.args,
             path: &attachment.path,
+            patience: turn.settings.delegate_timeout,
             deadline,
             lock: sandbox.inherited(),
         };

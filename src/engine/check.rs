@@ -41,7 +41,6 @@ pub fn check(turn: &Turn) -> Result<(), CniError> {
         drift::find(&namespace::open(path)?, &checked().map(|(attachment, _)| attachment).collect::<Vec<_>>())?;
     }
     for (attachment, recalled) in checked() {
-        let deadline = deadline.min(Instant::now() + turn.settings.delegate_timeout);
         let chain = recalled.chain(turn, &sandbox, &target.container_id, attachment, netns, deadline);
         chain
             .check(attachment.result.as_deref())
@@ -66,6 +65,7 @@ fn check_without_record(turn: &Turn, sandbox: &Sandbox, deadline: Instant) -> Re
         netns: target.netns.as_deref(),
         args: &turn.invocation.args,
         path: &path,
+        patience: turn.settings.delegate_timeout,
         deadline,
         lock: sandbox.inherited(),
     };

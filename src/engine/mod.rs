@@ -5,6 +5,7 @@ mod attach;
 pub mod check;
 pub mod default_network;
 pub mod del;
+pub mod device_info;
 pub mod disk;
 mod drift;
 pub mod entry;

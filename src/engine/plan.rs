@@ -3,15 +3,12 @@
 //! Pure: what it is made from was read before, so every mistake of a user that can be known is told
 //! here, and a bad additional network never burns an address of the default one.
 
-use super::naming;
+use super::{device_info, naming};
 use crate::cni::{CniArgs, CniError, Code, IfName, NetworkConfig, RawObject};
 use crate::nad::{NadRef, Selection};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-
-/// Where plugins find and leave what there is to know of a device (DEVINFO-08).
-pub const DEVICE_INFO: &str = "/var/run/k8s.cni.cncf.io/devinfo/cni";
+use std::path::PathBuf;
 
 /// One network that will be attached.
 #[derive(Clone, Debug)]
@@ -137,9 +134,7 @@ fn additional(ingredients: &Ingredients<'_>, selection: &Selection, devices: &mu
     planned.default_route.clone_from(&selection.default_route);
     planned.parallel |= ingredients.parallel.0.contains(nad);
     if let Some(resource) = ingredients.resources.get(nad) {
-        let device = take_device(devices, resource).ok_or_else(|| {
-            invalid(format!("network {nad}: no device of resource {resource} is left for this pod"))
-        })?;
+        let device = take_device(devices, resource).ok_or_else(|| no_device(ingredients, nad, resource))?;
         set_device(&mut planned.config, &device);
         planned.device = Some((resource.clone(), device));
     }
@@ -152,6 +147,14 @@ fn additional(ingredients: &Ingredients<'_>, selection: &Selection, devices: &mu
 /// Each device is given once, in the order of allocation.
 fn take_device(devices: &mut BTreeMap<String, Vec<String>>, resource: &str) -> Option<String> {
     devices.get_mut(resource).filter(|left| !left.is_empty()).map(|left| left.remove(0))
+}
+
+fn no_device(ingredients: &Ingredients<'_>, nad: &NadRef, resource: &str) -> CniError {
+    let had = ingredients.devices.get(resource).map_or(0, Vec::len);
+    invalid(match had {
+        0 => format!("network {nad}: no device of resource {resource} is allocated to this pod; its containers or claims have to ask for one"),
+        _ => format!("network {nad}: no device of resource {resource} is left for this pod: networks before it took all {had}"),
+    })
 }
 
 /// What device plugins' CNI plugins look for (`multus-behaviour` §3.4): two top-level keys, in every plugin.
@@ -267,8 +270,7 @@ fn offer_device_info(container_id: &str, planned: &mut Planned) {
     if planned.default || !(has_device || planned.config.has_capability("CNIDeviceInfoFile")) {
         return;
     }
-    let name = format!("{}-{container_id}_{}", planned.network, planned.ifname).replace('/', "-");
-    let path = Path::new(DEVICE_INFO).join(name);
+    let path = device_info::promised(container_id, &planned.network, planned.ifname.as_str());
     planned.capability_args.set_value("CNIDeviceInfoFile", &path);
     planned.device_info_file = Some(path);
 }

@@ -108,7 +108,9 @@ fn each_device_is_given_once() {
     assert_eq!(object.get("deviceID").unwrap().get(), r#""0000:01""#);
     assert_eq!(object.get("pciBusID").unwrap().get(), r#""0000:01""#);
     assert!(plan[1].device_info_file.as_ref().unwrap().ends_with("ns-plain-c1_net1"));
-    assert!(kitchen.plan("plain,plain,plain").unwrap_err().contains("no device of resource r"));
+    assert!(kitchen.plan("plain,plain,plain").unwrap_err().contains("ns/plain: no device of resource r is left for this pod: networks before it took all 2"));
+    kitchen.devices.clear();
+    assert!(kitchen.plan("plain").unwrap_err().contains("ns/plain: no device of resource r is allocated"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Handing the network status to the daemon, which writes it to the pod.
 
-use super::Turn;
+use super::{Turn, device_info};
 use crate::api::Publication;
 use crate::api::protocol::{Published, Reply, Request};
 use crate::cni::ContainerId;
@@ -11,9 +11,6 @@ use crate::sys::files::{self, Durability};
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
 
-/// A device-info file is a few lines.
-const MAX_DEVICE_INFO: usize = 64 << 10;
-
 /// The entries of `attachments`, in their order.
 pub fn entries(turn: &Turn, attachments: &[Attachment]) -> Vec<NetworkStatus> {
     attachments.iter().flat_map(|attachment| entries_of(turn, attachment)).collect()
@@ -23,7 +20,7 @@ fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
     // What the delegates printed was read once already, when it was attached.
     let result = attachment.add_result().unwrap_or_default();
     let device_info = attachment.device_info_file.as_deref().and_then(|file| {
-        let text = files::read_bounded(file, MAX_DEVICE_INFO).ok()??;
+        let text = files::read_bounded(file, device_info::MAX_SIZE).ok()??;
         RawValue::from_string(text).inspect_err(|e| turn.warn(format!("{}: {e}", file.display()))).ok()
     });
     status::entries(&status::Attached {

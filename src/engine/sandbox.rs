@@ -31,7 +31,12 @@ impl Sandbox {
         loop {
             match FileLock::try_acquire(&path) {
                 Ok(Some(lock)) => {
-                    let deleted = FileLock::read_note(&path) == DELETED;
+                    let note = FileLock::read_note(&path);
+                    let deleted = note == DELETED;
+                    if !note.is_empty() && !deleted {
+                        // It names a process group that ended; its number may be somebody else's next.
+                        let _ = lock.note("");
+                    }
                     return Ok(Sandbox { lock: Some(lock), deleted });
                 }
                 Ok(None) => {}

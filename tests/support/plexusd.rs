@@ -131,8 +131,17 @@ impl Daemon {
 
     /// Resident memory in KiB.
     pub fn memory(&self) -> u64 {
+        self.memory_field("VmRSS:")
+    }
+
+    /// The most resident memory there has been, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory_field("VmHWM:")
+    }
+
+    fn memory_field(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

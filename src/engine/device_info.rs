@@ -1,0 +1,111 @@
+//! Device-info files: what a device plugin knows of a device, handed on to the plugins that attach it and
+//! from them to the network status.
+//!
+//! The file promised to a network's plugins is laid out before its chain is called, read into the status
+//! after it (`publish`) and removed on DEL (`undo`). None of that fails a pod: a network that needs
+//! to know its device finds it in its configuration.
+
+use super::Turn;
+use super::plan::Planned;
+use crate::sys::files::{self, Durability};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Where plugins find and leave what there is to know of a device (DEVINFO-08).
+pub const PROMISED: &str = "/var/run/k8s.cni.cncf.io/devinfo/cni";
+/// Where device plugins leave what they know of a device (DEVINFO-06).
+const DEVICE_PLUGINS: &str = "/var/run/k8s.cni.cncf.io/devinfo/dp";
+/// Such a file is a few lines.
+pub const MAX_SIZE: usize = 64 << 10;
+
+/// The file promised to the plugins that attach `network` as `ifname`: another one for every attachment (DEVINFO-09).
+pub fn promised(container_id: &str, network: &str, ifname: &str) -> PathBuf {
+    Path::new(PROMISED).join(format!("{network}-{container_id}_{ifname}").replace('/', "-"))
+}
+
+/// Makes the file promised to the plugins of `planned` say what the device plugin says, or nothing (DEVINFO-10).
+pub fn lay_out(turn: &Turn, planned: &Planned) {
+    let Some(promised) = &planned.device_info_file else { return };
+    let from = planned.device.as_ref().map(|(resource, device)| left_by_device_plugin(Path::new(DEVICE_PLUGINS), resource, device));
+    if let Err(e) = replace(promised, from.as_deref()) {
+        turn.warn(format!("network {} ({}): device-info file {}: {e}", planned.network, planned.ifname, promised.display()));
+    }
+}
+
+fn left_by_device_plugin(folder: &Path, resource: &str, device: &str) -> PathBuf {
+    folder.join(format!("{resource}-{device}-device.json").replace('/', "-"))
+}
+
+/// What an earlier attachment left at `promised` would be taken for the truth: it is replaced, or it goes.
+fn replace(promised: &Path, from: Option<&Path>) -> io::Result<()> {
+    let content = match from {
+        Some(from) => files::read_bounded(from, MAX_SIZE).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", from.display()))),
+        None => Ok(None),
+    };
+    let Ok(Some(content)) = content else {
+        files::remove(promised)?;
+        return content.map(drop);
+    };
+    if let Some(folder) = promised.parent() {
+        // Others write and read there too (DEVINFO-15).
+        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    }
+    files::replace(promised, content.as_bytes(), 0o644, Durability::Cached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_named_as_the_standard_has_it() {
+        // DEVINFO-06, DEVINFO-08
+        let named = |resource: &str, device: &str| left_by_device_plugin(Path::new("/dp"), resource, device);
+        assert_eq!(named("intel.com/sriov", "0000:18:02.5"), Path::new("/dp/intel.com-sriov-0000:18:02.5-device.json"));
+        assert_eq!(named("x.com/../r", "../../d"), Path::new("/dp/x.com-..-r-..-..-d-device.json"));
+        assert_eq!(promised("c1", "ns/sriov", "net1"), Path::new("/var/run/k8s.cni.cncf.io/devinfo/cni/ns-sriov-c1_net1"));
+    }
+
+    #[test]
+    fn what_the_device_plugin_says_is_handed_on() {
+        // DEVINFO-10, DEVINFO-15
+        let root = tempfile::tempdir().unwrap();
+        let (promised, from) = (root.path().join("a/cni/x"), root.path().join("dp.json"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+
+        // A device plugin that says nothing is fine.
+        replace(&promised, Some(&from)).unwrap();
+        assert!(!promised.exists() && !root.path().join("a").exists());
+
+        fs::write(&from, r#"{"type":"pci"}"#).unwrap();
+        replace(&promised, Some(&from)).unwrap();
+        assert_eq!(fs::read_to_string(&promised).unwrap(), r#"{"type":"pci"}"#);
+        assert_eq!((mode(&promised), mode(promised.parent().unwrap())), (0o644, 0o755));
+
+        // As the reference library leaves them: not to be written by anybody.
+        fs::write(&from, "2").unwrap();
+        fs::set_permissions(&promised, fs::Permissions::from_mode(0o444)).unwrap();
+        replace(&promised, Some(&from)).unwrap();
+        assert_eq!(fs::read_to_string(&promised).unwrap(), "2");
+        fs::remove_file(&from).unwrap();
+        replace(&promised, Some(&from)).unwrap();
+        assert!(!promised.exists());
+    }
+
+    #[test]
+    fn what_is_stale_goes_even_when_the_new_cannot_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        let (promised, from) = (root.path().join("x"), root.path().join("dp.json"));
+        for (stale, large) in [("old", MAX_SIZE + 1), ("older", 0)] {
+            fs::write(&promised, stale).unwrap();
+            fs::write(&from, vec![b' '; large]).unwrap();
+            let outcome = replace(&promised, (large > 0).then_some(from.as_path()));
+            assert_eq!(outcome.is_err(), large > 0);
+            assert!(!promised.exists());
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A stub of the kubelet's pod-resources service: real gRPC on a real socket, with the kubelet's habits.
+//! Like it, it tells a device at a time, once for each NUMA node, in no particular order, and lets 10
+//! calls at once and 100 a second through.
+
+#![allow(dead_code, reason = "every test crate uses a part of it")]
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::convert::Infallible;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Response, Status};
+use tonic_prost::ProstCodec;
+
+const BURST: f64 = 10.0;
+const PER_SECOND: f64 = 100.0;
+
+/// A stub that serves; it ends, and its socket goes, when this is dropped.
+pub struct Kubelet {
+    told: Arc<Mutex<Told>>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+    socket: std::path::PathBuf,
+}
+
+/// What it tells, and how it was asked.
+struct Told {
+    pods: Vec<PodResources>,
+    takes: Duration,
+    answered: usize,
+    rejected: usize,
+    tokens: f64,
+    filled: Instant,
+}
+
+/// A container's devices: resource and ID.
+pub type Container<'a> = &'a [(&'a str, &'a str)];
+
+impl Kubelet {
+    /// Serves on `socket`, in the namespaces of the calling thread.
+    pub fn start(socket: &Path) -> Kubelet {
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let told = Told { pods: Vec::new(), takes: Duration::ZERO, answered: 0, rejected: 0, tokens: BURST, filled: Instant::now() };
+        let told = Arc::new(Mutex::new(told));
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::clone(&told);
+        let serving = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, shared) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Kubelet { told, stop: Some(stop), serving: Some(serving), socket: socket.to_owned() }
+    }
+
+    /// Has a pod of the namespace `default`, in the place of the one of that name.
+    pub fn pod(&self, name: &str, containers: &[Container<'_>]) {
+        let pod = PodResources {
+            name: name.into(),
+            namespace: "default".into(),
+            containers: containers.iter().enumerate().map(|(number, devices)| container(number, devices)).collect(),
+        };
+        let mut told = self.told.lock().unwrap();
+        told.pods.retain(|known| known.name != name);
+        told.pods.push(pod);
+    }
+
+    /// Takes so long for every answer.
+    pub fn takes(&self, time: Duration) {
+        self.told.lock().unwrap().takes = time;
+    }
+
+    /// How many calls were answered, and how many rejected.
+    pub fn calls(&self) -> (usize, usize) {
+        let told = self.told.lock().unwrap();
+        (told.answered, told.rejected)
+    }
+
+    /// Lets nothing through for about this time, as when somebody else asks all the time.
+    pub fn exhaust(&self, time: Duration) {
+        let mut told = self.told.lock().unwrap();
+        told.tokens = 1.0 - time.as_secs_f64() * PER_SECOND;
+        told.filled = Instant::now();
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.serving.take().map(JoinHandle::join);
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Each device on its own and twice, the last one first, beside what nobody reads.
+fn container(number: usize, devices: Container<'_>) -> ContainerResources {
+    let told = devices.iter().rev().flat_map(|(resource, id)| {
+        [0, 1].map(|node| ContainerDevices {
+            resource_name: (*resource).into(),
+            device_ids: vec![(*id).into()],
+            topology: Some(TopologyInfo { nodes: vec![NumaNode { id: node }] }),
+        })
+    });
+    ContainerResources { name: format!("c{number}"), devices: told.collect(), cpu_ids: vec![1, 2, 300] }
+}
+
+async fn serve(listener: UnixListener, told: Arc<Mutex<Told>>) {
+    let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let told = Arc::clone(&told);
+        let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let told = Arc::clone(&told);
+            async move {
+                let list = List { told, known: request.uri().path() == "/v1.PodResourcesLister/List" };
+                Ok::<_, Infallible>(Grpc::new(ProstCodec::default()).unary(list, request).await)
+            }
+        });
+        tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer));
+    }
+}
+
+struct List {
+    told: Arc<Mutex<Told>>,
+    known: bool,
+}
+
+impl UnaryService<ListPodResourcesRequest> for List {
+    type Response = ListPodResourcesResponse;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ListPodResourcesResponse>, Status>> + Send>>;
+
+    fn call(&mut self, _: tonic::Request<ListPodResourcesRequest>) -> Self::Future {
+        let (told, known) = (Arc::clone(&self.told), self.known);
+        Box::pin(async move {
+            if !known {
+                return Err(Status::unimplemented("unknown method"));
+            }
+            let takes = told.lock().unwrap().admit()?;
+            tokio::time::sleep(takes).await;
+            let pod_resources = told.lock().unwrap().pods.clone();
+            Ok(Response::new(ListPodResourcesResponse { pod_resources }))
+        })
+    }
+}
+
+impl Told {
+    fn admit(&mut self) -> Result<Duration, Status> {
+        let now = Instant::now();
+        self.tokens = BURST.min(self.tokens + (now - self.filled).as_secs_f64() * PER_SECOND);
+        self.filled = now;
+        if self.tokens < 1.0 {
+            self.rejected += 1;
+            return Err(Status::resource_exhausted("rejected by rate limit"));
+        }
+        self.tokens -= 1.0;
+        self.answered += 1;
+        Ok(self.takes)
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListPodResourcesRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListPodResourcesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pod_resources: Vec<PodResources>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PodResources {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    namespace: String,
+    #[prost(message, repeated, tag = "3")]
+    containers: Vec<ContainerResources>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ContainerResources {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, repeated, tag = "2")]
+    devices: Vec<ContainerDevices>,
+    #[prost(int64, repeated, tag = "3")]
+    cpu_ids: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ContainerDevices {
+    #[prost(string, tag = "1")]
+    resource_name: String,
+    #[prost(string, repeated, tag = "2")]
+    device_ids: Vec<String>,
+    #[prost(message, optional, tag = "3")]
+    topology: Option<TopologyInfo>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TopologyInfo {
+    #[prost(message, repeated, tag = "1")]
+    nodes: Vec<NumaNode>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct NumaNode {
+    #[prost(int64, tag = "1")]
+    id: i64,
+}
