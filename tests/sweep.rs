@@ -218,3 +218,32 @@ fn a_person_can_ask_for_it_and_need_not_wait() {
     assert!(!command(&node, &[]).0);
     drop(lock);
 }
+
+/// `plexusctl gc` on `node`: its exit code, and what it printed.
+fn plexusctl(node: &Node, words: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.arg("gc").args(words).arg("--cni-conf-dir").arg(node.net_d()).arg("--plugin").arg(node.bin().join("plexus"));
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn plexusctl_shows_what_would_go_and_what_went() {
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "istio-cni"}, node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let (pod, a) = indebted(&node);
+    let lines = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let (code, text) = plexusctl(&node, &["--dry-run"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(lines(&text)[0], "POD NETWORK INTERFACE CONTAINER OUTCOME REASON");
+    assert!(lines(&text)[1].starts_with("default/debt default/a net1 debt-01234567 would go owed: network default/a (net1)"), "{text}");
+    let (code, text) = plexusctl(&node, &[]);
+    assert!(code == Some(3) && text.contains("still owed"), "{code:?} {text}");
+    a.as_usual("DEL");
+    let (code, text) = plexusctl(&node, &["-o", "json"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &document["dryRun"], &document["attachments"][0]["deleted"]), (Some(0), &json!(false), &json!(true)));
+    assert!(pod.record(&node).is_none());
+    assert_eq!(plexusctl(&node, &[]), (Some(0), String::new()));
+}
