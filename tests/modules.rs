@@ -21,7 +21,6 @@ const WITHIN_A_ROW: &[(&str, &str, &str)] = &[
     ("store", "api", "which file lies where is api::layout: plugin, daemon and CLI have to agree on it"),
     ("engine", "facts", "a verb asks for its facts; facts knows no verb"),
     ("daemon", "cluster", "the daemon wires the cluster to its socket; the cluster knows no socket"),
-    ("cli", "cluster", "`plexusctl crd` prints the definition that the cluster's Rust type generates"),
 ];
 
 /// Libraries that only one folder may know, by the beginning of their names.

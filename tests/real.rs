@@ -154,8 +154,8 @@ fn an_address_that_is_taken_fails_the_pod_and_leaves_nothing(natives: bool) {
     first.add().result();
     let before = (leases(), kernel::host_links());
     let second = Pod::new(&node, "second").selecting("small");
-    // NPWG-ERR-01, CNI-ERR-05, CNI-DLG-08: the reference answers 999 to everything.
-    second.add().refusal(if natives { 100 } else { 999 }, &["default/small", "net1", "10.40.0.5"]);
+    // NPWG-ERR-01, CNI-ERR-05, CNI-DLG-08
+    second.add().refusal(999, &["default/small", "net1", "10.40.0.5"]);
     assert_eq!((leases(), kernel::host_links()), before);
     assert_eq!(kernel::links(&second.netns), [""; 0]);
     first.del().silence();

@@ -47,6 +47,11 @@ impl StateDirectory {
         self.networks().join(format!("{}_{}.json", nad.namespace(), nad.name()))
     }
 
+    /// While it is there, no pod is given additional networks: Plexus is being uninstalled.
+    pub fn draining(&self) -> PathBuf {
+        self.0.join("draining")
+    }
+
     /// The last-good copy of the default network's configuration. Written by the plugin only.
     pub fn default_network(&self) -> PathBuf {
         self.0.join("default-network.json")

@@ -16,6 +16,17 @@ const MODE: u32 = 0o644;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
+    #[command(flatten)]
+    wanted: Wanted,
+
+    /// Write the file instead of printing it; whole or not at all, and not when it is there already
+    #[arg(long)]
+    write: bool,
+}
+
+/// What the configuration follows from.
+#[derive(Debug, Args)]
+pub struct Wanted {
     /// The configuration of the cluster's own network; without it, the first file in the folder that is
     /// neither ours nor Multus'
     #[arg(long, value_name = "FILE")]
@@ -26,8 +37,8 @@ pub struct Arguments {
     mode: Mode,
 
     /// Where the runtime looks for its configuration
-    #[arg(long, default_value = "/etc/cni/net.d", value_name = "FOLDER")]
-    cni_conf_dir: PathBuf,
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    pub cni_conf_dir: PathBuf,
 
     /// A JSON object of further keys, described in docs/configuration.md; unknown ones are refused
     #[arg(long, value_name = "FILE")]
@@ -35,15 +46,11 @@ pub struct Arguments {
 
     /// Where the plugin keeps its records [default: /var/lib/plexus]
     #[arg(long, value_name = "FOLDER")]
-    state_directory: Option<PathBuf>,
+    pub state_directory: Option<PathBuf>,
 
     /// Where the daemon's socket is [default: /run/plexus]
     #[arg(long, value_name = "FOLDER")]
     run_directory: Option<PathBuf>,
-
-    /// Write the file instead of printing it; whole or not at all, and not when it is there already
-    #[arg(long)]
-    write: bool,
 }
 
 /// The two ways of being installed.
@@ -58,23 +65,33 @@ pub enum Mode {
 
 /// Prints or writes the configuration.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
-    let (path, network) = match &arguments.primary {
-        Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
-        None => first_of(&arguments.cni_conf_dir, output)?,
-    };
-    let keys = config_keys::read(arguments.settings.as_deref(), arguments.state_directory.as_deref(), arguments.run_directory.as_deref())?;
-    let written = match arguments.mode {
-        Mode::Delegate => config_document::delegate(&path, &network, keys)?,
-        Mode::Chain => config_document::chain(&path, &network, keys)?,
-    };
+    let written = make(&arguments.wanted, output)?;
     if !arguments.write {
         return output.text(&written.text);
     }
-    write(&arguments.cni_conf_dir, &written, output)?;
-    if arguments.mode == Mode::Delegate {
-        tell_rivals(&arguments.cni_conf_dir, &written, output)?;
+    put(&arguments.wanted, &written, output)
+}
+
+/// The configuration for what the runtime's folder holds now.
+pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
+    let (path, network) = match &wanted.primary {
+        Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
+        None => first_of(&wanted.cni_conf_dir, output)?,
+    };
+    let keys = config_keys::read(wanted.settings.as_deref(), wanted.state_directory.as_deref(), wanted.run_directory.as_deref())?;
+    match wanted.mode {
+        Mode::Delegate => config_document::delegate(&path, &network, keys),
+        Mode::Chain => config_document::chain(&path, &network, keys),
     }
-    Ok(())
+}
+
+/// Writes it where the runtime finds it.
+pub fn put(wanted: &Wanted, written: &Written, output: &Output) -> Result<(), Error> {
+    write(&wanted.cni_conf_dir, written, output)?;
+    match wanted.mode {
+        Mode::Delegate => tell_rivals(&wanted.cni_conf_dir, written, output),
+        Mode::Chain => Ok(()),
+    }
 }
 
 /// The network in `path`, if we may delegate to it.

@@ -56,6 +56,22 @@ pub enum Error {
         /// Everything that is wrong with it.
         mistakes: Vec<String>,
     },
+    /// The plugin that should be installed.
+    #[error("the plugin {path} cannot be read: {source}; name it with --plugin")]
+    Plugin {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is to go cannot be removed.
+    #[error("{path} cannot be removed: {source}{}", hint(.source, "see that its folder is writable"))]
+    Remove {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file cannot be written.
     #[error("{path} cannot be written: {source}{}", hint(.source, "see that its folder is writable"))]
     Write {

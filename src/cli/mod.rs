@@ -8,7 +8,7 @@
 //! | 0 | done |
 //! | 1 | it could not be done; the last line on stderr says what and on which object |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or not there |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or not there, `uninstall` while pods need the plugin |
 
 mod age;
 mod config;
@@ -19,8 +19,10 @@ pub mod error;
 mod get;
 mod get_rows;
 mod health;
+mod install;
 mod output;
 mod table;
+mod uninstall;
 mod version;
 
 pub use error::Error;
@@ -46,6 +48,10 @@ enum Command {
     Get(get::Arguments),
     /// The CNI configuration that puts Plexus before or behind a cluster's network
     Config(config::Arguments),
+    /// Put the plugin and its configuration on this node
+    Install(install::Arguments),
+    /// Take them away again, when no pod needs them any more
+    Uninstall(uninstall::Arguments),
     /// The CustomResourceDefinition of networks, for clusters that have none
     Crd,
     /// How the daemon on this node is
@@ -98,6 +104,8 @@ fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
     match command {
         Command::Get(arguments) => get::run(&arguments, output).map(|()| Verdict::Well),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),
         Command::Health(arguments) => health::run(&arguments, output),
         Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),

@@ -21,8 +21,7 @@ use std::time::Duration;
 pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
     let sandbox = Sandbox::lock(turn, &turn.target()?.container_id, turn.until(attach::ADD))?;
     let record = record_before(turn)?;
-    let known = facts(turn)?;
-    let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &known.annotations)?;
+    let (known, selections) = wanted(turn)?;
     let plan = plan(turn, &known, &selections)?;
     preflight::check(turn, &plan)?;
     let mut session = Session::begin(turn, &sandbox, record, plan)?;
@@ -37,6 +36,17 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
         }
         Err(first) => Err(session.undo(first)),
     }
+}
+
+/// What is known of the pod, and what it selects. While Plexus is being uninstalled it is nothing: pods
+/// start as they will afterwards, so that no more attachments are made that nobody would delete.
+fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
+    if turn.settings.state.draining().exists() {
+        return Ok((Known::default(), Selections::default()));
+    }
+    let known = facts(turn)?;
+    let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &known.annotations)?;
+    Ok((known, selections))
 }
 
 /// The record of the sandbox, if an earlier call for another interface left one.

@@ -1,0 +1,42 @@
+use super::*;
+
+fn record(network: &str, default: bool) -> Record {
+    let attachment = format!(
+        r#"{{"call":"eth0","network":"{network}","ifname":"net1","default":{default},"state":"attached","config":{{}}}}"#
+    );
+    serde_json::from_str(&format!(r#"{{"version":1,"containerId":"c","attachments":[{attachment}]}}"#)).unwrap()
+}
+
+#[test]
+fn the_clusters_own_network_needs_nobody() {
+    assert!(!needs_us(&record("cbr0", true), Some("cbr0")));
+    assert!(!needs_us(&record("cbr0", true), None));
+    // Another default network than the node's, and every additional one.
+    assert!(needs_us(&record("default/other", true), Some("cbr0")));
+    assert!(needs_us(&record("default/macvlan", false), Some("cbr0")));
+}
+
+#[test]
+fn a_pod_that_needs_the_plugin_keeps_it() {
+    let node = tempfile::tempdir().unwrap();
+    let path = |name: &str| node.path().join(name);
+    for folder in ["conf", "bin", "run", "state/sandboxes"] {
+        fs::create_dir_all(path(folder)).unwrap();
+    }
+    fs::write(path("conf/00-plexus.conflist"), r#"{"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"plexus"}]}"#).unwrap();
+    fs::write(path("state/sandboxes/c.json"), serde_json::to_string(&record("default/macvlan", false)).unwrap()).unwrap();
+    let arguments = Arguments {
+        cni_conf_dir: path("conf"),
+        cni_bin_dir: path("bin"),
+        state_directory: path("state"),
+        run_directory: path("run"),
+        wait: false,
+        stay: false,
+    };
+    let run = || run(&arguments, &mut Output::of_process()).unwrap();
+    assert_eq!(run(), Verdict::NotWell);
+    assert!(path("conf/00-plexus.conflist").exists() && path("state/draining").exists());
+    fs::remove_file(path("state/sandboxes/c.json")).unwrap();
+    assert_eq!(run(), Verdict::Well);
+    assert!(!path("conf/00-plexus.conflist").exists() && !path("state").exists());
+}
