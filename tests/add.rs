@@ -175,3 +175,24 @@ fn an_answer_is_one_json_document_and_complaints_go_to_stderr() {
     assert!(answer.stderr.contains("more"), "{answer:?}");
     answer.refusal(5, &["disk"]);
 }
+
+#[test]
+fn a_container_of_no_pod_gets_the_default_network() {
+    let Some(node) = Node::new() else { return };
+    let mut pod = Pod::new(&node, "podless");
+    pod.annotations = None;
+    // CNI-ARG-07: podman, cnitool and others name no pod; nobody needs to be asked.
+    for args in ["", "IgnoreUnknown=1", "FOO=bar;;X"] {
+        pod.id = format!("podless-{}", args.len());
+        pod.call("ADD").env("CNI_ARGS", args).make().result();
+        pod.call("DEL").env("CNI_ARGS", args).make().silence();
+    }
+    assert_eq!(node.call_names().len(), 6);
+    // Older runtimes do not say the pod's UID.
+    let pod = Pod::new(&node, "no-uid");
+    let args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=no-uid";
+    pod.call("ADD").env("CNI_ARGS", args).make().result();
+    // CNI-ARG-02: handed on as it is.
+    assert_eq!(node.calls().last().unwrap().env("CNI_ARGS"), args);
+    pod.call("DEL").env("CNI_ARGS", args).make().silence();
+}

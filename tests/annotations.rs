@@ -271,3 +271,26 @@ fn last_known_copies_serve_while_the_daemon_is_away() {
     unknown.add().refusal(11, &["default/never"]);
     assert_eq!(a.calls_of("ADD").len(), 2);
 }
+
+#[test]
+fn a_socket_without_a_daemon_is_no_daemon() {
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let socket = node.run().socket();
+    // Left behind by one that was killed, a file, a folder, and one whose listener never accepts.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    Pod::new(&node, "stale").selecting("a").add().result();
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::write(&socket, "").unwrap();
+    Pod::new(&node, "file").selecting("a").add().result();
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::create_dir(&socket).unwrap();
+    Pod::new(&node, "folder").selecting("a").add().result();
+    std::fs::remove_dir(&socket).unwrap();
+    let _deaf = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let pod = Pod::new(&node, "deaf").selecting("a").configured("daemonTimeoutSeconds", json!(0.3));
+    pod.configured("publishTimeoutSeconds", json!(0.3)).add().result();
+    // A plain pod asks nobody.
+    Pod::new(&node, "plain").add().result();
+    assert_eq!(node.call_names().len(), 9);
+}

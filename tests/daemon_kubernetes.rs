@@ -407,5 +407,6 @@ fn five_thousand_networks_fit() {
     runtime.block_on(all).unwrap();
     support::say(&format!("plexusd: {idle} KiB idle, {watched} KiB having watched and {listed} KiB having listed 5,000 networks, {peak} KiB at most"));
     // Twice what is promised of a release build: this may be a debug build.
-    assert!(idle < 20 << 10 && watched < 40 << 10 && listed < 40 << 10);
+    // What a network costs is the same in every build; what is shipped is measured by `make bench`.
+    assert!(listed.saturating_sub(idle) < 12 << 10, "5,000 networks take {} KiB", listed.saturating_sub(idle));
 }

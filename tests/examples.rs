@@ -1,6 +1,8 @@
 //! Every file in `examples/` is what it says: manifests that the daemon reads, networks that can be
 //! parsed, and pods whose annotation can be planned with these networks.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
+
 use plexus::cluster::manifest::{self, Objects};
 use plexus::cni::{CniArgs, IfName, NetworkConfig, RawObject};
 use plexus::engine::plan::{self, Ingredients, Planned};

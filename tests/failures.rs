@@ -267,3 +267,38 @@ fn a_plugin_that_is_missing_on_del_is_a_debt() {
     assert_eq!(a.calls_of("DEL").len(), 1);
     assert!(pod.record(&node).is_none());
 }
+
+#[test]
+fn a_delegate_that_does_not_read_or_complains_without_end_is_no_problem() {
+    let Some(node) = Node::new() else { return };
+    let long = "x".repeat(1 << 20);
+    node.network("default/deaf", &json!({"cniVersion": "1.0.0", "type": "deaf", "note": long}));
+    let answer = r#"{"cniVersion":"1.0.0","ips":[]}"#;
+    support::node::write_program(&node.bin().join("deaf"), &format!("#!/bin/sh\nexec <&-\necho '{answer}'\n"));
+    let pod = Pod::new(&node, "deaf").selecting("deaf");
+    pod.add().result();
+    pod.del().silence();
+    let loud = node.recorded_network("loud");
+    loud.on("ADD", "yes complaint | head -c 50000000 >&2; result").on("DEL", "yes complaint | head -c 50000000 >&2");
+    let pod = Pod::new(&node, "loud").selecting("loud");
+    let answer = pod.add();
+    answer.result();
+    // CNI-DLG-03: the beginning of it is passed on.
+    assert!(answer.stderr.contains("complaint") && answer.stderr.len() < 1 << 20, "{}", answer.stderr.len());
+    pod.del().silence();
+}
+
+#[test]
+fn a_sandbox_that_ends_during_an_add_is_cleaned_up_by_del() {
+    let Some(node) = Node::new() else { return };
+    let slow = node.recorded_network("slow");
+    slow.on("ADD", "touch $here/began; sleep 0.5; fail 8 'namespace is gone'");
+    let pod = Pod::new(&node, "ends").selecting("slow");
+    let running = pod.call("ADD").start();
+    support::eventually("the slow delegate", || slow.folder().join("began").exists());
+    pod.end_sandbox();
+    running.wait().refusal(8, &["default/slow"]);
+    assert_eq!(node.call_names()[2..], ["DEL slow net1", "DEL primary eth0"]);
+    pod.del_without_netns().silence();
+    assert!(pod.record(&node).is_none());
+}

@@ -17,9 +17,10 @@ const ROWS: [&[&str]; 6] = [
 ];
 
 /// Arrows within a row, and why.
-const WITHIN_A_ROW: [(&str, &str, &str); 3] = [
+const WITHIN_A_ROW: [(&str, &str, &str); 4] = [
     ("store", "api", "which file lies where is api::layout: plugin, daemon and CLI have to agree on it"),
     ("engine", "facts", "a verb asks for its facts; facts knows no verb"),
+    ("cli", "cluster", "`plexusctl crd` prints the definition that is generated from the type"),
     ("daemon", "cluster", "the daemon wires the cluster to its socket; the cluster knows no socket"),
 ];
 

@@ -1,4 +1,4 @@
-//! The reference plugins as delegates: what was asked for is what the kernel has.
+//! Real delegates, the reference plugins and those in this process: what was asked for is what the kernel has.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
@@ -7,6 +7,37 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use support::{Node, Pod, kernel};
+
+/// Each of these holds for the reference plugins and for those in this process.
+macro_rules! for_both {
+    ($($test:ident)*) => {
+        mod reference {
+            $(#[test] fn $test() { super::$test(false); })*
+        }
+        mod native {
+            $(#[test] fn $test() { super::$test(true); })*
+        }
+    };
+}
+
+for_both! {
+    a_bridge_and_a_macvlan_are_attached_as_the_short_form_says
+    the_json_form_decides_addresses_hardware_address_and_name
+    an_address_that_is_taken_fails_the_pod_and_leaves_nothing
+    the_default_route_of_ipv4_moves_and_that_of_ipv6_stays
+    the_default_route_of_ipv6_moves_and_that_of_ipv4_stays
+    both_default_routes_can_move
+    an_empty_default_route_means_the_networks_own_gateways
+    a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone
+    two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once
+}
+
+/// A node whose Plexus carries out plugins itself, or never does.
+fn node(natives: bool) -> Option<Node> {
+    let mut node = Node::new()?;
+    node.config["natives"] = json!(natives);
+    Some(node)
+}
 
 /// A default network with a default route of both families, as Kubernetes networks have.
 fn real_primary(node: &Node) {
@@ -60,9 +91,8 @@ fn status(node: &Node) -> Vec<Value> {
     serde_json::from_str(publication["networkStatus"].as_str().unwrap()).unwrap()
 }
 
-#[test]
-fn a_bridge_and_a_macvlan_are_attached_as_the_short_form_says() {
-    let Some(node) = Node::new() else { return };
+fn a_bridge_and_a_macvlan_are_attached_as_the_short_form_says(natives: bool) {
+    let Some(node) = node(natives) else { return };
     real_primary(&node);
     bridge(&node);
     macvlan(&node, "default/mv-a", &json!({"type": "host-local", "subnet": "10.30.0.0/24"}));
@@ -88,9 +118,8 @@ fn a_bridge_and_a_macvlan_are_attached_as_the_short_form_says() {
     assert_eq!(kernel::host_links(), ["br-a", "cbr0", "uplink0", "uplink1"]);
 }
 
-#[test]
-fn the_json_form_decides_addresses_hardware_address_and_name() {
-    let Some(node) = Node::new() else { return };
+fn the_json_form_decides_addresses_hardware_address_and_name(natives: bool) {
+    let Some(node) = node(natives) else { return };
     real_primary(&node);
     macvlan(&node, "storage/mv-a", &json!({"type": "static", "routes": [{"dst": "10.200.0.0/16", "gw": "10.30.0.1"}]}));
     let pod = Pod::new(&node, "json").selecting(json!([{
@@ -114,9 +143,8 @@ fn the_json_form_decides_addresses_hardware_address_and_name() {
     assert_eq!(fs::read_dir(node.run().unpublished()).unwrap().count(), 0);
 }
 
-#[test]
-fn an_address_that_is_taken_fails_the_pod_and_leaves_nothing() {
-    let Some(node) = Node::new() else { return };
+fn an_address_that_is_taken_fails_the_pod_and_leaves_nothing(natives: bool) {
+    let Some(node) = node(natives) else { return };
     real_primary(&node);
     node.network("default/small", &json!({
         "cniVersion": "1.0.0", "name": "small", "type": "bridge", "bridge": "small",
@@ -127,7 +155,7 @@ fn an_address_that_is_taken_fails_the_pod_and_leaves_nothing() {
     let before = (leases(), kernel::host_links());
     let second = Pod::new(&node, "second").selecting("small");
     // NPWG-ERR-01, CNI-ERR-05, CNI-DLG-08
-    second.add().refusal(999, &["default/small", "net1", "no IP addresses"]);
+    second.add().refusal(999, &["default/small", "net1", "10.40.0.5"]);
     assert_eq!((leases(), kernel::host_links()), before);
     assert_eq!(kernel::links(&second.netns), [""; 0]);
     first.del().silence();
@@ -137,8 +165,8 @@ fn an_address_that_is_taken_fails_the_pod_and_leaves_nothing() {
 }
 
 /// A pod whose second network asks for the default route through `gateways`.
-fn with_default_route(name: &str, gateways: &Value) -> Option<(Node, Pod)> {
-    let node = Node::new()?;
+fn with_default_route(natives: bool, name: &str, gateways: &Value) -> Option<(Node, Pod)> {
+    let node = node(natives)?;
     real_primary(&node);
     bridge(&node);
     let pod = Pod::new(&node, name).selecting(json!([{"name": "br-a", "default-route": gateways}]));
@@ -146,9 +174,8 @@ fn with_default_route(name: &str, gateways: &Value) -> Option<(Node, Pod)> {
     Some((node, pod))
 }
 
-#[test]
-fn the_default_route_of_ipv4_moves_and_that_of_ipv6_stays() {
-    let Some((node, pod)) = with_default_route("v4", &json!(["10.20.0.1"])) else { return };
+fn the_default_route_of_ipv4_moves_and_that_of_ipv6_stays(natives: bool) {
+    let Some((node, pod)) = with_default_route(natives, "v4", &json!(["10.20.0.1"])) else { return };
     // NPWG-KEY-16, NPWG-KEY-17
     assert_eq!(kernel::default_routes(&pod.netns, "-4"), ["10.20.0.1 net1"]);
     assert_eq!(kernel::default_routes(&pod.netns, "-6"), ["fd01::1 eth0"]);
@@ -158,18 +185,16 @@ fn the_default_route_of_ipv4_moves_and_that_of_ipv6_stays() {
     pod.del().silence();
 }
 
-#[test]
-fn the_default_route_of_ipv6_moves_and_that_of_ipv4_stays() {
-    let Some((_node, pod)) = with_default_route("v6", &json!(["fd20::1"])) else { return };
+fn the_default_route_of_ipv6_moves_and_that_of_ipv4_stays(natives: bool) {
+    let Some((_node, pod)) = with_default_route(natives, "v6", &json!(["fd20::1"])) else { return };
     // NPWG-KEY-17
     assert_eq!(kernel::default_routes(&pod.netns, "-4"), ["10.1.0.1 eth0"]);
     assert_eq!(kernel::default_routes(&pod.netns, "-6"), ["fd20::1 net1"]);
     pod.del().silence();
 }
 
-#[test]
-fn both_default_routes_can_move() {
-    let Some((node, pod)) = with_default_route("dual", &json!(["10.20.0.1", "fd20::1"])) else { return };
+fn both_default_routes_can_move(natives: bool) {
+    let Some((node, pod)) = with_default_route(natives, "dual", &json!(["10.20.0.1", "fd20::1"])) else { return };
     // NPWG-KEY-18
     assert_eq!(kernel::default_routes(&pod.netns, "-4"), ["10.20.0.1 net1"]);
     assert_eq!(kernel::default_routes(&pod.netns, "-6"), ["fd20::1 net1"]);
@@ -178,18 +203,16 @@ fn both_default_routes_can_move() {
     assert_eq!(leases(), 0);
 }
 
-#[test]
-fn an_empty_default_route_means_the_networks_own_gateways() {
-    let Some((_node, pod)) = with_default_route("own", &json!([])) else { return };
+fn an_empty_default_route_means_the_networks_own_gateways(natives: bool) {
+    let Some((_node, pod)) = with_default_route(natives, "own", &json!([])) else { return };
     // NPWG-KEY-16
     assert_eq!(kernel::default_routes(&pod.netns, "-4"), ["10.20.0.1 net1"]);
     assert_eq!(kernel::default_routes(&pod.netns, "-6"), ["fd20::1 net1"]);
     pod.del().silence();
 }
 
-#[test]
-fn a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone() {
-    let Some(node) = Node::new() else { return };
+fn a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone(natives: bool) {
+    let Some(node) = node(natives) else { return };
     real_primary(&node);
     bridge(&node);
     let pod = Pod::new(&node, "far").selecting(json!([{"name": "br-a", "default-route": ["192.0.2.1"]}]));
@@ -198,9 +221,8 @@ fn a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone() {
     assert!(pod.record(&node).is_none());
 }
 
-#[test]
-fn two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once() {
-    let Some(node) = Node::new() else { return };
+fn two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once(natives: bool) {
+    let Some(node) = node(natives) else { return };
     real_primary(&node);
     bridge(&node);
     let pods: Vec<Pod> = (0..10).map(|number| Pod::new(&node, &format!("burst-{number}")).selecting("br-a")).collect();

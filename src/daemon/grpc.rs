@@ -26,7 +26,7 @@ const EXHAUSTED: u16 = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcError {
     /// Nobody listens.
-    #[error("nobody listens there: {0}")]
+    #[error("nobody listens there: {}", absence(.0))]
     Absent(#[source] std::io::Error),
     /// The connection broke, or what is said on it is no HTTP/2.
     #[error("the connection broke: {0}")]
@@ -108,6 +108,14 @@ fn unframed<A: Message + Default>(body: &[u8]) -> Result<A, GrpcError> {
         return Err(GrpcError::Unreadable("it is not one message without compression".to_owned()));
     }
     A::decode(message).map_err(|e| GrpcError::Unreadable(e.to_string()))
+}
+
+/// Why nobody listens. The system's own words for a missing file are taken for success in answers to DEL.
+fn absence(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no socket".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// What went wrong, without what wraps it.

@@ -57,6 +57,9 @@ pub enum Failure {
     Drifted(String),
 }
 
+/// What every untyped failure of a reference plugin has (CNI-ERR-05): callers that know it from there see the same.
+const INTERNAL: Code = Code::Delegate(999);
+
 impl Failure {
     /// The error of the native called `plugin`.
     pub fn of(self, plugin: &str) -> delegate::Error {
@@ -70,13 +73,13 @@ impl Failure {
             Failure::Netns(_) | Failure::OwnNetns(_) => Some(Code::Namespace),
             Failure::Io { .. } => Some(Code::Io),
             Failure::Drifted(_) => Some(Code::Drifted),
-            Failure::Netlink(_) | Failure::Result(_) | Failure::Failed(_) => Some(Code::DelegateFailed),
+            Failure::Netlink(_) | Failure::Result(_) | Failure::Failed(_) => Some(INTERNAL),
         };
         match (self, code) {
             (Failure::Ipam(error), _) => error,
             (error, code) => delegate::Error::Refused {
                 plugin: plugin.to_owned(),
-                error: CniError::new(code.unwrap_or(Code::DelegateFailed), error.to_string()),
+                error: CniError::new(code.unwrap_or(INTERNAL), error.to_string()),
             },
         }
     }

@@ -38,6 +38,13 @@ impl Registry {
         native::find(plugin, &self.natives.enabled(), &self.sockets).err()
     }
 
+    /// Whether DEL of `network` deletes one link and starts no program: such links can go together first.
+    pub fn is_one_link(&self, network: &NetworkConfig) -> bool {
+        const LINKS: [&str; 3] = [native::bridge::TYPE, native::macvlan::TYPE, native::ipvlan::TYPE];
+        let alone = matches!(network.plugins.as_slice(), [only] if LINKS.contains(&only.kind.as_str()));
+        alone && !self.needs_programs(network)
+    }
+
     /// Whether any plugin of `network` starts a program: it sees the disk, and may be slow.
     pub fn needs_programs(&self, network: &NetworkConfig) -> bool {
         network.plugins.iter().any(|plugin| self.programs(plugin).next().is_some())

@@ -3,9 +3,11 @@
 use super::attach::Recalled;
 use super::sandbox::Sandbox;
 use super::{Turn, sweep};
-use crate::cni::{CniError, ContainerId};
+use crate::cni::{CniError, ContainerId, NetworkConfig};
 use crate::store::{Attachment, Debt, Record, State, record};
 use crate::sys::files::{self, Durability};
+use crate::sys::netlink::teardown;
+use crate::sys::netns::Netns;
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,6 +22,7 @@ pub struct Failure {
 
 /// Deletes `attachments` in reverse. All are attempted, whatever the others say (NPWG-ERR-02).
 pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachments: Vec<Attachment>, deadline: Instant) -> Vec<Failure> {
+    delete_links(turn, netns, &attachments, deadline);
     let mut failures: Vec<Failure> = Vec::new();
     for attachment in attachments.into_iter().rev() {
         if let Err(error) = delete_one(turn, sandbox, netns, id, &attachment, deadline) {
@@ -29,6 +32,25 @@ pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &Contain
     }
     failures.reverse();
     failures
+}
+
+/// Deletes at once the links of all networks that are nothing but a link made in this process: the
+/// kernel's grace periods are waited for once, and not by us. What is left of them (addresses) is
+/// freed by each network's own DEL, which finds its link gone.
+fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], deadline: Instant) {
+    let Some(path) = netns else { return };
+    let is_one_link = |attachment: &&Attachment| {
+        NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| turn.registry.is_one_link(&network))
+    };
+    let links: Vec<&str> = attachments.iter().filter(is_one_link).map(|attachment| attachment.ifname.as_str()).collect();
+    if links.len() < 2 {
+        return;
+    }
+    let deleted = Netns::open(path).map_err(|e| e.to_string()).and_then(|netns| teardown(&netns, &links, deadline).map_err(|e| e.to_string()));
+    if let Err(e) = deleted {
+        // Each network's DEL tries again and says what is in the way.
+        turn.warn(format!("the links {} cannot be deleted together: {e}", links.join(", ")));
+    }
 }
 
 fn delete_one(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachment: &Attachment, deadline: Instant) -> Result<(), CniError> {

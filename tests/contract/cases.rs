@@ -52,7 +52,7 @@ impl Twins {
     }
 
     /// Calls `verb` on both sides, which must succeed.
-    fn succeed(&self, case: &str, verb: &'static str, config: &Value, attachment: &Attachment) -> [Value; 2] {
+    pub fn succeed(&self, case: &str, verb: &'static str, config: &Value, attachment: &Attachment) -> [Value; 2] {
         self.call(case, verb, config, attachment).map(|answer| answer.unwrap_or_else(|e| panic!("{case}: {verb}: {e}")))
     }
 
@@ -73,7 +73,7 @@ impl Twins {
     }
 
     /// A whole life.
-    fn live(&self, case: &str, config: &Value, attachment: &Attachment) {
+    pub fn live(&self, case: &str, config: &Value, attachment: &Attachment) {
         let added = self.succeed(case, "ADD", config, attachment);
         self.compare(&format!("{case}: after ADD"), true);
         if !matches!(config["cniVersion"].as_str().unwrap(), "0.1.0" | "0.2.0" | "0.3.0" | "0.3.1") {

@@ -11,6 +11,7 @@
 mod cases;
 mod differences;
 mod normal;
+mod optional;
 mod plugin;
 mod pools;
 mod world;

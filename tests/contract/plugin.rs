@@ -69,13 +69,15 @@ pub fn with_call<T>(config: &Value, attachment: &Attachment, work: impl FnOnce(&
     let plugin = PluginConfig::new(RawObject::parse(&config.to_string()).unwrap()).unwrap();
     let (id, ifname) = (ContainerId::new(&*attachment.container).unwrap(), IfName::new(&*attachment.ifname).unwrap());
     let args = CniArgs::parse(&attachment.args);
+    // For natives whose address plugin is a program.
+    let path: Vec<PathBuf> = crate::plugins().into_iter().collect();
     let scope = Scope {
         container_id: Some(&id),
         ifname: Some(&ifname),
         netns: attachment.netns.map(Path::new),
         args: &args,
-        path: &[],
-        patience: std::time::Duration::from_secs(60),
+        path: &path,
+        patience: Duration::from_secs(60),
         deadline: Instant::now() + Duration::from_secs(60),
         lock: None,
     };

@@ -8,7 +8,7 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::stdin::{Target, netns_path};
 use crate::delegate::{Call, native::Sockets};
-use crate::sys::netlink::{Change, Link, NewLink, Socket, TABLE_MAIN};
+use crate::sys::netlink::{Change, Link, NewLink, Socket, TABLE_MAIN, teardown};
 use crate::sys::netns;
 use nix::errno::Errno;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -105,11 +105,19 @@ pub(super) fn del(call: &Call<'_>, sockets: &Sockets, ipam: Option<&dyn Ipam>) -
     let ifname = Target::of(call)?.ifname.as_str();
     if let Some(path) = call.scope.netns {
         match sockets.hold().container(path) {
-            Ok(container) => container.socket.delete_link_by_name(ifname)?,
+            Ok(container) => delete_link(container, ifname, call)?,
             // The namespace is gone, and everything in it.
             Err(Failure::Netns(netns::Error::Missing { .. } | netns::Error::NotANamespace { .. })) => {}
             Err(e) => return Err(e),
         }
     }
     Ok(ipam.map_or(Ok(()), |ipam| ipam.del(call))?)
+}
+
+/// Runtimes repeat DEL: mostly there is nothing left, which is not worth a thread in the namespace.
+fn delete_link(container: &mut Container, name: &str, call: &Call<'_>) -> Result<(), Failure> {
+    if container.socket.link_by_name(name)?.is_some() {
+        teardown(&container.netns, &[name], call.scope.deadline)?;
+    }
+    Ok(())
 }

@@ -1,12 +1,11 @@
 //! Links: looking them up, changing them, deleting them.
 
 use super::error::{Error, accept};
+use super::link_attributes::read_link;
 use super::mac::Mac;
 use super::socket::Socket;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoMacVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
-};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -177,72 +176,5 @@ fn existing(answer: Result<Link, Error>) -> Result<Option<Link>, Error> {
         Ok(link) => Ok(Some(link)),
         Err(e) if e.is(Errno::ENODEV) => Ok(None),
         Err(e) => Err(e),
-    }
-}
-
-fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = message else { return None };
-    let mut link = Link {
-        index: message.header.index,
-        name: String::new(),
-        kind: String::new(),
-        mac: Mac::default(),
-        mtu: 0,
-        up: message.header.flags.contains(LinkFlags::Up),
-        state: OperState::Unknown,
-        loopback: message.header.flags.contains(LinkFlags::Loopback),
-        promiscuity: 0,
-        master: None,
-        parent: None,
-        parent_netns: None,
-        mode: None,
-        tx_queue_len: 0,
-        alias: None,
-        group: 0,
-    };
-    for attribute in message.attributes {
-        read_attribute(&mut link, attribute);
-    }
-    Some(link)
-}
-
-fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
-    match attribute {
-        LinkAttribute::IfName(name) => link.name = name,
-        LinkAttribute::Address(mac) => link.mac = Mac::new(&mac),
-        LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-        LinkAttribute::Promiscuity(count) => link.promiscuity = count,
-        LinkAttribute::Controller(master) => link.master = Some(master),
-        LinkAttribute::Link(parent) => link.parent = Some(parent),
-        LinkAttribute::LinkNetNsId(netns) => link.parent_netns = Some(netns),
-        LinkAttribute::TxQueueLen(length) => link.tx_queue_len = length,
-        LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
-        LinkAttribute::Group(group) => link.group = group,
-        LinkAttribute::OperState(State::Up) => link.state = OperState::Up,
-        LinkAttribute::OperState(State::Unknown) => link.state = OperState::Unknown,
-        LinkAttribute::OperState(_) => link.state = OperState::Down,
-        LinkAttribute::LinkInfo(infos) => read_info(link, infos),
-        _ => {}
-    }
-}
-
-fn read_info(link: &mut Link, infos: Vec<LinkInfo>) {
-    for info in infos {
-        match info {
-            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
-            LinkInfo::Data(InfoData::MacVlan(data)) => {
-                link.mode = data.into_iter().find_map(|item| match item {
-                    InfoMacVlan::Mode(mode) => super::MacVlanMode::from_kernel(mode).map(|mode| mode.as_str().to_owned()),
-                    _ => None,
-                });
-            }
-            LinkInfo::Data(InfoData::IpVlan(data)) => {
-                link.mode = data.into_iter().find_map(|item| match item {
-                    InfoIpVlan::Mode(mode) => super::IpVlanMode::from_kernel(mode).map(|mode| mode.as_str().to_owned()),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
     }
 }

@@ -8,19 +8,25 @@ mod address;
 mod bridge_port;
 mod error;
 mod link;
+mod link_attributes;
+mod listener;
 mod mac;
+mod mode;
 mod new_link;
 mod route;
 mod socket;
+mod teardown;
 
 pub use address::Address;
 pub use bridge_port::{PortFlags, PortVlan};
 pub use error::Error;
 pub use link::{Change, Link, OperState};
 pub use mac::{InvalidMac, Mac};
-pub use new_link::{IpVlanMode, Kind, MacVlanMode, NewLink, Peer};
+pub use mode::{IpVlanMode, MacVlanMode};
+pub use new_link::{Kind, NewLink, Peer};
 pub use route::{Route, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, TABLE_MAIN};
 pub use socket::Socket;
+pub use teardown::teardown;
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 
 use super::error::Error;
 use super::mac::Mac;
+use super::mode::{IpVlanMode, MacVlanMode};
 use super::socket::Socket;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    self, InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, IpVlanFlags, LinkAttribute, LinkFlags, LinkInfo,
+    InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, IpVlanFlags, LinkAttribute, LinkFlags, LinkInfo,
     LinkMessage,
 };
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -84,70 +85,6 @@ pub struct Peer<'a> {
     /// Its hardware address.
     pub mac: Option<&'a Mac>,
 }
-
-macro_rules! mode {
-    ($(#[$doc:meta])* $name:ident: $($(#[$variant_doc:meta])* $variant:ident = $text:literal / $kernel:ident),+) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),+
-        }
-
-        impl $name {
-            /// The mode that configurations call `text`.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text {
-                    $($text => Some($name::$variant),)+
-                    _ => None,
-                }
-            }
-
-            /// What configurations call it.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $($name::$variant => $text,)+
-                }
-            }
-
-            pub(super) fn from_kernel(mode: link::$name) -> Option<Self> {
-                match mode {
-                    $(link::$name::$kernel => Some($name::$variant),)+
-                    _ => None,
-                }
-            }
-
-            fn to_kernel(self) -> link::$name {
-                match self {
-                    $($name::$variant => link::$name::$kernel,)+
-                }
-            }
-        }
-    };
-}
-
-mode!(
-    /// Who may talk to whom among the macvlans of a link.
-    MacVlanMode:
-    /// All.
-    Bridge = "bridge" / Bridge,
-    /// None.
-    Private = "private" / Private,
-    /// Those between whom the switch outside forwards.
-    Vepa = "vepa" / Vepa,
-    /// There is only one, with the parent's own address.
-    Passthru = "passthru" / Passthrough
-);
-
-mode!(
-    /// How an ipvlan forwards.
-    IpVlanMode:
-    /// As a switch.
-    L2 = "l2" / L2,
-    /// As a router.
-    L3 = "l3" / L3,
-    /// As a router, through the parent's netfilter.
-    L3s = "l3s" / L3S
-);
 
 impl Socket {
     /// Makes a link.
@@ -248,12 +185,5 @@ mod tests {
             &[20, 0, 2, 0, 6, 0, 1, 0, 2, 0, 0, 0, 6, 0, 2, 0, 0, 0, 0, 0],
         ];
         assert_eq!(bytes, expected.concat());
-    }
-
-    #[test]
-    fn modes_are_spelled_as_in_configurations() {
-        assert_eq!(MacVlanMode::parse("passthru").map(MacVlanMode::as_str), Some("passthru"));
-        assert_eq!(MacVlanMode::parse("source"), None);
-        assert_eq!(IpVlanMode::from_kernel(link::IpVlanMode::L3S), IpVlanMode::parse("l3s"));
     }
 }

@@ -10,9 +10,10 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// The kernel fills at most this much of an answer at once (af_netlink.c: `netlink_dump`).
-const ANSWER_SIZE: usize = 32 * 1024;
+pub(super) const ANSWER_SIZE: usize = 32 * 1024;
 /// How often an interrupted listing is started again before it is given up.
 const LISTING_TRIES: u32 = 10;
 /// `struct nlmsghdr`, with which an acknowledgement begins after its error number.
@@ -29,7 +30,7 @@ pub struct Socket {
 }
 
 /// One message of an answer.
-type Message = NetlinkMessage<RouteNetlinkMessage>;
+pub(super) type Message = NetlinkMessage<RouteNetlinkMessage>;
 
 impl Socket {
     /// A socket in the namespace of the calling thread.
@@ -134,15 +135,14 @@ impl Socket {
         }
     }
 
+    /// A request as bytes, for somebody else to send: its answer is nobody's.
+    pub(super) fn encode(&self, message: RouteNetlinkMessage) -> Vec<u8> {
+        encode(message, 0, 0)
+    }
+
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16, action: &impl Fn() -> String) -> Result<(), Error> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        header.flags = flags | NLM_F_REQUEST;
-        header.sequence_number = self.sequence;
-        let mut packet = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-        packet.finalize();
-        let mut bytes = vec![0; packet.buffer_len()];
-        packet.serialize(&mut bytes);
+        let bytes = encode(message, flags, self.sequence);
         let sent = retry_interrupted(|| self.socket.send(&bytes, 0));
         sent.map(drop).map_err(|source| Error::Socket { action: action(), source })
     }
@@ -162,26 +162,45 @@ impl Socket {
 
     /// The messages of the last datagram that answer the last request: what is left of an earlier one is passed over.
     fn messages(&self) -> impl Iterator<Item = Result<Message, String>> {
-        let mut rest = self.answer.as_slice();
-        let sequence = self.sequence;
-        std::iter::from_fn(move || {
-            loop {
-                let header = NetlinkBuffer::new_checked(rest).ok()?;
-                let length = header.length() as usize;
-                let answers = header.sequence_number() == sequence;
-                let (this, after) = rest.split_at_checked(length)?;
-                // Messages begin at multiples of four bytes (NLMSG_ALIGN).
-                rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
-                if answers {
-                    return Some(Message::deserialize(this).map_err(|e| e.to_string()));
-                }
-            }
-        })
+        let answers = |message: &Result<Message, String>| match message {
+            Ok(message) => message.header.sequence_number == self.sequence,
+            Err(_) => true,
+        };
+        messages(&self.answer).filter(answers)
     }
 }
 
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags | NLM_F_REQUEST;
+    header.sequence_number = sequence;
+    let mut packet = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+    bytes
+}
+
+/// The messages of a datagram.
+pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, String>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let length = NetlinkBuffer::new_checked(rest).ok()?.length() as usize;
+        let (this, after) = rest.split_at_checked(length)?;
+        // Messages begin at multiples of four bytes (NLMSG_ALIGN).
+        rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+        Some(Message::deserialize(this).map_err(|e| e.to_string()))
+    })
+}
+
 /// A signal is no failure.
-fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

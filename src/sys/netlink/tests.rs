@@ -5,6 +5,7 @@ use crate::sys::netns::Netns;
 use nix::errno::Errno;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// A host and a container namespace with a socket in each; `None` (and a line) where we may not.
 fn namespaces(test: &str) -> Option<(Netns, Socket, Netns, Socket)> {
@@ -172,4 +173,26 @@ fn errors_name_object_operation_and_the_kernels_reason() {
     assert!(text.ends_with("Nexthop has invalid gateway (ENETUNREACH)"), "{text}");
     assert_eq!(host.link_by_name("nothing").unwrap(), None);
     assert_eq!(host.link_by_index(999).unwrap(), None);
+}
+
+#[test]
+fn teardown_waits_until_links_are_gone_but_no_longer() {
+    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("teardown") else { return };
+    let soon = || Instant::now() + Duration::from_secs(10);
+    for count in [1, 3] {
+        let names: Vec<_> = (0..count).map(|number| format!("net{number}")).collect();
+        for name in &names {
+            let peer = Peer { name, netns: Some(container_ns.as_fd()), mtu: None, mac: None };
+            host.create_link(&NewLink { up: true, ..NewLink::new(&format!("v{name}"), Kind::Veth { peer }) }).unwrap();
+        }
+        bridge(&mut container, "stays");
+        let all: Vec<_> = names.iter().map(String::as_str).chain(["nothing"]).collect();
+        teardown(&container_ns, &all, soon()).unwrap();
+        let left: Vec<_> = container.links().unwrap().into_iter().map(|link| link.name).collect();
+        assert_eq!(left, ["lo", "stays"]);
+        assert_eq!(host.links().unwrap().len(), 1, "their other ends go with them");
+        container.delete_link_by_name("stays").unwrap();
+    }
+    assert!(teardown(&container_ns, &["lo"], soon()).unwrap_err().errno().is_some(), "what cannot be deleted is told");
+    teardown(&container_ns, &["nothing"], soon()).unwrap();
 }

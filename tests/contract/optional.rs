@@ -1,0 +1,110 @@
+//! What not every kernel has, and what natives leave to programs.
+
+use crate::cases::{Twins, config, host_local};
+use crate::plugin::{Attachment, Who};
+use crate::world::{POOLS, World, ip_json};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Command;
+
+/// Twins, where the kernel knows what `ip <line>` makes. A kernel in CI without it is no failure:
+/// the kernel suite runs these tests on one that has it.
+fn twins_where(what: &str, line: &'static str) -> Option<Twins> {
+    let twins = Twins::new()?;
+    let has = |world: &World| {
+        world.run(move || {
+            let made = Command::new("ip").args(line.split(' ')).output().unwrap().status.success();
+            made && Command::new("ip").args(["link", "del", "probe"]).status().unwrap().success()
+        })
+    };
+    if twins.sides.iter().all(|(_, world)| has(world)) {
+        return Some(twins);
+    }
+    eprintln!("SKIP: kernel has no {what}");
+    None
+}
+
+fn pool() -> Value {
+    host_local(json!({"ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]]}))
+}
+
+#[test]
+fn ipvlan() {
+    for (case, more) in [
+        ("default", json!({"master": "master0", "ipam": pool()})),
+        ("default route's link", json!({"ipam": pool()})),
+        ("L3 with MTU", json!({"master": "master0", "mode": "l3", "mtu": 1400, "ipam": pool()})),
+        ("L3S", json!({"master": "master0", "mode": "l3s", "ipam": pool()})),
+        ("addresses of the plugin before", json!({"master": "master0", "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.7.0.9/24"}]}})),
+    ] {
+        let Some(twins) = twins_where("ipvlan", "link add probe link master0 type ipvlan") else { return };
+        twins.live(&format!("ipvlan: {case}"), &config("1.1.0", "ipvlan", more), &Attachment::default());
+    }
+}
+
+#[test]
+fn vlans_of_bridge_ports() {
+    for (case, more) in [
+        ("untagged", json!({"vlan": 100})),
+        ("untagged with gateway", json!({"vlan": 100, "isGateway": true, "ipam": pool()})),
+        ("untagged beside the default", json!({"vlan": 100, "preserveDefaultVlan": true})),
+        ("trunk", json!({"vlanTrunk": [{"minID": 200, "maxID": 203}, {"id": 300}]})),
+        ("trunk and untagged", json!({"vlan": 201, "vlanTrunk": [{"minID": 200, "maxID": 203}]})),
+    ] {
+        let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
+        let config = config("1.1.0", "bridge", more);
+        twins.succeed(case, "ADD", &config, &Attachment::default());
+        twins.compare(case, true);
+        let vlans = twins.sides.each_ref().map(|(_, world)| world.run(port_vlans));
+        assert_eq!(vlans[0], vlans[1], "{case}");
+        twins.succeed(case, "DEL", &config, &Attachment::default());
+        twins.compare(case, true);
+    }
+}
+
+/// The VLANs of all ports, without the ports' random names.
+fn port_vlans() -> Vec<String> {
+    let output = Command::new("bridge").args(["-j", "vlan", "show"]).output().unwrap();
+    let ports: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let mut vlans: Vec<_> = ports.iter().map(|port| port["vlans"].to_string()).collect();
+    vlans.sort();
+    vlans
+}
+
+#[test]
+fn addresses_from_a_program() {
+    for (kind, more) in [("bridge", json!({"isGateway": true})), ("macvlan", json!({"master": "master0"}))] {
+        let Some(twins) = Twins::new() else { return };
+        let mut config = config("1.1.0", kind, more);
+        config["ipam"] = pool();
+        // No native knows this key; the program passes over it.
+        config["ipam"]["futureKey"] = json!(1);
+        twins.live(&format!("{kind} with a program for its addresses"), &config, &Attachment::default());
+        config["ipam"] = json!({"type": "no-such-program"});
+        let answers = twins.call(kind, "ADD", &config, &Attachment::default());
+        assert!(answers[0].as_ref().unwrap_err().contains("no-such-program"), "{answers:?}");
+        let links = twins.sides[0].1.run(|| crate::world::inside(|| ip_json("link show")));
+        assert_eq!(links.as_array().unwrap().len(), 1, "nothing is left");
+    }
+}
+
+#[test]
+fn gc_gives_back_what_nobody_has() {
+    let Some(twins) = Twins::new() else { return };
+    let world = &twins.sides[0].1;
+    let config = config("1.1.0", "bridge", json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24"}))}));
+    world.run(move || {
+        let native = Who::Native;
+        let second = Attachment { container: "cid1".into(), ifname: "net2".into(), ..Attachment::default() };
+        native.call("ADD", &config, &Attachment::default()).unwrap();
+        native.call("ADD", &config, &second).unwrap();
+        native.call("STATUS", &config, &second).unwrap();
+        let mut gc = config.clone();
+        gc["cni.dev/valid-attachments"] = json!([{"containerID": "cid1", "ifname": "net2"}]);
+        native.call("GC", &config, &second).unwrap();
+        assert!(fs::exists(format!("{POOLS}/mynet/10.7.0.2")).unwrap(), "without a list nothing is known");
+        native.call("GC", &gc, &second).unwrap();
+        assert!(!fs::exists(format!("{POOLS}/mynet/10.7.0.2")).unwrap());
+        assert!(fs::exists(format!("{POOLS}/mynet/10.7.0.3")).unwrap());
+    });
+}
