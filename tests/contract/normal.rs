@@ -100,7 +100,7 @@ impl Normaliser {
     fn text(&mut self, text: String) -> String {
         let is_mac = text.len() == 17 && text.bytes().filter(|b| *b == b':').count() == 5;
         // Those are chosen by the case, not by chance.
-        let chosen = text.starts_with("0a:58:") || text == "ff:ff:ff:ff:ff:ff" || text == "00:00:00:00:00:00";
+        let chosen = text.starts_with("0a:58:00:") || text == "ff:ff:ff:ff:ff:ff" || text == "00:00:00:00:00:00";
         let is_port = text.len() == 12 && text.starts_with("veth");
         let is_link_local = text.starts_with("fe80::") && text != "fe80::/64" && text != "fe80::";
         match () {
