@@ -2,26 +2,35 @@
 
 use crate::cases::{Twins, config, host_local};
 use crate::plugin::{Attachment, Who};
-use crate::world::{POOLS, World, ip_json};
+use crate::world::{POOLS, ip_json};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
 
 /// Twins, where the kernel knows what `ip <line>` makes. A kernel in CI without it is no failure:
-/// the kernel suite runs these tests on one that has it.
+/// `e2e/kernel/run` runs these tests on one that has it, and says so.
 fn twins_where(what: &str, line: &'static str) -> Option<Twins> {
     let twins = Twins::new()?;
-    let has = |world: &World| {
-        world.run(move || {
-            let made = Command::new("ip").args(line.split(' ')).output().unwrap().status.success();
-            made && Command::new("ip").args(["link", "del", "probe"]).status().unwrap().success()
-        })
-    };
-    if twins.sides.iter().all(|(_, world)| has(world)) {
+    if has(&twins, line) {
         return Some(twins);
     }
+    assert!(!is_complete_kernel(), "kernel has no {what}");
     eprintln!("SKIP: kernel has no {what}");
     None
+}
+
+/// Whether the kernel is one that has everything: nothing may be skipped there.
+pub fn is_complete_kernel() -> bool {
+    std::env::var_os("PLEXUS_KERNEL").is_some()
+}
+
+/// Whether the kernel makes the link `probe` with `ip <line>`.
+pub fn has(twins: &Twins, line: &'static str) -> bool {
+    let probe = move || {
+        let made = Command::new("ip").args(line.split(' ')).output().unwrap().status.success();
+        made && Command::new("ip").args(["link", "del", "probe"]).status().unwrap().success()
+    };
+    twins.sides.iter().all(|(_, world)| world.run(probe))
 }
 
 fn pool() -> Value {
