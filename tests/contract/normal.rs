@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 /// Numbers and timers that depend on when something was made.
 const PASSING: &[&str] = &[
@@ -52,7 +53,15 @@ fn namespace() -> Value {
         "addresses": ip_json("addr show"),
         "routes": [ip_json("-4 route show table all"), ip_json("-6 route show table all")],
         "settings": settings,
+        "vlans": port_vlans(),
     })
+}
+
+/// The VLANs of bridges and their ports. Kernels without them have an empty list.
+fn port_vlans() -> Value {
+    let output = Command::new("bridge").args(["-j", "vlan", "show"]).output().unwrap();
+    assert!(output.status.success(), "bridge vlan show: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
 fn settings(link: &str) -> Value {
