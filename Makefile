@@ -12,7 +12,7 @@ programs := $(target)/debug
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: plugin programs ## See it work: two pods on four networks, without a cluster and without touching this machine (root)
@@ -20,7 +20,7 @@ demo: plugin programs ## See it work: two pods on four networks, without a clust
 
 .PHONY: test
 test: deps assets plugin ## Every test; installs what the tests need (root, for the tests of the kernel)
-	PLEXUS_PLUGIN=$(plugin) cargo test
+	PLEXUS_PLUGIN=$(plugin) cargo test --no-fail-fast
 
 .PHONY: build
 build: plugin ## Everything as it is shipped: plugin (static), daemon and tool
@@ -56,6 +56,8 @@ assets: ## What the tests run against: reference plugins, etcd, Kubernetes (5 to
 .PHONY: size
 size: plugin ## Is the plugin small, static, stripped and free of the daemon's libraries?
 	@e2e/plugin/check $(plugin)
+
+include e2e/cluster/cluster.mk
 
 .PHONY: deny
 deny: ## Licences, banned and duplicate dependencies

@@ -10,7 +10,7 @@ mod kubelet;
 mod support;
 
 use apiserver::ApiServer;
-use kubelet::Kubelet;
+use kubelet::{CLAIM, Kubelet};
 use plexus::api::{Facts, FactsRequest};
 use plexus::api::protocol::{Reply, Request};
 use serde_json::{Value, json};
@@ -33,7 +33,8 @@ fn started() -> Option<ApiServer> {
     start().map_err(|why: String| support::cannot_run(&why)).ok()
 }
 
-/// What the daemon needs: all of it for the group `plexus`, nothing of claims for `plexus-without-claims`.
+/// What the daemon needs: all of it for the group `plexus`, nothing of claims for `plexus-without-claims`,
+/// nothing of pods either, as where nobody uses claims, for `plexus-without-pods`.
 fn roles() -> Value {
     let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
     let role = |name: &str, rules: &[Value]| {
@@ -43,9 +44,10 @@ fn roles() -> Value {
             "subjects": [{ "apiGroup": group, "kind": "Group", "name": name }] });
         [json!({ "apiVersion": api, "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules }), binding]
     };
-    let few = [rule("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"]), rule("", "pods", &["get"])];
+    let least = [rule("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"])];
+    let few = [&least[..], &[rule("", "pods", &["get"])]].concat();
     let claims = [rule("resource.k8s.io", "resourceclaims", &["get"]), rule("resource.k8s.io", "resourceslices", &["list"])];
-    let items = [role("plexus", &[&few[..], &claims].concat()), role("plexus-without-claims", &few)].concat();
+    let items = [role("plexus", &[&few[..], &claims].concat()), role("plexus-without-claims", &few), role("plexus-without-pods", &least)].concat();
     json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
@@ -148,6 +150,7 @@ fn devices_of_claims_are_found() {
     of_an_ordinary_resource_request(&server, &kubelet, &daemon);
     what_is_not_there_yet_is_asked_for_again(&server, &kubelet, &daemon);
     a_missing_permission_is_named(&server);
+    where_nobody_uses_claims_no_permission_is_needed(&server);
 }
 
 fn by_template_and_by_name_in_the_pods_order(server: &ApiServer, kubelet: &Kubelet, daemon: &Daemon) {
@@ -219,4 +222,16 @@ fn a_missing_permission_is_named(server: &ApiServer) {
     assert!(["default/vf", "x.com/vf", "may not get resourceclaims.resource.k8s.io"].iter().all(|part| refused.contains(part)), "{refused}");
     assert!(!refused.contains("pod-annotations"), "{refused}");
     assert_eq!(ask(&daemon, "p", &uid, &["plugged"]).unwrap().devices["x.com/plugged"], ["dp0"]);
+}
+
+/// A pod that takes a device and was given none is told so; one with a claim is told what is missing.
+fn where_nobody_uses_claims_no_permission_is_needed(server: &ApiServer) {
+    let folder = tempfile::tempdir().unwrap();
+    let kubelet = Kubelet::start(&folder.path().join("kubelet.sock"));
+    kubelet.pod("without", &[&[]]);
+    kubelet.pod("p", &[&[], &[(CLAIM, "own")]]);
+    let daemon = start(server, folder.path(), "plexusd-least", "plexus-without-pods");
+    assert!(ask(&daemon, "without", "u", &["vf"]).unwrap().devices.is_empty());
+    let refused = ask(&daemon, "p", "u", &["vf"]).unwrap_err();
+    assert!(refused.contains("default/vf") && refused.contains("may not get, list and watch pods"), "{refused}");
 }

@@ -3,9 +3,10 @@
 //! Nothing of this is watched: few pods have such devices, and for each the API server is asked for the
 //! pod, its claims, and the slices of their drivers on this node.
 
-use super::claims::{Allocated, ClaimObject, PodClaim, PodObject, SliceObject, describe};
+use super::claims::{Allocated, ClaimObject, PodClaim, PodObject};
 use super::error::Error;
 use super::kubernetes::Kubernetes;
+use super::slices::{SliceObject, describe};
 use crate::nad::PodRef;
 use futures::future::try_join_all;
 use kube::Api;

@@ -58,7 +58,15 @@ pub enum Error {
     },
 }
 
+/// What has to be granted to read pods.
+pub(super) const READ_PODS: &str = "get, list and watch pods";
+
 impl Error {
+    /// Whether it is for want of a permission that pods cannot be read.
+    pub fn hides_pods(&self) -> bool {
+        matches!(self, Error::Forbidden { permission: READ_PODS, .. })
+    }
+
     /// Says what else would help where a permission is missing.
     #[must_use]
     pub(super) fn or(self, alternative: &'static str) -> Self {

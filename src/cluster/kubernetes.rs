@@ -1,6 +1,6 @@
 //! The cluster as the API server tells it: two watches, and a question where they are not enough.
 
-use super::error::{ConfigurationError, Error, reason};
+use super::error::{ConfigurationError, Error, READ_PODS, reason};
 use super::object::{NadObject, PodHead};
 use super::pod::KnownPod;
 use super::requests::Requests;
@@ -166,7 +166,7 @@ impl Kubernetes {
 /// What has to be granted to read `plural`.
 fn permission(plural: &str) -> &'static str {
     match plural {
-        "pods" => "get, list and watch pods",
+        "pods" => READ_PODS,
         "resourceclaims" => "get resourceclaims.resource.k8s.io",
         "resourceslices" => "list resourceslices.resource.k8s.io",
         _ => "get, list and watch network-attachment-definitions.k8s.cni.cncf.io",

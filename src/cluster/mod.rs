@@ -20,6 +20,7 @@ pub mod pod;
 mod publish;
 mod publish_file;
 mod requests;
+mod slices;
 mod watch;
 
 pub use cache::Cache;

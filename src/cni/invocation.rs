@@ -103,8 +103,10 @@ impl Invocation {
         let id = id.map_err(|e| malformed("CNI_CONTAINERID", &e))?;
         let ifname = get("CNI_IFNAME").filter(|_| attaches).map(IfName::new).transpose();
         let ifname = ifname.map_err(|e| malformed("CNI_IFNAME", &e))?;
-        let missing: Vec<_> = verb.required().iter().copied().filter(|key| get(key).is_none()).collect();
+        let mut missing: Vec<_> = verb.required().iter().copied().filter(|key| get(key).is_none()).collect();
         if !missing.is_empty() {
+            // Whoever forgot the others may want to know of this one too: reference plugins need it.
+            missing.extend(Some("CNI_PATH").filter(|key| get(key).is_none()));
             return Err(environment(format!("required env variables [{}] missing", missing.join(","))));
         }
         let target = id.zip(ifname).map(|(container_id, ifname)| Target {
@@ -134,8 +136,8 @@ mod tests {
         // CNI-ENV-03, CNI-ENV-05
         let error = read(&[("CNI_COMMAND", "ADD")]).unwrap_err();
         assert_eq!(error.code, 4);
-        assert!(error.msg.contains("[CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME]"), "{}", error.msg);
-        let error = read(&[("CNI_COMMAND", "DEL"), ("CNI_CONTAINERID", "c")]).unwrap_err();
+        assert!(error.msg.contains("[CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH]"), "{}", error.msg);
+        let error = read(&[("CNI_COMMAND", "DEL"), ("CNI_CONTAINERID", "c"), ("CNI_PATH", "/a")]).unwrap_err();
         assert!(error.msg.contains("[CNI_IFNAME]"), "{}", error.msg);
     }
 

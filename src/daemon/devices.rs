@@ -1,6 +1,6 @@
 //! Devices that were allocated to a pod: by the kubelet's device plugins, or by resource claims.
 
-use super::pod_resources::{Devices, PodResources};
+use super::pod_resources::{Allocated, Devices, PodResources};
 use crate::cluster::Cluster;
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::BTreeMap;
@@ -24,9 +24,13 @@ pub async fn devices_of(
     let unknown = |resource: &str, nad: &NadRef, why: &dyn std::fmt::Display| {
         format!("network {nad} takes a device of {resource}, and which one pod {pod} has is not known: {why}")
     };
-    let mut devices = kubelet.devices_of(pod).await.map_err(|e| unknown(resource, nad, &e))?;
+    let Allocated { mut devices, uses_claims } = kubelet.allocated(pod).await.map_err(|e| unknown(resource, nad, &e))?;
     if let Some((resource, nad)) = wanted.iter().find(|(resource, _)| !devices.contains_key(**resource)) {
-        let claimed = cluster.claimed_devices(pod).await.map_err(|e| unknown(resource, nad, &e))?;
+        let claimed = match cluster.claimed_devices(pod).await {
+            // Where claims are not used nobody grants that: the pod simply has no such device.
+            Err(e) if e.hides_pods() && !uses_claims => Devices::new(),
+            claimed => claimed.map_err(|e| unknown(resource, nad, &e))?,
+        };
         for (resource, claimed) in claimed {
             // A device plugin's devices come first, and alone: the pod's containers have them.
             devices.entry(resource).or_insert(claimed);

@@ -23,6 +23,15 @@ const LIST: &str = "/v1.PodResourcesLister/List";
 /// Devices by resource, in the order in which they are given to networks.
 pub type Devices = BTreeMap<String, Vec<String>>;
 
+/// What the kubelet tells of a pod.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Allocated {
+    /// What its containers got from device plugins.
+    pub devices: Devices,
+    /// Whether its containers use resource claims; a pod may have others beside these.
+    pub uses_claims: bool,
+}
+
 /// Why it is not known which devices a pod has.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -70,17 +79,19 @@ impl PodResources {
         PodResources { socket, last: Mutex::new(None) }
     }
 
-    /// The devices of `pod`.
+    /// What was allocated to `pod`.
     ///
     /// # Errors
-    /// They are not known; asking again may help.
-    pub async fn devices_of(&self, pod: &PodRef) -> Result<Devices, Error> {
+    /// It is not known; asking again may help.
+    pub async fn allocated(&self, pod: &PodRef) -> Result<Allocated, Error> {
         let socket = || self.socket.display().to_string();
         let answer = timeout(PATIENCE, self.answer_since(Instant::now())).await;
         let answer = answer.map_err(|_| Error::Deadline { socket: socket(), within: PATIENCE })?;
         let pods = answer.map_err(|source| Error::Unasked { socket: socket(), source })?;
         let known = pods.pod_resources.iter().find(|known| known.namespace == pod.namespace && known.name == pod.name);
-        known.map(PodDevices::in_order).ok_or(Error::UnknownPod)
+        let known = known.ok_or(Error::UnknownPod)?;
+        let uses_claims = known.containers.iter().any(|container| !container.dynamic_resources.is_empty());
+        Ok(Allocated { devices: known.in_order(), uses_claims })
     }
 
     /// The answer of a call that began after `asked`: an older one may be about a predecessor of the pod.
@@ -152,7 +163,13 @@ struct PodDevices {
 struct ContainerResources {
     #[prost(message, repeated, tag = "2")]
     devices: Vec<ContainerDevices>,
+    #[prost(message, repeated, tag = "5")]
+    dynamic_resources: Vec<DynamicResource>,
 }
+
+/// A claim. What it was given is asked of the API server, which knows all of a pod's claims.
+#[derive(Clone, PartialEq, prost::Message)]
+struct DynamicResource {}
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ContainerDevices {
@@ -169,7 +186,7 @@ mod tests {
     /// A pod whose containers have these devices, each told on its own as the kubelet does.
     fn pod(containers: &[&[(&str, &str)]]) -> PodDevices {
         let devices = |(resource, id): &(&str, &str)| ContainerDevices { resource_name: (*resource).into(), device_ids: vec![(*id).into()] };
-        let container = |told: &&[(&str, &str)]| ContainerResources { devices: told.iter().map(devices).collect() };
+        let container = |told: &&[(&str, &str)]| ContainerResources { devices: told.iter().map(devices).collect(), ..ContainerResources::default() };
         PodDevices { name: "p".into(), namespace: "ns".into(), containers: containers.iter().map(container).collect() }
     }
 
@@ -183,7 +200,8 @@ mod tests {
     #[test]
     fn a_device_of_two_numa_nodes_is_one_device() {
         assert_eq!(pod(&[&[("r", "a"), ("r", "b"), ("r", "a")], &[("r", "b")]]).in_order()["r"], ["a", "b"]);
-        let none = PodDevices { containers: vec![ContainerResources { devices: vec![ContainerDevices { resource_name: "r".into(), device_ids: vec![] }] }], ..pod(&[]) };
+        let mut none = pod(&[&[("r", "a")]]);
+        none.containers[0].devices[0].device_ids.clear();
         assert!(none.in_order().is_empty());
     }
 }

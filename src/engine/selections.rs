@@ -21,7 +21,14 @@ impl Selections {
     /// Code 7: an annotation cannot be read, or names what the pod may not have (NPWG-RC-03).
     pub fn read(settings: &Settings, pod: Option<&PodRef>, annotations: &Annotations) -> Result<Self, CniError> {
         let mut additional = operators_networks(settings, pod)?;
-        let Some(pod) = pod else { return Ok(Selections { default_network: None, additional }) };
+        let Some(pod) = pod else {
+            let selects = [NETWORKS, DEFAULT_NETWORK].into_iter().find(|key| annotations.get(*key).is_some_and(|text| !text.trim().is_empty()));
+            return match selects {
+                // CNI-ARG-07: without a pod there is no namespace to look in, and dropping networks in silence is worse.
+                Some(key) => Err(invalid(format!("annotation {key}: CNI_ARGS names no pod (K8S_POD_NAMESPACE and K8S_POD_NAME)"))),
+                None => Ok(Selections { default_network: None, additional }),
+            };
+        };
         let parse = |key: &str, namespace: &str| {
             let text = annotations.get(key).map_or("", String::as_str);
             selection::parse(text, namespace).map_err(|e| invalid(format!("annotation {key} of pod {pod}: {e}")))

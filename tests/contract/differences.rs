@@ -13,7 +13,7 @@ fn pool() -> Value {
 }
 
 /// The links of the container and the taken addresses.
-fn left_behind() -> (Value, Vec<String>) {
+pub fn left_behind() -> (Value, Vec<String>) {
     let names = |folder: &str| fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().file_name().into_string().unwrap());
     let taken = names(&format!("{POOLS}/mynet")).filter(|name| name.starts_with("10.")).collect();
     let links = inside(|| crate::world::ip_json("link show"));

@@ -10,10 +10,12 @@
 
 mod cases;
 mod differences;
+mod matrix;
 mod normal;
 mod optional;
 mod plugin;
 mod pools;
+mod random;
 mod world;
 
 use std::path::PathBuf;

@@ -21,6 +21,8 @@ use tonic_prost::ProstCodec;
 
 const BURST: f64 = 10.0;
 const PER_SECOND: f64 = 100.0;
+/// In the place of a resource.
+pub const CLAIM: &str = "claim";
 
 /// A stub that serves; it ends, and its socket goes, when this is dropped.
 pub struct Kubelet {
@@ -40,7 +42,7 @@ struct Told {
     filled: Instant,
 }
 
-/// A container's devices: resource and ID.
+/// A container's devices: resource and ID; of the resource [`CLAIM`] the name of a resource claim.
 pub type Container<'a> = &'a [(&'a str, &'a str)];
 
 impl Kubelet {
@@ -106,14 +108,16 @@ impl Drop for Kubelet {
 
 /// Each device on its own and twice, the last one first, beside what nobody reads.
 fn container(number: usize, devices: Container<'_>) -> ContainerResources {
-    let told = devices.iter().rev().flat_map(|(resource, id)| {
+    let claims = devices.iter().filter(|(resource, _)| *resource == CLAIM);
+    let claims = claims.map(|(_, name)| DynamicResource { claim_name: (*name).into(), claim_namespace: "default".into() }).collect();
+    let told = devices.iter().rev().filter(|(resource, _)| *resource != CLAIM).flat_map(|(resource, id)| {
         [0, 1].map(|node| ContainerDevices {
             resource_name: (*resource).into(),
             device_ids: vec![(*id).into()],
             topology: Some(TopologyInfo { nodes: vec![NumaNode { id: node }] }),
         })
     });
-    ContainerResources { name: format!("c{number}"), devices: told.collect(), cpu_ids: vec![1, 2, 300] }
+    ContainerResources { name: format!("c{number}"), devices: told.collect(), cpu_ids: vec![1, 2, 300], dynamic_resources: claims }
 }
 
 async fn serve(listener: UnixListener, told: Arc<Mutex<Told>>) {
@@ -197,6 +201,16 @@ struct ContainerResources {
     devices: Vec<ContainerDevices>,
     #[prost(int64, repeated, tag = "3")]
     cpu_ids: Vec<i64>,
+    #[prost(message, repeated, tag = "5")]
+    dynamic_resources: Vec<DynamicResource>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DynamicResource {
+    #[prost(string, tag = "2")]
+    claim_name: String,
+    #[prost(string, tag = "3")]
+    claim_namespace: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
