@@ -20,7 +20,7 @@ demo: plugin programs ## See it work: two pods on four networks, without a clust
 
 .PHONY: test
 test: deps assets plugin ## Every test; installs what the tests need (root, for the tests of the kernel)
-	PLEXUS_PLUGIN=$(plugin) cargo test
+	PLEXUS_PLUGIN=$(plugin) cargo test --no-fail-fast
 
 .PHONY: build
 build: plugin ## Everything as it is shipped: plugin (static), daemon and tool

@@ -207,6 +207,38 @@ fn a_child_that_keeps_the_output_open_is_not_waited_for() {
 }
 
 #[test]
+fn a_daemon_that_a_delegate_leaves_behind_is_let_live_and_holds_up_nobody() {
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    // As dnsname starts dnsmasq: a session of its own, with whatever descriptors it inherited.
+    a.on("ADD", "setsid sleep 61 </dev/null >/dev/null 2>&1 & sleep 62 </dev/null >/dev/null 2>&1 & result");
+    let mut pod = Pod::new(&node, "dnsmasq").selecting("a");
+    let began = Instant::now();
+    pod.add().result();
+    pod.ifname = "eth1".to_owned();
+    pod.annotations = Some(std::collections::BTreeMap::new());
+    pod.add().result();
+    pod.del().silence();
+    assert_eq!(node.processes().len(), 2, "{:?}", node.processes());
+    pod.ifname = "eth0".to_owned();
+    pod.del().silence();
+    // Far from the daemon's minute, however slow the machine.
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn what_a_delegate_that_crashed_left_running_is_ended() {
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    a.on("ADD", "(sleep 63; ip link add leak type bridge) </dev/null >/dev/null 2>&1 & kill -9 $$");
+    let pod = Pod::new(&node, "crashed").selecting("a");
+    pod.add().refusal(100, &["default/a", "signal 9"]);
+    assert_eq!(node.processes(), []);
+    pod.del().silence();
+}
+
+#[test]
 fn a_plugin_that_is_being_replaced_is_waited_for() {
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");

@@ -5,7 +5,7 @@ use super::config_keys::Keys;
 use crate::cni::NetworkConfig;
 use crate::engine::settings::POD_ANNOTATIONS;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,26 +21,26 @@ pub struct Written {
 /// The list with which a runtime calls us.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct List<'a> {
+struct List<'a, V> {
     /// The newest libcni goes by the second key and takes 1.1.0; an older one does not know it.
     cni_version: &'static str,
     cni_versions: [&'static str; 2],
     name: &'a str,
     /// The folder of that name holds plugins of the primary's list, and with the primary they are run.
     load_only_inlined_plugins: bool,
-    plugins: [Plugin; 1],
+    plugins: [Plugin<V>; 1],
 }
 
 /// Our element of a list.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Plugin {
+struct Plugin<V> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster_network: Option<PathBuf>,
     capabilities: BTreeMap<String, bool>,
     #[serde(flatten)]
-    keys: BTreeMap<String, Value>,
+    keys: BTreeMap<String, V>,
 }
 
 /// Plexus before the cluster's network: a list of its own, named as the primary's, so that the results
@@ -56,10 +56,25 @@ pub fn delegate(primary: &Path, network: &NetworkConfig, keys: Keys) -> Result<W
         capabilities: capabilities(&keys, offered),
         keys: keys.others,
     };
+    list(network.name.as_str(), plugin)
+}
+
+/// The list that takes the place of Multus': `keys` say what the default network is, and every value of
+/// them is written as it was read.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn migrated(name: &str, capabilities: BTreeMap<String, bool>, keys: BTreeMap<String, Box<RawValue>>) -> Result<Written, Error> {
+    let ours = Keys { capabilities, others: BTreeMap::new() };
+    let capabilities = self::capabilities(&ours, std::iter::empty());
+    list(name, Plugin { r#type: "plexus", cluster_network: None, capabilities, keys })
+}
+
+fn list<V: Serialize>(name: &str, plugin: Plugin<V>) -> Result<Written, Error> {
     let list = List {
         cni_version: "1.0.0",
         cni_versions: ["1.0.0", "1.1.0"],
-        name: network.name.as_str(),
+        name,
         load_only_inlined_plugins: true,
         plugins: [plugin],
     };

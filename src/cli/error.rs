@@ -56,6 +56,22 @@ pub enum Error {
         /// Everything that is wrong with it.
         mistakes: Vec<String>,
     },
+    /// Multus' configuration cannot be turned into ours.
+    #[error("Multus' configuration {}: {}", path.display(), mistakes.join("; "))]
+    Multus {
+        /// Which file.
+        path: PathBuf,
+        /// Everything that is wrong with it.
+        mistakes: Vec<String>,
+    },
+    /// The plugin did not sweep.
+    #[error("{} did not sweep: {why}", plugin.display())]
+    Sweep {
+        /// Which program.
+        plugin: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The plugin that should be installed.
     #[error("the plugin {path} cannot be read: {source}; name it with --plugin")]
     Plugin {

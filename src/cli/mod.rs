@@ -8,7 +8,7 @@
 //! | 0 | done |
 //! | 1 | it could not be done; the last line on stderr says what and on which object |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or not there, `uninstall` while pods need the plugin |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or not there, `uninstall` while pods need the plugin, `gc` that could not delete everything |
 
 mod age;
 mod config;
@@ -16,11 +16,15 @@ mod config_document;
 mod config_keys;
 mod crd;
 pub mod error;
+mod gc;
 mod get;
 mod get_rows;
 mod health;
 mod install;
+mod migrate;
+mod migrate_keys;
 mod output;
+mod schema;
 mod table;
 mod uninstall;
 mod version;
@@ -52,6 +56,12 @@ enum Command {
     Install(install::Arguments),
     /// Take them away again, when no pod needs them any more
     Uninstall(uninstall::Arguments),
+    /// Delete what is left of sandboxes that are gone, and try again what is owed
+    Gc(gc::Arguments),
+    /// A Multus configuration as one of Plexus, and what became of each key
+    Migrate(migrate::Arguments),
+    /// The JSON Schema of the plugin's configuration
+    Schema,
     /// The CustomResourceDefinition of networks, for clusters that have none
     Crd,
     /// How the daemon on this node is
@@ -106,6 +116,9 @@ fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
+        Command::Gc(arguments) => gc::run(&arguments, output),
+        Command::Migrate(arguments) => migrate::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Schema => schema::run(output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),
         Command::Health(arguments) => health::run(&arguments, output),
         Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),

@@ -1,7 +1,7 @@
 //! What differs between the record and the kernel.
 
-use crate::cni::result::{AddResult, IpConfig};
-use crate::cni::{CniError, Code};
+use crate::cni::result::{AddResult, Interface, IpConfig};
+use crate::cni::{CniError, Code, NetworkConfig};
 use crate::store::Attachment;
 use crate::sys::netlink::{Address, Error, Link, Route, Socket};
 use crate::sys::netns::Netns;
@@ -43,8 +43,8 @@ fn differences(kernel: &Kernel, attachment: &Attachment) -> Vec<String> {
         if !interface.mac.is_empty() && !interface.mac.eq_ignore_ascii_case(&link.mac.to_string()) {
             found.push(format!("{label}: hardware address of {} is {}, was {}", link.name, link.mac, interface.mac));
         }
-        if interface.mtu != 0 && interface.mtu != link.mtu {
-            found.push(format!("{label}: MTU of {} is {}, was {}", link.name, link.mtu, interface.mtu));
+        if let Some(mtu) = mtu(attachment, interface).filter(|mtu| *mtu != link.mtu) {
+            found.push(format!("{label}: MTU of {} is {}, was {mtu}", link.name, link.mtu));
         }
     }
     if found.is_empty() {
@@ -52,6 +52,17 @@ fn differences(kernel: &Kernel, attachment: &Attachment) -> Vec<String> {
         found.extend(missing_routes(kernel, &result).map(|what| format!("{label}: {what}")));
     }
     found
+}
+
+/// The MTU of `interface`: the result's, or since the reference plugins tell none there, the one that a
+/// plugin was asked for and no later one could change.
+fn mtu(attachment: &Attachment, interface: &Interface) -> Option<u32> {
+    if interface.mtu != 0 || interface.name != attachment.ifname.as_str() {
+        return Some(interface.mtu).filter(|mtu| *mtu != 0);
+    }
+    let network = NetworkConfig::parse(attachment.config.get(), None).ok()?;
+    let [only] = network.plugins.as_slice() else { return None };
+    only.object.read("mtu").ok().flatten().filter(|mtu| *mtu != 0)
 }
 
 /// An address that is on no interface it could be on. Those of interfaces on the host are not looked for here.

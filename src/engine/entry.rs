@@ -24,7 +24,7 @@ impl Served {
     pub fn follow_up(self) {
         let Some(turn) = self.turn.filter(sweep::is_due) else { return };
         // What cannot be started now is due at the next call.
-        let _ = detached(sweep::LIMIT, || sweep::sweep(&turn));
+        let _ = detached(sweep::LIMIT, || _ = sweep::sweep(&turn, sweep::Haste::AsDue));
     }
 }
 

@@ -1,10 +1,10 @@
 //! GC: deletes what is not valid any more, of every network and every delegate.
 
 use super::sandbox::Sandbox;
-use super::{Turn, default_network, namespace, publish, undo};
+use super::{Turn, default_network, multus, namespace, publish, undo};
 use crate::api::StateDirectory;
 use crate::cni::request::ValidAttachment;
-use crate::cni::{CniArgs, CniError, Code, ContainerId, NetworkConfig};
+use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, NetworkConfig};
 use crate::delegate::{Chain, Scope};
 use crate::facts::Known;
 use crate::nad::Definition;
@@ -21,7 +21,8 @@ const MAX_DEFINITION: usize = 2 << 20;
 
 /// Deletes every recorded attachment that the runtime does not list, then tells every network's
 /// plugins what is left. Sandboxes in which a call works are passed over; a request without a list
-/// says nothing about what is valid, so nothing is deleted for it (CNI-GC-13).
+/// says nothing about what is valid, so nothing is deleted for it (CNI-GC-13). While the record of a
+/// valid sandbox is damaged the plugins are not told: they would free what we cannot list.
 ///
 /// # Errors
 /// Everything that could not be deleted, after all of it was attempted (CNI-GC-05).
@@ -31,11 +32,21 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
     let mut networks = known_networks(turn);
     let mut errors = Vec::new();
     let mut left = valid.clone();
+    left.extend(of_multus(turn, valid));
+    let mut complete = true;
     for id in turn.store.list().map_err(|e| CniError::new(Code::Io, format!("the records cannot be listed: {e}")))? {
         let is_valid = |attachment: &Attachment| {
             valid.iter().any(|valid| valid.container_id == id.as_str() && valid.ifname == attachment.call.as_str())
         };
-        let Some((record, failures)) = clean(turn, &id, is_valid, deadline) else { continue };
+        let (record, failures) = match clean(turn, &id, is_valid, deadline) {
+            Ok(Some(cleaned)) => cleaned,
+            Ok(None) => continue,
+            Err(e) => {
+                complete &= !valid.iter().any(|valid| valid.container_id == id.as_str());
+                errors.push(e);
+                continue;
+            }
+        };
         errors.extend(failures.into_iter().map(|failure| failure.error));
         for attachment in &record.attachments {
             left.push(ValidAttachment { container_id: id.to_string(), ifname: attachment.ifname.to_string() });
@@ -44,22 +55,45 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
     }
     left.sort();
     left.dedup();
-    errors.extend(networks.values().flat_map(|network| forward(turn, network, &left, deadline)));
+    if complete {
+        errors.extend(networks.values().flat_map(|network| forward(turn, network, &left, deadline)));
+    }
     combine(errors)
 }
 
+/// What Multus attached to valid sandboxes: the runtime lists the first interface of each only.
+fn of_multus(turn: &Turn, valid: &[ValidAttachment]) -> Vec<ValidAttachment> {
+    let of_one = |valid: &ValidAttachment| {
+        let (id, call) = (ContainerId::new(valid.container_id.as_str()).ok()?, IfName::new(valid.ifname.as_str()).ok()?);
+        let attachments = multus::attachments(turn, &id, &call);
+        Some(attachments.into_iter().map(move |attachment| ValidAttachment { container_id: id.to_string(), ifname: attachment.ifname.to_string() }))
+    };
+    valid.iter().filter_map(of_one).flatten().collect()
+}
+
 /// Deletes the attachments of `id` that are not valid, unless a call works there; answers what the
-/// record holds afterwards and what could not be deleted.
-pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bool, deadline: Instant) -> Option<(Record, Vec<undo::Failure>)> {
+/// record, if there is one, holds afterwards and what could not be deleted.
+///
+/// # Errors
+/// Code 5: the record is damaged. It is left to the DEL of its sandbox, which knows more.
+pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bool, deadline: Instant) -> Result<Option<(Record, Vec<undo::Failure>)>, CniError> {
     let sandbox = Sandbox::try_lock(turn, id).ok().flatten();
-    let Ok(Found::Record(mut record)) = turn.store.read(id) else { return None };
+    let mut record = match turn.store.look(id) {
+        Ok(Found::Record(record)) => record,
+        Ok(Found::Nothing) => return Ok(None),
+        Ok(Found::Salvaged { damage, .. }) => return Err(CniError::new(Code::Io, damage)),
+        Err(e) => return Err(CniError::new(Code::Io, format!("the record of {id} cannot be read: {e}"))),
+    };
     // In flight: the record counts as valid.
-    let Some(sandbox) = sandbox else { return Some((record, Vec::new())) };
-    let forbidden = |attachment: &Attachment| NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| network.disable_gc);
+    let Some(sandbox) = sandbox else { return Ok(Some((record, Vec::new()))) };
+    // A debt is a DEL that was asked for: disableGC does not forbid to try it again.
+    let forbidden = |attachment: &Attachment| {
+        attachment.debt.is_none() && NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| network.disable_gc)
+    };
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(|a| is_valid(a) || forbidden(a));
     record.attachments = kept;
     if stale.is_empty() {
-        return Some((record, Vec::new()));
+        return Ok(Some((record, Vec::new())));
     }
     let netns = lasting(record.netns.clone());
     let netns = namespace::still_there(netns.as_deref()).ok().flatten();
@@ -69,7 +103,7 @@ pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bo
     if record.attachments.is_empty() {
         publish::withdraw(turn, id);
     }
-    Some((record, failures))
+    Ok(Some((record, failures)))
 }
 
 /// A recorded path that still means the same namespace: one by process ID may be another's by now.

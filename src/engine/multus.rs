@@ -26,7 +26,8 @@ struct Delegate {
     name: String,
     #[serde(rename = "ifnameRequest")]
     ifname_request: String,
-    bytes: String,
+    /// Go writes an empty one as `null`.
+    bytes: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -41,7 +42,7 @@ struct List {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "PascalCase")]
 struct Plugin {
-    bytes: String,
+    bytes: Option<String>,
 }
 
 /// libcni's record of one attachment (CNI-CACHE-02).
@@ -109,7 +110,7 @@ fn attachment(turn: &Turn, id: &ContainerId, call: &IfName, index: usize, delega
 /// The whole configuration. For the default network `Bytes` had lost most keys in 4.3 (multus-cni
 /// issue 1449); the plugins of the list had not.
 fn configuration(delegate: &Delegate) -> Option<String> {
-    let decode = |text: &str| String::from_utf8(STANDARD.decode(text).ok()?).ok();
+    let decode = |text: &Option<String>| String::from_utf8(STANDARD.decode(text.as_deref()?).ok()?).ok();
     let plugins = delegate.list.as_ref().and_then(|list| Some((list, list.plugins.as_ref().filter(|plugins| !plugins.is_empty())?)));
     let Some((list, plugins)) = plugins else { return decode(&delegate.bytes) };
     let plugins: Vec<RawObject> = plugins.iter().map(|plugin| RawObject::parse(&decode(&plugin.bytes)?).ok()).collect::<Option<_>>()?;

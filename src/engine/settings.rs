@@ -131,6 +131,16 @@ impl Settings {
         Ok((settings, keys.mistakes))
     }
 
+    /// Every key that means something to us, beside those of every network configuration.
+    pub fn keys() -> Vec<&'static str> {
+        let object = RawObject::default();
+        let mut keys = Keys { object: &object, used: Vec::new(), mistakes: Vec::new() };
+        if let Ok(name) = NetworkName::new("any") {
+            read_settings(&mut keys, name, Version::NEWEST);
+        }
+        keys.used
+    }
+
     /// The pod's annotations as the runtime handed them over. A key that is there is final, even `null`.
     ///
     /// # Errors

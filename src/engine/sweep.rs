@@ -23,6 +23,15 @@ const YOUNG: u64 = 60;
 /// The longest pause between two attempts at a debt.
 const MAX_PAUSE: u64 = 300;
 
+/// Which debts are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Those whose pause is over.
+    AsDue,
+    /// All: a person asks, who has perhaps removed the cause.
+    Now,
+}
+
 /// A sandbox that would be swept, and why.
 #[derive(Debug)]
 pub struct Stale {
@@ -52,9 +61,9 @@ pub fn request(turn: &Turn, why: &str) {
     }
 }
 
-/// Sweeps once, unless somebody else does.
-pub fn sweep(turn: &Turn) {
-    let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.path().join("sweep.lock")) else { return };
+/// Sweeps once; `false`, at once, where somebody else does.
+pub fn sweep(turn: &Turn, haste: Haste) -> bool {
+    let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.path().join("sweep.lock")) else { return false };
     let deadline = Instant::now() + LIMIT;
     // Reasons that come while we work are for the next sweep.
     let reasons = reasons(turn);
@@ -62,10 +71,12 @@ pub fn sweep(turn: &Turn) {
         turn.warn(format!("{}: {e}", marker(turn).display()));
     }
     let mut owed = false;
-    for stale in stale(turn).into_iter().take_while(|_| Instant::now() < deadline) {
+    for stale in stale(turn, haste).into_iter().take_while(|_| Instant::now() < deadline) {
         turn.warn(format!("sweeping {}: {}", stale.record.container_id, stale.why));
         let id = &stale.record.container_id;
-        gc::clean(turn, id, |attachment| !is_swept(&stale, attachment), deadline);
+        if let Err(e) = gc::clean(turn, id, |attachment| !is_swept(&stale, attachment), deadline) {
+            turn.warn(e);
+        }
     }
     for id in turn.store.list().unwrap_or_default() {
         owed |= has_debt(turn, &id);
@@ -78,6 +89,7 @@ pub fn sweep(turn: &Turn) {
         request(turn, "debts");
     }
     drop(lock);
+    true
 }
 
 fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
@@ -85,21 +97,20 @@ fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
 }
 
 /// What a sweep would delete now.
-pub fn stale(turn: &Turn) -> Vec<Stale> {
+pub fn stale(turn: &Turn, haste: Haste) -> Vec<Stale> {
     let ids = turn.store.list().unwrap_or_default();
-    ids.iter().filter_map(|id| judge(turn, id)).collect()
+    ids.iter().filter_map(|id| judge(turn, id, haste)).collect()
 }
 
-fn judge(turn: &Turn, id: &ContainerId) -> Option<Stale> {
+fn judge(turn: &Turn, id: &ContainerId, haste: Haste) -> Option<Stale> {
     // A damaged record is left to the DEL of its sandbox: only that knows what it cannot tell.
-    let text = files::read_bounded(&turn.settings.state.record(id), 16 << 20).ok()??;
-    let record: Record = serde_json::from_str(&text).ok()?;
+    let Ok(Found::Record(record)) = turn.store.look(id) else { return None };
     let old = record::now().saturating_sub(record.created) >= YOUNG;
     if old && is_gone(&record) {
         let why = "its namespace is gone".to_owned();
         return Some(Stale { attachments: record.attachments.clone(), record, why });
     }
-    let due: Vec<Attachment> = record.attachments.iter().filter(|attachment| is_payable(attachment)).cloned().collect();
+    let due: Vec<Attachment> = record.attachments.iter().filter(|attachment| is_payable(attachment, haste)).cloned().collect();
     let why = due.first().and_then(|attachment| attachment.debt.as_ref()).map(|debt| format!("owed: {}", debt.error))?;
     Some(Stale { attachments: due, record, why })
 }
@@ -112,14 +123,14 @@ fn is_gone(record: &Record) -> bool {
 }
 
 /// Whether a debt is to be tried again: the pauses double.
-fn is_payable(attachment: &Attachment) -> bool {
+fn is_payable(attachment: &Attachment, haste: Haste) -> bool {
     let Some(debt) = attachment.debt.as_ref().filter(|_| attachment.state == State::Owed) else { return false };
     let pause = (URGENT.as_secs() << debt.attempts.min(10)).min(MAX_PAUSE);
-    record::now().saturating_sub(debt.last) >= pause
+    haste == Haste::Now || record::now().saturating_sub(debt.last) >= pause
 }
 
 fn has_debt(turn: &Turn, id: &ContainerId) -> bool {
-    matches!(turn.store.read(id), Ok(Found::Record(record)) if record.attachments.iter().any(|attachment| attachment.debt.is_some()))
+    matches!(turn.store.look(id), Ok(Found::Record(record)) if record.attachments.iter().any(|attachment| attachment.debt.is_some()))
 }
 
 /// Lock files of sandboxes without a record are only notes that everything is deleted; after a while nobody asks.

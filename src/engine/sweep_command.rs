@@ -1,8 +1,10 @@
 //! `plexus sweep`: a sweep that a person asks for, through `plexusctl gc`.
 
 use super::settings::Settings;
-use super::{Turn, sweep};
+use super::sweep::{self, Haste, Stale};
+use super::Turn;
 use crate::cni::{CniArgs, CniError, Code, Invocation, Verb};
+use crate::store::{Attachment, Found};
 use crate::sys::files;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -11,30 +13,37 @@ use std::io::Read;
 const MAX_STDIN: usize = 1 << 20;
 
 /// Sweeps by the plugin's configuration on `stdin`, or with `dry_run` only looks. Answers a JSON list
-/// of what is, or would be, deleted: container, pod, network, interface and the reason.
+/// of what would be, or was to be, deleted: container, pod, network, interface, the reason, and
+/// whether it is `deleted` now.
 ///
 /// # Errors
-/// The configuration cannot be read.
+/// The configuration cannot be read. Code 11: another sweep is under way.
 pub fn run(stdin: impl Read, dry_run: bool) -> Result<String, CniError> {
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
     let invocation = Invocation { verb: Verb::Gc, target: None, args: CniArgs::default(), path: Vec::new() };
     let turn = Turn::new(invocation, Settings::parse(&text)?);
-    let rows: Vec<Value> = sweep::stale(&turn).iter().flat_map(rows).collect();
-    if !dry_run {
-        sweep::sweep(&turn);
+    let stale = sweep::stale(&turn, Haste::Now);
+    if !dry_run && !sweep::sweep(&turn, Haste::Now) {
+        return Err(CniError::new(Code::TryAgain, "another sweep is under way"));
     }
+    let rows: Vec<Value> = stale.iter().flat_map(|stale| rows(&turn, stale)).collect();
     Ok(Value::Array(rows).to_string())
 }
 
-fn rows(stale: &sweep::Stale) -> Vec<Value> {
-    let row = |attachment: &crate::store::Attachment| {
+fn rows(turn: &Turn, stale: &Stale) -> Vec<Value> {
+    let left = match turn.store.look(&stale.record.container_id) {
+        Ok(Found::Record(record)) => record.attachments,
+        _ => Vec::new(),
+    };
+    let row = |attachment: &Attachment| {
         json!({
             "container": stale.record.container_id,
             "pod": stale.record.pod.as_ref().map(ToString::to_string),
             "network": attachment.network,
             "interface": attachment.ifname,
             "reason": stale.why,
+            "deleted": !left.iter().any(|left| left.call == attachment.call && left.ifname == attachment.ifname),
         })
     };
     stale.attachments.iter().map(row).collect()

@@ -65,8 +65,22 @@ impl Store {
     /// Reads the record of `id`. A damaged one is moved to the folder `damaged`, never passed over.
     ///
     /// # Errors
-    /// The disk cannot be read.
+    /// The disk cannot be read, or the damaged one not be moved.
     pub fn read(&self, id: &ContainerId) -> io::Result<Found> {
+        match self.look(id)? {
+            Found::Salvaged { record, damage } => {
+                let aside = self.put_aside(id)?;
+                Ok(Found::Salvaged { record, damage: format!("{damage}; moved to {}", aside.display()) })
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// As [`Store::read`], for whoever does not act on a damaged record: it stays for the call that does.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn look(&self, id: &ContainerId) -> io::Result<Found> {
         let path = self.folder.record(id);
         let text = match files::read_bounded(&path, MAX_RECORD) {
             Ok(None) => return Ok(Found::Nothing),
@@ -76,22 +90,16 @@ impl Store {
         };
         match serde_json::from_str::<Record>(&text) {
             Ok(record) if record.container_id == *id => Ok(Found::Record(record)),
-            Ok(record) => self.put_aside(id, &text, &format!("it is of container {}", record.container_id)),
-            Err(e) => self.put_aside(id, &text, &e.to_string()),
+            Ok(record) => Ok(salvaged(id, &text, &format!("it is of container {}", record.container_id))),
+            Err(e) => Ok(salvaged(id, &text, &e.to_string())),
         }
     }
 
-    fn put_aside(&self, id: &ContainerId, text: &str, why: &str) -> io::Result<Found> {
+    fn put_aside(&self, id: &ContainerId) -> io::Result<PathBuf> {
         files::make_folder(&self.folder.damaged())?;
         let aside = self.folder.damaged().join(format!("{id}.{}", record::now()));
         std::fs::rename(self.folder.record(id), &aside)?;
-        let record = salvage::read(id, text);
-        let damage = format!(
-            "the record of {id} is damaged ({why}); moved to {}, {} attachments could be read of it",
-            aside.display(),
-            record.attachments.len()
-        );
-        Ok(Found::Salvaged { record, damage })
+        Ok(aside)
     }
 
     /// Removes the record of `id`; one that is not there is removed.
@@ -132,6 +140,12 @@ impl Store {
         let damaged = read.iter().filter(|record| record.is_none()).count();
         Ok((read.into_iter().flatten().collect(), damaged))
     }
+}
+
+fn salvaged(id: &ContainerId, text: &str, why: &str) -> Found {
+    let record = salvage::read(id, text);
+    let damage = format!("the record of {id} is damaged ({why}), {} attachments could be read of it", record.attachments.len());
+    Found::Salvaged { record, damage }
 }
 
 #[cfg(test)]

@@ -6,16 +6,22 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// An exclusive `flock(2)` on a file that exists only to be locked.
 ///
 /// The lock belongs to the open file, not to the process: a program that inherits the descriptor
-/// holds it too, also after we are gone. That is how DEL waits for an orphan of a killed ADD.
+/// holds it too, also after we were killed. That is how DEL waits for an orphan of a killed ADD.
+///
+/// Whoever lets it go in order lets it go for the heirs too: a daemon that a plugin started on purpose
+/// holds up nobody.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
     path: PathBuf,
+    /// The heirs keep it: one of them may still do what it should not.
+    bequeathed: AtomicBool,
 }
 
 /// How long to sleep between two tries. A call that waits is rare, and waits for work of milliseconds.
@@ -60,7 +66,7 @@ impl FileLock {
             // Whoever held it before may have removed the file: then this is a lock on nothing.
             let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()));
             if same {
-                return Ok(Some(FileLock { file, path: path.to_owned() }));
+                return Ok(Some(FileLock { file, path: path.to_owned(), bequeathed: AtomicBool::new(false) }));
             }
         }
     }
@@ -68,6 +74,11 @@ impl FileLock {
     /// The descriptor to inherit.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// Leaves the lock to the programs that inherited it: one was killed, and what it started may go on.
+    pub fn bequeath(&self) {
+        self.bequeathed.store(true, Ordering::Relaxed);
     }
 
     /// Leaves a note in the file, for whoever finds the lock held.
@@ -93,6 +104,15 @@ impl FileLock {
     pub fn remove(self) {
         // A file that stays is locked again by the next call; nothing depends on its absence.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        if !self.bequeathed.load(Ordering::Relaxed) {
+            // flock(2): for every descriptor of this open file. What cannot be unlocked goes with the last of them.
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -123,6 +143,22 @@ mod tests {
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         lock.remove();
         assert!(!path.exists());
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn heirs_keep_only_what_was_left_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        let _heir = lock.file.try_clone().unwrap();
+        drop(lock);
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        let heir = lock.file.try_clone().unwrap();
+        lock.bequeath();
+        drop(lock);
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        drop(heir);
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
     }
 }

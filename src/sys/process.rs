@@ -46,6 +46,13 @@ pub struct Finished {
     pub stderr: Vec<u8>,
 }
 
+impl Finished {
+    /// Whether it ended of its own accord, and not by a signal: then what it left running is meant to run.
+    pub fn is_orderly(&self) -> bool {
+        self.status.code().is_some()
+    }
+}
+
 /// A program that did not.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -70,13 +77,13 @@ impl Run<'_> {
     /// calling *thread* dies (`PR_SET_PDEATHSIG`, prctl(2)), so the thread has to wait here.
     ///
     /// # Errors
-    /// The program did not end by itself; nothing of its group is left.
+    /// The program did not end by itself; nothing of its group is left, nor is where a signal ended it.
     pub fn to_end(&self, started: impl FnOnce(i32)) -> Result<Finished, RunError> {
         let mut child = self.start()?;
         let group = i32::try_from(child.id()).unwrap_or(0);
         started(group);
         let outcome = Conversation::new(&mut child, self.stdin).and_then(|mut talk| talk.until_end(&mut child, self.deadline));
-        if outcome.is_err() {
+        if !outcome.as_ref().is_ok_and(Finished::is_orderly) {
             // The group may be gone already; the child is reaped in any case.
             let _ = super::lock::kill_group(group);
             let _ = child.wait();

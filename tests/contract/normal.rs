@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 /// Numbers and timers that depend on when something was made.
 const PASSING: &[&str] = &[
@@ -52,7 +53,15 @@ fn namespace() -> Value {
         "addresses": ip_json("addr show"),
         "routes": [ip_json("-4 route show table all"), ip_json("-6 route show table all")],
         "settings": settings,
+        "vlans": port_vlans(),
     })
+}
+
+/// The VLANs of bridges and their ports. Kernels without them have an empty list.
+fn port_vlans() -> Value {
+    let output = Command::new("bridge").args(["-j", "vlan", "show"]).output().unwrap();
+    assert!(output.status.success(), "bridge vlan show: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
 fn settings(link: &str) -> Value {
@@ -100,7 +109,7 @@ impl Normaliser {
     fn text(&mut self, text: String) -> String {
         let is_mac = text.len() == 17 && text.bytes().filter(|b| *b == b':').count() == 5;
         // Those are chosen by the case, not by chance.
-        let chosen = text.starts_with("0a:58:") || text == "ff:ff:ff:ff:ff:ff" || text == "00:00:00:00:00:00";
+        let chosen = text.starts_with("0a:58:00:") || text == "ff:ff:ff:ff:ff:ff" || text == "00:00:00:00:00:00";
         let is_port = text.len() == 12 && text.starts_with("veth");
         let is_link_local = text.starts_with("fe80::") && text != "fe80::/64" && text != "fe80::";
         match () {

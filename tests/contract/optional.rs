@@ -61,23 +61,8 @@ fn vlans_of_bridge_ports() {
         ("trunk and untagged", json!({"vlan": 201, "vlanTrunk": [{"minID": 200, "maxID": 203}]})),
     ] {
         let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
-        let config = config("1.1.0", "bridge", more);
-        twins.succeed(case, "ADD", &config, &Attachment::default());
-        twins.compare(case, true);
-        let vlans = twins.sides.each_ref().map(|(_, world)| world.run(port_vlans));
-        assert_eq!(vlans[0], vlans[1], "{case}");
-        twins.succeed(case, "DEL", &config, &Attachment::default());
-        twins.compare(case, true);
+        twins.live(&format!("VLANs: {case}"), &config("1.1.0", "bridge", more), &Attachment::default());
     }
-}
-
-/// The VLANs of all ports, without the ports' random names.
-fn port_vlans() -> Vec<String> {
-    let output = Command::new("bridge").args(["-j", "vlan", "show"]).output().unwrap();
-    let ports: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let mut vlans: Vec<_> = ports.iter().map(|port| port["vlans"].to_string()).collect();
-    vlans.sort();
-    vlans
 }
 
 #[test]

@@ -34,6 +34,12 @@ impl Random {
         }
     }
 
+    /// One of `values`, or rarely of `wrong`: what is refused at once shows little.
+    fn mostly(&mut self, values: &Value, wrong: &Value) -> Value {
+        let is_wrong = self.one_in(15);
+        self.pick(if is_wrong { wrong } else { values })
+    }
+
     /// Some of `values`, in their order.
     fn some(&mut self, count: u64, values: &Value) -> Vec<Value> {
         values.as_array().unwrap().iter().filter(|_| self.one_in(count)).cloned().collect()
@@ -56,7 +62,9 @@ impl Case {
             "macvlan" => macvlan(random),
             _ => ipvlan(random),
         };
-        random.maybe(&mut more, 3, "mtu", &json!([1400, 1400, 1280, 1500, 0, 576, 9000, -1]));
+        if random.one_in(3) {
+            more.insert("mtu".to_owned(), random.mostly(&json!([1400, 1280, 1500, 0]), &json!([576, 9000, -1])));
+        }
         if !random.one_in(6) {
             more.insert("ipam".to_owned(), if random.one_in(3) { static_(random) } else { pools(random) });
         }
@@ -80,16 +88,19 @@ fn bridge(random: &mut Random) -> Map<String, Value> {
     random.maybe(&mut keys, 2, "bridge", &json!(["br0"]));
     random.maybe(&mut keys, 3, "isGateway", &json!([true, true, false]));
     random.maybe(&mut keys, 4, "isDefaultGateway", &json!([true, true, false]));
-    random.maybe(&mut keys, 5, "vlan", &json!([100, 1, 4094, 0, 4095, -1]));
+    let vlan = random.mostly(&json!([100, 1, 4094, 0]), &json!([4095, -1]));
+    random.maybe(&mut keys, 5, "vlan", &json!([vlan]));
     random.maybe(&mut keys, 5, "preserveDefaultVlan", &json!([true, false]));
     let trunks = json!([
         [], [{}], [{"id": 7}], [{"minID": 200, "maxID": 203}, {"id": 300}], [{"id": 100}, {"minID": 99, "maxID": 101}],
-        [{"minID": 5, "maxID": 5, "id": 5}], [{"minID": 9, "maxID": 8}], [{"id": 4095}], [{"minID": 1}]
+        [{"minID": 5, "maxID": 5, "id": 5}], [{"id": 1}, {"id": 2}]
     ]);
-    random.maybe(&mut keys, 5, "vlanTrunk", &trunks);
-    for key in ["forceAddress", "hairpinMode", "promiscMode", "portIsolation", "enabledad", "disableContainerInterface"] {
+    let trunk = random.mostly(&trunks, &json!([[{"minID": 9, "maxID": 8}], [{"id": 4095}], [{"minID": 1}], [{"id": 0}]]));
+    random.maybe(&mut keys, 5, "vlanTrunk", &json!([trunk]));
+    for key in ["forceAddress", "hairpinMode", "promiscMode", "portIsolation", "enabledad"] {
         random.maybe(&mut keys, 7, key, &json!([true, true, false]));
     }
+    random.maybe(&mut keys, 15, "disableContainerInterface", &json!([true, false]));
     keys
 }
 
@@ -98,44 +109,52 @@ fn parent(random: &mut Random) -> Map<String, Value> {
     let mut keys = Map::new();
     random.maybe(&mut keys, 3, "linkInContainer", &json!([true, true, false]));
     let in_container = keys.get("linkInContainer") == Some(&json!(true));
-    let masters = if in_container { json!(["inner0", "inner0", "inner0", "", "lost"]) } else { json!(["master0", "master0", "master0", "", "lost"]) };
+    let master = if in_container { "inner0" } else { "master0" };
     if !random.one_in(4) {
-        keys.insert("master".to_owned(), random.pick(&masters));
+        keys.insert("master".to_owned(), random.mostly(&json!([master, master, ""]), &json!(["lost"])));
     }
     keys
 }
 
 fn macvlan(random: &mut Random) -> Map<String, Value> {
     let mut keys = parent(random);
-    random.maybe(&mut keys, 2, "mode", &json!(["bridge", "private", "vepa", "passthru", "", "l2"]));
-    random.maybe(&mut keys, 5, "mac", &json!(["0a:58:00:00:00:03", "", "nonsense"]));
+    let mode = random.mostly(&json!(["bridge", "private", "vepa", "passthru", ""]), &json!(["l2", "source"]));
+    random.maybe(&mut keys, 2, "mode", &json!([mode]));
+    let mac = random.mostly(&json!(["0a:58:00:00:00:03", ""]), &json!(["nonsense", "01:00:5e:00:00:01"]));
+    random.maybe(&mut keys, 5, "mac", &json!([mac]));
     random.maybe(&mut keys, 5, "bcqueuelen", &json!([0, 1, 500]));
     keys
 }
 
 fn ipvlan(random: &mut Random) -> Map<String, Value> {
     let mut keys = parent(random);
-    random.maybe(&mut keys, 1, "mode", &json!(["l2", "l3", "l3s", "l2", "l3", "l3s", "", "bridge"]));
+    keys.insert("mode".to_owned(), random.mostly(&json!(["l2", "l3", "l3s"]), &json!(["", "bridge"])));
     keys
 }
 
-/// What the container is to reach.
-fn routes(random: &mut Random) -> Vec<Value> {
-    random.some(6, &json!([
+/// What the container is to reach, mostly of the families that `addresses` has.
+fn routes(random: &mut Random, addresses: &Value) -> Vec<Value> {
+    let is_v6 = |value: &Value| value.to_string().contains("fd") || value.to_string().contains("::/0");
+    let has_v4 = addresses.to_string().contains("10.");
+    let has_v6 = is_v6(addresses);
+    let mut routes = random.some(6, &json!([
         {"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/0", "gw": "10.7.0.9"}, {"dst": "::/0"}, {"dst": "::/0", "gw": "fd00:7::9"},
         {"dst": "10.8.0.0/16"}, {"dst": "10.9.0.0/16", "gw": "10.7.0.9"}, {"dst": "fd99::/64"}, {"dst": "fd98::/64", "gw": "fd00:7::9"},
         {"dst": "10.10.0.0/16", "mtu": 1300, "advmss": 1200, "priority": 7}, {"dst": "fd97::/64", "mtu": 1300, "priority": 7},
         {"dst": "10.11.0.1/32", "scope": 253, "gw": "0.0.0.0"}, {"dst": "10.12.0.0/16", "table": 100}, {"dst": "fd96::/64", "table": 100},
         {"dst": "10.13.0.0/16", "scope": 0, "priority": 0, "table": 0},
-    ]))
+    ]));
+    let keeps_all = random.one_in(15);
+    routes.retain(|route| keeps_all || if is_v6(route) { has_v6 } else { has_v4 });
+    routes
 }
 
 /// A `host-local` section: one family, or both.
 fn pools(random: &mut Random) -> Value {
-    let v4 = random.pick(&json!([
-        [{"subnet": "10.7.0.0/24"}], [{"subnet": "10.7.0.0/24", "gateway": "10.7.0.9"}], [{"subnet": "10.7.0.0/29", "rangeStart": "10.7.0.3", "rangeEnd": "10.7.0.4"}],
-        [{"subnet": "10.7.0.0/30", "rangeStart": "10.7.0.2", "rangeEnd": "10.7.0.2"}, {"subnet": "10.17.0.0/16"}], [{"subnet": "10.7.0.0/31"}], [{"subnet": "10.7.0.5/24"}]
-    ]));
+    let v4 = random.mostly(&json!([
+        [{"subnet": "10.7.0.0/24"}], [{"subnet": "10.7.0.0/24", "gateway": "10.7.0.9"}], [{"subnet": "10.7.0.0/28", "rangeStart": "10.7.0.3", "rangeEnd": "10.7.0.4"}],
+        [{"subnet": "10.7.0.0/28", "rangeStart": "10.7.0.2", "rangeEnd": "10.7.0.2"}, {"subnet": "10.17.0.0/16"}]
+    ]), &json!([[{"subnet": "10.7.0.0/31"}], [{"subnet": "10.7.0.5/24"}], [{"subnet": "10.7.0.0/24", "rangeEnd": "10.8.0.1"}]]));
     let v6 = random.pick(&json!([
         [{"subnet": "fd00:7::/64"}], [{"subnet": "fd00:7::/64", "gateway": "fd00:7::9"}], [{"subnet": "fd00:7::/112", "rangeStart": "fd00:7::f0", "rangeEnd": "fd00:7::ff"}]
     ]));
@@ -146,7 +165,7 @@ fn pools(random: &mut Random) -> Value {
         "64" => host_local(json!({"ranges": [v6, v4]})),
         _ => host_local(json!({"subnet": "10.7.0.0/24", "rangeStart": "10.7.0.20", "gateway": "10.7.0.19"})),
     };
-    section["routes"] = routes(random).into();
+    section["routes"] = routes(random, &section).into();
     section
 }
 
@@ -155,7 +174,8 @@ fn static_(random: &mut Random) -> Value {
         {"address": "10.7.0.5/24"}, {"address": "10.7.1.5/24", "gateway": "10.7.1.1"}, {"address": "10.7.2.5/32"},
         {"address": "fd00:7::5/64"}, {"address": "fd00:8::5/64", "gateway": "fd00:8::1"}
     ]));
-    let mut section = json!({"type": "static", "addresses": addresses, "routes": routes(random)});
+    let routes = routes(random, &json!(addresses));
+    let mut section = json!({"type": "static", "addresses": addresses, "routes": routes});
     if random.one_in(4) {
         section["dns"] = json!({"domain": "d", "options": ["o"]});
     }
@@ -165,15 +185,16 @@ fn static_(random: &mut Random) -> Value {
 /// What a runtime adds, and `dns`.
 fn more_of_the_runtime(random: &mut Random, keys: &mut Map<String, Value>) {
     random.maybe(keys, 6, "dns", &json!([{"nameservers": ["10.0.0.53"], "search": ["x"]}, {"domain": "e"}, {}]));
-    let ips = json!([["10.7.0.4/24"], ["10.7.0.66/24", "fd00:7::f4/64"], ["10.7.0.1"], []]);
+    let ips = random.mostly(&json!([["10.7.0.4/24"], ["10.7.0.4/24", "fd00:7::f4/64"], ["fd00:7::f5/64"], []]), &json!([["10.7.0.1"], ["nonsense"]]));
+    let ips = json!([ips]);
     let mut of_runtime = Map::new();
-    random.maybe(&mut of_runtime, 8, "ips", &ips);
+    random.maybe(&mut of_runtime, 10, "ips", &ips);
     random.maybe(&mut of_runtime, 8, "mac", &json!(["0a:58:00:00:00:01", ""]));
     if !of_runtime.is_empty() {
         keys.insert("runtimeConfig".to_owned(), Value::Object(of_runtime));
     }
     let mut of_args = Map::new();
-    random.maybe(&mut of_args, 10, "ips", &ips);
+    random.maybe(&mut of_args, 12, "ips", &ips);
     random.maybe(&mut of_args, 10, "mac", &json!(["0a:58:00:00:00:02", ""]));
     if !of_args.is_empty() {
         keys.insert("args".to_owned(), json!({"cni": of_args}));
@@ -182,11 +203,12 @@ fn more_of_the_runtime(random: &mut Random, keys: &mut Map<String, Value>) {
 
 fn attachment(random: &mut Random) -> Attachment {
     let text = |value: Value| value.as_str().unwrap().to_owned();
-    let args = json!(["", "", "", "", "IgnoreUnknown=1;K8S_POD_NAME=p", "MAC=0a:58:00:00:00:04", "IP=10.7.0.4/24", "IP=10.7.0.4/24,fd00:7::f5/64;GATEWAY=10.7.0.1,fd00:7::1"]);
+    let unknown = json!(["", "", "", "IgnoreUnknown=1;K8S_POD_NAME=p", "IgnoreUnknown=1;MAC=0a:58:00:00:00:04", "IgnoreUnknown=1;IP=10.7.0.4/24;GATEWAY=10.7.0.1"]);
+    let args = random.mostly(&unknown, &json!(["MAC=0a:58:00:00:00:05", "IP=10.7.0.4/24,fd00:7::f5/64", "K8S_POD_NAME=p"]));
     Attachment {
         container: "cid0".to_owned(),
         ifname: text(random.pick(&json!(["net1", "net1", "net1", "master1", "eth0"]))),
         netns: Some(CONTAINER),
-        args: text(random.pick(&args)),
+        args: text(args),
     }
 }

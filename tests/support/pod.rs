@@ -158,6 +158,17 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call about no pod (STATUS, GC), as libcni makes it: what names an attachment is there and empty.
+    pub fn of_node(node: &Node, verb: &str) -> Call {
+        let bin = format!("{}/bin", node::FOLDER);
+        let mut config = node.config.clone();
+        config["cniVersion"] = json!("1.1.0");
+        config.as_object_mut().unwrap().remove("capabilities");
+        let empty = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"].map(|key| (key, String::new()));
+        let environment = [("CNI_COMMAND", verb.to_owned()), ("CNI_PATH", bin.clone()), ("PATH", PATH.to_owned())];
+        Call { program: Path::new(&bin).join("plexus"), environment: environment.into_iter().chain(empty).collect(), config }
+    }
+
     /// With another value of a variable.
     pub fn env(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.environment.insert(key, value.into());

@@ -6,7 +6,7 @@ use crate::cni::result::Interface;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::{Target, netns_path};
-use crate::sys::netlink::{Link, Socket, TABLE_MAIN};
+use crate::sys::netlink::{Link, Socket};
 
 /// The container's interface of `result`: it must be there, of `kind`, with the MAC it was made with.
 pub(super) fn container_link(call: &Call<'_>, container: &mut Container, result: &AddResult, kind: &str) -> Result<Link, Failure> {
@@ -50,12 +50,13 @@ pub(super) fn addresses_and_routes(socket: &mut Socket, link: &Link, result: &Ad
         }
     }
     for wanted in &result.routes {
-        let table = wanted.table.filter(|table| *table != 0).unwrap_or(TABLE_MAIN);
+        // A later plugin of the chain may have moved it to another table (CNI-CHK-02), unless one was asked for.
+        let table = wanted.table.filter(|table| *table != 0);
         // 0.0.0.0 is how a configuration says that there is none.
         let gateway = wanted.gw.filter(|gateway| wanted.dst.prefix_len() != 0 && !gateway.is_unspecified());
         let same = |gw: Option<_>| gateway.is_none() || gw == gateway;
-        if !routes.iter().any(|route| route.dst == wanted.dst.trunc() && route.table == table && same(route.gateway)) {
-            return Err(Failure::Drifted(format!("the route to {} is gone from table {table}", wanted.dst)));
+        if !routes.iter().any(|route| route.dst == wanted.dst.trunc() && table.is_none_or(|table| route.table == table) && same(route.gateway)) {
+            return Err(Failure::Drifted(format!("the route to {} is gone{}", wanted.dst, table.map_or_else(String::new, |table| format!(" from table {table}")))));
         }
     }
     Ok(())

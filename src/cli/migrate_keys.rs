@@ -1,0 +1,109 @@
+//! What becomes of each key of Multus 4.3: of its network configuration, its shim's and its daemon's.
+
+use serde_json::value::{RawValue, to_raw_value};
+
+/// What becomes of a key.
+#[derive(Debug)]
+pub enum Fate {
+    /// It has the same name and meaning here.
+    Kept(&'static str, &'static str),
+    /// It has another value, or name, here.
+    Changed(&'static str, Box<RawValue>, String),
+    /// It is kept, in another place of the list.
+    Elsewhere(&'static str),
+    /// What it sets does not exist here, or is always so.
+    NotNeeded(&'static str),
+    /// It did something that has to be done in another way here.
+    ByHand(&'static str),
+}
+
+/// Keys with the same name and meaning, and what is to be known of them.
+const KEPT: [(&str, &str); 10] = [
+    ("delegates", "the first is the default network, the others go to every pod"),
+    ("defaultNetworks", "attached to every pod outside systemNamespaces"),
+    ("confDir", "configurations by name"),
+    ("cniDir", "pods that Multus attached are deleted by what it kept there"),
+    ("binDir", "searched before the runtime's folders"),
+    ("namespaceIsolation", "also for the default-network annotation, which Multus lets through"),
+    ("globalNamespaces", "as before"),
+    ("systemNamespaces", "as before"),
+    ("multusNamespace", "as before"),
+    ("logLevel", "of the plugin's stderr"),
+];
+
+const LOGS: &str = "the plugin tells on stderr, which the runtime logs; the daemon's log is its container's";
+const OWN_DAEMON: &str = "the daemon has its own command line (docs/configuration.md)";
+const INSTALLER: &str = "plexusctl install writes the configuration";
+const RUNTIME: &str = "the runtime sets it at each call";
+const UNUSED: &str = "Multus does not use it either";
+
+const NOT_NEEDED: [(&str, &str); 30] = [
+    ("kubeconfig", "the plugin never asks the API server, and no credentials lie on the host"),
+    ("logFile", LOGS),
+    ("logToStderr", LOGS),
+    ("logOptions", LOGS),
+    ("readinessindicatorfile", "the default network's own file is read at each call, and STATUS tells whether it is there"),
+    ("retryDeleteOnError", "always: what cannot be deleted is owed and tried again"),
+    ("daemonSocketDir", "the daemon's socket is in runDirectory"),
+    ("socketDir", "the daemon's socket is in runDirectory"),
+    ("chrootDir", "delegates are started on the host, by the plugin"),
+    ("perNodeCertificate", "the daemon has a service account that may change its own node's pods only"),
+    ("connectionLimit", OWN_DAEMON),
+    ("metricsPort", "--metrics-address of the daemon"),
+    ("enablePprof", OWN_DAEMON),
+    ("cniConf", INSTALLER),
+    ("cniConfigDir", INSTALLER),
+    ("multusConfigFile", INSTALLER),
+    ("multusAutoconfigDir", INSTALLER),
+    ("multusMasterCNI", "clusterNetwork names the file"),
+    ("forceCNIVersion", "the default network's own file is never changed"),
+    ("overrideNetworkName", "the name is kept, so that the runtime finds what it recorded of running pods"),
+    ("args", "Multus passes it to nobody"),
+    ("disableCheck", UNUSED),
+    ("disableGC", UNUSED),
+    ("loadOnlyInlinedPlugins", "always so in our list"),
+    ("cniVersions", "1.0.0 and 1.1.0 are offered"),
+    ("ipam", UNUSED),
+    ("dns", UNUSED),
+    ("runtimeConfig", RUNTIME),
+    ("prevResult", RUNTIME),
+    ("plugins", UNUSED),
+];
+
+/// What becomes of `key`, which Multus reads without regard to case.
+pub fn fate(key: &str, value: &RawValue) -> Fate {
+    let is = |known: &str| known.eq_ignore_ascii_case(key);
+    if is("clusterNetwork") {
+        return cluster_network(value);
+    }
+    if is("name") {
+        return Fate::Elsewhere("of the list, so that the runtime finds what it recorded of running pods");
+    }
+    if is("capabilities") {
+        return Fate::Elsewhere("with the one for the pod's annotations, which spares the daemon a question");
+    }
+    if is("type") || is("cniVersion") {
+        return Fate::NotNeeded("the list says it: plexus, of 1.0.0 and 1.1.0");
+    }
+    if is("auxiliaryCNIChainName") {
+        return Fate::ByHand("runs the plugins in the folder of that name: make a NetworkAttachmentDefinition of them and name it in defaultNetworks");
+    }
+    let in_table = |table: &[(&'static str, &'static str)]| table.iter().copied().find(|(known, _)| is(known));
+    if let Some((name, why)) = in_table(&KEPT) {
+        return Fate::Kept(name, why);
+    }
+    match in_table(&NOT_NEEDED) {
+        Some((_, why)) => Fate::NotNeeded(why),
+        None => Fate::NotNeeded("Multus does not know it"),
+    }
+}
+
+/// Multus' daemon has the host's folders under `/host`; the plugin is on the host.
+fn cluster_network(value: &RawValue) -> Fate {
+    let path = serde_json::from_str::<String>(value.get()).ok();
+    let on_host = path.as_deref().and_then(|path| path.strip_prefix("/host/")).map(|rest| format!("/{rest}"));
+    match on_host.and_then(|path| to_raw_value(&path).ok()) {
+        Some(path) => Fate::Changed("clusterNetwork", path, "its path on the host: Multus' daemon has it under /host".to_owned()),
+        None => Fate::Kept("clusterNetwork", "the default network, read at each call"),
+    }
+}

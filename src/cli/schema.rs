@@ -1,0 +1,146 @@
+//! `plexusctl schema`: what an editor needs to check the plugin's configuration while it is written.
+
+use super::Error;
+use super::output::Output;
+use schemars::{JsonSchema, schema_for};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The element of Plexus in a CNI network configuration list.
+#[derive(JsonSchema)]
+#[schemars(rename = "Plexus", rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Configuration {
+    /// The plugin's name.
+    r#type: Type,
+    /// What the runtime is asked for, as in every CNI configuration.
+    capabilities: Option<BTreeMap<String, bool>>,
+    /// The default network: the path of a configuration or of a folder, or the name of a
+    /// NetworkAttachmentDefinition or of a configuration in `confDir`.
+    cluster_network: Option<String>,
+    /// Instead of `clusterNetwork`: configurations. The first is the default network, the others are attached to every pod.
+    delegates: Option<Vec<Map<String, Value>>>,
+    /// Networks attached to every pod outside `systemNamespaces`, before its own.
+    default_networks: Option<Vec<String>>,
+    /// Namespaces whose pods do not get `defaultNetworks` [`["kube-system"]`].
+    system_namespaces: Option<Vec<String>>,
+    /// Where networks are that the operator names without a namespace [`kube-system`].
+    multus_namespace: Option<String>,
+    /// A pod may use only networks of its own namespace and of `globalNamespaces` [`false`].
+    namespace_isolation: Option<bool>,
+    /// Namespaces whose networks every pod may use [`default`].
+    global_namespaces: Option<Namespaces>,
+    /// Where a network without `spec.config` finds its configuration, by name [`/etc/cni/multus/net.d`].
+    conf_dir: Option<String>,
+    /// A folder of CNI plugins that is searched before the runtime's.
+    bin_dir: Option<String>,
+    /// What Multus kept of the pods it attached [`/var/lib/cni/multus`].
+    cni_dir: Option<String>,
+    /// Records, and the last-known copies of networks [`/var/lib/plexus`].
+    state_directory: Option<String>,
+    /// The daemon's socket, locks, and statuses that wait to be published [`/run/plexus`].
+    run_directory: Option<String>,
+    /// How long one delegate may take [120].
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    delegate_timeout_seconds: Option<f64>,
+    /// How long the daemon may take to answer [5].
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    daemon_timeout_seconds: Option<f64>,
+    /// How long ADD waits until the status is on a pod with additional networks [2].
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    publish_timeout_seconds: Option<f64>,
+    /// How old a last-known copy of a network may be that is used while the daemon does not answer [any age].
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    last_known_max_age_seconds: Option<f64>,
+    /// Which plugin types Plexus carries out itself [`true`].
+    natives: Option<Natives>,
+    /// Networks whose plugins are programs are attached at the same time [`false`].
+    parallel: Option<bool>,
+    /// What the plugin tells on stderr [`error`].
+    log_level: Option<LogLevel>,
+}
+
+/// The plugin's name.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Type {
+    Plexus,
+}
+
+/// A list, or one text with commas.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Namespaces {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// All or none, a list of types, or types with `true` or `false`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Natives {
+    All(bool),
+    Types(Vec<String>),
+    EachType(BTreeMap<String, bool>),
+}
+
+/// How much is told; `panic`, `verbose` and `warning` are Multus' names.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum LogLevel {
+    Off,
+    Error,
+    Info,
+    Debug,
+    Panic,
+    Verbose,
+    Warning,
+}
+
+/// Prints it.
+pub fn run(output: &mut Output) -> Result<(), Error> {
+    output.json(&schema_for!(Configuration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Settings;
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    /// What the runtime adds; nobody writes it.
+    const OF_THE_RUNTIME: [&str; 4] = ["runtimeConfig", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"];
+
+    #[test]
+    fn its_keys_are_those_the_plugin_reads() {
+        let schema = serde_json::to_value(schema_for!(Configuration)).unwrap();
+        let described: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let read = Settings::keys().into_iter().filter(|key| !OF_THE_RUNTIME.contains(key));
+        // Of every network configuration.
+        let expected: BTreeSet<&str> = read.chain(["type", "capabilities"]).collect();
+        assert_eq!(described, expected);
+        assert_eq!(schema["required"], json!(["type"]));
+    }
+
+    #[test]
+    fn every_word_of_it_is_understood() {
+        let read = |key: &str, value: Value| {
+            let (settings, mistakes) = Settings::review(&json!({"name": "n", "cniVersion": "1.0.0", key: value}).to_string()).unwrap();
+            assert!(mistakes.is_empty() && settings.unknown.is_empty(), "{key}: {value}: {mistakes:?}");
+        };
+        for level in ["off", "error", "info", "debug", "panic", "verbose", "warning"] {
+            read("logLevel", level.into());
+        }
+        for natives in [json!(true), json!(["bridge"]), json!({"bridge": false})] {
+            read("natives", natives);
+        }
+        read("globalNamespaces", json!("a, b"));
+        read("globalNamespaces", json!(["a"]));
+        read("delegateTimeoutSeconds", json!(0.5));
+    }
+}

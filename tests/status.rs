@@ -1,0 +1,149 @@
+//! STATUS fails only when a plain pod could not be attached.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use serde_json::json;
+use std::fs;
+use std::time::{Duration, Instant};
+use support::{Answer, Call, Node, Pod, Recorder, daemon};
+
+fn status(node: &Node) -> Answer {
+    Call::of_node(node, "STATUS").make()
+}
+
+/// A default network that knows the verb, with `plugins`.
+fn primary(node: &Node, plugins: &[&str]) -> Vec<Recorder> {
+    let list: Vec<_> = plugins.iter().map(|name| json!({"type": name, "capabilities": {"mac": true}, "x": 1.50})).collect();
+    node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": list}));
+    plugins.iter().map(|name| node.recorder(name)).collect()
+}
+
+#[test]
+fn the_default_network_is_asked() {
+    let Some(node) = Node::new() else { return };
+    let primary = primary(&node, &["primary", "second"]);
+    // CNI-STA-01, CNI-STA-05, CNI-DLG-14
+    status(&node).silence();
+    for recorder in &primary {
+        let call = recorder.call_of("STATUS");
+        // CNI-STA-06
+        assert_eq!(call.config(), json!({"type": recorder.name, "x": 1.50, "name": "cbr0", "cniVersion": "1.1.0"}));
+        assert_ne!(call.env("CNI_PATH"), "");
+        for key in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"] {
+            assert_eq!(call.env(key), "", "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_default_network_that_is_not_there_makes_it_fail() {
+    let Some(node) = Node::new() else { return };
+    let file = fs::read_to_string(node.primary_file()).unwrap();
+    fs::remove_file(node.primary_file()).unwrap();
+    // CNI-STA-02
+    status(&node).refusal(50, &["10-primary.conflist"]);
+    fs::write(node.primary_file(), file).unwrap();
+    status(&node).silence();
+    // Seen once, a copy serves: pods start all the same.
+    fs::remove_file(node.primary_file()).unwrap();
+    status(&node).silence();
+}
+
+#[test]
+fn a_plugin_that_is_missing_makes_it_fail() {
+    let Some(node) = Node::new() else { return };
+    let primary = primary(&node, &["primary", "second"]);
+    primary[1].uninstall();
+    // CNI-STA-02
+    status(&node).refusal(50, &["cbr0", "second"]);
+    assert_eq!(node.call_names(), [""; 0]);
+}
+
+#[test]
+fn a_delegates_own_code_passes_unchanged() {
+    let Some(node) = Node::new() else { return };
+    let primary = primary(&node, &["first", "primary", "third"]);
+    // CNI-STA-05, CNI-STA-07
+    for code in [50, 51] {
+        primary[1].on("STATUS", &format!("fail {code} 'no address is left'"));
+        status(&node).refusal(code, &["default network cbr0", "no address is left"]);
+    }
+    assert!(primary[2].calls().is_empty());
+    // CNI-STA-02: any other code means that it cannot serve either.
+    primary[1].on("STATUS", "fail 7 'bad key'");
+    status(&node).refusal(50, &["bad key"]);
+    // CNI-STA-04
+    Pod::new(&node, "anyway").add().result();
+}
+
+#[test]
+fn a_delegate_that_hangs_is_not_waited_for() {
+    let Some(node) = Node::new() else { return };
+    primary(&node, &["primary"])[0].on("STATUS", "sleep 60");
+    let began = Instant::now();
+    status(&node).refusal(50, &["cbr0", "primary"]);
+    // containerd waits for us without a limit; we wait 2 s.
+    assert!(began.elapsed() > Duration::from_millis(1900) && began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(node.processes().is_empty(), "{:?}", node.processes());
+}
+
+#[test]
+fn what_plain_pods_do_not_need_is_told_elsewhere() {
+    let Some(node) = Node::new() else { return };
+    primary(&node, &["primary"]);
+    // A daemon that was killed, and one that is halted.
+    let daemon = daemon::Daemon::start(&node);
+    daemon.halt();
+    status(&node).silence();
+    daemon.kill();
+    status(&node).silence();
+    // A network whose plugin is missing.
+    node.network("default/missing", &json!({"cniVersion": "1.1.0", "type": "missing"}));
+    status(&node).silence();
+    // A debt.
+    let broken = node.recorded_network("broken");
+    broken.on("DEL", "fail 100 broken");
+    let pod = Pod::new(&node, "debt").selecting("broken");
+    pod.add().result();
+    pod.del().error();
+    assert!(pod.record(&node).unwrap()["attachments"][0]["debt"].is_object());
+    status(&node).silence();
+    assert!(broken.calls_of("STATUS").is_empty());
+}
+
+#[test]
+fn a_default_network_that_is_a_definition_is_not_waited_for() {
+    let Some(mut node) = Node::new() else { return };
+    node.config["clusterNetwork"] = json!("chosen");
+    node.network("kube-system/chosen", &json!({"cniVersion": "1.1.0", "type": "a"}));
+    let a = node.recorder("a");
+    let daemon = daemon::Daemon::start(&node);
+    daemon.halt();
+    let began = Instant::now();
+    status(&node).silence();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    a.call_of("STATUS");
+}
+
+#[test]
+fn versions_without_the_verb() {
+    let Some(node) = Node::new() else { return };
+    // CNI-STA-07: the default network of this node is of 1.0.0.
+    status(&node).silence();
+    assert_eq!(node.call_names(), [""; 0]);
+    // CNI-STA-08
+    for version in ["0.4.0", "1.0.0"] {
+        Call::of_node(&node, "STATUS").configured("cniVersion", json!(version)).make().refusal(1, &["STATUS", version]);
+    }
+}
+
+#[test]
+fn chained_it_answers_for_itself_alone() {
+    let Some(node) = Node::new() else { return };
+    let mut call = Call::of_node(&node, "STATUS");
+    call.config.as_object_mut().unwrap().remove("clusterNetwork");
+    call.make().silence();
+    assert_eq!(node.call_names(), [""; 0]);
+}
