@@ -69,6 +69,19 @@ pub fn make_container() {
     mount(Some(source.as_str()), CONTAINER, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
 }
 
+/// Gives the container the link `inner0` with a default route, to sit on.
+pub fn make_inner_link() {
+    for line in [
+        "link add inner0 type veth peer name inner1",
+        "link set inner0 up",
+        "link set inner1 up",
+        "addr add 198.51.100.1/24 dev inner0",
+        "route add default via 198.51.100.254",
+    ] {
+        ip(line);
+    }
+}
+
 /// The container and its file are gone.
 pub fn remove_container() {
     umount2(CONTAINER, MntFlags::MNT_DETACH).unwrap();
