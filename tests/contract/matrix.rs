@@ -36,7 +36,11 @@ fn by_chance() {
                 return;
             }
             let case = Case::new(&mut Random(seed));
-            let outcome = if case.is_ipvlan() && !has_ipvlan { Ok(Outcome::Skipped) } else { catch_unwind(AssertUnwindSafe(|| live(seed, &case))) };
+            let outcome = if case.is_ipvlan() && !has_ipvlan {
+                Ok(Outcome::Skipped)
+            } else {
+                catch_unwind(AssertUnwindSafe(|| live(seed, &case)))
+            };
             tally.lock().unwrap().count(seed, outcome.ok());
         }
     };
@@ -83,7 +87,10 @@ fn live(seed: u64, case: &Case) -> Outcome {
     if case.needs_inner_link() {
         twins.make_inner_links();
     }
-    let title = format!("PLEXUS_CONTRACT_SEED={seed} PLEXUS_CONTRACT_CASES=1\n{config}\n{} {}\n", attachment.ifname, attachment.args);
+    let title = format!(
+        "PLEXUS_CONTRACT_SEED={seed} PLEXUS_CONTRACT_CASES=1\n{config}\n{} {}\n",
+        attachment.ifname, attachment.args
+    );
     let before = twins.sides[0].1.run(crate::differences::left_behind);
     let [native, reference] = twins.call(&title, "ADD", config, attachment);
     if let (Ok(native), Ok(reference)) = (native, reference) {
