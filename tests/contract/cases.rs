@@ -8,8 +8,8 @@ use crate::world::{POOLS, World, inside, make_container, make_inner_link, remove
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How long two worlds may take to look alike: carriers and IPv6 need a moment.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long two worlds may take to look alike: carriers and IPv6 need a moment, an emulated processor many.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two worlds in which the same is done.
 pub struct Twins {

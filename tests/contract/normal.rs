@@ -1,6 +1,6 @@
 //! What a world looks like, without what is random.
 
-use crate::world::{POOLS, inside, ip_json};
+use crate::world::{POOLS, inside, ip_batch, ip_json};
 use plexus::sys::sysctl::{self, Family};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -47,13 +47,14 @@ pub fn snapshot(has_container: bool) -> Value {
 }
 
 fn namespace() -> Value {
-    let links = ip_json("-d link show");
+    // One process for most of it: where the kernel test emulates a processor, each start costs.
+    let [links, addresses, routes] = ip_batch("link show\naddr show\nroute show table all\n");
     let names = links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str());
     let settings: Map<_, _> = names.map(|name| (name.to_owned(), settings(name))).collect();
     json!({
         "links": links,
-        "addresses": ip_json("addr show"),
-        "routes": [ip_json("-4 route show table all"), ip_json("-6 route show table all")],
+        "addresses": addresses,
+        "routes": [routes, ip_json("-6 route show table all")],
         "settings": settings,
         "vlans": port_vlans(),
     })
