@@ -117,13 +117,17 @@ fn variables_and_configuration_are_judged_before_anything_is_done() {
     // CNI-ENV-04: the specification leaves it optional; without it plugins are looked for in the usual folder.
     add().without_env("CNI_PATH").make().refusal(7, &["primary", "/opt/cni/bin"]);
     // CNI-ENV-06, CNI-ENV-07
-    for (key, bad) in [("CNI_CONTAINERID", "../x"), ("CNI_IFNAME", "a:b"), ("CNI_IFNAME", "sixteen-bytes-xx"), ("CNI_IFNAME", "..")] {
+    for (key, bad) in
+        [("CNI_CONTAINERID", "../x"), ("CNI_IFNAME", "a:b"), ("CNI_IFNAME", "sixteen-bytes-xx"), ("CNI_IFNAME", "..")]
+    {
         add().env(key, bad).make().refusal(4, &[key]);
     }
     // CNI-ENV-02
     pod.call("FOO").make().refusal(4, &["unknown CNI_COMMAND: FOO"]);
     // CNI-IO-04, CNI-VER-06
-    for (stdin, code) in [("{", 6), ("[]", 6), ("", 6), ("{}", 7), (r#"{"name":"a/b"}"#, 7), (r#"{"name":"n","cniVersion":"9.9.9"}"#, 1)] {
+    for (stdin, code) in
+        [("{", 6), ("[]", 6), ("", 6), ("{}", 7), (r#"{"name":"a/b"}"#, 7), (r#"{"name":"n","cniVersion":"9.9.9"}"#, 1)]
+    {
         add().start_with(stdin.to_owned()).wait().refusal(code, &[]);
     }
     // CNI-CFG-03
@@ -138,7 +142,11 @@ fn variables_and_configuration_are_judged_before_anything_is_done() {
 fn the_versions_spoken_are_told_without_a_configuration() {
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "version");
-    let version = || ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH", "CNI_ARGS"].iter().fold(pod.call("VERSION"), |call, key| call.without_env(key));
+    let version = || {
+        ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH", "CNI_ARGS"]
+            .iter()
+            .fold(pod.call("VERSION"), |call, key| call.without_env(key))
+    };
     // CNI-VSN-01, CNI-VSN-02
     let answer = version().start_with(r#"{"cniVersion":"0.4.0"}"#.to_owned()).wait().result();
     assert_eq!(answer["cniVersion"], "0.4.0");

@@ -85,7 +85,10 @@ fn port_mappings_and_bandwidth_reach_the_plugin_that_declares_them() {
         {"hostPort": 53, "containerPort": 53, "protocol": "udp"},
     ]});
     assert_eq!(a.call_of("ADD").config()["runtimeConfig"], ports);
-    assert_eq!(b.call_of("ADD").config()["runtimeConfig"], json!({"bandwidth": {"ingressRate": 2048, "ingressBurst": 1600}}));
+    assert_eq!(
+        b.call_of("ADD").config()["runtimeConfig"],
+        json!({"bandwidth": {"ingressRate": 2048, "ingressBurst": 1600}})
+    );
     pod.del().silence();
     // portmap's DEL does nothing without them.
     assert_eq!(a.call_of("DEL").config()["runtimeConfig"], ports);
@@ -94,7 +97,10 @@ fn port_mappings_and_bandwidth_reach_the_plugin_that_declares_them() {
 #[test]
 fn cni_args_are_merged_into_every_plugin_and_the_pod_wins() {
     let Some(node) = Node::new() else { return };
-    node.network("default/a", &json!({"cniVersion": "1.0.0", "type": "a", "args": {"cni": {"one": 1, "two": 1}, "kept": true}}));
+    node.network(
+        "default/a",
+        &json!({"cniVersion": "1.0.0", "type": "a", "args": {"cni": {"one": 1, "two": 1}, "kept": true}}),
+    );
     let a = node.recorder("a");
     let pod = Pod::new(&node, "args").selecting(json!([{"name": "a", "cni-args": {"two": 2, "three": [3]}}]));
     pod.add().result();

@@ -125,8 +125,16 @@ fn every_network_is_called_as_at_add_with_its_own_result() {
 fn networks_that_forbid_it_or_are_too_old_are_passed_over() {
     let Some(node) = Node::new() else { return };
     quiet_primary(&node);
-    network(&node, "forbids", json!({"cniVersion": "1.0.0", "name": "forbids", "disableCheck": true, "plugins": [{"type": "forbids"}]}));
-    network(&node, "old", json!({"cniVersion": "0.3.1", "name": "old", "disableCheck": true, "plugins": [{"type": "old"}]}));
+    network(
+        &node,
+        "forbids",
+        json!({"cniVersion": "1.0.0", "name": "forbids", "disableCheck": true, "plugins": [{"type": "forbids"}]}),
+    );
+    network(
+        &node,
+        "old",
+        json!({"cniVersion": "0.3.1", "name": "old", "disableCheck": true, "plugins": [{"type": "old"}]}),
+    );
     network(&node, "older", json!({"cniVersion": "0.3.1", "type": "older"}));
     network(&node, "asked", json!({"cniVersion": "1.1.0", "type": "asked"}));
     let pod = Pod::new(&node, "mixture").selecting("forbids,old,older,asked");

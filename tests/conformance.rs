@@ -72,14 +72,20 @@ fn the_page_says_what_the_citations_say() {
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
     let differing = page.lines().zip(written.lines()).find(|(a, b)| a != b);
-    assert!(page == written, "docs/conformance.md is old; UPDATE=1 cargo test --test conformance writes it: {differing:?}");
+    assert!(
+        page == written,
+        "docs/conformance.md is old; UPDATE=1 cargo test --test conformance writes it: {differing:?}"
+    );
 }
 
 #[test]
 fn a_clause_is_of_a_topic() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for clause in citations(root).keys() {
-        assert!(TOPICS.iter().any(|(topic, _)| *topic == topic_of(clause)), "{clause} is of no topic of tests/conformance.rs");
+        assert!(
+            TOPICS.iter().any(|(topic, _)| *topic == topic_of(clause)),
+            "{clause} is of no topic of tests/conformance.rs"
+        );
     }
 }
 
@@ -88,7 +94,10 @@ fn the_verbs_are_shown() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cited = citations(root);
     for topic in ["CNI-ADD", "CNI-DEL", "CNI-CHK", "CNI-STA", "CNI-GC", "CNI-VSN", "CNI-DLG"] {
-        assert!(cited.iter().any(|(clause, cited)| topic_of(clause) == topic && !cited.tests.is_empty()), "no test shows {topic}");
+        assert!(
+            cited.iter().any(|(clause, cited)| topic_of(clause) == topic && !cited.tests.is_empty()),
+            "no test shows {topic}"
+        );
     }
 }
 
@@ -99,7 +108,9 @@ fn page(cited: &BTreeMap<String, Cited>) -> String {
         if clauses.is_empty() {
             continue;
         }
-        page.push_str(&format!("\n## {topic}: {words}\n\n| clause | tests that show it | code that follows it |\n|---|---|---|\n"));
+        page.push_str(&format!(
+            "\n## {topic}: {words}\n\n| clause | tests that show it | code that follows it |\n|---|---|---|\n"
+        ));
         for (clause, cited) in clauses {
             page.push_str(&format!("| {clause} | {} | {} |\n", list(&cited.tests), list(&cited.code)));
         }
@@ -174,19 +185,24 @@ fn function_of<'a>(lines: &[&'a str], at: usize) -> (Option<&'a str>, bool) {
     let is_around = |line: &str| name_of(line).is_some() && indent(line) < indent(lines[at]);
     let line = if describes {
         // An item of the same depth: a comment on a field or a type is of no function.
-        let next = (at..lines.len()).find(|line| !lines[*line].trim_start().starts_with("//") && !lines[*line].trim_start().starts_with("#["));
+        let next = (at..lines.len())
+            .find(|line| !lines[*line].trim_start().starts_with("//") && !lines[*line].trim_start().starts_with("#["));
         next.filter(|line| name_of(lines[*line]).is_some())
     } else {
         (0..at).rev().find(|line| is_around(lines[*line]))
     };
     let Some(line) = line else { return (None, false) };
-    let attributes = lines[..line].iter().rev().take_while(|line| line.trim_start().starts_with("#[") || line.trim_start().starts_with("//"));
+    let attributes = lines[..line]
+        .iter()
+        .rev()
+        .take_while(|line| line.trim_start().starts_with("#[") || line.trim_start().starts_with("//"));
     let name = name_of(lines[line]);
     (name, attributes.into_iter().any(|line| line.contains("#[test]")))
 }
 
 fn name_of(line: &str) -> Option<&str> {
     let (before, after) = line.split_once("fn ")?;
-    let known = before.split_whitespace().all(|word| word.starts_with("pub") || ["const", "unsafe", "async"].contains(&word));
+    let known =
+        before.split_whitespace().all(|word| word.starts_with("pub") || ["const", "unsafe", "async"].contains(&word));
     known.then(|| after.split(['(', '<']).next().unwrap_or_default())
 }

@@ -132,7 +132,8 @@ fn leases() -> Vec<String> {
 /// Nothing of the pod is left on the node, only the bridges.
 fn assert_clean(node: &Node, pod: &Pod, when: &str) {
     assert_eq!(leases(), [""; 0], "{when}");
-    let links: Vec<String> = kernel::host_links().into_iter().filter(|link| !["cbr0", "more"].contains(&link.as_str())).collect();
+    let links: Vec<String> =
+        kernel::host_links().into_iter().filter(|link| !["cbr0", "more"].contains(&link.as_str())).collect();
     assert_eq!(links, [""; 0], "{when}");
     assert_eq!(kernel::links(&pod.netns), [""; 0], "{when}");
     assert!(pod.record(node).is_none(), "{when}");

@@ -27,8 +27,9 @@ fn write_nad(folder: &Path, name: &str, config: &str) {
 }
 
 fn write_pod(folder: &Path, name: &str, uid: &str, networks: &str) {
-    let manifest =
-        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, uid: {uid}, annotations: {{{NETWORKS}: '{networks}'}}}}\n");
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, uid: {uid}, annotations: {{{NETWORKS}: '{networks}'}}}}\n"
+    );
     fs::create_dir_all(folder.join("source")).unwrap();
     fs::write(folder.join("source").join(format!("pod-{name}.yaml")), manifest).unwrap();
 }
@@ -189,7 +190,9 @@ fn nobody_has_to_wait_for_a_publication() {
     let sandbox = daemon.leave("c1", &pod("p", None), "[]");
     let mut connection = Connection::silent(&daemon.run.socket());
     let hello = r#"{"hello":{"program":"plexus","version":1}}"#;
-    connection.send(&format!("{hello}\n{}", serde_json::to_string(&Request::Publish(sandbox.clone())).unwrap())).unwrap();
+    connection
+        .send(&format!("{hello}\n{}", serde_json::to_string(&Request::Publish(sandbox.clone())).unwrap()))
+        .unwrap();
     drop(connection);
     wait_until(|| !daemon.run.publication(&sandbox).exists(), || "not published".into());
     // Nor to ask at all.
@@ -203,9 +206,16 @@ fn a_damaged_publication_is_put_aside() {
     let unpublished = folder.path().join("run/unpublished");
     fs::create_dir_all(&unpublished).unwrap();
     fs::write(unpublished.join("bad.json"), "{").unwrap();
-    fs::write(unpublished.join("good.json"), r#"{"containerId":"good","pod":{"namespace":"default","name":"p"},"networkStatus":"[]"}"#).unwrap();
+    fs::write(
+        unpublished.join("good.json"),
+        r#"{"containerId":"good","pod":{"namespace":"default","name":"p"},"networkStatus":"[]"}"#,
+    )
+    .unwrap();
     let daemon = start(folder.path());
-    wait_until(|| daemon.run.network_status().join("default_p.json").exists(), || "the good one is not published".into());
+    wait_until(
+        || daemon.run.network_status().join("default_p.json").exists(),
+        || "the good one is not published".into(),
+    );
     wait_until(|| unpublished.join("bad.damaged").exists(), || "the bad one is not put aside".into());
     assert!(matches!(daemon.ask(&Request::Publish(ContainerId::new("bad").unwrap())), Reply::Unavailable(_)));
     assert_eq!(fs::read_dir(&unpublished).unwrap().count(), 1);
@@ -262,7 +272,9 @@ fn what_was_asked_is_answered_before_the_end() {
     std::thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     daemon.signal("TERM");
-    assert!(matches!(connection.read(), Some(Reply::Published(Published::Retrying(line))) if line.contains("network-status")));
+    assert!(
+        matches!(connection.read(), Some(Reply::Published(Published::Retrying(line))) if line.contains("network-status"))
+    );
     assert!(daemon.wait().success());
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(daemon.run.publication(&sandbox).exists());
@@ -279,7 +291,11 @@ fn a_network_with_a_device_is_not_attached_without_one() {
     let manifest = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: sriov, annotations: {k8s.v1.cni.cncf.io/resourceName: x.com/vf}}\n";
     fs::write(folder.path().join("source/a.yml"), manifest).unwrap();
     let daemon = start(folder.path());
-    let refused = daemon.facts(FactsRequest { pod: Some(pod("p", None)), networks: vec![nad("sriov")], ..FactsRequest::default() });
+    let refused = daemon.facts(FactsRequest {
+        pod: Some(pod("p", None)),
+        networks: vec![nad("sriov")],
+        ..FactsRequest::default()
+    });
     let refused = refused.unwrap_err();
     assert!(["default/sriov", "x.com/vf", "default/p"].iter().all(|part| refused.contains(part)), "{refused}");
 }
@@ -289,16 +305,29 @@ fn monitoring_is_served_on_its_address() {
     let folder = tempfile::tempdir().unwrap();
     let address = support::free_address();
     let source = folder.path().join("later");
-    let daemon = Daemon::start(folder.path(), &["--metrics-address", &address.to_string(), "--source-directory", source.to_str().unwrap()]);
+    let daemon = Daemon::start(
+        folder.path(),
+        &["--metrics-address", &address.to_string(), "--source-directory", source.to_str().unwrap()],
+    );
     let get = |path: &str| support::http_get(address, path);
     let unready = get("/readyz");
-    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("definitions: network attachment definitions are not known yet"), "{unready}");
+    assert!(
+        unready.starts_with("HTTP/1.1 503")
+            && unready.contains("definitions: network attachment definitions are not known yet"),
+        "{unready}"
+    );
     assert!(get("/healthz").starts_with("HTTP/1.1 200"));
     fs::create_dir(&source).unwrap();
     wait_until(|| get("/readyz").starts_with("HTTP/1.1 200"), || get("/readyz"));
     daemon.publish("c1", &pod("p", None), "[]");
     let metrics = get("/metrics");
-    for line in [r#"plexus_build_info{version="#, "plexus_ready 1", r#"plexus_publications_total{outcome="written"} 1"#, r#"plexus_questions_total{question="publish",outcome="answered"} 1"#, "plexus_publication_duration_seconds_bucket"] {
+    for line in [
+        r#"plexus_build_info{version="#,
+        "plexus_ready 1",
+        r#"plexus_publications_total{outcome="written"} 1"#,
+        r#"plexus_questions_total{question="publish",outcome="answered"} 1"#,
+        "plexus_publication_duration_seconds_bucket",
+    ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
     assert!(get("/").starts_with("HTTP/1.1 404"));
@@ -330,7 +359,9 @@ fn who_is_not_root_is_refused() {
     fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
     let ask_as = |uid: u32| {
         let mut peer = Command::new(&copy);
-        peer.args(["--exact", "peer_asks", "--ignored"]).env("PLEXUS_TEST_SOCKET", daemon.run.socket()).current_dir("/");
+        peer.args(["--exact", "peer_asks", "--ignored"])
+            .env("PLEXUS_TEST_SOCKET", daemon.run.socket())
+            .current_dir("/");
         peer.uid(uid).gid(uid).output().unwrap()
     };
     assert!(ask_as(0).status.success());

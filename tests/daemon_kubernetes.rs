@@ -30,7 +30,10 @@ fn server() -> Option<MutexGuard<'static, ApiServer>> {
         let server = ApiServer::start()?;
         let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crd/network-attachment-definitions.yaml");
         server.kubectl(&["apply", "-f", crd], None)?;
-        server.kubectl(&["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"], None)?;
+        server.kubectl(
+            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
+            None,
+        )?;
         server.kubectl(&["apply", "-f", "-"], Some(&roles().to_string()))?;
         Ok(Mutex::new(server))
     });
@@ -135,7 +138,10 @@ fn networks_are_watched_and_answered_from_memory() {
     let copy = daemon.state.network(&nad("late"));
     put_nad(&server, "late", "22");
     wait_until(|| daemon.config_of(&nad("late")).as_deref() == Some("22"), || daemon.log());
-    wait_until(|| std::fs::read_to_string(&copy).is_ok_and(|text| text.contains("22")), || "the copy does not follow".into());
+    wait_until(
+        || std::fs::read_to_string(&copy).is_ok_and(|text| text.contains("22")),
+        || "the copy does not follow".into(),
+    );
     server.kubectl(&["delete", "net-attach-def", "late"], None).unwrap();
     wait_until(|| !copy.exists(), || "the copy of a deleted network stays".into());
     assert_eq!(daemon.config_of(&nad("late")), None);
@@ -147,7 +153,11 @@ fn every_definition_the_standard_allows_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let metadata = |name: &str| json!({ "name": name, "namespace": "default" });
     let (api, kind) = ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition");
-    for (name, rest) in [("no-spec", json!({})), ("empty-spec", json!({ "spec": {} })), ("more", json!({ "spec": { "config": "x", "more": 1 }, "status": {} }))] {
+    for (name, rest) in [
+        ("no-spec", json!({})),
+        ("empty-spec", json!({ "spec": {} })),
+        ("more", json!({ "spec": { "config": "x", "more": 1 }, "status": {} })),
+    ] {
         let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": metadata(name) });
         object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         server.kubectl(&["create", "--validate=false", "-f", "-"], Some(&object.to_string())).unwrap();
@@ -182,7 +192,10 @@ fn publishing_is_one_write() {
     assert!(described.contains("AddedInterface"), "{}", daemon.log());
     assert!(described.contains("Add eth0 [10.1.1.2] from cbr0, net1 [] from default/a"), "{described}");
     assert!(described.contains("other: stays"), "{described}");
-    let manager = server.kubectl(&["get", "pod", "several", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields[*].manager}"], None);
+    let manager = server.kubectl(
+        &["get", "pod", "several", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields[*].manager}"],
+        None,
+    );
     assert!(manager.unwrap().contains("plexus"));
 }
 
@@ -192,17 +205,33 @@ fn a_burst_is_one_write_a_pod() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(&server, folder.path(), "plexusd-burst", "plexus");
     let names: Vec<String> = (0..100).map(|n| format!("burst-{n}")).collect();
-    let pods: Vec<Value> = names.iter().map(|name| json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
-        "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "x" }] },
-    })).collect();
-    server.kubectl(&["create", "-f", "-"], Some(&json!({ "apiVersion": "v1", "kind": "List", "items": pods }).to_string())).unwrap();
-    let uids = server.kubectl(&["get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}"], None).unwrap();
-    let uids: std::collections::HashMap<&str, &str> = uids.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
-    let (idle, before, begun) = (daemon.memory(), server.requests("plexusd-burst").unwrap().len(), std::time::Instant::now());
+    let pods: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
+                "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "x" }] },
+            })
+        })
+        .collect();
+    server
+        .kubectl(
+            &["create", "-f", "-"],
+            Some(&json!({ "apiVersion": "v1", "kind": "List", "items": pods }).to_string()),
+        )
+        .unwrap();
+    let uids = server
+        .kubectl(&["get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}"], None)
+        .unwrap();
+    let uids: std::collections::HashMap<&str, &str> =
+        uids.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
+    let (idle, before, begun) =
+        (daemon.memory(), server.requests("plexusd-burst").unwrap().len(), std::time::Instant::now());
     std::thread::scope(|scope| {
         for name in &names {
-            scope.spawn(|| assert_eq!(daemon.publish(name, &pod(name, Some(uids[name.as_str()])), MULTI), Published::Written));
+            scope.spawn(|| {
+                assert_eq!(daemon.publish(name, &pod(name, Some(uids[name.as_str()])), MULTI), Published::Written)
+            });
         }
     });
     let took = begun.elapsed();
@@ -210,7 +239,11 @@ fn a_burst_is_one_write_a_pod() {
     let requests = since(&server, "plexusd-burst", before);
     assert_eq!(requests.iter().filter(|request| *request == "patch pods/status").count(), 100);
     assert_eq!(requests.iter().filter(|request| *request == "create events").count(), 100);
-    support::say(&format!("plexusd: 100 statuses in {took:?}, {idle} KiB before, {} KiB after, {} KiB at most", daemon.memory(), daemon.peak_memory()));
+    support::say(&format!(
+        "plexusd: 100 statuses in {took:?}, {idle} KiB before, {} KiB after, {} KiB at most",
+        daemon.memory(),
+        daemon.peak_memory()
+    ));
 }
 
 #[test]
@@ -249,7 +282,10 @@ fn a_pod_is_never_answered_for_by_its_predecessor() {
     let folder = tempfile::tempdir().unwrap();
     let networks = |name: &str| json!({ "k8s.v1.cni.cncf.io/networks": name, "large": "x".repeat(1000) });
     let daemon = start(&server, folder.path(), "plexusd-pods", "plexus");
-    assert!(!since(&server, "plexusd-pods", 0).contains(&"list pods".to_owned()), "pods are watched before anybody asks");
+    assert!(
+        !since(&server, "plexusd-pods", 0).contains(&"list pods".to_owned()),
+        "pods are watched before anybody asks"
+    );
     let old = make_pod(&server, "web-0", networks("old"));
     let annotations = |uid: &str| daemon.facts(wanted(pod("web-0", Some(uid)))).map(|facts| facts.annotations.unwrap());
     assert_eq!(annotations(&old).unwrap().len(), 1);
@@ -279,7 +315,9 @@ fn a_missing_permission_is_named() {
     let refused = daemon.facts(wanted(pod("unseen", Some(&uid)))).unwrap_err();
     assert!(refused.contains("may not get, list and watch pods") && refused.contains("pod-annotations"), "{refused}");
     // Somebody will grant it: it is retried.
-    assert!(matches!(daemon.publish("c1", &pod("unseen", Some(&uid)), PLAIN), Published::Retrying(line) if line.contains("cannot patch")));
+    assert!(
+        matches!(daemon.publish("c1", &pod("unseen", Some(&uid)), PLAIN), Published::Retrying(line) if line.contains("cannot patch"))
+    );
 }
 
 #[test]
@@ -305,8 +343,13 @@ fn what_a_policy_refuses_is_not_retried() {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    server.kubectl(&["delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "no-status"], None).unwrap();
-    assert!(matches!(&last, Some(Published::Refused(line)) if line.contains("guarded pods have no status")), "{last:?}");
+    server
+        .kubectl(&["delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "no-status"], None)
+        .unwrap();
+    assert!(
+        matches!(&last, Some(Published::Refused(line)) if line.contains("guarded pods have no status")),
+        "{last:?}"
+    );
     assert_eq!(health(&daemon).unpublished, 0);
     let told = || server.kubectl(&["describe", "pod", "guarded"], None).unwrap().contains("NetworkStatusRefused");
     wait_until(told, || "no event".into());
@@ -318,12 +361,15 @@ fn an_outage_is_survived() {
     let folder = tempfile::tempdir().unwrap();
     put_nad(&server, "kept", "1");
     let uid = make_pod(&server, "during", json!({}));
-    let (kubeconfig, address) = (server.kubeconfig_for("plexusd-outage", &["plexus"]).unwrap(), support::free_address());
-    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--metrics-address", &address.to_string()];
+    let (kubeconfig, address) =
+        (server.kubeconfig_for("plexusd-outage", &["plexus"]).unwrap(), support::free_address());
+    let arguments =
+        ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--metrics-address", &address.to_string()];
     let daemon = Daemon::start(folder.path(), &arguments);
     wait_until(|| health(&daemon).ready, || daemon.log());
     assert!(daemon.config_of(&nad("kept")).is_some());
-    let confirmed = |value: u8| support::http_get(address, "/metrics").contains(&format!("plexus_definitions_confirmed {value}"));
+    let confirmed =
+        |value: u8| support::http_get(address, "/metrics").contains(&format!("plexus_definitions_confirmed {value}"));
 
     server.kill().unwrap();
     assert_eq!(daemon.config_of(&nad("kept")).as_deref(), Some("1"));
@@ -403,9 +449,13 @@ fn five_thousand_networks_fit() {
     std::thread::sleep(Duration::from_secs(1));
     let (listed, peak) = (daemon.memory(), daemon.peak_memory());
     assert!(daemon.config_of(&nad("many-4999")).is_some());
-    let all = async { definitions(server.kubeconfig()).await.delete_collection(&DeleteParams::default(), &ListParams::default()).await };
+    let all = async {
+        definitions(server.kubeconfig()).await.delete_collection(&DeleteParams::default(), &ListParams::default()).await
+    };
     runtime.block_on(all).unwrap();
-    support::say(&format!("plexusd: {idle} KiB idle, {watched} KiB having watched and {listed} KiB having listed 5,000 networks, {peak} KiB at most"));
+    support::say(&format!(
+        "plexusd: {idle} KiB idle, {watched} KiB having watched and {listed} KiB having listed 5,000 networks, {peak} KiB at most"
+    ));
     // Twice what is promised of a release build: this may be a debug build.
     // What a network costs is the same in every build; what is shipped is measured by `make bench`.
     assert!(listed.saturating_sub(idle) < 12 << 10, "5,000 networks take {} KiB", listed.saturating_sub(idle));

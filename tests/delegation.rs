@@ -12,7 +12,8 @@ const VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 fn every_key_of_a_plugin_reaches_it_byte_for_byte() {
     let Some(node) = Node::new() else { return };
     let odd = r#"{"deep":[1,"é",null,1.50,1e3,{"n":123456789012345678901}],"u":"\u00e9\/"}"#;
-    let text = format!(r#"{{"cniVersion":"1.0.0","name":"odd-name","type":"a","x":{odd},"name2":"","Upper":{{"Case":1}}}}"#);
+    let text =
+        format!(r#"{{"cniVersion":"1.0.0","name":"odd-name","type":"a","x":{odd},"name2":"","Upper":{{"Case":1}}}}"#);
     node.network_text("default/a", &text);
     let a = node.recorder("a");
     let pod = Pod::new(&node, "bytes").selecting("a");
@@ -83,12 +84,20 @@ fn what_the_runtime_offers_is_for_the_default_network_alone() {
     // CNI-REQ-05, NPWG-RC-01, CNI-CAP-11
     assert_eq!(primary["runtimeConfig"]["portMappings"], ports);
     assert_eq!(second.call_of("ADD").config()["runtimeConfig"], Value::Null);
-    assert_eq!(a.call_of("ADD").config()["runtimeConfig"], json!({"io.kubernetes.cri.pod-annotations": pod.annotations}));
+    assert_eq!(
+        a.call_of("ADD").config()["runtimeConfig"],
+        json!({"io.kubernetes.cri.pod-annotations": pod.annotations})
+    );
     assert_eq!(b.call_of("ADD").config()["runtimeConfig"], Value::Null);
     // CNI-REQ-03
     assert!(node.calls().iter().all(|call| call.config().get("capabilities").is_none()));
     pod.del().silence();
-    let deleted: Vec<Value> = node.calls().iter().filter(|call| call.verb() == "DEL" && call.plugin == "primary").map(support::Recorded::config).collect();
+    let deleted: Vec<Value> = node
+        .calls()
+        .iter()
+        .filter(|call| call.verb() == "DEL" && call.plugin == "primary")
+        .map(support::Recorded::config)
+        .collect();
     assert_eq!(deleted[0]["runtimeConfig"]["portMappings"], ports);
 }
 
@@ -98,7 +107,8 @@ fn a_list_is_called_in_order_with_its_predecessors_result_and_deleted_in_reverse
     let plugins = json!([{"type": "a"}, {"type": "b"}, {"type": "c"}]);
     node.network("default/abc", &json!({"cniVersion": "1.0.0", "name": "abc", "plugins": plugins}));
     let (a, b, c) = (node.recorder("a"), node.recorder("b"), node.recorder("c"));
-    let results = ["10.1.0.2/24", "10.2.0.2/24", "10.3.0.2/24"].map(|address| json!({"cniVersion": "1.0.0", "ips": [{"address": address}]}));
+    let results = ["10.1.0.2/24", "10.2.0.2/24", "10.3.0.2/24"]
+        .map(|address| json!({"cniVersion": "1.0.0", "ips": [{"address": address}]}));
     for (recorder, result) in [&a, &b, &c].into_iter().zip(&results) {
         recorder.answers(result);
     }
@@ -142,12 +152,22 @@ fn the_answer_is_in_the_version_that_was_asked_for_whatever_the_delegate_speaks(
                 // CNI-CONV-04, CNI-CONV-05
                 "0.2.0" => assert_eq!(result["ip4"]["ip"], "10.99.0.2/24"),
                 // CNI-CONV-02
-                "0.3.1" | "0.4.0" => assert_eq!((&result["ips"][0]["address"], &result["ips"][0]["version"]), (&json!("10.99.0.2/24"), &json!("4"))),
+                "0.3.1" | "0.4.0" => assert_eq!(
+                    (&result["ips"][0]["address"], &result["ips"][0]["version"]),
+                    (&json!("10.99.0.2/24"), &json!("4"))
+                ),
                 // CNI-CONV-01, CNI-CONV-03
-                _ => assert_eq!((&result["ips"][0]["address"], &result["ips"][0]["version"]), (&json!("10.99.0.2/24"), &Value::Null)),
+                _ => assert_eq!(
+                    (&result["ips"][0]["address"], &result["ips"][0]["version"]),
+                    (&json!("10.99.0.2/24"), &Value::Null)
+                ),
             }
             let named = asked != "0.2.0" && delegate != "0.2.0";
-            assert_eq!(result["interfaces"][0]["name"], if named { json!("eth0") } else { Value::Null }, "{delegate} → {asked}");
+            assert_eq!(
+                result["interfaces"][0]["name"],
+                if named { json!("eth0") } else { Value::Null },
+                "{delegate} → {asked}"
+            );
             pod.del().silence();
         }
     }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-mod support;
 #[path = "support/kubelet.rs"]
 mod kubelet;
+mod support;
 
 use kubelet::Kubelet;
 use plexus::nad::NETWORK_STATUS;

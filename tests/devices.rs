@@ -21,15 +21,20 @@ fn socket(folder: &Path) -> PathBuf {
 
 /// A daemon that knows the networks `vf` and `nic`, each with a resource of its name, and `plain` with none.
 fn start(folder: &Path) -> Daemon {
-    let manifest = |name: &str, annotation: &str| format!(
-        "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}, annotations: {{{annotation}}}}}\n---\n"
-    );
+    let manifest = |name: &str, annotation: &str| {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}, annotations: {{{annotation}}}}}\n---\n"
+        )
+    };
     let resource = |name: &str| manifest(name, &format!("k8s.v1.cni.cncf.io/resourceName: x.com/{name}"));
     let source = folder.join("source");
     fs::create_dir_all(&source).unwrap();
     fs::write(source.join("a.yaml"), [resource("vf"), resource("nic"), manifest("plain", "")].concat()).unwrap();
     let socket = socket(folder);
-    Daemon::start(folder, &["--source-directory", source.to_str().unwrap(), "--pod-resources-socket", socket.to_str().unwrap()])
+    Daemon::start(
+        folder,
+        &["--source-directory", source.to_str().unwrap(), "--pod-resources-socket", socket.to_str().unwrap()],
+    )
 }
 
 fn ask(daemon: &Daemon, name: &str, networks: &[&str]) -> Result<Facts, String> {
@@ -86,7 +91,10 @@ fn a_pod_that_the_kubelet_does_not_know_is_asked_for_again() {
     let kubelet = Kubelet::start(&socket(folder.path()));
     let daemon = start(folder.path());
     let refused = ask(&daemon, "p", &["plain", "vf"]).unwrap_err();
-    assert_eq!(refused, "network default/vf takes a device of x.com/vf, and which one pod default/p has is not known: the kubelet does not know that pod");
+    assert_eq!(
+        refused,
+        "network default/vf takes a device of x.com/vf, and which one pod default/p has is not known: the kubelet does not know that pod"
+    );
     kubelet.pod("p", &[&[("x.com/vf", "a")]]);
     assert_eq!(vfs(&daemon, "p"), ["a"]);
     // A successor of the same name is never answered for with its predecessor's devices.
@@ -101,7 +109,12 @@ fn a_kubelet_that_is_not_there_is_named_and_found_when_it_comes() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
     let refused = ask(&daemon, "p", &["vf"]).unwrap_err();
-    assert!(["default/vf", "x.com/vf", "default/p", "kubelet.sock", "nobody listens"].iter().all(|part| refused.contains(part)), "{refused}");
+    assert!(
+        ["default/vf", "x.com/vf", "default/p", "kubelet.sock", "nobody listens"]
+            .iter()
+            .all(|part| refused.contains(part)),
+        "{refused}"
+    );
 
     let kubelet = Kubelet::start(&socket(folder.path()));
     kubelet.pod("p", &[&[("x.com/vf", "a")]]);

@@ -11,8 +11,8 @@ mod support;
 
 use apiserver::ApiServer;
 use kubelet::{CLAIM, Kubelet};
-use plexus::api::{Facts, FactsRequest};
 use plexus::api::protocol::{Reply, Request};
+use plexus::api::{Facts, FactsRequest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,10 @@ fn started() -> Option<ApiServer> {
         let server = ApiServer::start()?;
         let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crd/network-attachment-definitions.yaml");
         server.kubectl(&["apply", "-f", crd], None)?;
-        server.kubectl(&["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"], None)?;
+        server.kubectl(
+            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
+            None,
+        )?;
         server.kubectl(&["apply", "-f", "-"], Some(&roles().to_string()))?;
         Ok(server)
     };
@@ -46,8 +49,14 @@ fn roles() -> Value {
     };
     let least = [rule("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"])];
     let few = [&least[..], &[rule("", "pods", &["get"])]].concat();
-    let claims = [rule("resource.k8s.io", "resourceclaims", &["get"]), rule("resource.k8s.io", "resourceslices", &["list"])];
-    let items = [role("plexus", &[&few[..], &claims].concat()), role("plexus-without-claims", &few), role("plexus-without-pods", &least)].concat();
+    let claims =
+        [rule("resource.k8s.io", "resourceclaims", &["get"]), rule("resource.k8s.io", "resourceslices", &["list"])];
+    let items = [
+        role("plexus", &[&few[..], &claims].concat()),
+        role("plexus-without-claims", &few),
+        role("plexus-without-pods", &least),
+    ]
+    .concat();
     json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
@@ -61,11 +70,14 @@ fn put_status(server: &ApiServer, what: &str, name: &str, status: &Value) {
 }
 
 fn put_network(server: &ApiServer, name: &str, resource: &str) {
-    put(server, &json!({
-        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-        "metadata": { "name": name, "namespace": "default", "annotations": { "k8s.v1.cni.cncf.io/resourceName": resource } },
-        "spec": { "config": "{}" },
-    }));
+    put(
+        server,
+        &json!({
+            "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+            "metadata": { "name": name, "namespace": "default", "annotations": { "k8s.v1.cni.cncf.io/resourceName": resource } },
+            "spec": { "config": "{}" },
+        }),
+    );
 }
 
 /// Devices by name, with what CNI plugins know them by and the resource; empty for neither.
@@ -82,16 +94,23 @@ fn put_slice(server: &ApiServer, name: &str, driver: &str, node: Option<&str>, d
         Some(node) => spec["nodeName"] = json!(node),
         None => spec["allNodes"] = json!(true),
     }
-    put(server, &json!({ "apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": { "name": name }, "spec": spec }));
+    put(
+        server,
+        &json!({ "apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": { "name": name }, "spec": spec }),
+    );
 }
 
 /// A claim to which `devices` (driver, pool, device) are allocated, a request each.
 fn put_claim(server: &ApiServer, name: &str, devices: &[(&str, &str, &str)]) {
     let request = |number: usize| format!("r{number}");
     let numbers = 0..devices.len().max(1);
-    let requests: Vec<Value> = numbers.map(|number| json!({ "name": request(number), "exactly": { "deviceClassName": "any" } })).collect();
-    put(server, &json!({ "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": { "name": name, "namespace": "default" },
-        "spec": { "devices": { "requests": requests } } }));
+    let requests: Vec<Value> =
+        numbers.map(|number| json!({ "name": request(number), "exactly": { "deviceClassName": "any" } })).collect();
+    put(
+        server,
+        &json!({ "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": { "name": name, "namespace": "default" },
+        "spec": { "devices": { "requests": requests } } }),
+    );
     let result = |(number, (driver, pool, device)): (usize, &(&str, &str, &str))| json!({ "request": request(number), "driver": driver, "pool": pool, "device": device });
     if !devices.is_empty() {
         let results: Vec<Value> = devices.iter().enumerate().map(result).collect();
@@ -106,14 +125,24 @@ fn put_pod(server: &ApiServer, name: &str, claims: &[Value]) -> String {
 }
 
 fn put_pod_of(server: &ApiServer, name: &str, claims: &[Value], resources: &Value) -> String {
-    put(server, &json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
-        "spec": { "nodeName": "n1", "resourceClaims": claims, "containers": [{ "name": "c", "image": "x", "resources": resources }] } }));
+    put(
+        server,
+        &json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
+        "spec": { "nodeName": "n1", "resourceClaims": claims, "containers": [{ "name": "c", "image": "x", "resources": resources }] } }),
+    );
     server.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], None).unwrap()
 }
 
 fn start(server: &ApiServer, folder: &Path, user: &str, group: &str) -> Daemon {
     let (kubeconfig, socket) = (server.kubeconfig_for(user, &[group]).unwrap(), folder.join("kubelet.sock"));
-    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--pod-resources-socket", socket.to_str().unwrap()];
+    let arguments = [
+        "--kubeconfig",
+        kubeconfig.to_str().unwrap(),
+        "--node-name",
+        "n1",
+        "--pod-resources-socket",
+        socket.to_str().unwrap(),
+    ];
     let daemon = Daemon::start(folder, &arguments);
     let ready = || matches!(daemon.ask(&Request::Health {}), Reply::Health(health) if health.ready);
     wait_until(ready, || daemon.log());
@@ -126,7 +155,10 @@ fn ask(daemon: &Daemon, name: &str, uid: &str, networks: &[&str]) -> Result<Fact
 }
 
 fn expected(pairs: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
-    pairs.iter().map(|(resource, ids)| ((*resource).to_owned(), ids.iter().map(|id| (*id).to_owned()).collect())).collect()
+    pairs
+        .iter()
+        .map(|(resource, ids)| ((*resource).to_owned(), ids.iter().map(|id| (*id).to_owned()).collect()))
+        .collect()
 }
 
 /// One server for all of it: two cores are few.
@@ -138,7 +170,13 @@ fn devices_of_claims_are_found() {
     for resource in ["vf", "fabric", "plugged"] {
         put_network(&server, resource, &format!("x.com/{resource}"));
     }
-    put_slice(&server, "n1-nics", DRIVER, Some("n1"), &[("vf-a", "0000:18:02.5", "x.com/vf"), ("vf-b", "0000:18:02.1", "x.com/vf")]);
+    put_slice(
+        &server,
+        "n1-nics",
+        DRIVER,
+        Some("n1"),
+        &[("vf-a", "0000:18:02.5", "x.com/vf"), ("vf-b", "0000:18:02.1", "x.com/vf")],
+    );
     // The same names on another node are other devices.
     put_slice(&server, "n2-nics", DRIVER, Some("n2"), &[("vf-a", "wrong", "x.com/vf")]);
     put_slice(&server, "fabric-nics", DRIVER, None, &[("f0", "fab0", "x.com/fabric")]);
@@ -157,10 +195,18 @@ fn by_template_and_by_name_in_the_pods_order(server: &ApiServer, kubelet: &Kubel
     let count = || server.requests("plexusd-all").unwrap().len();
     let asked = |before: usize| server.requests("plexusd-all").unwrap().split_off(before);
     // A GPU beside them says nothing of CNI.
-    let claims = [json!({ "name": "made", "resourceClaimTemplateName": "t" }), json!({ "name": "gpu", "resourceClaimName": "gpu" }),
-        json!({ "name": "own", "resourceClaimName": "own" })];
+    let claims = [
+        json!({ "name": "made", "resourceClaimTemplateName": "t" }),
+        json!({ "name": "gpu", "resourceClaimName": "gpu" }),
+        json!({ "name": "own", "resourceClaimName": "own" }),
+    ];
     let uid = put_pod(server, "p", &claims);
-    put_status(server, "pod", "p", &json!({ "resourceClaimStatuses": [{ "name": "made", "resourceClaimName": "p-made-x7" }] }));
+    put_status(
+        server,
+        "pod",
+        "p",
+        &json!({ "resourceClaimStatuses": [{ "name": "made", "resourceClaimName": "p-made-x7" }] }),
+    );
     put_claim(server, "p-made-x7", &[(DRIVER, "n1", "vf-b")]);
     put_claim(server, "own", &[(DRIVER, "n1", "vf-a"), (DRIVER, "fabric", "f0")]);
     put_claim(server, "gpu", &[(OTHER_DRIVER, "n1", "g0")]);
@@ -168,7 +214,8 @@ fn by_template_and_by_name_in_the_pods_order(server: &ApiServer, kubelet: &Kubel
 
     let before = count();
     let facts = ask(daemon, "p", &uid, &["vf", "fabric", "plugged"]).unwrap();
-    let all = [("x.com/vf", &["0000:18:02.1", "0000:18:02.5"][..]), ("x.com/fabric", &["fab0"]), ("x.com/plugged", &["dp0"])];
+    let all =
+        [("x.com/vf", &["0000:18:02.1", "0000:18:02.5"][..]), ("x.com/fabric", &["fab0"]), ("x.com/plugged", &["dp0"])];
     assert_eq!(facts.devices, expected(&all));
     let mut requests = asked(before);
     requests.sort();
@@ -204,7 +251,12 @@ fn what_is_not_there_yet_is_asked_for_again(server: &ApiServer, kubelet: &Kubele
     kubelet.pod("early", &[]);
     let refused = || ask(daemon, "early", &uid, &["vf"]).unwrap_err();
     let line = refused();
-    assert!(["default/vf", "x.com/vf", "resource claim default/early", "does not exist"].iter().all(|part| line.contains(part)), "{line}");
+    assert!(
+        ["default/vf", "x.com/vf", "resource claim default/early", "does not exist"]
+            .iter()
+            .all(|part| line.contains(part)),
+        "{line}"
+    );
     put_claim(server, "early", &[]);
     assert!(refused().contains("no device is allocated"), "{}", refused());
     // A pod is never answered for with the claims of its predecessor.
@@ -219,7 +271,12 @@ fn a_missing_permission_is_named(server: &ApiServer) {
     let daemon = start(server, folder.path(), "plexusd-few", "plexus-without-claims");
     let uid = server.kubectl(&["get", "pod", "p", "-o", "jsonpath={.metadata.uid}"], None).unwrap();
     let refused = ask(&daemon, "p", &uid, &["vf"]).unwrap_err();
-    assert!(["default/vf", "x.com/vf", "may not get resourceclaims.resource.k8s.io"].iter().all(|part| refused.contains(part)), "{refused}");
+    assert!(
+        ["default/vf", "x.com/vf", "may not get resourceclaims.resource.k8s.io"]
+            .iter()
+            .all(|part| refused.contains(part)),
+        "{refused}"
+    );
     assert!(!refused.contains("pod-annotations"), "{refused}");
     assert_eq!(ask(&daemon, "p", &uid, &["plugged"]).unwrap().devices["x.com/plugged"], ["dp0"]);
 }

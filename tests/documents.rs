@@ -20,7 +20,10 @@ fn keys(section: &str) -> BTreeSet<String> {
 /// The keys that the plugin reads, by the calls that read them.
 fn read_keys() -> BTreeSet<String> {
     let code = include_str!("../src/engine/settings.rs").split("#[cfg(test)]").next().unwrap();
-    let calls = code.split("keys.").skip(1).filter(|call| ["get(", "get::<", "seconds("].iter().any(|begin| call.starts_with(begin)));
+    let calls = code
+        .split("keys.")
+        .skip(1)
+        .filter(|call| ["get(", "get::<", "seconds("].iter().any(|begin| call.starts_with(begin)));
     calls.filter_map(|call| Some(call.split_once("(\"")?.1.split_once('"')?.0.to_owned())).collect()
 }
 
@@ -36,7 +39,8 @@ fn every_key_of_the_plugin_is_described() {
 #[test]
 fn every_option_of_the_daemon_is_described() {
     let command = plexus::daemon::Settings::command();
-    let options = command.get_arguments().filter_map(|argument| Some((argument.get_long()?, argument.get_env()?.to_str()?)));
+    let options =
+        command.get_arguments().filter_map(|argument| Some((argument.get_long()?, argument.get_env()?.to_str()?)));
     let options: Vec<(&str, &str)> = options.collect();
     assert_eq!(keys("The daemon"), options.iter().map(|(long, _)| format!("--{long}")).collect());
     for (long, environment) in options {
@@ -49,7 +53,9 @@ fn links_between_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md"] {
         let text = fs::read_to_string(root.join(document)).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://")) {
+        for target in
+            text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://"))
+        {
             assert!(root.join(document).with_file_name(target).exists(), "{document} links to {target}");
         }
     }

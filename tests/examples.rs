@@ -31,7 +31,8 @@ fn files() -> Vec<(PathBuf, String)> {
 }
 
 fn objects() -> Vec<Objects> {
-    let read = |(path, text): (PathBuf, String)| manifest::read(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let read =
+        |(path, text): (PathBuf, String)| manifest::read(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     files().into_iter().map(read).collect()
 }
 
@@ -39,7 +40,8 @@ fn networks() -> BTreeMap<NadRef, NetworkConfig> {
     let all = objects();
     let definitions = all.iter().flat_map(|objects| &objects.definitions);
     let parse = |config: Option<&str>, nad: &NadRef| {
-        NetworkConfig::parse(config.expect("an example has a configuration"), Some(nad.name())).unwrap_or_else(|e| panic!("{nad}: {e}"))
+        NetworkConfig::parse(config.expect("an example has a configuration"), Some(nad.name()))
+            .unwrap_or_else(|e| panic!("{nad}: {e}"))
     };
     let networks: Vec<_> = definitions.map(|d| (d.nad.clone(), parse(d.config.as_deref(), &d.nad))).collect();
     let by_name: BTreeMap<_, _> = networks.iter().cloned().collect();
@@ -89,7 +91,11 @@ fn every_pod_can_be_planned_and_every_network_is_used() {
 #[test]
 fn every_file_begins_with_what_it_shows() {
     for (path, text) in files() {
-        assert!(path.extension().is_some_and(|extension| extension == "yaml"), "{}: only manifests lie here", path.display());
+        assert!(
+            path.extension().is_some_and(|extension| extension == "yaml"),
+            "{}: only manifests lie here",
+            path.display()
+        );
         assert!(text.starts_with("# "), "{}: no comment on top", path.display());
     }
 }
@@ -103,7 +109,10 @@ fn what_a_pod_asks_for_reaches_the_plugins() {
         plan(&pod.1.annotations()[NETWORKS], &pod.0.0, &networks).remove(1)
     };
     let fixed = planned("static-addresses").capability_args.to_json();
-    assert!(fixed.contains(r#""ips":["10.30.0.7/24","fd00:30::7/64"]"#) && fixed.contains("02:00:0a:1e:00:07"), "{fixed}");
+    assert!(
+        fixed.contains(r#""ips":["10.30.0.7/24","fd00:30::7/64"]"#) && fixed.contains("02:00:0a:1e:00:07"),
+        "{fixed}"
+    );
     assert!(planned("published").capability_args.to_json().contains(r#""hostPort":8080"#));
     assert_eq!(planned("default-route").default_route, Some(vec!["10.40.0.1".parse().unwrap()]));
 }

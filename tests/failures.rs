@@ -55,7 +55,10 @@ fn the_first_error_is_the_answer_and_what_cannot_be_undone_is_owed() {
     assert_eq!(node.call_names()[3..], ["DEL b net2", "DEL a net1", "DEL primary eth0"]);
     let record = pod.record(&node).unwrap();
     assert_eq!(record["attachments"].as_array().unwrap().len(), 1);
-    assert_eq!((&record["attachments"][0]["ifname"], &record["attachments"][0]["state"]), (&json!("net1"), &json!("owed")));
+    assert_eq!(
+        (&record["attachments"][0]["ifname"], &record["attachments"][0]["state"]),
+        (&json!("net1"), &json!("owed"))
+    );
     a.as_usual("DEL");
     pod.del().silence();
     assert!(pod.record(&node).is_none());
@@ -82,11 +85,23 @@ fn what_can_be_known_to_fail_is_refused_before_the_default_network() {
     let cases = [
         ("no-plugin", conf(json!({"type": "not-installed"})), ["net1", "not-installed"]),
         ("no-ipam", conf(json!({"type": "bridge", "ipam": {"type": "no-such-ipam"}})), ["net1", "no-such-ipam"]),
-        ("second", conf(json!({"name": "x", "plugins": [{"type": "primary"}, {"type": "not-installed"}]})), ["net1", "not-installed"]),
+        (
+            "second",
+            conf(json!({"name": "x", "plugins": [{"type": "primary"}, {"type": "not-installed"}]})),
+            ["net1", "not-installed"],
+        ),
         ("no-master", conf(json!({"type": "macvlan", "master": "uplink9"})), ["macvlan", "uplink9"]),
-        ("inside", conf(json!({"type": "macvlan", "master": "uplink9", "linkInContainer": true})), ["macvlan", "uplink9"]),
+        (
+            "inside",
+            conf(json!({"type": "macvlan", "master": "uplink9", "linkInContainer": true})),
+            ["macvlan", "uplink9"],
+        ),
         ("itself", conf(json!({"type": "plexus"})), ["plexus", "never end"]),
-        ("multus", conf(json!({"name": "x", "plugins": [{"type": "primary"}, {"type": "multus"}]})), ["multus", "never end"]),
+        (
+            "multus",
+            conf(json!({"name": "x", "plugins": [{"type": "primary"}, {"type": "multus"}]})),
+            ["multus", "never end"],
+        ),
         ("no-type", conf(json!({})), ["spec.config", "type"]),
         ("path", conf(json!({"type": "../../bin/sh"})), ["spec.config", "../../bin/sh"]),
     ];

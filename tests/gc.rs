@@ -113,7 +113,9 @@ fn a_sandbox_in_which_a_call_works_is_passed_over() {
     // CNI-GC-10
     gc(&node, &json!([])).silence();
     // What is being attached is told to be valid: its address must not be freed.
-    assert!(a.call_of("GC").config()[KEY].as_array().unwrap().contains(&json!({"containerID": pod.id, "ifname": "net1"})));
+    assert!(
+        a.call_of("GC").config()[KEY].as_array().unwrap().contains(&json!({"containerID": pod.id, "ifname": "net1"}))
+    );
     adding.wait().result();
     assert!(a.calls_of("DEL").is_empty() && pod.record(&node).is_some());
 }
@@ -122,7 +124,10 @@ fn a_sandbox_in_which_a_call_works_is_passed_over() {
 fn networks_that_forbid_it_are_left_alone() {
     let Some(node) = new_node() else { return };
     let a = node.recorder("a");
-    node.network("default/a", &json!({"cniVersion": "1.1.0", "name": "a", "disableGC": true, "plugins": [{"type": "a"}]}));
+    node.network(
+        "default/a",
+        &json!({"cniVersion": "1.1.0", "name": "a", "disableGC": true, "plugins": [{"type": "a"}]}),
+    );
     let [pod] = attached(&node, ["pod"], "a");
     // CNI-GC-11
     gc(&node, &json!([])).silence();
@@ -158,7 +163,11 @@ fn versions_without_the_verb() {
     let [pod] = attached(&node, ["pod"], "a");
     // CNI-GC-15
     for version in ["0.4.0", "1.0.0"] {
-        Call::of_node(&node, "GC").configured(KEY, json!([])).configured("cniVersion", json!(version)).make().refusal(1, &["GC", version]);
+        Call::of_node(&node, "GC")
+            .configured(KEY, json!([]))
+            .configured("cniVersion", json!(version))
+            .make()
+            .refusal(1, &["GC", version]);
     }
     // CNI-GC-12: networks of 1.0.0 get DEL and no GC.
     gc(&node, &json!([])).silence();
@@ -195,6 +204,9 @@ fn what_multus_attached_is_valid_with_its_sandbox() {
     node::write(std::path::Path::new("/var/lib/cni/multus/of-multus"), &delegates.to_string());
     gc(&node, &json!([{"containerID": "of-multus", "ifname": "eth0"}])).silence();
     // CNI-GC-04
-    assert_eq!(a.call_of("GC").config()[KEY], json!([{"containerID": "of-multus", "ifname": "eth0"}, {"containerID": "of-multus", "ifname": "net1"}]));
+    assert_eq!(
+        a.call_of("GC").config()[KEY],
+        json!([{"containerID": "of-multus", "ifname": "eth0"}, {"containerID": "of-multus", "ifname": "net1"}])
+    );
     assert!(a.calls_of("DEL").is_empty());
 }

@@ -19,7 +19,8 @@ fn real_primary(node: &Node) {
 
 /// The head file, as an operator installs it: its name is the primary's own.
 fn install(node: &Node) {
-    let list = json!({"cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"], "name": "cbr0", "plugins": [node.config]});
+    let list =
+        json!({"cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"], "name": "cbr0", "plugins": [node.config]});
     node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
 }
 
@@ -127,7 +128,13 @@ fn chained_it_only_adds_and_hands_the_result_on() {
     let pod = Pod::new(&node, "chained").selecting("a");
     let with = cnitool(&node, "add", "cbr0", &pod).result();
     // CNI-RES-05, CNI-ADD-03: of the same shape, whatever the addresses.
-    let shape = |result: &Value| (result["interfaces"].as_array().unwrap().len(), result["ips"].as_array().unwrap().len(), result["cniVersion"].clone());
+    let shape = |result: &Value| {
+        (
+            result["interfaces"].as_array().unwrap().len(),
+            result["ips"].as_array().unwrap().len(),
+            result["cniVersion"].clone(),
+        )
+    };
     assert_eq!(shape(&with), shape(&without));
     // CNI-DLG-10
     assert_eq!(a.call_of("ADD").config().get("prevResult"), None);

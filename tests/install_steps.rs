@@ -41,7 +41,8 @@ fn crd_examples_daemon_and_configuration() {
     let networks = applied.lines().filter(|line| line.starts_with("networkattachmentdefinition.")).count();
 
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &["--kubeconfig", &api.kubeconfig().to_string_lossy(), "--node-name", "node1"]);
+    let daemon =
+        Daemon::start(folder.path(), &["--kubeconfig", &api.kubeconfig().to_string_lossy(), "--node-name", "node1"]);
     let run = daemon.run.path().display().to_string();
     let health = || plexusctl(&["health", "--run-directory", &run, "-o", "json"]);
     support::wait_until(|| health().status.success(), || format!("not ready:\n{}", daemon.log()));
@@ -50,7 +51,8 @@ fn crd_examples_daemon_and_configuration() {
 
     let net_d = folder.path().join("net.d").display().to_string();
     std::fs::create_dir(&net_d).unwrap();
-    std::fs::write(format!("{net_d}/10-cluster.conflist"), r#"{"name":"cluster","plugins":[{"type":"bridge"}]}"#).unwrap();
+    std::fs::write(format!("{net_d}/10-cluster.conflist"), r#"{"name":"cluster","plugins":[{"type":"bridge"}]}"#)
+        .unwrap();
     let shown = stdout(&plexusctl(&["config", "--cni-conf-dir", &net_d]));
     stdout(&plexusctl(&["config", "--cni-conf-dir", &net_d, "--write"]));
     assert_eq!(std::fs::read_to_string(format!("{net_d}/00-plexus.conflist")).unwrap(), shown);
@@ -90,5 +92,8 @@ fn a_damaged_record_is_told_and_the_others_are_shown() {
     let document: serde_json::Value = serde_json::from_str(&stdout(&get(&["-o", "json"]))).unwrap();
     assert_eq!(document["damagedRecords"], 1);
     let row = &document["attachments"][0];
-    assert_eq!((&row["state"], &row["debt"]["error"], &row["default"]), (&"owed".into(), &"no\nway".into(), &false.into()));
+    assert_eq!(
+        (&row["state"], &row["debt"]["error"], &row["default"]),
+        (&"owed".into(), &"no\nway".into(), &false.into())
+    );
 }

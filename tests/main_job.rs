@@ -59,7 +59,10 @@ impl Cluster {
         let node = Node::new()?;
         let cluster = Cluster { api, home, node, kubeconfig };
         cluster.node.primary(&bridge("cni0", "10.244.0.0/24", json!({"isGateway": true, "isDefaultGateway": true})));
-        cluster.kubectl(&["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"], None);
+        cluster.kubectl(
+            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
+            None,
+        );
         Some(cluster)
     }
 
@@ -96,7 +99,10 @@ impl Cluster {
     }
 
     fn status(&self, pod: &str) -> Value {
-        let text = self.kubectl(&["get", "pod", pod, "-o", r"jsonpath={.metadata.annotations.k8s\.v1\.cni\.cncf\.io/network-status}"], None);
+        let text = self.kubectl(
+            &["get", "pod", pod, "-o", r"jsonpath={.metadata.annotations.k8s\.v1\.cni\.cncf\.io/network-status}"],
+            None,
+        );
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
@@ -142,7 +148,9 @@ fn networks_are_attached_reported_and_removed() {
     let long = cluster.pod("long", long);
     // Warm: both networks were asked for before.
     cluster.pod("warm", "br-a,mv-a").add().result();
-    support::eventually("the event of the first pod", || cluster.requests_since(0).iter().any(|request| request == "create events"));
+    support::eventually("the event of the first pod", || {
+        cluster.requests_since(0).iter().any(|request| request == "create events")
+    });
     let before = cluster.requests_since(0).len();
 
     let result = short.add().result();
@@ -155,8 +163,14 @@ fn networks_are_attached_reported_and_removed() {
     // NPWG-STA-06, NPWG-STA-08, NPWG-STA-11, NPWG-STA-21: awaited, so it is there when ADD returns.
     let status = cluster.status("short");
     assert_eq!(status[0]["name"], "cni0");
-    assert_eq!((&status[0]["interface"], &status[0]["default"], &status[0]["gateway"]), (&json!("eth0"), &json!(true), &json!(["10.244.0.1"])));
-    assert_eq!((&status[1]["name"], &status[1]["interface"], &status[1]["ips"]), (&json!("default/br-a"), &json!("net1"), &json!(["10.10.0.3"])));
+    assert_eq!(
+        (&status[0]["interface"], &status[0]["default"], &status[0]["gateway"]),
+        (&json!("eth0"), &json!(true), &json!(["10.244.0.1"]))
+    );
+    assert_eq!(
+        (&status[1]["name"], &status[1]["interface"], &status[1]["ips"]),
+        (&json!("default/br-a"), &json!("net1"), &json!(["10.10.0.3"]))
+    );
     assert_eq!((&status[2]["name"], &status[2]["interface"]), (&json!("default/mv-a"), &json!("storage0")));
     assert!(!status.to_string().contains("nil"), "{status}");
 

@@ -38,7 +38,10 @@ fn arrows_go_down_only() {
         used.insert((from, to));
     }
     for &(from, to, _) in WITHIN_A_ROW {
-        assert!(used.contains(&(from.to_owned(), to.to_owned())), "{from} does not use {to} any more: take it out of the table");
+        assert!(
+            used.contains(&(from.to_owned(), to.to_owned())),
+            "{from} does not use {to} any more: take it out of the table"
+        );
     }
 }
 
@@ -48,7 +51,8 @@ fn the_arrows_within_rows_make_no_circle() {
     for start in ROWS.concat() {
         let mut reached = BTreeSet::from([start.to_owned()]);
         loop {
-            let next: BTreeSet<String> = arrows.iter().filter(|(from, _)| reached.contains(from)).map(|(_, to)| to.clone()).collect();
+            let next: BTreeSet<String> =
+                arrows.iter().filter(|(from, _)| reached.contains(from)).map(|(_, to)| to.clone()).collect();
             assert!(!next.contains(start), "a circle through {start}");
             if next.is_subset(&reached) {
                 break;
@@ -71,7 +75,11 @@ fn libraries_stay_where_they_belong() {
     for (folder, file, text) in sources() {
         for (library, folders) in ONLY_IN {
             let known = paths(&text).into_iter().any(|path| path.len() > 1 && path[0].starts_with(library));
-            assert!(!known || folders.contains(&folder.as_str()), "{} uses {library}, which belongs to {folders:?}", file.display());
+            assert!(
+                !known || folders.contains(&folder.as_str()),
+                "{} uses {library}, which belongs to {folders:?}",
+                file.display()
+            );
         }
     }
 }

@@ -20,10 +20,12 @@ fn base64(config: &Value) -> String {
 /// The default network as Multus 4.3 keeps a `clusterNetwork` that is a list: `Bytes` of the whole has
 /// lost every key that its own types do not know (multus-cni issue 1449); those of the plugins have not.
 fn default_network() -> Value {
-    let primary = json!({"type": "primary", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}, "x": 1.50});
+    let primary =
+        json!({"type": "primary", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}, "x": 1.50});
     let second = json!({"type": "second", "capabilities": {"portMappings": true}});
     let lossy = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"cniVersion": "", "name": "", "type": "primary", "ipam": {"type": "host-local"}, "dns": {}}, {"type": "second", "ipam": {}, "dns": {}}]});
-    let network = |config: &Value| json!({"Network": {"type": config["type"], "ipam": {}, "dns": {}}, "Bytes": base64(config)});
+    let network =
+        |config: &Value| json!({"Network": {"type": config["type"], "ipam": {}, "dns": {}}, "Bytes": base64(config)});
     json!({
         "Conf": {"ipam": {}, "dns": {}},
         "ConfList": {"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary", "ipam": {"type": "host-local"}, "dns": {}}, {"type": "second", "ipam": {}, "dns": {}}]},
@@ -37,7 +39,8 @@ fn default_network() -> Value {
 
 /// An additional network of one plugin.
 fn additional(name: &str, plugin: &str, request: Option<&str>) -> Value {
-    let config = json!({"cniVersion": "0.3.1", "name": name, "type": plugin, "master": "eth1", "n": 123456789012345678901_f64});
+    let config =
+        json!({"cniVersion": "0.3.1", "name": name, "type": plugin, "master": "eth1", "n": 123456789012345678901_f64});
     let mut delegate = json!({
         "Conf": {"cniVersion": "0.3.1", "name": name, "type": plugin, "ipam": {}, "dns": {}},
         "ConfList": {"plugins": null},
@@ -100,14 +103,26 @@ fn everything_is_deleted_as_multus_attached_it() {
     // CNI-DLG-15, CNI-DLG-17, CNI-CACHE-01, CNI-CACHE-02
     assert_eq!(node.call_names(), ["DEL b eth7", "DEL a net1", "DEL second eth0", "DEL primary eth0"]);
     let config = primary.call_of("DEL").config();
-    assert_eq!((config["x"].clone(), config["ipam"]["ranges"][0][0]["subnet"].clone()), (json!(1.5), json!("10.1.0.0/24")));
+    assert_eq!(
+        (config["x"].clone(), config["ipam"]["ranges"][0][0]["subnet"].clone()),
+        (json!(1.5), json!("10.1.0.0/24"))
+    );
     assert_eq!(config["prevResult"]["ips"][0]["address"], "10.1.0.2/24");
     assert_eq!(second.call_of("DEL").config()["runtimeConfig"]["portMappings"][0]["hostPort"], 8080);
     // 0.3.1 has no prevResult at DEL.
     for recorder in [&a, &b] {
-        assert_eq!((recorder.call_of("DEL").config()["master"].clone(), recorder.call_of("DEL").config()["prevResult"].clone()), (json!("eth1"), Value::Null));
+        assert_eq!(
+            (
+                recorder.call_of("DEL").config()["master"].clone(),
+                recorder.call_of("DEL").config()["prevResult"].clone()
+            ),
+            (json!("eth1"), Value::Null)
+        );
     }
-    let args = format!("IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=moved;K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID={}", pod.id, pod.uid);
+    let args = format!(
+        "IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=moved;K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID={}",
+        pod.id, pod.uid
+    );
     assert_eq!(a.call_of("DEL").env("CNI_ARGS"), args);
     assert_eq!(a.call_of("DEL").env("CNI_NETNS"), pod.netns.display().to_string());
     assert!(files.iter().all(|file| !file.exists()), "{files:?}");
@@ -158,7 +173,10 @@ fn the_files_of_later_releases_are_read() {
     let Some(Moved { node, pod, plugins: [primary, ..], .. }) = moved() else { return };
     // Since 4.3 the list is gone and `Bytes` is whole.
     let whole = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary", "x": 1.50}]});
-    node::write(&scratch(&pod), &json!([{"Conf": {}, "ConfList": {}, "Name": "", "Bytes": base64(&whole)}]).to_string());
+    node::write(
+        &scratch(&pod),
+        &json!([{"Conf": {}, "ConfList": {}, "Name": "", "Bytes": base64(&whole)}]).to_string(),
+    );
     pod.del().silence();
     assert_eq!(node.call_names(), ["DEL primary eth0"]);
     assert_eq!(primary.call_of("DEL").config()["x"], 1.5);

@@ -73,7 +73,12 @@ fn the_last_good_copy_serves_while_the_default_networks_file_is_missing_or_broke
     node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary", "value": 1.50}]}));
     let primary = node.recorder("primary");
     Pod::new(&node, "good").add().result();
-    for (name, text) in [("empty", Some("")), ("half", Some(r#"{"cniVersion":"1.0.0","name":"cb"#)), ("other", Some("[]")), ("gone", None)] {
+    for (name, text) in [
+        ("empty", Some("")),
+        ("half", Some(r#"{"cniVersion":"1.0.0","name":"cb"#)),
+        ("other", Some("[]")),
+        ("gone", None),
+    ] {
         match text {
             Some(text) => fs::write(node.primary_file(), text).unwrap(),
             None => fs::remove_file(node.primary_file()).unwrap(),
@@ -126,7 +131,9 @@ fn plexus_never_delegates_to_itself() {
         node.primary(&list);
         Pod::new(&node, kind).add().refusal(7, &["never end", kind]);
         // As an inline delegate, too.
-        let inline = Pod::new(&node, &format!("{kind}-inline")).configured("clusterNetwork", json!("")).configured("delegates", json!([list]));
+        let inline = Pod::new(&node, &format!("{kind}-inline"))
+            .configured("clusterNetwork", json!(""))
+            .configured("delegates", json!([list]));
         inline.add().refusal(7, &["never end", kind]);
     }
     assert_eq!(node.call_names(), [""; 0]);
@@ -135,8 +142,14 @@ fn plexus_never_delegates_to_itself() {
 #[test]
 fn a_folder_means_the_first_file_that_is_not_ours() {
     let Some(node) = Node::new() else { return };
-    node::write(&node.net_d().join("00-plexus.conflist"), &json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "plexus"}]}).to_string());
-    node::write(&node.net_d().join("05-multus.conf"), &json!({"cniVersion": "0.3.1", "name": "m", "type": "multus"}).to_string());
+    node::write(
+        &node.net_d().join("00-plexus.conflist"),
+        &json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "plexus"}]}).to_string(),
+    );
+    node::write(
+        &node.net_d().join("05-multus.conf"),
+        &json!({"cniVersion": "0.3.1", "name": "m", "type": "multus"}).to_string(),
+    );
     let pod = Pod::new(&node, "folder").configured("clusterNetwork", json!(node.net_d()));
     pod.add().result();
     pod.del().silence();
@@ -154,7 +167,8 @@ fn a_default_network_can_be_inline_or_a_name() {
     assert_eq!(node.call_names(), ["ADD primary eth0", "ADD a net1", "DEL a net1", "DEL primary eth0"]);
     node.forget_calls();
     // NPWG-DEF-01: the name of a configuration on disk; nobody answers whether there is such a NAD.
-    let named = Pod::new(&node, "named").configured("clusterNetwork", json!("cbr0")).configured("confDir", json!(node.net_d()));
+    let named =
+        Pod::new(&node, "named").configured("clusterNetwork", json!("cbr0")).configured("confDir", json!(node.net_d()));
     named.configured("daemonTimeoutSeconds", json!(0.2)).add().result();
     node.forget_calls();
     // The name of a NAD, in the operator's namespace.

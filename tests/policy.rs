@@ -12,7 +12,8 @@ const POLICY: &str = include_str!("../deny.toml");
 /// The texts of the list `key` in the section `section` of the policy.
 fn list(section: &str, key: &str) -> BTreeSet<&'static str> {
     let (_, section) = POLICY.split_once(&format!("[{section}]\n")).unwrap();
-    let (_, list) = section.split_once(&format!("\n{key} = [")).or_else(|| section.split_once(&format!("{key} = ["))).unwrap();
+    let (_, list) =
+        section.split_once(&format!("\n{key} = [")).or_else(|| section.split_once(&format!("{key} = ["))).unwrap();
     let (list, _) = list.split_once("\n]").unwrap();
     list.lines().filter_map(|line| line.trim().strip_prefix('"')?.split('"').next()).collect()
 }
@@ -22,11 +23,19 @@ fn packages() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut metadata = Command::new(cargo);
     metadata.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
-    let output = metadata.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).output().unwrap();
+    let output =
+        metadata.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let built: BTreeSet<&str> = document["resolve"]["nodes"].as_array().unwrap().iter().map(|node| text(node, "id")).collect();
-    document["packages"].as_array().unwrap().iter().filter(|package| built.contains(text(package, "id"))).cloned().collect()
+    let built: BTreeSet<&str> =
+        document["resolve"]["nodes"].as_array().unwrap().iter().map(|node| text(node, "id")).collect();
+    document["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|package| built.contains(text(package, "id")))
+        .cloned()
+        .collect()
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {

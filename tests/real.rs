@@ -49,14 +49,17 @@ fn real_primary(node: &Node) {
 
 /// A bridge beside it, `default/br-a`, of both families and without a default route.
 fn bridge(node: &Node) {
-    node.network("default/br-a", &json!({
-        "cniVersion": "1.0.0", "name": "br-a", "type": "bridge", "bridge": "br-a", "isGateway": true, "mtu": 1400,
-        "ipam": {
-            "type": "host-local",
-            "ranges": [[{"subnet": "10.20.0.0/24"}], [{"subnet": "fd20::/64"}]],
-            "routes": [{"dst": "10.200.0.0/16"}],
-        },
-    }));
+    node.network(
+        "default/br-a",
+        &json!({
+            "cniVersion": "1.0.0", "name": "br-a", "type": "bridge", "bridge": "br-a", "isGateway": true, "mtu": 1400,
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": "10.20.0.0/24"}], [{"subnet": "fd20::/64"}]],
+                "routes": [{"dst": "10.200.0.0/16"}],
+            },
+        }),
+    );
 }
 
 /// A macvlan on a link of the node, `<nad>`, with `ipam`.
@@ -81,7 +84,12 @@ fn leases() -> usize {
 
 fn routes_to(pod: &Pod, destination: &str) -> Vec<String> {
     let listing = pod.ip(&format!("route show {destination}"));
-    listing.as_array().unwrap().iter().map(|route| format!("{} {}", route["gateway"].as_str().unwrap_or("-"), route["dev"].as_str().unwrap())).collect()
+    listing
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| format!("{} {}", route["gateway"].as_str().unwrap_or("-"), route["dev"].as_str().unwrap()))
+        .collect()
 }
 
 /// The network status that waits for the daemon.

@@ -24,7 +24,8 @@ fn the_record_is_on_the_disk_before_the_first_side_effect() {
     // CNI-DEL-09: everything a DEL needs, and every value as it was written.
     assert!(seen.contains(odd), "{seen}");
     let seen: Value = serde_json::from_str(&seen).unwrap();
-    let planned: Vec<_> = seen["attachments"].as_array().unwrap().iter().map(|a| (a["ifname"].clone(), a["state"].clone())).collect();
+    let planned: Vec<_> =
+        seen["attachments"].as_array().unwrap().iter().map(|a| (a["ifname"].clone(), a["state"].clone())).collect();
     assert_eq!(planned, [(json!("eth0"), json!("planned")), (json!("foo"), json!("planned"))]);
     // CNI-ADD-07
     let record = pod.record(&node).unwrap();
@@ -195,7 +196,10 @@ fn what_cannot_be_deleted_is_owed_and_no_pod_is_stuck_for_ever() {
         assert!(!text.contains("not found") && !text.contains("no such file or directory"), "{error:?}");
         let record = pod.record(&node).unwrap();
         assert_eq!(record["attachments"].as_array().unwrap().len(), 1, "what is deleted is not owed");
-        assert_eq!((&record["attachments"][0]["state"], &record["attachments"][0]["debt"]["attempts"]), (&json!("owed"), &json!(attempt)));
+        assert_eq!(
+            (&record["attachments"][0]["state"], &record["attachments"][0]["debt"]["attempts"]),
+            (&json!("owed"), &json!(attempt))
+        );
     }
     // The third gives the pod up, not the debt; also where the runtime has no namespace any more.
     pod.end_sandbox();

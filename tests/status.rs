@@ -15,7 +15,8 @@ fn status(node: &Node) -> Answer {
 
 /// A default network that knows the verb, with `plugins`.
 fn primary(node: &Node, plugins: &[&str]) -> Vec<Recorder> {
-    let list: Vec<_> = plugins.iter().map(|name| json!({"type": name, "capabilities": {"mac": true}, "x": 1.50})).collect();
+    let list: Vec<_> =
+        plugins.iter().map(|name| json!({"type": name, "capabilities": {"mac": true}, "x": 1.50})).collect();
     node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": list}));
     plugins.iter().map(|name| node.recorder(name)).collect()
 }
@@ -85,7 +86,11 @@ fn a_delegate_that_hangs_is_not_waited_for() {
     let began = Instant::now();
     status(&node).refusal(50, &["cbr0", "primary"]);
     // containerd waits for us without a limit; we wait 2 s.
-    assert!(began.elapsed() > Duration::from_millis(1900) && began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() > Duration::from_millis(1900) && began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
     assert!(node.processes().is_empty(), "{:?}", node.processes());
 }
 

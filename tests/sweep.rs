@@ -16,7 +16,12 @@ const MARKER: &str = "/run/plexus/swept";
 
 /// Makes it so that the last sweep was `seconds` ago.
 fn last_sweep(seconds: u64) {
-    fs::File::options().write(true).open(MARKER).unwrap().set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(MARKER)
+        .unwrap()
+        .set_modified(SystemTime::now() - Duration::from_secs(seconds))
+        .unwrap();
 }
 
 /// Waits until a sweep has begun since [`last_sweep`], and ended.
@@ -104,7 +109,10 @@ fn a_debt_does_not_keep_the_pod_for_ever() {
 fn a_debt_of_a_network_that_forbids_gc_is_paid() {
     let Some(node) = Node::new() else { return };
     let (pod, a) = indebted(&node);
-    edit_record(&node, &pod, |record| record["attachments"][0]["config"] = json!({"cniVersion": "1.0.0", "name": "a", "disableGC": true, "plugins": [{"type": "a"}]}));
+    edit_record(&node, &pod, |record| {
+        record["attachments"][0]["config"] =
+            json!({"cniVersion": "1.0.0", "name": "a", "disableGC": true, "plugins": [{"type": "a"}]})
+    });
     a.as_usual("DEL");
     age(&node, &pod);
     last_sweep(6);
@@ -187,7 +195,13 @@ fn there_is_one_sweep_at_a_time_and_not_all_the_time() {
 fn command(node: &Node, words: &[&str]) -> (bool, String) {
     let file = Path::new("/run/node/config.json");
     fs::write(file, node.config.to_string()).unwrap();
-    let output = Command::new(node.bin().join("plexus")).arg("sweep").args(words).env("CNI_PATH", node.bin()).stdin(fs::File::open(file).unwrap()).output().unwrap();
+    let output = Command::new(node.bin().join("plexus"))
+        .arg("sweep")
+        .args(words)
+        .env("CNI_PATH", node.bin())
+        .stdin(fs::File::open(file).unwrap())
+        .output()
+        .unwrap();
     (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
@@ -222,7 +236,13 @@ fn a_person_can_ask_for_it_and_need_not_wait() {
 /// `plexusctl gc` on `node`: its exit code, and what it printed.
 fn plexusctl(node: &Node, words: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
-    command.arg("gc").args(words).arg("--cni-conf-dir").arg(node.net_d()).arg("--plugin").arg(node.bin().join("plexus"));
+    command
+        .arg("gc")
+        .args(words)
+        .arg("--cni-conf-dir")
+        .arg(node.net_d())
+        .arg("--plugin")
+        .arg(node.bin().join("plexus"));
     let output = command.output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
@@ -233,17 +253,25 @@ fn plexusctl_shows_what_would_go_and_what_went() {
     let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "istio-cni"}, node.config]});
     support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
     let (pod, a) = indebted(&node);
-    let lines = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let lines =
+        |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     let (code, text) = plexusctl(&node, &["--dry-run"]);
     assert_eq!(code, Some(0));
     assert_eq!(lines(&text)[0], "POD NETWORK INTERFACE CONTAINER OUTCOME REASON");
-    assert!(lines(&text)[1].starts_with("default/debt default/a net1 debt-01234567 would go owed: network default/a (net1)"), "{text}");
+    assert!(
+        lines(&text)[1]
+            .starts_with("default/debt default/a net1 debt-01234567 would go owed: network default/a (net1)"),
+        "{text}"
+    );
     let (code, text) = plexusctl(&node, &[]);
     assert!(code == Some(3) && text.contains("still owed"), "{code:?} {text}");
     a.as_usual("DEL");
     let (code, text) = plexusctl(&node, &["-o", "json"]);
     let document: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((code, &document["dryRun"], &document["attachments"][0]["deleted"]), (Some(0), &json!(false), &json!(true)));
+    assert_eq!(
+        (code, &document["dryRun"], &document["attachments"][0]["deleted"]),
+        (Some(0), &json!(false), &json!(true))
+    );
     assert!(pod.record(&node).is_none());
     assert_eq!(plexusctl(&node, &[]), (Some(0), String::new()));
 }

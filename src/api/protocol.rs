@@ -136,14 +136,18 @@ mod tests {
     #[test]
     fn lines_look_as_documented() {
         let line = |request: &Request| serde_json::to_string(request).unwrap();
-        assert_eq!(line(&Request::Hello(Hello::from_program("plexus"))), r#"{"hello":{"program":"plexus","version":1}}"#);
+        assert_eq!(
+            line(&Request::Hello(Hello::from_program("plexus"))),
+            r#"{"hello":{"program":"plexus","version":1}}"#
+        );
         assert_eq!(line(&Request::Publish(ContainerId::new("c").unwrap())), r#"{"publish":"c"}"#);
         assert_eq!(line(&Request::Health {}), r#"{"health":{}}"#);
     }
 
     #[test]
     fn unknown_members_are_passed_over() {
-        let facts: Request = serde_json::from_str(r#"{"facts":{"future":1,"networks":[{"namespace":"a","name":"b","x":1}]}}"#).unwrap();
+        let facts: Request =
+            serde_json::from_str(r#"{"facts":{"future":1,"networks":[{"namespace":"a","name":"b","x":1}]}}"#).unwrap();
         assert!(matches!(facts, Request::Facts(facts) if facts.networks.len() == 1 && !facts.annotations_wanted));
     }
 }

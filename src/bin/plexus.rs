@@ -6,7 +6,12 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
-        Some("sweep") => return answer(plexus::engine::sweep_command::run(io::stdin().lock(), words.any(|word| word == "--dry-run")).map_err(|e| e.to_string())),
+        Some("sweep") => {
+            return answer(
+                plexus::engine::sweep_command::run(io::stdin().lock(), words.any(|word| word == "--dry-run"))
+                    .map_err(|e| e.to_string()),
+            );
+        }
         Some(_) => return about(),
         None if std::env::var_os("CNI_COMMAND").is_none() && io::stdin().is_terminal() => return about(),
         None => {}

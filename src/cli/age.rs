@@ -24,7 +24,17 @@ mod tests {
 
     #[test]
     fn as_kubectl_writes_them() {
-        let table = [(0, "0s"), (119, "119s"), (120, "2m"), (200, "3m20s"), (3600, "60m"), (12_000, "3h20m"), (93_600, "26h"), (180_000, "2d2h"), (900_000, "10d")];
+        let table = [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (200, "3m20s"),
+            (3600, "60m"),
+            (12_000, "3h20m"),
+            (93_600, "26h"),
+            (180_000, "2d2h"),
+            (900_000, "10d"),
+        ];
         for (seconds, expected) in table {
             assert_eq!(age(seconds), expected);
         }

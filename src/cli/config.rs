@@ -1,9 +1,9 @@
 //! `plexusctl config`: the CNI configuration that puts Plexus before or behind a cluster's network.
 
+use super::Error;
 use super::config_document::{self, Written};
 use super::config_keys;
 use super::output::Output;
-use super::Error;
 use crate::cni::NetworkConfig;
 use crate::engine::disk::{self, DiskError};
 use crate::engine::recursion;
@@ -78,7 +78,11 @@ pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
         Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
         None => first_of(&wanted.cni_conf_dir, output)?,
     };
-    let keys = config_keys::read(wanted.settings.as_deref(), wanted.state_directory.as_deref(), wanted.run_directory.as_deref())?;
+    let keys = config_keys::read(
+        wanted.settings.as_deref(),
+        wanted.state_directory.as_deref(),
+        wanted.run_directory.as_deref(),
+    )?;
     match wanted.mode {
         Mode::Delegate => config_document::delegate(&path, &network, keys),
         Mode::Chain => config_document::chain(&path, &network, keys),
@@ -112,10 +116,17 @@ fn first_of(folder: &Path, output: &Output) -> Result<(PathBuf, NetworkConfig), 
         let network = disk::read(&path).map_err(source)?;
         match recursion::names_itself(&network) {
             None => {
-                output.remark(format!("primary: {} (network {}, {}): the first in {}{skipped}", path.display(), network.name, network.kinds(), folder.display()));
+                output.remark(format!(
+                    "primary: {} (network {}, {}): the first in {}{skipped}",
+                    path.display(),
+                    network.name,
+                    network.kinds(),
+                    folder.display()
+                ));
                 return Ok((path, network));
             }
-            Some(kind) => skipped.push_str(&format!(", without {}, which is {kind}'s", path.file_name().unwrap_or_default().display())),
+            Some(kind) => skipped
+                .push_str(&format!(", without {}, which is {kind}'s", path.file_name().unwrap_or_default().display())),
         }
     }
     Err(Error::NoPrimary { folder, skipped })
@@ -139,7 +150,10 @@ fn tell_rivals(folder: &Path, written: &Written, output: &Output) -> Result<(), 
     let ours = folder.join(&written.path);
     for rival in disk::candidates(folder).map_err(|source| Error::Primary { source })? {
         if rival < ours {
-            output.remark(format!("warning: {} stands before it: the runtime goes on using that one until it is removed or renamed", rival.display()));
+            output.remark(format!(
+                "warning: {} stands before it: the runtime goes on using that one until it is removed or renamed",
+                rival.display()
+            ));
         }
     }
     Ok(())

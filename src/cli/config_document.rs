@@ -64,7 +64,11 @@ pub fn delegate(primary: &Path, network: &NetworkConfig, keys: Keys) -> Result<W
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn migrated(name: &str, capabilities: BTreeMap<String, bool>, keys: BTreeMap<String, Box<RawValue>>) -> Result<Written, Error> {
+pub fn migrated(
+    name: &str,
+    capabilities: BTreeMap<String, bool>,
+    keys: BTreeMap<String, Box<RawValue>>,
+) -> Result<Written, Error> {
     let ours = Keys { capabilities, others: BTreeMap::new() };
     let capabilities = self::capabilities(&ours, std::iter::empty());
     list(name, Plugin { r#type: "plexus", cluster_network: None, capabilities, keys })

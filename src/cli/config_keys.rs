@@ -12,8 +12,20 @@ use std::path::Path;
 const MAX_SETTINGS: usize = 1 << 20;
 /// Keys that follow from the primary, or are the runtime's to set.
 const NOT_THE_OPERATORS: [&str; 14] = [
-    "name", "type", "cniVersion", "cniVersions", "plugins", "clusterNetwork", "delegates", "args", "runtimeConfig", "prevResult",
-    "loadOnlyInlinedPlugins", "cni.dev/valid-attachments", "cni.dev/attachments", "ipam",
+    "name",
+    "type",
+    "cniVersion",
+    "cniVersions",
+    "plugins",
+    "clusterNetwork",
+    "delegates",
+    "args",
+    "runtimeConfig",
+    "prevResult",
+    "loadOnlyInlinedPlugins",
+    "cni.dev/valid-attachments",
+    "cni.dev/attachments",
+    "ipam",
 ];
 
 /// The keys that an operator sets.
@@ -41,7 +53,8 @@ pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Re
     if !mistakes.is_empty() {
         return Err(Error::Settings { path: path.unwrap_or(Path::new("the command line")).to_owned(), mistakes });
     }
-    let capabilities = object.remove("capabilities").and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    let capabilities =
+        object.remove("capabilities").and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     Ok(Keys { capabilities, others: object.into_iter().collect() })
 }
 
@@ -56,7 +69,11 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
 fn mistakes(object: &Map<String, Value>) -> Vec<String> {
     let ours = |key: &str| NOT_THE_OPERATORS.iter().any(|known| known.eq_ignore_ascii_case(key));
     let (taken, mut rest): (Vec<_>, Map<_, _>) = (
-        object.keys().filter(|key| ours(key)).map(|key| format!("key {key:?} is not set here: plexusctl or the runtime sets it")).collect(),
+        object
+            .keys()
+            .filter(|key| ours(key))
+            .map(|key| format!("key {key:?} is not set here: plexusctl or the runtime sets it"))
+            .collect(),
         object.iter().filter(|(key, _)| !ours(key)).map(|(key, value)| (key.clone(), value.clone())).collect(),
     );
     rest.insert("name".to_owned(), "any".into());
@@ -65,7 +82,8 @@ fn mistakes(object: &Map<String, Value>) -> Vec<String> {
         Ok((settings, wrong)) => (settings.unknown, wrong),
         Err(e) => (Vec::new(), vec![e.to_string()]),
     };
-    let capabilities = object.get("capabilities").map(|value| serde_json::from_value::<BTreeMap<String, bool>>(value.clone()));
+    let capabilities =
+        object.get("capabilities").map(|value| serde_json::from_value::<BTreeMap<String, bool>>(value.clone()));
     let capabilities = capabilities.and_then(Result::err).map(|e| format!("key \"capabilities\": {e}"));
     let unknown = unknown.into_iter().map(|key| format!("key {key:?} is unknown"));
     taken.into_iter().chain(unknown).chain(wrong).chain(capabilities).collect()

@@ -46,7 +46,8 @@ impl Folder {
 
 #[test]
 fn delegating_names_the_primary() {
-    let folder = Folder::with(&[("00-multus.conf", r#"{"name":"m","type":"multus"}"#), ("10-flannel.conflist", FLANNEL)]);
+    let folder =
+        Folder::with(&[("00-multus.conf", r#"{"name":"m","type":"multus"}"#), ("10-flannel.conflist", FLANNEL)]);
     let text = folder.write(&["--state-directory", "/s"], "00-plexus.conflist").unwrap();
     let expected = r#"{
   "cniVersion": "1.0.0",
@@ -76,7 +77,10 @@ fn delegating_names_the_primary() {
 
 #[test]
 fn the_plugin_reads_what_is_written() {
-    let folder = Folder::with(&[("10-flannel.conflist", FLANNEL), ("s.json", r#"{"parallel":true,"capabilities":{"mac":true}}"#)]);
+    let folder = Folder::with(&[
+        ("10-flannel.conflist", FLANNEL),
+        ("s.json", r#"{"parallel":true,"capabilities":{"mac":true}}"#),
+    ]);
     let settings = folder.path("s.json");
     let primary = folder.path("10-flannel.conflist");
     let list = folder.write(&["--primary", &primary, "--settings", &settings], "00-plexus.conflist").unwrap();
@@ -100,7 +104,8 @@ fn chaining_adds_a_plugin_to_the_list() {
 
     let single = Folder::with(&[("10.conf", r#"{"name":"n","type":"bridge"}"#)]);
     assert!(single.refusal(&["--mode", "chain"]).contains("--mode delegate"));
-    let inlined = Folder::with(&[("10.conflist", r#"{"name":"n","loadOnlyInlinedPlugins":true,"plugins":[{"type":"a"}]}"#)]);
+    let inlined =
+        Folder::with(&[("10.conflist", r#"{"name":"n","loadOnlyInlinedPlugins":true,"plugins":[{"type":"a"}]}"#)]);
     assert!(inlined.refusal(&["--mode", "chain"]).contains("loadOnlyInlinedPlugins"));
 }
 
@@ -121,7 +126,14 @@ fn every_mistake_in_the_settings_is_told_at_once() {
     let bad = r#"{"parallell":true,"parallel":"yes","delegateTimeoutSeconds":0,"name":"x","capabilities":[]}"#;
     let folder = Folder::with(&[("10-flannel.conflist", FLANNEL), ("s.json", bad)]);
     let error = folder.refusal(&["--settings", &folder.path("s.json")]);
-    for part in ["s.json", "\"parallell\" is unknown", "\"parallel\":", "delegateTimeoutSeconds", "\"name\" is not set here", "capabilities"] {
+    for part in [
+        "s.json",
+        "\"parallell\" is unknown",
+        "\"parallel\":",
+        "delegateTimeoutSeconds",
+        "\"name\" is not set here",
+        "capabilities",
+    ] {
         assert!(error.contains(part), "{part}: {error}");
     }
     assert!(!folder.0.path().join("00-plexus.conflist").exists());

@@ -25,7 +25,9 @@ pub enum Error {
         source: DiskError,
     },
     /// There is no file but ours and Multus'.
-    #[error("{folder} holds no configuration of a cluster network{skipped}; install one first, or name its file with --primary")]
+    #[error(
+        "{folder} holds no configuration of a cluster network{skipped}; install one first, or name its file with --primary"
+    )]
     NoPrimary {
         /// Where one was looked for.
         folder: PathBuf,
@@ -33,7 +35,9 @@ pub enum Error {
         skipped: String,
     },
     /// The default network would call us again.
-    #[error("{path} cannot be the default network: it delegates to {kind}, which would never end; name the cluster's own network with --primary")]
+    #[error(
+        "{path} cannot be the default network: it delegates to {kind}, which would never end; name the cluster's own network with --primary"
+    )]
     Recursion {
         /// Which file.
         path: PathBuf,

@@ -62,7 +62,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     rows.sort_by(|a, b| (&a.pod, &a.container, &a.interface).cmp(&(&b.pod, &b.container, &b.interface)));
     let left = rows.iter().any(|row| !row.deleted);
     match arguments.output {
-        Format::Table if rows.is_empty() => output.remark("Nothing is to be deleted: every record is of a sandbox that exists, and nothing is owed."),
+        Format::Table if rows.is_empty() => {
+            output.remark("Nothing is to be deleted: every record is of a sandbox that exists, and nothing is owed.")
+        }
         Format::Table => output.table(&table(&rows, arguments.dry_run))?,
         Format::Json => output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows })?,
     }
@@ -76,7 +78,8 @@ fn configuration(folder: &Path, output: &Output) -> String {
     if let Some(text) = networks.into_iter().find_map(|network| element(&network)) {
         return text;
     }
-    let chained = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join("90-plexus.conf"));
+    let chained =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join("90-plexus.conf"));
     let read = |path: PathBuf| NetworkConfig::parse(&std::fs::read_to_string(path).ok()?, Some("plexus")).ok();
     chained.filter_map(read).find_map(|network| element(&network)).unwrap_or_else(|| {
         output.remark(format!("{} holds no configuration of Plexus: the usual folders are swept", folder.display()));
@@ -85,7 +88,8 @@ fn configuration(folder: &Path, output: &Output) -> String {
 }
 
 fn element(network: &NetworkConfig) -> Option<String> {
-    let mut element = network.plugins.iter().find(|plugin| plugin.kind.as_str() == super::install::PLUGIN)?.object.clone();
+    let mut element =
+        network.plugins.iter().find(|plugin| plugin.kind.as_str() == super::install::PLUGIN)?.object.clone();
     element.set_value("name", network.name.as_str());
     // What is asked of the plugin is of no version; the list's may be missing.
     element.set_value("cniVersion", "1.0.0");
@@ -96,7 +100,8 @@ fn sweep(plugin: &Path, configuration: &str, dry_run: bool) -> Result<Vec<Row>, 
     let failed = |why: String| Error::Sweep { plugin: plugin.to_owned(), why };
     let mut command = Command::new(plugin);
     command.arg("sweep").args(dry_run.then_some("--dry-run")).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| failed(format!("it cannot be started: {e}; name the plugin with --plugin")))?;
+    let mut child =
+        command.spawn().map_err(|e| failed(format!("it cannot be started: {e}; name the plugin with --plugin")))?;
     // It reads all of it before it works, and ends by itself; whoever does not read it says so by the answer.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(configuration.as_bytes()));
     let finished = child.wait_with_output().map_err(|e| failed(e.to_string()))?;
@@ -104,7 +109,8 @@ fn sweep(plugin: &Path, configuration: &str, dry_run: bool) -> Result<Vec<Row>, 
     if !finished.status.success() {
         return Err(failed(answer.trim().to_owned()));
     }
-    serde_json::from_str(&answer).map_err(|e| failed(format!("its answer is not understood: {e}; is it of another release?")))
+    serde_json::from_str(&answer)
+        .map_err(|e| failed(format!("its answer is not understood: {e}; is it of another release?")))
 }
 
 fn table(rows: &[Row], dry_run: bool) -> Table {

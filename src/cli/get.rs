@@ -66,12 +66,16 @@ impl Arguments {
 
     /// Why the table is empty, where it is.
     fn nothing(&self, state: &StateDirectory, total: usize) -> String {
-        let of = self.namespace.as_ref().map_or_else(String::new, |namespace| format!(" for pods of namespace {namespace}"));
+        let of =
+            self.namespace.as_ref().map_or_else(String::new, |namespace| format!(" for pods of namespace {namespace}"));
         let folder = state.sandboxes();
         match (self.debts, total) {
             (true, _) => format!("Nothing is owed{of}: everything that had to be deleted is deleted."),
             (false, 0) if !folder.exists() => {
-                format!("Nothing is attached: {} is not there, so the plugin has attached nothing on this node yet.", folder.display())
+                format!(
+                    "Nothing is attached: {} is not there, so the plugin has attached nothing on this node yet.",
+                    folder.display()
+                )
             }
             (false, 0) => format!("Nothing is attached: {} holds no record.", folder.display()),
             (false, _) => format!("Nothing is attached{of}; in other namespaces there is ({total} in all)."),

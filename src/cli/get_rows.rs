@@ -55,14 +55,17 @@ pub struct Row {
 /// The rows of `records`, one for each attachment, sorted by pod.
 pub fn rows(mut records: Vec<Record>) -> Vec<Row> {
     let key = |record: &Record| record.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
-    records.sort_by(|a, b| (key(a), a.created, a.container_id.as_str()).cmp(&(key(b), b.created, b.container_id.as_str())));
+    records.sort_by(|a, b| {
+        (key(a), a.created, a.container_id.as_str()).cmp(&(key(b), b.created, b.container_id.as_str()))
+    });
     records.iter().flat_map(|record| record.attachments.iter().map(move |attachment| row(record, attachment))).collect()
 }
 
 fn row(record: &Record, attachment: &Attachment) -> Row {
     let result = attachment.add_result().unwrap_or_default();
     let asked_for = |name: &str| name == attachment.ifname.as_str();
-    let interface = result.interfaces.iter().find(|i| !i.sandbox.is_empty() && asked_for(&i.name)).or(result.sandbox_interface());
+    let interface =
+        result.interfaces.iter().find(|i| !i.sandbox.is_empty() && asked_for(&i.name)).or(result.sandbox_interface());
     let pod = record.pod.as_ref();
     Row {
         namespace: pod.map(|pod| pod.namespace.clone()),

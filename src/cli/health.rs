@@ -70,7 +70,8 @@ fn tell(format: Format, health: &Health, output: &mut Output) -> Result<Verdict,
 fn table(health: &Health) -> Table {
     let mut table = Table::new(["GUARD", "STATE", "AWAITED"]);
     for (name, awaited) in &health.guards {
-        let state = if awaited.is_empty() { Cell::new("holds", Tone::Good) } else { Cell::new("awaited", Tone::Waiting) };
+        let state =
+            if awaited.is_empty() { Cell::new("holds", Tone::Good) } else { Cell::new("awaited", Tone::Waiting) };
         table.row(vec![name.as_str().into(), state, awaited.as_str().into()]);
     }
     table

@@ -64,7 +64,8 @@ fn put_plugin(arguments: &Arguments, output: &Output) -> Result<(), Error> {
         output.remark(format!("{} is this release's already", path.display()));
         return Ok(());
     }
-    files::replace(&path, &program, 0o755, Durability::Synced).map_err(|source| Error::Write { path: path.clone(), source })?;
+    files::replace(&path, &program, 0o755, Durability::Synced)
+        .map_err(|source| Error::Write { path: path.clone(), source })?;
     output.remark(format!("wrote {}, release {}", path.display(), env!("CARGO_PKG_VERSION")));
     Ok(())
 }

@@ -40,13 +40,23 @@ impl Node {
     }
 
     fn install(&self) -> Result<(), String> {
-        let folders = [("--cni-conf-dir", "conf"), ("--cni-bin-dir", "bin"), ("--plugin", "plugin"), ("--state-directory", "state")];
+        let folders = [
+            ("--cni-conf-dir", "conf"),
+            ("--cni-bin-dir", "bin"),
+            ("--plugin", "plugin"),
+            ("--state-directory", "state"),
+        ];
         let line = Install::parse_from(self.words(&folders, &["--wait=1"]));
         run(&line.arguments, &mut Output::of_process()).map_err(|e| e.to_string())
     }
 
     fn uninstall(&self) {
-        let folders = [("--cni-conf-dir", "conf"), ("--cni-bin-dir", "bin"), ("--run-directory", "run"), ("--state-directory", "state")];
+        let folders = [
+            ("--cni-conf-dir", "conf"),
+            ("--cni-bin-dir", "bin"),
+            ("--run-directory", "run"),
+            ("--state-directory", "state"),
+        ];
         let line = Uninstall::parse_from(self.words(&folders, &["--wait"]));
         uninstall::run(&line.arguments, &mut Output::of_process()).unwrap();
     }

@@ -48,9 +48,14 @@ fn read(path: &Path) -> Result<RawObject, String> {
 fn element(object: &RawObject) -> Result<(RawObject, String), String> {
     let name = object.read::<String>("name").map_err(|e| e.to_string())?;
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| MULTUS.to_owned());
-    let Some(plugins) = object.read::<Vec<RawObject>>("plugins").map_err(|e| e.to_string())? else { return Ok((object.clone(), name)) };
-    let is_multus = |plugin: &RawObject| plugin.read::<String>("type").ok().flatten().is_some_and(|kind| kind.starts_with("multus"));
-    let element = plugins.into_iter().find(is_multus).ok_or("its list has no plugin of the type multus or multus-shim")?;
+    let Some(plugins) = object.read::<Vec<RawObject>>("plugins").map_err(|e| e.to_string())? else {
+        return Ok((object.clone(), name));
+    };
+    let is_multus = |plugin: &RawObject| {
+        plugin.read::<String>("type").ok().flatten().is_some_and(|kind| kind.starts_with("multus"))
+    };
+    let element =
+        plugins.into_iter().find(is_multus).ok_or("its list has no plugin of the type multus or multus-shim")?;
     Ok((element, name))
 }
 

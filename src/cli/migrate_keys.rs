@@ -42,7 +42,10 @@ const NOT_NEEDED: [(&str, &str); 30] = [
     ("logFile", LOGS),
     ("logToStderr", LOGS),
     ("logOptions", LOGS),
-    ("readinessindicatorfile", "the default network's own file is read at each call, and STATUS tells whether it is there"),
+    (
+        "readinessindicatorfile",
+        "the default network's own file is read at each call, and STATUS tells whether it is there",
+    ),
     ("retryDeleteOnError", "always: what cannot be deleted is owed and tried again"),
     ("daemonSocketDir", "the daemon's socket is in runDirectory"),
     ("socketDir", "the daemon's socket is in runDirectory"),
@@ -86,7 +89,9 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
         return Fate::NotNeeded("the list says it: plexus, of 1.0.0 and 1.1.0");
     }
     if is("auxiliaryCNIChainName") {
-        return Fate::ByHand("runs the plugins in the folder of that name: make a NetworkAttachmentDefinition of them and name it in defaultNetworks");
+        return Fate::ByHand(
+            "runs the plugins in the folder of that name: make a NetworkAttachmentDefinition of them and name it in defaultNetworks",
+        );
     }
     let in_table = |table: &[(&'static str, &'static str)]| table.iter().copied().find(|(known, _)| is(known));
     if let Some((name, why)) = in_table(&KEPT) {
@@ -103,7 +108,9 @@ fn cluster_network(value: &RawValue) -> Fate {
     let path = serde_json::from_str::<String>(value.get()).ok();
     let on_host = path.as_deref().and_then(|path| path.strip_prefix("/host/")).map(|rest| format!("/{rest}"));
     match on_host.and_then(|path| to_raw_value(&path).ok()) {
-        Some(path) => Fate::Changed("clusterNetwork", path, "its path on the host: Multus' daemon has it under /host".to_owned()),
+        Some(path) => {
+            Fate::Changed("clusterNetwork", path, "its path on the host: Multus' daemon has it under /host".to_owned())
+        }
         None => Fate::Kept("clusterNetwork", "the default network, read at each call"),
     }
 }

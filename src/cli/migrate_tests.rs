@@ -25,7 +25,11 @@ fn the_file_of_a_thick_installation() {
     assert_eq!((list.name.as_str(), list.kinds().as_str()), ("multus-cni-network", "plexus"));
     let plugin = &list.plugins[0];
     assert_eq!(plugin.object.get("clusterNetwork").unwrap().get(), r#""/etc/cni/net.d/10-flannel.conflist""#);
-    assert!(["bandwidth", "portMappings", "io.kubernetes.cri.pod-annotations"].iter().all(|name| plugin.has_capability(name)));
+    assert!(
+        ["bandwidth", "portMappings", "io.kubernetes.cri.pod-annotations"]
+            .iter()
+            .all(|name| plugin.has_capability(name))
+    );
     assert!(line(&table, "clusterNetwork").contains("changed its path on the host"), "{table}");
     assert!(line(&table, "logToStderr").contains("not needed"), "{table}");
     assert!(line(&table, "logLevel").contains("kept"), "{table}");
@@ -41,14 +45,22 @@ fn the_file_of_a_thin_installation_keeps_every_value() {
     let delegates = list.plugins[0].object.get("delegates").unwrap().get();
     assert!(delegates.contains("123456789012345678901") && delegates.contains("1.50"), "{delegates}");
     assert_eq!(list.plugins[0].object.get("namespaceIsolation").unwrap().get(), "true");
-    for (key, outcome) in [("KubeConfig", "not needed"), ("auxiliaryCNIChainName", "by hand"), ("future", "not needed"), ("delegates", "kept"), ("name", "kept")] {
+    for (key, outcome) in [
+        ("KubeConfig", "not needed"),
+        ("auxiliaryCNIChainName", "by hand"),
+        ("future", "not needed"),
+        ("delegates", "kept"),
+        ("name", "kept"),
+    ] {
         assert!(line(&table, key).contains(outcome), "{key}: {table}");
     }
 }
 
 #[test]
 fn the_element_of_a_list_is_found() {
-    let (list, _) = migrated(r#"{"cniVersion":"1.0.0","name":"m","plugins":[{"type":"other"},{"type":"multus","clusterNetwork":"/a"}]}"#);
+    let (list, _) = migrated(
+        r#"{"cniVersion":"1.0.0","name":"m","plugins":[{"type":"other"},{"type":"multus","clusterNetwork":"/a"}]}"#,
+    );
     assert_eq!((list.name.as_str(), list.plugins[0].object.get("clusterNetwork").unwrap().get()), ("m", r#""/a""#));
 }
 
@@ -67,8 +79,20 @@ fn what_cannot_work_is_refused() {
 #[test]
 fn every_key_of_ours_that_multus_has_is_carried_over() {
     // Ours alone, or the runtime's.
-    let ours = ["stateDirectory", "runDirectory", "delegateTimeoutSeconds", "daemonTimeoutSeconds", "publishTimeoutSeconds", "lastKnownMaxAgeSeconds",
-        "natives", "parallel", "runtimeConfig", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"];
+    let ours = [
+        "stateDirectory",
+        "runDirectory",
+        "delegateTimeoutSeconds",
+        "daemonTimeoutSeconds",
+        "publishTimeoutSeconds",
+        "lastKnownMaxAgeSeconds",
+        "natives",
+        "parallel",
+        "runtimeConfig",
+        "prevResult",
+        "cni.dev/valid-attachments",
+        "cni.dev/attachments",
+    ];
     let any = RawValue::from_string("1".to_owned()).unwrap();
     for key in Settings::keys().into_iter().filter(|key| !ours.contains(key)) {
         assert!(matches!(fate(key, &any), Fate::Kept(..)), "{key}");

@@ -40,7 +40,9 @@ use std::process::ExitCode;
 /// Shows and configures what Plexus does on this node.
 #[derive(Debug, Parser)]
 #[command(name = "plexusctl", version, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 could not be done, 2 wrong command line, 3 what was looked at is not well.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 could not be done, 2 wrong command line, 3 what was looked at is not well."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

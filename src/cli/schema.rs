@@ -114,7 +114,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// What the runtime adds; nobody writes it.
-    const OF_THE_RUNTIME: [&str; 4] = ["runtimeConfig", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"];
+    const OF_THE_RUNTIME: [&str; 4] =
+        ["runtimeConfig", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"];
 
     #[test]
     fn its_keys_are_those_the_plugin_reads() {
@@ -130,7 +131,8 @@ mod tests {
     #[test]
     fn every_word_of_it_is_understood() {
         let read = |key: &str, value: Value| {
-            let (settings, mistakes) = Settings::review(&json!({"name": "n", "cniVersion": "1.0.0", key: value}).to_string()).unwrap();
+            let (settings, mistakes) =
+                Settings::review(&json!({"name": "n", "cniVersion": "1.0.0", key: value}).to_string()).unwrap();
             assert!(mistakes.is_empty() && settings.unknown.is_empty(), "{key}: {value}: {mistakes:?}");
         };
         for level in ["off", "error", "info", "debug", "panic", "verbose", "warning"] {

@@ -63,7 +63,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     let state = StateDirectory::new(&arguments.state_directory);
     let draining = state.draining();
-    files::replace(&draining, b"", 0o600, Durability::Synced).map_err(|source| Error::Write { path: draining.clone(), source })?;
+    files::replace(&draining, b"", 0o600, Durability::Synced)
+        .map_err(|source| Error::Write { path: draining.clone(), source })?;
     if !drain(arguments, &state, output)? {
         return Ok(Verdict::NotWell);
     }
@@ -103,11 +104,18 @@ fn drain(arguments: &Arguments, state: &StateDirectory, output: &Output) -> Resu
 }
 
 fn summary(needing: &[&Record], damaged: usize, busy: bool) -> String {
-    let pods: Vec<String> = needing.iter().take(3).map(|record| record.pod.as_ref().map_or(record.container_id.to_string(), ToString::to_string)).collect();
+    let pods: Vec<String> = needing
+        .iter()
+        .take(3)
+        .map(|record| record.pod.as_ref().map_or(record.container_id.to_string(), ToString::to_string))
+        .collect();
     let more = if needing.len() > pods.len() { ", …" } else { "" };
     let list = if pods.is_empty() { String::new() } else { format!(" ({}{more})", pods.join(", ")) };
     let call = if busy { ", and a call is running" } else { "" };
-    format!("draining: {} pods have networks that only Plexus can delete{list}, {damaged} records cannot be read{call}; new pods get none", needing.len())
+    format!(
+        "draining: {} pods have networks that only Plexus can delete{list}, {damaged} records cannot be read{call}; new pods get none",
+        needing.len()
+    )
 }
 
 /// Whether only we can delete what is attached there: anything but the cluster's own network.
@@ -155,7 +163,11 @@ fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
 fn empty(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        let removed = if entry.file_type().is_ok_and(|kind| kind.is_dir()) { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
         removed.map_err(|source| Error::Remove { path, source })?;
     }
     let _ = fs::remove_dir(folder);

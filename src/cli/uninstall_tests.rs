@@ -23,8 +23,10 @@ fn a_pod_that_needs_the_plugin_keeps_it() {
     for folder in ["conf", "bin", "run", "state/sandboxes"] {
         fs::create_dir_all(path(folder)).unwrap();
     }
-    fs::write(path("conf/00-plexus.conflist"), r#"{"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"plexus"}]}"#).unwrap();
-    fs::write(path("state/sandboxes/c.json"), serde_json::to_string(&record("default/macvlan", false)).unwrap()).unwrap();
+    fs::write(path("conf/00-plexus.conflist"), r#"{"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"plexus"}]}"#)
+        .unwrap();
+    fs::write(path("state/sandboxes/c.json"), serde_json::to_string(&record("default/macvlan", false)).unwrap())
+        .unwrap();
     let arguments = Arguments {
         cni_conf_dir: path("conf"),
         cni_bin_dir: path("bin"),

@@ -29,8 +29,11 @@ impl Kubernetes {
     async fn read_claims(&self, pod: &PodRef) -> Result<BTreeMap<String, Vec<String>>, Error> {
         let claims = self.claims_of(pod).await?;
         let allocated = try_join_all(claims.iter().map(|claim| self.allocated(&pod.namespace, claim))).await?;
-        let allocated: Vec<(&PodClaim, Allocated)> =
-            claims.iter().zip(allocated).flat_map(|(claim, devices)| devices.into_iter().map(move |device| (claim, device))).collect();
+        let allocated: Vec<(&PodClaim, Allocated)> = claims
+            .iter()
+            .zip(allocated)
+            .flat_map(|(claim, devices)| devices.into_iter().map(move |device| (claim, device)))
+            .collect();
         let drivers: BTreeSet<&str> = allocated.iter().map(|(_, device)| device.driver.as_str()).collect();
         let devices: Vec<&Allocated> = allocated.iter().map(|(_, device)| device).collect();
         let slices = try_join_all(drivers.into_iter().map(|driver| self.slices(driver, &devices))).await?.concat();
@@ -55,7 +58,9 @@ impl Kubernetes {
         let found = found.ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
         let known = found.known();
         match pod.uid.as_deref() {
-            Some(uid) if !known.is(uid) => Err(Error::OtherPod { pod: pod.clone(), found: known.uid().unwrap_or_default().to_owned() }),
+            Some(uid) if !known.is(uid) => {
+                Err(Error::OtherPod { pod: pod.clone(), found: known.uid().unwrap_or_default().to_owned() })
+            }
             _ => Ok(found.claims()),
         }
     }

@@ -69,18 +69,31 @@ pub struct PodClaim {
 impl PodObject {
     /// The pod as it is known everywhere else.
     pub fn known(&self) -> KnownPod {
-        KnownPod::new(self.metadata.uid.as_deref(), |key| self.metadata.annotations.as_ref()?.get(key).map(String::as_str))
+        KnownPod::new(self.metadata.uid.as_deref(), |key| {
+            self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+        })
     }
 
     /// Its claims in the order in which it names them, and then the one that was made for it.
     pub fn claims(&self) -> Vec<PodClaim> {
-        let made = |name: &str| self.status.resource_claim_statuses.iter().find(|claim| claim.name == name)?.resource_claim_name.clone();
-        let named = self.spec.resource_claims.iter().filter_map(|claim| claim.resource_claim_name.clone().or_else(|| made(&claim.name)));
+        let made = |name: &str| {
+            self.status.resource_claim_statuses.iter().find(|claim| claim.name == name)?.resource_claim_name.clone()
+        };
+        let named = self
+            .spec
+            .resource_claims
+            .iter()
+            .filter_map(|claim| claim.resource_claim_name.clone().or_else(|| made(&claim.name)));
         let extended = self.status.extended_resource_claim_status.iter().map(|extended| PodClaim {
             name: extended.resource_claim_name.clone(),
-            resources: extended.request_mappings.iter().map(|m| (m.request_name.clone(), m.resource_name.clone())).collect(),
+            resources: extended
+                .request_mappings
+                .iter()
+                .map(|m| (m.request_name.clone(), m.resource_name.clone()))
+                .collect(),
         });
-        let mut claims: Vec<PodClaim> = named.map(|name| PodClaim { name, ..PodClaim::default() }).chain(extended).collect();
+        let mut claims: Vec<PodClaim> =
+            named.map(|name| PodClaim { name, ..PodClaim::default() }).chain(extended).collect();
         let mut seen = HashSet::new();
         claims.retain(|claim| seen.insert(claim.name.clone()));
         claims
@@ -163,7 +176,10 @@ mod tests {
         }))
         .unwrap();
         let claims = pod.claims();
-        assert_eq!(claims.iter().map(|claim| claim.name.as_str()).collect::<Vec<_>>(), ["p-made-x7", "mine", "p-extended"]);
+        assert_eq!(
+            claims.iter().map(|claim| claim.name.as_str()).collect::<Vec<_>>(),
+            ["p-made-x7", "mine", "p-extended"]
+        );
         assert_eq!(claims[2].resources["container-0-request-0"], "x.com/nic");
         let none: PodObject = serde_json::from_value(json!({ "metadata": {} })).unwrap();
         assert!(none.claims().is_empty());

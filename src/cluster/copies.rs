@@ -153,7 +153,12 @@ impl Copies {
     }
 
     fn write(&self, definition: &Definition) -> io::Result<()> {
-        files::replace(&self.state.network(&definition.nad), &serde_json::to_vec(definition)?, 0o600, Durability::Cached)
+        files::replace(
+            &self.state.network(&definition.nad),
+            &serde_json::to_vec(definition)?,
+            0o600,
+            Durability::Cached,
+        )
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<NadRef, Kept>> {

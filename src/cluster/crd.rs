@@ -58,17 +58,28 @@ mod tests {
             std::fs::write(path, crd_yaml()).unwrap();
         }
         let file = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(file == crd_yaml(), "{path} is not what src/cluster/crd.rs says: run this test with UPDATE=1\n{}", crd_yaml());
+        assert!(
+            file == crd_yaml(),
+            "{path} is not what src/cluster/crd.rs says: run this test with UPDATE=1\n{}",
+            crd_yaml()
+        );
     }
 
     #[test]
     fn every_upstream_object_is_read() {
         // NPWG-NAD-04: no spec, an empty one, members that nobody knows.
         let read = |text: &str| serde_json::from_str::<NetworkAttachmentDefinition>(text).unwrap().spec.spec;
-        let with = |rest: &str| format!(r#"{{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{{"name":"a"}}{rest}}}"#);
+        let with = |rest: &str| {
+            format!(
+                r#"{{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{{"name":"a"}}{rest}}}"#
+            )
+        };
         assert_eq!(read(&with("")), None);
         assert_eq!(read(&with(r#","spec":{}"#)), Some(Spec::default()));
-        assert_eq!(read(&with(r#","status":{},"spec":{"other":1,"config":"x"}"#)).unwrap().config.as_deref(), Some("x"));
+        assert_eq!(
+            read(&with(r#","status":{},"spec":{"other":1,"config":"x"}"#)).unwrap().config.as_deref(),
+            Some("x")
+        );
     }
 
     #[test]

@@ -81,7 +81,10 @@ impl Directory {
                 Err(e) => {
                     tracing::warn!(file = %path.display(), error = %e, "a manifest is not understood; what it said before stays");
                     // The stamp is remembered, so that this is said once for each change.
-                    files.entry(path).and_modify(|file| file.stamp = stamp).or_insert(ReadFile { stamp, objects: Objects::default() });
+                    files
+                        .entry(path)
+                        .and_modify(|file| file.stamp = stamp)
+                        .or_insert(ReadFile { stamp, objects: Objects::default() });
                 }
             }
         }
@@ -143,7 +146,9 @@ mod tests {
         assert!(!cache.definitions_synced());
 
         fs::create_dir(directory.path()).unwrap();
-        let nad = |name: &str| format!("apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}}}\n");
+        let nad = |name: &str| {
+            format!("apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}}}\n")
+        };
         let file = directory.path().join("x.yaml");
         fs::write(&file, nad("a")).unwrap();
         fs::write(directory.path().join(".hidden.yaml"), "a: [").unwrap();

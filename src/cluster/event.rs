@@ -19,7 +19,10 @@ const LONGEST_NOTE: usize = 1024;
 /// That networks were added to a pod; none for a plain pod.
 pub(super) fn added(node: &str, publication: &Publication, uid: &str) -> Option<Event> {
     let entries: Vec<NetworkStatus> = serde_json::from_str(&publication.network_status).ok()?;
-    entries.iter().any(|entry| !entry.default).then(|| event(node, publication, uid, "Normal", "AddedInterface", &note(&entries)))
+    entries
+        .iter()
+        .any(|entry| !entry.default)
+        .then(|| event(node, publication, uid, "Normal", "AddedInterface", &note(&entries)))
 }
 
 /// That a pod does not get its network status.
@@ -104,7 +107,8 @@ mod tests {
         };
         let default = r#"{"name":"cbr0","interface":"eth0","ips":["10.1.1.2","fd00::2"],"default":true,"dns":{}}"#;
         assert!(added("n", &publication(&format!("[{default}]")), "u").is_none());
-        let event = added("n", &publication(&format!(r#"[{default},{{"name":"ns/nad","interface":"net1"}}]"#)), "u").unwrap();
+        let event =
+            added("n", &publication(&format!(r#"[{default},{{"name":"ns/nad","interface":"net1"}}]"#)), "u").unwrap();
         assert_eq!(event.note.as_deref(), Some("Add eth0 [10.1.1.2 fd00::2] from cbr0, net1 [] from ns/nad"));
         let long = refused("n", &publication("[]"), "u", &"é".repeat(2000));
         assert!(long.note.is_some_and(|note| note.len() <= LONGEST_NOTE));

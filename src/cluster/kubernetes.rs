@@ -26,7 +26,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where pods are read for their annotations only.
-const NO_PODS_NEEDED: &str = "let the runtime hand over the pod's annotations (capability io.kubernetes.cri.pod-annotations)";
+const NO_PODS_NEEDED: &str =
+    "let the runtime hand over the pod's annotations (capability io.kubernetes.cri.pod-annotations)";
 
 /// A cluster's API server.
 pub struct Kubernetes {
@@ -112,7 +113,8 @@ impl Kubernetes {
             }
         }
         // Without a UID the one in memory may be the one before.
-        let found = self.pod(pod).await.map_err(|e| e.or(NO_PODS_NEEDED))?.ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
+        let found =
+            self.pod(pod).await.map_err(|e| e.or(NO_PODS_NEEDED))?.ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
         match pod.uid.as_deref() {
             Some(uid) if !found.is(uid) => {
                 Err(Error::OtherPod { pod: pod.clone(), found: found.uid().unwrap_or_default().to_owned() })

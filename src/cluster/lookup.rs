@@ -45,7 +45,12 @@ impl Cluster {
     ///
     /// # Errors
     /// The credentials or certificates cannot be used.
-    pub fn in_kubernetes(config: kube::Config, node: String, state: StateDirectory, run: RunDirectory) -> Result<Self, kube::Error> {
+    pub fn in_kubernetes(
+        config: kube::Config,
+        node: String,
+        state: StateDirectory,
+        run: RunDirectory,
+    ) -> Result<Self, kube::Error> {
         let (cache, requests) = (Arc::new(Cache::default()), Requests::default());
         let origin = Origin::Kubernetes(Kubernetes::new(config, node, Arc::clone(&cache), requests.clone())?);
         Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run, requests })

@@ -61,7 +61,8 @@ pub enum ManifestError {
 /// # Errors
 /// One document is not understood: a file counts as a whole or not at all.
 pub fn read(text: &str) -> Result<Objects, ManifestError> {
-    let syntax = |e: serde_saphyr::Error| ManifestError::Syntax(e.to_string().lines().next().unwrap_or_default().to_owned());
+    let syntax =
+        |e: serde_saphyr::Error| ManifestError::Syntax(e.to_string().lines().next().unwrap_or_default().to_owned());
     let manifests: Vec<Option<Manifest>> = serde_saphyr::from_multiple(text).map_err(syntax)?;
     let mut objects = Objects::default();
     for manifest in manifests.into_iter().flatten() {
@@ -74,7 +75,9 @@ impl Objects {
     fn take(&mut self, manifest: Manifest) -> Result<(), ManifestError> {
         let group = manifest.api_version.split_once('/').map_or("", |(group, _)| group);
         match (group, manifest.kind.as_str()) {
-            ("k8s.cni.cncf.io", "NetworkAttachmentDefinition") => self.definitions.push(Arc::new(manifest.into_definition()?)),
+            ("k8s.cni.cncf.io", "NetworkAttachmentDefinition") => {
+                self.definitions.push(Arc::new(manifest.into_definition()?))
+            }
             ("", "Pod") => self.pods.push(manifest.into_pod()?),
             (_, kind) if kind.ends_with("List") => {
                 for item in manifest.items.unwrap_or_default() {
@@ -101,8 +104,10 @@ impl Manifest {
     }
 
     fn reference(&self) -> Result<NadRef, ManifestError> {
-        let namespace = self.metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
-        NadRef::new(namespace, &self.metadata.name).map_err(|reference| ManifestError::Name { kind: self.kind.clone(), reference })
+        let namespace =
+            self.metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        NadRef::new(namespace, &self.metadata.name)
+            .map_err(|reference| ManifestError::Name { kind: self.kind.clone(), reference })
     }
 }
 

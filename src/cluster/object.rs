@@ -118,7 +118,8 @@ mod tests {
     fn odd_objects_are_read() {
         let read = |spec: &str| {
             let metadata = r#"{"name":"a","namespace":"n","managedFields":[{"manager":7}],"annotations":{"k8s.v1.cni.cncf.io/resourceName":"x/y"}}"#;
-            let object: NadObject = serde_json::from_str(&format!(r#"{{"kind":"x","metadata":{metadata}{spec}}}"#)).unwrap();
+            let object: NadObject =
+                serde_json::from_str(&format!(r#"{{"kind":"x","metadata":{metadata}{spec}}}"#)).unwrap();
             assert!(object.meta().managed_fields.is_none());
             object.into_definition().unwrap()
         };

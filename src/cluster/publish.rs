@@ -43,12 +43,19 @@ impl Kubernetes {
         let Some(asked) = publication.pod.uid.as_deref() else {
             // An older runtime: whichever pod has the name now.
             return match self.pod(&publication.pod).await {
-                Ok(Some(pod)) => self.patch(publication, pod.uid().unwrap_or_default()).await.unwrap_or_else(|refusal| refusal.outcome()),
+                Ok(Some(pod)) => self
+                    .patch(publication, pod.uid().unwrap_or_default())
+                    .await
+                    .unwrap_or_else(|refusal| refusal.outcome()),
                 Ok(None) => Outcome::Gone,
                 Err(e) => Outcome::Later(e.to_string()),
             };
         };
-        let sent = if is_hash(asked) { self.patch_mirror(publication, asked).await } else { self.patch(publication, asked).await };
+        let sent = if is_hash(asked) {
+            self.patch_mirror(publication, asked).await
+        } else {
+            self.patch(publication, asked).await
+        };
         match sent {
             Ok(outcome) => outcome,
             // The kubelet makes, or replaces, the object when it gets to it.
@@ -61,14 +68,16 @@ impl Kubernetes {
 
     async fn patch(&self, publication: &Publication, uid: &str) -> Result<Outcome, Refusal> {
         let annotations = json!({ NETWORK_STATUS: publication.network_status });
-        self.send(publication, uid, &Patch::Merge(json!({ "metadata": { "uid": uid, "annotations": annotations } }))).await
+        self.send(publication, uid, &Patch::Merge(json!({ "metadata": { "uid": uid, "annotations": annotations } })))
+            .await
     }
 
     /// The UID by which a runtime knows a static pod is the hash of its file, not that of its API
     /// object. The patch itself tests for the annotation that the kubelet makes of the hash, so
     /// nothing has to be read.
     async fn patch_mirror(&self, publication: &Publication, hash: &str) -> Result<Outcome, Refusal> {
-        let path = |annotation: &str| format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
+        let path =
+            |annotation: &str| format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
         let operations = json!([
             { "op": "test", "path": path(MIRROR), "value": hash },
             { "op": "add", "path": path(NETWORK_STATUS), "value": publication.network_status },
@@ -78,7 +87,12 @@ impl Kubernetes {
         self.send(publication, hash, &Patch::Json::<()>(patch)).await
     }
 
-    async fn send<P: Serialize + Debug>(&self, publication: &Publication, uid: &str, patch: &Patch<P>) -> Result<Outcome, Refusal> {
+    async fn send<P: Serialize + Debug>(
+        &self,
+        publication: &Publication,
+        uid: &str,
+        patch: &Patch<P>,
+    ) -> Result<Outcome, Refusal> {
         let pod = &publication.pod;
         let api: Api<PodHead> = Api::namespaced(self.client.clone(), &pod.namespace);
         let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
@@ -116,13 +130,17 @@ impl Refusal {
 fn refusal(status: &Status) -> Refusal {
     let names_uid = || {
         let causes = status.details.iter().flat_map(|details| &details.causes);
-        causes.into_iter().any(|cause| cause.field == "metadata.uid") || status.message.contains("metadata.uid") || status.message.contains("UID")
+        causes.into_iter().any(|cause| cause.field == "metadata.uid")
+            || status.message.contains("metadata.uid")
+            || status.message.contains("UID")
     };
     match status.code {
         404 => Refusal::NoPod,
         409 | 422 if names_uid() => Refusal::OtherUid,
         // A JSON patch whose test fails: the pod of that name is none, or another, static pod.
-        422 if status.message.contains("unable to be applied") || status.message.contains("testing") => Refusal::OtherUid,
+        422 if status.message.contains("unable to be applied") || status.message.contains("testing") => {
+            Refusal::OtherUid
+        }
         422 => Refusal::Policy(status.message.clone()),
         // A missing permission is granted sooner or later, a policy that says no goes on saying so.
         403 if !status.message.contains("cannot patch resource") => Refusal::Policy(status.message.clone()),

@@ -62,8 +62,11 @@ pub struct Described {
 
 /// What the newest of `slices` that has the device says of it; `None` when none has it.
 pub fn describe(slices: &[SliceObject], allocated: &Allocated) -> Option<Described> {
-    let of_pool = slices.iter().filter(|slice| slice.spec.driver == allocated.driver && slice.spec.pool.name == allocated.pool);
-    let with_device = of_pool.filter_map(|slice| Some((slice.spec.pool.generation, slice.spec.devices.iter().find(|d| d.name == allocated.device)?)));
+    let of_pool =
+        slices.iter().filter(|slice| slice.spec.driver == allocated.driver && slice.spec.pool.name == allocated.pool);
+    let with_device = of_pool.filter_map(|slice| {
+        Some((slice.spec.pool.generation, slice.spec.devices.iter().find(|d| d.name == allocated.device)?))
+    });
     let (_, device) = with_device.max_by_key(|(generation, _)| *generation)?;
     let text = |key: &str| device.attributes.get(key)?.string.clone().filter(|text| !text.is_empty());
     Some(Described { id: text(DEVICE_ID), resource: text(RESOURCE_NAME) })
@@ -79,16 +82,23 @@ mod tests {
     #[test]
     fn the_newest_slice_with_the_device_describes_it() {
         let slice = |pool: &str, generation: i64, devices: &[(&str, &str)]| -> SliceObject {
-            let device = |(name, id): &(&str, &str)| json!({ "name": name, "attributes": {
-                "k8s.cni.cncf.io/deviceID": { "string": id }, "k8s.cni.cncf.io/resourceName": { "string": "r" }, "x.com/numa": { "int": 1 } } });
+            let device = |(name, id): &(&str, &str)| {
+                json!({ "name": name, "attributes": {
+                "k8s.cni.cncf.io/deviceID": { "string": id }, "k8s.cni.cncf.io/resourceName": { "string": "r" }, "x.com/numa": { "int": 1 } } })
+            };
             serde_json::from_value(json!({ "metadata": { "name": "s" }, "spec": {
                 "driver": "d", "pool": { "name": pool, "generation": generation, "resourceSliceCount": 1 },
                 "devices": devices.iter().map(device).collect::<Vec<_>>() } }))
             .unwrap()
         };
-        let slices = [slice("p", 2, &[("a", "new")]), slice("p", 1, &[("a", "old"), ("b", "gone")]), slice("q", 9, &[("a", "other")])];
+        let slices = [
+            slice("p", 2, &[("a", "new")]),
+            slice("p", 1, &[("a", "old"), ("b", "gone")]),
+            slice("q", 9, &[("a", "other")]),
+        ];
         let id = |device: &str| {
-            let allocated = Allocated { driver: "d".into(), pool: "p".into(), device: device.into(), ..Allocated::default() };
+            let allocated =
+                Allocated { driver: "d".into(), pool: "p".into(), device: device.into(), ..Allocated::default() };
             describe(&slices, &allocated).map(|described| described.id.unwrap())
         };
         assert_eq!(id("a").as_deref(), Some("new"));

@@ -139,8 +139,8 @@ impl NetworkConfig {
 
 fn read_plugins(object: &RawObject) -> Result<Vec<PluginConfig>, ConfigError> {
     let Some(raw) = object.get("plugins") else { return Ok(Vec::new()) };
-    let list: Vec<RawObject> = serde_json::from_str(raw.get())
-        .map_err(|_| ConfigError::Shape("\"plugins\" is not a list of objects"))?;
+    let list: Vec<RawObject> =
+        serde_json::from_str(raw.get()).map_err(|_| ConfigError::Shape("\"plugins\" is not a list of objects"))?;
     if list.is_empty() {
         return Err(ConfigError::Shape("\"plugins\" is empty"));
     }
@@ -208,8 +208,9 @@ mod tests {
 
     #[test]
     fn a_plugin_is_a_list_of_one() {
-        let config = NetworkConfig::parse(r#"{"cniVersion":"0.3.1","type":"bridge","ipam":{"type":"host-local"}}"#, Some("nad"))
-            .unwrap();
+        let config =
+            NetworkConfig::parse(r#"{"cniVersion":"0.3.1","type":"bridge","ipam":{"type":"host-local"}}"#, Some("nad"))
+                .unwrap();
         // NPWG-NAD-08
         assert_eq!(config.name.as_str(), "nad");
         assert_eq!(config.kinds(), "bridge");

@@ -94,7 +94,8 @@ impl Invocation {
         let command = get("CNI_COMMAND").unwrap_or_default();
         let Some(verb) = Verb::from_str(&command) else {
             let missing = command.is_empty();
-            let msg = if missing { "missing CNI_COMMAND".to_owned() } else { format!("unknown CNI_COMMAND: {command}") };
+            let msg =
+                if missing { "missing CNI_COMMAND".to_owned() } else { format!("unknown CNI_COMMAND: {command}") };
             return Err(environment(msg));
         };
         let malformed = |what: &str, e: &dyn fmt::Display| environment(format!("{what}: {e}"));

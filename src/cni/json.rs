@@ -38,8 +38,7 @@ impl RawObject {
     pub fn read<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Result<Option<T>, InvalidValue> {
         match self.get(key) {
             None => Ok(None),
-            Some(raw) => serde_json::from_str(raw.get())
-                .map_err(|source| InvalidValue { key: key.to_owned(), source }),
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|source| InvalidValue { key: key.to_owned(), source }),
         }
     }
 

@@ -27,7 +27,9 @@ pub(super) fn write(result: &AddResult, version: Version) -> Result<Box<RawValue
     let cni_version = version.as_str();
     let raw = match version {
         Version::V0_1_0 | Version::V0_2_0 => to_raw_value(&OldResult::from_result(result, version)?),
-        Version::V0_3_0 | Version::V0_3_1 | Version::V0_4_0 => to_raw_value(&MiddleResult::from_result(result, version)),
+        Version::V0_3_0 | Version::V0_3_1 | Version::V0_4_0 => {
+            to_raw_value(&MiddleResult::from_result(result, version))
+        }
         Version::V1_0_0 | Version::V1_1_0 => to_raw_value(&NewResult { cni_version, result }),
     };
     Ok(raw?)
@@ -182,7 +184,10 @@ mod tests {
     fn middle_shape() {
         // CNI-CONV-02, CNI-RES-07
         let value = written(Version::V0_3_1);
-        assert_eq!(value["interfaces"][1], json!({"name": "eth0", "mac": "02:00:00:00:00:02", "sandbox": "/run/netns/x"}));
+        assert_eq!(
+            value["interfaces"][1],
+            json!({"name": "eth0", "mac": "02:00:00:00:00:02", "sandbox": "/run/netns/x"})
+        );
         assert_eq!(value["ips"][0]["version"], "4");
         assert_eq!(value["ips"][2]["version"], "6");
         assert_eq!(value["routes"][0], json!({"dst": "0.0.0.0/0", "gw": "10.1.0.1", "mtu": 1400}));

@@ -103,9 +103,8 @@ impl DeclaredVersion {
     /// The version in which a result for this configuration is read: the declared one, or the newest
     /// we know when the configuration is newer than we are.
     pub fn known(&self) -> Version {
-        Version::from_str(&self.text).unwrap_or_else(|_| {
-            Version::ALL.into_iter().rev().find(|v| self.at_least(*v)).unwrap_or(Version::V0_1_0)
-        })
+        Version::from_str(&self.text)
+            .unwrap_or_else(|_| Version::ALL.into_iter().rev().find(|v| self.at_least(*v)).unwrap_or(Version::V0_1_0))
     }
 }
 

@@ -65,7 +65,11 @@ impl Daemon {
 
 /// The networks that the annotations of `pod` name. An annotation that cannot be read names none: the
 /// plugin, which gets it as it is, says what is wrong with it.
-fn named_networks(annotations: &BTreeMap<String, String>, pod: &PodRef, default_namespace: Option<&str>) -> Vec<NadRef> {
+fn named_networks(
+    annotations: &BTreeMap<String, String>,
+    pod: &PodRef,
+    default_namespace: Option<&str>,
+) -> Vec<NadRef> {
     let named = |key: &str, namespace: &str| {
         let text = annotations.get(key).map_or("", String::as_str);
         selection::parse(text, namespace).unwrap_or_default().into_iter().map(|selection| selection.nad)

@@ -106,7 +106,9 @@ async fn answer(line: &[u8], daemon: &Daemon, greeted: &mut bool) -> Reply {
         }
         Ok(_) if !*greeted => ("unknown", Reply::Unsupported("hello comes first".to_owned())),
         Ok(request) => (name(&request), daemon.answer(request).await),
-        Err(e) => ("unknown", Reply::Unsupported(format!("not a request of protocol {}: {e}", crate::api::protocol::VERSION))),
+        Err(e) => {
+            ("unknown", Reply::Unsupported(format!("not a request of protocol {}: {e}", crate::api::protocol::VERSION)))
+        }
     };
     if let Reply::Unavailable(line) | Reply::Unsupported(line) = &reply {
         tracing::warn!(question, reason = line, "a question was not answered");

@@ -18,13 +18,17 @@ pub async fn devices_of(
     pod: Option<&PodRef>,
     definitions: &[Arc<Definition>],
 ) -> Result<Devices, String> {
-    let wanted: BTreeMap<&str, &NadRef> = definitions.iter().filter_map(|d| Some((d.resource_name.as_deref()?, &d.nad))).collect();
+    let wanted: BTreeMap<&str, &NadRef> =
+        definitions.iter().filter_map(|d| Some((d.resource_name.as_deref()?, &d.nad))).collect();
     let Some((resource, nad)) = wanted.first_key_value() else { return Ok(Devices::new()) };
-    let Some(pod) = pod else { return Err(format!("network {nad} takes a device of {resource}, but it is not known for which pod")) };
+    let Some(pod) = pod else {
+        return Err(format!("network {nad} takes a device of {resource}, but it is not known for which pod"));
+    };
     let unknown = |resource: &str, nad: &NadRef, why: &dyn std::fmt::Display| {
         format!("network {nad} takes a device of {resource}, and which one pod {pod} has is not known: {why}")
     };
-    let Allocated { mut devices, uses_claims } = kubelet.allocated(pod).await.map_err(|e| unknown(resource, nad, &e))?;
+    let Allocated { mut devices, uses_claims } =
+        kubelet.allocated(pod).await.map_err(|e| unknown(resource, nad, &e))?;
     if let Some((resource, nad)) = wanted.iter().find(|(resource, _)| !devices.contains_key(**resource)) {
         let claimed = match cluster.claimed_devices(pod).await {
             // Where claims are not used nobody grants that: the pod simply has no such device.

@@ -56,10 +56,16 @@ impl GrpcError {
 ///
 /// # Errors
 /// There is no answer.
-pub async fn call<A: Message + Default>(socket: &Path, method: &str, question: &impl Message, patience: Duration) -> Result<A, GrpcError> {
+pub async fn call<A: Message + Default>(
+    socket: &Path,
+    method: &str,
+    question: &impl Message,
+    patience: Duration,
+) -> Result<A, GrpcError> {
     let broken = |e: hyper::Error| GrpcError::Broken(innermost(&e));
     let stream = UnixStream::connect(socket).await.map_err(GrpcError::Absent)?;
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(broken)?;
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with this call, also when that is given up half way.
     let mut driving = JoinSet::new();
     driving.spawn(connection);
@@ -135,14 +141,17 @@ mod tests {
     fn frames_are_read_as_they_are_written() {
         assert_eq!(unframed::<String>(&framed(&"abc".to_owned())).unwrap(), "abc");
         assert_eq!(&framed(&"abc".to_owned())[..HEAD], [0, 0, 0, 0, 5]);
-        for bad in [&[0, 0, 0, 0][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0], &[0, 0, 0, 0, 1, 0xff]] {
+        for bad in [&[0, 0, 0, 0][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0], &[0, 0, 0, 0, 1, 0xff]]
+        {
             assert!(matches!(unframed::<String>(bad), Err(GrpcError::Unreadable(_))), "{bad:?}");
         }
     }
 
     #[test]
     fn only_status_zero_is_an_answer() {
-        let with = |pairs: &[(&'static str, &str)]| pairs.iter().map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap())).collect();
+        let with = |pairs: &[(&'static str, &str)]| {
+            pairs.iter().map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap())).collect()
+        };
         assert!(status(&with(&[("grpc-status", "0")])).is_ok());
         let refused = status(&with(&[("grpc-status", "8"), ("grpc-message", "rejected by rate limit")])).unwrap_err();
         assert!(refused.is_exhausted());

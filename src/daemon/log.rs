@@ -11,7 +11,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Starts logging as `settings` say; a second call has no effect.
 pub fn start(settings: &Settings) {
     // What other crates say about an outage is said by us already, once and in our words.
-    let others = if settings.log_level >= Level::TRACE { LevelFilter::from_level(settings.log_level) } else { LevelFilter::ERROR };
+    let others = if settings.log_level >= Level::TRACE {
+        LevelFilter::from_level(settings.log_level)
+    } else {
+        LevelFilter::ERROR
+    };
     let levels = Targets::new().with_default(others).with_target("plexus", settings.log_level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match settings.log_format {

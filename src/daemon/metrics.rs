@@ -27,7 +27,9 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics {
             questions: Family::default(),
-            question_duration: Family::new_with_constructor(|| Histogram::new([0.0001, 0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0])),
+            question_duration: Family::new_with_constructor(|| {
+                Histogram::new([0.0001, 0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0])
+            }),
             publications: Family::default(),
             publication_retries: Counter::default(),
             publication_duration: Histogram::new([0.002, 0.005, 0.01, 0.05, 0.2, 1.0, 5.0, 60.0, 600.0]),
@@ -80,7 +82,11 @@ pub(super) fn encode(daemon: &Daemon) -> String {
     gauge("pods", "Pods of this node known", pods);
     gauge("unpublished", "Network statuses that wait to be published", daemon.unpublished.count());
     gauge("ready", "Whether every guard of readiness holds", daemon.readiness.is_ready().into());
-    gauge("definitions_confirmed", "Whether the definitions known are current", daemon.cluster.cache().confirmed().into());
+    gauge(
+        "definitions_confirmed",
+        "Whether the definitions known are current",
+        daemon.cluster.cache().confirmed().into(),
+    );
     let mut lines = String::new();
     // Writing to a string cannot fail.
     let _ = text::encode(&mut lines, &registry);

@@ -185,8 +185,14 @@ mod tests {
 
     /// A pod whose containers have these devices, each told on its own as the kubelet does.
     fn pod(containers: &[&[(&str, &str)]]) -> PodDevices {
-        let devices = |(resource, id): &(&str, &str)| ContainerDevices { resource_name: (*resource).into(), device_ids: vec![(*id).into()] };
-        let container = |told: &&[(&str, &str)]| ContainerResources { devices: told.iter().map(devices).collect(), ..ContainerResources::default() };
+        let devices = |(resource, id): &(&str, &str)| ContainerDevices {
+            resource_name: (*resource).into(),
+            device_ids: vec![(*id).into()],
+        };
+        let container = |told: &&[(&str, &str)]| ContainerResources {
+            devices: told.iter().map(devices).collect(),
+            ..ContainerResources::default()
+        };
         PodDevices { name: "p".into(), namespace: "ns".into(), containers: containers.iter().map(container).collect() }
     }
 

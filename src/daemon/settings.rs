@@ -104,7 +104,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for (bad, named) in [("--metrics-address=9000", "--metrics-address"), ("--log-format=xml", "json"), ("--log-level=loud", "--log-level")] {
+        for (bad, named) in [
+            ("--metrics-address=9000", "--metrics-address"),
+            ("--log-format=xml", "json"),
+            ("--log-level=loud", "--log-level"),
+        ] {
             let error = Settings::try_parse_from(["plexusd", bad]).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }

@@ -85,7 +85,9 @@ impl Unpublished {
         let last = told.borrow().clone();
         match last {
             Some(published) => Ok(published),
-            None if self.run.publication(sandbox).exists() => Ok(Published::Retrying("no answer from the cluster yet".to_owned())),
+            None if self.run.publication(sandbox).exists() => {
+                Ok(Published::Retrying("no answer from the cluster yet".to_owned()))
+            }
             None => Err(format!("there is no unpublished status of sandbox {sandbox}")),
         }
     }

@@ -54,9 +54,10 @@ impl Chain<'_> {
         if self.network.disable_check || !self.network.version.at_least(Version::V0_4_0) {
             return Ok(());
         }
-        self.network.plugins.iter().try_for_each(|plugin| {
-            self.registry.resolve(plugin).check(&self.call(plugin, self.request(result)))
-        })
+        self.network
+            .plugins
+            .iter()
+            .try_for_each(|plugin| self.registry.resolve(plugin).check(&self.call(plugin, self.request(result))))
     }
 
     /// STATUS: in order; a list older than the verb is well (CNI-STA-07).
@@ -67,9 +68,10 @@ impl Chain<'_> {
         if !self.network.version.at_least(Version::V1_1_0) {
             return Ok(());
         }
-        self.network.plugins.iter().try_for_each(|plugin| {
-            self.registry.resolve(plugin).status(&self.call(plugin, Request::default()))
-        })
+        self.network
+            .plugins
+            .iter()
+            .try_for_each(|plugin| self.registry.resolve(plugin).status(&self.call(plugin, Request::default())))
     }
 
     /// GC: every plugin is asked, whatever the others say (CNI-GC-08).
@@ -103,7 +105,8 @@ impl Chain<'_> {
         };
         let version = self.network.version.known();
         let result = AddResult::parse(answer.get(), version).map_err(|e| broken(&e))?;
-        let mut object = serde_json::from_str::<Option<RawObject>>(answer.get()).map_err(|e| broken(&e))?.unwrap_or_default();
+        let mut object =
+            serde_json::from_str::<Option<RawObject>>(answer.get()).map_err(|e| broken(&e))?.unwrap_or_default();
         let declared = object.read::<String>("cniVersion").map_err(|e| broken(&e))?.unwrap_or_default();
         if declared == self.network.version.as_str() {
             return Ok(answer);

@@ -56,8 +56,11 @@ impl Error {
     pub fn to_cni(&self) -> CniError {
         let code = match self {
             Error::Refused { plugin, error } => {
-                return CniError { code: error.code, ..CniError::new(Code::DelegateFailed, format!("plugin {plugin}: {}", error.msg)) }
-                    .with_details(&error.details);
+                return CniError {
+                    code: error.code,
+                    ..CniError::new(Code::DelegateFailed, format!("plugin {plugin}: {}", error.msg))
+                }
+                .with_details(&error.details);
             }
             Error::Missing { .. } => Code::InvalidConfig,
             Error::Deadline { .. } => Code::TryAgain,

@@ -17,7 +17,8 @@ impl Delegate for External {
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
         let kind = &call.plugin.kind;
         let answer = text(kind, run(Verb::Add, call, kind)?)?;
-        RawValue::from_string(answer).map_err(|e| Error::Broken { plugin: kind.to_string(), what: format!("printed no result: {e}") })
+        RawValue::from_string(answer)
+            .map_err(|e| Error::Broken { plugin: kind.to_string(), what: format!("printed no result: {e}") })
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Error> {

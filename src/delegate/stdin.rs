@@ -1,9 +1,9 @@
 //! What all native delegates read from their configuration and call.
 
+use super::Call;
 use super::failure::Failure;
 use crate::cni::result::{Dns, Route};
 use crate::cni::{AddResult, ContainerId, IfName, RawObject, Version};
-use super::Call;
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::value::RawValue;

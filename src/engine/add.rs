@@ -67,7 +67,10 @@ fn record_before(turn: &Turn) -> Result<Record, CniError> {
     match record.attachments.iter().find(|attachment| attachment.call == target.ifname) {
         Some(_) => Err(CniError::new(
             Code::AlreadyAttached,
-            format!("interface {} of sandbox {} is attached already; DEL has to come first", target.ifname, target.container_id),
+            format!(
+                "interface {} of sandbox {} is attached already; DEL has to come first",
+                target.ifname, target.container_id
+            ),
         )),
         None => Ok(record),
     }

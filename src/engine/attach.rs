@@ -53,7 +53,12 @@ impl<'t> Session<'t> {
             Ok(()) if plain => {}
             Ok(()) => session.start_sync(),
             Err(e) if plain => turn.warn(format!("no record of this sandbox can be kept: {e}")),
-            Err(e) => return Err(CniError::new(Code::Io, format!("no record of the sandbox can be kept in {}: {e}", turn.settings.state.path().display()))),
+            Err(e) => {
+                return Err(CniError::new(
+                    Code::Io,
+                    format!("no record of the sandbox can be kept in {}: {e}", turn.settings.state.path().display()),
+                ));
+            }
         }
         Ok(session)
     }
@@ -98,7 +103,9 @@ impl<'t> Session<'t> {
 
     /// One network, or several that may be attached at the same time.
     fn next_batch(&self) -> std::ops::Range<usize> {
-        let together = |planned: &&Planned| planned.parallel && !planned.default && self.turn.registry.needs_programs(&planned.config);
+        let together = |planned: &&Planned| {
+            planned.parallel && !planned.default && self.turn.registry.needs_programs(&planned.config)
+        };
         let count = self.plan[self.attempted..].iter().take_while(together).count();
         self.attempted..self.attempted + count.max(1)
     }
@@ -144,7 +151,8 @@ impl<'t> Session<'t> {
         let attempted = self.record.attachments.split_off(self.before);
         let deadline = Instant::now() + UNDO;
         let netns = self.turn.target().ok().and_then(|target| target.netns.clone());
-        let failures = undo::delete(self.turn, self.sandbox, netns.as_deref(), &self.record.container_id, attempted, deadline);
+        let failures =
+            undo::delete(self.turn, self.sandbox, netns.as_deref(), &self.record.container_id, attempted, deadline);
         let mut error = first;
         for failure in &failures {
             error = error.with_details(format!("undoing: {}", failure.error.msg));
@@ -188,7 +196,8 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
         lock: sandbox.inherited(),
     };
     device_info::lay_out(turn, planned);
-    let chain = Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
+    let chain =
+        Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
     chain.add().map_err(|e| e.to_cni().about(format!("network {} ({})", planned.network, planned.ifname)))
 }
 
@@ -225,13 +234,25 @@ impl Recalled {
     /// # Errors
     /// Code 6: it is damaged.
     pub fn read(attachment: &Attachment) -> Result<Self, CniError> {
-        let network = NetworkConfig::parse(attachment.config.get(), None)
-            .map_err(|e| CniError::new(Code::Decode, format!("network {} ({}): its record: {e}", attachment.network, attachment.ifname)))?;
+        let network = NetworkConfig::parse(attachment.config.get(), None).map_err(|e| {
+            CniError::new(
+                Code::Decode,
+                format!("network {} ({}): its record: {e}", attachment.network, attachment.ifname),
+            )
+        })?;
         Ok(Recalled { network, args: CniArgs::parse(&attachment.args) })
     }
 
     /// The chain to call for `attachment` in `netns`, ending at `deadline`.
-    pub fn chain<'a>(&'a self, turn: &'a Turn, sandbox: &'a Sandbox, id: &'a crate::cni::ContainerId, attachment: &'a Attachment, netns: Option<&'a Path>, deadline: Instant) -> Chain<'a> {
+    pub fn chain<'a>(
+        &'a self,
+        turn: &'a Turn,
+        sandbox: &'a Sandbox,
+        id: &'a crate::cni::ContainerId,
+        attachment: &'a Attachment,
+        netns: Option<&'a Path>,
+        deadline: Instant,
+    ) -> Chain<'a> {
         let scope = Scope {
             container_id: Some(id),
             ifname: Some(&attachment.ifname),

@@ -52,7 +52,12 @@ pub fn check(turn: &Turn) -> Result<(), CniError> {
 /// A sandbox that is older than us: the default network judges, by the result the runtime kept.
 fn check_without_record(turn: &Turn, sandbox: &Sandbox, deadline: Instant) -> Result<(), CniError> {
     let target = turn.target()?;
-    let unknown = || CniError::new(Code::UnknownContainer, format!("nothing is known of interface {} in sandbox {}", target.ifname, target.container_id));
+    let unknown = || {
+        CniError::new(
+            Code::UnknownContainer,
+            format!("nothing is known of interface {} in sandbox {}", target.ifname, target.container_id),
+        )
+    };
     let result = turn.settings.prev_result.as_deref().ok_or_else(unknown)?;
     let Some(network) = default_network::resolve(turn, &Known::default())? else {
         // Chained: a pod that selects nothing has no record here, and what is before us is checked before us.
@@ -69,6 +74,7 @@ fn check_without_record(turn: &Turn, sandbox: &Sandbox, deadline: Instant) -> Re
         deadline,
         lock: sandbox.inherited(),
     };
-    let chain = Chain { network: &network, capability_args: &turn.settings.runtime_config, scope, registry: &turn.registry };
+    let chain =
+        Chain { network: &network, capability_args: &turn.settings.runtime_config, scope, registry: &turn.registry };
     chain.check(Some(result)).map_err(|e| e.to_cni().about(format!("network {} ({})", network.name, target.ifname)))
 }

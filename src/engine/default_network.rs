@@ -34,13 +34,16 @@ pub fn resolve(turn: &Turn, known: &Known) -> Result<Option<NetworkConfig>, CniE
                 keep(turn, name, &network);
                 network
             }
-            Err(why) => last_good(turn, name).inspect(|_| turn.warn(format!("default network: {why}; using the last good copy"))).ok_or_else(|| {
-                CniError::new(Code::TryAgain, format!("default network {name}: {why}"))
-            })?,
+            Err(why) => last_good(turn, name)
+                .inspect(|_| turn.warn(format!("default network: {why}; using the last good copy")))
+                .ok_or_else(|| CniError::new(Code::TryAgain, format!("default network {name}: {why}")))?,
         },
     };
     match recursion::names_itself(&found) {
-        Some(kind) => Err(CniError::new(Code::InvalidConfig, format!("default network {} delegates to {kind}: refused, it would never end", found.name))),
+        Some(kind) => Err(CniError::new(
+            Code::InvalidConfig,
+            format!("default network {} delegates to {kind}: refused, it would never end", found.name),
+        )),
         None => Ok(Some(found)),
     }
 }

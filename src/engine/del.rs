@@ -35,7 +35,8 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     let all = mine.clone();
     let failures = undo::delete(turn, &sandbox, netns, &target.container_id, mine, turn.until(DEL));
     // What was only guessed was perhaps never attached: it can be tried, not owed.
-    let failures: Vec<Failure> = failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
+    let failures: Vec<Failure> =
+        failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
     let outcome = judge(turn, &failures);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
     undo::keep_or_remove(turn, &record);
@@ -55,7 +56,9 @@ fn what_to_delete(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
             turn.warn(damage);
             let known: Vec<_> = record.attachments.iter().map(|attachment| attachment.ifname.clone()).collect();
             let (guess, guessed) = guess(turn)?;
-            record.attachments.extend(guess.attachments.into_iter().filter(|attachment| !known.contains(&attachment.ifname)));
+            record
+                .attachments
+                .extend(guess.attachments.into_iter().filter(|attachment| !known.contains(&attachment.ifname)));
             Ok((record, guessed.into_iter().filter(|ifname| !known.contains(ifname)).collect()))
         }
         Ok(Found::Nothing) => guess(turn),
@@ -89,7 +92,8 @@ fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
     if let Some(default) = record.attachments.iter_mut().find(|attachment| attachment.default) {
         default.result = turn.settings.prev_result.clone();
     }
-    let guessed = record.attachments.iter().filter(|attachment| !attachment.default).map(|attachment| attachment.ifname.clone());
+    let guessed =
+        record.attachments.iter().filter(|attachment| !attachment.default).map(|attachment| attachment.ifname.clone());
     let guessed = guessed.collect();
     Ok((record, guessed))
 }
@@ -110,9 +114,13 @@ fn default_alone(turn: &Turn, known: &Known) -> Result<Vec<super::plan::Planned>
 
 fn judge(turn: &Turn, failures: &[Failure]) -> Result<(), CniError> {
     let Some(first) = failures.first() else { return Ok(()) };
-    let attempts = failures.iter().filter_map(|failure| failure.attachment.debt.as_ref()).map(|debt| debt.attempts).max();
+    let attempts =
+        failures.iter().filter_map(|failure| failure.attachment.debt.as_ref()).map(|debt| debt.attempts).max();
     if attempts.unwrap_or(0) >= PATIENCE {
-        turn.warn(format!("{} deletions are still owed after {PATIENCE} attempts; the sandbox goes without them", failures.len()));
+        turn.warn(format!(
+            "{} deletions are still owed after {PATIENCE} attempts; the sandbox goes without them",
+            failures.len()
+        ));
         return Ok(());
     }
     let rest = failures[1..].iter().map(|failure| failure.error.msg.clone());

@@ -28,9 +28,17 @@ pub fn promised(container_id: &str, network: &str, ifname: &str) -> PathBuf {
 /// Makes the file promised to the plugins of `planned` say what the device plugin says, or nothing (DEVINFO-10).
 pub fn lay_out(turn: &Turn, planned: &Planned) {
     let Some(promised) = &planned.device_info_file else { return };
-    let from = planned.device.as_ref().map(|(resource, device)| left_by_device_plugin(Path::new(DEVICE_PLUGINS), resource, device));
+    let from = planned
+        .device
+        .as_ref()
+        .map(|(resource, device)| left_by_device_plugin(Path::new(DEVICE_PLUGINS), resource, device));
     if let Err(e) = replace(promised, from.as_deref()) {
-        turn.warn(format!("network {} ({}): device-info file {}: {e}", planned.network, planned.ifname, promised.display()));
+        turn.warn(format!(
+            "network {} ({}): device-info file {}: {e}",
+            planned.network,
+            planned.ifname,
+            promised.display()
+        ));
     }
 }
 
@@ -41,7 +49,8 @@ fn left_by_device_plugin(folder: &Path, resource: &str, device: &str) -> PathBuf
 /// What an earlier attachment left at `promised` would be taken for the truth: it is replaced, or it goes.
 fn replace(promised: &Path, from: Option<&Path>) -> io::Result<()> {
     let content = match from {
-        Some(from) => files::read_bounded(from, MAX_SIZE).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", from.display()))),
+        Some(from) => files::read_bounded(from, MAX_SIZE)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", from.display()))),
         None => Ok(None),
     };
     let Ok(Some(content)) = content else {
@@ -67,7 +76,10 @@ mod tests {
         let named = |resource: &str, device: &str| left_by_device_plugin(Path::new("/dp"), resource, device);
         assert_eq!(named("intel.com/sriov", "0000:18:02.5"), Path::new("/dp/intel.com-sriov-0000:18:02.5-device.json"));
         assert_eq!(named("x.com/../r", "../../d"), Path::new("/dp/x.com-..-r-..-..-d-device.json"));
-        assert_eq!(promised("c1", "ns/sriov", "net1"), Path::new("/var/run/k8s.cni.cncf.io/devinfo/cni/ns-sriov-c1_net1"));
+        assert_eq!(
+            promised("c1", "ns/sriov", "net1"),
+            Path::new("/var/run/k8s.cni.cncf.io/devinfo/cni/ns-sriov-c1_net1")
+        );
     }
 
     #[test]

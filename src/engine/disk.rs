@@ -117,7 +117,8 @@ fn sorted(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, DiskError>
         Ok(entries) => entries,
     };
     let wanted = |path: &PathBuf| path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.contains(&e));
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| wanted(path) && !path.is_dir()).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| wanted(path) && !path.is_dir()).collect();
     files.sort();
     Ok(files)
 }

@@ -18,7 +18,8 @@ struct Kernel {
 /// # Errors
 /// Code 101 naming all that differs; code 5 when the kernel cannot be asked.
 pub fn find(netns: &Netns, attachments: &[&Attachment]) -> Result<(), CniError> {
-    let kernel = read(netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
+    let kernel =
+        read(netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
     let differences: Vec<String> = attachments.iter().flat_map(|attachment| differences(&kernel, attachment)).collect();
     match differences.as_slice() {
         [] => Ok(()),
@@ -48,7 +49,13 @@ fn differences(kernel: &Kernel, attachment: &Attachment) -> Vec<String> {
         }
     }
     if found.is_empty() {
-        found.extend(result.ips.iter().filter_map(|ip| missing_address(kernel, attachment, &result, ip)).map(|what| format!("{label}: {what}")));
+        found.extend(
+            result
+                .ips
+                .iter()
+                .filter_map(|ip| missing_address(kernel, attachment, &result, ip))
+                .map(|what| format!("{label}: {what}")),
+        );
         found.extend(missing_routes(kernel, &result).map(|what| format!("{label}: {what}")));
     }
     found
@@ -81,7 +88,14 @@ fn missing_address(kernel: &Kernel, attachment: &Attachment, result: &AddResult,
 /// next hop of a default route is not compared, as in the reference plugins.
 fn missing_routes<'a>(kernel: &'a Kernel, result: &'a AddResult) -> impl Iterator<Item = String> + 'a {
     let present = |dst: ipnet::IpNet, gw: Option<std::net::IpAddr>| {
-        kernel.routes.iter().any(|route| route.dst == dst && (dst.prefix_len() == 0 || gw.is_none() || route.gateway == gw))
+        kernel
+            .routes
+            .iter()
+            .any(|route| route.dst == dst && (dst.prefix_len() == 0 || gw.is_none() || route.gateway == gw))
     };
-    result.routes.iter().filter(move |route| !present(route.dst.trunc(), route.gw)).map(|route| format!("route to {} is gone", route.dst))
+    result
+        .routes
+        .iter()
+        .filter(move |route| !present(route.dst.trunc(), route.gw))
+        .map(|route| format!("route to {} is gone", route.dst))
 }

@@ -41,7 +41,11 @@ pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Se
     Served { answer, turn }
 }
 
-fn serve(environment: impl Fn(&str) -> Option<String>, stdin: impl Read, turn: &mut Option<Turn>) -> Result<String, CniError> {
+fn serve(
+    environment: impl Fn(&str) -> Option<String>,
+    stdin: impl Read,
+    turn: &mut Option<Turn>,
+) -> Result<String, CniError> {
     // CNI-IO-04: what is wrong with the configuration is told before an unknown verb; what is wrong
     // with the other variables before anything.
     let invocation = Invocation::read(environment);
@@ -60,11 +64,17 @@ fn serve(environment: impl Fn(&str) -> Option<String>, stdin: impl Read, turn: &
 
 fn dispatch(turn: &Turn) -> Result<String, CniError> {
     for key in &turn.settings.unknown {
-        turn.log(super::settings::LogLevel::Info, format!("the key {key:?} of the configuration means nothing to Plexus"));
+        turn.log(
+            super::settings::LogLevel::Info,
+            format!("the key {key:?} of the configuration means nothing to Plexus"),
+        );
     }
     let needs = |least: Version| match turn.settings.version >= least {
         true => Ok(()),
-        false => Err(CniError::new(Code::IncompatibleVersion, format!("{} needs a configuration of CNI {least}, this is {}", turn.invocation.verb, turn.settings.version))),
+        false => Err(CniError::new(
+            Code::IncompatibleVersion,
+            format!("{} needs a configuration of CNI {least}, this is {}", turn.invocation.verb, turn.settings.version),
+        )),
     };
     let silent = |()| String::new();
     match turn.invocation.verb {
@@ -80,7 +90,9 @@ fn dispatch(turn: &Turn) -> Result<String, CniError> {
 /// The answer to VERSION; its `cniVersion` is the one that was asked with (CNI-VSN-01, CNI-VSN-02).
 fn versions(stdin: impl Read) -> String {
     let asked = files::read_to_string_bounded(stdin, MAX_STDIN).ok().and_then(|text| RawObject::parse(&text).ok());
-    let asked = asked.and_then(|object| object.read::<String>("cniVersion").ok().flatten()).filter(|version| !version.is_empty());
+    let asked = asked
+        .and_then(|object| object.read::<String>("cniVersion").ok().flatten())
+        .filter(|version| !version.is_empty());
     let mut answer = RawObject::default();
     answer.set_value("cniVersion", asked.as_deref().unwrap_or(Version::NEWEST.as_str()));
     answer.set_value("supportedVersions", &Version::ALL.map(Version::as_str));

@@ -64,9 +64,13 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
 /// What Multus attached to valid sandboxes: the runtime lists the first interface of each only.
 fn of_multus(turn: &Turn, valid: &[ValidAttachment]) -> Vec<ValidAttachment> {
     let of_one = |valid: &ValidAttachment| {
-        let (id, call) = (ContainerId::new(valid.container_id.as_str()).ok()?, IfName::new(valid.ifname.as_str()).ok()?);
+        let (id, call) =
+            (ContainerId::new(valid.container_id.as_str()).ok()?, IfName::new(valid.ifname.as_str()).ok()?);
         let attachments = multus::attachments(turn, &id, &call);
-        Some(attachments.into_iter().map(move |attachment| ValidAttachment { container_id: id.to_string(), ifname: attachment.ifname.to_string() }))
+        Some(attachments.into_iter().map(move |attachment| ValidAttachment {
+            container_id: id.to_string(),
+            ifname: attachment.ifname.to_string(),
+        }))
     };
     valid.iter().filter_map(of_one).flatten().collect()
 }
@@ -76,7 +80,12 @@ fn of_multus(turn: &Turn, valid: &[ValidAttachment]) -> Vec<ValidAttachment> {
 ///
 /// # Errors
 /// Code 5: the record is damaged. It is left to the DEL of its sandbox, which knows more.
-pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bool, deadline: Instant) -> Result<Option<(Record, Vec<undo::Failure>)>, CniError> {
+pub fn clean(
+    turn: &Turn,
+    id: &ContainerId,
+    is_valid: impl Fn(&Attachment) -> bool,
+    deadline: Instant,
+) -> Result<Option<(Record, Vec<undo::Failure>)>, CniError> {
     let sandbox = Sandbox::try_lock(turn, id).ok().flatten();
     let mut record = match turn.store.look(id) {
         Ok(Found::Record(record)) => record,
@@ -88,7 +97,8 @@ pub fn clean(turn: &Turn, id: &ContainerId, is_valid: impl Fn(&Attachment) -> bo
     let Some(sandbox) = sandbox else { return Ok(Some((record, Vec::new()))) };
     // A debt is a DEL that was asked for: disableGC does not forbid to try it again.
     let forbidden = |attachment: &Attachment| {
-        attachment.debt.is_none() && NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| network.disable_gc)
+        attachment.debt.is_none()
+            && NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| network.disable_gc)
     };
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(|a| is_valid(a) || forbidden(a));
     record.attachments = kept;
@@ -114,9 +124,9 @@ fn lasting(path: Option<PathBuf>) -> Option<PathBuf> {
 /// The default network of today and every network this node has used.
 fn known_networks(turn: &Turn) -> BTreeMap<String, NetworkConfig> {
     let default = default_network::resolve(turn, &Known::default()).ok().flatten();
-    let used = definitions(&turn.settings.state).into_iter().filter_map(|definition| {
-        NetworkConfig::parse(definition.config.as_deref()?, Some(definition.nad.name())).ok()
-    });
+    let used = definitions(&turn.settings.state)
+        .into_iter()
+        .filter_map(|definition| NetworkConfig::parse(definition.config.as_deref()?, Some(definition.nad.name())).ok());
     default.into_iter().chain(used).map(|network| (network.to_raw().get().to_owned(), network)).collect()
 }
 
@@ -135,7 +145,16 @@ fn remember(networks: &mut BTreeMap<String, NetworkConfig>, attachment: &Attachm
 /// GC of the plugins of `network` (CNI-DLG-13).
 fn forward(turn: &Turn, network: &NetworkConfig, valid: &[ValidAttachment], deadline: Instant) -> Vec<CniError> {
     let (path, args) = (turn.path(), CniArgs::default());
-    let scope = Scope { container_id: None, ifname: None, netns: None, args: &args, path: &path, patience: turn.settings.delegate_timeout, deadline, lock: None };
+    let scope = Scope {
+        container_id: None,
+        ifname: None,
+        netns: None,
+        args: &args,
+        path: &path,
+        patience: turn.settings.delegate_timeout,
+        deadline,
+        lock: None,
+    };
     let chain = Chain { network, capability_args: &Default::default(), scope, registry: &turn.registry };
     let errors = chain.gc(valid).err().unwrap_or_default();
     errors.iter().map(|e| e.to_cni().about(format!("network {}", network.name))).collect()

@@ -83,13 +83,16 @@ pub fn forget(turn: &Turn, id: &ContainerId, attachments: &[Attachment]) {
 
 fn attachment(turn: &Turn, id: &ContainerId, call: &IfName, index: usize, delegate: &Delegate) -> Option<Attachment> {
     let text = configuration(delegate)?;
-    let network = NetworkConfig::parse(&text, Some(&delegate.name)).inspect_err(|e| turn.warn(format!("what Multus kept of {id}: {e}"))).ok()?;
+    let network = NetworkConfig::parse(&text, Some(&delegate.name))
+        .inspect_err(|e| turn.warn(format!("what Multus kept of {id}: {e}")))
+        .ok()?;
     // The first delegate is the default network; the others are numbered by their place.
     let numbered = if index == 0 { call.clone() } else { IfName::new(format!("net{index}")).ok()? };
     let ifname = IfName::new(delegate.ifname_request.as_str()).unwrap_or(numbered);
     let cached = files::read_bounded(&result_file(turn, &network, id, &ifname), MAX_FILE).ok().flatten();
     let cached: Cached = cached.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let args = cached.cni_args.unwrap_or_default().iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let args =
+        cached.cni_args.unwrap_or_default().iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
     Some(Attachment {
         call: call.clone(),
         network: if delegate.name.is_empty() { network.name.to_string() } else { delegate.name.clone() },
@@ -111,9 +114,13 @@ fn attachment(turn: &Turn, id: &ContainerId, call: &IfName, index: usize, delega
 /// issue 1449); the plugins of the list had not.
 fn configuration(delegate: &Delegate) -> Option<String> {
     let decode = |text: &Option<String>| String::from_utf8(STANDARD.decode(text.as_deref()?).ok()?).ok();
-    let plugins = delegate.list.as_ref().and_then(|list| Some((list, list.plugins.as_ref().filter(|plugins| !plugins.is_empty())?)));
+    let plugins = delegate
+        .list
+        .as_ref()
+        .and_then(|list| Some((list, list.plugins.as_ref().filter(|plugins| !plugins.is_empty())?)));
     let Some((list, plugins)) = plugins else { return decode(&delegate.bytes) };
-    let plugins: Vec<RawObject> = plugins.iter().map(|plugin| RawObject::parse(&decode(&plugin.bytes)?).ok()).collect::<Option<_>>()?;
+    let plugins: Vec<RawObject> =
+        plugins.iter().map(|plugin| RawObject::parse(&decode(&plugin.bytes)?).ok()).collect::<Option<_>>()?;
     let mut whole = RawObject::default();
     whole.set_value("cniVersion", &list.cni_version);
     whole.set_value("name", &list.name);

@@ -30,7 +30,8 @@ pub fn still_there(path: Option<&Path>) -> Result<Option<&Path>, CniError> {
 
 fn is_own(netns: &Netns) -> bool {
     // The escape hatch of the reference frame.
-    let overridden = std::env::var("CNI_NETNS_OVERRIDE").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
+    let overridden =
+        std::env::var("CNI_NETNS_OVERRIDE").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
     !overridden && netns.is_own().unwrap_or(false)
 }
 

@@ -17,7 +17,8 @@ pub fn resolve(turn: &Turn, known: &Known, nads: &[NadRef]) -> Result<BTreeMap<N
 /// A network of `defaultNetworks` that is no NAD may be a file of that name, as in Multus.
 fn operators_file(turn: &Turn, nad: &NadRef) -> Option<NetworkConfig> {
     let settings = &turn.settings;
-    let named = nad.namespace() == settings.network_namespace && settings.default_networks.iter().any(|name| name == nad.name());
+    let named = nad.namespace() == settings.network_namespace
+        && settings.default_networks.iter().any(|name| name == nad.name());
     let network = named.then(|| disk::by_name(&settings.conf_dir, nad.name()).ok())??;
     recursion::names_itself(&network).is_none().then_some(network)
 }
@@ -29,7 +30,9 @@ fn resolve_one(turn: &Turn, known: &Known, nad: &NadRef) -> Result<NetworkConfig
         return operators_file(turn, nad).ok_or_else(missing);
     };
     let network = match &definition.config {
-        Some(config) => NetworkConfig::parse(config, Some(nad.name())).map_err(|e| invalid(format!("spec.config: {e}")))?,
+        Some(config) => {
+            NetworkConfig::parse(config, Some(nad.name())).map_err(|e| invalid(format!("spec.config: {e}")))?
+        }
         None => disk::by_name(&turn.settings.conf_dir, nad.name())
             .map_err(|e| invalid(format!("spec.config is empty, and no file gives it: {e}")))?,
     };

@@ -87,11 +87,16 @@ pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
     Ok(plan)
 }
 
-fn default_network(ingredients: &Ingredients<'_>, devices: &mut BTreeMap<String, Vec<String>>) -> Result<Vec<Planned>, CniError> {
+fn default_network(
+    ingredients: &Ingredients<'_>,
+    devices: &mut BTreeMap<String, Vec<String>>,
+) -> Result<Vec<Planned>, CniError> {
     let mut planned = match (ingredients.default_selection, &ingredients.default_network) {
         (Some(_), None) => {
             let key = crate::nad::DEFAULT_NETWORK;
-            return Err(invalid(format!("annotation {key} cannot be followed: Plexus is chained behind the default network, which is attached already")));
+            return Err(invalid(format!(
+                "annotation {key} cannot be followed: Plexus is chained behind the default network, which is attached already"
+            )));
         }
         (Some(selection), Some(_)) => additional(ingredients, selection, devices)?,
         (None, Some(network)) => bare(network.name.to_string(), network.clone(), ingredients),
@@ -127,7 +132,11 @@ fn bare(network: String, config: NetworkConfig, ingredients: &Ingredients<'_>) -
     }
 }
 
-fn additional(ingredients: &Ingredients<'_>, selection: &Selection, devices: &mut BTreeMap<String, Vec<String>>) -> Result<Planned, CniError> {
+fn additional(
+    ingredients: &Ingredients<'_>,
+    selection: &Selection,
+    devices: &mut BTreeMap<String, Vec<String>>,
+) -> Result<Planned, CniError> {
     let nad = &selection.nad;
     let config = ingredients.networks.get(nad).ok_or_else(|| invalid(format!("network {nad} was not looked up")))?;
     let mut planned = bare(nad.to_string(), config.clone(), ingredients);
@@ -152,8 +161,12 @@ fn take_device(devices: &mut BTreeMap<String, Vec<String>>, resource: &str) -> O
 fn no_device(ingredients: &Ingredients<'_>, nad: &NadRef, resource: &str) -> CniError {
     let had = ingredients.devices.get(resource).map_or(0, Vec::len);
     invalid(match had {
-        0 => format!("network {nad}: no device of resource {resource} is allocated to this pod; its containers or claims have to ask for one"),
-        _ => format!("network {nad}: no device of resource {resource} is left for this pod: networks before it took all {had}"),
+        0 => format!(
+            "network {nad}: no device of resource {resource} is allocated to this pod; its containers or claims have to ask for one"
+        ),
+        _ => format!(
+            "network {nad}: no device of resource {resource} is left for this pod: networks before it took all {had}"
+        ),
     })
 }
 
@@ -195,7 +208,8 @@ fn offer(planned: &mut Planned, selection: &Selection) -> Result<(), CniError> {
     match strict.into_iter().find(|capability| !planned.config.has_capability(capability)) {
         Some(capability) => Err(invalid(format!(
             "network {}: {capability} is requested, but none of its plugins ({}) has that capability",
-            planned.network, planned.config.kinds()
+            planned.network,
+            planned.config.kinds()
         ))),
         None => Ok(()),
     }
@@ -260,7 +274,9 @@ fn single_default_route(plan: &[Planned]) -> Result<(), CniError> {
     let wanting: Vec<&str> = plan.iter().filter(|p| p.default_route.is_some()).map(|p| p.network.as_str()).collect();
     match wanting.as_slice() {
         [] | [_] => Ok(()),
-        several => Err(invalid(format!("default-route is requested for more than one network: {}", several.join(", ")))),
+        several => {
+            Err(invalid(format!("default-route is requested for more than one network: {}", several.join(", "))))
+        }
     }
 }
 

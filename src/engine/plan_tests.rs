@@ -18,7 +18,10 @@ fn kitchen() -> Kitchen {
     Kitchen {
         ifname: IfName::new("eth0").unwrap(),
         args: CniArgs::parse("K8S_POD_NAME=p"),
-        runtime_config: RawObject::parse(r#"{"portMappings":[{"hostPort":1}],"io.kubernetes.cri.pod-annotations":{"x":"y"}}"#).unwrap(),
+        runtime_config: RawObject::parse(
+            r#"{"portMappings":[{"hostPort":1}],"io.kubernetes.cri.pod-annotations":{"x":"y"}}"#,
+        )
+        .unwrap(),
         default_network: Some(network(r#"{"cniVersion":"1.0.0","name":"cbr0","type":"bridge"}"#)),
         networks: [("every", every), ("plain", r#"{"cniVersion":"1.0.0","type":"plain"}"#)]
             .map(|(name, text)| (nad(name), network(text)))
@@ -67,8 +70,11 @@ fn what_is_asked_is_offered_by_capability_and_by_args() {
     let planned = &kitchen().plan(text).unwrap()[1];
     let offered = planned.capability_args.to_json();
     for part in [
-        r#""ips":["10.0.0.5/24","fd00::5"]"#, r#""mac":"02:00:00:00:00:01""#, r#""infinibandGUID":"02:00:00:00:00:01:02:03""#,
-        r#""portMappings":[{"hostPort":1,"containerPort":2,"protocol":"tcp"}]"#, r#""bandwidth":{"egressRate":5}"#,
+        r#""ips":["10.0.0.5/24","fd00::5"]"#,
+        r#""mac":"02:00:00:00:00:01""#,
+        r#""infinibandGUID":"02:00:00:00:00:01:02:03""#,
+        r#""portMappings":[{"hostPort":1,"containerPort":2,"protocol":"tcp"}]"#,
+        r#""bandwidth":{"egressRate":5}"#,
     ] {
         assert!(offered.contains(part), "{offered}");
     }
@@ -92,7 +98,8 @@ fn what_no_plugin_can_do_is_refused() {
 #[test]
 fn cni_args_are_merged_into_every_plugin() {
     // NPWG-KEY-10, NPWG-KEY-11, NPWG-KEY-20
-    let plan = kitchen().plan(r#"[{"name":"every","cni-args":{"b":2,"c":[1]},"ipam-claim-reference":"claim"}]"#).unwrap();
+    let plan =
+        kitchen().plan(r#"[{"name":"every","cni-args":{"b":2,"c":[1]},"ipam-claim-reference":"claim"}]"#).unwrap();
     let args = plan[1].config.plugins[0].object.get("args").unwrap().get();
     assert_eq!(args, r#"{"cni":{"a":1,"b":2,"c":[1],"ipam-claim-reference":"claim"}}"#);
 }
@@ -108,7 +115,12 @@ fn each_device_is_given_once() {
     assert_eq!(object.get("deviceID").unwrap().get(), r#""0000:01""#);
     assert_eq!(object.get("pciBusID").unwrap().get(), r#""0000:01""#);
     assert!(plan[1].device_info_file.as_ref().unwrap().ends_with("ns-plain-c1_net1"));
-    assert!(kitchen.plan("plain,plain,plain").unwrap_err().contains("ns/plain: no device of resource r is left for this pod: networks before it took all 2"));
+    assert!(
+        kitchen
+            .plan("plain,plain,plain")
+            .unwrap_err()
+            .contains("ns/plain: no device of resource r is left for this pod: networks before it took all 2")
+    );
     kitchen.devices.clear();
     assert!(kitchen.plan("plain").unwrap_err().contains("ns/plain: no device of resource r is allocated"));
 }

@@ -21,11 +21,15 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     let target = turn.target()?;
     let Some(netns) = target.netns.as_deref() else { return Ok(()) };
     let netns = namespace::open(netns)?;
-    let mut inside = Socket::in_netns(&netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
+    let mut inside = Socket::in_netns(&netns)
+        .map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
     let mut host = Socket::in_own().map_err(|e| CniError::new(Code::Io, e.to_string()))?;
     for (index, planned) in plan.iter().enumerate() {
         if has_link(&mut inside, planned.ifname.as_str())? {
-            return Err(invalid(planned, format!("an interface of that name is in {} already", netns.path().display())));
+            return Err(invalid(
+                planned,
+                format!("an interface of that name is in {} already", netns.path().display()),
+            ));
         }
         for plugin in planned.config.plugins.iter().filter(|plugin| ON_A_MASTER.contains(&plugin.kind.as_str())) {
             let master = plugin.object.read::<String>("master").ok().flatten().filter(|master| !master.is_empty());

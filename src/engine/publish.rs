@@ -48,7 +48,10 @@ pub fn publish(turn: &Turn, id: &ContainerId, pod: PodRef, entries: &[NetworkSta
     let patience = if wait { turn.settings.publish_timeout } else { Duration::from_millis(100) };
     let request = Request::Publish(id.clone());
     let client = Client::connect(&turn.settings.run.socket(), Instant::now() + patience);
-    let told = client.and_then(|mut client| if wait { client.ask(&request).map(Some) } else { client.tell(&request).map(|()| None) });
+    let told =
+        client.and_then(
+            |mut client| if wait { client.ask(&request).map(Some) } else { client.tell(&request).map(|()| None) },
+        );
     match told {
         Ok(None | Some(Reply::Published(Published::Written | Published::Gone))) => {}
         Ok(Some(reply)) => turn.warn(format!("the network status is not on the pod yet: {reply:?}")),

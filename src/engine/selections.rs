@@ -22,10 +22,14 @@ impl Selections {
     pub fn read(settings: &Settings, pod: Option<&PodRef>, annotations: &Annotations) -> Result<Self, CniError> {
         let mut additional = operators_networks(settings, pod)?;
         let Some(pod) = pod else {
-            let selects = [NETWORKS, DEFAULT_NETWORK].into_iter().find(|key| annotations.get(*key).is_some_and(|text| !text.trim().is_empty()));
+            let selects = [NETWORKS, DEFAULT_NETWORK]
+                .into_iter()
+                .find(|key| annotations.get(*key).is_some_and(|text| !text.trim().is_empty()));
             return match selects {
                 // CNI-ARG-07: without a pod there is no namespace to look in, and dropping networks in silence is worse.
-                Some(key) => Err(invalid(format!("annotation {key}: CNI_ARGS names no pod (K8S_POD_NAMESPACE and K8S_POD_NAME)"))),
+                Some(key) => Err(invalid(format!(
+                    "annotation {key}: CNI_ARGS names no pod (K8S_POD_NAMESPACE and K8S_POD_NAME)"
+                ))),
                 None => Ok(Selections { default_network: None, additional }),
             };
         };
@@ -33,14 +37,21 @@ impl Selections {
             let text = annotations.get(key).map_or("", String::as_str);
             selection::parse(text, namespace).map_err(|e| invalid(format!("annotation {key} of pod {pod}: {e}")))
         };
-        let default_network = single(pod, annotations.contains_key(DEFAULT_NETWORK), parse(DEFAULT_NETWORK, &settings.network_namespace)?)?;
+        let default_network = single(
+            pod,
+            annotations.contains_key(DEFAULT_NETWORK),
+            parse(DEFAULT_NETWORK, &settings.network_namespace)?,
+        )?;
         let own = parse(NETWORKS, &pod.namespace)?;
-        for (key, chosen) in own.iter().map(|s| (NETWORKS, s)).chain(default_network.iter().map(|s| (DEFAULT_NETWORK, s))) {
+        for (key, chosen) in
+            own.iter().map(|s| (NETWORKS, s)).chain(default_network.iter().map(|s| (DEFAULT_NETWORK, s)))
+        {
             if !is_allowed(settings, pod, key, &chosen.nad) {
                 let nad = &chosen.nad;
                 return Err(invalid(format!(
                     "annotation {key} of pod {pod}: network {nad} is in namespace {}, which pods of namespace {} may not use (namespaceIsolation)",
-                    nad.namespace(), pod.namespace
+                    nad.namespace(),
+                    pod.namespace
                 )));
             }
         }

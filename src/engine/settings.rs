@@ -97,12 +97,30 @@ pub struct Settings {
 
 /// Keys of Multus that need nothing here: what they set does not exist, or is always on.
 const NOT_NEEDED: [&str; 11] = [
-    "kubeconfig", "logFile", "logToStderr", "logOptions", "retryDeleteOnError", "readinessindicatorfile",
-    "daemonSocketDir", "auxiliaryCNIChainName", "cniConf", "ipam", "dns",
+    "kubeconfig",
+    "logFile",
+    "logToStderr",
+    "logOptions",
+    "retryDeleteOnError",
+    "readinessindicatorfile",
+    "daemonSocketDir",
+    "auxiliaryCNIChainName",
+    "cniConf",
+    "ipam",
+    "dns",
 ];
 /// Keys of every network configuration.
-const COMMON: [&str; 9] =
-    ["name", "type", "cniVersion", "cniVersions", "capabilities", "args", "disableCheck", "disableGC", "loadOnlyInlinedPlugins"];
+const COMMON: [&str; 9] = [
+    "name",
+    "type",
+    "cniVersion",
+    "cniVersions",
+    "capabilities",
+    "args",
+    "disableCheck",
+    "disableGC",
+    "loadOnlyInlinedPlugins",
+];
 
 impl Settings {
     /// Reads stdin.
@@ -113,7 +131,9 @@ impl Settings {
     pub fn parse(stdin: &str) -> Result<Self, CniError> {
         match Settings::review(stdin)? {
             (settings, mistakes) if mistakes.is_empty() => Ok(settings),
-            (_, mistakes) => Err(CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {}", mistakes.join("; ")))),
+            (_, mistakes) => {
+                Err(CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {}", mistakes.join("; "))))
+            }
         }
     }
 
@@ -215,7 +235,9 @@ fn read_global_namespaces(keys: &mut Keys<'_>) -> Vec<String> {
         List(Vec<String>),
     }
     let list = match keys.get("globalNamespaces") {
-        Some(Form::Text(text)) => text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+        Some(Form::Text(text)) => {
+            text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        }
         Some(Form::List(list)) => list,
         None => Vec::new(),
     };
@@ -255,7 +277,8 @@ impl Keys<'_> {
     }
 
     fn unknown(&self) -> Vec<String> {
-        let known = |key: &str| self.used.iter().chain(&NOT_NEEDED).chain(&COMMON).any(|known| known.eq_ignore_ascii_case(key));
+        let known =
+            |key: &str| self.used.iter().chain(&NOT_NEEDED).chain(&COMMON).any(|known| known.eq_ignore_ascii_case(key));
         self.object.iter().map(|(key, _)| key).filter(|key| !known(key)).map(str::to_owned).collect()
     }
 }
@@ -282,7 +305,9 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let error = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0","parallel":"yes","delegateTimeoutSeconds":-1,"delegates":7}"#);
+        let error = Settings::parse(
+            r#"{"name":"x","cniVersion":"1.0.0","parallel":"yes","delegateTimeoutSeconds":-1,"delegates":7}"#,
+        );
         let msg = error.unwrap_err().msg;
         for part in ["parallel", "delegateTimeoutSeconds", "delegates"] {
             assert!(msg.contains(part), "{msg}");
@@ -291,7 +316,9 @@ mod tests {
 
     #[test]
     fn defaults_hold() {
-        let settings = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0","clusterNetwork":"/a","future":1,"KubeConfig":""}"#).unwrap();
+        let settings =
+            Settings::parse(r#"{"name":"x","cniVersion":"1.0.0","clusterNetwork":"/a","future":1,"KubeConfig":""}"#)
+                .unwrap();
         assert_eq!(settings.state.path().to_str(), Some("/var/lib/plexus"));
         assert_eq!(settings.run.socket().to_str(), Some("/run/plexus/plexusd.sock"));
         assert_eq!(settings.global_namespaces, ["default"]);
@@ -302,7 +329,9 @@ mod tests {
     #[test]
     fn an_annotation_key_that_is_there_is_final() {
         let read = |config: &str| {
-            Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0","runtimeConfig":{config}}}"#)).unwrap().pod_annotations()
+            Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0","runtimeConfig":{config}}}"#))
+                .unwrap()
+                .pod_annotations()
         };
         assert_eq!(read("{}").unwrap(), None);
         assert_eq!(read(r#"{"io.kubernetes.cri.pod-annotations":null}"#).unwrap(), Some(BTreeMap::new()));

@@ -27,11 +27,15 @@ pub fn settle(turn: &Turn, session: &mut Session<'_>) -> Result<(), CniError> {
     let Some(path) = target.netns.as_deref() else { return Ok(()) };
     let name = attachments[owner].ifname.to_string();
     let failed = |e: &dyn std::fmt::Display| {
-        CniError::new(Code::Io, format!("default route: {e}")).about(format!("network {} ({name})", attachments[owner].network))
+        CniError::new(Code::Io, format!("default route: {e}"))
+            .about(format!("network {} ({name})", attachments[owner].network))
     };
     let netns = Netns::open(path).map_err(|e| failed(&e))?;
     let mut socket = Socket::in_netns(&netns).map_err(|e| failed(&e))?;
-    let link = socket.link_by_name(&name).map_err(|e| failed(&e))?.ok_or_else(|| failed(&format!("there is no interface {name}")))?;
+    let link = socket
+        .link_by_name(&name)
+        .map_err(|e| failed(&e))?
+        .ok_or_else(|| failed(&format!("there is no interface {name}")))?;
     replace(&mut socket, &families, &own, link.index).map_err(|e| failed(&e))?;
     for (index, attachment) in attachments.iter_mut().enumerate() {
         remember(attachment, &families, if index == owner { &own } else { &[] });
@@ -40,10 +44,16 @@ pub fn settle(turn: &Turn, session: &mut Session<'_>) -> Result<(), CniError> {
 }
 
 /// Deletes every default route of `families` in the main table, then adds those through `gateways`.
-fn replace(socket: &mut Socket, families: &BTreeSet<bool>, gateways: &[IpAddr], oif: u32) -> Result<(), crate::sys::netlink::Error> {
+fn replace(
+    socket: &mut Socket,
+    families: &BTreeSet<bool>,
+    gateways: &[IpAddr],
+    oif: u32,
+) -> Result<(), crate::sys::netlink::Error> {
     const MAIN: u32 = 254;
     let routes = socket.routes()?;
-    let concerned = |route: &&Route| route.is_default() && route.table == MAIN && families.contains(&route.dst.addr().is_ipv4());
+    let concerned =
+        |route: &&Route| route.is_default() && route.table == MAIN && families.contains(&route.dst.addr().is_ipv4());
     for route in routes.iter().filter(concerned) {
         socket.delete_route(route)?;
     }
@@ -58,7 +68,11 @@ fn replace(socket: &mut Socket, families: &BTreeSet<bool>, gateways: &[IpAddr], 
 }
 
 fn everything(is_v4: bool) -> IpNet {
-    if is_v4 { Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0).into() } else { Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into() }
+    if is_v4 {
+        Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into()
+    }
 }
 
 /// The gateways that the attachment's own plugins know: an empty `default-route` means those.
@@ -67,7 +81,12 @@ fn own_gateways(attachment: &Attachment) -> Vec<IpAddr> {
     let mut gateways = status::gateways(&result);
     if gateways.is_empty() {
         let mut families = BTreeSet::new();
-        gateways = result.ips.iter().filter_map(|ip| ip.gateway).filter(|gateway| families.insert(gateway.is_ipv4())).collect();
+        gateways = result
+            .ips
+            .iter()
+            .filter_map(|ip| ip.gateway)
+            .filter(|gateway| families.insert(gateway.is_ipv4()))
+            .collect();
     }
     gateways
 }

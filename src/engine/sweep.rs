@@ -110,8 +110,10 @@ fn judge(turn: &Turn, id: &ContainerId, haste: Haste) -> Option<Stale> {
         let why = "its namespace is gone".to_owned();
         return Some(Stale { attachments: record.attachments.clone(), record, why });
     }
-    let due: Vec<Attachment> = record.attachments.iter().filter(|attachment| is_payable(attachment, haste)).cloned().collect();
-    let why = due.first().and_then(|attachment| attachment.debt.as_ref()).map(|debt| format!("owed: {}", debt.error))?;
+    let due: Vec<Attachment> =
+        record.attachments.iter().filter(|attachment| is_payable(attachment, haste)).cloned().collect();
+    let why =
+        due.first().and_then(|attachment| attachment.debt.as_ref()).map(|debt| format!("owed: {}", debt.error))?;
     Some(Stale { attachments: due, record, why })
 }
 
@@ -136,7 +138,10 @@ fn has_debt(turn: &Turn, id: &ContainerId) -> bool {
 /// Lock files of sandboxes without a record are only notes that everything is deleted; after a while nobody asks.
 fn reap_locks(turn: &Turn) {
     for entry in std::fs::read_dir(turn.settings.run.locks()).into_iter().flatten().flatten() {
-        let old = entry.metadata().and_then(|file| file.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= INTERVAL));
+        let old = entry
+            .metadata()
+            .and_then(|file| file.modified())
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= INTERVAL));
         let id = entry.file_name().to_str().and_then(|name| ContainerId::new(name.strip_suffix(".lock")?).ok());
         let Some(id) = id.filter(|id| old && !turn.settings.state.record(id).exists()) else { continue };
         if let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.lock(&id)) {

@@ -1,8 +1,8 @@
 //! `plexus sweep`: a sweep that a person asks for, through `plexusctl gc`.
 
+use super::Turn;
 use super::settings::Settings;
 use super::sweep::{self, Haste, Stale};
-use super::Turn;
 use crate::cni::{CniArgs, CniError, Code, Invocation, Verb};
 use crate::store::{Attachment, Found};
 use crate::sys::files;

@@ -69,7 +69,8 @@ impl Turn {
     /// Tells an operator something on stderr, if the configured level asks for it.
     pub fn log(&self, level: LogLevel, text: impl Display) {
         if level <= self.settings.log_level {
-            let call = self.invocation.target.as_ref().map(|target| format!(" {} {}", target.container_id, target.ifname));
+            let call =
+                self.invocation.target.as_ref().map(|target| format!(" {} {}", target.container_id, target.ifname));
             eprintln!("plexus {}{}: {text}", self.invocation.verb, call.unwrap_or_default());
         }
     }

@@ -21,7 +21,14 @@ pub struct Failure {
 }
 
 /// Deletes `attachments` in reverse. All are attempted, whatever the others say (NPWG-ERR-02).
-pub fn delete(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachments: Vec<Attachment>, deadline: Instant) -> Vec<Failure> {
+pub fn delete(
+    turn: &Turn,
+    sandbox: &Sandbox,
+    netns: Option<&Path>,
+    id: &ContainerId,
+    attachments: Vec<Attachment>,
+    deadline: Instant,
+) -> Vec<Failure> {
     delete_links(turn, netns, &attachments, deadline);
     let mut failures: Vec<Failure> = Vec::new();
     for attachment in attachments.into_iter().rev() {
@@ -42,18 +49,28 @@ fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], d
     let is_one_link = |attachment: &&Attachment| {
         NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| turn.registry.is_one_link(&network))
     };
-    let links: Vec<&str> = attachments.iter().filter(is_one_link).map(|attachment| attachment.ifname.as_str()).collect();
+    let links: Vec<&str> =
+        attachments.iter().filter(is_one_link).map(|attachment| attachment.ifname.as_str()).collect();
     if links.len() < 2 {
         return;
     }
-    let deleted = Netns::open(path).map_err(|e| e.to_string()).and_then(|netns| teardown(&netns, &links, deadline).map_err(|e| e.to_string()));
+    let deleted = Netns::open(path)
+        .map_err(|e| e.to_string())
+        .and_then(|netns| teardown(&netns, &links, deadline).map_err(|e| e.to_string()));
     if let Err(e) = deleted {
         // Each network's DEL tries again and says what is in the way.
         turn.warn(format!("the links {} cannot be deleted together: {e}", links.join(", ")));
     }
 }
 
-fn delete_one(turn: &Turn, sandbox: &Sandbox, netns: Option<&Path>, id: &ContainerId, attachment: &Attachment, deadline: Instant) -> Result<(), CniError> {
+fn delete_one(
+    turn: &Turn,
+    sandbox: &Sandbox,
+    netns: Option<&Path>,
+    id: &ContainerId,
+    attachment: &Attachment,
+    deadline: Instant,
+) -> Result<(), CniError> {
     let recalled = Recalled::read(attachment)?;
     let chain = recalled.chain(turn, sandbox, id, attachment, netns, deadline);
     chain

@@ -67,7 +67,8 @@ impl Client {
             Errno::EAGAIN => ClientError::Deadline,
             _ => ClientError::Absent { socket: path.display().to_string(), source: source.into() },
         };
-        let socket = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(absent)?;
+        let socket =
+            socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(absent)?;
         // unix(7): a connect waits while the listener's backlog is full; the send timeout bounds that.
         let left = TimeVal::new(0, 0).max(time_left(deadline));
         socket::setsockopt(&socket, sockopt::SendTimeout, &left).map_err(absent)?;

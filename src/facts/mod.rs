@@ -102,14 +102,18 @@ impl Question<'_> {
     /// over, unless the node knows enough without it (`have_copies`).
     fn ask(&self, request: &FactsRequest, annotations_known: bool) -> Result<Facts, String> {
         let deadline = Instant::now() + self.patience;
-        let copies = annotations_known && request.networks.iter().all(|nad| last_known::read(self.state, nad, self.oldest).is_some());
+        let copies = annotations_known
+            && request.networks.iter().all(|nad| last_known::read(self.state, nad, self.oldest).is_some());
         loop {
-            let reply = Client::connect(&self.run.socket(), deadline).and_then(|mut client| client.ask(&Request::Facts(request.clone())));
+            let reply = Client::connect(&self.run.socket(), deadline)
+                .and_then(|mut client| client.ask(&Request::Facts(request.clone())));
             match reply {
                 Ok(Reply::Facts(facts)) => return Ok(facts),
                 Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(why),
                 Ok(other) => return Err(format!("plexusd answered another question: {other:?}")),
-                Err(e) if e.is_absent() && !copies && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                Err(e) if e.is_absent() && !copies && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(50))
+                }
                 Err(e) => return Err(e.to_string()),
             }
         }

@@ -79,7 +79,13 @@ fn is_zero(value: &u64) -> bool {
 
 /// Whether `text` is a hardware address of one of `lengths` bytes, written with `:`, `-` or in dotted quads.
 pub fn is_hardware_address(text: &str, lengths: &[usize]) -> bool {
-    let separator = if text.contains(':') { ':' } else if text.contains('-') { '-' } else { '.' };
+    let separator = if text.contains(':') {
+        ':'
+    } else if text.contains('-') {
+        '-'
+    } else {
+        '.'
+    };
     let width = if separator == '.' { 4 } else { 2 };
     let groups: Vec<&str> = text.split(separator).collect();
     let hex = |group: &&str| group.len() == width && group.bytes().all(|b| b.is_ascii_hexdigit());
@@ -107,7 +113,12 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<PortMapping>(text).map_err(|e| e.to_string())?.validated();
         assert_eq!(read(r#"{"hostPort":1,"containerPort":65535}"#).unwrap().protocol, "tcp");
         assert_eq!(read(r#"{"hostPort":1,"containerPort":2,"protocol":"SCTP"}"#).unwrap().protocol, "sctp");
-        for bad in [r#"{"hostPort":0,"containerPort":1}"#, r#"{"hostPort":1,"containerPort":65536}"#, r#"{"hostPort":1}"#, r#"{"hostPort":1,"containerPort":1,"protocol":"icmp"}"#] {
+        for bad in [
+            r#"{"hostPort":0,"containerPort":1}"#,
+            r#"{"hostPort":1,"containerPort":65536}"#,
+            r#"{"hostPort":1}"#,
+            r#"{"hostPort":1,"containerPort":1,"protocol":"icmp"}"#,
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -84,7 +84,11 @@ pub fn parse(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Select
     if annotation.trim().is_empty() {
         return Ok(Vec::new());
     }
-    if annotation.contains(['[', '{', '"']) { parse_json(annotation, namespace) } else { parse_short(annotation, namespace) }
+    if annotation.contains(['[', '{', '"']) {
+        parse_json(annotation, namespace)
+    } else {
+        parse_short(annotation, namespace)
+    }
 }
 
 fn parse_json(annotation: &str, namespace: &str) -> Result<Vec<Selection>, SelectionError> {
@@ -195,9 +199,10 @@ fn read_bandwidth(element: &RawObject) -> Result<Option<Bandwidth>, ElementError
 
 fn read_default_route(element: &RawObject) -> Result<Option<Vec<IpAddr>>, ElementError> {
     let Some(texts) = element.read::<Vec<String>>("default-route")? else { return Ok(None) };
-    let gateways = texts.iter().filter(|text| !text.is_empty()).map(|text| {
-        text.parse().map_err(|_| ElementError::Invalid(format!("default-route: {text:?} is no address")))
-    });
+    let gateways = texts
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse().map_err(|_| ElementError::Invalid(format!("default-route: {text:?} is no address"))));
     gateways.collect::<Result<_, _>>().map(Some)
 }
 

@@ -32,7 +32,9 @@ fn short_form_accepts() {
 
 #[test]
 fn short_form_refuses() {
-    for text in ["a,", "a,,b", "ns/", "a/b/c", "a@b@c", "A", "a_b", "a.b", "-a", "a@very_long_interface_name", "a@b/c", "Ns/a"] {
+    for text in
+        ["a,", "a,,b", "ns/", "a/b/c", "a@b@c", "A", "a_b", "a.b", "-a", "a@very_long_interface_name", "a@b/c", "Ns/a"]
+    {
         assert!(short(text).is_err(), "{text}");
     }
 }
@@ -69,7 +71,9 @@ fn json_form_reads_every_key() {
 
 #[test]
 fn json_keys_are_read_as_go_reads_them() {
-    let selection = json(r#"[{"Name":"a","IPS":null,"interfaceRequest":"old0","portmappings":[{"HostPort":1,"containerport":2}]}]"#);
+    let selection = json(
+        r#"[{"Name":"a","IPS":null,"interfaceRequest":"old0","portmappings":[{"HostPort":1,"containerport":2}]}]"#,
+    );
     let selection = selection.unwrap();
     assert_eq!(selection.nad.to_string(), "pod-ns/a");
     assert_eq!(selection.interface.unwrap().as_str(), "old0");
@@ -87,13 +91,27 @@ fn an_empty_default_route_is_not_an_absent_one() {
 fn json_form_refuses() {
     // NPWG-ANN-09
     for text in [
-        r#"{"name":"a"}"#, "[null]", "[1]", r#""a""#, "[", r#"[{"name":""}]"#, "[{}]", r#"[{"name":"A_b"}]"#,
-        r#"[{"name":"a","ips":"10.0.0.1"}]"#, r#"[{"name":"a","ips":["x"]}]"#, r#"[{"name":"a","ips":["10.0.0.1/33"]}]"#,
-        r#"[{"name":"a","mac":"zz"}]"#, r#"[{"name":"a","infiniband-guid":"02:00:00:00:00:01"}]"#,
-        r#"[{"name":"a","default-route":["x"]}]"#, r#"[{"name":"a","default-route":"10.0.0.1"}]"#,
-        r#"[{"name":"a","interface":"sixteen-bytes-xx"}]"#, r#"[{"name":"a","interface":"a:b"}]"#,
-        r#"[{"name":"a","cni-args":[]}]"#, r#"[{"name":"a","portMappings":[{"hostPort":0,"containerPort":1}]}]"#,
-        r#"[{"name":"a","bandwidth":{"ingressBurst":1}}]"#, r#"[{"name":"a","bandwidth":{"ingressRate":-1}}]"#,
+        r#"{"name":"a"}"#,
+        "[null]",
+        "[1]",
+        r#""a""#,
+        "[",
+        r#"[{"name":""}]"#,
+        "[{}]",
+        r#"[{"name":"A_b"}]"#,
+        r#"[{"name":"a","ips":"10.0.0.1"}]"#,
+        r#"[{"name":"a","ips":["x"]}]"#,
+        r#"[{"name":"a","ips":["10.0.0.1/33"]}]"#,
+        r#"[{"name":"a","mac":"zz"}]"#,
+        r#"[{"name":"a","infiniband-guid":"02:00:00:00:00:01"}]"#,
+        r#"[{"name":"a","default-route":["x"]}]"#,
+        r#"[{"name":"a","default-route":"10.0.0.1"}]"#,
+        r#"[{"name":"a","interface":"sixteen-bytes-xx"}]"#,
+        r#"[{"name":"a","interface":"a:b"}]"#,
+        r#"[{"name":"a","cni-args":[]}]"#,
+        r#"[{"name":"a","portMappings":[{"hostPort":0,"containerPort":1}]}]"#,
+        r#"[{"name":"a","bandwidth":{"ingressBurst":1}}]"#,
+        r#"[{"name":"a","bandwidth":{"ingressRate":-1}}]"#,
     ] {
         assert!(parse(text, "pod-ns").is_err(), "{text}");
     }

@@ -83,7 +83,11 @@ pub fn entries(attached: &Attached<'_>) -> Vec<NetworkStatus> {
         }
         [] => vec![NetworkStatus { ips: addresses(unindexed(result)), ..base() }],
         [only] if result.interfaces.len() == 1 => vec![with(only, addresses(result.ips.iter()))],
-        several => several.iter().enumerate().map(|(at, interface)| with(interface, ips_of(result, interface, at + 1 == several.len()))).collect(),
+        several => several
+            .iter()
+            .enumerate()
+            .map(|(at, interface)| with(interface, ips_of(result, interface, at + 1 == several.len())))
+            .collect(),
     };
     if attached.default {
         let at = entries.iter().position(|entry| entry.interface == attached.ifname).unwrap_or(0);

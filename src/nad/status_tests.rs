@@ -54,7 +54,10 @@ fn no_interface_is_still_reported() {
     // NPWG-STA-04, NPWG-STA-05
     assert_eq!(of(json!({}), false), json!([{"name": "ns/n", "dns": {}}]));
     let old = json!({"cniVersion": "0.2.0", "ip4": {"ip": "10.0.0.5/24", "gateway": "10.0.0.1"}});
-    assert_eq!(of(old, true), json!([{"name": "ns/n", "interface": "net1", "ips": ["10.0.0.5"], "default": true, "dns": {}}]));
+    assert_eq!(
+        of(old, true),
+        json!([{"name": "ns/n", "interface": "net1", "ips": ["10.0.0.5"], "default": true, "dns": {}}])
+    );
 }
 
 #[test]

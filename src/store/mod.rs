@@ -85,7 +85,9 @@ impl Store {
         let text = match files::read_bounded(&path, MAX_RECORD) {
             Ok(None) => return Ok(Found::Nothing),
             Ok(Some(text)) => text,
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => String::from_utf8_lossy(&std::fs::read(&path)?).into_owned(),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                String::from_utf8_lossy(&std::fs::read(&path)?).into_owned()
+            }
             Err(e) => return Err(e),
         };
         match serde_json::from_str::<Record>(&text) {
@@ -130,11 +132,9 @@ impl Store {
     /// The folder is there and cannot be read.
     pub fn survey(&self) -> io::Result<(Vec<Record>, usize)> {
         let ids = self.list()?;
-        let read = |id: &ContainerId| {
-            match files::read_bounded(&self.folder.record(id), MAX_RECORD) {
-                Ok(text) => Some(serde_json::from_str::<Record>(&text?).ok()),
-                Err(_) => Some(None),
-            }
+        let read = |id: &ContainerId| match files::read_bounded(&self.folder.record(id), MAX_RECORD) {
+            Ok(text) => Some(serde_json::from_str::<Record>(&text?).ok()),
+            Err(_) => Some(None),
         };
         let read: Vec<Option<Record>> = ids.iter().filter_map(read).collect();
         let damaged = read.iter().filter(|record| record.is_none()).count();
@@ -144,7 +144,8 @@ impl Store {
 
 fn salvaged(id: &ContainerId, text: &str, why: &str) -> Found {
     let record = salvage::read(id, text);
-    let damage = format!("the record of {id} is damaged ({why}), {} attachments could be read of it", record.attachments.len());
+    let damage =
+        format!("the record of {id} is damaged ({why}), {} attachments could be read of it", record.attachments.len());
     Found::Salvaged { record, damage }
 }
 
@@ -187,7 +188,11 @@ mod tests {
         for length in 0..whole.len() {
             std::fs::write(state.record(&id), &whole[..length]).unwrap();
             let Found::Salvaged { record, damage } = store.read(&id).unwrap() else { panic!("{length}: not salvaged") };
-            let expected = if length < second { usize::from(length >= second - 1) } else { 1 + usize::from(length >= whole.len() - 2) };
+            let expected = if length < second {
+                usize::from(length >= second - 1)
+            } else {
+                1 + usize::from(length >= whole.len() - 2)
+            };
             assert_eq!(record.attachments.len(), expected, "{length}: {damage}");
             assert!(!state.record(&id).exists() && damage.contains("damaged"));
         }

@@ -38,7 +38,10 @@ impl FileLock {
                 return Ok(lock);
             }
             if Instant::now() >= deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{} is held by another call", path.display())));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{} is held by another call", path.display()),
+                ));
             }
             std::thread::sleep(PAUSE);
         }

@@ -82,7 +82,8 @@ impl Run<'_> {
         let mut child = self.start()?;
         let group = i32::try_from(child.id()).unwrap_or(0);
         started(group);
-        let outcome = Conversation::new(&mut child, self.stdin).and_then(|mut talk| talk.until_end(&mut child, self.deadline));
+        let outcome =
+            Conversation::new(&mut child, self.stdin).and_then(|mut talk| talk.until_end(&mut child, self.deadline));
         if !outcome.as_ref().is_ok_and(Finished::is_orderly) {
             // The group may be gone already; the child is reaped in any case.
             let _ = super::lock::kill_group(group);
@@ -147,7 +148,11 @@ impl<'a> Conversation<'a> {
             printed: Vec::new(),
             complained: Vec::new(),
         };
-        let pipes = [talk.stdin.as_ref().map(AsFd::as_fd), talk.stdout.as_ref().map(AsFd::as_fd), talk.stderr.as_ref().map(AsFd::as_fd)];
+        let pipes = [
+            talk.stdin.as_ref().map(AsFd::as_fd),
+            talk.stdout.as_ref().map(AsFd::as_fd),
+            talk.stderr.as_ref().map(AsFd::as_fd),
+        ];
         for pipe in pipes.into_iter().flatten() {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
         }
@@ -161,7 +166,13 @@ impl<'a> Conversation<'a> {
             let quiet = !self.wait(deadline)?;
             self.exchange()?;
             let drained = self.stdout.is_none() && self.stderr.is_none();
-            let ended = if drained { Some(wait_until(child, deadline)?) } else if quiet { child.try_wait()? } else { None };
+            let ended = if drained {
+                Some(wait_until(child, deadline)?)
+            } else if quiet {
+                child.try_wait()?
+            } else {
+                None
+            };
             if let Some(status) = ended {
                 let (stdout, stderr) = (std::mem::take(&mut self.printed), std::mem::take(&mut self.complained));
                 return Ok(Finished { status, stdout, stderr });

@@ -7,7 +7,8 @@ fn sh(script: &str, stdin: &[u8], within: Duration) -> Result<Finished, RunError
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let environment = [("CNI_COMMAND", "ADD".to_owned())];
-    let run = Run { program: &program, environment: &environment, stdin, deadline: Instant::now() + within, inherit: None };
+    let run =
+        Run { program: &program, environment: &environment, stdin, deadline: Instant::now() + within, inherit: None };
     run.to_end(|_| {})
 }
 

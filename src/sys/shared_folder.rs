@@ -27,7 +27,9 @@ impl LockedFolder {
     /// # Errors
     /// The folder cannot be made or locked; `TimedOut` when the deadline passes.
     pub fn acquire(folder: &Path, deadline: Instant) -> io::Result<Self> {
-        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o750).open(folder.join(LOCK));
+        let open = || {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o750).open(folder.join(LOCK))
+        };
         let file = match open() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().recursive(true).mode(0o755).create(folder)?;

@@ -7,7 +7,6 @@ use crate::cases::Twins;
 use crate::optional::{has, is_complete_kernel};
 use crate::plugins;
 use crate::random::{Case, Random};
-use crate::world::{inside, ip};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +36,11 @@ fn by_chance() {
                 return;
             }
             let case = Case::new(&mut Random(seed));
-            let outcome = if case.is_ipvlan() && !has_ipvlan { Ok(Outcome::Skipped) } else { catch_unwind(AssertUnwindSafe(|| live(seed, &case))) };
+            let outcome = if case.is_ipvlan() && !has_ipvlan {
+                Ok(Outcome::Skipped)
+            } else {
+                catch_unwind(AssertUnwindSafe(|| live(seed, &case)))
+            };
             tally.lock().unwrap().count(seed, outcome.ok());
         }
     };
@@ -82,9 +85,12 @@ fn live(seed: u64, case: &Case) -> Outcome {
     let Case { config, attachment } = case;
     let twins = Twins::new().unwrap();
     if case.needs_inner_link() {
-        twins.sides.iter().for_each(|(_, world)| world.run(|| inside(make_inner_link)));
+        twins.make_inner_links();
     }
-    let title = format!("PLEXUS_CONTRACT_SEED={seed} PLEXUS_CONTRACT_CASES=1\n{config}\n{} {}\n", attachment.ifname, attachment.args);
+    let title = format!(
+        "PLEXUS_CONTRACT_SEED={seed} PLEXUS_CONTRACT_CASES=1\n{config}\n{} {}\n",
+        attachment.ifname, attachment.args
+    );
     let before = twins.sides[0].1.run(crate::differences::left_behind);
     let [native, reference] = twins.call(&title, "ADD", config, attachment);
     if let (Ok(native), Ok(reference)) = (native, reference) {
@@ -97,16 +103,4 @@ fn live(seed: u64, case: &Case) -> Outcome {
     let [native, reference] = twins.call_each("DEL", config, attachment);
     assert!(native.is_ok() || reference.is_err(), "{title}: DEL of what was refused: {native:?}");
     Outcome::Refused
-}
-
-fn make_inner_link() {
-    for line in [
-        "link add inner0 type veth peer name inner1",
-        "link set inner0 up",
-        "link set inner1 up",
-        "addr add 198.51.100.1/24 dev inner0",
-        "route add default via 198.51.100.254",
-    ] {
-        ip(line);
-    }
 }

@@ -1,6 +1,6 @@
 //! What a world looks like, without what is random.
 
-use crate::world::{POOLS, inside, ip_json};
+use crate::world::{POOLS, inside, ip_batch, ip_json};
 use plexus::sys::sysctl::{self, Family};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ const PASSING: &[&str] = &[
     "tentative",
     "max_mtu",
 ];
+/// The bridges that the cases make.
+const BRIDGES: &[&str] = &["br0", "br9", "cni0"];
 const SETTINGS: &[(Family, &str)] = &[
     (Family::V4, "arp_notify"),
     (Family::V4, "forwarding"),
@@ -45,13 +47,14 @@ pub fn snapshot(has_container: bool) -> Value {
 }
 
 fn namespace() -> Value {
-    let links = ip_json("-d link show");
+    // One process for most of it: where the kernel test emulates a processor, each start costs.
+    let [links, addresses, routes] = ip_batch("link show\naddr show\nroute show table all\n");
     let names = links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str());
     let settings: Map<_, _> = names.map(|name| (name.to_owned(), settings(name))).collect();
     json!({
         "links": links,
-        "addresses": ip_json("addr show"),
-        "routes": [ip_json("-4 route show table all"), ip_json("-6 route show table all")],
+        "addresses": addresses,
+        "routes": [routes, ip_json("-6 route show table all")],
         "settings": settings,
         "vlans": port_vlans(),
     })
@@ -83,23 +86,33 @@ fn files(folder: &Path) -> Value {
 
 /// Gives random names and addresses the same names in every world: by the order in which they appear.
 #[derive(Default)]
-pub struct Normaliser(HashMap<String, String>);
+pub struct Normaliser {
+    names: HashMap<String, String>,
+    /// All have the same name.
+    is_blind: bool,
+}
 
 impl Normaliser {
     /// `value` without what is random or passing; lists in an order of their own.
     pub fn even_out(&mut self, value: Value) -> Value {
         match value {
             Value::Object(members) => {
+                let is_bridge = ["ifname", "name"].iter().any(|key| members.get(*key).is_some_and(|name| name.as_str().is_some_and(|name| BRIDGES.contains(&name))));
                 let kept = members.into_iter().filter(|(key, _)| !PASSING.contains(&key.as_str()) && !key.ends_with("_timer"));
-                Value::Object(kept.map(|(key, value)| (self.text(key), self.even_out(value))).collect())
+                let even = |(key, value): (String, Value)| {
+                    let is_mac = matches!(key.as_str(), "address" | "mac") && value.as_str().is_some_and(is_random_mac);
+                    // A bridge takes the lowest among those of its ports.
+                    let value = if is_bridge && is_mac { json!("MAC of a port") } else { self.even_out(value) };
+                    (self.text(key), value)
+                };
+                Value::Object(kept.map(even).collect())
             }
-            Value::Array(items) => {
-                let mut items: Vec<_> = items.into_iter().map(|item| self.even_out(item)).collect();
+            Value::Array(mut items) => {
                 // The order in which the kernel lists is that of making.
                 if items.iter().any(|item| item.get("ifname").is_some() || item.get("dst").is_some()) {
-                    items.sort_by_key(Value::to_string);
+                    items.sort_by_cached_key(|item| Normaliser { is_blind: true, ..Normaliser::default() }.even_out(item.clone()).to_string());
                 }
-                Value::Array(items)
+                Value::Array(items.into_iter().map(|item| self.even_out(item)).collect())
             }
             Value::String(text) => Value::String(self.text(text)),
             other => other,
@@ -107,20 +120,24 @@ impl Normaliser {
     }
 
     fn text(&mut self, text: String) -> String {
-        let is_mac = text.len() == 17 && text.bytes().filter(|b| *b == b':').count() == 5;
-        // Those are chosen by the case, not by chance.
-        let chosen = text.starts_with("0a:58:00:") || text == "ff:ff:ff:ff:ff:ff" || text == "00:00:00:00:00:00";
         let is_port = text.len() == 12 && text.starts_with("veth");
         let is_link_local = text.starts_with("fe80::") && text != "fe80::/64" && text != "fe80::";
         match () {
-            // There is one port at a time, and its name says nothing.
+            // Ports differ in what they are, their names say nothing.
             () if is_port => "vethXXXXXXXX".to_owned(),
             () if is_link_local => "fe80::X".to_owned(),
-            () if is_mac && !chosen => {
-                let next = format!("MAC {}", self.0.len());
-                self.0.entry(text).or_insert(next).clone()
+            () if is_random_mac(&text) && self.is_blind => "MAC".to_owned(),
+            () if is_random_mac(&text) => {
+                let next = format!("MAC {}", self.names.len());
+                self.names.entry(text).or_insert(next).clone()
             }
             () => text,
         }
     }
+}
+
+/// Those of the cases are chosen, not random.
+fn is_random_mac(text: &str) -> bool {
+    let is_mac = text.len() == 17 && text.bytes().filter(|b| *b == b':').count() == 5;
+    is_mac && !text.starts_with("0a:58:") && text != "ff:ff:ff:ff:ff:ff" && text != "00:00:00:00:00:00"
 }

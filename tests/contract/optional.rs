@@ -51,6 +51,39 @@ fn ipvlan() {
     }
 }
 
+/// Every mode with every family, and each of the other choices with both of them.
+#[test]
+fn every_mode_of_ipvlan() {
+    let v4 = json!({"address": "10.7.0.5/24", "gateway": "10.7.0.1"});
+    let v6 = json!({"address": "fd00:7::5/64", "gateway": "fd00:7::1"});
+    for (number, mode) in ["l2", "l3", "l3s"].into_iter().enumerate() {
+        for (family, addresses) in [json!([v4]), json!([v6]), json!([v4, v6])].into_iter().enumerate() {
+            let choice = |step: usize| (number + family * step).is_multiple_of(2);
+            let Some(twins) = twins_where("ipvlan", "link add probe link master0 type ipvlan") else { return };
+            let routes = json!([[{"dst": "0.0.0.0/0"}], [{"dst": "::/0"}], [{"dst": "0.0.0.0/0"}, {"dst": "fd99::/64"}]]);
+            let mut ipam = json!({"type": "static", "addresses": addresses});
+            if choice(1) {
+                let ranges = json!([[[{"subnet": "10.7.0.0/24"}]], [[{"subnet": "fd00:7::/64"}]], [[{"subnet": "fd00:7::/64"}], [{"subnet": "10.7.0.0/24"}]]]);
+                ipam = host_local(json!({"ranges": ranges[family]}));
+            }
+            ipam["routes"] = routes[family].clone();
+            let mut more = json!({"mode": mode, "ipam": ipam});
+            // Without a master it is the link that the default route leaves by.
+            if number != family {
+                more["master"] = json!(if choice(2) { "inner0" } else { "master0" });
+            }
+            more["linkInContainer"] = json!(choice(2));
+            if choice(3) {
+                more["mtu"] = json!(1400);
+            }
+            if choice(2) {
+                twins.make_inner_links();
+            }
+            twins.live(&format!("ipvlan: {more}"), &config("1.1.0", "ipvlan", more), &Attachment::default());
+        }
+    }
+}
+
 #[test]
 fn vlans_of_bridge_ports() {
     for (case, more) in [
@@ -59,10 +92,37 @@ fn vlans_of_bridge_ports() {
         ("untagged beside the default", json!({"vlan": 100, "preserveDefaultVlan": true})),
         ("trunk", json!({"vlanTrunk": [{"minID": 200, "maxID": 203}, {"id": 300}]})),
         ("trunk and untagged", json!({"vlan": 201, "vlanTrunk": [{"minID": 200, "maxID": 203}]})),
+        ("trunk beside the default", json!({"vlanTrunk": [{"id": 300}], "preserveDefaultVlan": true})),
+        ("trunk with gateway", json!({"vlanTrunk": [{"id": 1}, {"id": 300}], "isGateway": true, "ipam": pool()})),
+        ("empty trunk", json!({"vlanTrunk": []})),
+        ("everything", json!({"vlan": 100, "vlanTrunk": [{"id": 300}], "isDefaultGateway": true, "mtu": 1400, "preserveDefaultVlan": true,
+            "hairpinMode": true, "portIsolation": true, "ipam": pool()})),
     ] {
         let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
         twins.live(&format!("VLANs: {case}"), &config("1.1.0", "bridge", more), &Attachment::default());
     }
+}
+
+/// Pods of two VLANs and one of none share a bridge; the second of a VLAN finds its gateway there.
+#[test]
+fn several_vlans_of_one_bridge() {
+    let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
+    let calls = [json!({}), json!({"vlan": 100}), json!({"vlan": 100}), json!({"vlan": 200})].map(|mut more| {
+        more["isGateway"] = json!(true);
+        let subnet = format!("10.{}.0.0/24", more["vlan"].as_u64().unwrap_or_default() + 1);
+        more["ipam"] = host_local(json!({"subnet": subnet}));
+        config("1.1.0", "bridge", more)
+    });
+    let attachment = |number: usize| Attachment { container: format!("cid{number}"), ifname: format!("net{number}"), ..Attachment::default() };
+    for (number, config) in calls.iter().enumerate() {
+        let case = format!("{number}: {config}");
+        twins.succeed(&case, "ADD", config, &attachment(number));
+        twins.compare(&case, true);
+    }
+    for (number, config) in calls.iter().enumerate() {
+        twins.succeed("", "DEL", config, &attachment(number));
+    }
+    twins.compare("after DEL", true);
 }
 
 #[test]

@@ -95,7 +95,8 @@ fn bridge(random: &mut Random) -> Map<String, Value> {
         [], [{}], [{"id": 7}], [{"minID": 200, "maxID": 203}, {"id": 300}], [{"id": 100}, {"minID": 99, "maxID": 101}],
         [{"minID": 5, "maxID": 5, "id": 5}], [{"id": 1}, {"id": 2}]
     ]);
-    let trunk = random.mostly(&trunks, &json!([[{"minID": 9, "maxID": 8}], [{"id": 4095}], [{"minID": 1}], [{"id": 0}]]));
+    let trunk =
+        random.mostly(&trunks, &json!([[{"minID": 9, "maxID": 8}], [{"id": 4095}], [{"minID": 1}], [{"id": 0}]]));
     random.maybe(&mut keys, 5, "vlanTrunk", &json!([trunk]));
     for key in ["forceAddress", "hairpinMode", "promiscMode", "portIsolation", "enabledad"] {
         random.maybe(&mut keys, 7, key, &json!([true, true, false]));
@@ -170,10 +171,13 @@ fn pools(random: &mut Random) -> Value {
 }
 
 fn static_(random: &mut Random) -> Value {
-    let addresses = random.some(2, &json!([
-        {"address": "10.7.0.5/24"}, {"address": "10.7.1.5/24", "gateway": "10.7.1.1"}, {"address": "10.7.2.5/32"},
-        {"address": "fd00:7::5/64"}, {"address": "fd00:8::5/64", "gateway": "fd00:8::1"}
-    ]));
+    let addresses = random.some(
+        2,
+        &json!([
+            {"address": "10.7.0.5/24"}, {"address": "10.7.1.5/24", "gateway": "10.7.1.1"}, {"address": "10.7.2.5/32"},
+            {"address": "fd00:7::5/64"}, {"address": "fd00:8::5/64", "gateway": "fd00:8::1"}
+        ]),
+    );
     let routes = routes(random, &json!(addresses));
     let mut section = json!({"type": "static", "addresses": addresses, "routes": routes});
     if random.one_in(4) {
@@ -185,7 +189,10 @@ fn static_(random: &mut Random) -> Value {
 /// What a runtime adds, and `dns`.
 fn more_of_the_runtime(random: &mut Random, keys: &mut Map<String, Value>) {
     random.maybe(keys, 6, "dns", &json!([{"nameservers": ["10.0.0.53"], "search": ["x"]}, {"domain": "e"}, {}]));
-    let ips = random.mostly(&json!([["10.7.0.4/24"], ["10.7.0.4/24", "fd00:7::f4/64"], ["fd00:7::f5/64"], []]), &json!([["10.7.0.1"], ["nonsense"]]));
+    let ips = random.mostly(
+        &json!([["10.7.0.4/24"], ["10.7.0.4/24", "fd00:7::f4/64"], ["fd00:7::f5/64"], []]),
+        &json!([["10.7.0.1"], ["nonsense"]]),
+    );
     let ips = json!([ips]);
     let mut of_runtime = Map::new();
     random.maybe(&mut of_runtime, 10, "ips", &ips);
@@ -203,8 +210,16 @@ fn more_of_the_runtime(random: &mut Random, keys: &mut Map<String, Value>) {
 
 fn attachment(random: &mut Random) -> Attachment {
     let text = |value: Value| value.as_str().unwrap().to_owned();
-    let unknown = json!(["", "", "", "IgnoreUnknown=1;K8S_POD_NAME=p", "IgnoreUnknown=1;MAC=0a:58:00:00:00:04", "IgnoreUnknown=1;IP=10.7.0.4/24;GATEWAY=10.7.0.1"]);
-    let args = random.mostly(&unknown, &json!(["MAC=0a:58:00:00:00:05", "IP=10.7.0.4/24,fd00:7::f5/64", "K8S_POD_NAME=p"]));
+    let unknown = json!([
+        "",
+        "",
+        "",
+        "IgnoreUnknown=1;K8S_POD_NAME=p",
+        "IgnoreUnknown=1;MAC=0a:58:00:00:00:04",
+        "IgnoreUnknown=1;IP=10.7.0.4/24;GATEWAY=10.7.0.1"
+    ]);
+    let args =
+        random.mostly(&unknown, &json!(["MAC=0a:58:00:00:00:05", "IP=10.7.0.4/24,fd00:7::f5/64", "K8S_POD_NAME=p"]));
     Attachment {
         container: "cid0".to_owned(),
         ifname: text(random.pick(&json!(["net1", "net1", "net1", "master1", "eth0"]))),

@@ -5,9 +5,10 @@ use nix::sched::{CloneFlags, unshare};
 use plexus::sys::netns::Netns;
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 
 /// The same in every world, so that answers can be compared as they are.
@@ -69,6 +70,19 @@ pub fn make_container() {
     mount(Some(source.as_str()), CONTAINER, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
 }
 
+/// Gives the container the link `inner0` with a default route, to sit on.
+pub fn make_inner_link() {
+    for line in [
+        "link add inner0 type veth peer name inner1",
+        "link set inner0 up",
+        "link set inner1 up",
+        "addr add 198.51.100.1/24 dev inner0",
+        "route add default via 198.51.100.254",
+    ] {
+        ip(line);
+    }
+}
+
 /// The container and its file are gone.
 pub fn remove_container() {
     umount2(CONTAINER, MntFlags::MNT_DETACH).unwrap();
@@ -92,4 +106,15 @@ pub fn ip_json(line: &str) -> Value {
     assert!(output.status.success(), "ip -j {line}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     if text.trim().is_empty() { Value::Array(Vec::new()) } else { serde_json::from_str(&text).unwrap() }
+}
+
+/// What `ip -d -j` prints for each of the `lines`.
+pub fn ip_batch<const N: usize>(lines: &str) -> [Value; N] {
+    let mut child =
+        Command::new("ip").args(["-d", "-j", "-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "ip -batch: {lines}");
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect();
+    values.unwrap().try_into().unwrap()
 }

@@ -71,10 +71,7 @@ impl ApiServer {
             .arg(option("--advertise-client-urls", &etcd_url))
             .arg(option("--listen-peer-urls", &peer_url))
             .arg(option("--initial-advertise-peer-urls", &peer_url))
-            .arg(option(
-                "--initial-cluster",
-                format_args!("default={peer_url}"),
-            ))
+            .arg(option("--initial-cluster", format_args!("default={peer_url}")))
             .process_group(0);
         let etcd = spawn_logged(&mut etcd, &directory.join("etcd.log"))?;
         janitor.watch(etcd.id())?;
@@ -108,12 +105,7 @@ impl ApiServer {
     /// so the server need not know the user beforehand; RBAC says what the user may do.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, String> {
         let name = format!("user-{}", next_number());
-        make_certificate(
-            &self.directory,
-            &name,
-            &subject(user, groups),
-            "extendedKeyUsage=clientAuth",
-        )?;
+        make_certificate(&self.directory, &name, &subject(user, groups), "extendedKeyUsage=clientAuth")?;
         let path = self.directory.join(format!("{name}.kubeconfig"));
         self.write_kubeconfig(&path, &self.certificate_user(&name))?;
         Ok(path)
@@ -122,9 +114,7 @@ impl ApiServer {
     /// Writes a kubeconfig for whoever a bearer token speaks for, such as a service account of
     /// `kubectl create token` (whose claims can name a pod and its node).
     pub fn kubeconfig_with_token(&self, token: &str) -> Result<PathBuf, String> {
-        let path = self
-            .directory
-            .join(format!("token-{}.kubeconfig", next_number()));
+        let path = self.directory.join(format!("token-{}.kubeconfig", next_number()));
         self.write_kubeconfig(&path, &json!({ "token": token }))?;
         Ok(path)
     }
@@ -167,13 +157,10 @@ impl ApiServer {
     /// Metadata. A watch is answered when it ends, so one that is open is not in it yet.
     pub fn audit_log(&self) -> Result<Vec<Value>, String> {
         let path = self.directory.join("audit.log");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| format!("read {}: {error}", path.display()))?;
+        let text = fs::read_to_string(&path).map_err(|error| format!("read {}: {error}", path.display()))?;
         text.split_inclusive('\n')
             .filter(|line| line.ends_with('\n')) // the last one may be half written
-            .map(|line| {
-                serde_json::from_str(line).map_err(|error| format!("audit event: {error}: {line}"))
-            })
+            .map(|line| serde_json::from_str(line).map_err(|error| format!("audit event: {error}: {line}")))
             .collect()
     }
 
@@ -181,9 +168,7 @@ impl ApiServer {
     /// that are no resource are given as they are, such as `get /readyz`.
     pub fn requests(&self, user: &str) -> Result<Vec<String>, String> {
         let events = self.audit_log()?;
-        let own = events
-            .iter()
-            .filter(|event| event["user"]["username"] == user);
+        let own = events.iter().filter(|event| event["user"]["username"] == user);
         Ok(own.map(request).collect())
     }
 
@@ -236,16 +221,11 @@ impl ApiServer {
 
     /// The last lines of what etcd and the server logged; the files go with the directory.
     pub fn log_tail(&self) -> String {
-        ["etcd.log", "apiserver.log"]
-            .map(|name| tail(&self.directory.join(name)))
-            .join("\n")
+        ["etcd.log", "apiserver.log"].map(|name| tail(&self.directory.join(name))).join("\n")
     }
 
     fn signal(&self, name: &str) -> Result<(), String> {
-        let apiserver = self
-            .apiserver
-            .as_ref()
-            .ok_or("kube-apiserver does not run")?;
+        let apiserver = self.apiserver.as_ref().ok_or("kube-apiserver does not run")?;
         signal(apiserver, name)
     }
 
@@ -259,14 +239,8 @@ impl ApiServer {
             .arg(option("--tls-cert-file", file("apiserver.crt")))
             .arg(option("--tls-private-key-file", file("apiserver.key")))
             .arg(option("--client-ca-file", file("ca.crt")))
-            .arg(option(
-                "--service-account-issuer",
-                "https://kubernetes.default.svc",
-            ))
-            .arg(option(
-                "--service-account-signing-key-file",
-                file("accounts.key"),
-            ))
+            .arg(option("--service-account-issuer", "https://kubernetes.default.svc"))
+            .arg(option("--service-account-signing-key-file", file("accounts.key")))
             .arg(option("--service-account-key-file", file("accounts.pub")))
             .arg(option("--service-cluster-ip-range", "10.96.0.0/16"))
             .arg(option("--authorization-mode", "Node,RBAC"))
@@ -280,10 +254,7 @@ impl ApiServer {
             .arg(option("--audit-log-path", file("audit.log")))
             .arg(option("--audit-log-mode", "blocking"))
             .process_group(self.etcd.id().cast_signed());
-        self.apiserver = Some(spawn_logged(
-            &mut apiserver,
-            &self.directory.join("apiserver.log"),
-        )?);
+        self.apiserver = Some(spawn_logged(&mut apiserver, &self.directory.join("apiserver.log"))?);
         self.wait_until_ready()
     }
 
@@ -294,10 +265,7 @@ impl ApiServer {
                 return Err(format!("{end}:\n{}", self.log_tail()));
             }
             if Instant::now() > deadline {
-                return Err(format!(
-                    "kube-apiserver is not ready in time:\n{}",
-                    self.log_tail()
-                ));
+                return Err(format!("kube-apiserver is not ready in time:\n{}", self.log_tail()));
             }
             thread::sleep(POLL);
         }
@@ -305,10 +273,7 @@ impl ApiServer {
     }
 
     fn unexpected_end(&mut self) -> Result<Option<String>, String> {
-        for (name, child) in [
-            ("etcd", Some(&mut self.etcd)),
-            ("kube-apiserver", self.apiserver.as_mut()),
-        ] {
+        for (name, child) in [("etcd", Some(&mut self.etcd)), ("kube-apiserver", self.apiserver.as_mut())] {
             if let Some(child) = child
                 && let Some(status) = exit_status(child)?
             {
@@ -324,10 +289,7 @@ impl ApiServer {
         TcpStream::connect_timeout(&self.address, POLL).is_ok()
             && ["/readyz", "/api/v1/namespaces/default"]
                 .iter()
-                .all(|path| {
-                    self.kubectl(&["get", "--raw", path, "--request-timeout=5s"], None)
-                        .is_ok()
-                })
+                .all(|path| self.kubectl(&["get", "--raw", path, "--request-timeout=5s"], None).is_ok())
     }
 
     fn certificate_user(&self, name: &str) -> Value {
@@ -338,8 +300,7 @@ impl ApiServer {
     }
 
     fn write_kubeconfig(&self, path: &Path, user: &Value) -> Result<(), String> {
-        let cluster =
-            json!({ "server": self.url(), "certificate-authority": self.directory.join("ca.crt") });
+        let cluster = json!({ "server": self.url(), "certificate-authority": self.directory.join("ca.crt") });
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -356,10 +317,7 @@ impl Drop for ApiServer {
     fn drop(&mut self) {
         self.janitor.finish();
         // Killed by now; waited for, so that no zombie stays in a long test process.
-        for child in [Some(&mut self.etcd), self.apiserver.as_mut()]
-            .into_iter()
-            .flatten()
-        {
+        for child in [Some(&mut self.etcd), self.apiserver.as_mut()].into_iter().flatten() {
             let _ = child.wait();
         }
     }
@@ -427,15 +385,11 @@ fn asset(what: &str) -> Result<PathBuf, String> {
             last_line = line;
         }
     }
-    let output = get
-        .wait_with_output()
-        .map_err(|error| format!("wait for {script}: {error}"))?;
+    let output = get.wait_with_output().map_err(|error| format!("wait for {script}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{script} {what}: {}: {last_line}", output.status));
     }
-    Ok(PathBuf::from(
-        String::from_utf8_lossy(&output.stdout).trim_end(),
-    ))
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
 }
 
 /// A loopback address of this process alone (a pid has at most 22 bits), so that no other test
@@ -466,34 +420,11 @@ fn next_number() -> u16 {
 fn make_credentials(directory: &Path, ip: Ipv4Addr) -> Result<(), String> {
     let ca = ["-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt"];
     openssl(directory, &[&NEW_CERTIFICATE[..], &ca].concat())?;
-    make_certificate(
-        directory,
-        "apiserver",
-        "/CN=kube-apiserver",
-        &format!("subjectAltName=IP:{ip}"),
-    )?;
-    make_certificate(
-        directory,
-        "admin",
-        &subject("admin", &["system:masters"]),
-        "extendedKeyUsage=clientAuth",
-    )?;
+    make_certificate(directory, "apiserver", "/CN=kube-apiserver", &format!("subjectAltName=IP:{ip}"))?;
+    make_certificate(directory, "admin", &subject("admin", &["system:masters"]), "extendedKeyUsage=clientAuth")?;
 
-    openssl(
-        directory,
-        &[&["genpkey", "-out", "accounts.key"], &EC_KEY[..]].concat(),
-    )?;
-    openssl(
-        directory,
-        &[
-            "pkey",
-            "-in",
-            "accounts.key",
-            "-pubout",
-            "-out",
-            "accounts.pub",
-        ],
-    )?;
+    openssl(directory, &[&["genpkey", "-out", "accounts.key"], &EC_KEY[..]].concat())?;
+    openssl(directory, &["pkey", "-in", "accounts.key", "-pubout", "-out", "accounts.pub"])?;
 
     // One event per request, when it is answered.
     let policy = json!({
@@ -507,61 +438,21 @@ fn make_credentials(directory: &Path, ip: Ipv4Addr) -> Result<(), String> {
 
 /// Elliptic keys: an RSA pair takes openssl longer than all else that is made here.
 const EC_KEY: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
-const NEW_CERTIFICATE: [&str; 8] = [
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:P-256",
-    "-nodes",
-    "-days=2",
-];
+const NEW_CERTIFICATE: [&str; 8] =
+    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days=2"];
 
 /// Makes `<name>.crt` and `<name>.key`, signed by the CA.
-fn make_certificate(
-    directory: &Path,
-    name: &str,
-    subject: &str,
-    extension: &str,
-) -> Result<(), String> {
+fn make_certificate(directory: &Path, name: &str, subject: &str, extension: &str) -> Result<(), String> {
     let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-    let files = [
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-        "-keyout",
-        &key,
-        "-out",
-        &certificate,
-    ];
-    let contents = [
-        "-subj",
-        subject,
-        "-addext",
-        extension,
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ];
-    openssl(
-        directory,
-        &[&NEW_CERTIFICATE[..], &files, &contents].concat(),
-    )
+    let files = ["-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", &key, "-out", &certificate];
+    let contents = ["-subj", subject, "-addext", extension, "-addext", "basicConstraints=critical,CA:FALSE"];
+    openssl(directory, &[&NEW_CERTIFICATE[..], &files, &contents].concat())
 }
 
 /// The subject that Kubernetes reads as this user in these groups.
 fn subject(user: &str, groups: &[&str]) -> String {
-    let escape = |value: &str| {
-        value
-            .replace('\\', r"\\")
-            .replace('/', r"\/")
-            .replace('+', r"\+")
-    };
-    let groups: String = groups
-        .iter()
-        .map(|group| format!("/O={}", escape(group)))
-        .collect();
+    let escape = |value: &str| value.replace('\\', r"\\").replace('/', r"\/").replace('+', r"\+");
+    let groups: String = groups.iter().map(|group| format!("/O={}", escape(group))).collect();
     format!("{groups}/CN={}", escape(user))
 }
 
@@ -575,11 +466,7 @@ fn openssl(directory: &Path, args: &[&str]) -> Result<(), String> {
     if output.status.success() {
         Ok(())
     } else {
-        Err(format!(
-            "openssl {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        ))
+        Err(format!("openssl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
     }
 }
 
@@ -618,9 +505,7 @@ fn spawn_logged(command: &mut Command, log: &Path) -> Result<Child, String> {
 }
 
 fn exit_status(child: &mut Child) -> Result<Option<ExitStatus>, String> {
-    child
-        .try_wait()
-        .map_err(|error| format!("wait for process {}: {error}", child.id()))
+    child.try_wait().map_err(|error| format!("wait for process {}: {error}", child.id()))
 }
 
 /// The standard library can only kill, and every shell has the rest.
@@ -629,11 +514,7 @@ fn signal(child: &Child, name: &str) -> Result<(), String> {
         .args(["-c", &format!("kill -s {name} {}", child.id())])
         .status()
         .map_err(|error| format!("run sh: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("signal {name} to process {}: {status}", child.id()))
-    }
+    if status.success() { Ok(()) } else { Err(format!("signal {name} to process {}: {status}", child.id())) }
 }
 
 fn tail(path: &Path) -> String {

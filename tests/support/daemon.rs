@@ -34,7 +34,12 @@ impl Daemon {
     /// Starts one on `node` that knows the cluster of `kubeconfig`, which is reached from `home`.
     pub fn of_cluster(node: &Node, home: &Netns, kubeconfig: &Path) -> Self {
         let mut command = Command::new(Path::new(FOLDER).join("daemon/plexusd"));
-        command.arg("--kubeconfig").arg(kubeconfig).args(["--node-name", "node1", "--log-level", "warn"]).env_clear().env("PATH", PATH);
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--node-name", "node1", "--log-level", "warn"])
+            .env_clear()
+            .env("PATH", PATH);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let home = home.as_fd().try_clone_to_owned().unwrap();
         let enter = move || {

@@ -14,7 +14,12 @@ pub fn ip_in(netns: &Path, arguments: &str) -> Value {
 /// Runs `ip -json <arguments>` on the node; it must succeed. What prints nothing is `[]`.
 #[track_caller]
 pub fn ip(arguments: &str) -> Value {
-    let output = Command::new("ip").args(["-json", "-details"]).args(arguments.split_whitespace()).env("PATH", PATH).output().unwrap();
+    let output = Command::new("ip")
+        .args(["-json", "-details"])
+        .args(arguments.split_whitespace())
+        .env("PATH", PATH)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Array(Vec::new()))
 }
@@ -49,5 +54,10 @@ pub fn addresses(netns: &Path, link: &str) -> Vec<String> {
 pub fn default_routes(netns: &Path, family: &str) -> Vec<String> {
     let listing = ip_in(netns, &format!("{family} route show default"));
     let text = |route: &Value, key: &str| route[key].as_str().unwrap_or("-").to_owned();
-    listing.as_array().unwrap().iter().map(|route| format!("{} {}", text(route, "gateway"), text(route, "dev"))).collect()
+    listing
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| format!("{} {}", text(route, "gateway"), text(route, "dev")))
+        .collect()
 }

@@ -51,7 +51,14 @@ impl Kubelet {
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(socket).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let told = Told { pods: Vec::new(), takes: Duration::ZERO, answered: 0, rejected: 0, tokens: BURST, filled: Instant::now() };
+        let told = Told {
+            pods: Vec::new(),
+            takes: Duration::ZERO,
+            answered: 0,
+            rejected: 0,
+            tokens: BURST,
+            filled: Instant::now(),
+        };
         let told = Arc::new(Mutex::new(told));
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&told);
@@ -109,7 +116,9 @@ impl Drop for Kubelet {
 /// Each device on its own and twice, the last one first, beside what nobody reads.
 fn container(number: usize, devices: Container<'_>) -> ContainerResources {
     let claims = devices.iter().filter(|(resource, _)| *resource == CLAIM);
-    let claims = claims.map(|(_, name)| DynamicResource { claim_name: (*name).into(), claim_namespace: "default".into() }).collect();
+    let claims = claims
+        .map(|(_, name)| DynamicResource { claim_name: (*name).into(), claim_namespace: "default".into() })
+        .collect();
     let told = devices.iter().rev().filter(|(resource, _)| *resource != CLAIM).flat_map(|(resource, id)| {
         [0, 1].map(|node| ContainerDevices {
             resource_name: (*resource).into(),
@@ -117,7 +126,12 @@ fn container(number: usize, devices: Container<'_>) -> ContainerResources {
             topology: Some(TopologyInfo { nodes: vec![NumaNode { id: node }] }),
         })
     });
-    ContainerResources { name: format!("c{number}"), devices: told.collect(), cpu_ids: vec![1, 2, 300], dynamic_resources: claims }
+    ContainerResources {
+        name: format!("c{number}"),
+        devices: told.collect(),
+        cpu_ids: vec![1, 2, 300],
+        dynamic_resources: claims,
+    }
 }
 
 async fn serve(listener: UnixListener, told: Arc<Mutex<Told>>) {

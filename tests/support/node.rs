@@ -46,7 +46,9 @@ impl Node {
         if !plexus::sys::is_root() {
             return Err("needs root".to_owned());
         }
-        if let Some(missing) = ["ip", "sh", "date", "env", "sed"].into_iter().find(|program| !programs::is_installed(program)) {
+        if let Some(missing) =
+            ["ip", "sh", "date", "env", "sed"].into_iter().find(|program| !programs::is_installed(program))
+        {
             return Err(format!("{missing} is missing"));
         }
         let (plugin, reference) = (programs::plugin()?, programs::reference_plugins()?);
@@ -193,7 +195,8 @@ fn furnish(plugin: &Path, reference: &Path) -> std::io::Result<()> {
     let programs: Vec<PathBuf> = fs::read_dir(reference)?.flatten().map(|entry| entry.path()).collect();
     let open = |path: &Path| fs::File::open(path);
     let (plugin, daemon) = (open(plugin)?, open(daemon)?);
-    let programs: Vec<(PathBuf, fs::File)> = programs.into_iter().map(|path| Ok((path.clone(), open(&path)?))).collect::<std::io::Result<_>>()?;
+    let programs: Vec<(PathBuf, fs::File)> =
+        programs.into_iter().map(|path| Ok((path.clone(), open(&path)?))).collect::<std::io::Result<_>>()?;
     tmpfs(Path::new("/run"), "mode=755")?;
     tmpfs(Path::new("/var/lib"), "mode=755")?;
     for folder in ["bin", "net.d", "log", "manifests", "daemon"] {

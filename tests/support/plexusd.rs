@@ -96,9 +96,16 @@ impl Daemon {
     /// Leaves a publication as the plugin does.
     pub fn leave(&self, sandbox: &str, pod: &PodRef, status: &str) -> ContainerId {
         let container_id = ContainerId::new(sandbox).unwrap();
-        let publication = Publication { container_id: container_id.clone(), pod: pod.clone(), network_status: status.to_owned() };
+        let publication =
+            Publication { container_id: container_id.clone(), pod: pod.clone(), network_status: status.to_owned() };
         let text = serde_json::to_vec(&publication).unwrap();
-        plexus::sys::files::replace(&self.run.publication(&container_id), &text, 0o600, plexus::sys::files::Durability::Cached).unwrap();
+        plexus::sys::files::replace(
+            &self.run.publication(&container_id),
+            &text,
+            0o600,
+            plexus::sys::files::Durability::Cached,
+        )
+        .unwrap();
         container_id
     }
 

@@ -166,7 +166,11 @@ impl Call {
         config.as_object_mut().unwrap().remove("capabilities");
         let empty = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"].map(|key| (key, String::new()));
         let environment = [("CNI_COMMAND", verb.to_owned()), ("CNI_PATH", bin.clone()), ("PATH", PATH.to_owned())];
-        Call { program: Path::new(&bin).join("plexus"), environment: environment.into_iter().chain(empty).collect(), config }
+        Call {
+            program: Path::new(&bin).join("plexus"),
+            environment: environment.into_iter().chain(empty).collect(),
+            config,
+        }
     }
 
     /// With another value of a variable.

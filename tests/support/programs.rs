@@ -25,7 +25,16 @@ pub fn plugin() -> Result<&'static Path, String> {
 fn build(target: &str) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--release", "--no-default-features", "--bin", "plexus", "--message-format", "json"]);
+    build.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--no-default-features",
+        "--bin",
+        "plexus",
+        "--message-format",
+        "json",
+    ]);
     build.args(["--target", target, "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     let output = build.stdin(Stdio::null()).stderr(Stdio::piped()).output().map_err(|e| e.to_string())?;
     if !output.status.success() {
@@ -41,7 +50,8 @@ pub fn reference_plugins() -> Result<&'static Path, String> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let get = || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
-        let output = Command::new(script).arg("plugins").stdin(Stdio::null()).output().map_err(|e| format!("{script}: {e}"))?;
+        let output =
+            Command::new(script).arg("plugins").stdin(Stdio::null()).output().map_err(|e| format!("{script}: {e}"))?;
         let said = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
         let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() { Ok(PathBuf::from(folder)) } else { Err(said) }

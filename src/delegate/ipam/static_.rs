@@ -73,7 +73,10 @@ fn check(call: &Call<'_>) -> Result<(), Failure> {
         let found = result.ips.iter().find(|ip| ip.address.addr() == wanted.address.addr());
         let same_gateway = |ip: &&IpConfig| wanted.gateway.is_none() || wanted.gateway == ip.gateway;
         if found.filter(same_gateway).is_none() {
-            return Err(Failure::Drifted(format!("address {} is not in prevResult as it is configured", wanted.address)));
+            return Err(Failure::Drifted(format!(
+                "address {} is not in prevResult as it is configured",
+                wanted.address
+            )));
         }
     }
     Ok(())

@@ -49,7 +49,12 @@ pub(super) fn find(socket: &mut Socket, name: &str) -> Result<Link, Failure> {
 }
 
 /// Writes `settings` for `link` inside the container, and prepares it for IPv6 where `ips` need it.
-pub(super) fn set_up_sysctls(container: &Container, link: &str, settings: &[Setting], ips: &[IpConfig]) -> Result<(), Failure> {
+pub(super) fn set_up_sysctls(
+    container: &Container,
+    link: &str,
+    settings: &[Setting],
+    ips: &[IpConfig],
+) -> Result<(), Failure> {
     let needs_v6 = ips.iter().any(|ip| matches!(ip.address, IpNet::V6(_)));
     let work = || {
         for (family, key, value) in settings {
@@ -111,7 +116,11 @@ fn settle(socket: &mut Socket, link: &Link) -> Result<(), Failure> {
     })?;
     // Without a carrier nobody can be asked; the addresses stay tentative until there is one.
     if !settled && find(socket, &link.name)?.state == OperState::Up {
-        return Err(Failure::Failed(format!("addresses of {} are still tentative after {} s", link.name, SETTLE_TIMEOUT.as_secs())));
+        return Err(Failure::Failed(format!(
+            "addresses of {} are still tentative after {} s",
+            link.name,
+            SETTLE_TIMEOUT.as_secs()
+        )));
     }
     Ok(())
 }

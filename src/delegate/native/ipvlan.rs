@@ -36,12 +36,14 @@ struct Settings {
 impl Settings {
     fn read(stdin: &Stdin) -> Result<Self, Failure> {
         let object = &stdin.object;
-        let mode: String = object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "l2".to_owned());
+        let mode: String =
+            object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "l2".to_owned());
         // As the reference: what is not positive is the kernel's choice.
         let mtu = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0);
         Ok(Settings {
             parent: Parent::read(object)?,
-            mode: IpVlanMode::parse(&mode).ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of ipvlan's")))?,
+            mode: IpVlanMode::parse(&mode)
+                .ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of ipvlan's")))?,
             mtu: mtu.map(u32::try_from).transpose().map_err(|_| Failure::Config("mtu is too big".to_owned()))?,
         })
     }
@@ -61,7 +63,9 @@ impl Native for IpVlan {
         }
         let given = prev_result.filter(|result| self.ipam.is_none() && !result.ips.is_empty());
         if self.ipam.is_none() && given.is_none() {
-            return Err(Failure::Config("ipvlan has no addresses: there is neither ipam nor a prevResult with some".to_owned()));
+            return Err(Failure::Config(
+                "ipvlan has no addresses: there is neither ipam nor a prevResult with some".to_owned(),
+            ));
         }
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();

@@ -34,7 +34,8 @@ impl Native for Loopback {
         let mut held = self.sockets.hold();
         let container = held.container(path)?;
         let lo = switch(container, true)?;
-        let addresses: Vec<IpNet> = container.socket.addresses(Some(lo.index))?.iter().map(|address| address.net).collect();
+        let addresses: Vec<IpNet> =
+            container.socket.addresses(Some(lo.index))?.iter().map(|address| address.net).collect();
         if let Some(other) = addresses.iter().find(|net| !net.addr().is_loopback()) {
             return Err(Failure::Failed(format!("lo has {other}, which is no loopback address")));
         }

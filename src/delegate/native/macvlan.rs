@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub const TYPE: &str = "macvlan";
 
 /// Its keys.
-pub const KEYS: &[Key] = &[key("master"), key("mode"), key("mtu"), key("mac"), key("linkInContainer"), key("bcqueuelen")];
+pub const KEYS: &[Key] =
+    &[key("master"), key("mode"), key("mtu"), key("mac"), key("linkInContainer"), key("bcqueuelen")];
 
 /// The plugin.
 pub struct MacVlan {
@@ -38,13 +39,15 @@ struct Settings {
 impl Settings {
     fn read(call: &Call<'_>, stdin: &Stdin) -> Result<Self, Failure> {
         let object = &stdin.object;
-        let mode: String = object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "bridge".to_owned());
+        let mode: String =
+            object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "bridge".to_owned());
         let [from_args] = read_cni_args(call, ["MAC"])?;
         let text = |mac: Option<String>| mac.filter(|mac| !mac.is_empty());
         let mac = text(stdin.section("runtimeConfig")?.read("mac")?).or(from_args).or(text(object.read("mac")?));
         Ok(Settings {
             parent: Parent::read(object)?,
-            mode: MacVlanMode::parse(&mode).ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of macvlan's")))?,
+            mode: MacVlanMode::parse(&mode)
+                .ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of macvlan's")))?,
             mtu: object.read("mtu")?.unwrap_or_default(),
             mac: mac.map(|mac| mac.parse()).transpose().map_err(|e| Failure::Config(format!("mac: {e}")))?,
             broadcast_queue: object.read("bcqueuelen")?.filter(|length| *length != 0),
@@ -56,7 +59,10 @@ impl Settings {
         let parent = self.parent.find(host, container)?;
         match u32::try_from(self.mtu) {
             Ok(mtu) if mtu <= parent.mtu => Ok((parent, Some(mtu).filter(|mtu| *mtu != 0))),
-            _ => Err(Failure::Config(format!("mtu {} is not between 0 and that of master {}, {}", self.mtu, parent.name, parent.mtu))),
+            _ => Err(Failure::Config(format!(
+                "mtu {} is not between 0 and that of master {}, {}",
+                self.mtu, parent.name, parent.mtu
+            ))),
         }
     }
 }
@@ -73,7 +79,8 @@ impl Native for MacVlan {
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
         let (parent, mtu) = settings.find_parent(host, container)?;
-        let kind = Kind::MacVlan { parent: parent.index, mode: settings.mode, broadcast_queue: settings.broadcast_queue };
+        let kind =
+            Kind::MacVlan { parent: parent.index, mode: settings.mode, broadcast_queue: settings.broadcast_queue };
         let wanted = NewLink { mtu, mac: settings.mac.as_ref(), ..NewLink::new(ifname, kind) };
         let link = parent::create(host, container, settings.parent.in_container, wanted)?;
         let answer = self.attach(call, &stdin, container, &link);
@@ -113,7 +120,13 @@ impl Native for MacVlan {
 
 impl MacVlan {
     /// Gives the new link its addresses, or takes none.
-    fn attach(&self, call: &Call<'_>, stdin: &Stdin, container: &mut Container, link: &Link) -> Result<Box<RawValue>, Failure> {
+    fn attach(
+        &self,
+        call: &Call<'_>,
+        stdin: &Stdin,
+        container: &mut Container,
+        link: &Link,
+    ) -> Result<Box<RawValue>, Failure> {
         // The addresses' own dns is not handed on, unlike bridge's: as the reference.
         let mut result = AddResult {
             interfaces: vec![parent::interface_in_container(call, link)?],

@@ -36,7 +36,9 @@ impl Parent {
     pub(super) fn find(&self, host: &mut Socket, container: &mut Container) -> Result<Link, Failure> {
         let socket = if self.in_container { &mut container.socket } else { host };
         match &self.name {
-            Some(name) => socket.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("master {name} does not exist"))),
+            Some(name) => {
+                socket.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("master {name} does not exist")))
+            }
             None => default_route_link(socket),
         }
     }
@@ -66,7 +68,9 @@ pub(super) fn create(
     match host.create_link(&link) {
         Ok(()) => find(socket, link.name),
         // Before 6.14 the kernel compared the name with the host's links too; then it has to be given later.
-        Err(e) if e.is(Errno::EEXIST) && socket.link_by_name(link.name)?.is_none() => create_and_rename(host, socket, link),
+        Err(e) if e.is(Errno::EEXIST) && socket.link_by_name(link.name)?.is_none() => {
+            create_and_rename(host, socket, link)
+        }
         Err(e) => Err(e.into()),
     }
 }

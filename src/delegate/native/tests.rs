@@ -27,7 +27,10 @@ fn addresses_from_a_program() {
     for (text, program) in [
         (r#"{"type":"bridge","ipam":{"type":"dhcp"}}"#, "dhcp"),
         (r#"{"type":"bridge","ipam":{"type":"host-local","newKey":1}}"#, "host-local"),
-        (r#"{"type":"bridge","ipam":{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24","exclude":[]}]]}}"#, "host-local"),
+        (
+            r#"{"type":"bridge","ipam":{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24","exclude":[]}]]}}"#,
+            "host-local",
+        ),
         (r#"{"type":"bridge","ipam":{"type":"static","routes":[{"dst":"10.0.0.0/24","onlink":true}]}}"#, "static"),
     ] {
         assert_eq!(find(text), Ok(Some(program.to_owned())), "{text}");

@@ -9,7 +9,12 @@ use crate::delegate::stdin::{Target, netns_path};
 use crate::sys::netlink::{Link, Socket};
 
 /// The container's interface of `result`: it must be there, of `kind`, with the MAC it was made with.
-pub(super) fn container_link(call: &Call<'_>, container: &mut Container, result: &AddResult, kind: &str) -> Result<Link, Failure> {
+pub(super) fn container_link(
+    call: &Call<'_>,
+    container: &mut Container,
+    result: &AddResult,
+    kind: &str,
+) -> Result<Link, Failure> {
     let ifname = Target::of(call)?.ifname.as_str();
     let sandbox = netns_path(call)?.to_string_lossy();
     let known = result.interfaces.iter().find(|interface| interface.name == ifname && interface.sandbox == sandbox);
@@ -55,8 +60,14 @@ pub(super) fn addresses_and_routes(socket: &mut Socket, link: &Link, result: &Ad
         // 0.0.0.0 is how a configuration says that there is none.
         let gateway = wanted.gw.filter(|gateway| wanted.dst.prefix_len() != 0 && !gateway.is_unspecified());
         let same = |gw: Option<_>| gateway.is_none() || gw == gateway;
-        if !routes.iter().any(|route| route.dst == wanted.dst.trunc() && table.is_none_or(|table| route.table == table) && same(route.gateway)) {
-            return Err(Failure::Drifted(format!("the route to {} is gone{}", wanted.dst, table.map_or_else(String::new, |table| format!(" from table {table}")))));
+        if !routes.iter().any(|route| {
+            route.dst == wanted.dst.trunc() && table.is_none_or(|table| route.table == table) && same(route.gateway)
+        }) {
+            return Err(Failure::Drifted(format!(
+                "the route to {} is gone{}",
+                wanted.dst,
+                table.map_or_else(String::new, |table| format!(" from table {table}"))
+            )));
         }
     }
     Ok(())

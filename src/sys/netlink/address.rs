@@ -33,7 +33,8 @@ impl Socket {
         let mut message = AddressMessage::default();
         message.header.index = of_link.unwrap_or(0);
         // The family AF_UNSPEC asks every family; without the filter by link those without addresses answer nothing.
-        let read = move |message| read_address(message).filter(|address| of_link.is_none_or(|index| address.index == index));
+        let read =
+            move |message| read_address(message).filter(|address| of_link.is_none_or(|index| address.index == index));
         let listed = self.list(RouteNetlinkMessage::GetAddress(message), read, || "list addresses".to_owned());
         match listed {
             // The link went away while we asked.

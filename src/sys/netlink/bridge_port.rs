@@ -3,8 +3,8 @@
 use super::error::Error;
 use super::socket::Socket;
 use netlink_packet_route::link::{
-    AfSpecBridge, BridgeFlag, BridgeVlanInfo, BridgeVlanInfoFlags, InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute,
-    LinkExtentMask, LinkInfo, LinkMessage,
+    AfSpecBridge, BridgeFlag, BridgeVlanInfo, BridgeVlanInfoFlags, InfoBridgePort, InfoPortData, InfoPortKind,
+    LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -60,7 +60,8 @@ impl Socket {
             RouteNetlinkMessage::NewLink(link) if link.header.index == index => Some(read_vlans(link)),
             _ => None,
         };
-        let ports = self.list(RouteNetlinkMessage::GetLink(message), read, || format!("list the VLANs of bridge port {index}"))?;
+        let ports = self
+            .list(RouteNetlinkMessage::GetLink(message), read, || format!("list the VLANs of bridge port {index}"))?;
         Ok(ports.into_iter().flatten().collect())
     }
 

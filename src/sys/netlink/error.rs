@@ -87,7 +87,10 @@ mod tests {
         let error = |sentence: Option<&str>, errno| {
             Error::Refused { action: "delete link x".into(), errno, sentence: sentence.map(str::to_owned) }.to_string()
         };
-        assert_eq!(error(Some("Unknown device type"), Errno::EOPNOTSUPP), "cannot delete link x: Unknown device type (EOPNOTSUPP)");
+        assert_eq!(
+            error(Some("Unknown device type"), Errno::EOPNOTSUPP),
+            "cannot delete link x: Unknown device type (EOPNOTSUPP)"
+        );
         assert_eq!(error(None, Errno::EBUSY), "cannot delete link x: device or resource busy (EBUSY)");
         assert!(!error(None, Errno::ENOENT).to_lowercase().contains("no such file"));
     }

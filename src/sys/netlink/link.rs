@@ -159,7 +159,8 @@ impl Socket {
     pub fn delete_links_of_group(&mut self, group: u32) -> Result<(), Error> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::Group(group));
-        let done = self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete the links of group {group}"));
+        let done =
+            self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete the links of group {group}"));
         accept(done, &[Errno::ENODEV])
     }
 }

@@ -145,7 +145,9 @@ impl Kind<'_> {
 
     fn info_data(&self) -> Option<InfoData> {
         match self {
-            Kind::Bridge { vlan_filtering } => vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)])),
+            Kind::Bridge { vlan_filtering } => {
+                vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]))
+            }
             Kind::Veth { peer } => Some(InfoData::Veth(InfoVeth::Peer(end(peer.name, peer.netns, peer.mtu, peer.mac)))),
             Kind::MacVlan { mode, broadcast_queue, .. } => {
                 let mut data = vec![InfoMacVlan::Mode(mode.to_kernel())];

@@ -5,7 +5,8 @@ use super::socket::Socket;
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteScope, RouteType,
+    RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
@@ -86,7 +87,9 @@ impl Socket {
     /// # Errors
     /// `EEXIST` when there is exactly this one.
     pub fn add_route(&mut self, route: &Route) -> Result<(), Error> {
-        self.request(RouteNetlinkMessage::NewRoute(route.to_message()), NLM_F_CREATE, || format!("add {}", route.describe()))
+        self.request(RouteNetlinkMessage::NewRoute(route.to_message()), NLM_F_CREATE, || {
+            format!("add {}", route.describe())
+        })
     }
 
     /// Adds a route where there is none to this destination with this metric.
@@ -196,7 +199,9 @@ fn read_route(message: RouteNetlinkMessage) -> Option<Vec<Route>> {
     let mut hops = Vec::new();
     for attribute in message.attributes {
         match attribute {
-            RouteAttribute::Destination(dst) => route.dst = IpNet::new(from_kernel(dst)?, header.destination_prefix_length).ok()?,
+            RouteAttribute::Destination(dst) => {
+                route.dst = IpNet::new(from_kernel(dst)?, header.destination_prefix_length).ok()?
+            }
             RouteAttribute::MultiPath(listed) => hops = listed,
             other => read_attribute(&mut route, other),
         }

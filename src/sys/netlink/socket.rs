@@ -57,7 +57,12 @@ impl Socket {
     }
 
     /// Sends a change and waits until the kernel has made it; `action` is for the error's text.
-    pub(super) fn request(&mut self, message: RouteNetlinkMessage, flags: u16, action: impl Fn() -> String) -> Result<(), Error> {
+    pub(super) fn request(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        action: impl Fn() -> String,
+    ) -> Result<(), Error> {
         self.send(message, flags | NLM_F_ACK, &action)?;
         loop {
             self.receive(&action)?;
@@ -85,7 +90,8 @@ impl Socket {
                 match message.payload {
                     NetlinkPayload::Error(error) => acknowledged(&message.header, &error, &action)?,
                     NetlinkPayload::InnerMessage(inner) => {
-                        let unexpected = || Error::Unreadable { action: action(), what: "another kind of message".to_owned() };
+                        let unexpected =
+                            || Error::Unreadable { action: action(), what: "another kind of message".to_owned() };
                         return read(inner).ok_or_else(unexpected);
                     }
                     _ => {}

@@ -93,10 +93,8 @@ impl Child {
     fn watch(&self, listener: &mut Listener, awaited: &mut BTreeSet<u32>, deadline: Instant) -> Result<(), Error> {
         while !awaited.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut waiting = [
-                PollFd::new(listener.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.ended.as_fd(), PollFlags::POLLIN),
-            ];
+            let mut waiting =
+                [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let ready = poll(&mut waiting, timeout).unwrap_or(0);
             let notified = waiting[0].any().unwrap_or(false);

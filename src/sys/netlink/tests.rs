@@ -53,7 +53,9 @@ fn a_veth_is_one_message() {
 
 #[test]
 fn a_macvlan_is_one_message() {
-    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("a_macvlan_is_one_message") else { return };
+    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("a_macvlan_is_one_message") else {
+        return;
+    };
     let parent = bridge(&mut host, "parent0");
     let kind = Kind::MacVlan { parent, mode: MacVlanMode::Private, broadcast_queue: Some(100) };
     let mut link = NewLink::new("net1", kind);
@@ -132,7 +134,9 @@ fn addresses_and_routes() {
 
 #[test]
 fn several_next_hops_are_several_routes() {
-    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("several_next_hops_are_several_routes") else { return };
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("several_next_hops_are_several_routes") else {
+        return;
+    };
     let link = bridge(&mut host, "br0");
     host.add_address(link, "fd00::5/64".parse().unwrap()).unwrap();
     let route = |gateway: &str| Route {

@@ -25,7 +25,8 @@ pub(super) fn all(pool: &Pool, settings: &Settings, target: Target<'_>) -> Resul
 fn take_all(pool: &Pool, settings: &Settings, target: Target<'_>, taken: &mut Vec<IpConfig>) -> Result<(), Failure> {
     let mut requested = settings.requested.clone();
     for (number, set) in settings.sets.iter().enumerate() {
-        let wanted = requested.iter().position(|address| set.range_of(*address).is_some()).map(|at| requested.remove(at));
+        let wanted =
+            requested.iter().position(|address| set.range_of(*address).is_some()).map(|at| requested.remove(at));
         let (address, range) = match wanted {
             Some(address) => take_requested(pool, set, number, address, target)?,
             None => take_next(pool, set, number, target)?,
@@ -49,7 +50,8 @@ fn take_requested<'a>(
     address: IpAddr,
     target: Target<'_>,
 ) -> Result<(IpAddr, &'a Range), Failure> {
-    let range = set.range_of(address).ok_or_else(|| Failure::Failed(format!("requested IP {address} is in no range")))?;
+    let range =
+        set.range_of(address).ok_or_else(|| Failure::Failed(format!("requested IP {address} is in no range")))?;
     if address == range.gateway {
         return Err(Failure::Failed(format!("requested IP {address} is the gateway of {}", range.subnet)));
     }
@@ -59,7 +61,12 @@ fn take_requested<'a>(
     Err(Failure::Failed(format!("requested IP {address} is taken")))
 }
 
-fn take_next<'a>(pool: &Pool, set: &'a RangeSet, number: usize, target: Target<'_>) -> Result<(IpAddr, &'a Range), Failure> {
+fn take_next<'a>(
+    pool: &Pool,
+    set: &'a RangeSet,
+    number: usize,
+    target: Target<'_>,
+) -> Result<(IpAddr, &'a Range), Failure> {
     let own = pool.addresses_of(target)?;
     if let Some(address) = own.into_iter().find(|address| set.range_of(*address).is_some()) {
         let Target { container_id, ifname } = target;

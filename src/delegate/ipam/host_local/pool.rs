@@ -66,7 +66,8 @@ impl Pool {
     pub(super) fn release(&self, target: Target<'_>) -> Result<(), Failure> {
         let (new, old) = (owner(target), target.container_id.as_str());
         let taken = self.taken()?;
-        let of = |owner: &str| taken.iter().filter(|(_, by)| by == owner).map(|(address, _)| *address).collect::<Vec<_>>();
+        let of =
+            |owner: &str| taken.iter().filter(|(_, by)| by == owner).map(|(address, _)| *address).collect::<Vec<_>>();
         let mut addresses = of(&new);
         if addresses.is_empty() {
             addresses = of(old);

@@ -23,7 +23,8 @@ pub(super) struct RangeSet(pub(super) Vec<Range>);
 impl Range {
     /// Reads a range and fills in what it leaves open.
     pub(super) fn read(object: &RawObject) -> Result<Self, Failure> {
-        let subnet: IpNet = object.read("subnet")?.ok_or_else(|| Failure::Config("a range has no subnet".to_owned()))?;
+        let subnet: IpNet =
+            object.read("subnet")?.ok_or_else(|| Failure::Config("a range has no subnet".to_owned()))?;
         if subnet.max_prefix_len() - subnet.prefix_len() < 2 {
             return Err(Failure::Config(format!("subnet {subnet} is too small to take addresses from")));
         }

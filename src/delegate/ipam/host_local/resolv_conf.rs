@@ -11,7 +11,8 @@ const LIMIT: usize = 1 << 20;
 pub(super) fn read(path: &Path) -> Result<Dns, Failure> {
     let failed = |source| Failure::Io { what: format!("read {}", path.display()), source };
     let text = files::read_bounded(path, LIMIT).map_err(failed)?;
-    text.map(|text| parse(&text)).ok_or_else(|| Failure::Failed(format!("resolvConf {} does not exist", path.display())))
+    text.map(|text| parse(&text))
+        .ok_or_else(|| Failure::Failed(format!("resolvConf {} does not exist", path.display())))
 }
 
 fn parse(text: &str) -> Dns {
@@ -36,7 +37,9 @@ mod tests {
 
     #[test]
     fn what_a_result_can_say() {
-        let dns = parse("# c\n; c\nnameserver 10.0.0.1 x\nnameserver\n domain a.b\nsearch a b\nsearch c\noptions ndots:5\nsortlist 1\n");
+        let dns = parse(
+            "# c\n; c\nnameserver 10.0.0.1 x\nnameserver\n domain a.b\nsearch a b\nsearch c\noptions ndots:5\nsortlist 1\n",
+        );
         assert_eq!(dns.nameservers, ["10.0.0.1"]);
         assert_eq!((dns.domain.as_str(), dns.search.join(" ").as_str()), ("a.b", "a b c"));
         assert_eq!(dns.options, ["ndots:5"]);

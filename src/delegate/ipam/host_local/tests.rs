@@ -27,11 +27,21 @@ impl Network {
     }
 
     fn call<T>(&self, container: &str, args: &str, work: impl FnOnce(&Call<'_>) -> T) -> T {
-        let (id, ifname, args) = (ContainerId::new(container).unwrap(), IfName::new("eth0").unwrap(), CniArgs::parse(args));
+        let (id, ifname, args) =
+            (ContainerId::new(container).unwrap(), IfName::new("eth0").unwrap(), CniArgs::parse(args));
         let plugin = PluginConfig::new(RawObject::parse(&self.config.to_string()).unwrap()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         let (container_id, ifname, path) = (Some(&id), Some(&ifname), &[][..]);
-        let scope = Scope { container_id, ifname, netns: None, args: &args, path, patience: Duration::from_secs(60), deadline, lock: None };
+        let scope = Scope {
+            container_id,
+            ifname,
+            netns: None,
+            args: &args,
+            path,
+            patience: Duration::from_secs(60),
+            deadline,
+            lock: None,
+        };
         work(&Call { scope: &scope, plugin: &plugin, stdin: self.config.to_string() })
     }
 

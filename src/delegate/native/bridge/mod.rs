@@ -87,7 +87,11 @@ impl Native for Bridge {
             vlans: &settings.vlans,
         };
         let port = cable.plug_in(host, &bridge)?;
-        let answer = Attaching { call, stdin: &stdin, settings: &settings, bridge: &bridge, port: &port }.run(host, container, self.ipam());
+        let answer = Attaching { call, stdin: &stdin, settings: &settings, bridge: &bridge, port: &port }.run(
+            host,
+            container,
+            self.ipam(),
+        );
         if answer.is_err() {
             // Best effort: the caller's DEL comes after a failed ADD.
             let _ = host.delete_link_by_name(&port);
@@ -137,8 +141,10 @@ fn check_bridge(host: &mut Socket, settings: &Settings, result: &AddResult) -> R
 fn check_port(host: &mut Socket, bridge: &Link, inner: &Link, result: &AddResult) -> Result<(), Failure> {
     let port = inner.parent.map(|index| host.link_by_index(index)).transpose()?.flatten();
     let port = port.filter(|port| port.master == Some(bridge.index));
-    let known = port.and_then(|port| result.interfaces.iter().find(|known| known.name == port.name && known.sandbox.is_empty()));
-    let known = known.ok_or_else(|| Failure::Drifted(format!("{} is not plugged into bridge {}", inner.name, bridge.name)))?;
+    let known = port
+        .and_then(|port| result.interfaces.iter().find(|known| known.name == port.name && known.sandbox.is_empty()));
+    let known =
+        known.ok_or_else(|| Failure::Drifted(format!("{} is not plugged into bridge {}", inner.name, bridge.name)))?;
     verify::same_link(host, known, "veth").map(drop)
 }
 
@@ -153,7 +159,12 @@ struct Attaching<'a> {
 
 impl Attaching<'_> {
     /// Gives the container's end its addresses, or takes none.
-    fn run(&self, host: &mut Socket, container: &mut Container, ipam: Option<&dyn Ipam>) -> Result<Box<RawValue>, Failure> {
+    fn run(
+        &self,
+        host: &mut Socket,
+        container: &mut Container,
+        ipam: Option<&dyn Ipam>,
+    ) -> Result<Box<RawValue>, Failure> {
         let Some(ipam) = ipam else { return self.run_without_addresses(host, container) };
         let addresses = interface::take_addresses(ipam, self.call)?;
         let answer = self.run_with_addresses(host, container, addresses);
@@ -171,14 +182,20 @@ impl Attaching<'_> {
         self.answer(host, &inner, None, AddResult::default())
     }
 
-    fn run_with_addresses(&self, host: &mut Socket, container: &mut Container, mut result: AddResult) -> Result<Box<RawValue>, Failure> {
+    fn run_with_addresses(
+        &self,
+        host: &mut Socket,
+        container: &mut Container,
+        mut result: AddResult,
+    ) -> Result<Box<RawValue>, Failure> {
         let gateways = gateway::complete(&mut result, self.settings)?;
         let name = Target::of(self.call)?.ifname.as_str();
         let settings = if self.settings.enable_dad { DAD } else { NO_DAD };
         interface::set_up_sysctls(container, name, settings, &result.ips)?;
         let inner = interface::find(&mut container.socket, name)?;
         interface::configure(&mut container.socket, &inner, &result)?;
-        let in_vlan = if gateways.is_empty() { None } else { gateway::set_up(host, self.bridge, self.settings, &gateways)? };
+        let in_vlan =
+            if gateways.is_empty() { None } else { gateway::set_up(host, self.bridge, self.settings, &gateways)? };
         self.answer(host, &inner, in_vlan, result)
     }
 
@@ -190,7 +207,11 @@ impl Attaching<'_> {
         in_vlan: Option<Interface>,
         mut result: AddResult,
     ) -> Result<Box<RawValue>, Failure> {
-        let port = if self.settings.keep_down { port::find_port(host, self.port)? } else { port::wait_until_up(host, self.port)? };
+        let port = if self.settings.keep_down {
+            port::find_port(host, self.port)?
+        } else {
+            port::wait_until_up(host, self.port)?
+        };
         let bridge = port::find_bridge(host, &self.settings.name)?;
         let on_host = |link: Link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() };
         result.interfaces = vec![on_host(bridge), on_host(port), parent::interface_in_container(self.call, inner)?];
