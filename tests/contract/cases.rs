@@ -36,9 +36,17 @@ impl Twins {
     }
 
     /// Calls `verb` on both sides. Both must succeed with the same answer, or both must fail.
-    pub fn call(&self, case: &str, verb: &'static str, config: &Value, attachment: &Attachment) -> [Result<Value, String>; 2] {
+    pub fn call(
+        &self,
+        case: &str,
+        verb: &'static str,
+        config: &Value,
+        attachment: &Attachment,
+    ) -> [Result<Value, String>; 2] {
         let answers = self.call_each(verb, config, attachment);
-        let even = answers.each_ref().map(|answer| answer.as_ref().ok().map(|value| Normaliser::default().even_out(value.clone())));
+        let even = answers
+            .each_ref()
+            .map(|answer| answer.as_ref().ok().map(|value| Normaliser::default().even_out(value.clone())));
         assert_eq!(even[0], even[1], "{case}: {verb}: {answers:?}");
         answers
     }
@@ -47,7 +55,8 @@ impl Twins {
     pub fn compare(&self, case: &str, has_container: bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let look = |(_, world): &(Who, World)| Normaliser::default().even_out(world.run(move || snapshot(has_container)));
+            let look =
+                |(_, world): &(Who, World)| Normaliser::default().even_out(world.run(move || snapshot(has_container)));
             let [native, reference] = self.sides.each_ref().map(look);
             if native == reference {
                 return;
@@ -112,7 +121,15 @@ fn differences(path: &str, native: &Value, reference: &Value) -> String {
     match (native, reference) {
         (Value::Object(a), Value::Object(b)) => {
             let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-            keys.into_iter().map(|key| differences(&format!("{path}.{key}"), native.get(key).unwrap_or(&Value::Null), reference.get(key).unwrap_or(&Value::Null))).collect()
+            keys.into_iter()
+                .map(|key| {
+                    differences(
+                        &format!("{path}.{key}"),
+                        native.get(key).unwrap_or(&Value::Null),
+                        reference.get(key).unwrap_or(&Value::Null),
+                    )
+                })
+                .collect()
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             a.iter().zip(b).enumerate().map(|(i, (a, b))| differences(&format!("{path}[{i}]"), a, b)).collect()
@@ -151,22 +168,40 @@ fn bridges() -> Vec<(&'static str, Value)> {
         ("both families", json!({"bridge": "br0", "ipam": dual()})),
         ("gateway", json!({"bridge": "br0", "isGateway": true, "ipam": dual()})),
         ("default gateway", json!({"bridge": "br0", "isDefaultGateway": true, "mtu": 1400, "ipam": dual()})),
-        ("IPv6 with DAD", json!({"bridge": "br0", "enabledad": true, "ipam": host_local(json!({"subnet": "fd00:8::/64"}))})),
+        (
+            "IPv6 with DAD",
+            json!({"bridge": "br0", "enabledad": true, "ipam": host_local(json!({"subnet": "fd00:8::/64"}))}),
+        ),
         ("hairpin and isolation", json!({"bridge": "br0", "hairpinMode": true, "portIsolation": true, "ipam": v4()})),
         ("promiscuous", json!({"bridge": "br0", "promiscMode": true, "ipam": v4()})),
         ("left down", json!({"bridge": "br0", "disableContainerInterface": true})),
-        ("mac of the runtime", json!({"bridge": "br0", "runtimeConfig": {"mac": "0a:58:00:00:00:01"}, "args": {"cni": {"mac": "0a:58:00:00:00:02"}}})),
+        (
+            "mac of the runtime",
+            json!({"bridge": "br0", "runtimeConfig": {"mac": "0a:58:00:00:00:01"}, "args": {"cni": {"mac": "0a:58:00:00:00:02"}}}),
+        ),
         ("own dns", json!({"bridge": "br0", "dns": {"nameservers": ["10.0.0.53"], "search": ["x"]}, "ipam": v4()})),
-        ("routes with everything", json!({"bridge": "br0", "ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [
+        (
+            "routes with everything",
+            json!({"bridge": "br0", "ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [
             {"dst": "0.0.0.0/0", "gw": "10.7.0.9"}, {"dst": "10.8.0.0/16", "mtu": 1300, "advmss": 1200, "priority": 7},
-            {"dst": "10.9.0.0/16", "scope": 253, "gw": "0.0.0.0"}]}))})),
-        ("static", json!({"bridge": "br0", "ipam": {"type": "static", "addresses": [
+            {"dst": "10.9.0.0/16", "scope": 253, "gw": "0.0.0.0"}]}))}),
+        ),
+        (
+            "static",
+            json!({"bridge": "br0", "ipam": {"type": "static", "addresses": [
             {"address": "10.7.0.5/24", "gateway": "10.7.0.1"}, {"address": "10.7.1.5/32"}, {"address": "fd00:7::5/64"}],
-            "routes": [{"dst": "0.0.0.0/0"}], "dns": {"domain": "d", "options": ["o"]}}})),
-        ("static of the runtime", json!({"bridge": "br0", "runtimeConfig": {"ips": ["10.7.0.6/24"]}, "args": {"cni": {"ips": ["10.7.0.7/24"]}},
-            "ipam": {"type": "static", "addresses": [{"address": "10.7.0.5/24", "gateway": "10.7.0.1"}]}})),
+            "routes": [{"dst": "0.0.0.0/0"}], "dns": {"domain": "d", "options": ["o"]}}}),
+        ),
+        (
+            "static of the runtime",
+            json!({"bridge": "br0", "runtimeConfig": {"ips": ["10.7.0.6/24"]}, "args": {"cni": {"ips": ["10.7.0.7/24"]}},
+            "ipam": {"type": "static", "addresses": [{"address": "10.7.0.5/24", "gateway": "10.7.0.1"}]}}),
+        ),
         ("requested", json!({"bridge": "br0", "runtimeConfig": {"ips": ["10.7.0.66/24"]}, "ipam": v4()})),
-        ("keys in another case", json!({"BRIDGE": "br9", "IsGateway": true, "IPAM": {"Type": "host-local", "DataDir": POOLS, "SubNet": "10.7.0.0/24"}})),
+        (
+            "keys in another case",
+            json!({"BRIDGE": "br9", "IsGateway": true, "IPAM": {"Type": "host-local", "DataDir": POOLS, "SubNet": "10.7.0.0/24"}}),
+        ),
     ]
 }
 
@@ -183,7 +218,8 @@ fn every_version() {
     for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
         let Some(twins) = Twins::new() else { return };
         for kind in ["bridge", "macvlan"] {
-            let config = config(version, kind, json!({"isGateway": kind == "bridge", "master": "master0", "ipam": dual()}));
+            let config =
+                config(version, kind, json!({"isGateway": kind == "bridge", "master": "master0", "ipam": dual()}));
             let mut config = config;
             config.as_object_mut().unwrap().remove(if kind == "bridge" { "master" } else { "isGateway" });
             twins.live(&format!("{kind} {version}"), &config, &Attachment::default());
@@ -198,7 +234,10 @@ fn macvlan() {
         ("layer 2", json!({"master": "master0"})),
         ("default route's link", json!({"ipam": v4()})),
         ("both families", json!({"master": "master0", "mode": "private", "mtu": 1400, "ipam": dual()})),
-        ("own mac and queue", json!({"master": "master0", "mode": "vepa", "mac": "0a:58:00:00:00:03", "bcqueuelen": 500, "dns": {"domain": "d"}})),
+        (
+            "own mac and queue",
+            json!({"master": "master0", "mode": "vepa", "mac": "0a:58:00:00:00:03", "bcqueuelen": 500, "dns": {"domain": "d"}}),
+        ),
         ("passthru", json!({"master": "master0", "mode": "passthru", "ipam": v4()})),
         ("static", json!({"master": "master0", "ipam": {"type": "static", "addresses": [{"address": "10.7.0.5/24"}]}})),
     ] {
@@ -212,12 +251,17 @@ fn the_arguments_of_the_call() {
     let Some(twins) = Twins::new() else { return };
     let ipam = json!({"type": "static"});
     let config = config("1.1.0", "macvlan", json!({"master": "master0", "ipam": ipam}));
-    let args = "IgnoreUnknown=1;K8S_POD_NAME=p;MAC=0a:58:00:00:00:04;IP=10.7.0.5/24,fd00:7::5/64;GATEWAY=10.7.0.1,fd00:7::1";
+    let args =
+        "IgnoreUnknown=1;K8S_POD_NAME=p;MAC=0a:58:00:00:00:04;IP=10.7.0.5/24,fd00:7::5/64;GATEWAY=10.7.0.1,fd00:7::1";
     twins.live("CNI_ARGS", &config, &Attachment { args: args.to_owned(), ..Attachment::default() });
 }
 
 #[test]
 fn loopback() {
     let Some(twins) = Twins::new() else { return };
-    twins.live("loopback", &config("1.1.0", "loopback", json!({})), &Attachment { ifname: "lo".into(), ..Attachment::default() });
+    twins.live(
+        "loopback",
+        &config("1.1.0", "loopback", json!({})),
+        &Attachment { ifname: "lo".into(), ..Attachment::default() },
+    );
 }

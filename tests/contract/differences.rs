@@ -28,7 +28,9 @@ fn pool() -> Value {
 
 /// The links of the container and the taken addresses.
 pub fn left_behind() -> (Value, Vec<String>) {
-    let names = |folder: &str| fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let names = |folder: &str| {
+        fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().file_name().into_string().unwrap())
+    };
     let taken = names(&format!("{POOLS}/mynet")).filter(|name| name.starts_with("10.")).collect();
     let links = inside(|| crate::world::ip_json("link show"));
     (links, taken)
@@ -45,7 +47,9 @@ fn both_refuse_and_natives_leave_nothing() {
     let Some(twins) = Twins::new() else { return };
     let no_address = host_local(json!({"subnet": "10.7.0.0/30", "rangeStart": "10.7.0.1", "rangeEnd": "10.7.0.1"}));
     // The second route is refused by the kernel, long after the address was taken.
-    let bad_route = host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "10.8.0.0/16"}, {"dst": "10.9.0.0/16", "gw": "10.200.0.1"}]}));
+    let bad_route = host_local(
+        json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "10.8.0.0/16"}, {"dst": "10.9.0.0/16", "gw": "10.200.0.1"}]}),
+    );
     for (kind, more) in [
         ("bridge", json!({"vlan": 4095})),
         ("bridge", json!({"vlanTrunk": [{"minID": 5}]})),
@@ -58,7 +62,10 @@ fn both_refuse_and_natives_leave_nothing() {
         ("bridge", json!({"ipam": bad_route})),
         ("bridge", json!({"ipam": {"type": "static"}})),
         ("bridge", json!({"name": "mynet", "cniVersion": "9.9.9"})),
-        ("bridge", json!({"cniVersion": "0.2.0", "ipam": host_local(json!({"ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "10.2.0.0/24"}]]}))})),
+        (
+            "bridge",
+            json!({"cniVersion": "0.2.0", "ipam": host_local(json!({"ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "10.2.0.0/24"}]]}))}),
+        ),
         ("macvlan", json!({"master": "nothing"})),
         ("macvlan", json!({"master": "master0", "mode": "source"})),
         ("macvlan", json!({"master": "master0", "mtu": 9000})),
@@ -81,7 +88,8 @@ fn both_refuse_and_natives_leave_nothing() {
 fn an_interface_that_is_there_stays() {
     let Some(twins) = Twins::new() else { return };
     twins.sides.iter().for_each(|(_, world)| world.run(|| inside(|| ip("link add net1 type bridge"))));
-    for (kind, more) in [("bridge", json!({"ipam": pool()})), ("macvlan", json!({"master": "master0", "ipam": pool()}))] {
+    for (kind, more) in [("bridge", json!({"ipam": pool()})), ("macvlan", json!({"master": "master0", "ipam": pool()}))]
+    {
         let answers = twins.call(kind, "ADD", &config("1.1.0", kind, more), &Attachment::default());
         assert!(answers[0].as_ref().unwrap_err().contains("exist"), "{answers:?}");
     }
@@ -114,7 +122,11 @@ fn a_second_add_changes_nothing() {
     twins.compare("after the second ADD", true);
     let other = Attachment { container: "cid1".into(), ifname: "net2".into(), ..Attachment::default() };
     assert!(twins.call("another", "ADD", &config, &other)[0].is_ok());
-    let gateway = crate::cases::config("1.1.0", "bridge", json!({"isGateway": true, "ipam": host_local(json!({"subnet": "10.8.0.0/24"}))}));
+    let gateway = crate::cases::config(
+        "1.1.0",
+        "bridge",
+        json!({"isGateway": true, "ipam": host_local(json!({"subnet": "10.8.0.0/24"}))}),
+    );
     let third = Attachment { container: "cid2".into(), ifname: "net3".into(), ..Attachment::default() };
     let answers = twins.call("a second gateway", "ADD", &gateway, &third);
     assert!(answers[0].as_ref().unwrap_err().contains("already has"), "{answers:?}");
@@ -139,7 +151,11 @@ fn del_works_whatever_is_left_of_the_namespace() {
         fs::write(CONTAINER, "").unwrap();
     });
     call(&world, "DEL", &config, &Attachment::default()).unwrap();
-    assert_eq!(world.run(|| snapshot(false))["pools"]["mynet"]["content"].as_object().unwrap().len(), 2, "lock and cursor");
+    assert_eq!(
+        world.run(|| snapshot(false))["pools"]["mynet"]["content"].as_object().unwrap().len(),
+        2,
+        "lock and cursor"
+    );
 }
 
 #[test]
@@ -159,7 +175,11 @@ fn our_own_namespace_is_refused() {
 #[test]
 fn check_sees_what_changed() {
     let Some(twins) = Twins::new() else { return };
-    let config = config("1.1.0", "bridge", json!({"isDefaultGateway": true, "ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "10.99.0.0/16"}]}))}));
+    let config = config(
+        "1.1.0",
+        "bridge",
+        json!({"isDefaultGateway": true, "ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "10.99.0.0/16"}]}))}),
+    );
     for (line, on_host) in [
         ("link set net1 address 0a:58:00:00:00:09", false),
         ("addr del 10.7.0.2/24 dev net1", false),
@@ -173,7 +193,11 @@ fn check_sees_what_changed() {
             config["prevResult"] = result;
             world.run(move || {
                 who.call("CHECK", &config, &Attachment::default()).unwrap();
-                if on_host { ip(line) } else { inside(|| ip(line)) }
+                if on_host {
+                    ip(line)
+                } else {
+                    inside(|| ip(line))
+                }
                 assert!(who.call("CHECK", &config, &Attachment::default()).is_err(), "{who:?} does not see {line}");
             });
         }

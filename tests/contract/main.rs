@@ -46,5 +46,8 @@ fn find_plugins() -> Result<PathBuf, String> {
     if output.status.success() && folder.join("bridge").exists() {
         return Ok(folder);
     }
-    Err(format!("there are no reference plugins: set PLEXUS_CNI_PLUGINS ({script}: {})", String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!(
+        "there are no reference plugins: set PLEXUS_CNI_PLUGINS ({script}: {})",
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
 }

@@ -68,7 +68,8 @@ fn port_vlans() -> Value {
 }
 
 fn settings(link: &str) -> Value {
-    let read = |(family, key): &(Family, &str)| (format!("{family:?} {key}"), json!(sysctl::read(*family, link, key).ok()));
+    let read =
+        |(family, key): &(Family, &str)| (format!("{family:?} {key}"), json!(sysctl::read(*family, link, key).ok()));
     Value::Object(SETTINGS.iter().map(read).collect())
 }
 
@@ -78,7 +79,8 @@ fn files(folder: &Path) -> Value {
     let entry = |entry: std::io::Result<fs::DirEntry>| {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode();
-        let content = if entry.path().is_dir() { files(&entry.path()) } else { json!(fs::read_to_string(entry.path()).unwrap()) };
+        let content =
+            if entry.path().is_dir() { files(&entry.path()) } else { json!(fs::read_to_string(entry.path()).unwrap()) };
         (entry.file_name().into_string().unwrap(), json!({"mode": format!("{mode:o}"), "content": content}))
     };
     Value::Object(entries.map(entry).collect())
@@ -97,8 +99,11 @@ impl Normaliser {
     pub fn even_out(&mut self, value: Value) -> Value {
         match value {
             Value::Object(members) => {
-                let is_bridge = ["ifname", "name"].iter().any(|key| members.get(*key).is_some_and(|name| name.as_str().is_some_and(|name| BRIDGES.contains(&name))));
-                let kept = members.into_iter().filter(|(key, _)| !PASSING.contains(&key.as_str()) && !key.ends_with("_timer"));
+                let is_bridge = ["ifname", "name"].iter().any(|key| {
+                    members.get(*key).is_some_and(|name| name.as_str().is_some_and(|name| BRIDGES.contains(&name)))
+                });
+                let kept =
+                    members.into_iter().filter(|(key, _)| !PASSING.contains(&key.as_str()) && !key.ends_with("_timer"));
                 let even = |(key, value): (String, Value)| {
                     let is_mac = matches!(key.as_str(), "address" | "mac") && value.as_str().is_some_and(is_random_mac);
                     // A bridge takes the lowest among those of its ports.
@@ -110,7 +115,9 @@ impl Normaliser {
             Value::Array(mut items) => {
                 // The order in which the kernel lists is that of making.
                 if items.iter().any(|item| item.get("ifname").is_some() || item.get("dst").is_some()) {
-                    items.sort_by_cached_key(|item| Normaliser { is_blind: true, ..Normaliser::default() }.even_out(item.clone()).to_string());
+                    items.sort_by_cached_key(|item| {
+                        Normaliser { is_blind: true, ..Normaliser::default() }.even_out(item.clone()).to_string()
+                    });
                 }
                 Value::Array(items.into_iter().map(|item| self.even_out(item)).collect())
             }

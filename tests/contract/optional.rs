@@ -44,7 +44,10 @@ fn ipvlan() {
         ("default route's link", json!({"ipam": pool()})),
         ("L3 with MTU", json!({"master": "master0", "mode": "l3", "mtu": 1400, "ipam": pool()})),
         ("L3S", json!({"master": "master0", "mode": "l3s", "ipam": pool()})),
-        ("addresses of the plugin before", json!({"master": "master0", "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.7.0.9/24"}]}})),
+        (
+            "addresses of the plugin before",
+            json!({"master": "master0", "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.7.0.9/24"}]}}),
+        ),
     ] {
         let Some(twins) = twins_where("ipvlan", "link add probe link master0 type ipvlan") else { return };
         twins.live(&format!("ipvlan: {case}"), &config("1.1.0", "ipvlan", more), &Attachment::default());
@@ -60,7 +63,8 @@ fn every_mode_of_ipvlan() {
         for (family, addresses) in [json!([v4]), json!([v6]), json!([v4, v6])].into_iter().enumerate() {
             let choice = |step: usize| (number + family * step).is_multiple_of(2);
             let Some(twins) = twins_where("ipvlan", "link add probe link master0 type ipvlan") else { return };
-            let routes = json!([[{"dst": "0.0.0.0/0"}], [{"dst": "::/0"}], [{"dst": "0.0.0.0/0"}, {"dst": "fd99::/64"}]]);
+            let routes =
+                json!([[{"dst": "0.0.0.0/0"}], [{"dst": "::/0"}], [{"dst": "0.0.0.0/0"}, {"dst": "fd99::/64"}]]);
             let mut ipam = json!({"type": "static", "addresses": addresses});
             if choice(1) {
                 let ranges = json!([[[{"subnet": "10.7.0.0/24"}]], [[{"subnet": "fd00:7::/64"}]], [[{"subnet": "fd00:7::/64"}], [{"subnet": "10.7.0.0/24"}]]]);
@@ -95,8 +99,11 @@ fn vlans_of_bridge_ports() {
         ("trunk beside the default", json!({"vlanTrunk": [{"id": 300}], "preserveDefaultVlan": true})),
         ("trunk with gateway", json!({"vlanTrunk": [{"id": 1}, {"id": 300}], "isGateway": true, "ipam": pool()})),
         ("empty trunk", json!({"vlanTrunk": []})),
-        ("everything", json!({"vlan": 100, "vlanTrunk": [{"id": 300}], "isDefaultGateway": true, "mtu": 1400, "preserveDefaultVlan": true,
-            "hairpinMode": true, "portIsolation": true, "ipam": pool()})),
+        (
+            "everything",
+            json!({"vlan": 100, "vlanTrunk": [{"id": 300}], "isDefaultGateway": true, "mtu": 1400, "preserveDefaultVlan": true,
+            "hairpinMode": true, "portIsolation": true, "ipam": pool()}),
+        ),
     ] {
         let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
         twins.live(&format!("VLANs: {case}"), &config("1.1.0", "bridge", more), &Attachment::default());
@@ -113,7 +120,11 @@ fn several_vlans_of_one_bridge() {
         more["ipam"] = host_local(json!({"subnet": subnet}));
         config("1.1.0", "bridge", more)
     });
-    let attachment = |number: usize| Attachment { container: format!("cid{number}"), ifname: format!("net{number}"), ..Attachment::default() };
+    let attachment = |number: usize| Attachment {
+        container: format!("cid{number}"),
+        ifname: format!("net{number}"),
+        ..Attachment::default()
+    };
     for (number, config) in calls.iter().enumerate() {
         let case = format!("{number}: {config}");
         twins.succeed(&case, "ADD", config, &attachment(number));

@@ -85,7 +85,13 @@ pub fn with_call<T>(config: &Value, attachment: &Attachment, work: impl FnOnce(&
 }
 
 /// Calls the program `kind`.
-pub fn call_program(folder: &Path, kind: &str, verb: &str, config: &Value, attachment: &Attachment) -> Result<Value, String> {
+pub fn call_program(
+    folder: &Path,
+    kind: &str,
+    verb: &str,
+    config: &Value,
+    attachment: &Attachment,
+) -> Result<Value, String> {
     let mut child = Command::new(folder.join(kind))
         .env_clear()
         .env("CNI_COMMAND", verb)

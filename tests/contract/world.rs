@@ -110,8 +110,12 @@ pub fn ip_json(line: &str) -> Value {
 
 /// What `ip -d -j` prints for each of the `lines`.
 pub fn ip_batch<const N: usize>(lines: &str) -> [Value; N] {
-    let mut child =
-        Command::new("ip").args(["-d", "-j", "-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new("ip")
+        .args(["-d", "-j", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "ip -batch: {lines}");
