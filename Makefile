@@ -69,6 +69,12 @@ crd: ## Generates crd/ from the Rust type; a test compares
 	mv crd/network-attachment-definitions.yaml.new crd/network-attachment-definitions.yaml
 	git diff --stat crd
 
+.PHONY: bench
+bench: plugin ## What the shipped programs cost here: VERSION, ADD and DEL, memory (root)
+	e2e/assets/get plugins >/dev/null
+	PLEXUS_PLUGIN=$(plugin) cargo bench --bench shipped
+	cargo bench --no-default-features --bench teardown
+
 .PHONY: ci
 ci: ## What decides whether a change is good; also .ci/run
 	.ci/run

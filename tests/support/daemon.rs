@@ -53,6 +53,13 @@ impl Daemon {
         daemon
     }
 
+    /// What it has in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Stops it without warning.
     pub fn kill(self) {
         drop(self);

@@ -87,10 +87,11 @@ fn add(call: &Call<'_>) -> Result<AddResult, Failure> {
     Ok(AddResult { ips, routes: settings.routes, dns, ..AddResult::default() })
 }
 
+/// Needs to know only where the pool is: with a configuration that ADD refused, nothing can have been
+/// taken, and the pod must go all the same.
 fn del(call: &Call<'_>) -> Result<(), Failure> {
     let target = Target::of(call)?;
-    let settings = Settings::read(call)?;
-    match Pool::open_existing(&settings.folder, call.scope.deadline)? {
+    match Pool::open_existing(&settings::folder(&Stdin::parse(call)?)?, call.scope.deadline)? {
         Some(pool) => pool.release(target),
         None => Ok(()),
     }
