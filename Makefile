@@ -45,7 +45,7 @@ check: ## Format and lints, with and without the cluster
 deps: ## What building and testing needs beside Rust and Go: Debian packages (root), Rust components
 	e2e/assets/get packages
 	e2e/plugin/build --target >/dev/null
-	rustup component add --quiet rustfmt clippy || true
+	rustup --quiet component add rustfmt clippy || true
 
 .PHONY: assets
 assets: ## What the tests run against: reference plugins, etcd, Kubernetes (5 to 15 minutes, once)
