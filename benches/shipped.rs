@@ -82,11 +82,11 @@ fn attach(node: &Node) {
     }
 }
 
-/// What the daemon holds when nothing happens: as it was built for the tests, so with debug assertions.
+/// What the daemon holds when nothing happens; `cargo bench` builds it as a release.
 fn memory(node: &Node) {
     let daemon = Daemon::start(node);
     std::thread::sleep(Duration::from_secs(2));
-    println!("plexusd    {} KiB resident, idle (build of this bench)", daemon.memory());
+    println!("plexusd    {} KiB resident, idle", daemon.memory());
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -10,6 +10,7 @@ use serde_json::json;
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
+use support::daemon::{self, Daemon};
 use support::{Node, Pod, Recorder, kernel};
 
 /// A network whose ADD says when it began, and is slow.
@@ -180,6 +181,39 @@ fn a_del_killed_anywhere_is_completed_by_the_next(natives: bool) {
         assert_clean(&node, &pod, &format!("killed after {moment:?}"));
         pod.end_sandbox();
     }
+}
+
+#[test]
+fn the_daemon_killed_anywhere_in_an_add_leaves_nothing_after_del() {
+    let Some(node) = Node::new() else { return };
+    real_networks(&node);
+    // Known to the daemon alone: without it the pod cannot be attached, with it it is, and DEL never needs it.
+    let more = json!({"cniVersion": "1.0.0", "name": "more", "type": "bridge", "bridge": "more",
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.2.0.0/24"}]]}});
+    daemon::network("default/told", &more);
+    let (mut attached, mut refused) = (0, 0);
+    for moment in moments(true) {
+        daemon::pod(&format!("d{}", moment.as_micros()), &json!({"k8s.v1.cni.cncf.io/networks": "told"}));
+        let mut pod = Pod::new(&node, &format!("d{}", moment.as_micros()));
+        pod.annotations = None;
+        let pod = pod.configured("daemonTimeoutSeconds", json!(0.2)).configured("publishTimeoutSeconds", json!(0.2));
+        let daemon = Daemon::start(&node);
+        let running = pod.call("ADD").start();
+        sleep(moment);
+        daemon.kill();
+        let answer = running.wait();
+        if answer.status.success() {
+            attached += 1;
+        } else {
+            assert_eq!(answer.error().code, 11, "{answer:?}");
+            refused += 1;
+        }
+        pod.del().silence();
+        assert_clean(&node, &pod, &format!("daemon killed after {moment:?}"));
+        pod.end_sandbox();
+    }
+    assert_eq!(attached + refused, moments(true).count());
+    assert!(attached > 0, "not one ADD got its answer before the daemon was killed");
 }
 
 #[test]
