@@ -147,6 +147,15 @@ fn old_files_count_and_go() {
 }
 
 #[test]
+fn a_file_that_nobody_wrote_goes_with_the_next_release() {
+    let network = Network::new(json!({"subnet": "10.1.2.0/24"}));
+    network.add("a").unwrap();
+    fs::write(network.pool().join("10.1.2.9"), "").unwrap();
+    network.del("b");
+    assert_eq!(network.taken(), ["10.1.2.2"]);
+}
+
+#[test]
 fn gc_keeps_what_is_valid() {
     let mut network = Network::new(json!({"subnet": "10.1.2.0/24"}));
     for container in ["a", "b", "c"] {
