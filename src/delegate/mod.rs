@@ -76,6 +76,13 @@ pub struct Scope<'a> {
     pub lock: Option<&'a FileLock>,
 }
 
+impl<'a> Scope<'a> {
+    /// A call that is about no container: STATUS and GC (CNI-STA-06, CNI-GC-03).
+    pub fn of_node(args: &'a CniArgs, path: &'a [PathBuf], patience: Duration, deadline: Instant) -> Self {
+        Scope { container_id: None, ifname: None, netns: None, args, path, patience, deadline, lock: None }
+    }
+}
+
 /// One call of one plugin.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {

@@ -145,16 +145,7 @@ fn remember(networks: &mut BTreeMap<String, NetworkConfig>, attachment: &Attachm
 /// GC of the plugins of `network` (CNI-DLG-13).
 fn forward(turn: &Turn, network: &NetworkConfig, valid: &[ValidAttachment], deadline: Instant) -> Vec<CniError> {
     let (path, args) = (turn.path(), CniArgs::default());
-    let scope = Scope {
-        container_id: None,
-        ifname: None,
-        netns: None,
-        args: &args,
-        path: &path,
-        patience: turn.settings.delegate_timeout,
-        deadline,
-        lock: None,
-    };
+    let scope = Scope::of_node(&args, &path, turn.settings.delegate_timeout, deadline);
     let chain = Chain { network, capability_args: &Default::default(), scope, registry: &turn.registry };
     let errors = chain.gc(valid).err().unwrap_or_default();
     errors.iter().map(|e| e.to_cni().about(format!("network {}", network.name))).collect()

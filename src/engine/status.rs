@@ -25,16 +25,7 @@ pub fn status(turn: &Turn) -> Result<(), CniError> {
     let path = turn.path();
     turn.registry.present(&network, &path).map_err(|e| unavailable(e.to_cni().about(&label)))?;
     let args = CniArgs::default();
-    let scope = Scope {
-        container_id: None,
-        ifname: None,
-        netns: None,
-        args: &args,
-        path: &path,
-        patience: PATIENCE,
-        deadline: Instant::now() + PATIENCE,
-        lock: None,
-    };
+    let scope = Scope::of_node(&args, &path, PATIENCE, Instant::now() + PATIENCE);
     let chain = Chain { network: &network, capability_args: &Default::default(), scope, registry: &turn.registry };
     chain.status().map_err(|e| {
         let error = e.to_cni().about(label);
