@@ -58,6 +58,7 @@ size: plugin ## Is the plugin small, static, stripped and free of the daemon's l
 	@e2e/plugin/check $(plugin)
 
 include e2e/cluster/cluster.mk
+include e2e/kernel/kernel.mk
 
 .PHONY: deny
 deny: ## Licences, banned and duplicate dependencies
