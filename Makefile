@@ -76,6 +76,10 @@ bench: plugin ## What the shipped programs cost here: VERSION, ADD and DEL, memo
 	PLEXUS_PLUGIN=$(plugin) cargo bench --bench shipped
 	cargo bench --no-default-features --bench teardown
 
+.PHONY: outage
+outage: plugin ## Daemon and API server away for ten minutes, in real time (root)
+	PLEXUS_PLUGIN=$(plugin) PLEXUS_OUTAGE_SECONDS=600 cargo test --test outage -- --nocapture
+
 .PHONY: ci
 ci: ## What decides whether a change is good; also .ci/run
 	.ci/run

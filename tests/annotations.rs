@@ -3,8 +3,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::daemon::{self, Daemon};
-use support::{Node, Pod};
+use support::daemon::Daemon;
+use support::{Node, Pod, manifests};
 
 #[test]
 fn the_short_form_names_networks_namespaces_and_interfaces() {
@@ -212,8 +212,8 @@ fn a_pod_can_replace_its_default_network() {
 #[test]
 fn annotations_and_networks_come_from_the_daemon_where_the_runtime_gives_none() {
     let Some(node) = Node::new() else { return };
-    daemon::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
-    daemon::pod("asked", &json!({"k8s.v1.cni.cncf.io/networks": "a@foo"}));
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
+    manifests::pod("asked", &json!({"k8s.v1.cni.cncf.io/networks": "a@foo"}));
     node.recorder("a");
     let _daemon = Daemon::start(&node);
     let mut pod = Pod::new(&node, "asked");
@@ -231,8 +231,8 @@ fn annotations_and_networks_come_from_the_daemon_where_the_runtime_gives_none() 
 #[test]
 fn what_the_runtime_says_is_final() {
     let Some(node) = Node::new() else { return };
-    daemon::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
-    daemon::pod("final", &json!({"k8s.v1.cni.cncf.io/networks": "a"}));
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
+    manifests::pod("final", &json!({"k8s.v1.cni.cncf.io/networks": "a"}));
     node.recorder("a");
     let _daemon = Daemon::start(&node);
     let mut pod = Pod::new(&node, "final");
@@ -261,7 +261,7 @@ fn without_annotations_and_without_the_daemon_a_pod_has_to_wait() {
 #[test]
 fn last_known_copies_serve_while_the_daemon_is_away() {
     let Some(node) = Node::new() else { return };
-    daemon::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
     let a = node.recorder("a");
     let daemon = Daemon::start(&node);
     Pod::new(&node, "before").selecting("a").add().result();

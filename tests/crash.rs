@@ -10,8 +10,8 @@ use serde_json::json;
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
-use support::daemon::{self, Daemon};
-use support::{Node, Pod, Recorder, kernel};
+use support::daemon::Daemon;
+use support::{Node, Pod, Recorder, kernel, manifests};
 
 /// A network whose ADD says when it began, and is slow.
 fn slow(node: &Node, script: &str) -> Recorder {
@@ -190,10 +190,10 @@ fn the_daemon_killed_anywhere_in_an_add_leaves_nothing_after_del() {
     // Known to the daemon alone: without it the pod cannot be attached, with it it is, and DEL never needs it.
     let more = json!({"cniVersion": "1.0.0", "name": "more", "type": "bridge", "bridge": "more",
         "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.2.0.0/24"}]]}});
-    daemon::network("default/told", &more);
+    manifests::network("default/told", &more);
     let (mut attached, mut refused) = (0, 0);
     for moment in moments(true) {
-        daemon::pod(&format!("d{}", moment.as_micros()), &json!({"k8s.v1.cni.cncf.io/networks": "told"}));
+        manifests::pod(&format!("d{}", moment.as_micros()), &json!({"k8s.v1.cni.cncf.io/networks": "told"}));
         let mut pod = Pod::new(&node, &format!("d{}", moment.as_micros()));
         pod.annotations = None;
         let pod = pod.configured("daemonTimeoutSeconds", json!(0.2)).configured("publishTimeoutSeconds", json!(0.2));

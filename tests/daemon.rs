@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
-#[path = "support/plexusd.rs"]
 mod support;
 
 use plexus::api::FactsRequest;
@@ -14,7 +13,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
-use support::{Connection, Daemon, nad, pod, wait_until, wanted};
+use support::connection::Connection;
+use support::daemon::{Daemon, nad, pod, wanted};
+use support::wait_until;
 
 const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 
@@ -36,7 +37,7 @@ fn write_pod(folder: &Path, name: &str, uid: &str, networks: &str) {
 
 fn start(folder: &Path) -> Daemon {
     fs::create_dir_all(folder.join("source")).unwrap();
-    Daemon::start(folder, &["--source-directory", folder.join("source").to_str().unwrap()])
+    Daemon::in_folder(folder, &["--source-directory", folder.join("source").to_str().unwrap()])
 }
 
 #[test]
@@ -303,13 +304,13 @@ fn a_network_with_a_device_is_not_attached_without_one() {
 #[test]
 fn monitoring_is_served_on_its_address() {
     let folder = tempfile::tempdir().unwrap();
-    let address = support::free_address();
+    let address = support::http::free_address();
     let source = folder.path().join("later");
-    let daemon = Daemon::start(
+    let daemon = Daemon::in_folder(
         folder.path(),
         &["--metrics-address", &address.to_string(), "--source-directory", source.to_str().unwrap()],
     );
-    let get = |path: &str| support::http_get(address, path);
+    let get = |path: &str| support::http::get(address, path);
     let unready = get("/readyz");
     assert!(
         unready.starts_with("HTTP/1.1 503")

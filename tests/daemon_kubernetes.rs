@@ -2,22 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
-#[path = "support/apiserver.rs"]
-mod apiserver;
-#[path = "support/plexusd.rs"]
 mod support;
 
-use apiserver::ApiServer;
 use futures::StreamExt;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use plexus::api::FactsRequest;
-use plexus::api::protocol::{Published, Reply, Request};
+use plexus::api::protocol::Published;
 use plexus::cluster::crd::NetworkAttachmentDefinition;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use support::{Daemon, nad, pod, wait_until, wanted};
+use support::apiserver::ApiServer;
+use support::cluster::{LEAST, NETWORKS, put_network, role, try_server};
+use support::daemon::{Daemon, nad, pod, wanted};
+use support::wait_until;
 
 const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 const MULTI: &str = r#"[{"name":"cbr0","interface":"eth0","ips":["10.1.1.2"],"default":true,"dns":{}},{"name":"default/a","interface":"net1","dns":{}}]"#;
@@ -27,15 +26,9 @@ const PLAIN: &str = r#"[{"name":"cbr0","interface":"eth0","default":true,"dns":{
 fn server() -> Option<MutexGuard<'static, ApiServer>> {
     static SERVER: OnceLock<Result<Mutex<ApiServer>, String>> = OnceLock::new();
     let started = SERVER.get_or_init(|| {
-        let server = ApiServer::start()?;
-        let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crd/network-attachment-definitions.yaml");
-        server.kubectl(&["apply", "-f", crd], None)?;
-        server.kubectl(
-            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
-            None,
-        )?;
-        server.kubectl(&["apply", "-f", "-"], Some(&roles().to_string()))?;
-        Ok(Mutex::new(server))
+        // All of it for the group `plexus`, all but pods for `plexus-without-pods`.
+        let all = [&LEAST[..], &[("", "pods", &["get", "list", "watch"])]].concat();
+        try_server(&[role("plexus", &all), role("plexus-without-pods", &[NETWORKS])]).map(Mutex::new)
     });
     match started {
         Ok(server) => Some(server.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -46,46 +39,16 @@ fn server() -> Option<MutexGuard<'static, ApiServer>> {
     }
 }
 
-/// What the daemon needs: all of it for the group `plexus`, all but pods for `plexus-without-pods`.
-fn roles() -> Value {
-    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
-    let role = |name: &str, rules: Vec<Value>| {
-        let (api, kind) = ("rbac.authorization.k8s.io/v1", "ClusterRole");
-        let subject = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name });
-        let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
-        [
-            json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name }, "rules": rules }),
-            json!({ "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": { "name": name }, "roleRef": reference, "subjects": [subject] }),
-        ]
-    };
-    let few = || vec![rule("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"])];
-    let mut all = few();
-    all.push(rule("", "pods", &["get", "list", "watch"]));
-    all.push(rule("", "pods/status", &["patch"]));
-    all.push(rule("events.k8s.io", "events", &["create"]));
-    let items = [role("plexus", all), role("plexus-without-pods", few())].concat();
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
-}
-
 /// A daemon of its own user, so that the audit log tells what it asked.
 fn start(server: &ApiServer, folder: &Path, user: &str, group: &str) -> Daemon {
     let kubeconfig = server.kubeconfig_for(user, &[group]).unwrap();
-    let daemon = Daemon::start(folder, &["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1"]);
-    wait_until(|| health(&daemon).ready, || daemon.log());
+    let daemon = Daemon::in_folder(folder, &["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1"]);
+    wait_until(|| daemon.health().ready, || daemon.log());
     daemon
 }
 
-fn health(daemon: &Daemon) -> plexus::api::protocol::Health {
-    let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
-    health
-}
-
 fn put_nad(server: &ApiServer, name: &str, config: &str) {
-    let nad = json!({
-        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-        "metadata": { "name": name, "namespace": "default" }, "spec": { "config": config },
-    });
-    server.kubectl(&["apply", "-f", "-"], Some(&nad.to_string())).unwrap();
+    put_network(server, "default", name, config);
 }
 
 /// Makes a pod on node `n1` and returns its UID.
@@ -123,7 +86,7 @@ fn networks_are_watched_and_answered_from_memory() {
     put_nad(&server, "late", "1");
     // Just made: whether the watch has it already or not.
     assert_eq!(daemon.config_of(&nad("late")).as_deref(), Some("1"));
-    wait_until(|| health(&daemon).definitions >= 2, || daemon.log());
+    wait_until(|| daemon.health().definitions >= 2, || daemon.log());
 
     let before = server.requests("plexusd-nads").unwrap().len();
     for _ in 0..20 {
@@ -259,7 +222,7 @@ fn a_pod_that_is_gone_needs_no_status() {
     // A runtime that does not say the UID: whichever pod has the name.
     assert_eq!(daemon.publish("c3", &pod("again", None), PLAIN), Published::Written);
     assert_eq!(status_of(&server, "again").as_deref(), Some(PLAIN));
-    assert_eq!(health(&daemon).unpublished, 0);
+    assert_eq!(daemon.health().unpublished, 0);
 }
 
 #[test]
@@ -289,7 +252,7 @@ fn a_pod_is_never_answered_for_by_its_predecessor() {
     let old = make_pod(&server, "web-0", networks("old"));
     let annotations = |uid: &str| daemon.facts(wanted(pod("web-0", Some(uid)))).map(|facts| facts.annotations.unwrap());
     assert_eq!(annotations(&old).unwrap().len(), 1);
-    wait_until(|| health(&daemon).ready && health(&daemon).guards.contains_key("pods"), || daemon.log());
+    wait_until(|| daemon.health().ready && daemon.health().guards.contains_key("pods"), || daemon.log());
 
     // From memory now: only the network, which nobody knows, is asked for.
     let before = server.requests("plexusd-pods").unwrap().len();
@@ -350,7 +313,7 @@ fn what_a_policy_refuses_is_not_retried() {
         matches!(&last, Some(Published::Refused(line)) if line.contains("guarded pods have no status")),
         "{last:?}"
     );
-    assert_eq!(health(&daemon).unpublished, 0);
+    assert_eq!(daemon.health().unpublished, 0);
     let told = || server.kubectl(&["describe", "pod", "guarded"], None).unwrap().contains("NetworkStatusRefused");
     wait_until(told, || "no event".into());
 }
@@ -362,21 +325,21 @@ fn an_outage_is_survived() {
     put_nad(&server, "kept", "1");
     let uid = make_pod(&server, "during", json!({}));
     let (kubeconfig, address) =
-        (server.kubeconfig_for("plexusd-outage", &["plexus"]).unwrap(), support::free_address());
+        (server.kubeconfig_for("plexusd-outage", &["plexus"]).unwrap(), support::http::free_address());
     let arguments =
         ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--metrics-address", &address.to_string()];
-    let daemon = Daemon::start(folder.path(), &arguments);
-    wait_until(|| health(&daemon).ready, || daemon.log());
+    let daemon = Daemon::in_folder(folder.path(), &arguments);
+    wait_until(|| daemon.health().ready, || daemon.log());
     assert!(daemon.config_of(&nad("kept")).is_some());
     let confirmed =
-        |value: u8| support::http_get(address, "/metrics").contains(&format!("plexus_definitions_confirmed {value}"));
+        |value: u8| support::http::get(address, "/metrics").contains(&format!("plexus_definitions_confirmed {value}"));
 
     server.kill().unwrap();
     assert_eq!(daemon.config_of(&nad("kept")).as_deref(), Some("1"));
     let unknown = daemon.facts(FactsRequest { networks: vec![nad("other")], ..FactsRequest::default() }).unwrap_err();
     assert!(unknown.contains("network default/other") && unknown.to_lowercase().contains("refused"), "{unknown}");
     assert!(matches!(daemon.publish("c1", &pod("during", Some(&uid)), PLAIN), Published::Retrying(_)));
-    assert!(health(&daemon).ready && confirmed(0));
+    assert!(daemon.health().ready && confirmed(0));
 
     server.restart().unwrap();
     // Although nothing changes that a watch would tell.
@@ -403,11 +366,11 @@ fn a_daemon_that_starts_without_a_server_becomes_ready() {
     put_nad(&server, "sometime", "1");
     server.kill().unwrap();
     let kubeconfig = server.kubeconfig_for("plexusd-first", &["plexus"]).unwrap();
-    let daemon = Daemon::start(folder.path(), &["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1"]);
-    assert!(!health(&daemon).ready);
+    let daemon = Daemon::in_folder(folder.path(), &["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1"]);
+    assert!(!daemon.health().ready);
     assert!(daemon.facts(FactsRequest { networks: vec![nad("sometime")], ..FactsRequest::default() }).is_err());
     server.restart().unwrap();
-    wait_until(|| health(&daemon).ready, || daemon.log());
+    wait_until(|| daemon.health().ready, || daemon.log());
     assert_eq!(daemon.config_of(&nad("sometime")).as_deref(), Some("1"));
 }
 
@@ -438,14 +401,14 @@ fn five_thousand_networks_fit() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let daemon = start(&server, folder.path(), "plexusd-idle", "plexus");
     std::thread::sleep(Duration::from_secs(1));
-    let (idle, before) = (daemon.memory(), health(&daemon).definitions);
+    let (idle, before) = (daemon.memory(), daemon.health().definitions);
     runtime.block_on(make_many(server.kubeconfig(), 5000));
-    wait_until(|| health(&daemon).definitions == before + 5000, || daemon.log());
+    wait_until(|| daemon.health().definitions == before + 5000, || daemon.log());
     let watched = daemon.memory();
     drop(daemon);
     // Listed at the start instead of watched as they come.
     let daemon = start(&server, folder.path(), "plexusd-many", "plexus");
-    wait_until(|| health(&daemon).definitions == before + 5000, || daemon.log());
+    wait_until(|| daemon.health().definitions == before + 5000, || daemon.log());
     std::thread::sleep(Duration::from_secs(1));
     let (listed, peak) = (daemon.memory(), daemon.peak_memory());
     assert!(daemon.config_of(&nad("many-4999")).is_some());

@@ -13,8 +13,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use support::daemon::{self, Daemon};
-use support::{Node, Pod, node};
+use support::daemon::Daemon;
+use support::{Node, Pod, manifests, node};
 
 const RESOURCE: &str = "x.com/vf";
 /// Where the kubelet has it; on the test's own machine.
@@ -29,7 +29,7 @@ fn network(name: &str, capabilities: &Value) {
         "metadata": { "namespace": "default", "name": name, "annotations": { "k8s.v1.cni.cncf.io/resourceName": RESOURCE } },
         "spec": { "config": json!({ "cniVersion": "1.0.0", "type": name, "capabilities": capabilities }).to_string() },
     });
-    node::write(&daemon::manifests().join(format!("{name}.json")), &manifest.to_string());
+    node::write(&manifests::folder().join(format!("{name}.json")), &manifest.to_string());
 }
 
 /// What the device plugin says of a device of [`RESOURCE`].

@@ -4,7 +4,6 @@
 
 #[path = "support/kubelet.rs"]
 mod kubelet;
-#[path = "support/plexusd.rs"]
 mod support;
 
 use kubelet::Kubelet;
@@ -13,7 +12,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use support::{Daemon, nad, pod};
+use support::daemon::{Daemon, nad, pod};
 
 fn socket(folder: &Path) -> PathBuf {
     folder.join("pod-resources/kubelet.sock")
@@ -31,7 +30,7 @@ fn start(folder: &Path) -> Daemon {
     fs::create_dir_all(&source).unwrap();
     fs::write(source.join("a.yaml"), [resource("vf"), resource("nic"), manifest("plain", "")].concat()).unwrap();
     let socket = socket(folder);
-    Daemon::start(
+    Daemon::in_folder(
         folder,
         &["--source-directory", source.to_str().unwrap(), "--pod-resources-socket", socket.to_str().unwrap()],
     )

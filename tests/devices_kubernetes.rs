@@ -2,62 +2,34 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-#[path = "support/apiserver.rs"]
-mod apiserver;
 #[path = "support/kubelet.rs"]
 mod kubelet;
-#[path = "support/plexusd.rs"]
 mod support;
 
-use apiserver::ApiServer;
 use kubelet::{CLAIM, Kubelet};
-use plexus::api::protocol::{Reply, Request};
 use plexus::api::{Facts, FactsRequest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use support::{Daemon, nad, pod, wait_until};
+use support::apiserver::ApiServer;
+use support::cluster::{NETWORKS, role, server};
+use support::daemon::{Daemon, nad, pod};
+use support::wait_until;
 
 const DRIVER: &str = "nic.example.com";
 const OTHER_DRIVER: &str = "gpu.example.com";
 
+/// All the daemon needs for the group `plexus`, nothing of claims for `plexus-without-claims`, nothing of pods
+/// either, as where nobody uses claims, for `plexus-without-pods`.
 fn started() -> Option<ApiServer> {
-    let start = || {
-        let server = ApiServer::start()?;
-        let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crd/network-attachment-definitions.yaml");
-        server.kubectl(&["apply", "-f", crd], None)?;
-        server.kubectl(
-            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
-            None,
-        )?;
-        server.kubectl(&["apply", "-f", "-"], Some(&roles().to_string()))?;
-        Ok(server)
-    };
-    start().map_err(|why: String| support::cannot_run(&why)).ok()
-}
-
-/// What the daemon needs: all of it for the group `plexus`, nothing of claims for `plexus-without-claims`,
-/// nothing of pods either, as where nobody uses claims, for `plexus-without-pods`.
-fn roles() -> Value {
-    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
-    let role = |name: &str, rules: &[Value]| {
-        let (api, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
-        let binding = json!({ "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": { "name": name },
-            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": name },
-            "subjects": [{ "apiGroup": group, "kind": "Group", "name": name }] });
-        [json!({ "apiVersion": api, "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules }), binding]
-    };
-    let least = [rule("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"])];
-    let few = [&least[..], &[rule("", "pods", &["get"])]].concat();
-    let claims =
-        [rule("resource.k8s.io", "resourceclaims", &["get"]), rule("resource.k8s.io", "resourceslices", &["list"])];
-    let items = [
-        role("plexus", &[&few[..], &claims].concat()),
+    let few = [NETWORKS, ("", "pods", &["get"])];
+    let claims: [support::cluster::Rule<'_>; 2] =
+        [("resource.k8s.io", "resourceclaims", &["get"]), ("resource.k8s.io", "resourceslices", &["list"])];
+    server(&[
+        role("plexus", &[few, claims].concat()),
         role("plexus-without-claims", &few),
-        role("plexus-without-pods", &least),
-    ]
-    .concat();
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+        role("plexus-without-pods", &[NETWORKS]),
+    ])
 }
 
 fn put(server: &ApiServer, object: &Value) {
@@ -143,9 +115,8 @@ fn start(server: &ApiServer, folder: &Path, user: &str, group: &str) -> Daemon {
         "--pod-resources-socket",
         socket.to_str().unwrap(),
     ];
-    let daemon = Daemon::start(folder, &arguments);
-    let ready = || matches!(daemon.ask(&Request::Health {}), Reply::Health(health) if health.ready);
-    wait_until(ready, || daemon.log());
+    let daemon = Daemon::in_folder(folder, &arguments);
+    wait_until(|| daemon.health().ready, || daemon.log());
     daemon
 }
 

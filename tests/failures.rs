@@ -8,8 +8,8 @@ use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
-use support::daemon::{self, Daemon};
-use support::{Node, Pod, kernel};
+use support::daemon::Daemon;
+use support::{Node, Pod, kernel, manifests};
 
 #[test]
 fn after_a_failure_all_that_was_attempted_is_undone_in_reverse() {
@@ -121,7 +121,7 @@ fn what_can_be_known_to_fail_is_refused_before_the_default_network() {
 #[test]
 fn a_network_that_does_not_exist_is_refused_before_the_default_network() {
     let Some(node) = Node::new() else { return };
-    daemon::network("default/a", &json!({"cniVersion": "1.0.0", "type": "primary"}));
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "primary"}));
     let _daemon = Daemon::start(&node);
     // NPWG-ERR-04, NPWG-NAD-07
     let refused = Pod::new(&node, "unknown").selecting("a,unheard-of").add();

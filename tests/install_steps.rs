@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
-#[path = "support/apiserver.rs"]
-mod apiserver;
-#[path = "support/plexusd.rs"]
 mod support;
 
-use apiserver::ApiServer;
 use std::process::{Command, Output};
-use support::Daemon;
+use support::apiserver::ApiServer;
+use support::daemon::Daemon;
 
 fn plexusctl(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(arguments).output().unwrap()
@@ -41,8 +38,10 @@ fn crd_examples_daemon_and_configuration() {
     let networks = applied.lines().filter(|line| line.starts_with("networkattachmentdefinition.")).count();
 
     let folder = tempfile::tempdir().unwrap();
-    let daemon =
-        Daemon::start(folder.path(), &["--kubeconfig", &api.kubeconfig().to_string_lossy(), "--node-name", "node1"]);
+    let daemon = Daemon::in_folder(
+        folder.path(),
+        &["--kubeconfig", &api.kubeconfig().to_string_lossy(), "--node-name", "node1"],
+    );
     let run = daemon.run.path().display().to_string();
     let health = || plexusctl(&["health", "--run-directory", &run, "-o", "json"]);
     support::wait_until(|| health().status.success(), || format!("not ready:\n{}", daemon.log()));

@@ -4,112 +4,15 @@
 
 mod support;
 
-#[path = "support/apiserver.rs"]
-mod apiserver;
-
-use apiserver::ApiServer;
-use plexus::sys::netns::Netns;
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use support::daemon::Daemon;
-use support::{Node, Pod, kernel};
+use support::cluster::Cluster;
+use support::kernel;
 
-/// What the daemon may do, and nothing else: as in `conf/base`.
-const RBAC: &str = r#"
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: plexus}
-rules:
-- {apiGroups: [k8s.cni.cncf.io], resources: [network-attachment-definitions], verbs: [get, list, watch]}
-- {apiGroups: [""], resources: [pods/status], verbs: [patch]}
-- {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: plexus}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: plexus}
-subjects: [{kind: User, name: plexus, apiGroup: rbac.authorization.k8s.io}]
-"#;
-
-/// A cluster of one API server, with the node's thread on a machine of its own.
-struct Cluster {
-    api: ApiServer,
-    home: Netns,
-    node: Node,
-    kubeconfig: PathBuf,
-}
-
-impl Cluster {
-    fn new() -> Option<Cluster> {
-        // The server listens where this thread is before it enters its machine.
-        let home = Netns::own().unwrap();
-        let api = match ApiServer::start() {
-            Ok(api) => api,
-            Err(why) if std::env::var_os("CI").is_some() => panic!("cannot run here: {why}"),
-            Err(why) => {
-                eprintln!("SKIP: {why}");
-                return None;
-            }
-        };
-        let kubeconfig = api.kubeconfig_for("plexus", &[]).unwrap();
-        let crd = include_str!("../crd/network-attachment-definitions.yaml");
-        api.kubectl(&["apply", "-f", "-"], Some(crd)).unwrap();
-        api.kubectl(&["apply", "-f", "-"], Some(RBAC)).unwrap();
-        api.kubectl(&["create", "namespace", "other"], None).unwrap();
-        let node = Node::new()?;
-        let cluster = Cluster { api, home, node, kubeconfig };
-        cluster.node.primary(&bridge("cni0", "10.244.0.0/24", json!({"isGateway": true, "isDefaultGateway": true})));
-        cluster.kubectl(
-            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
-            None,
-        );
-        Some(cluster)
-    }
-
-    fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> String {
-        self.home.run(|| self.api.kubectl(arguments, stdin)).unwrap().unwrap()
-    }
-
-    fn network(&self, namespace: &str, name: &str, config: &Value) {
-        let manifest = json!({
-            "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-            "metadata": {"namespace": namespace, "name": name}, "spec": {"config": config.to_string()},
-        });
-        self.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string()));
-    }
-
-    /// Creates the pod in the API server and its sandbox on the node.
-    fn pod(&self, name: &str, networks: &str) -> Pod {
-        let manifest = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "annotations": {"k8s.v1.cni.cncf.io/networks": networks}},
-            "spec": {"nodeName": "node1", "containers": [{"name": "c", "image": "x"}]},
-        });
-        self.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string()));
-        let mut pod = Pod::new(&self.node, name).selecting(networks);
-        pod.uid = self.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], None);
-        pod
-    }
-
-    fn daemon(&self) -> Daemon {
-        let daemon = Daemon::of_cluster(&self.node, &self.home, &self.kubeconfig);
-        // A first question makes sure that the watch has what was created before.
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        daemon
-    }
-
-    fn status(&self, pod: &str) -> Value {
-        let text = self.kubectl(
-            &["get", "pod", pod, "-o", r"jsonpath={.metadata.annotations.k8s\.v1\.cni\.cncf\.io/network-status}"],
-            None,
-        );
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
-    /// What the daemon asked of the API server since `before` requests; a watch is listed when it ends.
-    fn requests_since(&self, before: usize) -> Vec<String> {
-        self.home.run(|| self.api.requests("plexus")).unwrap().unwrap().split_off(before)
-    }
+/// A cluster whose default network is a real bridge.
+fn cluster() -> Option<Cluster> {
+    let cluster = Cluster::new()?;
+    cluster.node.primary(&bridge("cni0", "10.244.0.0/24", json!({"isGateway": true, "isDefaultGateway": true})));
+    Some(cluster)
 }
 
 fn bridge(name: &str, subnet: &str, more: Value) -> Value {
@@ -138,7 +41,7 @@ fn leases() -> Vec<String> {
 
 #[test]
 fn networks_are_attached_reported_and_removed() {
-    let Some(cluster) = Cluster::new() else { return };
+    let Some(cluster) = cluster() else { return };
     cluster.network("default", "br-a", &bridge("br-a", "10.10.0.0/24", json!({})));
     cluster.network("default", "mv-a", &macvlan("br-a", "10.20.0.0/24"));
     cluster.network("other", "br-o", &bridge("br-o", "10.30.0.0/24", json!({})));
@@ -196,7 +99,7 @@ fn networks_are_attached_reported_and_removed() {
 
 #[test]
 fn a_pod_made_anew_never_gets_the_status_of_the_old_one() {
-    let Some(cluster) = Cluster::new() else { return };
+    let Some(cluster) = cluster() else { return };
     cluster.network("default", "br-a", &bridge("br-a", "10.10.0.0/24", json!({})));
     let daemon = cluster.daemon();
     let old = cluster.pod("again", "br-a");
@@ -216,7 +119,7 @@ fn a_pod_made_anew_never_gets_the_status_of_the_old_one() {
 
 #[test]
 fn a_bad_second_network_costs_the_default_one_nothing() {
-    let Some(cluster) = Cluster::new() else { return };
+    let Some(cluster) = cluster() else { return };
     cluster.network("default", "lost", &json!({"cniVersion": "1.0.0", "type": "not-installed"}));
     cluster.network("default", "mv-x", &macvlan("no-such-link", "10.20.0.0/24"));
     cluster.network("default", "broken", &json!("{"));

@@ -8,8 +8,8 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use support::daemon::{self, Daemon};
-use support::{Node, Pod};
+use support::daemon::Daemon;
+use support::{Node, Pod, manifests};
 
 #[test]
 fn the_record_is_on_the_disk_before_the_first_side_effect() {
@@ -41,14 +41,14 @@ fn the_record_is_on_the_disk_before_the_first_side_effect() {
 #[test]
 fn del_uses_the_configuration_of_the_time_of_add() {
     let Some(node) = Node::new() else { return };
-    daemon::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a", "value": "old"}));
-    daemon::network("default/b", &json!({"cniVersion": "1.0.0", "type": "b"}));
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a", "value": "old"}));
+    manifests::network("default/b", &json!({"cniVersion": "1.0.0", "type": "b"}));
     let (a, b) = (node.recorder("a"), node.recorder("b"));
     let daemon = Daemon::start(&node);
     let pod = Pod::new(&node, "edited").selecting("a,b");
     pod.add().result();
-    daemon::network("default/a", &json!({"cniVersion": "1.0.0", "type": "other", "value": "new"}));
-    fs::remove_file(daemon::manifests().join("default-b.json")).unwrap();
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "other", "value": "new"}));
+    fs::remove_file(manifests::folder().join("default-b.json")).unwrap();
     node.primary(&json!({"cniVersion": "0.4.0", "name": "new", "plugins": [{"type": "other"}]}));
     daemon.kill();
     // CNI-DLG-17, CNI-RT-04

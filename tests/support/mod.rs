@@ -10,9 +10,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 pub mod answer;
+pub mod apiserver;
+pub mod cluster;
 pub mod cnitool;
+pub mod connection;
 pub mod daemon;
+pub mod http;
 pub mod kernel;
+pub mod manifests;
 pub mod node;
 pub mod pod;
 pub mod programs;
@@ -23,13 +28,35 @@ pub use node::Node;
 pub use pod::{Call, Pod};
 pub use recorder::{Recorded, Recorder};
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Waits until `condition` holds; fails after ten seconds with `what`.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+/// How long anything may take that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds; fails after a while with `what`.
+#[track_caller]
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    wait_until(condition, || format!("waited in vain: {what}"));
+}
+
+/// Waits until `holds`; `otherwise` says what did not happen.
+#[track_caller]
+pub fn wait_until(mut holds: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{}", otherwise());
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Says that a test could not run; in CI that is a failure.
+pub fn cannot_run(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "cannot run here: {why}");
+    say(&format!("SKIP {}: {why}", std::thread::current().name().unwrap_or("?")));
+}
+
+/// Writes a line past the test's captured output, which is shown only once the test has failed.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -8,7 +8,6 @@ use plexus::api::{RunDirectory, StateDirectory};
 use plexus::nad::{Definition, NadRef};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,16 +29,7 @@ impl Node {
     /// Enters the machine with the calling thread, for good. `None`, with a line that says why, where
     /// this machine cannot do it; with `CI` set that is a failure.
     pub fn new() -> Option<Node> {
-        let test = std::thread::current().name().unwrap_or("?").to_owned();
-        match Node::enter() {
-            Ok(node) => Some(node),
-            Err(why) if std::env::var_os("CI").is_some() => panic!("cannot run here: {why}"),
-            Err(why) => {
-                // Not by eprintln!, which the test harness swallows when a test succeeds.
-                let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
-                None
-            }
-        }
+        Node::enter().map_err(|why| super::cannot_run(&why)).ok()
     }
 
     fn enter() -> Result<Node, String> {
