@@ -196,6 +196,31 @@ fn a_damaged_record_of_a_valid_sandbox_frees_nothing() {
 }
 
 #[test]
+fn a_damaged_record_of_a_sandbox_that_is_not_listed_is_settled() {
+    // FAULT-18
+    let Some(node) = new_node() else { return };
+    let a = network(&node, "a");
+    let [kept, gone] = attached(&node, ["kept", "gone"], "a");
+    let file = gone.record_file(&node);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &text[..text.len() - 40]).unwrap();
+    // Its last attachment cannot be read: the plugins are told that it is not valid, and free what they know of it.
+    gc(&node, &valid(&[&kept])).silence();
+    assert_eq!(node.call_names()[0], "DEL primary eth0");
+    assert_eq!(
+        a.call_of("GC").config()[KEY],
+        json!([{"containerID": kept.id, "ifname": "eth0"}, {"containerID": kept.id, "ifname": "net1"}])
+    );
+    assert!(!file.exists() && kept.record(&node).is_some());
+    assert_eq!(fs::read_dir(node.state().damaged()).unwrap().count(), 1);
+    // One that says nothing at all is moved aside, too, and is not told again.
+    fs::write(&file, [0; 64]).unwrap();
+    gc(&node, &valid(&[&kept])).silence();
+    assert!(!file.exists());
+    gc(&node, &valid(&[&kept])).silence();
+}
+
+#[test]
 fn what_multus_attached_is_valid_with_its_sandbox() {
     let Some(node) = new_node() else { return };
     let a = network(&node, "a");

@@ -142,14 +142,59 @@ fn the_record_of_a_namespace_that_is_gone_is_deleted() {
     assert_eq!((call.env("CNI_CONTAINERID"), call.env("CNI_NETNS")), (old.id.as_str(), ""));
 }
 
+/// Cuts off the last `bytes` of its record.
+fn damage(node: &Node, pod: &Pod, bytes: usize) {
+    let text = fs::read_to_string(pod.record_file(node)).unwrap();
+    fs::write(pod.record_file(node), &text[..text.len() - bytes]).unwrap();
+}
+
+#[test]
+fn a_damaged_record_of_a_sandbox_that_is_gone_is_settled() {
+    // FAULT-12, FAULT-18
+    let Some(node) = Node::new() else { return };
+    let [a, b] = ["a", "b"].map(|name| node.recorded_network(name));
+    let pods = ["gone", "alive", "untold"].map(|name| Pod::new(&node, name).selecting("a,b"));
+    let [gone, alive, untold] = &pods;
+    for pod in &pods {
+        pod.add().result();
+        age(&node, pod);
+    }
+    // Of the one that is gone the last attachment cannot be read, of another not even the namespace.
+    damage(&node, gone, 40);
+    damage(&node, alive, 40);
+    let length = fs::metadata(untold.record_file(&node)).unwrap().len();
+    damage(&node, untold, usize::try_from(length).unwrap() - 50);
+    gone.end_sandbox();
+    untold.end_sandbox();
+    node.forget_calls();
+    a.on("DEL", "fail 103 'a is broken'");
+    last_sweep(3600);
+    status(&node).silence();
+    swept();
+    assert_eq!(node.call_names(), ["DEL a net1", "DEL primary eth0"]);
+    assert_eq!(a.call_of("DEL").env("CNI_CONTAINERID"), gone.id);
+    assert!(b.calls().is_empty());
+    // What could not be deleted is owed, in a record that is whole again; the damaged one is kept for a person.
+    let record = gone.record(&node).unwrap();
+    assert_eq!(record["attachments"].as_array().unwrap().len(), 1);
+    assert_eq!((&record["attachments"][0]["state"], &record["pod"]["name"]), (&json!("owed"), &json!("gone")));
+    assert_eq!(fs::read_dir(node.state().damaged()).unwrap().count(), 1);
+    // Who exists, or may, is not touched.
+    assert!(alive.record_file(&node).exists() && untold.record_file(&node).exists());
+    a.as_usual("DEL");
+    age(&node, gone);
+    last_sweep(6);
+    status(&node).silence();
+    eventually("the debt to be paid", || gone.record(&node).is_none());
+}
+
 #[test]
 fn a_damaged_record_is_left_to_the_del_of_its_sandbox() {
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "damaged");
     pod.add().result();
     pod.end_sandbox();
-    let text = fs::read_to_string(pod.record_file(&node)).unwrap();
-    fs::write(pod.record_file(&node), &text[..text.len() - 1]).unwrap();
+    damage(&node, &pod, 1);
     last_sweep(3600);
     status(&node).silence();
     swept();

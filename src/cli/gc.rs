@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let left = rows.iter().any(|row| !row.deleted);
     match arguments.output {
         Format::Table if rows.is_empty() => {
-            output.remark("Nothing is to be deleted: every record is of a sandbox that exists, and nothing is owed.")
+            output.remark("Nothing is to be deleted: every record is of a sandbox that exists, every address of host-local is held, and nothing is owed.")
         }
         Format::Table => output.table(&table(&rows, arguments.dry_run))?,
         Format::Json => output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows })?,

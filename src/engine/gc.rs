@@ -38,11 +38,13 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
         let is_valid = |attachment: &Attachment| {
             valid.iter().any(|valid| valid.container_id == id.as_str() && valid.ifname == attachment.call.as_str())
         };
-        let (record, failures) = match clean(turn, &id, is_valid, deadline) {
+        let exists = valid.iter().any(|valid| valid.container_id == id.as_str());
+        let damaged = if exists { Damaged::Spared } else { Damaged::Salvaged };
+        let (record, failures) = match clean(turn, &id, is_valid, damaged, deadline) {
             Ok(Some(cleaned)) => cleaned,
             Ok(None) => continue,
             Err(e) => {
-                complete &= !valid.iter().any(|valid| valid.container_id == id.as_str());
+                complete &= !exists;
                 errors.push(e);
                 continue;
             }
@@ -75,21 +77,39 @@ fn of_multus(turn: &Turn, valid: &[ValidAttachment]) -> Vec<ValidAttachment> {
     valid.iter().filter_map(of_one).flatten().collect()
 }
 
+/// What becomes of a record that is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damaged {
+    /// Its sandbox exists, or may: the record is left to its DEL, which knows more.
+    Spared,
+    /// Its sandbox is gone: what it still tells is deleted or owed, and it is moved aside.
+    Salvaged,
+}
+
 /// Deletes the attachments of `id` that are not valid, unless a call works there; answers what the
 /// record, if there is one, holds afterwards and what could not be deleted.
 ///
 /// # Errors
-/// Code 5: the record is damaged. It is left to the DEL of its sandbox, which knows more.
+/// Code 5: the record is damaged, and it is not certain that its sandbox is gone.
 pub fn clean(
     turn: &Turn,
     id: &ContainerId,
     is_valid: impl Fn(&Attachment) -> bool,
+    damaged: Damaged,
     deadline: Instant,
 ) -> Result<Option<(Record, Vec<undo::Failure>)>, CniError> {
     let sandbox = Sandbox::try_lock(turn, id).ok().flatten();
-    let mut record = match turn.store.look(id) {
-        Ok(Found::Record(record)) => record,
+    let read = match damaged {
+        Damaged::Salvaged if sandbox.is_some() => turn.store.read(id),
+        _ => turn.store.look(id),
+    };
+    let (mut record, salvaged) = match read {
+        Ok(Found::Record(record)) => (record, false),
         Ok(Found::Nothing) => return Ok(None),
+        Ok(Found::Salvaged { record, damage }) if damaged == Damaged::Salvaged && sandbox.is_some() => {
+            turn.warn(damage);
+            (record, true)
+        }
         Ok(Found::Salvaged { damage, .. }) => return Err(CniError::new(Code::Io, damage)),
         Err(e) => return Err(CniError::new(Code::Io, format!("the record of {id} cannot be read: {e}"))),
     };
@@ -102,7 +122,7 @@ pub fn clean(
     };
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(|a| is_valid(a) || forbidden(a));
     record.attachments = kept;
-    if stale.is_empty() {
+    if stale.is_empty() && !salvaged {
         return Ok(Some((record, Vec::new())));
     }
     let netns = lasting(record.netns.clone());
@@ -122,7 +142,7 @@ fn lasting(path: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 /// The default network of today and every network this node has used.
-fn known_networks(turn: &Turn) -> BTreeMap<String, NetworkConfig> {
+pub(super) fn known_networks(turn: &Turn) -> BTreeMap<String, NetworkConfig> {
     let default = default_network::resolve(turn, &Known::default()).ok().flatten();
     let used = definitions(&turn.settings.state)
         .into_iter()
@@ -136,7 +156,7 @@ fn definitions(state: &StateDirectory) -> Vec<Definition> {
     folder.filter_map(|entry| read(entry.ok()?.path())).collect()
 }
 
-fn remember(networks: &mut BTreeMap<String, NetworkConfig>, attachment: &Attachment) {
+pub(super) fn remember(networks: &mut BTreeMap<String, NetworkConfig>, attachment: &Attachment) {
     if let Ok(network) = NetworkConfig::parse(attachment.config.get(), None) {
         networks.entry(network.to_raw().get().to_owned()).or_insert(network);
     }

@@ -10,6 +10,8 @@ pub mod disk;
 mod drift;
 pub mod entry;
 pub mod gc;
+pub mod leases;
+pub mod living;
 pub mod multus;
 mod namespace;
 mod naming;

@@ -3,12 +3,12 @@
 //! It is done by a turn of the plugin binary, after its answer, so that no privileged process runs
 //! between calls. containerd never calls GC (measured on 2.4 and 1.6), so on most nodes this is the GC.
 
-use super::{Turn, gc};
+use super::gc::Damaged;
+use super::{Turn, gc, leases, living};
 use crate::cni::ContainerId;
 use crate::store::{Attachment, Found, Record, State, record};
 use crate::sys::files::{self, Durability};
 use crate::sys::lock::FileLock;
-use crate::sys::netns::{Error, Netns};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ pub struct Stale {
     pub attachments: Vec<Attachment>,
     /// One line for a person.
     pub why: String,
+    /// What becomes of its record if that is damaged.
+    damaged: Damaged,
 }
 
 /// Whether a sweep should be started: nobody swept for a while, or there is a reason to hurry.
@@ -74,10 +76,11 @@ pub fn sweep(turn: &Turn, haste: Haste) -> bool {
     for stale in stale(turn, haste).into_iter().take_while(|_| Instant::now() < deadline) {
         turn.warn(format!("sweeping {}: {}", stale.record.container_id, stale.why));
         let id = &stale.record.container_id;
-        if let Err(e) = gc::clean(turn, id, |attachment| !is_swept(&stale, attachment), deadline) {
+        if let Err(e) = gc::clean(turn, id, |attachment| !is_swept(&stale, attachment), stale.damaged, deadline) {
             turn.warn(e);
         }
     }
+    leases::give_back(turn, &leases::orphans(turn), deadline);
     for id in turn.store.list().unwrap_or_default() {
         owed |= has_debt(turn, &id);
     }
@@ -103,25 +106,25 @@ pub fn stale(turn: &Turn, haste: Haste) -> Vec<Stale> {
 }
 
 fn judge(turn: &Turn, id: &ContainerId, haste: Haste) -> Option<Stale> {
-    // A damaged record is left to the DEL of its sandbox: only that knows what it cannot tell.
-    let Ok(Found::Record(record)) = turn.store.look(id) else { return None };
+    let (record, damaged) = match turn.store.look(id) {
+        Ok(Found::Record(record)) => (record, Damaged::Spared),
+        Ok(Found::Salvaged { record, .. }) => (record, Damaged::Salvaged),
+        _ => return None,
+    };
     let old = record::now().saturating_sub(record.created) >= YOUNG;
-    if old && is_gone(&record) {
+    if old && record.netns.as_deref().is_some_and(living::is_gone) {
         let why = "its namespace is gone".to_owned();
-        return Some(Stale { attachments: record.attachments.clone(), record, why });
+        return Some(Stale { attachments: record.attachments.clone(), record, why, damaged });
+    }
+    // While its sandbox may exist a damaged record is left to its DEL: only that knows what it cannot tell.
+    if damaged == Damaged::Salvaged {
+        return None;
     }
     let due: Vec<Attachment> =
         record.attachments.iter().filter(|attachment| is_payable(attachment, haste)).cloned().collect();
     let why =
         due.first().and_then(|attachment| attachment.debt.as_ref()).map(|debt| format!("owed: {}", debt.error))?;
-    Some(Stale { attachments: due, record, why })
-}
-
-/// Whether the sandbox cannot exist any more: its namespace was unmounted, or forgotten by a reboot.
-/// What cannot be looked at counts as alive.
-fn is_gone(record: &Record) -> bool {
-    let Some(path) = &record.netns else { return false };
-    matches!(Netns::open(path), Err(Error::Missing { .. } | Error::NotANamespace { .. }))
+    Some(Stale { attachments: due, record, why, damaged })
 }
 
 /// Whether a debt is to be tried again: the pauses double.

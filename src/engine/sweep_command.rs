@@ -1,6 +1,7 @@
 //! `plexus sweep`: a sweep that a person asks for, through `plexusctl gc`.
 
 use super::Turn;
+use super::leases::{self, Orphan};
 use super::settings::Settings;
 use super::sweep::{self, Haste, Stale};
 use crate::cni::{CniArgs, CniError, Code, Invocation, Verb};
@@ -23,12 +24,24 @@ pub fn run(stdin: impl Read, dry_run: bool) -> Result<String, CniError> {
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
     let invocation = Invocation { verb: Verb::Gc, target: None, args: CniArgs::default(), path: Vec::new() };
     let turn = Turn::new(invocation, Settings::parse(&text)?);
-    let stale = sweep::stale(&turn, Haste::Now);
+    let (stale, orphans) = (sweep::stale(&turn, Haste::Now), leases::orphans(&turn));
     if !dry_run && !sweep::sweep(&turn, Haste::Now) {
         return Err(CniError::new(Code::TryAgain, "another sweep is under way"));
     }
-    let rows: Vec<Value> = stale.iter().flat_map(|stale| rows(&turn, stale)).collect();
-    Ok(Value::Array(rows).to_string())
+    let rows = stale.iter().flat_map(|stale| rows(&turn, stale)).chain(orphans.iter().map(row));
+    Ok(Value::Array(rows.collect()).to_string())
+}
+
+/// A lease that is held by nobody. Its record, and with it its pod, is not there any more.
+fn row(orphan: &Orphan) -> Value {
+    json!({
+        "container": orphan.lease.container,
+        "pod": null,
+        "network": orphan.network,
+        "interface": orphan.lease.ifname.as_deref().unwrap_or_default(),
+        "reason": orphan.why(),
+        "deleted": !orphan.is_taken(),
+    })
 }
 
 fn rows(turn: &Turn, stale: &Stale) -> Vec<Value> {

@@ -3,9 +3,9 @@
 use super::record::{self, Attachment, Record};
 use crate::cni::ContainerId;
 
-/// Reads every attachment that is whole, from the first one on; an attachment that is cut ends it.
+/// Reads what stands before the attachments, and every attachment that is whole, from the first one on; an attachment that is cut ends it.
 pub(super) fn read(id: &ContainerId, text: &str) -> Record {
-    let mut record = Record {
+    let empty = Record {
         version: record::VERSION,
         container_id: id.clone(),
         pod: None,
@@ -15,9 +15,12 @@ pub(super) fn read(id: &ContainerId, text: &str) -> Record {
     };
     // The record of another container tells nothing of this one.
     if !text.contains(&format!(r#""containerId":"{id}""#)) {
-        return record;
+        return empty;
     }
-    let Some((_, mut rest)) = text.split_once(r#""attachments":["#) else { return record };
+    let Some((head, mut rest)) = text.split_once(r#""attachments":["#) else { return empty };
+    // What comes before the attachments is whole, or nothing of it is believed.
+    let read = serde_json::from_str::<Record>(&format!(r#"{head}"attachments":[]}}"#)).ok();
+    let mut record = read.filter(|record| record.container_id == *id).unwrap_or(empty);
     loop {
         let mut elements = serde_json::Deserializer::from_str(rest).into_iter::<Attachment>();
         let Some(Ok(attachment)) = elements.next() else { return record };

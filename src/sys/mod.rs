@@ -7,6 +7,7 @@ pub mod files;
 pub mod lock;
 pub mod netlink;
 pub mod netns;
+pub mod netns_list;
 pub mod process;
 pub mod shared_folder;
 pub mod sysctl;

@@ -10,6 +10,7 @@
 //! ```
 
 mod allocate;
+pub mod leases;
 mod pool;
 mod range;
 mod resolv_conf;

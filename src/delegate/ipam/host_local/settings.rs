@@ -3,6 +3,7 @@
 use super::super::static_::one_of_each_family;
 use super::range::RangeSet;
 use crate::cni::RawObject;
+use crate::cni::json::InvalidValue;
 use crate::cni::result::Route;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
@@ -44,8 +45,13 @@ impl Settings {
 
 /// The pool of the network.
 pub(super) fn folder(stdin: &Stdin) -> Result<PathBuf, Failure> {
-    let data_dir = stdin.section("ipam")?.read::<String>("dataDir")?.filter(|path| !path.is_empty());
-    Ok(Path::new(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)).join(&stdin.network))
+    Ok(folder_in(&stdin.section("ipam")?, &stdin.network)?)
+}
+
+/// The pool of `network` with the section `ipam`.
+pub(super) fn folder_in(ipam: &RawObject, network: &str) -> Result<PathBuf, InvalidValue> {
+    let data_dir = ipam.read::<String>("dataDir")?.filter(|path| !path.is_empty());
+    Ok(Path::new(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)).join(network))
 }
 
 /// The sets of the pod first, then the one range of the old form, then those of the configuration.

@@ -1,0 +1,166 @@
+//! Addresses that are taken for nobody, on a node whose runtime never calls GC.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+use support::{Call, Node, Pod, eventually, node};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A default network of a subnet that no other process's test uses: whether an address is used is looked up in
+/// every namespace of the machine.
+fn primary(node: &Node, number: u32, more: &Value) {
+    let net = std::process::id() % (64 * 64) * 4 + number;
+    let subnet = format!("100.{}.{}.0/24", 64 + net / 256, net % 256);
+    let mut network = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [
+        {"type": "bridge", "bridge": "cbr0", "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}}]});
+    network.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    node.primary(&network);
+}
+
+fn pool() -> &'static Path {
+    Path::new("/var/lib/cni/networks/cbr0")
+}
+
+fn leases() -> BTreeSet<String> {
+    let names = fs::read_dir(pool()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.parse::<std::net::IpAddr>().is_ok()).collect()
+}
+
+/// Makes `file` an hour old.
+fn age(file: &Path) {
+    File::options().write(true).open(file).unwrap().set_modified(SystemTime::now() - HOUR).unwrap();
+}
+
+/// A pod of which Plexus has no record, as if the default network had attached it alone, and its lease.
+fn unrecorded(node: &Node, name: &str) -> (Pod, PathBuf) {
+    let pod = Pod::new(node, name);
+    let result = pod.add().result();
+    fs::remove_file(pod.record_file(node)).unwrap();
+    let address = result["ips"][0]["address"].as_str().unwrap().split('/').next().unwrap().to_owned();
+    let lease = pool().join(address);
+    age(&lease);
+    (pod, lease)
+}
+
+/// libcni's record of `pod`'s attachment.
+fn cached(pod: &Pod, netns: Option<&Path>) {
+    let mut record = json!({"kind": "cniCacheV1", "containerId": pod.id, "ifName": "eth0", "networkName": "cbr0"});
+    if let Some(netns) = netns {
+        record["netns"] = json!(netns);
+    }
+    node::write(&Path::new("/var/lib/cni/results").join(format!("cbr0-{}-eth0", pod.id)), &record.to_string());
+}
+
+/// Takes its address away: nothing but the records speaks for it.
+fn without_address(pod: &Pod) {
+    pod.ip("address flush dev eth0");
+}
+
+/// `plexus sweep`, as `plexusctl gc` starts it: what goes, or would.
+fn sweep(node: &Node, words: &[&str]) -> Vec<Value> {
+    let file = Path::new(node::FOLDER).join("config.json");
+    fs::write(&file, node.config.to_string()).unwrap();
+    let mut command = Command::new(node.bin().join("plexus"));
+    command.arg("sweep").args(words).env("CNI_PATH", node.bin()).stdin(File::open(file).unwrap());
+    serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_lease_is_given_back_when_nothing_speaks_for_it() {
+    // FAULT-11, FAULT-18, FAULT-41
+    let Some(node) = Node::new() else { return };
+    primary(&node, 0, &json!({}));
+    let names = ["lost", "used", "before", "unsaid", "unreadable", "multus", "young", "recorded"];
+    let pods = names.map(|name| unrecorded(&node, name));
+    let [lost, used, before, unsaid, unreadable, multus, young, recorded] = &pods;
+    // Each but the first has one thing that speaks for it.
+    for (pod, _) in [before, unsaid, unreadable, multus, young, recorded] {
+        without_address(pod);
+    }
+    // Of bare primaries' attachments libcni keeps a record.
+    cached(&before.0, Some(&before.0.netns));
+    cached(&unsaid.0, None);
+    node::write(&Path::new("/var/lib/cni/results").join(format!("cbr0-{}-eth0", unreadable.0.id)), "{");
+    node::write(&Path::new("/var/lib/cni/multus").join(&multus.0.id), "[]");
+    File::options().write(true).open(&young.1).unwrap().set_modified(SystemTime::now()).unwrap();
+    node::write(&recorded.0.record_file(&node), "damaged");
+    lost.0.end_sandbox();
+    assert_eq!(leases().len(), names.len());
+
+    let address = lost.1.file_name().unwrap().to_str().unwrap();
+    let row = |deleted: bool| {
+        vec![json!({"container": lost.0.id, "pod": null, "network": "cbr0", "interface": "eth0",
+            "reason": format!("address {address} is taken for a container that is gone"), "deleted": deleted})]
+    };
+    assert_eq!(sweep(&node, &["--dry-run"]), row(false));
+    assert!(lost.1.exists());
+    assert_eq!(sweep(&node, &[]), row(true));
+    assert_eq!(leases().len(), names.len() - 1);
+    assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
+
+    // A sandbox that ends, without a DEL that anybody would send: after the next look of a runtime it is free.
+    before.0.end_sandbox();
+    used.0.end_sandbox();
+    age(Path::new("/run/plexus/swept"));
+    Call::of_node(&node, "STATUS").make().silence();
+    eventually("the leases to go", || !before.1.exists() && !used.1.exists());
+    assert_eq!(leases().len(), names.len() - 3);
+}
+
+#[test]
+fn plexusctl_shows_them_in_its_table() {
+    let Some(node) = Node::new() else { return };
+    primary(&node, 1, &json!({}));
+    let (pod, lease) = unrecorded(&node, "lost");
+    pod.end_sandbox();
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command
+        .args(["gc", "--dry-run", "--cni-conf-dir"])
+        .arg(node.net_d())
+        .arg("--plugin")
+        .arg(node.bin().join("plexus"));
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let row = text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        row,
+        format!("- cbr0 eth0 {} would go address {address} is taken for a container that is gone", &pod.id[..13])
+    );
+    assert!(output.status.success() && lease.exists());
+}
+
+#[test]
+fn a_network_that_forbids_gc_keeps_its_leases() {
+    // CNI-CFG-06
+    let Some(node) = Node::new() else { return };
+    primary(&node, 2, &json!({"disableGC": true}));
+    let (pod, lease) = unrecorded(&node, "lost");
+    pod.end_sandbox();
+    assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
+    assert!(lease.exists());
+}
+
+#[test]
+fn nothing_is_given_back_while_it_is_not_known_who_exists() {
+    let Some(node) = Node::new() else { return };
+    primary(&node, 3, &json!({}));
+    let (pod, lease) = unrecorded(&node, "lost");
+    pod.end_sandbox();
+    // No folder: it cannot be listed.
+    node::write(Path::new("/var/lib/cni/results"), "");
+    assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
+    assert!(lease.exists());
+    fs::remove_file("/var/lib/cni/results").unwrap();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    assert!(!lease.exists());
+}
