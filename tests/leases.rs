@@ -131,6 +131,7 @@ fn plexusctl_shows_them_in_its_table() {
         .arg(node.bin().join("plexus"));
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
+    let address = lease.file_name().unwrap().to_str().unwrap();
     let row = text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(
         row,
