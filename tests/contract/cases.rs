@@ -1,15 +1,19 @@
 //! Configurations through a whole life: ADD, CHECK, ADD again, DEL, DEL again.
 
 use crate::differences::is_needless;
-use crate::normal::{Normaliser, snapshot};
+use crate::normal::{Normaliser, firewalls, is_settling, questions, snapshot};
 use crate::plugin::{Attachment, Who};
 use crate::plugins;
-use crate::world::{POOLS, World, inside, make_container, make_inner_link, remove_container};
+use crate::world::{POOLS, World, inside, make_inner_link, remove_container};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How long two worlds may take to look alike: carriers and IPv6 need a moment, an emulated processor many.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long two worlds may take to look alike and settle: carriers and IPv6 need a moment, an emulated
+/// processor that others use too needs many.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at two worlds that do not look alike yet.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Two worlds in which the same is done.
 pub struct Twins {
@@ -18,8 +22,17 @@ pub struct Twins {
 
 impl Twins {
     pub fn new() -> Option<Self> {
+        Self::of(World::new)
+    }
+
+    /// As [`Twins::new`], see [`World::quick`].
+    pub fn quick() -> Option<Self> {
+        Self::of(World::quick)
+    }
+
+    fn of(world: impl Fn() -> World) -> Option<Self> {
         let plugins = plugins()?;
-        Some(Twins { sides: [(Who::Native, World::new()), (Who::Reference(plugins), World::new())] })
+        Some(Twins { sides: [(Who::Native, world()), (Who::Reference(plugins), world())] })
     }
 
     /// Gives both containers a link of their own, see [`make_inner_link`].
@@ -51,18 +64,36 @@ impl Twins {
         answers
     }
 
-    /// Both worlds must look alike, at the latest after a while.
+    /// Runs `job` in both worlds.
+    fn in_each<T: Send + 'static>(&self, job: impl Fn() -> T + Send + Copy + 'static) -> [T; 2] {
+        self.sides.each_ref().map(|(_, world)| world.run(job))
+    }
+
+    /// Both worlds must look alike once they have settled, at the latest after a while.
     pub fn compare(&self, case: &str, has_container: bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let look =
-                |(_, world): &(Who, World)| Normaliser::default().even_out(world.run(move || snapshot(has_container)));
-            let [native, reference] = self.sides.each_ref().map(look);
-            if native == reference {
-                return;
+            let looks = self.in_each(move || snapshot(has_container));
+            let is_settling = looks.iter().any(is_settling);
+            let [native, reference] = looks.map(|look| Normaliser::default().even_out(look));
+            if native == reference && !is_settling {
+                break;
             }
-            assert!(Instant::now() < deadline, "{case}:\n{}", differences("", &native, &reference));
-            std::thread::sleep(Duration::from_millis(50));
+            let different = differences("", &native, &reference);
+            assert!(Instant::now() < deadline, "{case}: settling: {is_settling}\n{different}");
+            self.pause(has_container);
+        }
+        // Nothing here comes late.
+        let [native, reference] = self.in_each(move || firewalls(has_container));
+        assert_eq!(native, reference, "{case}: packet filters");
+    }
+
+    /// Waits until IPv6 knows of one more address whether it is alone, or a little: to look at everything costs more.
+    fn pause(&self, has_container: bool) {
+        let questions = || self.in_each(move || questions(has_container));
+        let (before, end) = (questions(), Instant::now() + LONGEST_PAUSE);
+        while questions() == before && Instant::now() < end {
+            std::thread::sleep(SHORTEST_PAUSE);
         }
     }
 
@@ -112,7 +143,7 @@ impl Twins {
         self.sides.iter().for_each(|(_, world)| world.run(remove_container));
         self.delete(case, config, attachment);
         self.compare(&format!("{case}: at the end"), false);
-        self.sides.iter().for_each(|(_, world)| world.run(make_container));
+        self.sides.iter().for_each(|(_, world)| world.make_container());
     }
 }
 

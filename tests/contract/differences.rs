@@ -152,7 +152,7 @@ fn del_works_whatever_is_left_of_the_namespace() {
     });
     call(&world, "DEL", &config, &Attachment::default()).unwrap();
     assert_eq!(
-        world.run(|| snapshot(false))["pools"]["mynet"]["content"].as_object().unwrap().len(),
+        world.run(|| snapshot(false))["pools"][0]["mynet"]["content"].as_object().unwrap().len(),
         2,
         "lock and cursor"
     );

@@ -83,7 +83,7 @@ impl Tally {
 
 fn live(seed: u64, case: &Case) -> Outcome {
     let Case { config, attachment } = case;
-    let twins = Twins::new().unwrap();
+    let twins = Twins::quick().unwrap();
     if case.needs_inner_link() {
         twins.make_inner_links();
     }

@@ -17,39 +17,56 @@ pub const ROOT: &str = "/tmp/plexus-contract";
 pub const CONTAINER: &str = "/tmp/plexus-contract/container";
 /// The address pools.
 pub const POOLS: &str = "/tmp/plexus-contract/pools";
+/// Where they are when the configuration does not say.
+pub const DEFAULT_POOLS: &str = "/var/lib/cni";
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread in namespaces of its own, in which jobs run one after the other.
 pub struct World {
     jobs: Sender<Job>,
+    is_quick: bool,
 }
 
 impl World {
     /// A world with `master0`, a link with a default route, and an empty container.
     pub fn new() -> Self {
-        fs::create_dir_all(ROOT).unwrap();
+        Self::make(false)
+    }
+
+    /// As [`World::new`], where IPv6 does not ask a second or two whether somebody else has an address.
+    pub fn quick() -> Self {
+        Self::make(true)
+    }
+
+    fn make(is_quick: bool) -> Self {
+        for folder in [ROOT, DEFAULT_POOLS] {
+            fs::create_dir_all(folder).unwrap();
+        }
         let (jobs, received) = channel::<Job>();
         std::thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).unwrap();
             let none: Option<&str> = None;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-            mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+            for folder in [ROOT, DEFAULT_POOLS] {
+                mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+            }
             received.into_iter().for_each(|job| job());
         });
-        let world = World { jobs };
-        world.run(|| {
-            make_container();
-            for line in [
-                "link set lo up",
-                "link add master0 type veth peer name master1",
-                "link set master0 up",
-                "link set master1 up",
-                "addr add 192.0.2.1/24 dev master0",
-                "route add default via 192.0.2.254",
-            ] {
-                ip(line);
+        let world = World { jobs, is_quick };
+        world.make_container();
+        world.run(move || {
+            if is_quick {
+                ask_nobody();
             }
+            let [] = ip_batch(
+                "link set lo up
+                link add master0 type veth peer name master1
+                link set master0 up
+                link set master1 up
+                addr add 192.0.2.1/24 dev master0
+                route add default via 192.0.2.254",
+            );
         });
         world
     }
@@ -60,27 +77,39 @@ impl World {
         self.jobs.send(Box::new(move || answer.send(job()).unwrap())).unwrap();
         answered.recv().expect("the job panicked: see above")
     }
+
+    /// A new container namespace at [`CONTAINER`].
+    pub fn make_container(&self) {
+        let is_quick = self.is_quick;
+        self.run(move || {
+            let netns = Netns::create().unwrap();
+            fs::write(CONTAINER, "").unwrap();
+            let source = format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd());
+            mount(Some(source.as_str()), CONTAINER, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+            if is_quick {
+                inside(ask_nobody);
+            }
+        });
+    }
 }
 
-/// A new container namespace at [`CONTAINER`].
-pub fn make_container() {
-    let netns = Netns::create().unwrap();
-    fs::write(CONTAINER, "").unwrap();
-    let source = format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd());
-    mount(Some(source.as_str()), CONTAINER, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+/// Links that are made from now on have their IPv6 addresses at once.
+fn ask_nobody() {
+    // Both: the delay comes before the first question, also where none is asked.
+    for setting in ["dad_transmits", "router_solicitation_delay"] {
+        fs::write(format!("/proc/sys/net/ipv6/conf/default/{setting}"), "0").unwrap();
+    }
 }
 
 /// Gives the container the link `inner0` with a default route, to sit on.
 pub fn make_inner_link() {
-    for line in [
-        "link add inner0 type veth peer name inner1",
-        "link set inner0 up",
-        "link set inner1 up",
-        "addr add 198.51.100.1/24 dev inner0",
-        "route add default via 198.51.100.254",
-    ] {
-        ip(line);
-    }
+    let [] = ip_batch(
+        "link add inner0 type veth peer name inner1
+        link set inner0 up
+        link set inner1 up
+        addr add 198.51.100.1/24 dev inner0
+        route add default via 198.51.100.254",
+    );
 }
 
 /// The container and its file are gone.
@@ -108,9 +137,15 @@ pub fn ip_json(line: &str) -> Value {
     if text.trim().is_empty() { Value::Array(Vec::new()) } else { serde_json::from_str(&text).unwrap() }
 }
 
-/// What `ip -d -j` prints for each of the `lines`.
+/// What `ip -d -j` prints for each of the `lines` that print something.
 pub fn ip_batch<const N: usize>(lines: &str) -> [Value; N] {
-    let mut child = Command::new("ip")
+    batch("ip", lines).try_into().unwrap()
+}
+
+/// What `program -d -j` (`ip` or `bridge`) prints for each of the `lines`, in one process: where the
+/// kernel test emulates a processor, each start costs.
+pub fn batch(program: &str, lines: &str) -> Vec<Value> {
+    let mut child = Command::new(program)
         .args(["-d", "-j", "-batch", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -118,7 +153,7 @@ pub fn ip_batch<const N: usize>(lines: &str) -> [Value; N] {
         .unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "ip -batch: {lines}");
+    assert!(output.status.success(), "{program} -batch: {lines}");
     let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect();
-    values.unwrap().try_into().unwrap()
+    values.unwrap()
 }
