@@ -1,6 +1,6 @@
 //! Configurations through a whole life: ADD, CHECK, ADD again, DEL, DEL again.
 
-use crate::differences::is_needless;
+use crate::differences::{is_needless, is_other_shape};
 use crate::normal::{Normaliser, firewalls, is_settling, questions, snapshot};
 use crate::plugin::{Attachment, Who};
 use crate::plugins;
@@ -60,7 +60,9 @@ impl Twins {
         let even = answers
             .each_ref()
             .map(|answer| answer.as_ref().ok().map(|value| Normaliser::default().even_out(value.clone())));
-        assert_eq!(even[0], even[1], "{case}: {verb}: {answers:?}");
+        if even.iter().any(Option::is_none) || !is_other_shape(verb, config) {
+            assert_eq!(even[0], even[1], "{case}: {verb}: {answers:?}");
+        }
         answers
     }
 
@@ -103,7 +105,7 @@ impl Twins {
     }
 
     /// DEL, which must succeed; of the reference only where it does not fail without need.
-    fn delete(&self, case: &str, config: &Value, attachment: &Attachment) {
+    pub fn delete(&self, case: &str, config: &Value, attachment: &Attachment) {
         let [native, reference] = self.call_each("DEL", config, attachment);
         native.unwrap_or_else(|e| panic!("{case}: DEL: {e}"));
         if let Err(e) = reference {

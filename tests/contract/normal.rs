@@ -26,7 +26,7 @@ const PASSING: &[&str] = &[
     "max_mtu",
 ];
 /// The bridges that the cases make.
-const BRIDGES: &[&str] = &["br0", "br9", "cni0"];
+pub const BRIDGES: &[&str] = &["br0", "br9", "cni0"];
 /// Where every setting of every link is.
 const SETTINGS: &[&str] = &["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
 

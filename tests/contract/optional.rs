@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
 
+/// Makes a link that not every kernel has.
+pub const IPVLAN: &str = "link add probe link master0 type ipvlan";
+/// As [`IPVLAN`].
+pub const VLANS_OF_PORTS: &str = "link add probe type bridge vlan_filtering 1";
+
 /// Twins, where the kernel knows what `ip <line>` makes. A kernel in CI without it is no failure:
 /// `e2e/kernel/run` runs these tests on one that has it, and says so.
 fn twins_where(what: &str, line: &'static str) -> Option<Twins> {
@@ -49,7 +54,7 @@ fn ipvlan() {
             json!({"master": "master0", "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.7.0.9/24"}]}}),
         ),
     ] {
-        let Some(twins) = twins_where("ipvlan", "link add probe link master0 type ipvlan") else { return };
+        let Some(twins) = twins_where("ipvlan", IPVLAN) else { return };
         twins.live(&format!("ipvlan: {case}"), &config("1.1.0", "ipvlan", more), &Attachment::default());
     }
 }
@@ -62,7 +67,7 @@ fn every_mode_of_ipvlan() {
     for (number, mode) in ["l2", "l3", "l3s"].into_iter().enumerate() {
         for (family, addresses) in [json!([v4]), json!([v6]), json!([v4, v6])].into_iter().enumerate() {
             let choice = |step: usize| (number + family * step).is_multiple_of(2);
-            let Some(twins) = twins_where("ipvlan", "link add probe link master0 type ipvlan") else { return };
+            let Some(twins) = twins_where("ipvlan", IPVLAN) else { return };
             let routes =
                 json!([[{"dst": "0.0.0.0/0"}], [{"dst": "::/0"}], [{"dst": "0.0.0.0/0"}, {"dst": "fd99::/64"}]]);
             let mut ipam = json!({"type": "static", "addresses": addresses});
@@ -105,7 +110,7 @@ fn vlans_of_bridge_ports() {
             "hairpinMode": true, "portIsolation": true, "ipam": pool()}),
         ),
     ] {
-        let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
+        let Some(twins) = twins_where("bridge VLANs", VLANS_OF_PORTS) else { return };
         twins.live(&format!("VLANs: {case}"), &config("1.1.0", "bridge", more), &Attachment::default());
     }
 }
@@ -113,7 +118,7 @@ fn vlans_of_bridge_ports() {
 /// Pods of two VLANs and one of none share a bridge; the second of a VLAN finds its gateway there.
 #[test]
 fn several_vlans_of_one_bridge() {
-    let Some(twins) = twins_where("bridge VLANs", "link add probe type bridge vlan_filtering 1") else { return };
+    let Some(twins) = twins_where("bridge VLANs", VLANS_OF_PORTS) else { return };
     let calls = [json!({}), json!({"vlan": 100}), json!({"vlan": 100}), json!({"vlan": 200})].map(|mut more| {
         more["isGateway"] = json!(true);
         let subnet = format!("10.{}.0.0/24", more["vlan"].as_u64().unwrap_or_default() + 1);

@@ -47,6 +47,12 @@ impl Who {
     }
 }
 
+/// Whether there is a native that understands every key.
+pub fn is_for_native(config: &Value) -> bool {
+    let plugin = PluginConfig::new(RawObject::parse(&config.to_string()).unwrap()).unwrap();
+    native::find(&plugin, &Enabled::ALL, &Arc::default()).is_ok()
+}
+
 fn call_native(verb: &str, config: &Value, attachment: &Attachment) -> Result<Value, String> {
     let plugin = PluginConfig::new(RawObject::parse(&config.to_string()).unwrap()).unwrap();
     let native = native::find(&plugin, &Enabled::ALL, &Arc::default()).expect("it is for the native").native;

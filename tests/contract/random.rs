@@ -1,6 +1,7 @@
 //! Configurations by chance. One seed always makes the same one.
 
 use crate::cases::{config, host_local};
+use crate::optional::{IPVLAN, VLANS_OF_PORTS};
 use crate::plugin::Attachment;
 use crate::world::CONTAINER;
 use serde_json::{Map, Value, json};
@@ -46,41 +47,80 @@ impl Random {
     }
 }
 
-/// A call.
+/// An attachment, or two of one network in one container.
 pub struct Case {
     pub config: Value,
     pub attachment: Attachment,
+    pub second: Option<Attachment>,
+    /// It has something that natives leave to programs.
+    pub is_declined: bool,
 }
 
 impl Case {
     /// The case of `random`'s seed.
     pub fn new(random: &mut Random) -> Self {
-        let version = random.pick(&json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
-        let kind = random.pick(&json!(["bridge", "bridge", "macvlan", "ipvlan", "ipvlan"]));
+        let old = json!(["0.1.0", "0.2.0", "0.3.0"]);
+        let version = random.mostly(&json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0", "1.1.0"]), &old);
+        let kind = random.mostly(&json!(["bridge", "bridge", "macvlan", "ipvlan", "ipvlan"]), &json!(["loopback"]));
         let mut more = match kind.as_str().unwrap() {
             "bridge" => bridge(random),
             "macvlan" => macvlan(random),
-            _ => ipvlan(random),
+            "ipvlan" => ipvlan(random),
+            _ => Map::new(),
         };
-        if random.one_in(3) {
+        let is_loopback = kind == "loopback";
+        if random.one_in(3) && !is_loopback {
             more.insert("mtu".to_owned(), random.mostly(&json!([1400, 1280, 1500, 0]), &json!([576, 9000, -1])));
         }
-        if !random.one_in(6) {
+        let chance = if kind == "ipvlan" { 30 } else { 6 };
+        let keeps_down = more.get("disableContainerInterface") == Some(&json!(true));
+        if !random.one_in(chance) && !keeps_down && !is_loopback {
             more.insert("ipam".to_owned(), if random.one_in(3) { static_(random) } else { pools(random) });
         }
         more_of_the_runtime(random, &mut more);
+        let is_declined = random.one_in(25);
+        if is_declined {
+            let (key, value) = declined(random, kind.as_str().unwrap());
+            more.insert(key, value);
+        }
         let config = config(version.as_str().unwrap(), kind.as_str().unwrap(), Value::Object(more));
-        Case { config, attachment: attachment(random) }
+        let attachment = if is_loopback { loopback() } else { attachment(random) };
+        // A second one that asks for the same addresses would only be refused.
+        let asks = config.to_string().contains("\"ips\":[\"") || attachment.args.contains("IP=");
+        let second = (random.one_in(4) && !is_loopback && !asks)
+            .then(|| Attachment { ifname: "net2".to_owned(), ..attachment.clone() });
+        Case { config, attachment, second, is_declined }
     }
 
-    pub fn is_ipvlan(&self) -> bool {
-        self.config["type"] == "ipvlan"
+    /// What the kernel must be able to make, as a line for `ip`.
+    pub fn needs(&self) -> Option<&'static str> {
+        let trunk = self.config["vlanTrunk"].is_array();
+        let vlan = self.config["vlan"].as_i64().is_some_and(|vlan| vlan != 0);
+        match self.config["type"].as_str() {
+            Some("ipvlan") => Some(IPVLAN),
+            Some("bridge") if trunk || vlan => Some(VLANS_OF_PORTS),
+            _ => None,
+        }
     }
 
     /// Whether the link to sit on is in the container.
     pub fn needs_inner_link(&self) -> bool {
         self.config["linkInContainer"] == true
     }
+}
+
+/// What a native does not do.
+fn declined(random: &mut Random, kind: &str) -> (String, Value) {
+    let keys = match kind {
+        "bridge" => json!([["ipMasq", true], ["macspoofchk", true], ["futureKey", 1]]),
+        _ => json!([["futureKey", 1], ["Name", "twice"]]),
+    };
+    let key = random.pick(&keys);
+    (key[0].as_str().unwrap().to_owned(), key[1].clone())
+}
+
+fn loopback() -> Attachment {
+    Attachment { ifname: "lo".to_owned(), ..Attachment::default() }
 }
 
 fn bridge(random: &mut Random) -> Map<String, Value> {
@@ -167,6 +207,10 @@ fn pools(random: &mut Random) -> Value {
         _ => host_local(json!({"subnet": "10.7.0.0/24", "rangeStart": "10.7.0.20", "gateway": "10.7.0.19"})),
     };
     section["routes"] = routes(random, &section).into();
+    if random.one_in(4) {
+        // Then it is the default folder.
+        section.as_object_mut().unwrap().remove("dataDir");
+    }
     section
 }
 
@@ -188,6 +232,7 @@ fn static_(random: &mut Random) -> Value {
 
 /// What a runtime adds, and `dns`.
 fn more_of_the_runtime(random: &mut Random, keys: &mut Map<String, Value>) {
+    random.maybe(keys, 8, "capabilities", &json!([{"mac": true, "ips": true}, {"ips": false}, {}]));
     random.maybe(keys, 6, "dns", &json!([{"nameservers": ["10.0.0.53"], "search": ["x"]}, {"domain": "e"}, {}]));
     let ips = random.mostly(
         &json!([["10.7.0.4/24"], ["10.7.0.4/24", "fd00:7::f4/64"], ["fd00:7::f5/64"], []]),

@@ -1,10 +1,11 @@
 //! What every native does with the interface it has made: settings, addresses, routes.
 
 use super::sockets::Container;
-use crate::cni::AddResult;
 use crate::cni::result::IpConfig;
+use crate::cni::{AddResult, Version};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
+use crate::delegate::stdin::Stdin;
 use crate::delegate::{Call, Error};
 use crate::sys::netlink::{Change, Link, OperState, Route, Socket, TABLE_MAIN};
 use crate::sys::sysctl::{self, Family};
@@ -34,7 +35,11 @@ pub(super) fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResu
         give_back(ipam, call);
         return Err(Failure::Failed("the address plugin answered no address".to_owned()));
     }
-    Ok(result)
+    match Stdin::parse(call)?.version {
+        // What a program could not say: no table, metric or scope of a route, and IPv4 comes first.
+        old if old < Version::V0_3_0 => Ok(AddResult::parse(result.to_raw(old)?.get(), old)?),
+        _ => Ok(result),
+    }
 }
 
 /// Gives addresses back after a failure, which is what the caller hears of.
