@@ -173,6 +173,12 @@ impl Call {
         }
     }
 
+    /// To another program.
+    pub fn of_program(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
+    }
+
     /// With another value of a variable.
     pub fn env(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.environment.insert(key, value.into());

@@ -1,6 +1,7 @@
 //! The programs under test and beside it: found, or built once.
 
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -62,4 +63,14 @@ pub fn reference_plugins() -> Result<&'static Path, String> {
 /// Whether `program` is in a usual folder.
 pub fn is_installed(program: &str) -> bool {
     super::node::PATH.split(':').any(|folder| Path::new(folder).join(program).exists())
+}
+
+/// The folder of Multus' programs, where `MULTUS_BIN_DIR` names one. Comparing with them is asked for, never expected.
+pub fn multus() -> Option<PathBuf> {
+    let folder = std::env::var_os("MULTUS_BIN_DIR").map(PathBuf::from);
+    if folder.is_none() {
+        let test = std::thread::current().name().unwrap_or("?").to_owned();
+        let _ = writeln!(std::io::stderr(), "SKIP {test}: MULTUS_BIN_DIR names no folder with the programs of Multus");
+    }
+    folder
 }

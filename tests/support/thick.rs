@@ -1,0 +1,147 @@
+//! Multus 4.3 with its daemon ("thick"), from the folder that `MULTUS_BIN_DIR` names: what we are compared with,
+//! and what nodes are taken over from. Nothing of it is part of this project.
+//!
+//! Its daemon takes the cluster from the variables and files of a pod, and attaches in its own namespaces: so the
+//! API server, the daemon and the calls are all on the test's [`Node`].
+
+#![allow(dead_code, reason = "every test crate uses a part of it")]
+
+use super::apiserver::ApiServer;
+use super::support::node::{self, FOLDER, Node, PATH};
+use super::support::pod::{Call, Pod};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Where a pod finds who it is; on the test's machine.
+const ACCOUNT: &str = "/run/secrets/kubernetes.io/serviceaccount";
+/// Its sockets.
+const SOCKETS: &str = "/run/multus";
+
+/// The daemon, a cluster and a node.
+pub struct Thick {
+    /// The cluster; `node1` is the machine.
+    pub api: ApiServer,
+    /// The machine.
+    pub node: Node,
+    programs: PathBuf,
+    daemon: Child,
+}
+
+impl Thick {
+    /// Starts all three on a new machine, with `primary` as the default network; `None`, with a line that says why, where that is not possible.
+    pub fn start(programs: &Path, primary: &Value) -> Option<Thick> {
+        let node = Node::new()?;
+        node.primary(primary);
+        let api = match ApiServer::start() {
+            Ok(api) => api,
+            Err(why) if std::env::var_os("CI").is_some() => panic!("cannot run here: {why}"),
+            Err(why) => {
+                eprintln!("SKIP: {why}");
+                return None;
+            }
+        };
+        let crd = include_str!("../../crd/network-attachment-definitions.yaml");
+        api.kubectl(&["apply", "-f", "-"], Some(crd)).unwrap();
+        api.kubectl(
+            &["wait", "--for=condition=Established", "crd/network-attachment-definitions.k8s.cni.cncf.io"],
+            None,
+        )
+        .unwrap();
+        credentials(&api);
+        let daemon = daemon(programs, &api);
+        let thick = Thick { api, node, programs: programs.to_owned(), daemon };
+        super::support::eventually("the socket of multus-daemon", || Path::new(SOCKETS).join("multus.sock").exists());
+        // Written when the daemon answers itself.
+        super::support::eventually("the configuration of multus-daemon", || thick.head_file().exists());
+        Some(thick)
+    }
+
+    fn head_file(&self) -> PathBuf {
+        self.node.net_d().join("00-multus.conf")
+    }
+
+    /// Creates the network `default/<name>`.
+    pub fn network(&self, name: &str, config: &Value) {
+        let manifest = json!({
+            "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+            "metadata": {"namespace": "default", "name": name}, "spec": {"config": config.to_string()},
+        });
+        self.api.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).unwrap();
+    }
+
+    /// Creates the pod `default/<name>` in the cluster and its sandbox on the node.
+    pub fn pod(&self, name: &str, networks: &str) -> Pod {
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "annotations": {"k8s.v1.cni.cncf.io/networks": networks}},
+            "spec": {"nodeName": "node1", "containers": [{"name": "c", "image": "x"}]},
+        });
+        self.api.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).unwrap();
+        let mut pod = Pod::new(&self.node, name).selecting(networks);
+        pod.uid = self.api.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], None).unwrap();
+        pod
+    }
+
+    /// A call to the plugin that asks the daemon, with the configuration that the daemon wrote.
+    pub fn call(&self, pod: &Pod, verb: &str) -> Call {
+        let mut call = pod.call(verb).of_program(&self.programs.join("multus-shim"));
+        call.config = serde_json::from_str(&fs::read_to_string(self.head_file()).unwrap()).unwrap();
+        call
+    }
+}
+
+impl Drop for Thick {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+/// A service account that may do everything, where the daemon looks for it.
+fn credentials(api: &ApiServer) {
+    let kubectl = |arguments: &str| api.kubectl(&arguments.split(' ').collect::<Vec<_>>(), None).unwrap();
+    kubectl("create serviceaccount multus --namespace kube-system");
+    kubectl("create clusterrolebinding multus --clusterrole cluster-admin --serviceaccount kube-system:multus");
+    let token = kubectl("create token multus --namespace kube-system --duration 10h");
+    let account = Path::new(ACCOUNT);
+    node::write(&account.join("token"), token.trim());
+    node::write(&account.join("namespace"), "kube-system");
+    let kubeconfig: Value = serde_json::from_str(&fs::read_to_string(api.kubeconfig()).unwrap()).unwrap();
+    let authority = kubeconfig["clusters"][0]["cluster"]["certificate-authority"].as_str().unwrap();
+    fs::copy(authority, account.join("ca.crt")).unwrap();
+}
+
+/// Starts the daemon: it finds the default network in the node's folder and writes its own configuration there.
+fn daemon(programs: &Path, api: &ApiServer) -> Child {
+    let net_d = format!("{FOLDER}/net.d");
+    let config = json!({
+        "cniVersion": "1.0.0", "binDir": format!("{FOLDER}/bin"), "cniDir": "/var/lib/cni/multus",
+        "cniConfigDir": net_d, "multusAutoconfigDir": net_d, "multusConfigFile": "auto",
+        "socketDir": SOCKETS, "daemonSocketDir": SOCKETS, "logLevel": "error", "logToStderr": true,
+    });
+    let file = Path::new(FOLDER).join("multus-daemon.json");
+    node::write(&file, &config.to_string());
+    let (host, port) = api
+        .url()
+        .strip_prefix("https://")
+        .unwrap()
+        .rsplit_once(':')
+        .map(|(h, p)| (h.to_owned(), p.to_owned()))
+        .unwrap();
+    let mut command = Command::new(programs.join("multus-daemon"));
+    command.arg("-config").arg(&file).env_clear().env("PATH", PATH).env("MULTUS_NODE_NAME", "node1");
+    command.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(Path::new(FOLDER).join("multus-daemon.log")).unwrap());
+    // SAFETY: prctl(2) is async-signal-safe.
+    unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
+    command.spawn().unwrap()
+}
