@@ -1,0 +1,172 @@
+//! What a network attachment definition may say.
+
+use crate::row::{Row, crash, refusal, row, success};
+use crate::subject::conf_dir;
+use crate::support::node;
+use serde_json::{Value, json};
+
+const LATE: &str = "found when it is executed, after the default network is attached";
+
+pub fn rows() -> Vec<Row> {
+    [names(), forms(), files(), broken()].concat()
+}
+
+/// A pod that selects `default/a`, whose configuration is this.
+fn of(what: &'static str, clauses: &'static str, config: impl ToString) -> Row {
+    row(what, clauses).nad("default/a", config).networks("a")
+}
+
+fn names() -> Vec<Row> {
+    let call = "ADD a net1";
+    vec![
+        of("no `name`: the NAD's is given to the plugin", "NPWG-NAD-08", r#"{"cniVersion":"1.0.0","type":"a"}"#)
+            .expect(success().sees(call, "/name", json!("a")).status("/1/name", json!("default/a"))),
+        of("an empty `name`: the NAD's", "NPWG-NAD-08", r#"{"cniVersion":"1.0.0","name":"","type":"a"}"#)
+            .expect(success().sees(call, "/name", json!("a"))),
+        of(
+            "a `name` of its own goes to the plugin, the NAD's to the status",
+            "NPWG-NAD-09, NPWG-STA-08",
+            r#"{"cniVersion":"1.0.0","name":"own","type":"a"}"#,
+        )
+        .expect(success().sees(call, "/name", json!("own")).status("/1/name", json!("default/a"))),
+        of("no `cniVersion`: the plugin gets none", "CNI-VER-04", r#"{"type":"a"}"#).expect(success().sees(
+            call,
+            "/cniVersion",
+            json!(""),
+        )),
+    ]
+}
+
+fn forms() -> Vec<Row> {
+    vec![
+        of("a list", "NPWG-NAD-03", r#"{"cniVersion":"1.0.0","name":"l","plugins":[{"type":"a"},{"type":"b"}]}"#)
+            .calls(&["ADD primary eth0", "ADD a net1", "ADD b net1"]),
+        of(
+            "`type` and `plugins`: it is one plugin",
+            "NPWG-NAD-03",
+            r#"{"cniVersion":"1.0.0","type":"a","plugins":[{"type":"b"}]}"#,
+        )
+        .calls(&["ADD primary eth0", "ADD a net1"]),
+        of(
+            "an unknown key of the list is passed over",
+            "CNI-CFG-16",
+            r#"{"cniVersion":"1.0.0","name":"l","future":1,"plugins":[{"type":"a"}]}"#,
+        )
+        .calls(&["ADD primary eth0", "ADD a net1"]),
+        of(
+            "plugins in a folder do not belong to it: it comes from no folder",
+            "CNI-DLG-16",
+            r#"{"cniVersion":"1.0.0","name":"l","plugins":[{"type":"a"}]}"#,
+        )
+        .config("confDir", json!(conf_dir()))
+        .with(|world| {
+            for folder in [world.node.net_d(), conf_dir()] {
+                node::write(&folder.join("l/50-second.conf"), r#"{"type":"second"}"#);
+            }
+        })
+        .calls(&["ADD primary eth0", "ADD a net1"]),
+        of(
+            "`disableCheck` as a text",
+            "CNI-CFG-09",
+            r#"{"cniVersion":"1.0.0","name":"l","disableCheck":"TRUE","plugins":[{"type":"a"}]}"#,
+        )
+        .calls(&["ADD primary eth0", "ADD a net1"])
+        .multus_fault("libcni reads it, Multus before it does not", refusal(&[])),
+    ]
+}
+
+/// An empty `spec`: a configuration of that name on the node.
+fn files() -> Vec<Row> {
+    let empty =
+        |what, clauses| row(what, clauses).empty_nad("default/a").networks("a").config("confDir", json!(conf_dir()));
+    vec![
+        empty("no configuration: the list of that name on the node", "NPWG-NAD-02, NPWG-NAD-04, NPWG-NAD-07")
+            .with(|_| {
+                node::write(
+                    &conf_dir().join("10.conflist"),
+                    r#"{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"a"}]}"#,
+                )
+            })
+            .calls(&["ADD primary eth0", "ADD a net1"]),
+        empty("no configuration: the plugin of that name on the node", "NPWG-NAD-07")
+            .with(|_| node::write(&conf_dir().join("10.conf"), r#"{"cniVersion":"1.0.0","name":"a","type":"a"}"#))
+            .calls(&["ADD primary eth0", "ADD a net1"]),
+        empty(
+            "no configuration: a list comes before a plugin, whatever the files are called",
+            "NPWG-NAD-07, CNI-LOAD-01",
+        )
+        .with(|_| {
+            node::write(&conf_dir().join("00.conf"), r#"{"cniVersion":"1.0.0","name":"a","type":"a"}"#);
+            node::write(
+                &conf_dir().join("90.conflist"),
+                r#"{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"b"}]}"#,
+            );
+        })
+        .calls(&["ADD primary eth0", "ADD b net1"])
+        .multus_fault("the first file is taken", success().calls(&["ADD primary eth0", "ADD a net1"])),
+        empty("no configuration, and a broken file before the one that is meant", "CNI-LOAD-02")
+            .with(|_| {
+                node::write(&conf_dir().join("00.conflist"), "{");
+                node::write(
+                    &conf_dir().join("10.conflist"),
+                    r#"{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"a"}]}"#,
+                );
+            })
+            .refused(&["00.conflist"]),
+        empty("no configuration, and no file of that name", "NPWG-NAD-07").refused(&["default/a"]),
+    ]
+}
+
+fn broken() -> Vec<Row> {
+    let undone = |del: &'static str| match del {
+        "" => refusal(&[]).calls(&["ADD primary eth0", "DEL primary eth0"]),
+        del => refusal(&[]).calls(&["ADD primary eth0", del, "DEL primary eth0"]),
+    };
+    vec![
+        of("no JSON", "NPWG-NAD-10", "{").refused(&["default/a"]),
+        of("neither `type` nor `plugins`", "CNI-CFG-08, CNI-LOAD-10", r#"{"cniVersion":"1.0.0","name":"x"}"#)
+            .refused(&["default/a"]),
+        of("`plugins` is empty", "CNI-CFG-10", r#"{"cniVersion":"1.0.0","name":"x","plugins":[]}"#)
+            .refused(&["default/a"])
+            .multus_fault("it panics", crash("panic")),
+        of("`plugins` holds null", "CNI-CFG-10", r#"{"cniVersion":"1.0.0","name":"x","plugins":[null]}"#)
+            .refused(&["default/a"])
+            .multus_fault("it panics", crash("panic")),
+        of("`plugins` is an object", "CNI-CFG-10", r#"{"cniVersion":"1.0.0","name":"x","plugins":{}}"#)
+            .refused(&["default/a"]),
+        of(
+            "the second plugin has no `type`",
+            "CNI-CFG-11",
+            r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"a"},{"x":1}]}"#,
+        )
+        .refused(&["default/a"])
+        .multus_otherwise(LATE, undone("")),
+        of("`type` is a path", "CNI-CFG-11", r#"{"cniVersion":"1.0.0","type":"../bin/a"}"#)
+            .refused(&["default/a"])
+            .multus_otherwise(LATE, undone("")),
+        of("a plugin that is not there", "CNI-ADD-06", r#"{"cniVersion":"1.0.0","type":"absent"}"#)
+            .refused(&["absent"])
+            .multus_otherwise(LATE, undone("")),
+        of("a `name` with a slash", "CNI-CFG-03", r#"{"cniVersion":"1.0.0","name":"a/b","type":"a"}"#)
+            .refused(&["a/b"])
+            .multus_otherwise(LATE, undone("DEL a net1")),
+        of(
+            "a capability that is a text",
+            "CNI-REQ-07",
+            r#"{"cniVersion":"1.0.0","type":"a","capabilities":{"mac":"true"}}"#,
+        )
+        .refused(&["capabilities"]),
+        of(
+            "a `cniVersions` entry that is no version",
+            "CNI-VER-03",
+            r#"{"cniVersion":"1.0.0","name":"x","cniVersions":["1.0.f"],"plugins":[{"type":"a"}]}"#,
+        )
+        .refused(&["1.0.f"])
+        .multus_otherwise(LATE, undone("")),
+        of("a network that is Plexus or Multus", "", json!({"cniVersion": "1.0.0", "type": "multus"}))
+            .refused(&["multus"])
+            .multus_otherwise(LATE, undone("")),
+        of("a `cniVersion` that is a number", "CNI-LOAD-06", json!({"cniVersion": 1, "type": "a", "x": Value::Null}))
+            .refused(&["cniVersion"]),
+    ]
+}

@@ -1,0 +1,28 @@
+//! The rows, by subject.
+
+mod calls;
+mod default_network;
+mod definitions;
+mod failures;
+mod json_form;
+mod lists;
+mod short_form;
+mod status;
+mod verbs;
+
+use super::row::Row;
+
+/// Every topic: its name in the table, and its rows.
+pub fn topics() -> Vec<(&'static str, Vec<Row>)> {
+    vec![
+        ("The short form of the annotation", short_form::rows()),
+        ("The JSON form", json_form::rows()),
+        ("The default network and the namespaces", default_network::rows()),
+        ("Network attachment definitions", definitions::rows()),
+        ("What a delegate is handed", calls::rows()),
+        ("Lists of plugins", lists::rows()),
+        ("The network status", status::rows()),
+        ("Failures, and deleting", failures::rows()),
+        ("CHECK, STATUS and GC", verbs::rows()),
+    ]
+}
