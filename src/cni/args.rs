@@ -23,12 +23,12 @@ impl CniArgs {
         self.0.iter().rev().find(|(k, _)| k == key).and_then(|(_, v)| v.as_deref()).filter(|v| !v.is_empty())
     }
 
-    /// Sets `key`, in place where it is already there.
+    /// Sets `key`, in place where it is already there; where it is there several times, all of them
+    /// become this one.
     pub fn set(&mut self, key: &str, value: &str) {
-        match self.0.iter_mut().find(|(k, _)| k == key) {
-            Some((_, old)) => *old = Some(value.to_owned()),
-            None => self.0.push((key.to_owned(), Some(value.to_owned()))),
-        }
+        let at = self.0.iter().position(|(k, _)| k == key);
+        self.0.retain(|(k, _)| k != key);
+        self.0.insert(at.unwrap_or(self.0.len()), (key.to_owned(), Some(value.to_owned())));
     }
 }
 
@@ -65,5 +65,9 @@ mod tests {
         args.set("A", "2");
         args.set("IP", "10.0.0.1,fd00::1");
         assert_eq!(args.to_string(), "A=2;IP=10.0.0.1,fd00::1");
+        // The last one wins where it is read.
+        let mut args = CniArgs::parse("B=1;IP=1;IP=2;IP;C=1");
+        args.set("IP", "3");
+        assert_eq!(args.to_string(), "B=1;IP=3;C=1");
     }
 }

@@ -88,7 +88,8 @@ name!(
     |text| match text {
         "" => Some("is empty"),
         "." | ".." => Some("is not a file name"),
-        _ if text.contains(['/', '\\', '\0']) => Some("must be a file name, not a path"),
+        _ if text.contains(['/', '\\']) => Some("must be a file name, not a path"),
+        _ if text.contains(char::is_control) => Some("may not hold control characters"),
         _ => None,
     }
 );
@@ -110,9 +111,14 @@ fn interface(text: &str) -> Option<&'static str> {
         "" => Some("is empty"),
         "." | ".." => Some("is not a link name"),
         _ if text.len() > 15 => Some("is longer than 15 bytes"),
-        _ if text.contains(['/', ':', '\0']) || text.contains(char::is_whitespace) => {
+        _ if text.contains(['/', ':']) || text.contains(char::is_whitespace) => {
             Some("may not hold '/', ':' or white space")
         }
+        // The kernel puts a number in the place of "%d", and refuses any other '%'.
+        _ if text.contains('%') => Some("may not hold '%'"),
+        _ if text.contains(char::is_control) => Some("may not hold control characters"),
+        // The kernel looks at bytes, and takes 0xa0 for a space: "à" is 0xc3 0xa0.
+        _ if text.bytes().any(|b| b == 0xa0) => Some("holds a character that Linux takes for white space"),
         _ => None,
     }
 }
@@ -136,16 +142,19 @@ mod tests {
     #[test]
     fn interface_names() {
         // CNI-ENV-07
-        for bad in ["", ".", "..", "a:b", "a/b", "a b", "sixteen-bytes-xx", "a\u{a0}b"] {
+        for bad in ["", ".", "..", "a:b", "a/b", "a b", "sixteen-bytes-xx", "a\u{a0}b", "a%d", "a\u{1b}b", "à", "a\0"]
+        {
             assert!(IfName::new(bad).is_err(), "{bad}");
         }
-        assert!(IfName::new("fifteen-bytes-x").is_ok());
+        for good in ["fifteen-bytes-x", "é", "a.b-c_d@e"] {
+            assert!(IfName::new(good).is_ok(), "{good}");
+        }
     }
 
     #[test]
     fn plugin_types() {
         // CNI-CFG-11
-        for bad in ["", "../x", "a/b", ".."] {
+        for bad in ["", "../x", "a/b", "..", "a\0", "a\nb"] {
             assert!(PluginType::new(bad).is_err(), "{bad}");
         }
         assert!(PluginType::new("host-local").is_ok());
