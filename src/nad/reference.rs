@@ -10,9 +10,24 @@ pub struct InvalidReference(pub String);
 
 /// A network attachment definition by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct NadRef {
     namespace: String,
     name: String,
+}
+
+/// A reference as it arrives, from the daemon or from a file.
+#[derive(Deserialize)]
+struct Parts {
+    namespace: String,
+    name: String,
+}
+
+impl TryFrom<Parts> for NadRef {
+    type Error = InvalidReference;
+    fn try_from(parts: Parts) -> Result<Self, InvalidReference> {
+        NadRef::new(&parts.namespace, &parts.name)
+    }
 }
 
 impl NadRef {
@@ -87,5 +102,8 @@ mod tests {
             assert!(NadRef::new("default", bad).is_err(), "{bad}");
             assert!(NadRef::new(bad, "a").is_err(), "{bad}");
         }
+        let read = |text: &str| serde_json::from_str::<NadRef>(text);
+        assert!(read(r#"{"namespace":"a","name":"b","future":1}"#).is_ok());
+        assert!(read(r#"{"namespace":"..","name":"x/../y"}"#).unwrap_err().to_string().contains("not a valid name"));
     }
 }
