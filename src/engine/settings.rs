@@ -95,6 +95,8 @@ pub struct Settings {
     pub unknown: Vec<String>,
 }
 
+/// Ten years. What is much longer has no end on the machine's clock.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Keys of Multus that need nothing here: what they set does not exist, or is always on.
 const NOT_NEEDED: [&str; 11] = [
     "kubeconfig",
@@ -269,9 +271,11 @@ impl Keys<'_> {
     /// Seconds, whole or not.
     fn seconds(&mut self, key: &'static str) -> Option<Duration> {
         let seconds = self.get::<f64>(key)?;
-        let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero());
+        let duration = Duration::try_from_secs_f64(seconds).ok();
+        let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MAX_DURATION);
         if duration.is_none() {
-            self.mistakes.push(format!("key {key:?}: {seconds} is not a positive number of seconds"));
+            let most = MAX_DURATION.as_secs();
+            self.mistakes.push(format!("key {key:?}: {seconds} is not a positive number of seconds up to {most}"));
         }
         duration
     }
@@ -324,6 +328,15 @@ mod tests {
         assert_eq!(settings.global_namespaces, ["default"]);
         assert_eq!(settings.unknown, ["future"]);
         assert!(matches!(settings.primary, Primary::Named(name) if name == "/a"));
+    }
+
+    #[test]
+    fn a_duration_has_an_end() {
+        for seconds in ["0", "1e-20", "1e9", "1e19", "1e300"] {
+            let text = format!(r#"{{"name":"x","cniVersion":"1.0.0","delegateTimeoutSeconds":{seconds}}}"#);
+            let error = Settings::parse(&text).unwrap_err();
+            assert!(error.code == 7 && error.msg.contains("delegateTimeoutSeconds"), "{error:?}");
+        }
     }
 
     #[test]
