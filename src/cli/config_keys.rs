@@ -6,6 +6,8 @@ use crate::engine::Settings;
 use crate::sys::files;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// Settings are a few lines; what is longer is none.
@@ -60,8 +62,12 @@ pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Re
 
 fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
     let refuse = |mistake: String| Error::Settings { path: path.to_owned(), mistakes: vec![mistake] };
-    let text = files::read_bounded(path, MAX_SETTINGS).map_err(|e| refuse(e.to_string()))?;
-    let text = text.ok_or_else(|| refuse("there is no such file".to_owned()))?;
+    // A shell's `<(…)` is no regular file.
+    let text = File::open(path).and_then(|file| files::read_to_string_bounded(file, MAX_SETTINGS));
+    let text = text.map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => refuse("there is no such file".to_owned()),
+        _ => refuse(e.to_string()),
+    })?;
     serde_json::from_str(&text).map_err(|e| refuse(format!("not a JSON object: {e}")))
 }
 

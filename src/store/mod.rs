@@ -51,6 +51,10 @@ impl Store {
     /// It is not written; the record before it, if any, still stands.
     pub fn write(&self, record: &Record, durability: Durability) -> io::Result<()> {
         let text = serde_json::to_vec(record)?;
+        if text.len() > MAX_RECORD {
+            // Nobody could read it again.
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {MAX_RECORD} bytes")));
+        }
         files::replace(&self.folder.record(&record.container_id), &text, 0o600, durability)
     }
 
@@ -82,11 +86,12 @@ impl Store {
     /// The disk cannot be read.
     pub fn look(&self, id: &ContainerId) -> io::Result<Found> {
         let path = self.folder.record(id);
-        let text = match files::read_bounded(&path, MAX_RECORD) {
+        let text = match files::read_bytes_bounded(&path, MAX_RECORD) {
             Ok(None) => return Ok(Found::Nothing),
-            Ok(Some(text)) => text,
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-                String::from_utf8_lossy(&std::fs::read(&path)?).into_owned()
+            Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            // It will not become a record by waiting.
+            Err(e) if matches!(e.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) => {
+                return Ok(salvaged(id, "", &e.to_string()));
             }
             Err(e) => return Err(e),
         };
@@ -152,6 +157,7 @@ fn salvaged(id: &ContainerId, text: &str, why: &str) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::value::RawValue;
 
     fn sample(id: &str) -> Record {
         let text = format!(
@@ -200,6 +206,43 @@ mod tests {
             assert_eq!((netns, record.created), if headed { (Some("/run/netns/x"), 7) } else { (None, 0) }, "{length}");
             assert!(!state.record(&id).exists() && damage.contains("damaged"));
         }
+    }
+
+    #[test]
+    fn what_is_no_record_is_moved_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let (store, id) = (Store::new(&state), ContainerId::new("c1").unwrap());
+        files::make_folder(&state.sandboxes()).unwrap();
+        let whole = serde_json::to_vec(&sample("c1")).unwrap();
+        let makers: [(&str, &dyn Fn(&std::path::Path), usize); 5] = [
+            ("regular file", &|path| std::fs::create_dir(path).unwrap(), 0),
+            ("regular file", &|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(), 0),
+            ("longer than", &|path| std::fs::File::create(path).unwrap().set_len(1 << 30).unwrap(), 0),
+            ("EOF", &|path| std::fs::write(path, "").unwrap(), 0),
+            ("expected", &|path| std::fs::write(path, [&whole, [0xff].as_slice()].concat()).unwrap(), 2),
+        ];
+        for (why, make, attachments) in makers {
+            make(&state.record(&id));
+            let Found::Salvaged { record, damage } = store.read(&id).unwrap() else { panic!("{why}: not salvaged") };
+            assert!(damage.contains("damaged"), "{damage}");
+            assert_eq!(record.attachments.len(), attachments, "{damage}");
+            assert!(std::fs::symlink_metadata(state.record(&id)).is_err());
+            // Two in one second have one name.
+            std::fs::remove_dir_all(state.damaged()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(&StateDirectory::new(folder.path()));
+        let mut record = sample("c1");
+        store.write(&record, Durability::Cached).unwrap();
+        record.attachments[0].result = RawValue::from_string(format!("\"{}\"", "x".repeat(MAX_RECORD))).ok();
+        assert_eq!(store.write(&record, Durability::Cached).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let Found::Record(record) = store.read(&record.container_id).unwrap() else { panic!("the one before is gone") };
+        assert!(record.attachments[0].result.is_none());
     }
 
     #[test]

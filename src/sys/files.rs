@@ -1,5 +1,6 @@
 //! Files that others read while we write them.
 
+use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -68,16 +69,37 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// Reads a file of at most `limit` bytes; `None` where there is no such file.
 ///
 /// # Errors
-/// It cannot be read, is longer than `limit`, or is not UTF-8.
+/// It cannot be read, is no regular file, is longer than `limit`, or is not UTF-8.
 pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
-    match File::open(path) {
-        Ok(file) => {
-            let length = file.metadata().map_or(0, |file| usize::try_from(file.len()).unwrap_or(0));
-            read_into(String::with_capacity(length.min(limit) + 1), file, limit).map(Some)
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+    let text = |bytes| String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()));
+    read_bytes_bounded(path, limit)?.map(text).transpose()
+}
+
+/// As [`read_bounded`], whatever the bytes are.
+///
+/// # Errors
+/// It cannot be read, is no regular file, or is longer than `limit`.
+pub fn read_bytes_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    // Else opening a FIFO would wait for somebody who writes to it.
+    let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = match open {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        open => open?,
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
+    let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if length > limit {
+        return Err(too_long(limit));
+    }
+    let mut bytes = Vec::with_capacity(length + 1);
+    // It may be growing.
+    if file.take(limit as u64 + 1).read_to_end(&mut bytes)? > limit {
+        return Err(too_long(limit));
+    }
+    Ok(Some(bytes))
 }
 
 /// Reads all of `source`, at most `limit` bytes.
@@ -85,15 +107,15 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
 /// # Errors
 /// It cannot be read, is longer than `limit`, or is not UTF-8.
 pub fn read_to_string_bounded(source: impl Read, limit: usize) -> io::Result<String> {
-    read_into(String::new(), source, limit)
-}
-
-fn read_into(mut text: String, source: impl Read, limit: usize) -> io::Result<String> {
-    let read = source.take(limit as u64 + 1).read_to_string(&mut text)?;
-    if read > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
+    let mut text = String::new();
+    if source.take(limit as u64 + 1).read_to_string(&mut text)? > limit {
+        return Err(too_long(limit));
     }
     Ok(text)
+}
+
+fn too_long(limit: usize) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))
 }
 
 /// Removes a file; one that is not there is removed.
@@ -155,5 +177,26 @@ mod tests {
         fs::write(&path, "1234").unwrap();
         assert!(read_bounded(&path, 3).is_err());
         assert_eq!(read_bounded(&path, 4).unwrap().as_deref(), Some("1234"));
+        fs::write(&path, [b'1', 0xff]).unwrap();
+        assert_eq!(read_bounded(&path, 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read_bytes_bounded(&path, 4).unwrap(), Some(vec![b'1', 0xff]));
+        // A gigabyte that nobody allocates.
+        File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(read_bounded(&path, 16 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(&fifo, folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("link2"), folder.path().join("link2")).unwrap();
+        for (name, why) in
+            [("fifo", "regular file"), ("link", "regular file"), ("", "regular file"), ("link2", "symbolic")]
+        {
+            let error = read_bounded(&folder.path().join(name), 10).unwrap_err().to_string();
+            assert!(error.contains(why), "{name}: {error}");
+        }
     }
 }
