@@ -39,22 +39,28 @@ pub fn resolve(turn: &Turn, known: &Known) -> Result<Option<NetworkConfig>, CniE
                 .ok_or_else(|| CniError::new(Code::TryAgain, format!("default network {name}: {why}")))?,
         },
     };
-    match recursion::names_itself(&found) {
+    not_ourselves(found, "default").map(Some)
+}
+
+fn not_ourselves(network: NetworkConfig, what: &str) -> Result<NetworkConfig, CniError> {
+    match recursion::names_itself(&network) {
         Some(kind) => Err(CniError::new(
             Code::InvalidConfig,
-            format!("default network {} delegates to {kind}: refused, it would never end", found.name),
+            format!("{what} network {} delegates to {kind}: refused, it would never end", network.name),
         )),
-        None => Ok(Some(found)),
+        None => Ok(network),
     }
 }
 
 /// `delegates` after the first: attached to every pod.
 ///
 /// # Errors
-/// Code 7: one of them is no network configuration.
+/// Code 7: one of them is no network configuration, or is or names Plexus or Multus.
 pub fn further_delegates(turn: &Turn) -> Result<Vec<NetworkConfig>, CniError> {
     match &turn.settings.primary {
-        Primary::Inline(list) => list.iter().skip(1).map(|object| inline(object.to_json())).collect(),
+        Primary::Inline(list) => {
+            list.iter().skip(1).map(|object| not_ourselves(inline(object.to_json())?, "delegates:")).collect()
+        }
         Primary::Named(_) | Primary::Chained => Ok(Vec::new()),
     }
 }
