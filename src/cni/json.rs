@@ -8,6 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A JSON object: keys in their order, values byte for byte.
@@ -61,6 +62,33 @@ impl RawObject {
         if let Ok(raw) = serde_json::value::to_raw_value(value) {
             self.set(key, raw);
         }
+    }
+
+    /// Sets every key of `other`, as [`RawObject::set`] does: with its last value.
+    ///
+    /// Looked up and not searched for: an annotation can hold tens of thousands of keys.
+    pub fn merge(&mut self, other: &RawObject) {
+        let mut new: BTreeMap<String, Option<&(String, Box<RawValue>)>> = BTreeMap::new();
+        for pair in &other.0 {
+            new.insert(pair.0.to_ascii_lowercase(), Some(pair));
+        }
+        let mut merged = Vec::with_capacity(self.0.len() + new.len());
+        for old in std::mem::take(&mut self.0) {
+            match new.get_mut(&old.0.to_ascii_lowercase()) {
+                None => merged.push(old),
+                // The first of several spellings gives the place to the new value.
+                Some(pair) => merged.extend(pair.take().cloned()),
+            }
+        }
+        for (key, _) in &other.0 {
+            merged.extend(new.get_mut(&key.to_ascii_lowercase()).and_then(Option::take).cloned());
+        }
+        self.0 = merged;
+    }
+
+    /// How long its keys and values are together.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + value.get().len()).sum()
     }
 
     /// Removes `key` in every letter case.
@@ -181,6 +209,21 @@ mod tests {
         object.set_value("name", "x");
         object.set_value("d", &4);
         assert_eq!(object.to_json(), r#"{"a":1,"name":"x","c":3,"d":4}"#);
+    }
+
+    #[test]
+    fn merging_is_setting_one_after_another() {
+        let object = |text: &str| RawObject::parse(text).unwrap();
+        for (old, new) in [
+            (r#"{"a":1,"B":2,"b":3,"c":4}"#, r#"{"d":5,"b":6,"A":7,"D":8}"#),
+            ("{}", r#"{"a":1,"A":2,"b":3}"#),
+            (r#"{"a":1,"A":2}"#, "{}"),
+        ] {
+            let (mut merged, mut set) = (object(old), object(old));
+            merged.merge(&object(new));
+            object(new).iter().for_each(|(key, value)| set.set(key, value.to_owned()));
+            assert_eq!(merged.to_json(), set.to_json());
+        }
     }
 
     #[test]

@@ -10,6 +10,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+/// A pod has a handful of networks. The status of more than this would not fit into an annotation, and
+/// whoever may write one would decide how much memory we take on the node.
+const MAX_NETWORKS: usize = 256;
+/// For all networks of a pod together, which the record has to hold.
+const MAX_CONFIGURATION: usize = 4 << 20;
+
 /// One network that will be attached.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -75,8 +81,14 @@ pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
     for network in &ingredients.further_delegates {
         plan.push(bare(network.name.to_string(), network.clone(), ingredients));
     }
+    let mut size = 0;
     for selection in ingredients.selections {
-        plan.push(additional(ingredients, selection, &mut devices)?);
+        let planned = additional(ingredients, selection, &mut devices)?;
+        size += planned.config.plugins.iter().map(|plugin| plugin.object.size()).sum::<usize>();
+        plan.push(planned);
+        if plan.len() > MAX_NETWORKS || size > MAX_CONFIGURATION {
+            return Err(too_much(ingredients.selections.len()));
+        }
     }
     name(ingredients, &mut plan)?;
     single_default_route(&plan)?;
@@ -105,9 +117,7 @@ fn default_network(
     planned.default = true;
     // What was asked for in the annotation wins over what the runtime offers.
     let mut offered = ingredients.runtime_config.clone();
-    for (key, value) in planned.capability_args.iter() {
-        offered.set(key, value.to_owned());
-    }
+    offered.merge(&planned.capability_args);
     planned.capability_args = offered;
     Ok(vec![planned])
 }
@@ -229,9 +239,7 @@ fn merge_cni_args(config: &mut NetworkConfig, selection: &Selection) -> Result<(
         let not_an_object = |e| invalid(format!("network {}: plugin {}: {e}", selection.nad, plugin.kind));
         let mut args: RawObject = plugin.object.read("args").map_err(not_an_object)?.unwrap_or_default();
         let mut cni: RawObject = args.read("cni").map_err(not_an_object)?.unwrap_or_default();
-        for (key, value) in own.iter() {
-            cni.set(key, value.to_owned());
-        }
+        cni.merge(&own);
         args.set("cni", cni.to_raw());
         plugin.object.set("args", args.to_raw());
     }
@@ -289,6 +297,12 @@ fn offer_device_info(container_id: &str, planned: &mut Planned) {
     let path = device_info::promised(container_id, &planned.network, planned.ifname.as_str());
     planned.capability_args.set_value("CNIDeviceInfoFile", &path);
     planned.device_info_file = Some(path);
+}
+
+fn too_much(selected: usize) -> CniError {
+    invalid(format!(
+        "the pod selects {selected} networks: more than {MAX_NETWORKS}, or than {MAX_CONFIGURATION} bytes of configuration"
+    ))
 }
 
 fn invalid(msg: String) -> CniError {
