@@ -3,6 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// An event of Kubernetes has 1,024 bytes.
+const MAX_MSG: usize = 4096;
+/// What else went wrong goes to logs only.
+const MAX_DETAILS: usize = 16 << 10;
+
 /// The error codes we answer with (CNI-ERR-04, CNI-ERR-05; 100 and up are ours, CNI-ERR-03).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -74,18 +79,23 @@ pub struct CniError {
 impl CniError {
     /// An error with `code` and a one-line message.
     pub fn new(code: Code, msg: impl Into<String>) -> Self {
-        CniError { cni_version: String::new(), code: code.number(), msg: one_line(&msg.into()), details: String::new() }
+        CniError {
+            cni_version: String::new(),
+            code: code.number(),
+            msg: one_line(&msg.into(), MAX_MSG),
+            details: String::new(),
+        }
     }
 
-    /// Appends a line to the details.
+    /// Appends to the details, on their line.
     #[must_use]
     pub fn with_details(mut self, details: impl AsRef<str>) -> Self {
-        let details = details.as_ref().trim();
+        let details = one_line(details.as_ref(), MAX_DETAILS.saturating_sub(self.details.len()));
         if !details.is_empty() {
             if !self.details.is_empty() {
                 self.details.push_str("; ");
             }
-            self.details.push_str(details);
+            self.details.push_str(&details);
         }
         self
     }
@@ -110,9 +120,13 @@ impl fmt::Display for CniError {
 
 impl std::error::Error for CniError {}
 
-/// Folds a text of several lines into one.
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+/// Folds a text of several lines into one of at most `limit` bytes, without what would steer a terminal.
+fn one_line(text: &str, limit: usize) -> String {
+    // Some of it may be of a delegate, which can print megabytes.
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let text = &text[..end];
+    let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ").replace(char::is_control, " ")
 }
 
 #[cfg(test)]

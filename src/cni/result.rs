@@ -48,21 +48,22 @@ pub struct AddResult {
 #[serde(default)]
 pub struct Interface {
     /// Its name.
+    #[serde(deserialize_with = "null_is_default")]
     pub name: String,
     /// Its hardware address.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub mac: String,
     /// Its MTU, since 1.1.0.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub mtu: u32,
     /// `CNI_NETNS` for an interface of the container, empty on the host.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub sandbox: String,
     /// Path of a socket, since 1.1.0.
-    #[serde(rename = "socketPath", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "socketPath", skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub socket_path: String,
     /// PCI address, since 1.1.0.
-    #[serde(rename = "pciID", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "pciID", skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub pci_id: String,
 }
 
@@ -88,13 +89,13 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_none")]
     pub gw: Option<IpAddr>,
     /// Path MTU.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub mtu: u32,
     /// Maximal segment size to advertise.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub advmss: u32,
     /// Metric: the lower is preferred.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub priority: u32,
     /// Routing table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,7 +172,7 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-/// Go writes `null` for an empty list.
+/// Go writes `null` for an empty list, and reads it as nothing everywhere.
 pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -230,6 +230,8 @@ mod tests {
         assert_eq!(AddResult::parse("{}", Version::V0_1_0).unwrap(), AddResult::default());
         let text = r#"{"cniVersion":"0.3.1","interfaces":null,"ips":[{"version":"4","address":"10.0.0.1/8","gateway":"","interface":-1}],"routes":null,"dns":null}"#;
         assert_eq!(AddResult::parse(text, Version::V1_0_0).unwrap().ips[0].interface, Some(-1));
+        let text = r#"{"interfaces":[{"name":"eth0","mac":null,"mtu":null,"sandbox":null}],"routes":[{"dst":"0.0.0.0/0","gw":null,"mtu":null,"priority":null}]}"#;
+        assert_eq!(AddResult::parse(text, Version::V1_0_0).unwrap().interfaces[0].name, "eth0");
         for bad in ["", "[]", "7", r#"{"ips":[{"address":"10.0.0.1"}]}"#, r#"{"cniVersion":"2.0.0"}"#] {
             assert!(AddResult::parse(bad, Version::V1_0_0).is_err(), "{bad}");
         }
