@@ -4,7 +4,7 @@ use crate::api::protocol::{Hello, MAX_LINE, Reply, Request};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
 use nix::sys::time::TimeVal;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -112,14 +112,35 @@ impl Client {
     }
 
     fn read(&mut self) -> Result<Reply, ClientError> {
-        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.stream.get_ref().set_read_timeout(Some(left)).map_err(ClientError::from_io)?;
-        let mut line = String::new();
-        let read = self.stream.by_ref().take(MAX_LINE as u64).read_line(&mut line).map_err(ClientError::from_io)?;
-        if read == 0 {
-            return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
+        let line = self.read_line()?;
+        serde_json::from_slice(&line).map_err(|e| ClientError::Unreadable(e.to_string()))
+    }
+
+    /// The next line. The deadline holds for all of it, also where it comes byte by byte.
+    fn read_line(&mut self) -> Result<Vec<u8>, ClientError> {
+        let mut line = Vec::new();
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() && !line.is_empty() {
+                return Err(ClientError::Deadline);
+            }
+            let left = left.max(Duration::from_millis(1));
+            self.stream.get_ref().set_read_timeout(Some(left)).map_err(ClientError::from_io)?;
+            let chunk = self.stream.fill_buf().map_err(ClientError::from_io)?;
+            if chunk.is_empty() {
+                return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let used = end.unwrap_or(chunk.len());
+            if line.len() + used > MAX_LINE {
+                return Err(ClientError::Unreadable(format!("a line longer than {MAX_LINE} bytes")));
+            }
+            line.extend_from_slice(&chunk[..used]);
+            self.stream.consume(used + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(line);
+            }
         }
-        serde_json::from_str(&line).map_err(|e| ClientError::Unreadable(e.to_string()))
     }
 }
 
