@@ -3,12 +3,11 @@
 use super::{Turn, device_info};
 use crate::api::Publication;
 use crate::api::protocol::{Published, Reply, Request};
-use crate::cni::ContainerId;
+use crate::cni::{ContainerId, RawObject};
 use crate::facts::Client;
 use crate::nad::{NetworkStatus, PodRef, status};
 use crate::store::Attachment;
 use crate::sys::files::{self, Durability};
-use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
 
 /// The entries of `attachments`, in their order.
@@ -19,9 +18,10 @@ pub fn entries(turn: &Turn, attachments: &[Attachment]) -> Vec<NetworkStatus> {
 fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
     // What the delegates printed was read once already, when it was attached.
     let result = attachment.add_result().unwrap_or_default();
-    let device_info = attachment.device_info_file.as_deref().and_then(|file| {
+    let device_info: Option<RawObject> = attachment.device_info_file.as_deref().and_then(|file| {
         let text = files::read_bounded(file, device_info::MAX_SIZE).ok()??;
-        RawValue::from_string(text).inspect_err(|e| turn.warn(format!("{}: {e}", file.display()))).ok()
+        // A status of which a part is not what readers expect is one they cannot read at all.
+        RawObject::parse(&text).inspect_err(|e| turn.warn(format!("{}: {e}", file.display()))).ok()
     });
     status::entries(&status::Attached {
         name: &attachment.network,
@@ -29,7 +29,7 @@ fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
         default: attachment.default,
         result: &result,
         gateways: attachment.gateways.as_deref(),
-        device_info: device_info.as_deref(),
+        device_info: device_info.as_ref(),
     })
 }
 

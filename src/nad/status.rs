@@ -1,5 +1,6 @@
 //! `network-status`: what was attached, reported on the pod.
 
+use crate::cni::RawObject;
 use crate::cni::result::{AddResult, Dns, Interface, IpConfig};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ pub struct Attached<'a> {
     /// The gateways that hold after the default routes were settled, where they were.
     pub gateways: Option<&'a [IpAddr]>,
     /// What the device-info file said.
-    pub device_info: Option<&'a RawValue>,
+    pub device_info: Option<&'a RawObject>,
 }
 
 /// The entries of one attachment: one for each interface inside the container, and at least one,
@@ -64,7 +65,7 @@ pub fn entries(attached: &Attached<'_>) -> Vec<NetworkStatus> {
     let base = || NetworkStatus {
         name: attached.name.to_owned(),
         dns: result.dns.clone(),
-        device_info: attached.device_info.map(ToOwned::to_owned),
+        device_info: attached.device_info.map(RawObject::to_raw),
         gateway: attached.gateways.map_or_else(|| gateways(result), <[_]>::to_vec),
         ..NetworkStatus::default()
     };
