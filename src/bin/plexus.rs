@@ -16,10 +16,15 @@ fn main() -> ExitCode {
         None if std::env::var_os("CNI_COMMAND").is_none() && io::stdin().is_terminal() => return about(),
         None => {}
     }
-    let mut served = plexus::engine::run(|key| std::env::var(key).ok(), io::stdin().lock());
+    let mut served = plexus::engine::run(environment, io::stdin().lock());
     let code = answer(std::mem::replace(&mut served.answer, Ok(String::new())));
     served.follow_up();
     code
+}
+
+/// A variable. One that is no text is not missing: what it stands for is refused where it matters.
+fn environment(key: &str) -> Option<String> {
+    std::env::var_os(key).map(|value| value.to_string_lossy().into_owned())
 }
 
 fn answer(answer: Result<String, String>) -> ExitCode {

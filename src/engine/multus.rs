@@ -91,8 +91,9 @@ fn attachment(turn: &Turn, id: &ContainerId, call: &IfName, index: usize, delega
     let ifname = IfName::new(delegate.ifname_request.as_str()).unwrap_or(numbered);
     let cached = files::read_bounded(&result_file(turn, &network, id, &ifname), MAX_FILE).ok().flatten();
     let cached: Cached = cached.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let args =
-        cached.cni_args.unwrap_or_default().iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let args = cached.cni_args.unwrap_or_default();
+    // With one of these in it no program could be started.
+    let args = args.iter().map(|(key, value)| format!("{key}={value}").replace('\0', "")).collect::<Vec<_>>();
     Some(Attachment {
         call: call.clone(),
         network: if delegate.name.is_empty() { network.name.to_string() } else { delegate.name.clone() },
