@@ -17,7 +17,7 @@ cluster-down: ## Stops that cluster; nothing is left
 .PHONY: image
 image: ## The image, as an archive in target/plexus.tar (root, buildah)
 	@e2e/cluster/build-image ghcr.io/plexus-cni/plexus:v0.1.0 $(target)/plexus.tar \
-	    --file Containerfile --build-arg BINARIES=. "$$(e2e/cluster/build)"
+	    --file Containerfile --build-arg BINARIES=. "$$(e2e/cluster/build --shipped)"
 	@ls -l $(target)/plexus.tar
 
 .PHONY: e2e
