@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::json;
 use std::collections::BTreeMap;
-use support::{Node, Pod};
+use support::{Node, Pod, kernel};
 
 #[test]
 fn networks_are_deleted_in_reverse_each_with_its_own_result() {
@@ -106,4 +106,29 @@ fn many_sandboxes_at_once_are_no_problem() {
     // CNI-RT-03
     assert_eq!(node.calls().len(), 80);
     assert!(pods.iter().all(|pod| pod.record(&node).is_none()));
+}
+
+#[test]
+fn a_lease_is_given_back_through_the_link_and_an_address_after_it() {
+    let Some(node) = Node::new() else { return };
+    node.ip("link add uplink0 type veth peer name uplink1");
+    // A DHCP client cannot send its release without the link; an address must not be free while it is in use.
+    let bridge = json!({"cniVersion": "1.0.0", "type": "bridge"});
+    let macvlan = json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "uplink0"});
+    for (mut config, ipam) in [(bridge.clone(), "dhcp"), (macvlan, "dhcp"), (bridge, "other")] {
+        let name = format!("{}-{ipam}", config["type"].as_str().unwrap());
+        let program = node.recorder(ipam);
+        program.on(
+            "DEL",
+            "nsenter --net=$CNI_NETNS ip link show dev $CNI_IFNAME >$here/link 2>/dev/null || : >$here/link\n",
+        );
+        config["ipam"] = json!({"type": ipam});
+        node.network(&format!("default/{name}"), &config);
+        let pod = Pod::new(&node, &name).selecting(&name);
+        pod.add().result();
+        pod.del().silence();
+        let there = !std::fs::read_to_string(program.folder().join("link")).unwrap().is_empty();
+        assert_eq!(there, ipam == "dhcp", "the link of {name} during the addresses' DEL");
+        assert_eq!(kernel::links(&pod.netns), Vec::<String>::new());
+    }
 }

@@ -24,6 +24,11 @@ pub trait Ipam {
     /// Something is still taken.
     fn del(&self, call: &Call<'_>) -> Result<(), Error>;
 
+    /// Whether they are given back through the attachment's link, which therefore has to be there still.
+    fn needs_link(&self) -> bool {
+        false
+    }
+
     /// Are they still taken?
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Stdin;
 use crate::delegate::{Call, Delegate, Error};
 
+/// The address plugin that tells a server on the network what it gives back.
+const DHCP: &str = "dhcp";
+
 /// The program of that name, handed what the main plugin was handed (CNI-IPAM-01).
 pub struct Program(pub PluginType);
 
@@ -30,6 +33,10 @@ impl Ipam for Program {
 
     fn del(&self, call: &Call<'_>) -> Result<(), Error> {
         self.run(call, |call| External.del(call))
+    }
+
+    fn needs_link(&self) -> bool {
+        self.0.as_str() == DHCP
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Error> {

@@ -104,18 +104,25 @@ pub(super) fn interface_in_container(call: &Call<'_>, link: &Link) -> Result<Int
 }
 
 /// Deletes the container's interface and then gives the addresses back: in this order nobody else
-/// can have an address that is still in use here.
+/// can have an address that is still in use here. Only what is given back through the interface goes first.
 pub(super) fn del(call: &Call<'_>, sockets: &Sockets, ipam: Option<&dyn Ipam>) -> Result<(), Failure> {
+    let give_back = |ipam: Option<&dyn Ipam>| ipam.map_or(Ok(()), |ipam| ipam.del(call));
+    let (before, after) = if ipam.is_some_and(Ipam::needs_link) { (ipam, None) } else { (None, ipam) };
+    let given_back = give_back(before);
+    delete_interface(call, sockets)?;
+    given_back?;
+    Ok(give_back(after)?)
+}
+
+fn delete_interface(call: &Call<'_>, sockets: &Sockets) -> Result<(), Failure> {
     let ifname = Target::of(call)?.ifname.as_str();
-    if let Some(path) = call.scope.netns {
-        match sockets.hold().container(path) {
-            Ok(container) => delete_link(container, ifname, call)?,
-            // The namespace is gone, and everything in it.
-            Err(Failure::Netns(netns::Error::Missing { .. } | netns::Error::NotANamespace { .. })) => {}
-            Err(e) => return Err(e),
-        }
+    let Some(path) = call.scope.netns else { return Ok(()) };
+    match sockets.hold().container(path) {
+        Ok(container) => delete_link(container, ifname, call),
+        // The namespace is gone, and everything in it.
+        Err(Failure::Netns(netns::Error::Missing { .. } | netns::Error::NotANamespace { .. })) => Ok(()),
+        Err(e) => Err(e),
     }
-    Ok(ipam.map_or(Ok(()), |ipam| ipam.del(call))?)
 }
 
 /// Runtimes repeat DEL: mostly there is nothing left, which is not worth a thread in the namespace.
