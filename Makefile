@@ -80,6 +80,12 @@ bench: plugin ## What the shipped programs cost here: VERSION, ADD and DEL, memo
 outage: plugin ## Daemon and API server away for ten minutes, in real time (root)
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_OUTAGE_SECONDS=600 cargo test --test outage -- --nocapture
 
+.PHONY: bench-multus
+bench-multus: plugin ## The same beside Multus 4.3, whose programs are in MULTUS_BIN_DIR (root)
+	@test -n "$$MULTUS_BIN_DIR" || { echo "MULTUS_BIN_DIR must name the folder of multus-daemon and multus-shim" >&2; exit 2; }
+	e2e/assets/get plugins >/dev/null
+	PLEXUS_PLUGIN=$(plugin) cargo bench --bench multus
+
 .PHONY: ci
 ci: ## What decides whether a change is good; also .ci/run
 	.ci/run

@@ -8,9 +8,11 @@ use plexus::sys::netns::Netns;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The capability under which runtimes hand over annotations.
 pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
@@ -202,6 +204,20 @@ impl Call {
         self.start().wait()
     }
 
+    /// Makes the call and says how long it took, from the start of the process to its end. It must succeed.
+    #[track_caller]
+    pub fn timed(self) -> Duration {
+        let stdin = self.config.to_string();
+        let begun = Instant::now();
+        let mut child = self.command().spawn().unwrap();
+        // All of it goes into the pipe at once; one that ends early has said so by its answer.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let taken = begun.elapsed();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        taken
+    }
+
     /// Starts the call.
     pub fn start(self) -> Running {
         let stdin = self.config.to_string();
@@ -210,9 +226,13 @@ impl Call {
 
     /// Starts the call with any text on stdin.
     pub fn start_with(self, stdin: String) -> Running {
+        Running::new(self.command().spawn().unwrap(), stdin)
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_clear().envs(&self.environment);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running::new(command.spawn().unwrap(), stdin)
+        command
     }
 }

@@ -61,6 +61,11 @@ impl Thick {
         Some(thick)
     }
 
+    /// The process of its daemon.
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
     fn head_file(&self) -> PathBuf {
         self.node.net_d().join("00-multus.conf")
     }
