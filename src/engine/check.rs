@@ -58,11 +58,12 @@ fn check_without_record(turn: &Turn, sandbox: &Sandbox, deadline: Instant) -> Re
             format!("nothing is known of interface {} in sandbox {}", target.ifname, target.container_id),
         )
     };
-    let result = turn.settings.prev_result.as_deref().ok_or_else(unknown)?;
+    turn.settings.prev_result.as_ref().ok_or_else(unknown)?;
     let Some(network) = default_network::resolve(turn, &Known::default())? else {
         // Chained: a pod that selects nothing has no record here, and what is before us is checked before us.
         return Ok(());
     };
+    let result = default_network::kept_result(turn, &network);
     let path = turn.path();
     let scope = Scope {
         container_id: Some(&target.container_id),
@@ -76,5 +77,7 @@ fn check_without_record(turn: &Turn, sandbox: &Sandbox, deadline: Instant) -> Re
     };
     let chain =
         Chain { network: &network, capability_args: &turn.settings.runtime_config, scope, registry: &turn.registry };
-    chain.check(Some(result)).map_err(|e| e.to_cni().about(format!("network {} ({})", network.name, target.ifname)))
+    chain
+        .check(result.as_deref())
+        .map_err(|e| e.to_cni().about(format!("network {} ({})", network.name, target.ifname)))
 }

@@ -2,7 +2,7 @@
 
 use super::settings::Primary;
 use super::{Turn, disk, recursion};
-use crate::cni::{CniError, Code, NetworkConfig};
+use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::facts::Known;
 use crate::nad::{Definition, NadRef};
 use crate::sys::files::{self, Durability};
@@ -21,7 +21,8 @@ pub fn nad(turn: &Turn) -> Option<NadRef> {
 /// The configuration of the default network; `None` where we are chained behind it.
 ///
 /// When its file is missing or broken for a moment, the last good copy is used: the primary's
-/// installers truncate, rename and rewrite it, and pods start meanwhile.
+/// installers truncate, rename and rewrite it, and pods start meanwhile. So it is when the file begins to
+/// name us: a plugin that copies the first list of the folder into its own (Istio's, where it owns one) copies ours.
 ///
 /// # Errors
 /// Code 7: it is or names Plexus or Multus. Code 11: it cannot be resolved now, and never was.
@@ -29,27 +30,52 @@ pub fn resolve(turn: &Turn, known: &Known) -> Result<Option<NetworkConfig>, CniE
     let found = match &turn.settings.primary {
         Primary::Chained => return Ok(None),
         Primary::Inline(list) => inline(list.first().map(|object| object.to_json()).unwrap_or_default())?,
-        Primary::Named(name) => match named(turn, name, known) {
-            Ok(network) => {
-                keep(turn, name, &network);
-                network
-            }
-            Err(why) => last_good(turn, name)
-                .inspect(|_| turn.warn(format!("default network: {why}; using the last good copy")))
-                .ok_or_else(|| CniError::new(Code::TryAgain, format!("default network {name}: {why}")))?,
-        },
+        Primary::Named(name) => by_name(turn, name, known)?,
     };
     not_ourselves(found, "default").map(Some)
 }
 
 fn not_ourselves(network: NetworkConfig, what: &str) -> Result<NetworkConfig, CniError> {
-    match recursion::names_itself(&network) {
-        Some(kind) => Err(CniError::new(
-            Code::InvalidConfig,
-            format!("{what} network {} delegates to {kind}: refused, it would never end", network.name),
-        )),
+    match endless(&network, what) {
+        Some(why) => Err(CniError::new(Code::InvalidConfig, why)),
         None => Ok(network),
     }
+}
+
+/// What `name` means now, or its last good copy.
+fn by_name(turn: &Turn, name: &str, known: &Known) -> Result<NetworkConfig, CniError> {
+    let last_good = |why: &str| {
+        last_good(turn, name).inspect(|_| turn.warn(format!("default network: {why}; using the last good copy")))
+    };
+    match named(turn, name, known) {
+        Ok(network) => match endless(&network, "default") {
+            Some(why) => Ok(last_good(&why).unwrap_or(network)),
+            None => {
+                keep(turn, name, &network);
+                Ok(network)
+            }
+        },
+        Err(why) => {
+            last_good(&why).ok_or_else(|| CniError::new(Code::TryAgain, format!("default network {name}: {why}")))
+        }
+    }
+}
+
+/// Why `network`, the `what` network, must not be delegated to, if so.
+fn endless(network: &NetworkConfig, what: &str) -> Option<String> {
+    let refused = |kind| format!("{what} network {} delegates to {kind}: refused, it would never end", network.name);
+    recursion::names_itself(network).map(refused)
+}
+
+/// What the runtime kept of a pod's ADD, as the plugins of `network` read it: a pod that is older than our
+/// installation has it in the network's own version, and libcni hands it over in ours.
+pub fn kept_result(turn: &Turn, network: &NetworkConfig) -> Option<Box<RawValue>> {
+    let kept = turn.settings.prev_result.as_deref()?;
+    let converted = AddResult::parse(kept.get(), turn.settings.version)
+        .and_then(|result| result.to_raw(network.version.known()))
+        .inspect_err(|e| turn.warn(format!("prevResult cannot be said in version {}: {e}", network.version.as_str())));
+    // As it is it still names the interface.
+    Some(converted.unwrap_or_else(|_| kept.to_owned()))
 }
 
 /// `delegates` after the first: attached to every pod.

@@ -89,8 +89,8 @@ fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
         }
     };
     record.attachments = plan.iter().map(|planned| attach::intended(planned, &target.ifname, &turn.path())).collect();
-    if let Some(default) = record.attachments.iter_mut().find(|attachment| attachment.default) {
-        default.result = turn.settings.prev_result.clone();
+    for (attachment, planned) in record.attachments.iter_mut().zip(&plan).filter(|(_, planned)| planned.default) {
+        attachment.result = default_network::kept_result(turn, &planned.config);
     }
     let guessed =
         record.attachments.iter().filter(|attachment| !attachment.default).map(|attachment| attachment.ifname.clone());

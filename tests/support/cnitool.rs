@@ -3,7 +3,9 @@
 use super::answer::{Answer, Running};
 use super::node::{Node, PATH};
 use super::pod::{POD_ANNOTATIONS, Pod};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Runs `cnitool <verb> <network> <netns>` for the sandbox of `pod`, with its annotations. The
@@ -23,4 +25,19 @@ pub fn cnitool(node: &Node, verb: &str, network: &str, pod: &Pod) -> Answer {
     command.env("CAP_ARGS", serde_json::Value::Object(offered).to_string());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Running::new(command.spawn().unwrap(), String::new()).wait()
+}
+
+/// The file that a runtime of Kubernetes loads: the first of its folder, whatever its kind.
+pub fn loaded(node: &Node) -> PathBuf {
+    let wanted = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| ["conf", "conflist", "json"].iter().any(|known| extension == *known))
+    };
+    let files = fs::read_dir(node.net_d()).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(wanted).min().unwrap()
+}
+
+/// As [`cnitool`], for the network of the file that a runtime loads.
+pub fn runtime(node: &Node, verb: &str, pod: &Pod) -> Answer {
+    let list: Value = serde_json::from_str(&fs::read_to_string(loaded(node)).unwrap()).unwrap();
+    cnitool(node, verb, list["name"].as_str().unwrap(), pod)
 }

@@ -86,6 +86,21 @@ impl Node {
         Recorder::install(&self.bin(), name)
     }
 
+    /// As [`Node::recorder`], in the place of the reference plugin of that name where there is one.
+    pub fn recorder_in_place(&self, name: &str) -> Recorder {
+        self.uncover(name);
+        self.recorder(name)
+    }
+
+    /// Takes the program `name` out of [`Node::bin`]; what is left is an empty file of the test's own.
+    pub fn uncover(&self, name: &str) {
+        // Programs are mounted there; writing to one would change the file it comes from.
+        match nix::mount::umount2(&self.bin().join(name), nix::mount::MntFlags::MNT_DETACH) {
+            Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
+            Err(e) => panic!("{name}: {e}"),
+        }
+    }
+
     /// Every recorded call of every recorder, in the order in which they began.
     pub fn calls(&self) -> Vec<Recorded> {
         Recorded::all()
