@@ -112,24 +112,38 @@ fn first_of(folder: &Path, output: &Output) -> Result<(PathBuf, NetworkConfig), 
     let source = |source: DiskError| Error::Primary { source };
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let mut skipped = String::new();
-    for path in disk::candidates(&folder).map_err(source)? {
+    let mut candidates = disk::candidates(&folder).map_err(source)?.into_iter();
+    while let Some(path) = candidates.next() {
         let network = disk::read(&path).map_err(source)?;
         match recursion::names_itself(&network) {
             None => {
                 output.remark(format!(
-                    "primary: {} (network {}, {}): the first in {}{skipped}",
+                    "primary: {} (network {}, {}): the first in {}{skipped}{}",
                     path.display(),
                     network.name,
                     network.kinds(),
-                    folder.display()
+                    folder.display(),
+                    passed_over(candidates)
                 ));
                 return Ok((path, network));
             }
-            Some(kind) => skipped
-                .push_str(&format!(", without {}, which is {kind}'s", path.file_name().unwrap_or_default().display())),
+            Some(kind) => skipped.push_str(&format!(", without {}, which is {kind}'s", file_name(&path))),
         }
     }
     Err(Error::NoPrimary { folder, skipped })
+}
+
+/// The files after the primary's: whoever meant one of them sees that it is not used, and how to name it.
+fn passed_over(rest: impl Iterator<Item = PathBuf>) -> String {
+    let names: Vec<String> = rest.map(|path| file_name(&path).to_string()).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("; passed over: {} (--primary names another)", names.join(", ")),
+    }
+}
+
+fn file_name(path: &Path) -> impl std::fmt::Display {
+    path.file_name().unwrap_or_default().display()
 }
 
 fn write(folder: &Path, written: &Written, output: &Output) -> Result<(), Error> {
