@@ -19,7 +19,6 @@ mod support;
 mod thick;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use plexus::sys::netns::Netns;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -66,7 +65,8 @@ fn main() {
         .network("mv", &json!({"cniVersion": "1.0.0", "name": "mv", "type": "macvlan", "master": "br1", "ipam": ipam}));
     // Multus is the cluster's administrator too.
     let kubeconfig = thick.api.kubeconfig_for("plexus", &["system:masters"]).unwrap();
-    let daemon = Daemon::of_cluster(&thick.node, &Netns::own().unwrap(), &kubeconfig);
+    let arguments = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--node-name", "node1"];
+    let daemon = Daemon::on_node(&thick.node, None, &arguments);
     let bench = Bench { thick, daemon };
     let idle = bench.memory();
     println!("| | Multus 4.3 | Plexus | ratio |\n|---|--:|--:|--:|");
