@@ -179,7 +179,7 @@ fn an_answer_is_one_json_document_and_complaints_go_to_stderr() {
     assert!(answer.stderr.contains("complaint"), "{answer:?}");
     primary.on("DEL", "echo more >&2; fail 5 disk");
     let answer = pod.del();
-    // CNI-DLG-03: on failure too, where the reference drops it.
+    // CNI-DLG-03, CNI-EXEC-04, CNI-ERR-07: on failure too, where the reference drops it.
     assert!(answer.stderr.contains("more"), "{answer:?}");
     answer.refusal(5, &["disk"]);
 }

@@ -64,7 +64,7 @@ fn a_device_reaches_its_plugin_and_the_status() {
         assert_eq!((&config["deviceID"], &config["pciBusID"]), (&json!(device), &json!(device)));
         assert_eq!(config["runtimeConfig"]["deviceID"], device);
     }
-    // DEVINFO-08, DEVINFO-09, DEVINFO-11
+    // DEVINFO-08, DEVINFO-09, DEVINFO-11, CNI-CAP-12
     let promised = |index: usize| PathBuf::from(configs[index]["runtimeConfig"]["CNIDeviceInfoFile"].as_str().unwrap());
     assert_eq!(promised(0), Path::new(DEVICE_INFO).join(format!("cni/default-vf-{}_net1", pod.id)));
     assert_eq!(fs::read_to_string(promised(0)).unwrap(), INFO);
@@ -80,7 +80,7 @@ fn a_device_reaches_its_plugin_and_the_status() {
         .collect();
     assert_eq!(seen, [INFO]);
 
-    // DEVINFO-13
+    // DEVINFO-13, NPWG-STA-16
     let status = status(&node, &pod);
     assert_eq!(status[1]["device-info"], serde_json::from_str::<Value>(INFO).unwrap());
     assert!(status[2].get("device-info").is_none() && status[0].get("device-info").is_none(), "{status:?}");

@@ -83,6 +83,29 @@ mod tests {
     }
 
     #[test]
+    fn names_are_those_of_the_standard() {
+        // NPWG-NAD-01
+        let crd = serde_json::to_value(NetworkAttachmentDefinition::crd()).unwrap();
+        let (names, version) = (&crd["spec"]["names"], &crd["spec"]["versions"][0]);
+        assert_eq!(crd["metadata"]["name"], "network-attachment-definitions.k8s.cni.cncf.io");
+        assert_eq!((&crd["spec"]["group"], &crd["spec"]["scope"]), (&"k8s.cni.cncf.io".into(), &"Namespaced".into()));
+        assert_eq!(
+            (&names["plural"], &names["singular"]),
+            (&"network-attachment-definitions".into(), &"network-attachment-definition".into())
+        );
+        assert_eq!(names["kind"], "NetworkAttachmentDefinition");
+        assert!(names["shortNames"].as_array().unwrap().contains(&"net-attach-def".into()), "{names}");
+        assert_eq!(
+            (&version["name"], &version["served"], &version["storage"]),
+            (&"v1".into(), &true.into(), &true.into())
+        );
+        assert_eq!(
+            version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["config"]["type"],
+            "string"
+        );
+    }
+
+    #[test]
     fn spec_is_optional_in_the_schema() {
         let yaml = crd_yaml();
         assert!(yaml.contains("config:") && !yaml.contains("required"), "{yaml}");

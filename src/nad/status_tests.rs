@@ -73,6 +73,7 @@ fn a_gateway_is_an_address_or_absent() {
 
 #[test]
 fn the_text_is_laid_out_as_multus_does() {
+    // NPWG-STA-17
     let entry = NetworkStatus { name: "cbr0".into(), default: true, ..NetworkStatus::default() };
     let text = annotation(&[entry.clone(), NetworkStatus { default: false, ..entry }]);
     assert_eq!(

@@ -144,6 +144,18 @@ impl<'a> World<'a> {
         text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
     }
 
+    /// Whether the subject has no record of the sandbox any more.
+    pub fn is_forgotten(&self) -> Result<(), String> {
+        let records = match self.subject {
+            Subject::Plexus => fs::read_dir(self.node.state().path().join("sandboxes")),
+            Subject::Multus(_) => fs::read_dir("/var/lib/cni/multus"),
+            Subject::Libcni => fs::read_dir("/var/lib/cni/results"),
+        };
+        let left: Vec<PathBuf> =
+            records.into_iter().flatten().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    }
+
     /// The calls of delegates so far.
     pub fn calls(&self) -> Vec<String> {
         self.node.call_names()

@@ -23,7 +23,7 @@ cat >"$stdin"
 readlink /proc/self/ns/net >"$log.netns"
 env -0 >"$log.env"
 trap 'date +%s%N >"$log.stop"' EXIT
-version=$(sed -n 's/.*"cniVersion" *: *"\([^"]*\)".*/\1/p' "$stdin")
+version=$(sed -n '/"cniVersion"/{s/.*"cniVersion" *: *"\([^"]*\)".*/\1/p;q}' "$stdin")
 fail() { printf '{"cniVersion":"%s","code":%d,"msg":"%s"}' "$version" "$1" "$2"; exit 1; }
 result() {
     case $version in

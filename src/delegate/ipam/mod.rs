@@ -10,7 +10,7 @@ use super::keys::{Declined, understand};
 use super::{Call, Error};
 use crate::cni::{AddResult, RawObject};
 
-/// A plugin that another one asks for addresses. It is handed the same call as that one (CNI-IPAM-01).
+/// A plugin that another one asks for addresses. It is handed the same call as that one (CNI-DLG-02).
 pub trait Ipam {
     /// Takes addresses.
     ///

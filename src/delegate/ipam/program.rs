@@ -10,7 +10,7 @@ use crate::delegate::{Call, Delegate, Error};
 /// The address plugin that tells a server on the network what it gives back.
 const DHCP: &str = "dhcp";
 
-/// The program of that name, handed what the main plugin was handed (CNI-IPAM-01).
+/// The program of that name, handed what the main plugin was handed (CNI-DLG-02).
 pub struct Program(pub PluginType);
 
 impl Program {

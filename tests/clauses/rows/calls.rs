@@ -6,7 +6,7 @@ use crate::support::{kernel, node};
 use serde_json::{Value, json};
 
 pub fn rows() -> Vec<Row> {
-    [environment(), offers(), bytes(), answers(), default_routes()].concat()
+    [environment(), bytes(), answers(), default_routes()].concat()
 }
 
 fn environment() -> Vec<Row> {
@@ -70,54 +70,6 @@ fn pairs_are_double(world: &World<'_>) -> Result<(), String> {
     }
 }
 
-/// Capability by kind of network.
-fn offers() -> Vec<Row> {
-    let ports = json!([{"hostPort": 80, "containerPort": 80, "protocol": "tcp"}]);
-    let own = json!([{"hostPort": 81, "containerPort": 81, "protocol": "tcp"}]);
-    let able = |plugin: &str| json!({"cniVersion": "1.0.0", "name": plugin, "plugins": [{"type": plugin, "capabilities": {"portMappings": true, "mac": false}}]});
-    vec![
-        row("what the runtime offers reaches the default network that declares it", "CNI-REQ-05")
-            .primary(able("primary"))
-            .offered("portMappings", ports.clone())
-            .offered("mac", json!("02:00:00:00:00:07"))
-            .expect(success().sees("ADD primary eth0", "/runtimeConfig", json!({"portMappings": ports.clone()})))
-            .libcni(),
-        row("it does not reach one that does not declare it", "CNI-REQ-05")
-            .offered("portMappings", ports.clone())
-            .expect(success().sees("ADD primary eth0", "/runtimeConfig", Value::Null))
-            .libcni(),
-        row("it does not reach additional networks", "NPWG-RC-01")
-            .nad("default/a", able("a"))
-            .networks("a")
-            .offered("portMappings", ports.clone())
-            .expect(success().sees("ADD a net1", "/runtimeConfig", Value::Null))
-            .multus_fault("the pod's host ports are given to every network", success().sees("ADD a net1", "/runtimeConfig/portMappings", ports.clone())),
-        row("what a pod asks of an additional network is its alone", "NPWG-RC-01")
-            .primary(able("primary"))
-            .nad("default/a", able("a"))
-            .networks(json!([{"name": "a", "portMappings": own.clone()}]))
-            .offered("portMappings", ports.clone())
-            .expect(
-                success()
-                    .sees("ADD primary eth0", "/runtimeConfig/portMappings", ports.clone())
-                    .sees("ADD a net1", "/runtimeConfig/portMappings", own),
-            ),
-        row("any capability of the runtime reaches the default network", "CNI-CAP-04, CNI-CAP-10")
-            .primary(json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary", "capabilities": {"dns": true, "cgroupPath": true}}]}))
-            .offered("dns", json!({"Servers": ["10.0.0.1"]}))
-            .offered("cgroupPath", json!("/x"))
-            .expect(success().sees("ADD primary eth0", "/runtimeConfig", json!({"cgroupPath": "/x", "dns": {"Servers": ["10.0.0.1"]}})))
-            .multus_fault("capabilities that it does not know are left out", success().sees("ADD primary eth0", "/runtimeConfig", Value::Null))
-            .libcni(),
-        row("`capabilities` is not in what a plugin reads", "CNI-REQ-03")
-            .primary(able("primary"))
-            .offered("portMappings", ports.clone())
-            .expect(success().sees("ADD primary eth0", "/capabilities", Value::Null))
-            .multus_otherwise("as libcni", success().sees("ADD primary eth0", "/capabilities/portMappings", json!(true)))
-            .libcni_otherwise("left in", success().sees("ADD primary eth0", "/capabilities/portMappings", json!(true))),
-    ]
-}
-
 fn bytes() -> Vec<Row> {
     let write = move |world: &World<'_>| {
         let odd = r#"{"type":"primary","n":123456789012345678901,"f":1.50,"u":"\u00e9","Upper":{"z":1,"a":[null]}}"#;
@@ -151,7 +103,7 @@ fn bytes() -> Vec<Row> {
 fn answers() -> Vec<Row> {
     let old = json!({"cniVersion": "0.4.0", "name": "cbr0", "plugins": [{"type": "primary"}]});
     vec![
-        row("the answer is the default network's result", "NPWG-DEF-03")
+        row("the answer is the default network's result", "NPWG-DEF-03, CNI-ADD-02")
             .networks("a")
             .answers("a", &json!({"cniVersion": "1.0.0", "ips": [{"address": "10.7.7.7/24"}]}))
             .expect(success().answer("/ips/0/address", json!("10.99.0.2/24"))),
@@ -166,6 +118,21 @@ fn answers() -> Vec<Row> {
             .config("cniVersion", json!("0.4.0"))
             .expect(success().answer("/cniVersion", json!("0.4.0")).answer("/ips/0/version", json!("4")))
             .multus_fault("in the delegate's version", success().answer("/cniVersion", json!("1.0.0"))),
+        row(
+            "chained: the result we were given is the answer, in our version where it has none",
+            "CNI-CONV-08, CNI-RES-05",
+        )
+        .config("clusterNetwork", Value::Null)
+        .key("prevResult", json!({"ips": [{"address": "10.7.0.2/24"}]}))
+        .networks("a")
+        .expect(
+            success()
+                .calls(&["ADD a net1"])
+                .answer("/cniVersion", json!("1.0.0"))
+                .answer("/ips/0/address", json!("10.7.0.2/24")),
+        )
+        .del_aside()
+        .not_multus(),
     ]
 }
 
@@ -187,7 +154,7 @@ fn routes(world: &World<'_>, expected: &[&str]) -> Result<(), String> {
 /// With real plugins: there is a route to move.
 fn default_routes() -> Vec<Row> {
     let case = |what| {
-        row(what, "NPWG-KEY-16, NPWG-KEY-17")
+        row(what, "NPWG-KEY-16, NPWG-KEY-17, NPWG-DEF-04")
             .del_aside()
             .primary(bridge("clbr0", "10.50.0.0/24", true))
             .nad("default/a", bridge("clbr1", "10.51.0.0/24", false))

@@ -1,11 +1,14 @@
 //! The rows, by subject.
 
+mod addresses;
 mod calls;
 mod default_network;
 mod definitions;
 mod failures;
 mod json_form;
 mod lists;
+mod node;
+mod offers;
 mod short_form;
 mod status;
 mod verbs;
@@ -20,7 +23,10 @@ pub fn topics() -> Vec<(&'static str, Vec<Row>)> {
         ("The default network and the namespaces", default_network::rows()),
         ("Network attachment definitions", definitions::rows()),
         ("What a delegate is handed", calls::rows()),
+        ("What is offered by capability", offers::rows()),
         ("Lists of plugins", lists::rows()),
+        ("Addresses", addresses::rows()),
+        ("Configurations, variables and records on the node", node::rows()),
         ("The network status", status::rows()),
         ("Failures, and deleting", failures::rows()),
         ("CHECK, STATUS and GC", verbs::rows()),

@@ -14,7 +14,7 @@ fn of(what: &'static str, clauses: &'static str, result: &Value) -> Row {
 
 fn entries() -> Vec<Row> {
     vec![
-        row("a plain pod has one entry, the default network's", "NPWG-STA-01, NPWG-STA-06")
+        row("a plain pod has one entry, the default network's", "NPWG-STA-01, NPWG-STA-02, NPWG-STA-06")
             .expect(success().status("/0", json!({"name": "cbr0", "interface": "eth0", "ips": ["10.99.0.2"], "mac": "02:00:00:00:00:01", "default": true, "dns": {}})).status("/1", Value::Null)),
         row("entries in the order of attachment; `default` once", "NPWG-STA-06, NPWG-STA-13, NPWG-STA-21")
             .networks("other/b@x,a")

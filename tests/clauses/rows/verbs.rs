@@ -119,24 +119,28 @@ fn gc() -> Vec<Row> {
     const ALL: &str =
         "every attachment it ever made counts as valid, whatever the runtime lists (multus-cni issue 1488)";
     vec![
-        case("GC deletes what is not listed, and tells the plugins", "CNI-GC-04, CNI-GC-01, CNI-GC-12", &json!({}))
-            .key(valid, json!([]))
-            .expect(success().calls(&[adds, dels, gcs].concat()).sees(gcs[0], pointer, json!([])))
-            .multus_fault(
-                ALL,
-                success().calls(&[adds, gcs].concat()).judge("valid", |world| {
-                    let config = world.node.calls().last().unwrap().config();
-                    crate::run::equal(
-                        "valid attachments",
-                        &config.pointer("/cni.dev~1valid-attachments/0/containerID").cloned(),
-                        &Some(json!(world.pod.id)),
-                    )
-                }),
-            )
-            .libcni_otherwise(
-                "cnitool lists nothing, so the plugins are told nothing",
-                success().calls(&[adds, dels, gcs].concat()),
-            ),
+        case(
+            "GC deletes what is not listed, and tells the plugins",
+            "CNI-GC-04, CNI-GC-01, CNI-GC-09, CNI-GC-12",
+            &json!({}),
+        )
+        .key(valid, json!([]))
+        .expect(success().calls(&[adds, dels, gcs].concat()).sees(gcs[0], pointer, json!([])))
+        .multus_fault(
+            ALL,
+            success().calls(&[adds, gcs].concat()).judge("valid", |world| {
+                let config = world.node.calls().last().unwrap().config();
+                crate::run::equal(
+                    "valid attachments",
+                    &config.pointer("/cni.dev~1valid-attachments/0/containerID").cloned(),
+                    &Some(json!(world.pod.id)),
+                )
+            }),
+        )
+        .libcni_otherwise(
+            "cnitool lists nothing, so the plugins are told nothing",
+            success().calls(&[adds, dels, gcs].concat()),
+        ),
         case("GC keeps what is listed", "CNI-GC-01, CNI-GC-02", &json!({}))
             .key(valid, json!([{"containerID": "{id}", "ifname": "eth0"}]))
             .expect(
