@@ -17,12 +17,18 @@ fn base64(config: &Value) -> String {
     STANDARD.encode(config.to_string())
 }
 
+/// The default network's configuration; what `x` says is lost where Multus lost it.
+fn primary_list() -> Value {
+    json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [
+        {"type": "primary", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}, "x": 1.50},
+        {"type": "second", "capabilities": {"portMappings": true}},
+    ]})
+}
+
 /// The default network as Multus 4.3 keeps a `clusterNetwork` that is a list: `Bytes` of the whole has
 /// lost every key that its own types do not know (multus-cni issue 1449); those of the plugins have not.
 fn default_network() -> Value {
-    let primary =
-        json!({"type": "primary", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}, "x": 1.50});
-    let second = json!({"type": "second", "capabilities": {"portMappings": true}});
+    let (primary, second) = (&primary_list()["plugins"][0], &primary_list()["plugins"][1]);
     let lossy = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"cniVersion": "", "name": "", "type": "primary", "ipam": {"type": "host-local"}, "dns": {}}, {"type": "second", "ipam": {}, "dns": {}}]});
     let network =
         |config: &Value| json!({"Network": {"type": config["type"], "ipam": {}, "dns": {}}, "Bytes": base64(config)});
@@ -31,16 +37,20 @@ fn default_network() -> Value {
         "ConfList": {"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary", "ipam": {"type": "host-local"}, "dns": {}}, {"type": "second", "ipam": {}, "dns": {}}]},
         "CNINetworkConfigList": {
             "Name": "cbr0", "CNIVersion": "1.0.0", "DisableCheck": false, "DisableGC": false, "LoadOnlyInlinedPlugins": false,
-            "Plugins": [network(&primary), network(&second)], "Bytes": null,
+            "Plugins": [network(primary), network(second)], "Bytes": null,
         },
         "Name": "", "IsFilterV4Gateway": false, "IsFilterV6Gateway": false, "Bytes": base64(&lossy),
     })
 }
 
+/// The configuration of an additional network of one plugin.
+fn plugin_of(name: &str, plugin: &str) -> Value {
+    json!({"cniVersion": "0.3.1", "name": name, "type": plugin, "master": "eth1", "n": 123456789012345678901_f64})
+}
+
 /// An additional network of one plugin.
 fn additional(name: &str, plugin: &str, request: Option<&str>) -> Value {
-    let config =
-        json!({"cniVersion": "0.3.1", "name": name, "type": plugin, "master": "eth1", "n": 123456789012345678901_f64});
+    let config = plugin_of(name, plugin);
     let mut delegate = json!({
         "Conf": {"cniVersion": "0.3.1", "name": name, "type": plugin, "ipam": {}, "dns": {}},
         "ConfList": {"plugins": null},
@@ -54,10 +64,11 @@ fn additional(name: &str, plugin: &str, request: Option<&str>) -> Value {
 }
 
 /// libcni's record of one attachment (CNI-CACHE-02).
-fn result_file(pod: &Pod, network: &str, ifname: &str, address: &str) -> PathBuf {
+fn result_file(pod: &Pod, config: &Value, ifname: &str, address: &str) -> PathBuf {
+    let network = config["name"].as_str().unwrap();
     let path = Path::new(FOLDER).join("results").join(format!("{network}-{}-{ifname}", pod.id));
     let record = json!({
-        "kind": "cniCacheV1", "containerId": pod.id, "config": base64(&json!({})), "ifName": ifname, "networkName": network,
+        "kind": "cniCacheV1", "containerId": pod.id, "config": base64(config), "ifName": ifname, "networkName": network,
         "netns": pod.netns,
         "cniArgs": [["IgnoreUnknown", "true"], ["K8S_POD_NAMESPACE", "default"], ["K8S_POD_NAME", pod.name], ["K8S_POD_INFRA_CONTAINER_ID", pod.id], ["K8S_POD_UID", pod.uid]],
         "capabilityArgs": {"portMappings": [{"hostPort": 8080}]},
@@ -87,9 +98,9 @@ fn moved() -> Option<Moved> {
     node::write(&scratch(&pod), &delegates.to_string());
     let files = vec![
         scratch(&pod),
-        result_file(&pod, "cbr0", "eth0", "10.1.0.2/24"),
-        result_file(&pod, "a", "net1", "10.9.0.2/24"),
-        result_file(&pod, "b", "eth7", "10.8.0.2/24"),
+        result_file(&pod, &primary_list(), "eth0", "10.1.0.2/24"),
+        result_file(&pod, &plugin_of("a", "a"), "net1", "10.9.0.2/24"),
+        result_file(&pod, &plugin_of("b", "b"), "eth7", "10.8.0.2/24"),
     ];
     // The default network of today is another one.
     node.primary(&json!({"cniVersion": "1.0.0", "name": "other", "plugins": [{"type": "other"}]}));
@@ -183,8 +194,61 @@ fn the_files_of_later_releases_are_read() {
 }
 
 #[test]
-fn a_file_that_multus_left_half_written_leaves_the_default_network() {
-    let Some(Moved { node, pod, .. }) = moved() else { return };
+fn without_multus_list_libcnis_records_are_enough() {
+    let Some(Moved { node, pod, plugins: [primary, second, a, _], files }) = moved() else { return };
+    let kept: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    // Gone, empty, cut off (multus-cni issues 948 and 1087), or of a fault that left nothing in it.
+    for broken in [None, Some(""), Some("[]"), Some("[null]"), Some(&kept[0][..kept[0].len() / 2])] {
+        files.iter().zip(&kept).for_each(|(file, text)| fs::write(file, text).unwrap());
+        match broken {
+            Some(text) => fs::write(scratch(&pod), text).unwrap(),
+            None => fs::remove_file(scratch(&pod)).unwrap(),
+        }
+        pod.del().silence();
+        // CNI-CACHE-02, CNI-CACHE-05, CNI-CACHE-07
+        assert_eq!(
+            node.call_names(),
+            ["DEL a net1", "DEL b eth7", "DEL second eth0", "DEL primary eth0"],
+            "{broken:?}"
+        );
+        let config = primary.call_of("DEL").config();
+        assert_eq!((&config["x"], &config["prevResult"]["ips"][0]["address"]), (&json!(1.5), &json!("10.1.0.2/24")));
+        assert_eq!(second.call_of("DEL").config()["runtimeConfig"]["portMappings"][0]["hostPort"], 8080);
+        assert!(a.call_of("DEL").env("CNI_ARGS").starts_with("IgnoreUnknown=true;K8S_POD_NAMESPACE=default"));
+        assert!(files.iter().all(|file| !file.exists()), "{broken:?}: {files:?}");
+        node.forget_calls();
+    }
+}
+
+#[test]
+fn libcnis_records_of_others_are_not_mistaken() {
+    let Some(Moved { node, pod, plugins: [primary, ..], files }) = moved() else { return };
+    fs::remove_file(scratch(&pod)).unwrap();
+    let record: Value = serde_json::from_str(&fs::read_to_string(&files[1]).unwrap()).unwrap();
+    let beside = |name: &str, key: &str, value: Value| {
+        let mut record = record.clone();
+        record[key] = value;
+        node::write(&files[1].with_file_name(name.replace("ID", &pod.id)), &record.to_string());
+    };
+    // CNI-CACHE-06, CNI-CACHE-07, CNI-CACHE-08: the members decide, not the file's name.
+    beside("x-ID-net5", "containerId", json!(format!("y-{}", pod.id)));
+    beside("x-ID-net6", "kind", json!("cniCacheV0"));
+    beside("x-ID-net7", "networkName", json!(""));
+    beside("x-ID-net8", "ifName", json!("a/b"));
+    beside("x-ID-net9", "config", Value::Null);
+    node::write(&files[1].with_file_name(format!("x-{}-net10", pod.id)), "{");
+    // The default network's own is damaged: then it is today's.
+    fs::write(&files[1], "{").unwrap();
+    node.recorder("other");
+    pod.del().silence();
+    assert_eq!(node.call_names(), ["DEL a net1", "DEL b eth7", "DEL other eth0"]);
+    assert!(primary.calls().is_empty());
+}
+
+#[test]
+fn with_neither_there_is_todays_default_network() {
+    let Some(Moved { node, pod, files, .. }) = moved() else { return };
+    files[1..].iter().for_each(|file| fs::remove_file(file).unwrap());
     let text = fs::read_to_string(scratch(&pod)).unwrap();
     for broken in ["", "[]", "[null]", &text[..text.len() / 2]] {
         let other = node.recorder("other");
@@ -194,6 +258,16 @@ fn a_file_that_multus_left_half_written_leaves_the_default_network() {
         other.call_of("DEL");
         node.forget_calls();
     }
+}
+
+#[test]
+fn a_result_as_old_releases_of_libcni_kept_it_is_read() {
+    let Some(Moved { node, pod, plugins: [primary, ..], files }) = moved() else { return };
+    // CNI-CACHE-04: the result alone.
+    fs::write(&files[1], r#"{"cniVersion":"1.0.0","ips":[{"address":"10.1.0.3/24"}]}"#).unwrap();
+    pod.del().silence();
+    assert_eq!(primary.call_of("DEL").config()["prevResult"]["ips"][0]["address"], "10.1.0.3/24");
+    assert_eq!(node.calls().len(), 4);
 }
 
 #[test]

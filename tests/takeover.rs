@@ -33,9 +33,11 @@ fn what_its_daemon_attached_is_deleted() {
     println!("{}", thick.call(&pod, "ADD").make().result());
     println!("{:?}", begun.elapsed());
     assert_eq!(kernel::links(&pod.netns), ["eth0", "net1", "net2"]);
-    println!("{}", thick.api.kubectl(&["get", "pod", "thick", "-o", "yaml"], None).unwrap());
-    println!("{}", std::fs::read_to_string("/run/node/net.d/00-multus.conf").unwrap());
-    println!("{}", std::fs::read_to_string("/run/node/multus-daemon.log").unwrap());
+    for entry in std::fs::read_dir("/var/lib/cni/multus/results").unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        println!("RES {text}");
+    }
+    println!("SCR {}", std::fs::read_to_string(format!("/var/lib/cni/multus/{}", pod.id)).unwrap());
     pod.del().silence();
     println!("{:?}", kernel::links(&pod.netns));
 }

@@ -70,13 +70,15 @@ fn what_to_delete(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
 }
 
 /// What is probably attached to a sandbox we have no record of: it is older than our installation, or
-/// was attached when no record could be written. The default network, with the result that the
-/// runtime kept; and what the annotation names, if it and the definitions can be had at once.
+/// was attached when no record could be written. What Multus kept of it; and unless that tells of the default
+/// network, that one, with the result that the runtime kept, and what the annotation names, if it and the
+/// definitions can be had at once.
 fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
     let mut record = attach::empty_record(turn)?;
     let target = turn.target()?;
-    record.attachments = multus::attachments(turn, &target.container_id, &target.ifname);
-    if !record.attachments.is_empty() {
+    let kept = multus::attachments(turn, &target.container_id, &target.ifname);
+    if kept.iter().any(|attachment| attachment.default) {
+        record.attachments = kept;
         return Ok((record, Vec::new()));
     }
     let (known, selections) = ask_around(turn);
@@ -92,9 +94,11 @@ fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
     for (attachment, planned) in record.attachments.iter_mut().zip(&plan).filter(|(_, planned)| planned.default) {
         attachment.result = default_network::kept_result(turn, &planned.config);
     }
+    record.attachments.retain(|attachment| kept.iter().all(|kept| kept.ifname != attachment.ifname));
     let guessed =
         record.attachments.iter().filter(|attachment| !attachment.default).map(|attachment| attachment.ifname.clone());
     let guessed = guessed.collect();
+    record.attachments.extend(kept);
     Ok((record, guessed))
 }
 

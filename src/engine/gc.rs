@@ -63,11 +63,13 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
     combine(errors)
 }
 
-/// What Multus attached to valid sandboxes: the runtime lists the first interface of each only.
+/// What Multus attached to valid sandboxes: the runtime lists the first interface of each only. Those that we
+/// have a record of are not its.
 fn of_multus(turn: &Turn, valid: &[ValidAttachment]) -> Vec<ValidAttachment> {
     let of_one = |valid: &ValidAttachment| {
         let (id, call) =
             (ContainerId::new(valid.container_id.as_str()).ok()?, IfName::new(valid.ifname.as_str()).ok()?);
+        matches!(turn.store.look(&id), Ok(Found::Nothing)).then_some(())?;
         let attachments = multus::attachments(turn, &id, &call);
         Some(attachments.into_iter().map(move |attachment| ValidAttachment {
             container_id: id.to_string(),

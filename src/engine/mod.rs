@@ -11,6 +11,7 @@ mod drift;
 pub mod entry;
 pub mod gc;
 pub mod leases;
+mod libcni_cache;
 pub mod living;
 pub mod multus;
 mod namespace;

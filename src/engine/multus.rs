@@ -2,16 +2,17 @@
 //! moves over without draining its nodes.
 //!
 //! Multus keeps `<cniDir>/<container>`, a JSON list of delegates, and libcni's own records beside it in
-//! `results/`. Member names are those of Multus 4.3.
+//! `results/`. Member names are those of Multus 4.3. It writes the list in place, so a power loss leaves an empty or
+//! half a one (multus-cni issues 948 and 1087): then libcni's records tell what is attached.
 
 use super::Turn;
+use super::libcni_cache::{self, Cached};
 use crate::cni::{ContainerId, IfName, NetworkConfig, RawObject};
 use crate::store::{Attachment, State};
 use crate::sys::files;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::path::PathBuf;
 
 /// Dozens of configurations at most.
@@ -45,17 +46,14 @@ struct Plugin {
     bytes: Option<String>,
 }
 
-/// libcni's record of one attachment (CNI-CACHE-02).
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Cached {
-    cni_args: Option<Vec<(String, String)>>,
-    capability_args: Option<RawObject>,
-    result: Option<Box<RawValue>>,
+/// The attachments that Multus recorded for `id`, the default network first; empty where it knows nothing of it.
+pub fn attachments(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
+    let listed = listed(turn, id, call);
+    if listed.is_empty() { cached(turn, id, call) } else { listed }
 }
 
-/// The attachments that Multus recorded for `id`; empty where it knows nothing of it.
-pub fn attachments(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
+/// From its list.
+fn listed(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
     let Ok(Some(text)) = files::read_bounded(&scratch(turn, id), MAX_FILE) else { return Vec::new() };
     let delegates: Vec<Delegate> = match serde_json::from_str(&text) {
         Ok(delegates) => delegates,
@@ -68,11 +66,27 @@ pub fn attachments(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachme
     delegates.iter().enumerate().filter_map(read).collect()
 }
 
+/// From libcni's records alone: what was attached when Multus had all of it, in the order of the interfaces' numbers.
+fn cached(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
+    let of_one = |cached: Cached| {
+        let (network, ifname) = (cached.network()?, cached.ifname()?);
+        let name = network.name.to_string();
+        Some(recalled(turn, call, name, &network, ifname.clone(), ifname == *call, cached))
+    };
+    let records = Cached::all_of(&turn.settings.multus_directory, id);
+    let mut attachments: Vec<Attachment> = records.into_iter().filter_map(of_one).collect();
+    attachments.sort_by_key(|attachment| {
+        let ifname = attachment.ifname.as_str().to_owned();
+        (!attachment.default, ifname.len(), ifname)
+    });
+    attachments
+}
+
 /// Removes what Multus kept, once everything it tells of is deleted.
 pub fn forget(turn: &Turn, id: &ContainerId, attachments: &[Attachment]) {
     let records = attachments.iter().filter_map(|attachment| {
         let network = NetworkConfig::parse(attachment.config.get(), None).ok()?;
-        Some(result_file(turn, &network, id, &attachment.ifname))
+        Some(libcni_cache::path(&turn.settings.multus_directory, &network, id, &attachment.ifname))
     });
     for file in records.chain(Some(scratch(turn, id))) {
         if let Err(e) = files::remove(&file) {
@@ -89,26 +103,36 @@ fn attachment(turn: &Turn, id: &ContainerId, call: &IfName, index: usize, delega
     // The first delegate is the default network; the others are numbered by their place.
     let numbered = if index == 0 { call.clone() } else { IfName::new(format!("net{index}")).ok()? };
     let ifname = IfName::new(delegate.ifname_request.as_str()).unwrap_or(numbered);
-    let cached = files::read_bounded(&result_file(turn, &network, id, &ifname), MAX_FILE).ok().flatten();
-    let cached: Cached = cached.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let args = cached.cni_args.unwrap_or_default();
-    // With one of these in it no program could be started.
-    let args = args.iter().map(|(key, value)| format!("{key}={value}").replace('\0', "")).collect::<Vec<_>>();
-    Some(Attachment {
+    let cached = Cached::of(&turn.settings.multus_directory, &network, id, &ifname);
+    let name = if delegate.name.is_empty() { network.name.to_string() } else { delegate.name.clone() };
+    Some(recalled(turn, call, name, &network, ifname, index == 0, cached))
+}
+
+/// The attachment as a record of ours would have it.
+fn recalled(
+    turn: &Turn,
+    call: &IfName,
+    name: String,
+    network: &NetworkConfig,
+    ifname: IfName,
+    default: bool,
+    cached: Cached,
+) -> Attachment {
+    Attachment {
         call: call.clone(),
-        network: if delegate.name.is_empty() { network.name.to_string() } else { delegate.name.clone() },
+        network: name,
         ifname,
-        default: index == 0,
+        default,
         state: State::Attached,
         config: network.to_raw(),
+        args: cached.args().unwrap_or_else(|| turn.invocation.args.to_string()),
         capability_args: cached.capability_args.unwrap_or_default(),
-        args: if args.is_empty() { turn.invocation.args.to_string() } else { args.join(";") },
         path: turn.path(),
         device_info_file: None,
         result: cached.result,
         gateways: None,
         debt: None,
-    })
+    }
 }
 
 /// The whole configuration. For the default network `Bytes` had lost most keys in 4.3 (multus-cni
@@ -131,8 +155,4 @@ fn configuration(delegate: &Delegate) -> Option<String> {
 
 fn scratch(turn: &Turn, id: &ContainerId) -> PathBuf {
     turn.settings.multus_directory.join(id.as_str())
-}
-
-fn result_file(turn: &Turn, network: &NetworkConfig, id: &ContainerId, ifname: &IfName) -> PathBuf {
-    turn.settings.multus_directory.join("results").join(format!("{}-{id}-{ifname}", network.name))
 }
