@@ -1,4 +1,4 @@
-//! One event a pod: what `kubectl describe` shows of its networks.
+//! One event a pod, what `kubectl describe` shows of its networks; and one of a node that does not call us.
 
 use super::kubernetes::Kubernetes;
 use crate::api::Publication;
@@ -40,24 +40,41 @@ fn note(entries: &[NetworkStatus]) -> String {
     format!("Add {}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
+/// That the runtime of the node does not call us.
+pub(super) fn displaced(node: &str, why: &str) -> Event {
+    let regarding = ObjectReference {
+        kind: Some("Node".to_owned()),
+        name: Some(node.to_owned()),
+        // As the kubelet's own: `kubectl describe node` looks for the name here.
+        uid: Some(node.to_owned()),
+        ..ObjectReference::default()
+    };
+    of_object(node, "default", regarding, "Warning", "Displaced", why)
+}
+
 fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
     let pod = &publication.pod;
+    let regarding = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(pod.name.clone()),
+        namespace: Some(pod.namespace.clone()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    };
+    of_object(node, &pod.namespace, regarding, kind, reason, note)
+}
+
+fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str, reason: &str, note: &str) -> Event {
     let fits = |at: &usize| note.is_char_boundary(*at);
     let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
     Event {
         metadata: ObjectMeta {
-            name: Some(name(&pod.name)),
-            namespace: Some(pod.namespace.clone()),
+            name: Some(name(regarding.name.as_deref().unwrap_or_default())),
+            namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
-        regarding: Some(ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            name: Some(pod.name.clone()),
-            namespace: Some(pod.namespace.clone()),
-            uid: Some(uid.to_owned()),
-            ..ObjectReference::default()
-        }),
+        regarding: Some(regarding),
         type_: Some(kind.to_owned()),
         reason: Some(reason.to_owned()),
         action: Some("Attach".to_owned()),
@@ -69,7 +86,7 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
     }
 }
 
-/// The pod's name and the time, as every component names its events.
+/// The object's name and the time, as every component names its events.
 fn name(pod: &str) -> String {
     // Names are ASCII; a longer one leaves no room for the time.
     let pod = pod.get(..200).unwrap_or(pod).trim_end_matches(['.', '-']);

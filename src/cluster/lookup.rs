@@ -3,7 +3,7 @@
 use super::copies::Copies;
 use super::directory::Directory;
 use super::kubernetes::Kubernetes;
-use super::{Cache, Error, Outcome, Progress, Requests, has_valid_name, publish_file};
+use super::{Cache, Error, Outcome, Progress, Requests, event, has_valid_name, publish_file};
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::BTreeMap;
@@ -153,6 +153,13 @@ impl Cluster {
         match &self.origin {
             Origin::Directory(_) => Ok(BTreeMap::new()),
             Origin::Kubernetes(kubernetes) => kubernetes.claimed_devices(pod).await,
+        }
+    }
+
+    /// Tells, where there is a cluster to tell it to, that this node's runtime does not call us.
+    pub fn announce_displaced(&self, why: &str) {
+        if let Origin::Kubernetes(kubernetes) = &self.origin {
+            kubernetes.announce(Some(event::displaced(&kubernetes.node, why)));
         }
     }
 

@@ -21,6 +21,7 @@ pub struct Metrics {
     publications: Family<Labels<1>, Counter>,
     publication_retries: Counter,
     publication_duration: Histogram,
+    displacements: Family<Labels<1>, Counter>,
 }
 
 impl Default for Metrics {
@@ -33,6 +34,7 @@ impl Default for Metrics {
             publications: Family::default(),
             publication_retries: Counter::default(),
             publication_duration: Histogram::new([0.002, 0.005, 0.01, 0.05, 0.2, 1.0, 5.0, 60.0, 600.0]),
+            displacements: Family::default(),
         }
     }
 }
@@ -55,6 +57,11 @@ impl Metrics {
         self.publication_retries.inc();
     }
 
+    /// A file of our installation (`configuration` or `plugin`) was displaced and is put back.
+    pub fn displaced(&self, file: &'static str) {
+        self.displacements.get_or_create(&[("file", file)]).inc();
+    }
+
     fn register(&self, registry: &mut Registry) {
         registry.register("questions", "Questions on the socket", self.questions.clone());
         let help = "How long questions took";
@@ -63,6 +70,8 @@ impl Metrics {
         registry.register("publication_retries", "Tries to publish that failed", self.publication_retries.clone());
         let help = "From the first try to publish a network status to its end";
         registry.register_with_unit("publication_duration", help, Unit::Seconds, self.publication_duration.clone());
+        let help = "Files of the installation that others displaced and that were put back";
+        registry.register("displacements", help, self.displacements.clone());
     }
 }
 

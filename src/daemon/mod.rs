@@ -7,7 +7,9 @@ mod answer;
 mod conversation;
 mod devices;
 mod grpc;
+mod guard;
 mod http;
+mod installed;
 pub mod log;
 mod metrics;
 mod pod_resources;
@@ -74,6 +76,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let daemon = Arc::clone(&daemon);
         async move { daemon.cluster.follow().await }
     });
+    if let Some(keeper) =
+        guard::Keeper::new(&settings, daemon.readiness.clone(), daemon.metrics.clone(), Arc::clone(&daemon.cluster))
+    {
+        background.spawn(keeper.keep());
+    }
     if let Some(scrape) = scrape {
         background.spawn(http::serve(scrape, Arc::clone(&daemon)));
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What readiness consists of, by name; the text says what is awaited, empty when nothing is.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, &'static str>>>);
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
 /// While it lives the daemon is not ready.
 #[derive(Debug)]
@@ -18,8 +18,13 @@ pub struct Guard {
 impl Readiness {
     /// Makes readiness wait for the guard that is returned.
     pub fn await_guard(&self, name: &'static str, awaited: &'static str) -> Guard {
-        self.guards().insert(name, awaited);
+        self.guards().insert(name, awaited.to_owned());
         Guard { readiness: self.clone(), name }
+    }
+
+    /// Says what `name` awaits, empty when nothing: for what may be lost again.
+    pub fn set(&self, name: &'static str, awaited: String) {
+        self.guards().insert(name, awaited);
     }
 
     /// Whether every guard holds.
@@ -29,17 +34,17 @@ impl Readiness {
 
     /// The guards and what each awaits.
     pub fn tell(&self) -> BTreeMap<String, String> {
-        self.guards().iter().map(|(name, awaited)| ((*name).to_owned(), (*awaited).to_owned())).collect()
+        self.guards().iter().map(|(name, awaited)| ((*name).to_owned(), awaited.clone())).collect()
     }
 
-    fn guards(&self) -> MutexGuard<'_, BTreeMap<&'static str, &'static str>> {
+    fn guards(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.readiness.guards().insert(self.name, "");
+        self.readiness.set(self.name, String::new());
         tracing::info!(guard = self.name, ready = self.readiness.is_ready(), "a guard of readiness holds");
     }
 }

@@ -38,6 +38,15 @@ pub struct Settings {
     #[arg(long, env = "PLEXUS_POD_RESOURCES_SOCKET", default_value = POD_RESOURCES_SOCKET, value_name = "SOCKET")]
     pub pod_resources_socket: PathBuf,
 
+    /// Where the runtime looks for its configuration: ours is put back there, a few times, when others displace it;
+    /// nothing is put back without it
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", value_name = "FOLDER")]
+    pub cni_conf_dir: Option<PathBuf>,
+
+    /// Where the runtime looks for plugins: the same for ours
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", value_name = "FOLDER", requires = "cni_conf_dir")]
+    pub cni_bin_dir: Option<PathBuf>,
+
     /// Serve /metrics, /healthz and /readyz there; nowhere without it.
     #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,

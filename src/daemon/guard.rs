@@ -1,0 +1,242 @@
+//! Puts back, within limits, what others displace of our installation.
+//!
+//! Several agents own the runtime's folder: Cilium renames every configuration but its own, an operator's script
+//! removes a program. While ours is away the runtime uses the next file, and pods start without their networks in
+//! silence. We put it back a few times; who goes on displacing it is named, and then it is for a person to decide.
+
+use super::installed::{Configuration, Program};
+use super::metrics::Metrics;
+use super::readiness::Readiness;
+use super::settings::Settings;
+use crate::api::StateDirectory;
+use crate::cluster::Cluster;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// How often the folders are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// So many looks in a row must find it displaced: others write files in place, too.
+const LOOKS: u32 = 2;
+/// The pause before each time it is put back; there is no further time.
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8)];
+/// After so long a displacement is forgotten: an agent that restarts once in a while is no fight.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+
+/// The name of the guard of readiness.
+const GUARD: &str = "installation";
+
+/// Watches what is installed.
+#[derive(Debug)]
+pub struct Keeper {
+    folder: PathBuf,
+    state: StateDirectory,
+    /// As it was when it was last as it should be; none before it was seen, and while it is being uninstalled.
+    configuration: Option<Configuration>,
+    program: Option<Program>,
+    displaced: [Displaced; 2],
+    told: String,
+    readiness: Readiness,
+    metrics: Metrics,
+    cluster: Arc<Cluster>,
+}
+
+/// How often one of the two was displaced.
+#[derive(Debug, Default)]
+struct Displaced {
+    looks: u32,
+    put_back: Vec<Instant>,
+    given_up: Option<String>,
+}
+
+/// What is to be done about something that is displaced.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Wait,
+    PutBack,
+    GiveUp,
+}
+
+impl Displaced {
+    /// It is as it should be.
+    fn is_over(&mut self) {
+        self.looks = 0;
+        if self.given_up.take().is_some() {
+            // A person has decided.
+            self.put_back.clear();
+        }
+    }
+
+    fn step(&mut self, now: Instant) -> Step {
+        self.looks += 1;
+        self.put_back.retain(|then| now.duration_since(*then) < FORGOTTEN);
+        if self.looks < LOOKS || self.given_up.is_some() {
+            return Step::Wait;
+        }
+        let Some(pause) = PAUSES.get(self.put_back.len()) else { return Step::GiveUp };
+        let last = self.put_back.last();
+        if last.is_none_or(|last| now.duration_since(*last) >= *pause) { Step::PutBack } else { Step::Wait }
+    }
+}
+
+impl Keeper {
+    /// None where the daemon was not told where the runtime's folder is.
+    pub fn new(settings: &Settings, readiness: Readiness, metrics: Metrics, cluster: Arc<Cluster>) -> Option<Self> {
+        let folder = settings.cni_conf_dir.clone()?;
+        readiness.set(GUARD, String::new());
+        Some(Keeper {
+            folder,
+            state: settings.state_directory(),
+            configuration: None,
+            program: settings.cni_bin_dir.as_deref().map(Program::in_folder),
+            displaced: Default::default(),
+            told: String::new(),
+            readiness,
+            metrics,
+            cluster,
+        })
+    }
+
+    /// Looks, for ever.
+    pub async fn keep(mut self) {
+        loop {
+            self.look();
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn look(&mut self) {
+        // Uninstalling ends with the removal of the mark, but also of all that was seen before it.
+        if self.state.draining().exists() {
+            self.configuration = None;
+        }
+        let found = Configuration::find(&self.folder);
+        let mut awaited = Vec::new();
+        match (found, self.configuration.clone()) {
+            (Some(found), _) if !self.state.draining().exists() => {
+                self.displaced[0].is_over();
+                awaited.extend(
+                    found
+                        .rival()
+                        .map(|rival| format!("the runtime takes {} before {}", rival.display(), found.path.display())),
+                );
+                self.configuration = Some(found);
+                self.look_at_program(&mut awaited);
+            }
+            (None, Some(ours)) => {
+                let culprit = ours.culprit();
+                self.restore(0, "configuration", &ours.path.clone(), &culprit, || ours.put_back());
+                awaited.extend(self.displaced[0].given_up.clone());
+                self.look_at_program(&mut awaited);
+            }
+            _ => {}
+        }
+        self.tell(awaited.join("; "));
+    }
+
+    fn look_at_program(&mut self, awaited: &mut Vec<String>) {
+        let Some(program) = self.program.clone() else { return };
+        if program.is_missing() {
+            self.restore(1, "plugin", &program.path.clone(), "it was removed", || program.put_back());
+            awaited.extend(self.displaced[1].given_up.clone());
+        } else {
+            self.displaced[1].is_over();
+        }
+    }
+
+    fn restore(
+        &mut self,
+        which: usize,
+        what: &'static str,
+        path: &std::path::Path,
+        culprit: &str,
+        put_back: impl FnOnce() -> std::io::Result<()>,
+    ) {
+        let now = Instant::now();
+        match self.displaced[which].step(now) {
+            // The mark may have come since we looked.
+            Step::PutBack if !self.state.draining().exists() => {
+                self.displaced[which].put_back.push(now);
+                self.displaced[which].looks = 0;
+                self.metrics.displaced(what);
+                match put_back() {
+                    Ok(()) => tracing::warn!(file = %path.display(), culprit, "what was displaced is put back"),
+                    Err(e) => {
+                        tracing::warn!(file = %path.display(), culprit, error = %e, "what was displaced cannot be put back")
+                    }
+                }
+            }
+            Step::GiveUp => {
+                let line = format!(
+                    "{} was put back {} times and is displaced again: {culprit}; pods get no additional networks until it is back",
+                    path.display(),
+                    PAUSES.len()
+                );
+                self.displaced[which].given_up = Some(line);
+            }
+            Step::PutBack | Step::Wait => {}
+        }
+    }
+
+    /// One line in the log and one event, when what there is to tell changes.
+    fn tell(&mut self, awaited: String) {
+        if awaited == self.told {
+            return;
+        }
+        if awaited.is_empty() {
+            tracing::info!("the runtime calls Plexus again");
+        } else {
+            tracing::error!(reason = awaited, "the runtime does not call Plexus");
+            self.cluster.announce_displaced(&awaited);
+        }
+        self.readiness.set(GUARD, awaited.clone());
+        self.told = awaited;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of something that is displaced again as soon as it is put back, in `looks` looks.
+    fn fight(displaced: &mut Displaced, now: &mut Instant, looks: u32) -> usize {
+        let mut times = 0;
+        for _ in 0..looks {
+            *now += LOOK_EVERY;
+            match displaced.step(*now) {
+                Step::PutBack => {
+                    times += 1;
+                    displaced.put_back.push(*now);
+                    displaced.looks = 0;
+                }
+                Step::GiveUp => displaced.given_up = Some(String::new()),
+                Step::Wait => {}
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn it_is_put_back_three_times_and_not_again() {
+        let (mut displaced, mut now) = (Displaced::default(), Instant::now());
+        assert_eq!(fight(&mut displaced, &mut now, 1), 0, "a file that is being written is not displaced");
+        assert_eq!(fight(&mut displaced, &mut now, 1), 1);
+        assert_eq!(fight(&mut displaced, &mut now, 40), 2);
+        // Not for ever, nor after an hour.
+        assert_eq!(fight(&mut displaced, &mut now, 20_000), 0);
+        // A person put it back.
+        displaced.is_over();
+        assert_eq!(fight(&mut displaced, &mut now, 2), 1);
+    }
+
+    #[test]
+    fn now_and_then_is_no_fight() {
+        let (mut displaced, mut now) = (Displaced::default(), Instant::now());
+        for _ in 0..10 {
+            now += FORGOTTEN / 2;
+            assert_eq!(fight(&mut displaced, &mut now, 2), 1);
+            displaced.is_over();
+        }
+    }
+}

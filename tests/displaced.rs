@@ -1,0 +1,159 @@
+//! What others displace of the installation is put back, within limits, and they are named.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::daemon::Daemon;
+use support::{eventually, http, wait_until};
+
+const OURS: &str = r#"{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"plexus"},{"type":"istio-cni"}]}"#;
+const PRIMARY: &str = r#"{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"cilium-cni"}]}"#;
+
+/// A node's folders, with Plexus installed and a daemon that keeps it so.
+struct Installed {
+    folder: tempfile::TempDir,
+    daemon: Daemon,
+    metrics: std::net::SocketAddr,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for name in ["net.d", "bin", "source", "image", "state"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        fs::write(path("net.d/00-plexus.conflist"), OURS).unwrap();
+        fs::write(path("net.d/05-cilium.conflist"), PRIMARY).unwrap();
+        fs::write(path("bin/plexus"), "program").unwrap();
+        let metrics = http::free_address();
+        let daemon = Daemon::in_folder(
+            folder.path(),
+            &["--source-directory", &path("source"), "--metrics-address", &metrics.to_string()]
+                .into_iter()
+                .chain(["--cni-conf-dir", &path("net.d"), "--cni-bin-dir", &path("bin")])
+                .collect::<Vec<_>>(),
+        );
+        wait_until(|| daemon.health().ready, || daemon.log());
+        Installed { folder, daemon, metrics }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn list(&self) -> PathBuf {
+        self.path("net.d/00-plexus.conflist")
+    }
+
+    /// What the daemon says is not as it should be.
+    fn told(&self) -> String {
+        self.daemon.health().guards["installation"].clone()
+    }
+
+    /// How often something was put back.
+    fn times(&self, file: &str) -> String {
+        let line = format!("plexus_displacements_total{{file=\"{file}\"}} ");
+        let text = http::get(self.metrics, "/metrics");
+        text.lines().find_map(|text| text.strip_prefix(&line)).unwrap_or("0").to_owned()
+    }
+
+    fn returns(&self, path: &Path) {
+        wait_until(|| path.exists(), || format!("{} does not return:\n{}", path.display(), self.daemon.log()));
+    }
+
+    /// Waits until the daemon has looked several times, by what it tells of a file that stands before ours.
+    fn several_looks(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+    }
+}
+
+#[test]
+fn who_renames_it_again_and_again_is_named_and_left_alone() {
+    // FAULT-23
+    let installed = Installed::new();
+    let (list, renamed) = (installed.list(), installed.path("net.d/00-plexus.conflist.cilium_bak"));
+    for time in ["1", "2", "3"] {
+        fs::rename(&list, &renamed).unwrap();
+        installed.returns(&list);
+        // Whole, with what others had added, and nothing is left of the other name.
+        assert_eq!(fs::read_to_string(&list).unwrap(), OURS);
+        eventually("the other name to go", || !renamed.exists());
+        assert_eq!(installed.times("configuration"), time);
+    }
+    fs::rename(&list, &renamed).unwrap();
+    eventually("it to be given up", || !installed.daemon.health().ready);
+    let told = installed.told();
+    assert!(told.contains("00-plexus.conflist.cilium_bak") && told.contains("3 times"), "{told}");
+    assert!(!list.exists() && renamed.exists());
+    assert_eq!(installed.daemon.log().matches("the runtime does not call Plexus").count(), 1);
+    let run = installed.daemon.run.path().display().to_string();
+    let health =
+        Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(["health", "--run-directory", &run]).output().unwrap();
+    assert_eq!(health.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&health.stdout).contains("cilium_bak"), "{health:?}");
+
+    // A person settles it: from then on it is kept again.
+    fs::rename(&renamed, &list).unwrap();
+    eventually("it to be well", || installed.daemon.health().ready);
+    fs::remove_file(&list).unwrap();
+    installed.returns(&list);
+}
+
+#[test]
+fn what_is_written_over_or_removed_returns() {
+    // FAULT-20, FAULT-23
+    let installed = Installed::new();
+    // A write in place that is half done is not touched; others' additions are kept.
+    let more = OURS.replace("istio-cni", "another-mesh");
+    fs::write(installed.list(), &more).unwrap();
+    installed.several_looks();
+    assert_eq!(fs::read_to_string(installed.list()).unwrap(), more);
+    fs::write(installed.list(), PRIMARY).unwrap();
+    eventually("ours to return", || fs::read_to_string(installed.list()).unwrap() == more);
+    // The plugin is a copy of the one beside the daemon.
+    let program = installed.path("bin/plexus");
+    fs::remove_file(&program).unwrap();
+    installed.returns(&program);
+    let beside = Path::new(env!("CARGO_BIN_EXE_plexusd")).with_file_name("plexus");
+    assert_eq!(fs::metadata(&program).unwrap().len(), fs::metadata(beside).unwrap().len());
+    assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!((installed.times("configuration"), installed.times("plugin")), ("1".to_owned(), "1".to_owned()));
+    assert!(installed.daemon.health().ready);
+}
+
+#[test]
+fn a_file_before_ours_is_named_and_not_touched() {
+    // FAULT-23
+    let installed = Installed::new();
+    let rival = installed.path("net.d/00-calico.conflist");
+    fs::write(&rival, PRIMARY).unwrap();
+    eventually("it to be noticed", || !installed.daemon.health().ready);
+    assert!(installed.told().contains("00-calico.conflist before"), "{}", installed.told());
+    assert!(rival.exists() && installed.list().exists());
+    fs::remove_file(&rival).unwrap();
+    eventually("it to be well", || installed.daemon.health().ready);
+}
+
+#[test]
+fn uninstalling_is_no_displacement() {
+    let installed = Installed::new();
+    // As `plexusctl uninstall` does it, in this order; its mark goes with the state in the end.
+    let draining = installed.path("state/draining");
+    fs::write(&draining, "").unwrap();
+    fs::remove_file(installed.list()).unwrap();
+    installed.several_looks();
+    fs::remove_file(installed.path("bin/plexus")).unwrap();
+    fs::remove_file(&draining).unwrap();
+    installed.several_looks();
+    assert!(!installed.list().exists() && !installed.path("bin/plexus").exists());
+    assert_eq!((installed.times("configuration"), installed.times("plugin")), ("0".to_owned(), "0".to_owned()));
+    // Installed again it is kept again.
+    fs::write(installed.list(), OURS).unwrap();
+    installed.returns(&installed.path("bin/plexus"));
+}
