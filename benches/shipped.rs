@@ -1,5 +1,6 @@
 //! What the shipped programs cost on this machine, side by side in one run: VERSION and the sizes, ADD and DEL of
-//! a pod with three networks (default bridge, bridge, macvlan) in this process and by programs, and the daemon's memory.
+//! a pod with three networks (default bridge, bridge, macvlan) in this process and by programs, and the daemon's memory
+//! beside a real API server: idle, with 5,000 networks, after their first list, in a burst of pods.
 //!
 //! `make bench`, as root. Medians of alternating rounds: on a busy machine compare the columns, not the days.
 
@@ -16,17 +17,21 @@ mod support;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use support::cluster::Cluster;
 use support::daemon::Daemon;
 use support::{Node, Pod};
 
 const ROUNDS: usize = 30;
 
 fn main() {
+    // On a machine of its own, as every thread that enters one.
+    let memory = std::thread::Builder::new().name("memory".to_owned()).spawn(memory).unwrap();
+    memory.join().unwrap();
     let Some(node) = Node::new() else { return };
     version(&node);
     attach(&node);
-    memory(&node);
 }
 
 /// How long a process takes that does next to nothing.
@@ -82,11 +87,77 @@ fn attach(node: &Node) {
     }
 }
 
-/// What the daemon holds when nothing happens; `cargo bench` builds it as a release.
-fn memory(node: &Node) {
-    let daemon = Daemon::start(node);
-    std::thread::sleep(Duration::from_secs(2));
-    println!("plexusd    {} KiB resident, idle", daemon.memory());
+/// What the daemon holds, and at most held, in KiB; `cargo bench` builds it as a release.
+fn memory() {
+    let Some(cluster) = Cluster::new() else { return };
+    let tell = |what: &str, daemon: &Daemon| {
+        // What was freed goes back to the kernel when something else is asked for.
+        std::thread::sleep(Duration::from_secs(2));
+        println!("plexusd    {:6} KiB resident, {:6} KiB at most: {what}", daemon.memory(), daemon.peak_memory());
+    };
+    let daemon = cluster.daemon();
+    tell("idle", &daemon);
+    burst(&cluster);
+    tell("after 100 pods with 3 networks, 16 at once", &daemon);
+    many_networks(&cluster);
+    let all = || daemon.health().definitions >= NETWORKS;
+    support::wait_until(all, || daemon.log());
+    tell("having watched 5,000 networks come, 7 KB of managed fields and annotations each", &daemon);
+    daemon.kill();
+    let daemon = cluster.daemon();
+    tell("having listed them at its start", &daemon);
+    burst(&cluster);
+    tell("after another 100 pods", &daemon);
+}
+
+const NETWORKS: usize = 5000;
+
+/// Networks whose managed fields, as on a cluster with several writers, are most of them.
+fn many_networks(cluster: &Cluster) {
+    let annotations: serde_json::Map<String, serde_json::Value> =
+        (0..60).map(|n| (format!("example.com/what-some-controller-notes-here-{n}"), json!(""))).collect();
+    let config = |n: usize| {
+        json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "bridge", "mtu": 1500,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": format!("10.{}.{}.0/24", n / 256, n % 256)}]],
+                "routes": [{"dst": "192.168.0.0/16"}]}})
+    };
+    for begin in (0..NETWORKS).step_by(1000) {
+        let items: Vec<_> = (begin..begin + 1000)
+            .map(|n| {
+                json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+                    "metadata": {"name": format!("many-{n}"), "annotations": annotations},
+                    "spec": {"config": config(n).to_string()}})
+            })
+            .collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        cluster.kubectl(&["create", "--validate=false", "-f", "-"], Some(&list.to_string()));
+    }
+}
+
+/// A hundred pods of three networks start, sixteen at once, and go.
+fn burst(cluster: &Cluster) {
+    let ipam = |subnet: &str| json!({"type": "host-local", "ranges": [[{"subnet": subnet}]]});
+    let bridge = |name: &str, subnet: &str| json!({"cniVersion": "1.0.0", "name": name, "plugins": [{"type": "bridge", "bridge": name, "ipam": ipam(subnet)}]});
+    cluster.node.primary(&bridge("cbr0", "10.1.0.0/16"));
+    cluster.network("default", "br1", &bridge("br1", "10.2.0.0/16"));
+    cluster.network("default", "br2", &bridge("br2", "10.3.0.0/16"));
+    let pods: Vec<Pod> = (0..100).map(|n| cluster.pod(&format!("burst-{n}"), "br1,br2")).collect();
+    let begun = Instant::now();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while let Some(pod) = pods.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    pod.add().result();
+                }
+            });
+        }
+    });
+    println!("burst      {:.1?} for 100 pods with 3 networks, 16 at once", begun.elapsed());
+    for pod in &pods {
+        pod.del().silence();
+        pod.end_sandbox();
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

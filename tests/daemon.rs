@@ -7,6 +7,7 @@ mod support;
 use plexus::api::FactsRequest;
 use plexus::api::protocol::{MAX_LINE, Published, Reply, Request};
 use plexus::cni::ContainerId;
+use serde_json::json;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -373,4 +374,40 @@ fn who_is_not_root_is_refused() {
     assert!(ask_as(0).status.success());
     assert!(!ask_as(65534).status.success());
     wait_until(|| daemon.log().contains(r#""uid":65534"#), || daemon.log());
+}
+
+#[test]
+fn the_status_in_a_file_goes_with_its_pod() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pod(folder.path(), "listed", "u1", "a");
+    let daemon = start(folder.path());
+    let file = |name: &str| daemon.run.network_status().join(format!("default_{name}.json"));
+    // A pod whose annotations the runtime handed over is in no manifest; as long as something is attached it is there.
+    let record = json!({"version": 1, "containerId": "c2", "pod": {"namespace": "default", "name": "unlisted"}});
+    support::node::write(&daemon.state.record(&ContainerId::new("c2").unwrap()), &record.to_string());
+    assert_eq!(daemon.publish("c1", &pod("listed", Some("u1")), "[]"), Published::Written);
+    assert_eq!(daemon.publish("c2", &pod("unlisted", Some("u2")), "[]"), Published::Written);
+    assert_eq!(daemon.publish("c3", &pod("neither", Some("u3")), "[]"), Published::Written);
+    wait_until(|| !file("neither").exists(), || "the status of no pod stays".to_owned());
+    assert!(file("listed").exists() && file("unlisted").exists());
+    fs::remove_file(folder.path().join("source/pod-listed.yaml")).unwrap();
+    fs::remove_file(daemon.state.record(&ContainerId::new("c2").unwrap())).unwrap();
+    wait_until(|| !file("listed").exists() && !file("unlisted").exists(), || "a status stays".to_owned());
+}
+
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_plexusd"));
+    daemon.args(["--run-directory".as_ref(), folder.path().as_os_str()]).env("KUBECONFIG", folder.path().join("none"));
+    for name in ["PLEXUS_KUBECONFIG", "PLEXUS_METRICS_ADDRESS", "PLEXUS_NODE_NAME", "PLEXUS_SOURCE_DIRECTORY"] {
+        daemon.env(name, "");
+    }
+    // It goes by $KUBECONFIG, which names no file; an option that is wrong would be status 2.
+    let output = daemon.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("reach the cluster"), "{output:?}");
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    let output = tool.args(["get", "-o", "json"]).env("PLEXUS_STATE_DIRECTORY", "").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

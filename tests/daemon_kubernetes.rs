@@ -344,6 +344,11 @@ fn an_outage_is_survived() {
     server.restart().unwrap();
     // Although nothing changes that a watch would tell.
     wait_until(|| confirmed(1), || daemon.log());
+    // One line when it begins and one when it is over, however many requests failed.
+    for line in ["the watch does not work", "the watch works again"] {
+        assert_eq!(daemon.log().matches(line).count(), 1, "{line}: {}", daemon.log());
+    }
+    assert!(!daemon.log().contains("\"level\":\"ERROR\""), "{}", daemon.log());
     wait_until(|| status_of(&server, "during").as_deref() == Some(PLAIN), || daemon.log());
     put_nad(&server, "kept", "22");
     wait_until(|| daemon.config_of(&nad("kept")).as_deref() == Some("22"), || daemon.log());

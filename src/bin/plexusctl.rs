@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    plexus::sys::environment::forget_empty();
     plexus::cli::run(std::env::args_os())
 }

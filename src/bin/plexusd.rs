@@ -2,12 +2,18 @@
 
 use clap::Parser;
 use plexus::daemon::{Settings, log, run};
+use plexus::sys::environment;
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    environment::forget_empty();
     let settings = Settings::parse();
     log::start(&settings);
+    start(settings)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn start(settings: Settings) -> ExitCode {
     match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -30,6 +30,7 @@ pub struct Cluster {
     origin: Origin,
     copies: Arc<Copies>,
     run: RunDirectory,
+    state: StateDirectory,
     requests: Requests,
 }
 
@@ -38,7 +39,14 @@ impl Cluster {
     pub fn in_directory(path: PathBuf, state: StateDirectory, run: RunDirectory) -> Self {
         let cache = Arc::new(Cache::default());
         let origin = Origin::Directory(Directory::new(path, Arc::clone(&cache)));
-        Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run, requests: Requests::default() }
+        Cluster {
+            cache,
+            origin,
+            copies: Arc::new(Copies::open(state.clone())),
+            run,
+            state,
+            requests: Requests::default(),
+        }
     }
 
     /// The cluster that `config` reaches, as `node` sees it.
@@ -53,7 +61,7 @@ impl Cluster {
     ) -> Result<Self, kube::Error> {
         let (cache, requests) = (Arc::new(Cache::default()), Requests::default());
         let origin = Origin::Kubernetes(Kubernetes::new(config, node, Arc::clone(&cache), requests.clone())?);
-        Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(state)), run, requests })
+        Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(state.clone())), run, state, requests })
     }
 
     /// Where pods and definitions come from, in words.
@@ -90,6 +98,9 @@ impl Cluster {
             match &self.origin {
                 Origin::Directory(directory) => loop {
                     directory.refresh();
+                    if self.cache.confirmed() {
+                        publish_file::forget(&self.run, &self.state, &self.cache);
+                    }
                     tokio::time::sleep(LOOK_EVERY).await;
                 },
                 Origin::Kubernetes(kubernetes) => kubernetes.follow().await,

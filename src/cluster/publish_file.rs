@@ -1,10 +1,12 @@
 //! Publishing where there is no pod object: the status goes into a file that looks like one.
 
 use super::{Cache, Outcome, has_valid_name};
-use crate::api::{Publication, RunDirectory};
-use crate::nad::NETWORK_STATUS;
+use crate::api::{Publication, RunDirectory, StateDirectory};
+use crate::nad::{NETWORK_STATUS, PodRef};
+use crate::store::Store;
 use crate::sys::files::{self, Durability};
 use serde_json::json;
+use std::path::PathBuf;
 
 /// Writes `publication` to `<run directory>/network-status/<namespace>_<pod>.json`.
 pub fn publish(run: &RunDirectory, cache: &Cache, publication: &Publication) -> Outcome {
@@ -28,5 +30,31 @@ pub fn publish(run: &RunDirectory, cache: &Cache, publication: &Publication) -> 
     match files::replace(&path, object.to_string().as_bytes(), 0o600, Durability::Cached) {
         Ok(()) => Outcome::Written,
         Err(e) => Outcome::Later(format!("write {}: {e}", path.display())),
+    }
+}
+
+/// Removes the files of pods that are gone: no manifest has them, and nothing is attached to them. A pod whose
+/// annotations the runtime hands over needs no manifest.
+pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
+    let names = std::fs::read_dir(run.network_status()).into_iter().flatten().flatten();
+    let pod = |path: PathBuf| {
+        let (namespace, name) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('_')?;
+        let pod = PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: None };
+        cache.pod(&pod).is_none().then_some((path, pod))
+    };
+    let without: Vec<_> = names.filter_map(|entry| pod(entry.path())).collect();
+    if without.is_empty() {
+        return;
+    }
+    // Records that cannot be read may be of any of them.
+    let Ok((records, 0)) = Store::new(state).survey() else { return };
+    let is_attached = |pod: &PodRef| {
+        let pods = records.iter().filter_map(|record| record.pod.as_ref());
+        pods.into_iter().any(|other| (&other.namespace, &other.name) == (&pod.namespace, &pod.name))
+    };
+    for (path, _) in without.iter().filter(|(_, pod)| !is_attached(pod)) {
+        if let Err(e) = files::remove(path) {
+            tracing::warn!(file = %path.display(), error = %e, "the status of a pod that is gone cannot be removed");
+        }
     }
 }

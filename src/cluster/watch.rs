@@ -28,8 +28,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 const QUIET: Duration = Duration::from_secs(60);
 /// How often it is tried whether the API server is back.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// How often the same trouble is logged.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps the definitions in `cache` as the cluster has them, for ever.
 pub(super) async fn definitions(client: Client, cache: &Cache, requests: &Requests) {
@@ -149,27 +147,27 @@ where
     watcher(api, config.timeout(LENGTH_SECONDS).page_size(PAGE)).backoff(ResetTimerBackoff::new(pauses, QUIET))
 }
 
-/// Says once in a while that a watch does not work, and when it works again.
+/// Says once that a watch does not work, and for how long it did not when it works again.
 struct Trouble {
     watch: &'static str,
-    said: Option<Instant>,
+    since: Option<Instant>,
 }
 
 impl Trouble {
     fn new(watch: &'static str) -> Self {
-        Trouble { watch, said: None }
+        Trouble { watch, since: None }
     }
 
     fn goes_on(&mut self, reason: &str) {
-        if self.said.is_none_or(|said| said.elapsed() >= COMPLAIN_EVERY) {
+        if self.since.is_none() {
             tracing::warn!(watch = self.watch, reason, "the watch does not work; it is tried again");
-            self.said = Some(Instant::now());
+            self.since = Some(Instant::now());
         }
     }
 
     fn is_over(&mut self) {
-        if self.said.take().is_some() {
-            tracing::info!(watch = self.watch, "the watch works again");
+        if let Some(since) = self.since.take() {
+            tracing::info!(watch = self.watch, seconds = since.elapsed().as_secs(), "the watch works again");
         }
     }
 }

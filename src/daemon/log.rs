@@ -16,7 +16,11 @@ pub fn start(settings: &Settings) {
     } else {
         LevelFilter::ERROR
     };
-    let levels = Targets::new().with_default(others).with_target("plexus", settings.log_level);
+    let mut levels = Targets::new().with_default(others).with_target("plexus", settings.log_level);
+    if settings.log_level < Level::TRACE {
+        // It has a line for every request that fails, the retries of a watch among them; we have one for the outage.
+        levels = levels.with_target("kube_client", LevelFilter::OFF).with_target("kube_runtime", LevelFilter::OFF);
+    }
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match settings.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),

@@ -120,14 +120,18 @@ impl Unpublished {
         let (begun, mut pauses, mut progress) = (Instant::now(), pauses(), progress_of(&path));
         let mut before = None;
         while let Some(publication) = read(&path) {
-            if before.as_ref() != Some(&publication) {
+            let is_first = before.as_ref() != Some(&publication);
+            if is_first {
                 // The first turn, or a new ADD of the same sandbox has replaced the file.
                 (pauses, progress) = (self::pauses(), progress_of(&path));
             }
             let outcome = self.attempt(&publication, &mut progress).await;
             if let Outcome::Later(reason) = outcome {
                 self.metrics.publication_retried();
-                tracing::info!(pod = %publication.pod, %sandbox, reason, "a network status is not published yet");
+                // Once a pod: in an outage there are many, and the watch has told of it.
+                if is_first {
+                    tracing::info!(pod = %publication.pod, %sandbox, reason, "a network status is not published yet");
+                }
                 tell.send_replace(Some(Published::Retrying(reason)));
                 // Nudged or not, the next try comes now.
                 let _ = timeout(pauses.next().unwrap_or_default(), nudge.notified()).await;

@@ -3,6 +3,7 @@
 //! The only place that enters a namespace, speaks netlink, starts a process or replaces a file.
 
 pub mod detach;
+pub mod environment;
 pub mod files;
 pub mod lock;
 pub mod netlink;
