@@ -6,7 +6,8 @@ use super::config::{self, Wanted};
 use super::config_document::Written;
 use super::output::Output;
 use crate::api::StateDirectory;
-use crate::cni::RawObject;
+use crate::cni::{NetworkConfig, RawObject};
+use crate::engine::disk;
 use crate::sys::files::{self, Durability};
 use clap::Args;
 use std::fs;
@@ -49,6 +50,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     let present = files::read_bounded(&arguments.wanted.cni_conf_dir.join(&written.path), 1 << 20).ok().flatten();
     if let Some(kept) = present.and_then(|present| with_others(&present, &written.text)) {
         written.text = kept;
+        tell_doubles(&written, output);
     }
     config::put(&arguments.wanted, &written, output)
 }
@@ -89,7 +91,8 @@ fn remove_leftovers(folder: &Path) {
 /// The configuration, as soon as there is a primary; `None` where ours is there already and goes on working
 /// without: the plugin keeps a copy of the primary's for just this.
 fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Written>, Error> {
-    let (begin, mut told) = (Instant::now(), Instant::now());
+    let begin = Instant::now();
+    let mut told: Option<(Instant, String)> = None;
     loop {
         let error = match config::make(&arguments.wanted, output) {
             Ok(written) => return Ok(Some(written)),
@@ -104,9 +107,10 @@ fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Wri
         if begin.elapsed() >= Duration::from_secs(arguments.wait) {
             return Err(error);
         }
-        if told == begin || told.elapsed() >= TELL {
-            output.remark(format!("waiting for {} s: {error}", begin.elapsed().as_secs()));
-            told = Instant::now();
+        let why = error.to_string();
+        if told.as_ref().is_none_or(|(at, last)| at.elapsed() >= TELL || *last != why) {
+            output.remark(format!("waiting for {} s: {why}", begin.elapsed().as_secs()));
+            told = Some((Instant::now(), why));
         }
         sleep(LOOK);
     }
@@ -130,6 +134,19 @@ fn with_others(present: &str, wanted: &str) -> Option<String> {
     elements[at] = ours;
     list.set_value("plugins", &elements);
     serde_json::to_string_pretty(&value(&list)).ok()
+}
+
+/// A plugin that was put into our list, and into that of the primary before, is called twice for each pod.
+fn tell_doubles(written: &Written, output: &Output) {
+    let kinds = |network: &NetworkConfig| network.plugins.iter().map(|plugin| plugin.kind.to_string()).collect();
+    let Ok(list) = NetworkConfig::parse(&written.text, None) else { return };
+    let primary = list.plugins.iter().find_map(|plugin| plugin.object.read::<PathBuf>("clusterNetwork").ok().flatten());
+    let theirs = primary.and_then(|path| disk::read(&path).ok()).map_or_else(Vec::new, |primary| kinds(&primary));
+    for double in kinds(&list).into_iter().filter(|kind| theirs.contains(kind)) {
+        output.remark(format!(
+            "warning: {double} is in our list and in the primary's: it is called twice for each pod; leave it in one of them (docs/primaries.md)"
+        ));
+    }
 }
 
 /// For comparing: formatting and the order of keys mean nothing.

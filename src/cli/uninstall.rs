@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 /// Waits until no pod needs the plugin, if that is wanted; answers whether none does.
 fn drain(arguments: &Arguments, state: &StateDirectory, output: &Output) -> Result<bool, Error> {
     let (store, name) = (Store::new(state), own_name(&arguments.cni_conf_dir));
-    let (begin, mut told) = (Instant::now(), Instant::now());
+    let mut told: Option<Instant> = None;
     loop {
         // Looked at in this order: a call that runs now may still leave a record.
         let busy = is_busy(&RunDirectory::new(&arguments.run_directory));
@@ -92,9 +92,9 @@ fn drain(arguments: &Arguments, state: &StateDirectory, output: &Output) -> Resu
             return Ok(true);
         }
         let may_wait = arguments.wait || (busy && needing.is_empty());
-        if told == begin || told.elapsed() >= TELL || !may_wait {
+        if told.is_none_or(|at| at.elapsed() >= TELL) {
             output.remark(summary(&needing, damaged, busy));
-            told = Instant::now();
+            told = Some(Instant::now());
         }
         if !may_wait {
             return Ok(false);
@@ -137,6 +137,9 @@ fn is_busy(run: &RunDirectory) -> bool {
 /// Removes our list, or our element beside the primary's; answers whether there was one.
 fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
     let mut found = remove(&folder.join("00-plexus.conflist"), output)?;
+    // Cilium renames what others install, and names it back when it is itself removed: without the plugin
+    // no pod would start then.
+    remove(&folder.join("00-plexus.conflist.cilium_bak"), output)?;
     let failed = |source| Error::Records { folder: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)?.flatten().filter(|entry| entry.path().is_dir()) {
         if remove(&entry.path().join("90-plexus.conf"), output)? {

@@ -4,7 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
 
+mod capabilities;
+mod cilium;
+mod document;
+mod files;
 mod fixture;
+mod istio;
 mod node;
 #[path = "../support/mod.rs"]
 mod support;

@@ -72,21 +72,49 @@ pub fn offered(mut pod: Pod) -> Pod {
 }
 
 impl Bare {
+    /// `plexusctl` as it is.
+    pub fn plexusctl_alone(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(arguments).output().unwrap()
+    }
+
+    /// Removes it again; no pod may need it.
+    pub fn uninstall(&self) {
+        let output = self.plexusctl("uninstall", &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The runtime's folder, without folders in it.
+    pub fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.node.net_d()).unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        let mut names: Vec<String> = files.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     /// `plexusctl` with the node's folders.
     pub fn plexusctl(&self, command: &str, more: &[&str]) -> Output {
-        let folder = |path: PathBuf| path.display().to_string();
-        let mut arguments = vec![command.to_owned()];
-        arguments.extend(["--cni-conf-dir".to_owned(), folder(self.node.net_d())]);
-        arguments.extend(["--cni-bin-dir".to_owned(), folder(self.node.bin())]);
-        arguments.extend(more.iter().map(ToString::to_string));
-        Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(arguments).output().unwrap()
+        self.plexusctl_command(command, more).output().unwrap()
+    }
+
+    /// As [`Bare::plexusctl`], not started yet.
+    pub fn plexusctl_command(&self, command: &str, more: &[&str]) -> Command {
+        let mut plexusctl = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        plexusctl.arg(command).arg("--cni-conf-dir").arg(self.node.net_d());
+        plexusctl.arg("--cni-bin-dir").arg(self.node.bin()).args(more);
+        plexusctl
     }
 
     /// Installs with programs only; answers what a person is told.
     pub fn install(&self, more: &[&str]) -> String {
-        let settings = Path::new(node::FOLDER).join("settings.json");
-        node::write(&settings, r#"{"natives": false}"#);
-        let (program, settings) = (program().display().to_string(), settings.display().to_string());
+        self.install_with(r#"{"natives": false}"#, more)
+    }
+
+    /// As [`Bare::install`], with other settings.
+    pub fn install_with(&self, settings: &str, more: &[&str]) -> String {
+        let file = Path::new(node::FOLDER).join("settings.json");
+        node::write(&file, settings);
+        let (program, settings) = (program().display().to_string(), file.display().to_string());
         let output =
             self.plexusctl("install", &[&["--plugin", &program, "--settings", &settings, "--wait=0"], more].concat());
         let told = String::from_utf8(output.stderr).unwrap();
