@@ -3,6 +3,7 @@ use super::*;
 use crate::engine::Settings;
 use crate::engine::settings::Primary;
 use clap::Parser;
+use std::time::SystemTime;
 
 const FLANNEL: &str = r#"{"name":"cbr0","cniVersion":"0.3.1","plugins":[
     {"type":"flannel"},{"type":"portmap","capabilities":{"portMappings":true,"bandwidth":false}}]}"#;
@@ -107,6 +108,24 @@ fn chaining_adds_a_plugin_to_the_list() {
     let inlined =
         Folder::with(&[("10.conflist", r#"{"name":"n","loadOnlyInlinedPlugins":true,"plugins":[{"type":"a"}]}"#)]);
     assert!(inlined.refusal(&["--mode", "chain"]).contains("loadOnlyInlinedPlugins"));
+}
+
+#[test]
+fn a_runtime_that_watches_its_folder_hears_of_an_element_in_a_folder_inside() {
+    let folder = Folder::with(&[("10-flannel.conflist", FLANNEL)]);
+    let write = || folder.write(&["--mode", "chain"], "cbr0/90-plexus.conf").unwrap();
+    let itself = std::fs::File::open(folder.0.path()).unwrap();
+    write();
+    // Now the folder inside is there, and only the element is written.
+    std::fs::write(folder.path("cbr0/90-plexus.conf"), r#"{"type":"plexus"}"#).unwrap();
+    itself.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    write();
+    assert_ne!(itself.metadata().unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
+    assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 2);
+    // What an installer leaves that was killed between.
+    std::fs::write(folder.path(".plexus-changed"), "").unwrap();
+    write();
+    assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 2);
 }
 
 #[test]

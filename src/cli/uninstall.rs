@@ -7,7 +7,7 @@
 
 use super::install::PLUGIN;
 use super::output::Output;
-use super::{Error, Verdict};
+use super::{Error, Verdict, config};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::engine::disk;
 use crate::store::{Record, Store};
@@ -141,14 +141,21 @@ fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
     // no pod would start then.
     remove(&folder.join("00-plexus.conflist.cilium_bak"), output)?;
     let failed = |source| Error::Records { folder: folder.to_owned(), source };
-    for entry in fs::read_dir(folder).map_err(failed)?.flatten().filter(|entry| entry.path().is_dir()) {
-        if remove(&entry.path().join("90-plexus.conf"), output)? {
-            found = true;
-            // Others may have plugins there.
-            let _ = fs::remove_dir(entry.path());
-        }
+    let entries = fs::read_dir(folder).map_err(failed)?.flatten();
+    let elements: Vec<PathBuf> =
+        entries.map(|entry| entry.path().join("90-plexus.conf")).filter(|path| path.exists()).collect();
+    if elements.is_empty() {
+        return Ok(found);
     }
-    Ok(found)
+    config::and_tell_runtime(folder, || elements.iter().try_for_each(|element| remove_element(element, output)))?;
+    Ok(true)
+}
+
+fn remove_element(element: &Path, output: &Output) -> Result<(), Error> {
+    remove(element, output)?;
+    // Others may have plugins there.
+    let _ = element.parent().map(fs::remove_dir);
+    Ok(())
 }
 
 fn remove(path: &Path, output: &Output) -> Result<bool, Error> {

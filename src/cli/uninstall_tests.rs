@@ -1,4 +1,5 @@
 use super::*;
+use std::time::SystemTime;
 
 fn record(network: &str, default: bool) -> Record {
     let attachment = format!(
@@ -41,4 +42,21 @@ fn a_pod_that_needs_the_plugin_keeps_it() {
     fs::remove_file(path("state/sandboxes/c.json")).unwrap();
     assert_eq!(run(), Verdict::Well);
     assert!(!path("conf/00-plexus.conflist").exists() && !path("state").exists());
+}
+
+#[test]
+fn a_runtime_that_watches_its_folder_hears_that_an_element_went() {
+    let conf = tempfile::tempdir().unwrap();
+    let path = |name: &str| conf.path().join(name);
+    fs::create_dir(path("cbr0")).unwrap();
+    for file in ["cbr0/50-others.conf", "cbr0/90-plexus.conf"] {
+        fs::write(path(file), "{}").unwrap();
+    }
+    let itself = fs::File::open(conf.path()).unwrap();
+    itself.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(remove_configuration(conf.path(), &Output::of_process()).unwrap());
+    assert_ne!(itself.metadata().unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
+    assert!(path("cbr0/50-others.conf").exists() && !path("cbr0/90-plexus.conf").exists());
+    assert_eq!(fs::read_dir(conf.path()).unwrap().count(), 1);
+    assert!(!remove_configuration(conf.path(), &Output::of_process()).unwrap());
 }
