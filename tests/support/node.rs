@@ -2,7 +2,7 @@
 
 use super::programs;
 use super::recorder::{Recorded, Recorder};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use plexus::api::{RunDirectory, StateDirectory};
 use plexus::nad::{Definition, NadRef};
@@ -183,6 +183,8 @@ pub fn write(path: &Path, text: &str) {
 
 /// Writes a program.
 pub fn write_program(path: &Path, text: &str) {
+    // Where the reference plugin of that name is bound, which all tests share.
+    let _ = umount(path);
     write(path, text);
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -221,12 +223,14 @@ fn furnish(plugin: &Path, reference: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes an open file appear at `path`.
+/// Makes an open file appear at `path`, not to be written to: it is not the test's own.
 pub fn bind(file: &fs::File, path: &Path) -> std::io::Result<()> {
     use std::os::fd::AsRawFd;
     fs::write(path, "")?;
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    mount(Some(source.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    let none = None::<&str>;
+    mount(Some(source.as_str()), path, none, MsFlags::MS_BIND, none)?;
+    mount(none, path, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, none)?;
     Ok(())
 }
 
