@@ -1,4 +1,4 @@
-//! Where natives are better than the reference on purpose, and what both refuse.
+//! Where natives are better than the reference on purpose (see `intended.rs`), and what both refuse.
 
 use crate::cases::{Twins, config, host_local};
 use crate::normal::{BRIDGES, snapshot};
@@ -7,26 +7,6 @@ use crate::plugins;
 use crate::world::{CONTAINER, DEFAULT_POOLS, POOLS, World, inside, ip, ip_json, remove_container};
 use serde_json::{Value, json};
 use std::fs;
-
-/// Errors of the reference where nothing is wrong, and natives succeed: the call, a part of the text, and what is meant.
-const NEEDLESS: &[(&str, &str, &str)] = &[
-    ("CHECK", "no plugin name provided", "an attachment without addresses asks no address plugin"),
-    ("CHECK", "Failed to find Gateway", "an address alone has no connected route"),
-    ("CHECK", "not found in routing table", "0.0.0.0 as a gateway says that there is none"),
-    ("CHECK", "failed to lookup master \"\"", "ipvlan without a master sits on the default route's link"),
-    ("DEL", "failed to open netns", "ipvlan in a container that is gone has nothing to look for a master for"),
-];
-
-/// Whether the reference should not have failed like this.
-pub fn is_needless(verb: &str, error: &str) -> bool {
-    NEEDLESS.iter().any(|(failing, part, _)| *failing == verb && error.contains(part))
-}
-
-/// Whether the reference answers in the shape of another version than it says.
-pub fn is_other_shape(verb: &str, config: &Value) -> bool {
-    let is_old = !config["cniVersion"].as_str().is_some_and(|version| version.starts_with("1."));
-    verb == "ADD" && config["type"] == "loopback" && is_old
-}
 
 fn pool() -> Value {
     host_local(json!({"subnet": "10.7.0.0/24"}))
@@ -228,5 +208,38 @@ fn check_sees_what_changed() {
         }
         let _ = twins.call(line, "DEL", &config, &Attachment::default());
         twins.sides.iter().for_each(|(_, world)| world.run(|| drop(fs::remove_dir_all(POOLS))));
+    }
+}
+
+#[test]
+fn failures_have_codes() {
+    let Some(twins) = Twins::new() else { return };
+    for (kind, more, code) in [
+        ("macvlan", json!({"master": "master0", "mode": "nonsense"}), 7),
+        ("bridge", json!({"cniVersion": "9.9.9"}), 1),
+        ("bridge", json!({"hairpinMode": true, "promiscMode": true}), 7),
+    ] {
+        let config = config("1.1.0", kind, more);
+        let [native, reference] = twins.call_each("ADD", &config, &Attachment::default()).map(Result::unwrap_err);
+        assert!(native.starts_with(&format!("{code}: ")), "{config}: {native}");
+        assert!(["999: ", "1: "].iter().any(|code| reference.starts_with(code)), "{config}: {reference}");
+    }
+}
+
+#[test]
+fn other_users_of_a_bridge_do_not_disturb() {
+    let Some(twins) = Twins::new() else { return };
+    let config = config("1.1.0", "bridge", json!({"ipam": pool()}));
+    for (change, undo) in [
+        ("link set cni0 promisc on", "link set cni0 promisc off"),
+        ("link set cni0 address 0a:58:00:00:00:0b", "link del cni0"),
+    ] {
+        let added = twins.succeed(change, "ADD", &config, &Attachment::default());
+        twins.sides.iter().for_each(|(_, world)| world.run(|| ip(change)));
+        let [native, reference] = twins.check_each(&config, &Attachment::default(), added);
+        native.unwrap_or_else(|e| panic!("{change}: {e}"));
+        assert!(reference.is_err(), "{change}: the reference does not fail any more");
+        twins.sides.iter().for_each(|(_, world)| world.run(|| ip(undo)));
+        twins.succeed(change, "DEL", &config, &Attachment::default());
     }
 }

@@ -10,6 +10,7 @@
 
 mod cases;
 mod differences;
+mod intended;
 mod matrix;
 mod normal;
 mod optional;

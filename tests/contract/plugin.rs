@@ -35,7 +35,7 @@ impl Default for Attachment {
 }
 
 impl Who {
-    /// Calls `verb`; answers what was printed, or the error's text.
+    /// Calls `verb`; answers what was printed, or the error's code and text.
     pub fn call(&self, verb: &str, config: &Value, attachment: &Attachment) -> Result<Value, String> {
         match self {
             Who::Native => call_native(verb, config, attachment),
@@ -67,7 +67,7 @@ fn call_native(verb: &str, config: &Value, attachment: &Attachment) -> Result<Va
         };
         done.map(|()| Value::Null)
     })
-    .map_err(|e| e.to_cni().to_string())
+    .map_err(|e| format!("{}: {}", e.to_cni().code, e.to_cni()))
 }
 
 /// Hands `work` the call for `config` and `attachment`.
@@ -115,5 +115,6 @@ pub fn call_program(
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let value = if text.trim().is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
-    if output.status.success() { Ok(value) } else { Err(value["msg"].as_str().unwrap_or("no message").to_owned()) }
+    let error = || format!("{}: {}", value["code"], value["msg"].as_str().unwrap_or("no message"));
+    if output.status.success() { Ok(value) } else { Err(error()) }
 }
