@@ -1,7 +1,8 @@
 //! Configurations through a whole life: ADD, CHECK, ADD again, DEL, DEL again.
 
 use crate::intended::{is_needless, is_other_shape};
-use crate::normal::{Normaliser, firewalls, is_settling, questions, snapshot};
+use crate::look::{is_settling, moving, questions, standing};
+use crate::normal::Normaliser;
 use crate::plugin::{Attachment, Who};
 use crate::plugins;
 use crate::world::{POOLS, World, inside, make_inner_link, remove_container};
@@ -75,7 +76,7 @@ impl Twins {
     pub fn compare(&self, case: &str, has_container: bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let looks = self.in_each(move || snapshot(has_container));
+            let looks = self.in_each(move || moving(has_container));
             let is_settling = looks.iter().any(is_settling);
             let [native, reference] = looks.map(|look| Normaliser::default().even_out(look));
             if native == reference && !is_settling {
@@ -85,9 +86,9 @@ impl Twins {
             assert!(Instant::now() < deadline, "{case}: settling: {is_settling}\n{different}");
             self.pause(has_container);
         }
-        // Nothing here comes late.
-        let [native, reference] = self.in_each(move || firewalls(has_container));
-        assert_eq!(native, reference, "{case}: packet filters");
+        let [native, reference] =
+            self.in_each(move || standing(has_container)).map(|look| Normaliser::default().even_out(look));
+        assert!(native == reference, "{case}:\n{}", differences("", &native, &reference));
     }
 
     /// Waits until IPv6 knows of one more address whether it is alone, or a little: to look at everything costs more.
@@ -178,6 +179,9 @@ fn differences(path: &str, native: &Value, reference: &Value) -> String {
             a.iter().zip(b).enumerate().map(|(i, (a, b))| differences(&format!("{path}[{i}]"), a, b)).collect()
         }
         (a, b) if a == b => String::new(),
+        (Value::String(a), Value::String(b)) if a.lines().count() == b.lines().count() && a.contains('\n') => {
+            a.lines().zip(b.lines()).map(|(a, b)| differences(path, &json!(a), &json!(b))).collect()
+        }
         (a, b) => format!("{path}:\n  native    {a}\n  reference {b}\n"),
     }
 }

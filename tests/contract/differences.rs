@@ -1,7 +1,8 @@
 //! Where natives are better than the reference on purpose (see `intended.rs`), and what both refuse.
 
 use crate::cases::{Twins, config, host_local};
-use crate::normal::{BRIDGES, snapshot};
+use crate::look::standing;
+use crate::normal::BRIDGES;
 use crate::plugin::{Attachment, Who};
 use crate::plugins;
 use crate::world::{CONTAINER, DEFAULT_POOLS, POOLS, World, inside, ip, ip_json, remove_container};
@@ -157,7 +158,7 @@ fn del_works_whatever_is_left_of_the_namespace() {
     });
     call(&world, "DEL", &config, &Attachment::default()).unwrap();
     assert_eq!(
-        world.run(|| snapshot(false))["pools"][0]["mynet"]["content"].as_object().unwrap().len(),
+        world.run(|| standing(false))["pools"][0]["mynet"]["content"].as_object().unwrap().len(),
         2,
         "lock and cursor"
     );

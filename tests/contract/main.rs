@@ -11,6 +11,7 @@
 mod cases;
 mod differences;
 mod intended;
+mod look;
 mod matrix;
 mod normal;
 mod optional;
@@ -21,14 +22,16 @@ mod world;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// The folder of the reference plugins; `None`, with the reason, where the test cannot run.
 ///
 /// Without them it would prove nothing, so with `CI` set it fails.
 fn plugins() -> Option<PathBuf> {
-    let found = if plexus::sys::is_root() { find_plugins() } else { Err("it needs root".to_owned()) };
-    match found {
-        Ok(folder) => Some(folder),
+    static FOUND: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| if plexus::sys::is_root() { find_plugins() } else { Err("it needs root".to_owned()) });
+    match &*FOUND {
+        Ok(folder) => Some(folder.clone()),
         Err(why) => {
             assert!(std::env::var_os("CI").is_none(), "the contract test cannot run: {why}");
             eprintln!("SKIP contract: {why}");
