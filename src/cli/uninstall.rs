@@ -136,7 +136,7 @@ fn is_busy(run: &RunDirectory) -> bool {
 
 /// Removes our list, or our element beside the primary's; answers whether there was one.
 fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
-    let mut found = remove(&folder.join("00-plexus.conflist"), output)?;
+    let found = remove(&folder.join("00-plexus.conflist"), output)?;
     // Cilium renames what others install, and names it back when it is itself removed: without the plugin
     // no pod would start then.
     remove(&folder.join("00-plexus.conflist.cilium_bak"), output)?;

@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod http;
 pub mod kernel;
 pub mod manifests;
+pub mod netlink;
 pub mod node;
 pub mod pod;
 pub mod programs;

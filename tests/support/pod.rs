@@ -1,6 +1,7 @@
 //! A sandbox on the node, and the runtime's side of the protocol.
 
 use super::answer::{Answer, Running};
+use super::netlink::{Fate, Requests};
 use super::node::{self, Node, PATH};
 use plexus::cni::ContainerId;
 use plexus::nad::{DEFAULT_NETWORK, NETWORKS};
@@ -227,6 +228,15 @@ impl Call {
     /// Starts the call with any text on stdin.
     pub fn start_with(self, stdin: String) -> Running {
         Running::new(self.command().spawn().unwrap(), stdin)
+    }
+
+    /// Makes the call while its netlink request numbered `chosen`, from 1, meets `fate`; answers the types of all.
+    pub fn make_with(self, chosen: usize, fate: Fate) -> (Answer, Vec<u16>) {
+        let mut command = self.command();
+        let requests = Requests::of(&mut command, chosen, fate);
+        let running = Running::new(command.spawn().unwrap(), self.config.to_string());
+        drop(command);
+        (running.wait(), requests.seen())
     }
 
     fn command(&self) -> Command {

@@ -1,0 +1,174 @@
+//! The netlink requests of a call in the hands of the test: seen one by one, and one of them failed.
+//!
+//! By seccomp_unotify(2), from outside: the shipped plugin knows nothing of it. The filter is inherited,
+//! so requests of threads and child processes are counted too, in the order in which they are made.
+
+use nix::errno::Errno;
+use nix::libc;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::mem::{offset_of, size_of, zeroed};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread::JoinHandle;
+
+/// What becomes of the chosen request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The system call fails, and the kernel has heard nothing.
+    NotSent,
+    /// The kernel answers EOPNOTSUPP.
+    Refused,
+    /// The plugin is killed before the kernel hears it.
+    Killed,
+}
+
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 1;
+/// A type of message that rtnetlink has not, which it therefore refuses.
+const NO_TYPE: u16 = 0xfff0;
+/// Where the type is in a message (`struct nlmsghdr`), after its length.
+const TYPE_AT: u64 = 4;
+
+/// The requests of a call that was prepared by [`Requests::of`].
+#[derive(Debug)]
+pub struct Requests(JoinHandle<Vec<u16>>);
+
+impl Requests {
+    /// Has `command`, which is started next, make its requests under our eyes. The one numbered
+    /// `chosen`, from 1, meets its `fate`; 0 is none.
+    pub fn of(command: &mut Command, chosen: usize, fate: Fate) -> Self {
+        let (mut told, tell) = pipe();
+        let (wait, mut go_on) = pipe();
+        let install = move || {
+            let listener = install_filter()?;
+            let mut tell = &tell;
+            tell.write_all(&(std::process::id() as i32).to_ne_bytes())?;
+            tell.write_all(&listener.to_ne_bytes())?;
+            (&wait).read_exact(&mut [0])
+        };
+        // SAFETY: between fork and exec it makes system calls only and allocates nothing.
+        unsafe { command.pre_exec(install) };
+        Requests(std::thread::spawn(move || {
+            let mut number = [0; 4];
+            let mut next = || told.read_exact(&mut number).map(|()| i32::from_ne_bytes(number)).unwrap();
+            let (pid, descriptor) = (next(), next());
+            let listener = take_descriptor(pid, descriptor).unwrap();
+            go_on.write_all(&[0]).unwrap();
+            watch(&listener, pid, chosen, fate)
+        }))
+    }
+
+    /// The types of all requests, once the call and all that it started have ended.
+    pub fn seen(self) -> Vec<u16> {
+        self.0.join().unwrap()
+    }
+}
+
+fn pipe() -> (File, File) {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (read.into(), write.into())
+}
+
+/// Lets sendto(2) of this process wait for whoever has the descriptor that is answered; it is closed by exec.
+fn install_filter() -> io::Result<RawFd> {
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+    let mut steps = [
+        step(load, offset_of!(libc::seccomp_data, nr) as u32, 0, 0),
+        step(equal, libc::SYS_sendto as u32, 0, 1),
+        step(answer, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
+        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: the kernel copies the program, whose length is that of the array.
+    let listener = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const program,
+        )
+    };
+    if listener < 0 { Err(io::Error::last_os_error()) } else { Ok(listener as RawFd) }
+}
+
+/// The descriptor numbered `descriptor` of another process.
+fn take_descriptor(pid: i32, descriptor: RawFd) -> io::Result<OwnedFd> {
+    let owned = |fd: libc::c_long| match fd {
+        // SAFETY: the kernel just made it for us.
+        0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: system calls that take numbers only.
+    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: as above.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), descriptor, 0) })
+}
+
+/// Decides on each request until nobody is left who could make one.
+fn watch(listener: &OwnedFd, plugin: i32, chosen: usize, fate: Fate) -> Vec<u16> {
+    let mut seen = Vec::new();
+    while let Some(call) = next_call(listener) {
+        let mut response: libc::seccomp_notif_resp = unsafe { zeroed() };
+        (response.id, response.flags) = (call.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+        if let Some(kind) = request_type(&call) {
+            seen.push(kind);
+            if seen.len() == chosen {
+                meet(fate, &call, plugin, &mut response);
+            }
+        }
+        // SAFETY: the kernel reads one response. Whoever asked may be dead, and needs none then.
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
+    }
+    seen
+}
+
+fn meet(fate: Fate, call: &libc::seccomp_notif, plugin: i32, response: &mut libc::seccomp_notif_resp) {
+    match fate {
+        Fate::NotSent => (response.flags, response.error) = (0, -(Errno::ENOBUFS as i32)),
+        Fate::Refused => memory(call).write_all_at(&NO_TYPE.to_ne_bytes(), call.data.args[1] + TYPE_AT).unwrap(),
+        Fate::Killed => {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(plugin), nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
+    }
+}
+
+/// The next call; `None` when there will be none.
+fn next_call(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
+    loop {
+        let mut waiting = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor, which is open.
+        let ready = unsafe { libc::poll(&raw mut waiting, 1, -1) };
+        if ready == 1 && waiting.revents & libc::POLLIN == 0 {
+            return None;
+        }
+        // SAFETY: the kernel writes one call, into zeroes as it asks for.
+        let mut call: libc::seccomp_notif = unsafe { zeroed() };
+        // SAFETY: as above.
+        let received = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut call) };
+        // Else whoever called was killed meanwhile.
+        if received == 0 {
+            return Some(call);
+        }
+    }
+}
+
+/// The type of message, where what is sent is a netlink request.
+fn request_type(call: &libc::seccomp_notif) -> Option<u16> {
+    let mut header = [0; 8];
+    memory(call).read_exact_at(&mut header, call.data.args[1]).ok()?;
+    let [l0, l1, l2, l3, t0, t1, f0, f1] = header;
+    let is_whole = u64::from(u32::from_ne_bytes([l0, l1, l2, l3])) == call.data.args[2];
+    (is_whole && u16::from_ne_bytes([f0, f1]) & REQUEST != 0).then(|| u16::from_ne_bytes([t0, t1]))
+}
+
+fn memory(call: &libc::seccomp_notif) -> File {
+    OpenOptions::new().read(true).write(true).open(format!("/proc/{}/mem", call.pid)).unwrap()
+}
+
+const _: () = assert!(size_of::<libc::seccomp_notif>() == 80);
