@@ -1,19 +1,27 @@
 //! One host-local pool, used by both at once and in turn.
 
 use crate::cases::{config, host_local};
+use crate::optional::is_complete_kernel;
 use crate::plugin::{Attachment, Who, call_program, with_call};
 use crate::plugins;
 use crate::world::{POOLS, World};
 use plexus::delegate::ipam::{Ipam, host_local::HostLocal};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// How many addresses are taken at once; `PLEXUS_CONTRACT_ADDRESSES` for another number.
-const ADDRESSES: usize = 200;
-/// How many take at the same time, each half by one of the two.
+/// How many addresses are taken in all; `PLEXUS_CONTRACT_ADDRESSES` for another number.
+const ADDRESSES: usize = 10_000;
+/// The same where the processor is emulated, see `e2e/kernel/run`.
+const ADDRESSES_EMULATED: usize = 200;
+/// How many take at the same time.
 const TAKERS: usize = 8;
+/// How many addresses each has at the same time: both read all files of the pool for each.
+const HELD: usize = 16;
+/// One in so many is taken by the program, and one given back by it: it costs a hundred times as much.
+const SHARE: usize = 16;
 
 fn files(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -57,41 +65,67 @@ fn one_adds_the_other_deletes() {
 #[test]
 fn both_take_from_one_pool_at_once() {
     let Some(plugins) = plugins() else { return };
-    let count = std::env::var("PLEXUS_CONTRACT_ADDRESSES").ok().and_then(|text| text.parse().ok()).unwrap_or(ADDRESSES);
+    let count = std::env::var("PLEXUS_CONTRACT_ADDRESSES").ok().and_then(|text| text.parse().ok());
+    let count = count.unwrap_or(if is_complete_kernel() { ADDRESSES_EMULATED } else { ADDRESSES });
     let folder = tempfile::tempdir().unwrap();
     let ipam = json!({"type": "host-local", "dataDir": folder.path(), "ranges": [[{"subnet": "10.7.0.0/16"}]]});
     let config = config("1.1.0", "bridge", json!({"ipam": ipam}));
-    let taken = in_parallel(count, |number| take(&plugins, &config, number));
-    assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), count, "an address was taken twice");
-    let pool = folder.path().join("mynet");
-    assert_eq!(files(&pool).len(), count);
-    // What one took the other gives back.
-    in_parallel(count, |number| give_back(&plugins, &config, number));
-    assert_eq!(files(&pool), Vec::<String>::new());
+    let mut taken = in_parallel(|taker| take_and_give_back(&plugins, &config, (taker..count).step_by(TAKERS)));
+    assert_eq!(files(&folder.path().join("mynet")), Vec::<String>::new(), "an address was not given back");
+    // The search goes round, so that none comes again: each that was taken moved it on by one.
+    taken.sort();
+    assert!(count < 1 << 16, "the range has no more");
+    assert_eq!(taken, (0..count as u32).map(|number| Ipv4Addr::from(FIRST + number)).collect::<Vec<_>>());
 }
 
-fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let work = &work;
+/// The first address that is taken: that before is the gateway.
+const FIRST: u32 = u32::from_be_bytes([10, 7, 0, 2]);
+
+fn in_parallel<T: Send>(work: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
-        let taker = |first| scope.spawn(move || (first..count).step_by(TAKERS).map(work).collect::<Vec<_>>());
-        let takers: Vec<_> = (0..TAKERS).map(taker).collect();
+        let takers: Vec<_> = (0..TAKERS)
+            .map(|taker| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(taker)
+                })
+            })
+            .collect();
         takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
     })
 }
 
-fn take(plugins: &Path, config: &Value, number: usize) -> String {
-    if number.is_multiple_of(2) {
-        let result = with_call(config, &attachment(number), |call| HostLocal.add(call)).unwrap();
-        return result.ips[0].address.to_string();
+/// Takes an address for each of `numbers`, and gives the oldest back when it has enough.
+fn take_and_give_back(plugins: &Path, config: &Value, numbers: impl Iterator<Item = usize>) -> Vec<Ipv4Addr> {
+    let (mut taken, mut held) = (Vec::new(), VecDeque::new());
+    for number in numbers {
+        taken.push(take(plugins, config, number));
+        held.push_back(number);
+        if held.len() > HELD {
+            held.pop_front().into_iter().for_each(|number| give_back(plugins, config, number));
+        }
     }
-    let result = call_program(plugins, "host-local", "ADD", config, &attachment(number)).unwrap();
-    result["ips"][0]["address"].as_str().unwrap().to_owned()
+    held.into_iter().for_each(|number| give_back(plugins, config, number));
+    taken
 }
 
-fn give_back(plugins: &Path, config: &Value, number: usize) {
-    if !number.is_multiple_of(2) {
-        with_call(config, &attachment(number), |call| HostLocal.del(call)).unwrap();
+/// By the program where it is its turn: every taker has its share.
+fn take(plugins: &Path, config: &Value, number: usize) -> Ipv4Addr {
+    let text = if number / TAKERS % SHARE == 0 {
+        let result = call_program(plugins, "host-local", "ADD", config, &attachment(number)).unwrap();
+        result["ips"][0]["address"].as_str().unwrap().to_owned()
     } else {
+        let result = with_call(config, &attachment(number), |call| HostLocal.add(call)).unwrap();
+        result.ips[0].address.to_string()
+    };
+    text.strip_suffix("/16").unwrap().parse().unwrap()
+}
+
+/// By the program what the native took, and the other way round.
+fn give_back(plugins: &Path, config: &Value, number: usize) {
+    if number / TAKERS % SHARE == 1 {
         call_program(plugins, "host-local", "DEL", config, &attachment(number)).unwrap();
+    } else {
+        with_call(config, &attachment(number), |call| HostLocal.del(call)).unwrap();
     }
 }
