@@ -16,8 +16,8 @@ pub fn cnitool(node: &Node, verb: &str, network: &str, pod: &Pod) -> Answer {
         offered.insert(POD_ANNOTATIONS.to_owned(), json!(annotations));
     }
     let args = format!(
-        "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID=uid-of-{}",
-        pod.namespace, pod.name, pod.name
+        "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={}",
+        pod.namespace, pod.name, pod.uid
     );
     let mut command = Command::new(node.bin().join("cnitool"));
     command.args([verb, network]).arg(&pod.netns).env_clear().env("PATH", PATH).env("CNI_PATH", node.bin());

@@ -66,8 +66,33 @@ impl Thick {
         self.daemon.id()
     }
 
-    fn head_file(&self) -> PathBuf {
+    /// The configuration that the runtime loads.
+    pub fn head_file(&self) -> PathBuf {
         self.node.net_d().join("00-multus.conf")
+    }
+
+    /// Ends the daemon without warning; its configuration stays.
+    pub fn end_daemon(&mut self) {
+        // It may have ended by itself.
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+
+    /// Ends the daemon, and has the node installed as without one ("thin"), by its own installer; answers the
+    /// configuration that the runtime loads from then on.
+    pub fn become_thin(&mut self) -> PathBuf {
+        self.end_daemon();
+        let (net_d, bin) = (self.node.net_d(), self.node.bin());
+        let mut installer = Command::new(self.programs.join("thin_entrypoint"));
+        installer.arg("--cni-conf-dir").arg(&net_d).arg("--multus-autoconfig-dir").arg(&net_d);
+        installer.arg("--cni-bin-dir").arg(&bin).arg("--additional-bin-dir").arg(&bin);
+        installer.arg("--multus-bin-file").arg(self.programs.join("multus")).arg("--skip-multus-binary-copy");
+        installer.arg("--multus-kubeconfig-file-host").arg(net_d.join("multus.d/multus.kubeconfig"));
+        installer.arg("--multus-cni-conf-dir").arg(Path::new(FOLDER).join("multus.d"));
+        self.daemon = of_pod(&mut installer, &self.api);
+        let head = net_d.join("00-multus.conflist");
+        super::support::eventually("the configuration of the installer", || head.exists());
+        head
     }
 
     /// Creates the network `default/<name>`.
@@ -102,9 +127,7 @@ impl Thick {
 
 impl Drop for Thick {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
+        self.end_daemon();
     }
 }
 
@@ -132,20 +155,18 @@ fn daemon(programs: &Path, api: &ApiServer) -> Child {
     });
     let file = Path::new(FOLDER).join("multus-daemon.json");
     node::write(&file, &config.to_string());
-    let (host, port) = api
-        .url()
-        .strip_prefix("https://")
-        .unwrap()
-        .rsplit_once(':')
-        .map(|(h, p)| (h.to_owned(), p.to_owned()))
-        .unwrap();
-    let mut command = Command::new(programs.join("multus-daemon"));
-    command.arg("-config").arg(&file).env_clear().env("PATH", PATH).env("MULTUS_NODE_NAME", "node1");
+    let mut daemon = Command::new(programs.join("multus-daemon"));
+    of_pod(daemon.arg("-config").arg(&file), api)
+}
+
+/// Starts a program as in a pod of the cluster; it ends with the test.
+fn of_pod(command: &mut Command, api: &ApiServer) -> Child {
+    let url = api.url();
+    let (host, port) = url.strip_prefix("https://").unwrap().rsplit_once(':').unwrap();
+    command.env_clear().env("PATH", PATH).env("MULTUS_NODE_NAME", "node1");
     command.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(Path::new(FOLDER).join("multus-daemon.log")).unwrap());
+    let log = fs::File::create(Path::new(FOLDER).join("multus-daemon.log")).unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     // SAFETY: prctl(2) is async-signal-safe.
     unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
     command.spawn().unwrap()
