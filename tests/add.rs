@@ -51,6 +51,7 @@ fn the_same_network_can_be_attached_twice() {
 
 #[test]
 fn a_second_add_of_the_same_interface_is_refused_and_harms_nothing() {
+    // FAULT-17
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "again");
     pod.add().result();
@@ -92,6 +93,7 @@ fn an_interface_that_exists_is_refused_before_anything_is_attached() {
 
 #[test]
 fn the_runtimes_own_namespace_is_refused() {
+    // FAULT-15
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "host");
     // CNI-ENV-11
@@ -186,6 +188,7 @@ fn an_answer_is_one_json_document_and_complaints_go_to_stderr() {
 
 #[test]
 fn a_container_of_no_pod_gets_the_default_network() {
+    // FAULT-19
     let Some(node) = Node::new() else { return };
     let mut pod = Pod::new(&node, "podless");
     pod.annotations = None;

@@ -112,6 +112,7 @@ fn cni_args_are_merged_into_every_plugin_and_the_pod_wins() {
 
 #[test]
 fn an_annotation_that_cannot_be_followed_is_refused_before_the_default_network() {
+    // FAULT-32
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let element = |key: &str, value: Value| json!([{"name": "a", key: value}]).to_string();
@@ -160,6 +161,7 @@ fn an_annotation_that_selects_nothing_is_a_plain_pod() {
 
 #[test]
 fn many_networks_and_a_long_annotation_are_no_problem() {
+    // FAULT-32
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     let elements: Vec<Value> = (0..24).map(|_| json!({"name": "a", "org.example.note": "x".repeat(8 << 10)})).collect();
@@ -260,6 +262,7 @@ fn without_annotations_and_without_the_daemon_a_pod_has_to_wait() {
 
 #[test]
 fn last_known_copies_serve_while_the_daemon_is_away() {
+    // FAULT-10
     let Some(node) = Node::new() else { return };
     manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
     let a = node.recorder("a");
@@ -280,6 +283,7 @@ fn last_known_copies_serve_while_the_daemon_is_away() {
 
 #[test]
 fn a_socket_without_a_daemon_is_no_daemon() {
+    // FAULT-7
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let socket = node.run().socket();

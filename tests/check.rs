@@ -37,6 +37,7 @@ fn quiet_primary(node: &Node) -> Recorder {
 
 #[test]
 fn what_drifted_is_told_in_one_line() {
+    // FAULT-44
     let Some(node) = Node::new() else { return };
     bridge(&node);
     // CNI-CHK-01, CNI-CHK-03

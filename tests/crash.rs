@@ -35,6 +35,7 @@ fn nothing_comes_back(node: &Node) {
 
 #[test]
 fn a_delegate_dies_with_the_plugin() {
+    // FAULT-21
     let Some(node) = Node::new() else { return };
     let slow = slow(&node, "sleep 5; ip link add leak type bridge >&2");
     let pod = Pod::new(&node, "dies").selecting("slow");
@@ -48,6 +49,7 @@ fn a_delegate_dies_with_the_plugin() {
 
 #[test]
 fn a_grandchild_that_goes_on_working_is_killed_by_del() {
+    // FAULT-21
     let Some(node) = Node::new() else { return };
     let slow = slow(&node, "(sleep 5; ip link add leak type bridge) >&2 & wait");
     let pod = Pod::new(&node, "orphan").selecting("slow");
@@ -83,6 +85,7 @@ fn another_add_of_the_sandbox_waits_for_the_orphan_too() {
 
 #[test]
 fn del_during_an_add_waits_for_it() {
+    // FAULT-17
     let Some(node) = Node::new() else { return };
     let slow = slow(&node, "sleep 0.5; ip link add leak type bridge >&2");
     let pod = Pod::new(&node, "overtake").selecting("slow");
@@ -99,6 +102,7 @@ fn del_during_an_add_waits_for_it() {
 
 #[test]
 fn calls_for_other_sandboxes_do_not_wait() {
+    // FAULT-38
     let Some(node) = Node::new() else { return };
     let slow = slow(&node, "sleep 30");
     let pod = Pod::new(&node, "waits").selecting("slow");
@@ -148,6 +152,7 @@ fn moments(natives: bool) -> impl Iterator<Item = Duration> {
 }
 
 fn an_add_killed_anywhere_leaves_nothing_after_del(natives: bool) {
+    // FAULT-1, FAULT-34
     let Some(mut node) = Node::new() else { return };
     node.config["natives"] = json!(natives);
     real_networks(&node);
@@ -168,6 +173,7 @@ fn an_add_killed_anywhere_leaves_nothing_after_del(natives: bool) {
 }
 
 fn a_del_killed_anywhere_is_completed_by_the_next(natives: bool) {
+    // FAULT-2
     let Some(mut node) = Node::new() else { return };
     node.config["natives"] = json!(natives);
     real_networks(&node);
@@ -185,6 +191,7 @@ fn a_del_killed_anywhere_is_completed_by_the_next(natives: bool) {
 
 #[test]
 fn the_daemon_killed_anywhere_in_an_add_leaves_nothing_after_del() {
+    // FAULT-1, FAULT-6
     let Some(node) = Node::new() else { return };
     real_networks(&node);
     // Known to the daemon alone: without it the pod cannot be attached, with it it is, and DEL never needs it.
@@ -218,11 +225,13 @@ fn the_daemon_killed_anywhere_in_an_add_leaves_nothing_after_del() {
 
 #[test]
 fn an_add_of_reference_plugins_killed_anywhere_leaves_nothing_after_del() {
+    // FAULT-1, FAULT-34
     an_add_killed_anywhere_leaves_nothing_after_del(false);
 }
 
 #[test]
 fn an_add_in_this_process_killed_anywhere_leaves_nothing_after_del() {
+    // FAULT-1, FAULT-40
     an_add_killed_anywhere_leaves_nothing_after_del(true);
 }
 

@@ -225,6 +225,7 @@ fn a_damaged_publication_is_put_aside() {
 
 #[test]
 fn a_successor_takes_over_without_a_gap() {
+    // FAULT-9
     let folder = tempfile::tempdir().unwrap();
     write_nad(folder.path(), "a", "1");
     let mut old = start(folder.path());
@@ -249,6 +250,7 @@ fn a_successor_takes_over_without_a_gap() {
 
 #[test]
 fn a_dead_socket_is_replaced_and_the_own_one_removed() {
+    // FAULT-7
     let folder = tempfile::tempdir().unwrap();
     let mut dead = start(folder.path());
     dead.signal("KILL");
@@ -263,6 +265,7 @@ fn a_dead_socket_is_replaced_and_the_own_one_removed() {
 
 #[test]
 fn what_was_asked_is_answered_before_the_end() {
+    // FAULT-3
     let folder = tempfile::tempdir().unwrap();
     let mut daemon = start(folder.path());
     // It cannot be written, so the answer takes as long as the plugin is kept waiting.
@@ -346,6 +349,7 @@ fn log_lines_are_json() {
 
 #[test]
 fn who_is_not_root_is_refused() {
+    // FAULT-7
     // This program again, started below as somebody else: it only asks.
     if let Some(socket) = std::env::var_os("PLEXUS_TEST_SOCKET") {
         assert!(Connection::open(Path::new(&socket)).is_some());

@@ -78,6 +78,7 @@ fn since(server: &ApiServer, user: &str, before: usize) -> Vec<String> {
 
 #[test]
 fn networks_are_watched_and_answered_from_memory() {
+    // FAULT-31
     let Some(server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
     put_nad(&server, "early", "1");
@@ -211,6 +212,7 @@ fn a_burst_is_one_write_a_pod() {
 
 #[test]
 fn a_pod_that_is_gone_needs_no_status() {
+    // FAULT-19, FAULT-30
     let Some(server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(&server, folder.path(), "plexusd-gone", "plexus");
@@ -227,6 +229,7 @@ fn a_pod_that_is_gone_needs_no_status() {
 
 #[test]
 fn a_static_pod_is_known_by_its_file() {
+    // FAULT-30
     let Some(server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(&server, folder.path(), "plexusd-static", "plexus");
@@ -241,6 +244,7 @@ fn a_static_pod_is_known_by_its_file() {
 
 #[test]
 fn a_pod_is_never_answered_for_by_its_predecessor() {
+    // FAULT-30
     let Some(server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
     let networks = |name: &str| json!({ "k8s.v1.cni.cncf.io/networks": name, "large": "x".repeat(1000) });
@@ -320,6 +324,7 @@ fn what_a_policy_refuses_is_not_retried() {
 
 #[test]
 fn an_outage_is_survived() {
+    // FAULT-26
     let Some(mut server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
     put_nad(&server, "kept", "1");
@@ -366,6 +371,7 @@ fn an_outage_is_survived() {
 
 #[test]
 fn a_daemon_that_starts_without_a_server_becomes_ready() {
+    // FAULT-26
     let Some(mut server) = server() else { return };
     let folder = tempfile::tempdir().unwrap();
     put_nad(&server, "sometime", "1");

@@ -48,6 +48,7 @@ fn vfs(daemon: &Daemon, name: &str) -> Vec<String> {
 
 #[test]
 fn devices_are_told_container_by_container_and_each_once() {
+    // FAULT-46
     // DEVINFO-10
     let folder = tempfile::tempdir().unwrap();
     let kubelet = Kubelet::start(&socket(folder.path()));
@@ -105,6 +106,7 @@ fn a_pod_that_the_kubelet_does_not_know_is_asked_for_again() {
 
 #[test]
 fn a_kubelet_that_is_not_there_is_named_and_found_when_it_comes() {
+    // FAULT-46
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
     let refused = ask(&daemon, "p", &["vf"]).unwrap_err();
@@ -128,6 +130,7 @@ fn a_kubelet_that_is_not_there_is_named_and_found_when_it_comes() {
 
 #[test]
 fn a_kubelet_that_hangs_holds_nobody_up() {
+    // FAULT-46
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(socket(folder.path()).parent().unwrap()).unwrap();
     // Connections wait in its queue for ever.

@@ -13,6 +13,7 @@ use support::{Node, Pod, kernel, manifests};
 
 #[test]
 fn after_a_failure_all_that_was_attempted_is_undone_in_reverse() {
+    // FAULT-35
     let Some(node) = Node::new() else { return };
     let [a, b, _c] = ["a", "b", "c"].map(|name| node.recorded_network(name));
     b.on("ADD", "fail 42 'no cable'");
@@ -44,6 +45,7 @@ fn a_list_that_fails_in_the_middle_is_undone_as_a_whole() {
 
 #[test]
 fn the_first_error_is_the_answer_and_what_cannot_be_undone_is_owed() {
+    // FAULT-35
     let Some(node) = Node::new() else { return };
     let [a, b] = ["a", "b"].map(|name| node.recorded_network(name));
     b.on("ADD", "fail 42 first");
@@ -143,6 +145,7 @@ fn a_master_that_an_earlier_network_makes_is_not_missed() {
 
 #[test]
 fn a_delegate_that_hangs_is_killed_with_its_children_and_deleted() {
+    // FAULT-33
     let Some(node) = Node::new() else { return };
     let slow = node.recorded_network("slow");
     slow.on("ADD", "sleep 60 & sleep 60; result");
@@ -157,6 +160,7 @@ fn a_delegate_that_hangs_is_killed_with_its_children_and_deleted() {
 
 #[test]
 fn a_delegate_that_hangs_on_del_is_killed_and_owed() {
+    // FAULT-33
     let Some(node) = Node::new() else { return };
     let slow = node.recorded_network("slow");
     slow.on("DEL", "sleep 60 & sleep 60");
@@ -174,6 +178,7 @@ fn a_delegate_that_hangs_on_del_is_killed_and_owed() {
 
 #[test]
 fn an_answer_that_is_no_answer_fails_the_pod_and_is_undone() {
+    // FAULT-33
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     let cases = [
@@ -255,6 +260,7 @@ fn what_a_delegate_that_crashed_left_running_is_ended() {
 
 #[test]
 fn a_plugin_that_is_being_replaced_is_waited_for() {
+    // FAULT-20
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     let pod = Pod::new(&node, "busy").selecting("a");
@@ -275,6 +281,7 @@ fn a_plugin_that_is_being_replaced_is_waited_for() {
 
 #[test]
 fn a_plugin_that_cannot_be_executed_is_named() {
+    // FAULT-20
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     fs::set_permissions(a.program(), fs::Permissions::from_mode(0o644)).unwrap();
@@ -286,6 +293,7 @@ fn a_plugin_that_cannot_be_executed_is_named() {
 
 #[test]
 fn one_network_that_cannot_be_deleted_does_not_keep_the_others() {
+    // FAULT-36
     let Some(node) = Node::new() else { return };
     let [_a, b, _c] = ["a", "b", "c"].map(|name| node.recorded_network(name));
     b.on("DEL", "fail 42 stuck");
@@ -300,6 +308,7 @@ fn one_network_that_cannot_be_deleted_does_not_keep_the_others() {
 
 #[test]
 fn a_plugin_that_is_missing_on_del_is_a_debt() {
+    // FAULT-20
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     let pod = Pod::new(&node, "uninstalled").selecting("a");
@@ -317,6 +326,7 @@ fn a_plugin_that_is_missing_on_del_is_a_debt() {
 
 #[test]
 fn a_delegate_that_does_not_read_or_complains_without_end_is_no_problem() {
+    // FAULT-33
     let Some(node) = Node::new() else { return };
     let long = "x".repeat(1 << 20);
     node.network("default/deaf", &json!({"cniVersion": "1.0.0", "type": "deaf", "note": long}));
@@ -337,6 +347,7 @@ fn a_delegate_that_does_not_read_or_complains_without_end_is_no_problem() {
 
 #[test]
 fn a_sandbox_that_ends_during_an_add_is_cleaned_up_by_del() {
+    // FAULT-16
     let Some(node) = Node::new() else { return };
     let slow = node.recorded_network("slow");
     slow.on("ADD", "touch $here/began; sleep 0.5; fail 8 'namespace is gone'");

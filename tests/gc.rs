@@ -80,6 +80,7 @@ fn the_spelling_of_the_tag_is_understood() {
 
 #[test]
 fn without_a_list_nothing_is_deleted() {
+    // FAULT-18
     let Some(node) = new_node() else { return };
     network(&node, "a");
     let [pod] = attached(&node, ["pod"], "a");
@@ -104,6 +105,7 @@ fn a_list_that_is_none_is_refused_before_anything_is_deleted() {
 
 #[test]
 fn a_sandbox_in_which_a_call_works_is_passed_over() {
+    // FAULT-18
     let Some(node) = new_node() else { return };
     let a = network(&node, "a");
     a.on("ADD", "sleep 2; result");
@@ -178,6 +180,7 @@ fn versions_without_the_verb() {
 
 #[test]
 fn a_damaged_record_of_a_valid_sandbox_frees_nothing() {
+    // FAULT-18
     let Some(node) = new_node() else { return };
     let a = network(&node, "a");
     let [damaged, gone] = attached(&node, ["damaged", "gone"], "a");

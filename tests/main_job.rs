@@ -99,6 +99,7 @@ fn networks_are_attached_reported_and_removed() {
 
 #[test]
 fn a_pod_made_anew_never_gets_the_status_of_the_old_one() {
+    // FAULT-30
     let Some(cluster) = cluster() else { return };
     cluster.network("default", "br-a", &bridge("br-a", "10.10.0.0/24", json!({})));
     let daemon = cluster.daemon();

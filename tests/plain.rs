@@ -25,6 +25,7 @@ fn fill(folder: &Path) {
 
 #[test]
 fn a_full_disk_and_a_dead_daemon_do_not_stop_a_plain_pod() {
+    // FAULT-10, FAULT-13
     let Some(node) = Node::new() else { return };
     small_disk(node.state().path());
     fill(node.state().path());
@@ -44,6 +45,7 @@ fn a_full_disk_and_a_dead_daemon_do_not_stop_a_plain_pod() {
 
 #[test]
 fn a_read_only_disk_does_not_stop_a_plain_pod() {
+    // FAULT-13
     let Some(node) = Node::new() else { return };
     for folder in [node.state().path(), node.run().path()] {
         fs::create_dir_all(folder).unwrap();
@@ -58,6 +60,7 @@ fn a_read_only_disk_does_not_stop_a_plain_pod() {
 
 #[test]
 fn a_full_disk_refuses_additional_networks_before_anything_is_attached() {
+    // FAULT-13
     let Some(node) = Node::new() else { return };
     small_disk(node.state().path());
     node.recorded_network("a");
@@ -69,6 +72,7 @@ fn a_full_disk_refuses_additional_networks_before_anything_is_attached() {
 
 #[test]
 fn the_last_good_copy_serves_while_the_default_networks_file_is_missing_or_broken() {
+    // FAULT-22
     let Some(node) = Node::new() else { return };
     node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary", "value": 1.50}]}));
     let primary = node.recorder("primary");
@@ -98,6 +102,7 @@ fn the_last_good_copy_serves_while_the_default_networks_file_is_missing_or_broke
 
 #[test]
 fn a_default_network_that_was_never_there_is_waited_for_by_the_runtime() {
+    // FAULT-22
     let Some(node) = Node::new() else { return };
     fs::remove_file(node.primary_file()).unwrap();
     // NPWG-DEF-07, CNI-ERR-10
@@ -107,6 +112,7 @@ fn a_default_network_that_was_never_there_is_waited_for_by_the_runtime() {
 
 #[test]
 fn a_default_network_that_changed_is_deleted_as_it_was_made() {
+    // FAULT-25
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "changed");
     pod.add().result();
@@ -119,6 +125,7 @@ fn a_default_network_that_changed_is_deleted_as_it_was_made() {
 
 #[test]
 fn plexus_never_delegates_to_itself() {
+    // FAULT-24
     let Some(node) = Node::new() else { return };
     let nested = json!({"name": "n", "type": "genie", "delegates": [{"plugins": [{"type": "multus-shim"}]}]});
     let lists = [

@@ -152,6 +152,7 @@ fn the_json_form_decides_addresses_hardware_address_and_name(natives: bool) {
 }
 
 fn an_address_that_is_taken_fails_the_pod_and_leaves_nothing(natives: bool) {
+    // FAULT-39
     let Some(node) = node(natives) else { return };
     real_primary(&node);
     node.network("default/small", &json!({
@@ -230,6 +231,7 @@ fn a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone(natives: bool) {
 }
 
 fn two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once(natives: bool) {
+    // FAULT-39
     let Some(node) = node(natives) else { return };
     real_primary(&node);
     bridge(&node);

@@ -40,6 +40,7 @@ fn the_record_is_on_the_disk_before_the_first_side_effect() {
 
 #[test]
 fn del_uses_the_configuration_of_the_time_of_add() {
+    // FAULT-25, FAULT-31
     let Some(node) = Node::new() else { return };
     manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a", "value": "old"}));
     manifests::network("default/b", &json!({"cniVersion": "1.0.0", "type": "b"}));
@@ -60,6 +61,7 @@ fn del_uses_the_configuration_of_the_time_of_add() {
 
 #[test]
 fn del_needs_neither_namespace_nor_annotations() {
+    // FAULT-15
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     // CNI-DEL-03: the file is gone, or never named.
@@ -86,6 +88,7 @@ fn del_needs_neither_namespace_nor_annotations() {
 
 #[test]
 fn del_can_be_repeated_and_is_cheap_when_nothing_is_left() {
+    // FAULT-17
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let pod = Pod::new(&node, "thrice").selecting("a");
@@ -102,6 +105,7 @@ fn del_can_be_repeated_and_is_cheap_when_nothing_is_left() {
 
 #[test]
 fn a_container_id_can_be_used_again() {
+    // FAULT-17
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "reused");
     for _ in 0..2 {
@@ -114,6 +118,7 @@ fn a_container_id_can_be_used_again() {
 
 #[test]
 fn del_without_an_add_reaches_the_default_network() {
+    // FAULT-17
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let pod = Pod::new(&node, "never").selecting("a");
@@ -129,6 +134,7 @@ fn del_without_an_add_reaches_the_default_network() {
 
 #[test]
 fn a_damaged_record_is_used_as_far_as_it_goes_and_kept() {
+    // FAULT-12
     let Some(node) = Node::new() else { return };
     let [a, b] = ["a", "b"].map(|name| node.recorded_network(name));
     let primary = node.recorder("primary");
@@ -160,6 +166,7 @@ fn a_damaged_record_is_used_as_far_as_it_goes_and_kept() {
 
 #[test]
 fn another_containers_record_and_zeros_are_no_record() {
+    // FAULT-12
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let (one, two) = (Pod::new(&node, "one").selecting("a"), Pod::new(&node, "two"));
@@ -183,6 +190,7 @@ fn another_containers_record_and_zeros_are_no_record() {
 
 #[test]
 fn what_cannot_be_deleted_is_owed_and_no_pod_is_stuck_for_ever() {
+    // FAULT-36
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     a.on("DEL", "fail 7 'Link not found: /x: No such file or directory'");
@@ -235,6 +243,7 @@ fn a_debt_does_not_stop_the_sandboxs_other_interface() {
 
 #[test]
 fn a_daemon_that_hangs_does_not_hold_up_del() {
+    // FAULT-4
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let daemon = Daemon::start(&node);

@@ -96,6 +96,7 @@ fn a_delegate_that_hangs_is_not_waited_for() {
 
 #[test]
 fn what_plain_pods_do_not_need_is_told_elsewhere() {
+    // FAULT-4, FAULT-10
     let Some(node) = Node::new() else { return };
     primary(&node, &["primary"]);
     // A daemon that was killed, and one that is halted.

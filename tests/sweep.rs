@@ -67,6 +67,7 @@ fn indebted(node: &Node) -> (Pod, Recorder) {
 
 #[test]
 fn a_debt_is_paid_by_nothing_but_status() {
+    // FAULT-36
     let Some(node) = Node::new() else { return };
     let (pod, a) = indebted(&node);
     age(&node, &pod);
@@ -96,7 +97,26 @@ fn a_debt_is_paid_by_nothing_but_status() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    // FAULT-14
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    let gone = Pod::new(&node, "gone").selecting("a");
+    gone.add().result();
+    gone.end_sandbox();
+    let in_a_year = SystemTime::now() + Duration::from_secs(365 * 24 * 3600);
+    let seconds = in_a_year.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    edit_record(&node, &pod, |record| record["attachments"][0]["debt"]["last"] = json!(seconds));
+    edit_record(&node, &gone, |record| record["created"] = json!(seconds));
+    fs::File::options().write(true).open(MARKER).unwrap().set_modified(in_a_year).unwrap();
+    a.as_usual("DEL");
+    status(&node).silence();
+    eventually("both to be settled", || pod.record(&node).is_none() && gone.record(&node).is_none());
+}
+
+#[test]
 fn a_debt_does_not_keep_the_pod_for_ever() {
+    // FAULT-36
     let Some(node) = Node::new() else { return };
     let (pod, _a) = indebted(&node);
     pod.del().refusal(103, &["a is broken"]);
@@ -122,6 +142,7 @@ fn a_debt_of_a_network_that_forbids_gc_is_paid() {
 
 #[test]
 fn the_record_of_a_namespace_that_is_gone_is_deleted() {
+    // FAULT-11
     let Some(node) = Node::new() else { return };
     let a = node.recorded_network("a");
     let [old, young, alive] = ["old", "young", "alive"].map(|name| Pod::new(&node, name).selecting("a"));

@@ -146,6 +146,7 @@ mod tests {
 
     #[test]
     fn unknown_members_are_passed_over() {
+        // FAULT-8
         let facts: Request =
             serde_json::from_str(r#"{"facts":{"future":1,"networks":[{"namespace":"a","name":"b","x":1}]}}"#).unwrap();
         assert!(matches!(facts, Request::Facts(facts) if facts.networks.len() == 1 && !facts.annotations_wanted));

@@ -46,6 +46,7 @@ mod tests {
 
     #[test]
     fn found_at_any_depth() {
+        // FAULT-24
         for (text, found) in [
             (r#"{"name":"n","type":"bridge","x":{"name":"plexus"}}"#, None),
             (r#"{"name":"n","type":"plexus"}"#, Some("plexus")),

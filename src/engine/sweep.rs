@@ -111,7 +111,7 @@ fn judge(turn: &Turn, id: &ContainerId, haste: Haste) -> Option<Stale> {
         Ok(Found::Salvaged { record, .. }) => (record, Damaged::Salvaged),
         _ => return None,
     };
-    let old = record::now().saturating_sub(record.created) >= YOUNG;
+    let old = is_past(record.created, YOUNG);
     if old && record.netns.as_deref().is_some_and(living::is_gone) {
         let why = "its namespace is gone".to_owned();
         return Some(Stale { attachments: record.attachments.clone(), record, why, damaged });
@@ -131,7 +131,13 @@ fn judge(turn: &Turn, id: &ContainerId, haste: Haste) -> Option<Stale> {
 fn is_payable(attachment: &Attachment, haste: Haste) -> bool {
     let Some(debt) = attachment.debt.as_ref().filter(|_| attachment.state == State::Owed) else { return false };
     let pause = (URGENT.as_secs() << debt.attempts.min(10)).min(MAX_PAUSE);
-    haste == Haste::Now || record::now().saturating_sub(debt.last) >= pause
+    haste == Haste::Now || is_past(debt.last, pause)
+}
+
+/// Whether `time` was `seconds` ago. A time to come is of a clock that was set back since: it may have been any time,
+/// and who waits for it waits for years.
+fn is_past(time: u64, seconds: u64) -> bool {
+    record::now().checked_sub(time).is_none_or(|age| age >= seconds)
 }
 
 fn has_debt(turn: &Turn, id: &ContainerId) -> bool {

@@ -184,6 +184,7 @@ mod tests {
 
     #[test]
     fn a_record_cut_anywhere_is_moved_aside_and_used() {
+        // FAULT-12
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(folder.path());
         let store = Store::new(&state);

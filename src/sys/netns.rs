@@ -160,6 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_no_namespace_is_told_apart() {
+        // FAULT-15
         let folder = tempfile::tempdir().unwrap();
         let stale = folder.path().join("cni-1");
         let open = |path: &Path| Netns::open(path).unwrap_err();
