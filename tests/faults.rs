@@ -74,11 +74,7 @@ const FAULTS: [(u8, &str, &str); 48] = [
     (42, "DHCP server gone, lease lost", "the `dhcp` plugin's"),
     (43, "duplicate IPv6 address, neighbours with old entries", "open: no test"),
     (44, "the device or its parent vanishes", ""),
-    (
-        45,
-        "DEL of the old owner of a device after ADD of the new",
-        "open: no test",
-    ),
+    (45, "DEL of the old owner of a device after ADD of the new", "open: no test"),
     (46, "kubelet's devices in another order, slow, absent", ""),
     (47, "the same interface added and removed again and again", "interfaces are not plugged into running pods"),
     (48, "sandbox made anew during a plug", "interfaces are not plugged into running pods"),
