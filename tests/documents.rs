@@ -56,6 +56,7 @@ fn links_between_documents_lead_somewhere() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/configuration.md",
+        "docs/faults.md",
         "docs/primaries.md",
         "conf/README.md",
     ] {
