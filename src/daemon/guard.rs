@@ -47,6 +47,7 @@ pub struct Keeper {
 struct Displaced {
     looks: u32,
     put_back: Vec<Instant>,
+    failed: Option<String>,
     given_up: Option<String>,
 }
 
@@ -160,7 +161,9 @@ impl Keeper {
                 self.displaced[which].put_back.push(now);
                 self.displaced[which].looks = 0;
                 self.metrics.displaced(what);
-                match put_back() {
+                let outcome = put_back();
+                self.displaced[which].failed = outcome.as_ref().err().map(ToString::to_string);
+                match outcome {
                     Ok(()) => tracing::warn!(file = %path.display(), culprit, "what was displaced is put back"),
                     Err(e) => {
                         tracing::warn!(file = %path.display(), culprit, error = %e, "what was displaced cannot be put back")
@@ -168,11 +171,12 @@ impl Keeper {
                 }
             }
             Step::GiveUp => {
-                let line = format!(
-                    "{} was put back {} times and is displaced again: {culprit}; pods get no additional networks until it is back",
-                    path.display(),
-                    PAUSES.len()
-                );
+                let what = match &self.displaced[which].failed {
+                    Some(why) => format!("cannot be put back ({why})"),
+                    None => format!("was put back {} times and is displaced again", PAUSES.len()),
+                };
+                let line =
+                    format!("{} {what}: {culprit}; pods get no additional networks until it is back", path.display());
                 self.displaced[which].given_up = Some(line);
             }
             Step::PutBack | Step::Wait => {}
