@@ -194,11 +194,14 @@ fn a_burst_is_one_write_a_pod() {
     std::thread::scope(|scope| {
         for name in &names {
             scope.spawn(|| {
-                assert_eq!(daemon.publish(name, &pod(name, Some(uids[name.as_str()])), MULTI), Published::Written)
+                // On a busy machine the answer may not be there in time; the status is written all the same.
+                let published = daemon.publish(name, &pod(name, Some(uids[name.as_str()])), MULTI);
+                assert!(matches!(published, Published::Written | Published::Retrying(_)), "{published:?}");
             });
         }
     });
     let took = begun.elapsed();
+    wait_until(|| daemon.health().unpublished == 0, || daemon.log());
     wait_until(|| since(&server, "plexusd-burst", before).len() >= 200, || "not every event was sent".into());
     let requests = since(&server, "plexusd-burst", before);
     assert_eq!(requests.iter().filter(|request| *request == "patch pods/status").count(), 100);
@@ -390,15 +393,18 @@ async fn definitions(kubeconfig: &Path) -> kube::Api<NetworkAttachmentDefinition
     kube::Api::namespaced(kube::Client::try_from(config).unwrap(), "default")
 }
 
-/// Makes `count` definitions of a usual size.
+/// Makes `count` definitions whose managed fields and annotations of others, several kilobytes, are most of them.
 async fn make_many(kubeconfig: &Path, count: usize) {
     let api = definitions(kubeconfig).await;
+    let notes: serde_json::Map<String, Value> =
+        (0..60).map(|n| (format!("example.com/what-some-controller-notes-here-{n}"), json!(""))).collect();
+    let notes = &notes;
     let make = |n: usize| {
         let api = api.clone();
         async move {
             let config = json!({ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "bridge", "mtu": 1500,
                 "ipam": { "type": "host-local", "ranges": [[{ "subnet": format!("10.{}.{}.0/24", n / 256, n % 256) }]], "routes": [{ "dst": "192.168.0.0/16" }] } });
-            let object = json!({ "metadata": { "name": format!("many-{n}"), "labels": { "made-by": "test" } }, "spec": { "config": config.to_string() } });
+            let object = json!({ "metadata": { "name": format!("many-{n}"), "labels": { "made-by": "test" }, "annotations": notes }, "spec": { "config": config.to_string() } });
             api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         }
     };

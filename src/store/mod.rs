@@ -202,7 +202,7 @@ mod tests {
             };
             assert_eq!(record.attachments.len(), expected, "{length}: {damage}");
             // Whether it is gone can be told by the namespace: half of a path would be another one's.
-            let headed = length >= whole.find(r#"[{"#).unwrap() + 1;
+            let headed = length > whole.find(r#"[{"#).unwrap();
             let netns = record.netns.as_deref().map(|path| path.to_str().unwrap());
             assert_eq!((netns, record.created), if headed { (Some("/run/netns/x"), 7) } else { (None, 0) }, "{length}");
             assert!(!state.record(&id).exists() && damage.contains("damaged"));
