@@ -93,7 +93,7 @@ mod tests {
         );
         assert_eq!(of(r#"{"type":"bridge","ipam":{"type":"host-local","dataDir":"/d"}}"#), [Path::new("/d/n")]);
         assert_eq!(of(r#"{"type":"flannel","delegate":{}}"#), [usual]);
-        assert_eq!(of(r#"{"type":"bridge","ipam":{"type":"whereabouts"}},{"type":"y"}"#), [Path::new(""); 0]);
+        assert!(of(r#"{"type":"bridge","ipam":{"type":"whereabouts"}},{"type":"y"}"#).is_empty());
     }
 
     #[test]
