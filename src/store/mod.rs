@@ -216,7 +216,8 @@ mod tests {
         let (store, id) = (Store::new(&state), ContainerId::new("c1").unwrap());
         files::make_folder(&state.sandboxes()).unwrap();
         let whole = serde_json::to_vec(&sample("c1")).unwrap();
-        let makers: [(&str, &dyn Fn(&std::path::Path), usize); 5] = [
+        type Maker<'a> = (&'a str, &'a dyn Fn(&std::path::Path), usize);
+        let makers: [Maker<'_>; 5] = [
             ("regular file", &|path| std::fs::create_dir(path).unwrap(), 0),
             ("regular file", &|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(), 0),
             ("longer than", &|path| std::fs::File::create(path).unwrap().set_len(1 << 30).unwrap(), 0),
