@@ -5,7 +5,7 @@ use super::{Turn, add, check, del, gc, status, sweep};
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
 use crate::sys::detach::detached;
 use crate::sys::files;
-use std::io::Read;
+use std::io::{self, Read};
 
 /// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
 const MAX_STDIN: usize = 8 << 20;
@@ -56,8 +56,10 @@ fn serve(
     if !unknown_verb && let Err(error) = invocation {
         return Err(error);
     }
-    let text = files::read_to_string_bounded(stdin, MAX_STDIN)
-        .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
+    let text = files::read_to_string_bounded(stdin, MAX_STDIN).map_err(|e| {
+        let code = if e.kind() == io::ErrorKind::InvalidData { Code::Decode } else { Code::Io };
+        CniError::new(code, format!("the configuration on stdin cannot be read: {e}"))
+    })?;
     let settings = Settings::parse(&text)?;
     dispatch(turn.insert(Turn::new(invocation?, settings)))
 }

@@ -10,10 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// A pod has a handful of networks. The status of more than this would not fit into an annotation, and
-/// whoever may write one would decide how much memory we take on the node.
-const MAX_NETWORKS: usize = 256;
-/// For all networks of a pod together, which the record has to hold.
+/// For all networks that a pod selects together: each has a copy of its own, and the record has to hold them.
 const MAX_CONFIGURATION: usize = 4 << 20;
 
 /// One network that will be attached.
@@ -86,8 +83,11 @@ pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
         let planned = additional(ingredients, selection, &mut devices)?;
         size += planned.config.plugins.iter().map(|plugin| plugin.object.size()).sum::<usize>();
         plan.push(planned);
-        if plan.len() > MAX_NETWORKS || size > MAX_CONFIGURATION {
-            return Err(too_much(ingredients.selections.len()));
+        if size > MAX_CONFIGURATION {
+            let selected = ingredients.selections.len();
+            return Err(invalid(format!(
+                "the configurations of the {selected} selected networks have more than {MAX_CONFIGURATION} bytes together"
+            )));
         }
     }
     name(ingredients, &mut plan)?;
@@ -297,12 +297,6 @@ fn offer_device_info(container_id: &str, planned: &mut Planned) {
     let path = device_info::promised(container_id, &planned.network, planned.ifname.as_str());
     planned.capability_args.set_value("CNIDeviceInfoFile", &path);
     planned.device_info_file = Some(path);
-}
-
-fn too_much(selected: usize) -> CniError {
-    invalid(format!(
-        "the pod selects {selected} networks: more than {MAX_NETWORKS}, or than {MAX_CONFIGURATION} bytes of configuration"
-    ))
 }
 
 fn invalid(msg: String) -> CniError {

@@ -35,6 +35,9 @@ pub struct Selection {
     pub ipam_claim_reference: Option<String>,
 }
 
+/// A pod has a handful of networks. The status of more than this would not fit into an annotation.
+pub const MOST: usize = 256;
+
 /// Why an annotation cannot be followed. The pod fails: attaching fewer networks than were asked
 /// for, in silence, is worse (`ARCHITECTURE.md`, where the standard says "ignored").
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,9 @@ pub enum SelectionError {
     /// The JSON form is no list of objects.
     #[error("not a JSON list of objects: {0}")]
     Json(#[from] serde_json::Error),
+    /// Whoever may write an annotation would decide how much memory we take on the node, and how long.
+    #[error("it selects {0} networks, more than {MOST}")]
+    TooMany(usize),
     /// An element of the short form has too many parts.
     #[error("{0:?} is not of the form [<namespace>/]<name>[@<interface>]")]
     Form(String),
@@ -93,6 +99,7 @@ pub fn parse(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Select
 
 fn parse_json(annotation: &str, namespace: &str) -> Result<Vec<Selection>, SelectionError> {
     let elements: Vec<RawObject> = serde_json::from_str(annotation)?;
+    bounded(elements.len())?;
     let read = |(at, element): (usize, &RawObject)| {
         read_element(element, namespace).map_err(|source| SelectionError::Element {
             index: at + 1,
@@ -122,7 +129,12 @@ fn parse_short(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Sele
         let interface = Some(interface).filter(|name| !name.is_empty()).map(IfName::new).transpose();
         Ok(Selection { interface: interface.map_err(|e| element(e.into()))?, ..Selection::of(nad) })
     };
+    bounded(annotation.split(',').count())?;
     annotation.split(',').enumerate().map(read).collect()
+}
+
+fn bounded(selected: usize) -> Result<(), SelectionError> {
+    if selected > MOST { Err(SelectionError::TooMany(selected)) } else { Ok(()) }
 }
 
 impl Selection {

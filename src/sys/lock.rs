@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -97,10 +97,8 @@ impl FileLock {
 
     /// The note that was left at `path`, also while it is locked; empty where there is none.
     pub fn read_note(path: &Path) -> String {
-        let mut text = String::new();
         // A note is a hint: one that cannot be read is none.
-        let _ = File::open(path).and_then(|file| file.take(256).read_to_string(&mut text));
-        text
+        super::files::read_bounded(path, 256).ok().flatten().unwrap_or_default()
     }
 
     /// Removes the file while the lock is held, then lets it go.

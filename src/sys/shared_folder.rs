@@ -2,6 +2,7 @@
 //!
 //! Not `fcntl` locks: the other programs take `flock`, and the two do not see each other.
 
+use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -69,7 +70,11 @@ impl LockedFolder {
     /// It cannot be written.
     pub fn overwrite(&self, name: &str, content: &str) -> io::Result<()> {
         let path = self.folder.join(name);
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(content.as_bytes())
+        // Else opening a FIFO would wait for a reader.
+        let flags = OFlag::O_NONBLOCK.bits();
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags).open(path)?;
+        file.write_all(content.as_bytes())
     }
 
     /// What is in the file `name`; `None` where it is missing or cannot be read as a short text.

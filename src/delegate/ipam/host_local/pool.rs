@@ -32,14 +32,15 @@ impl Pool {
     /// Takes `address` for `target`, unless it is taken; the next search of `set` begins after it.
     pub(super) fn take(&self, address: IpAddr, target: Target<'_>, set: usize) -> Result<bool, Failure> {
         let name = address.to_string();
-        let io = |e| failed("write", &self.path.join(&name), e);
-        if !self.folder.create(&name, &owner(target)).map_err(io)? {
+        let io = |name: &str, e| failed("write", &self.path.join(name), e);
+        if !self.folder.create(&name, &owner(target)).map_err(|e| io(&name, e))? {
             return Ok(false);
         }
-        if let Err(e) = self.folder.overwrite(&format!("{CURSOR}{set}"), &name) {
+        let cursor = format!("{CURSOR}{set}");
+        if let Err(e) = self.folder.overwrite(&cursor, &name) {
             // Best effort: the error that matters is the one above.
             let _ = self.folder.remove(&name);
-            return Err(io(e));
+            return Err(io(&cursor, e));
         }
         Ok(true)
     }
