@@ -21,10 +21,11 @@ pub struct Running {
 
 impl Running {
     /// `child`, all of whose pipes are ours; `stdin` is what it reads.
-    pub fn new(mut child: Child, stdin: String) -> Self {
+    pub fn new(mut child: Child, stdin: impl Into<Vec<u8>>) -> Self {
+        let stdin = stdin.into();
         let mut pipe = child.stdin.take().unwrap();
         // A program that does not read its input says so by its answer.
-        std::thread::spawn(move || pipe.write_all(stdin.as_bytes()));
+        std::thread::spawn(move || pipe.write_all(&stdin));
         let (stdout, stderr) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
         Running { child, stdout, stderr }
     }

@@ -76,6 +76,17 @@ impl Node {
         RunDirectory::default()
     }
 
+    /// From now on no call of the plugin, and no program it starts, gets more memory than this.
+    pub fn limit_memory(&self, mebibytes: u32) {
+        let (plugin, itself, limited) = (self.bin().join("plexus"), in_folder("plexus"), in_folder("limited"));
+        let none = None::<&str>;
+        let over = |source: &Path, target: &Path| mount(Some(source), target, none, MsFlags::MS_BIND, none).unwrap();
+        write(&itself, "");
+        over(&plugin, &itself);
+        write_program(&limited, &format!("#!/bin/sh\nulimit -v {}\nexec {}\n", mebibytes << 10, itself.display()));
+        over(&limited, &plugin);
+    }
+
     /// Makes `config` the default network.
     pub fn primary(&self, config: &Value) {
         write(&self.primary_file(), &config.to_string());
@@ -173,6 +184,10 @@ impl Drop for Node {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn in_folder(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(name)
 }
 
 /// Writes a file and the folders above it.

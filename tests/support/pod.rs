@@ -225,8 +225,8 @@ impl Call {
         self.start_with(stdin)
     }
 
-    /// Starts the call with any text on stdin.
-    pub fn start_with(self, stdin: String) -> Running {
+    /// Starts the call with anything on stdin.
+    pub fn start_with(self, stdin: impl Into<Vec<u8>>) -> Running {
         Running::new(self.command().spawn().unwrap(), stdin)
     }
 

@@ -1,0 +1,178 @@
+//! Input that nobody means well with: stdin, annotations, names. One clear line, bounded memory.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::process::Command;
+use support::{Answer, Node, Pod, kernel};
+
+/// What a call may have; a plugin that read all of its input would need more.
+const MEMORY: u32 = 64;
+
+/// `count` brackets of each kind.
+fn nested(count: usize) -> String {
+    format!("{}{}", "[".repeat(count), "]".repeat(count))
+}
+
+/// The call failed with a message for a person.
+#[track_caller]
+fn assert_is_readable(answer: &Answer) {
+    let error = answer.error();
+    assert!(error.msg.len() < 5000 && !error.msg.contains(char::is_control), "{error:?}");
+}
+
+#[test]
+fn any_stdin_is_answered() {
+    let Some(node) = Node::new() else { return };
+    node.limit_memory(MEMORY);
+    let pod = Pod::new(&node, "stdin");
+    let whole = pod.call("ADD").config.to_string();
+    let cases: [(&str, Vec<u8>, u32); 8] = [
+        ("nothing", Vec::new(), 6),
+        ("100 MB", vec![b' '; 100 << 20], 5),
+        ("NULs", vec![0; 1 << 20], 6),
+        ("half", whole.as_bytes()[..whole.len() / 2].to_vec(), 6),
+        ("no UTF-8", [whole.as_bytes(), &[0xff, 0xfe]].concat(), 6),
+        ("deep", nested(1 << 20).into_bytes(), 6),
+        ("unclosed", vec![b'['; 1 << 20], 6),
+        ("a text", b"\"plexus\"".to_vec(), 6),
+    ];
+    for verb in ["ADD", "DEL", "CHECK"] {
+        for (name, stdin, code) in &cases {
+            let answer = pod.call(verb).start_with(stdin.clone()).wait();
+            assert_is_readable(&answer);
+            assert_eq!(answer.error().code, *code, "{verb} with {name}");
+        }
+    }
+    // CNI-VSN-01: whatever there is on stdin.
+    for (name, stdin, _) in cases {
+        let versions = pod.call("VERSION").start_with(stdin).wait().result();
+        assert_eq!(versions["supportedVersions"].as_array().unwrap().len(), 7, "{name}");
+    }
+    assert_eq!(node.call_names(), [""; 0]);
+}
+
+#[test]
+fn a_key_that_is_nested_without_end_is_handed_on() {
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let deep = nested(50_000);
+    let config = format!(r#"{{"cniVersion":"1.0.0","type":"a","deep":{deep}}}"#);
+    node.network_text("default/a", &config);
+    let selection = format!(r#"[{{"name":"a","cni-args":{{"deep":{deep}}}}}]"#);
+    let pod = Pod::new(&node, "deep").selecting(selection);
+    pod.add().result();
+    // CNI-REQ-04, CNI-CFG-14
+    assert_eq!(a.call_of("ADD").stdin.matches(&deep).count(), 2);
+    pod.del().silence();
+    assert_eq!(a.call_of("DEL").stdin.matches(&deep).count(), 2);
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn nesting_and_letter_case_do_not_hide_a_network_that_never_ends() {
+    let Some(node) = Node::new() else { return };
+    let deep = nested(200);
+    for (name, config) in [
+        ("case", r#"{"cniVersion":"1.0.0","Type":"plexus"}"#.to_owned()),
+        ("deep", format!(r#"{{"cniVersion":"1.0.0","type":"plexus","x":{deep}}}"#)),
+        ("below", format!(r#"{{"cniVersion":"1.0.0","type":"primary","x":{deep},"delegate":{{"TYPE":"multus"}}}}"#)),
+    ] {
+        node.network_text(&format!("default/{name}"), &config);
+        Pod::new(&node, name).selecting(name).add().refusal(7, &[&format!("default/{name}"), "never end"]);
+    }
+    assert_eq!(node.call_names(), [""; 0]);
+}
+
+#[test]
+fn an_annotation_does_not_decide_how_much_memory_is_taken() {
+    let Some(node) = Node::new() else { return };
+    let note = "x".repeat(100_000);
+    node.network("default/a", &json!({"cniVersion": "1.0.0", "type": "a", "note": note}));
+    node.recorded_network("b");
+    node.recorder("a");
+    node.limit_memory(MEMORY);
+    for (name, network, count) in [("thousands", "b", 131_072), ("thousand", "b", 1000), ("large", "a", 100)] {
+        let pod = Pod::new(&node, name).selecting(vec![network; count].join(","));
+        let answer = pod.add();
+        answer.refusal(7, &[&count.to_string(), if network == "a" { "bytes" } else { "more than 256" }]);
+        assert_is_readable(&answer);
+        assert!(pod.record(&node).is_none());
+    }
+    let list = vec![r#"{"name":"b"}"#; 20_000].join(",");
+    Pod::new(&node, "list").selecting(format!("[{list}]")).add().refusal(7, &["20000 networks, more than 256"]);
+    assert_eq!(node.call_names(), [""; 0]);
+}
+
+#[test]
+fn tens_of_thousands_of_arguments_are_merged() {
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let arguments: serde_json::Map<String, Value> = (0..20_000).map(|n| (format!("k{n}"), json!(n))).collect();
+    let pod = Pod::new(&node, "arguments").selecting(json!([{"name": "a", "cni-args": arguments}]));
+    pod.add().result();
+    // NPWG-KEY-10
+    assert_eq!(a.call_of("ADD").config()["args"]["cni"].as_object().unwrap().len(), 20_000);
+    pod.del().silence();
+}
+
+#[test]
+fn names_that_are_none_are_refused_before_the_default_network() {
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    // NPWG-KEY-08, CNI-ENV-07: Linux takes none of them, or makes another one of it.
+    let numbered = |what: &str, number: usize| Pod::new(&node, &format!("{what}{number}"));
+    for (number, name) in
+        ["net%d", "à", "a\u{0}b", "a\nb", "a/b", "..", "a\u{1b}[2J", "sixteen-bytes-xx", "a:b"].into_iter().enumerate()
+    {
+        let answer = numbered("link", number).selecting(json!([{"name": "a", "interface": name}])).add();
+        answer.refusal(7, &["interface name"]);
+        assert_is_readable(&answer);
+    }
+    // NPWG-NAD-06
+    for (number, name) in
+        ["..", "../../a", "a\u{0}", "a\n", "A", "a/b", "\u{202e}a", &"a".repeat(300)].into_iter().enumerate()
+    {
+        let answer = numbered("nad", number).selecting(json!([{"name": name}])).add();
+        answer.refusal(7, &["not a valid name"]);
+        assert_is_readable(&answer);
+        let elsewhere = json!([{"name": "a", "namespace": name}]);
+        numbered("namespace", number).selecting(elsewhere).add().refusal(7, &["not a valid name"]);
+    }
+    // CNI-ENV-06, CNI-ENV-07
+    let pod = Pod::new(&node, "environment");
+    for (key, value) in [("CNI_CONTAINERID", "../x"), ("CNI_CONTAINERID", "a\nb"), ("CNI_IFNAME", "a%d")] {
+        pod.call("ADD").env(key, value).make().refusal(4, &[key]);
+    }
+    assert_eq!(node.call_names(), [""; 0]);
+    assert_eq!(kernel::host_links(), [""; 0]);
+}
+
+#[test]
+fn linux_takes_every_interface_name_that_we_take() {
+    let Some(node) = Node::new() else { return };
+    let candidates = (1..0x180).filter_map(char::from_u32).map(|c| format!("a{c}"));
+    let mut taken: Vec<String> = candidates.filter(|name| plexus::cni::IfName::new(name.as_str()).is_ok()).collect();
+    for name in &taken {
+        // CNI-ENV-07
+        let made = Command::new("ip").args(["link", "add", "name", name, "type", "bridge"]).output().unwrap();
+        assert!(made.status.success(), "{name:?}: {made:?}");
+    }
+    let mut links = kernel::host_links();
+    links.sort();
+    taken.sort();
+    assert_eq!(links, taken);
+    assert!(taken.len() > 200, "{}", taken.len());
+    drop(node);
+}
+
+#[test]
+fn a_timeout_beyond_the_clock_is_a_mistake_of_the_configuration() {
+    let Some(node) = Node::new() else { return };
+    for (number, seconds) in [1e19, 1e300, 0.0, -1.0].into_iter().enumerate() {
+        let pod = Pod::new(&node, &format!("clock{number}")).configured("delegateTimeoutSeconds", json!(seconds));
+        pod.add().refusal(7, &["delegateTimeoutSeconds"]);
+    }
+}
