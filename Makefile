@@ -59,6 +59,7 @@ size: plugin ## Is the plugin small, static, stripped and free of the daemon's l
 
 include e2e/cluster/cluster.mk
 include e2e/kernel/kernel.mk
+include fuzz/fuzz.mk
 
 .PHONY: deny
 deny: ## Licences, banned and duplicate dependencies

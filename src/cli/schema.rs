@@ -41,16 +41,16 @@ struct Configuration {
     /// The daemon's socket, locks, and statuses that wait to be published [`/run/plexus`].
     run_directory: Option<String>,
     /// How long one delegate may take [120].
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     delegate_timeout_seconds: Option<f64>,
     /// How long the daemon may take to answer [5].
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     daemon_timeout_seconds: Option<f64>,
     /// How long ADD waits until the status is on a pod with additional networks [2].
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     publish_timeout_seconds: Option<f64>,
     /// How old a last-known copy of a network may be that is used while the daemon does not answer [any age].
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     last_known_max_age_seconds: Option<f64>,
     /// Which plugin types Plexus carries out itself [`true`].
     natives: Option<Natives>,

@@ -3,8 +3,9 @@
 use super::record::{self, Attachment, Record};
 use crate::cni::ContainerId;
 
-/// Reads what stands before the attachments, and every attachment that is whole, from the first one on; an attachment that is cut ends it.
-pub(super) fn read(id: &ContainerId, text: &str) -> Record {
+/// Reads what stands before the attachments, and every attachment that is whole, from the first one on; an
+/// attachment that is cut ends it.
+pub fn read(id: &ContainerId, text: &str) -> Record {
     let empty = Record {
         version: record::VERSION,
         container_id: id.clone(),
