@@ -172,7 +172,8 @@ proptest! {
         // NPWG-KEY-03, NPWG-KEY-10, NPWG-KEY-16
         let selection = selection::parse(&text, "own").unwrap().remove(0);
         prop_assert_eq!(selection.ips, ips);
-        prop_assert_eq!(selection.default_route, Some(gateways));
+        let canonical = gateways.iter().map(IpAddr::to_canonical).collect::<Vec<_>>();
+        prop_assert_eq!(selection.default_route, Some(canonical));
         prop_assert_eq!(selection.cni_args.unwrap().to_json(), args);
     }
 

@@ -122,7 +122,7 @@ fn read_route(route: &RawObject) -> Result<Route, Failure> {
     })
 }
 
-/// The address `key`; an empty text is none.
+/// The address `key`; an empty text is none, and an IPv4 address written as one of IPv6 is that, as in Go.
 ///
 /// # Errors
 /// It is no address.
@@ -139,7 +139,7 @@ pub fn read_ip(section: &RawObject, key: &str) -> Result<Option<IpAddr>, Failure
         Nothing,
     }
     Ok(section.read::<Form>(key)?.and_then(|form| match form {
-        Form::Address(address) => Some(address),
+        Form::Address(address) => Some(address.to_canonical()),
         Form::Empty(Empty::Nothing) => None,
     }))
 }

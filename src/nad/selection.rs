@@ -215,7 +215,8 @@ fn read_default_route(element: &RawObject) -> Result<Option<Vec<IpAddr>>, Elemen
         .iter()
         .filter(|text| !text.is_empty())
         .map(|text| text.parse().map_err(|_| ElementError::Invalid(format!("default-route: {text:?} is no address"))));
-    gateways.collect::<Result<_, _>>().map(Some)
+    // As Go has it, ::ffff:10.0.0.1 is 10.0.0.1: a gateway of its family.
+    gateways.map(|ip| ip.map(|ip: IpAddr| ip.to_canonical())).collect::<Result<_, _>>().map(Some)
 }
 
 /// A port mapping whose keys may be in any letter case.

@@ -10,6 +10,14 @@ fn json(text: &str) -> Result<Selection, String> {
 }
 
 #[test]
+fn a_gateway_is_of_its_family() {
+    // NPWG-KEY-16
+    let text = r#"[{"name":"a","default-route":["::ffff:10.0.0.1","fd00::1"]}]"#;
+    let gateways = parse(text, "ns").unwrap().remove(0).default_route.unwrap();
+    assert_eq!(gateways, ["10.0.0.1".parse::<IpAddr>().unwrap(), "fd00::1".parse().unwrap()]);
+}
+
+#[test]
 fn short_form_accepts() {
     // NPWG-ANN-03, NPWG-ANN-04, NPWG-ANN-10, NPWG-MUL-01
     type Row<'a> = (&'a str, &'a [(&'a str, Option<&'a str>)]);

@@ -88,6 +88,7 @@ fn read_requested(call: &Call<'_>, stdin: &Stdin) -> Result<Vec<IpAddr>, Failure
             Some(_) => text.parse::<ipnet::IpNet>().map_err(|_| invalid())?.addr(),
             None => text.parse().map_err(|_| invalid())?,
         };
+        let address = address.to_canonical();
         if !requested.contains(&address) {
             requested.push(address);
         }

@@ -67,6 +67,13 @@ impl Network {
 }
 
 #[test]
+fn an_ipv4_address_may_be_written_as_one_of_ipv6() {
+    let network = Network::new(json!({"subnet": "10.1.2.0/24", "rangeStart": "::ffff:10.1.2.9"}));
+    assert_eq!(network.add("c1").unwrap(), "10.1.2.9/24");
+    assert_eq!(network.add_with("c2", "IP=::ffff:10.1.2.77").unwrap(), "10.1.2.77/24");
+}
+
+#[test]
 fn addresses_go_round() {
     let network = Network::new(json!({"subnet": "10.1.2.0/29"}));
     let add = |container: &str| network.add(container).unwrap();
