@@ -40,7 +40,8 @@ impl Registry {
 
     /// Whether DEL of `network` deletes one link and starts no program: such links can go together first.
     pub fn is_one_link(&self, network: &NetworkConfig) -> bool {
-        const LINKS: [&str; 3] = [native::bridge::TYPE, native::macvlan::TYPE, native::ipvlan::TYPE];
+        const LINKS: [&str; 5] =
+            [native::bridge::TYPE, native::macvlan::TYPE, native::ipvlan::TYPE, native::vlan::TYPE, native::ptp::TYPE];
         let alone = matches!(network.plugins.as_slice(), [only] if LINKS.contains(&only.kind.as_str()));
         alone && !self.needs_programs(network)
     }
@@ -96,6 +97,8 @@ impl Natives {
             bridge: self.allow(native::bridge::TYPE),
             macvlan: self.allow(native::macvlan::TYPE),
             ipvlan: self.allow(native::ipvlan::TYPE),
+            vlan: self.allow(native::vlan::TYPE),
+            ptp: self.allow(native::ptp::TYPE),
             loopback: self.allow(native::loopback::TYPE),
             ipam: ipam::Enabled {
                 host_local: self.allow(ipam::host_local::TYPE),

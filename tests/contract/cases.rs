@@ -294,6 +294,33 @@ fn macvlan() {
 }
 
 #[test]
+fn ptp() {
+    let v4 = || host_local(json!({"subnet": "10.7.0.0/24"}));
+    let alone = json!({"address": "10.7.2.5/32", "gateway": "10.7.2.1"});
+    for (case, more) in [
+        ("IPv4", json!({"ipam": v4()})),
+        ("both families", json!({"mtu": 1400, "ipam": dual(), "dns": {"nameservers": ["10.0.0.53"]}})),
+        (
+            "default route",
+            json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]}))}),
+        ),
+        (
+            "static",
+            json!({"ipam": {"type": "static", "addresses": [{"address": "10.7.0.5/24", "gateway": "10.7.0.1"},
+            {"address": "fd00:7::5/64", "gateway": "fd00:7::1"}], "routes": [{"dst": "::/0"}], "dns": {"domain": "d"}}}),
+        ),
+    ] {
+        let Some(twins) = Twins::new() else { return };
+        twins.live(&format!("ptp: {case}"), &config("1.1.0", "ptp", more), &Attachment::default());
+    }
+    for addresses in [json!([alone]), json!([{"address": "10.7.0.5/24"}])] {
+        let Some(twins) = Twins::new() else { return };
+        let config = config("1.1.0", "ptp", json!({"ipam": {"type": "static", "addresses": addresses}}));
+        assert!(twins.call("ptp", "ADD", &config, &Attachment::default())[0].is_err(), "{addresses}");
+    }
+}
+
+#[test]
 fn the_arguments_of_the_call() {
     let Some(twins) = Twins::new() else { return };
     let ipam = json!({"type": "static"});

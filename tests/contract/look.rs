@@ -1,14 +1,12 @@
 //! What a world looks like.
 
+use crate::settings;
 use crate::world::{DEFAULT_POOLS, POOLS, inside, ip_batch};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-
-/// Where every setting of every link is.
-const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
 
 /// IFA_F_TENTATIVE.
 const TENTATIVE: u32 = 0x40;
@@ -20,10 +18,10 @@ pub fn moving(has_container: bool) -> Value {
 
 /// What is as the call left it: settings, packet filters, address pools.
 pub fn standing(has_container: bool) -> Value {
-    let namespace = || json!({"settings": SETTINGS.map(|folder| settings(Path::new(folder))), "filters": filters()});
+    let namespace =
+        || json!({"settings": settings::of_links(), "forwarding": settings::forwarding(), "filters": filters()});
     json!({
         "host": namespace(),
-        "forwarding": fs::read_to_string("/proc/sys/net/ipv4/ip_forward").ok(),
         "container": has_container.then(|| inside(namespace)),
         "pools": [files(Path::new(POOLS)), files(Path::new(DEFAULT_POOLS))],
     })
@@ -90,21 +88,6 @@ fn bridge_json(what: &str) -> Value {
     listed
 }
 
-/// Every setting of every link, one line each. A list, because links have random names.
-fn settings(folder: &Path) -> Value {
-    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
-    let of_link = |link: fs::DirEntry| {
-        let line = |file: fs::DirEntry| {
-            let value = fs::read_to_string(file.path());
-            format!("{} = {}", file.file_name().to_str().unwrap(), value.as_deref().map_or("-", str::trim_end))
-        };
-        let mut lines: Vec<String> = entries(&link.path()).map(line).collect();
-        lines.sort();
-        json!({"ifname": link.file_name().to_str().unwrap(), "settings": lines.join("\n")})
-    };
-    entries(folder).map(of_link).collect()
-}
-
 /// Every file with its mode and content.
 fn files(folder: &Path) -> Value {
     let Ok(entries) = fs::read_dir(folder) else { return Value::Null };
@@ -116,4 +99,47 @@ fn files(folder: &Path) -> Value {
         (entry.file_name().into_string().unwrap(), json!({"mode": format!("{mode:o}"), "content": content}))
     };
     Value::Object(entries.map(entry).collect())
+}
+
+/// What is compared must be seen: every one of these makes a world look different.
+#[test]
+fn nothing_is_overlooked() {
+    let Some(twins) = crate::cases::Twins::quick() else { return };
+    let world = &twins.sides[0].1;
+    let look = || world.run(|| json!([moving(true), standing(true)]));
+    for change in [
+        "ip link set master0 mtu 1400",
+        "ip addr add 192.0.2.7/24 dev master0",
+        "ip route add 10.66.0.0/16 dev master0 table 66",
+        "ip rule add from 10.66.0.1 lookup 66",
+        "ip neigh add 192.0.2.9 lladdr 0a:58:00:00:00:77 dev master0 nud permanent",
+        "ip neigh add proxy 192.0.2.10 dev master0",
+        "ip link add br0 type bridge",
+        "ip link set master1 master br0",
+        "bridge link set dev master1 hairpin on",
+        "bridge fdb add 0a:58:00:00:00:78 dev master1 master",
+        "nft add table inet seen",
+        "sysctl net.ipv4.conf.master0.arp_notify=1",
+        "sysctl net.ipv6.conf.master0.ndisc_notify=1",
+        "sysctl net.ipv6.conf.master0.keep_addr_on_down=1",
+        "sysctl net.ipv4.ip_forward=1",
+        "sysctl net.ipv6.conf.all.forwarding=1",
+        "touch /tmp/plexus-contract/pools",
+        "touch /var/lib/cni/lease",
+    ] {
+        let before = look();
+        world.run(move || {
+            let words: Vec<&str> = change.split(' ').collect();
+            let done = match words[0] {
+                "sysctl" => {
+                    let (key, value) = words[1].split_once('=').unwrap();
+                    fs::write(format!("/proc/sys/{}", key.replace('.', "/")), value).is_ok()
+                }
+                "touch" => fs::create_dir(words[1]).is_ok(),
+                program => Command::new(program).args(&words[1..]).status().unwrap().success(),
+            };
+            assert!(done, "{change}");
+        });
+        assert_ne!(before, look(), "{change} is not seen");
+    }
 }

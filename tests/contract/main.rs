@@ -18,6 +18,7 @@ mod optional;
 mod plugin;
 mod pools;
 mod random;
+mod settings;
 mod world;
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@
 
 use crate::cases::Twins;
 use crate::differences::Left;
-use crate::optional::{IPVLAN, VLANS_OF_PORTS, has, is_complete_kernel};
+use crate::optional::{IPVLAN, VLAN, VLANS_OF_PORTS, has, is_complete_kernel};
 use crate::plugin::{Attachment, is_for_native};
 use crate::random::{Case, Random};
 use serde_json::Value;
@@ -27,7 +27,7 @@ fn by_chance() {
     let Some(twins) = Twins::new() else { return };
     let seed = number("PLEXUS_CONTRACT_SEED").unwrap_or_default();
     let count = number("PLEXUS_CONTRACT_CASES").unwrap_or(CASES);
-    let lacks: Vec<&str> = [IPVLAN, VLANS_OF_PORTS].into_iter().filter(|line| !has(&twins, line)).collect();
+    let lacks: Vec<&str> = [IPVLAN, VLAN, VLANS_OF_PORTS].into_iter().filter(|line| !has(&twins, line)).collect();
     assert!(lacks.is_empty() || !is_complete_kernel(), "kernel has not: {lacks:?}");
     let (next, begun) = (AtomicU64::new(seed), AtomicU64::new(0));
     let tally = Mutex::new(Tally::default());

@@ -10,6 +10,8 @@ use std::process::Command;
 /// Makes a link that not every kernel has.
 pub const IPVLAN: &str = "link add probe link master0 type ipvlan";
 /// As [`IPVLAN`].
+pub const VLAN: &str = "link add probe link master0 type vlan id 4000";
+/// As [`IPVLAN`].
 pub const VLANS_OF_PORTS: &str = "link add probe type bridge vlan_filtering 1";
 
 /// Twins, where the kernel knows what `ip <line>` makes. A kernel in CI without it is no failure:
@@ -56,6 +58,23 @@ fn ipvlan() {
     ] {
         let Some(twins) = twins_where("ipvlan", IPVLAN) else { return };
         twins.live(&format!("ipvlan: {case}"), &config("1.1.0", "ipvlan", more), &Attachment::default());
+    }
+}
+
+#[test]
+fn vlan() {
+    for (case, more) in [
+        ("both families", json!({"master": "master0", "vlanId": 100, "ipam": pool()})),
+        ("MTU", json!({"master": "master0", "vlanId": 4094, "mtu": 1400, "ipam": pool(), "dns": {"domain": "d"}})),
+        (
+            "of a link in the container",
+            json!({"master": "inner0", "linkInContainer": true, "vlanId": 1, "ipam": pool()}),
+        ),
+        ("no number", json!({"master": "master0", "ipam": pool()})),
+    ] {
+        let Some(twins) = twins_where("vlan", VLAN) else { return };
+        twins.make_inner_links();
+        twins.live(&format!("vlan: {case}"), &config("1.1.0", "vlan", more), &Attachment::default());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Configurations by chance. One seed always makes the same one.
 
 use crate::cases::{config, host_local};
-use crate::optional::{IPVLAN, VLANS_OF_PORTS};
+use crate::optional::{IPVLAN, VLAN, VLANS_OF_PORTS};
 use crate::plugin::Attachment;
 use crate::world::CONTAINER;
 use serde_json::{Map, Value, json};
@@ -61,18 +61,22 @@ impl Case {
     pub fn new(random: &mut Random) -> Self {
         let old = json!(["0.1.0", "0.2.0", "0.3.0"]);
         let version = random.mostly(&json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0", "1.1.0"]), &old);
-        let kind = random.mostly(&json!(["bridge", "bridge", "macvlan", "ipvlan", "ipvlan"]), &json!(["loopback"]));
+        let kinds = json!(["bridge", "bridge", "macvlan", "ipvlan", "ipvlan", "vlan", "ptp"]);
+        let kind = random.mostly(&kinds, &json!(["loopback"]));
         let mut more = match kind.as_str().unwrap() {
             "bridge" => bridge(random),
             "macvlan" => macvlan(random),
             "ipvlan" => ipvlan(random),
+            "vlan" => vlan(random),
+            "ptp" => Map::new(),
             _ => Map::new(),
         };
         let is_loopback = kind == "loopback";
         if random.one_in(3) && !is_loopback {
             more.insert("mtu".to_owned(), random.mostly(&json!([1400, 1280, 1500, 0]), &json!([576, 9000, -1])));
         }
-        let chance = if kind == "ipvlan" { 30 } else { 6 };
+        // Without addresses these are refused.
+        let chance = if ["ipvlan", "vlan", "ptp"].iter().any(|needy| kind == *needy) { 30 } else { 6 };
         let keeps_down = more.get("disableContainerInterface") == Some(&json!(true));
         if !random.one_in(chance) && !keeps_down && !is_loopback {
             more.insert("ipam".to_owned(), if random.one_in(3) { static_(random) } else { pools(random) });
@@ -98,6 +102,7 @@ impl Case {
         let vlan = self.config["vlan"].as_i64().is_some_and(|vlan| vlan != 0);
         match self.config["type"].as_str() {
             Some("ipvlan") => Some(IPVLAN),
+            Some("vlan") => Some(VLAN),
             Some("bridge") if trunk || vlan => Some(VLANS_OF_PORTS),
             _ => None,
         }
@@ -113,6 +118,7 @@ impl Case {
 fn declined(random: &mut Random, kind: &str) -> (String, Value) {
     let keys = match kind {
         "bridge" => json!([["ipMasq", true], ["macspoofchk", true], ["futureKey", 1]]),
+        "ptp" => json!([["ipMasq", true], ["futureKey", 1]]),
         _ => json!([["futureKey", 1], ["Name", "twice"]]),
     };
     let key = random.pick(&keys);
@@ -170,6 +176,17 @@ fn macvlan(random: &mut Random) -> Map<String, Value> {
 fn ipvlan(random: &mut Random) -> Map<String, Value> {
     let mut keys = parent(random);
     keys.insert("mode".to_owned(), random.mostly(&json!(["l2", "l3", "l3s"]), &json!(["", "bridge"])));
+    keys
+}
+
+fn vlan(random: &mut Random) -> Map<String, Value> {
+    let mut keys = parent(random);
+    let is_named = keys.contains_key("master");
+    if !is_named {
+        let master = if keys.get("linkInContainer") == Some(&json!(true)) { "inner0" } else { "master0" };
+        keys.insert("master".to_owned(), json!(master));
+    }
+    keys.insert("vlanId".to_owned(), random.mostly(&json!([100, 1, 4094, 0]), &json!([4095, -1])));
     keys
 }
 

@@ -56,6 +56,8 @@ impl World {
         let world = World { jobs, is_quick };
         world.make_container();
         world.run(move || {
+            // A new namespace has what the machine's has, which may forward already.
+            fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
             if is_quick {
                 ask_nobody();
             }

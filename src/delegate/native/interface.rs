@@ -2,7 +2,7 @@
 
 use super::sockets::Container;
 use crate::cni::result::IpConfig;
-use crate::cni::{AddResult, Version};
+use crate::cni::{AddResult, RawObject, Version};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::stdin::Stdin;
@@ -40,6 +40,23 @@ pub(super) fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResu
         old if old < Version::V0_3_0 => Ok(AddResult::parse(result.to_raw(old)?.get(), old)?),
         _ => Ok(result),
     }
+}
+
+/// Reads `mtu` where one that is not positive is the kernel's choice.
+pub(super) fn read_mtu(object: &RawObject) -> Result<Option<u32>, Failure> {
+    let mtu = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0);
+    mtu.map(u32::try_from).transpose().map_err(|_| Failure::Config("mtu is too big".to_owned()))
+}
+
+/// Lets the host forward packets of the families of `addresses`.
+pub(super) fn enable_forwarding(addresses: impl Iterator<Item = IpNet> + Clone) -> Result<(), Failure> {
+    for family in [Family::V4, Family::V6] {
+        if addresses.clone().any(|address| address.addr().is_ipv4() == (family == Family::V4)) {
+            let failed = |source| Failure::Io { what: format!("enable forwarding for {family:?}"), source };
+            sysctl::enable_forwarding(family).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives addresses back after a failure, which is what the caller hears of.

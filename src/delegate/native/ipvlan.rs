@@ -38,13 +38,11 @@ impl Settings {
         let object = &stdin.object;
         let mode: String =
             object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "l2".to_owned());
-        // As the reference: what is not positive is the kernel's choice.
-        let mtu = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0);
         Ok(Settings {
             parent: Parent::read(object)?,
             mode: IpVlanMode::parse(&mode)
                 .ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of ipvlan's")))?,
-            mtu: mtu.map(u32::try_from).transpose().map_err(|_| Failure::Config("mtu is too big".to_owned()))?,
+            mtu: interface::read_mtu(object)?,
         })
     }
 }

@@ -57,13 +57,8 @@ impl Settings {
     /// The master, whose MTU is the limit.
     fn find_parent(&self, host: &mut Socket, container: &mut Container) -> Result<(Link, Option<u32>), Failure> {
         let parent = self.parent.find(host, container)?;
-        match u32::try_from(self.mtu) {
-            Ok(mtu) if mtu <= parent.mtu => Ok((parent, Some(mtu).filter(|mtu| *mtu != 0))),
-            _ => Err(Failure::Config(format!(
-                "mtu {} is not between 0 and that of master {}, {}",
-                self.mtu, parent.name, parent.mtu
-            ))),
-        }
+        let mtu = parent::mtu_within(&parent, self.mtu)?;
+        Ok((parent, mtu))
     }
 }
 

@@ -8,7 +8,10 @@ pub mod bridge;
 pub mod ipvlan;
 pub mod loopback;
 pub mod macvlan;
+pub mod ptp;
+pub mod vlan;
 
+mod cable;
 mod interface;
 mod parent;
 mod sockets;
@@ -32,6 +35,10 @@ pub struct Enabled {
     pub macvlan: bool,
     /// `ipvlan`.
     pub ipvlan: bool,
+    /// `vlan`.
+    pub vlan: bool,
+    /// `ptp`.
+    pub ptp: bool,
     /// `loopback`.
     pub loopback: bool,
     /// The address plugins, where a native main plugin asks for addresses.
@@ -44,6 +51,8 @@ impl Enabled {
         bridge: true,
         macvlan: true,
         ipvlan: true,
+        vlan: true,
+        ptp: true,
         loopback: true,
         ipam: ipam::Enabled { host_local: true, static_: true },
     };
@@ -99,6 +108,8 @@ pub const TABLES: &[(&str, &[Key])] = &[
     (bridge::TYPE, bridge::KEYS),
     (macvlan::TYPE, macvlan::KEYS),
     (ipvlan::TYPE, ipvlan::KEYS),
+    (vlan::TYPE, vlan::KEYS),
+    (ptp::TYPE, ptp::KEYS),
     (loopback::TYPE, &[]),
 ];
 
@@ -113,6 +124,8 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
         bridge::TYPE => enabled.bridge,
         macvlan::TYPE => enabled.macvlan,
         ipvlan::TYPE => enabled.ipvlan,
+        vlan::TYPE => enabled.vlan,
+        ptp::TYPE => enabled.ptp,
         _ => enabled.loopback,
     };
     if !on {
@@ -133,6 +146,8 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
         }
         macvlan::TYPE => Box::new(macvlan::MacVlan { sockets, ipam }),
         ipvlan::TYPE => Box::new(ipvlan::IpVlan { sockets, ipam }),
+        vlan::TYPE => Box::new(vlan::Vlan { sockets, ipam }),
+        ptp::TYPE => Box::new(ptp::Ptp { sockets, ipam }),
         _ => Box::new(loopback::Loopback { sockets }),
     };
     Ok(Found { native, program })

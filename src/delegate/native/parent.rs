@@ -1,4 +1,4 @@
-//! Links that sit on another link: macvlan and ipvlan.
+//! Links that sit on another link: macvlan, ipvlan and vlan.
 
 use super::interface::find;
 use super::sockets::Container;
@@ -50,6 +50,17 @@ fn default_route_link(socket: &mut Socket) -> Result<Link, Failure> {
     let oif = routes.iter().find(|route| route.is_default() && route.table == TABLE_MAIN).and_then(|route| route.oif);
     let link = oif.map(|oif| socket.link_by_index(oif)).transpose()?.flatten();
     link.ok_or_else(|| Failure::Failed("master is not given and there is no default route".to_owned()))
+}
+
+/// `mtu`, which may not be greater than the parent's; 0 is the kernel's choice.
+pub(super) fn mtu_within(parent: &Link, mtu: i64) -> Result<Option<u32>, Failure> {
+    match u32::try_from(mtu) {
+        Ok(mtu) if mtu <= parent.mtu => Ok(Some(mtu).filter(|mtu| *mtu != 0)),
+        _ => Err(Failure::Config(format!(
+            "mtu {mtu} is not between 0 and that of master {}, {}",
+            parent.name, parent.mtu
+        ))),
+    }
 }
 
 /// Makes `link` in the container, under its final name.

@@ -16,6 +16,8 @@ fn what_natives_take() {
         r#"{"type":"macvlan","Master":"eth0","ipam":{"type":"static","addresses":[{"address":"10.0.0.1/24"}]}}"#,
         r#"{"type":"macvlan","ipam":{}}"#,
         r#"{"type":"ipvlan","mode":"l3"}"#,
+        r#"{"type":"vlan","master":"eth0","vlanId":7,"mtu":1400,"linkInContainer":false}"#,
+        r#"{"type":"ptp","ipMasq":false,"mtu":1400,"ipam":{"type":"host-local","subnet":"10.0.0.0/24"}}"#,
         r#"{"type":"loopback"}"#,
     ] {
         assert_eq!(find(text), Ok(None), "{text}");
@@ -43,6 +45,7 @@ fn what_is_left_to_the_program() {
         (r#"{"type":"bridge","ipMasq":true}"#, "masquerading"),
         (r#"{"type":"bridge","macspoofchk":true}"#, "nftables"),
         (r#"{"type":"bridge","newKey":1}"#, "newKey"),
+        (r#"{"type":"ptp","ipMasq":true}"#, "masquerading"),
         (r#"{"type":"bridge","vlanTrunk":[{"name":1}]}"#, "name"),
         (r#"{"type":"bridge","mtu":1,"MTU":2}"#, "twice"),
         (r#"{"type":"bridge","ipam":"x"}"#, "no object"),

@@ -49,6 +49,8 @@ pub struct Link {
     pub parent_netns: Option<i32>,
     /// The mode of a macvlan or ipvlan, spelled as plugins configure it.
     pub mode: Option<String>,
+    /// The number of a VLAN.
+    pub vlan: Option<u16>,
     /// Length of the transmit queue.
     pub tx_queue_len: u32,
     /// The alias somebody gave it.

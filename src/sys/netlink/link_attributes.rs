@@ -4,7 +4,9 @@ use super::link::{Link, OperState};
 use super::mac::Mac;
 use super::mode::{IpVlanMode, MacVlanMode};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoData, InfoIpVlan, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, State};
+use netlink_packet_route::link::{
+    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, State,
+};
 
 /// The link of a message; `None` for a message of another kind.
 pub(super) fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
@@ -23,6 +25,7 @@ pub(super) fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
         parent: None,
         parent_netns: None,
         mode: None,
+        vlan: None,
         tx_queue_len: 0,
         alias: None,
         group: 0,
@@ -66,6 +69,12 @@ fn read_info(link: &mut Link, infos: Vec<LinkInfo>) {
             LinkInfo::Data(InfoData::IpVlan(data)) => {
                 link.mode = data.into_iter().find_map(|item| match item {
                     InfoIpVlan::Mode(mode) => IpVlanMode::from_kernel(mode).map(|mode| mode.as_str().to_owned()),
+                    _ => None,
+                });
+            }
+            LinkInfo::Data(InfoData::Vlan(data)) => {
+                link.vlan = data.into_iter().find_map(|item| match item {
+                    InfoVlan::Id(id) => Some(id),
                     _ => None,
                 });
             }

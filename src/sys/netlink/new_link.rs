@@ -7,8 +7,8 @@ use super::socket::Socket;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, IpVlanFlags, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, InfoVlan, IpVlanFlags, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -69,6 +69,13 @@ pub enum Kind<'a> {
         /// How it forwards.
         mode: IpVlanMode,
     },
+    /// One VLAN (802.1Q) of another link.
+    Vlan {
+        /// The other link.
+        parent: u32,
+        /// The VLAN's number.
+        id: u16,
+    },
     /// A link that swallows packets.
     Dummy,
 }
@@ -128,7 +135,7 @@ fn end(name: &str, netns: Option<BorrowedFd<'_>>, mtu: Option<u32>, mac: Option<
 impl Kind<'_> {
     fn parent(&self) -> Option<u32> {
         match self {
-            Kind::MacVlan { parent, .. } | Kind::IpVlan { parent, .. } => Some(*parent),
+            Kind::MacVlan { parent, .. } | Kind::IpVlan { parent, .. } | Kind::Vlan { parent, .. } => Some(*parent),
             _ => None,
         }
     }
@@ -139,6 +146,7 @@ impl Kind<'_> {
             Kind::Veth { .. } => InfoKind::Veth,
             Kind::MacVlan { .. } => InfoKind::MacVlan,
             Kind::IpVlan { .. } => InfoKind::IpVlan,
+            Kind::Vlan { .. } => InfoKind::Vlan,
             Kind::Dummy => InfoKind::Dummy,
         }
     }
@@ -159,6 +167,7 @@ impl Kind<'_> {
                 // 0 is the flag set of bridge mode.
                 InfoIpVlan::Flags(IpVlanFlags::empty()),
             ])),
+            Kind::Vlan { id, .. } => Some(InfoData::Vlan(vec![InfoVlan::Id(*id)])),
             Kind::Dummy => None,
         }
     }

@@ -1,12 +1,13 @@
 //! The bridge as the gateway of its containers.
 
-use super::port::{Cable, find_port};
+use super::super::cable::find_end;
+use super::super::interface::enable_forwarding;
+use super::port::Cable;
 use super::settings::{Settings, Vlans};
 use crate::cni::AddResult;
 use crate::cni::result::{Interface, Route};
 use crate::delegate::failure::Failure;
 use crate::sys::netlink::{Change, Link, PortFlags, Socket};
-use crate::sys::sysctl::{self, Family};
 use ipnet::IpNet;
 use nix::errno::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -63,12 +64,7 @@ pub(super) fn set_up(
     for gateway in gateways {
         ensure_address(host, in_vlan.as_ref().unwrap_or(bridge), *gateway, settings.force_address)?;
     }
-    for family in [Family::V4, Family::V6] {
-        if gateways.iter().any(|gateway| gateway.addr().is_ipv4() == (family == Family::V4)) {
-            let failed = |source| Failure::Io { what: format!("enable forwarding for {family:?}"), source };
-            sysctl::enable_forwarding(family).map_err(failed)?;
-        }
-    }
+    enable_forwarding(gateways.iter().copied())?;
     Ok(in_vlan.map(|link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() }))
 }
 
@@ -82,7 +78,7 @@ fn ensure_vlan_end(host: &mut Socket, bridge: &Link, vlan: u16, keep_default: bo
     let cable =
         Cable { name: &name, netns: None, mtu: Some(bridge.mtu), mac: None, port: PortFlags::default(), vlans: &vlans };
     cable.plug_in(host, bridge)?;
-    let link = find_port(host, &name)?;
+    let link = find_end(host, &name)?;
     host.change_link(link.index, &Change { up: Some(true), ..Change::default() })?;
     Ok(link)
 }

@@ -6,7 +6,7 @@ mod settings;
 
 use super::interface::{self, ARP_NOTIFY, Setting};
 use super::sockets::Container;
-use super::{Native, Sockets, parent, verify};
+use super::{Native, Sockets, cable, parent, verify};
 use crate::cni::result::Interface;
 use crate::cni::{AddResult, RawObject};
 use crate::delegate::Call;
@@ -208,7 +208,7 @@ impl Attaching<'_> {
         mut result: AddResult,
     ) -> Result<Box<RawValue>, Failure> {
         let port = if self.settings.keep_down {
-            port::find_port(host, self.port)?
+            cable::find_end(host, self.port)?
         } else {
             port::wait_until_up(host, self.port)?
         };

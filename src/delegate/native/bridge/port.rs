@@ -1,7 +1,7 @@
 //! The bridge, and the cables that are plugged into it.
 
+use super::super::cable::{self, find_end};
 use super::super::interface::poll;
-use super::super::parent::random_name;
 use super::settings::{Settings, Vlans};
 use crate::delegate::failure::Failure;
 use crate::sys::netlink::{Change, Kind, Link, Mac, NewLink, OperState, Peer, PortFlags, Socket};
@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// How long the reference waits for a port before it fails.
 const PORT_TIMEOUT: Duration = Duration::from_millis(2550);
-/// How many random names are tried.
-const NAME_TRIES: u32 = 10;
 
 /// Finds the bridge, or makes it.
 pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> {
@@ -62,9 +60,8 @@ pub(super) struct Cable<'a> {
 impl Cable<'_> {
     /// Makes the cable and plugs it in; answers the name of the port. On failure there is none.
     pub(super) fn plug_in(&self, host: &mut Socket, bridge: &Link) -> Result<String, Failure> {
-        let port = self.make(host, bridge)?;
-        // No stateless configuration from what a container sends; without IPv6 there is no such setting.
-        let _ = sysctl::write(Family::V6, &port, "accept_ra", "0");
+        let peer = Peer { name: self.name, netns: self.netns, mtu: self.mtu, mac: self.mac };
+        let port = cable::make(host, &peer, Some(bridge))?;
         if let Err(e) = self.set_up_port(host, &port) {
             // Best effort: the error that matters is the one above.
             let _ = host.delete_link_by_name(&port);
@@ -73,33 +70,11 @@ impl Cable<'_> {
         Ok(port)
     }
 
-    /// Made from the bridge's side, because only the end a request is about can be given a master in it.
-    fn make(&self, host: &mut Socket, bridge: &Link) -> Result<String, Failure> {
-        for _ in 0..NAME_TRIES {
-            let name = random_name();
-            let peer = Peer { name: self.name, netns: self.netns, mtu: self.mtu, mac: self.mac };
-            let mut link = NewLink::new(&name, Kind::Veth { peer });
-            (link.mtu, link.master, link.up) = (self.mtu, Some(bridge.index), true);
-            // As the reference, since its v1.8.0: no queue on the host's end.
-            link.tx_queue_len = Some(0);
-            match host.create_link(&link) {
-                Ok(()) => return Ok(name),
-                // Which of the two names is taken is told by whether ours is.
-                Err(e) if e.is(Errno::EEXIST) && host.link_by_name(&name)?.is_some() => {}
-                Err(e) if e.is(Errno::EEXIST) => {
-                    return Err(Failure::Failed(format!("interface {} already exists", self.name)));
-                }
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Err(Failure::Failed(format!("{NAME_TRIES} random names for the port were all taken")))
-    }
-
     fn set_up_port(&self, host: &mut Socket, port: &str) -> Result<(), Failure> {
         if self.port == PortFlags::default() && !self.vlans.are_set() {
             return Ok(());
         }
-        let index = find_port(host, port)?.index;
+        let index = find_end(host, port)?.index;
         if self.port != PortFlags::default() {
             host.set_port_flags(index, self.port)?;
         }
@@ -114,17 +89,12 @@ impl Cable<'_> {
     }
 }
 
-/// The port `name` of the host.
-pub(super) fn find_port(host: &mut Socket, name: &str) -> Result<Link, Failure> {
-    host.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("port {name} is gone from the host")))
-}
-
 /// Waits until the port forwards: a container that is told it is attached wants to send at once.
 pub(super) fn wait_until_up(host: &mut Socket, name: &str) -> Result<Link, Failure> {
-    let mut port = find_port(host, name)?;
+    let mut port = find_end(host, name)?;
     let up = poll(PORT_TIMEOUT, || {
         if port.state != OperState::Up {
-            port = find_port(host, name)?;
+            port = find_end(host, name)?;
         }
         Ok(port.state == OperState::Up)
     })?;

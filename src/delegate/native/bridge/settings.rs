@@ -1,5 +1,6 @@
 //! The configuration of `bridge`.
 
+use super::super::interface::read_mtu;
 use crate::cni::RawObject;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
@@ -70,12 +71,6 @@ impl Settings {
         }
         Ok(settings)
     }
-}
-
-/// What is not positive is the kernel's choice.
-fn read_mtu(object: &RawObject) -> Result<Option<u32>, Failure> {
-    let mtu = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0);
-    mtu.map(u32::try_from).transpose().map_err(|_| Failure::Config("mtu is too big".to_owned()))
 }
 
 /// `runtimeConfig.mac` before `args.cni.mac` before `MAC` of CNI_ARGS.

@@ -1,0 +1,149 @@
+//! `vlan`: a link that is one VLAN of another link.
+
+use super::interface;
+use super::parent::{self, Parent};
+use super::sockets::Container;
+use super::{Native, Sockets, verify};
+use crate::cni::AddResult;
+use crate::delegate::Call;
+use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Ipam;
+use crate::delegate::keys::{Key, key};
+use crate::delegate::stdin::{Stdin, Target, netns_path};
+use crate::sys::netlink::{Kind, Link, NewLink, Socket};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// Its `type`.
+pub const TYPE: &str = "vlan";
+
+/// Its keys.
+pub const KEYS: &[Key] = &[key("master"), key("vlanId"), key("mtu"), key("linkInContainer")];
+
+/// VLAN 0 is that of packets with a priority and no VLAN; 4095 is reserved.
+const LAST_ID: u16 = 4094;
+
+/// The plugin.
+pub struct Vlan {
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) ipam: Option<Box<dyn Ipam>>,
+}
+
+/// What one call is to do.
+struct Settings {
+    parent: Parent,
+    id: u16,
+    mtu: i64,
+}
+
+impl Settings {
+    fn read(stdin: &Stdin) -> Result<Self, Failure> {
+        let object = &stdin.object;
+        let parent = Parent::read(object)?;
+        if parent.name.is_none() {
+            return Err(Failure::Config("master is missing: a VLAN is one of a link".to_owned()));
+        }
+        let id: i64 = object.read("vlanId")?.unwrap_or_default();
+        let valid = u16::try_from(id).ok().filter(|id| *id <= LAST_ID);
+        Ok(Settings {
+            parent,
+            id: valid.ok_or_else(|| Failure::Config(format!("vlanId {id} is no VLAN: they are 0 to {LAST_ID}")))?,
+            mtu: object.read("mtu")?.unwrap_or_default(),
+        })
+    }
+
+    /// The master, whose MTU is the limit.
+    fn find_parent(&self, host: &mut Socket, container: &mut Container) -> Result<(Link, Option<u32>), Failure> {
+        let parent = self.parent.find(host, container)?;
+        let mtu = parent::mtu_within(&parent, self.mtu)?;
+        Ok((parent, mtu))
+    }
+}
+
+impl Native for Vlan {
+    fn kind(&self) -> &'static str {
+        TYPE
+    }
+
+    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(&stdin)?;
+        let ipam = self.ipam().ok_or_else(|| Failure::Config("vlan has no addresses: there is no ipam".to_owned()))?;
+        let ifname = Target::of(call)?.ifname.as_str();
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        let (parent, mtu) = settings.find_parent(host, container)?;
+        let wanted = NewLink { mtu, ..NewLink::new(ifname, Kind::Vlan { parent: parent.index, id: settings.id }) };
+        let link = parent::create(host, container, settings.parent.in_container, wanted)?;
+        let answer = attach(ipam, call, &stdin, container, &link);
+        if answer.is_err() {
+            // Best effort: the caller's DEL comes after a failed ADD.
+            let _ = container.socket.delete_link(link.index);
+        }
+        answer
+    }
+
+    /// Does not look for the master, unlike the reference, whose DEL fails without it.
+    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
+        parent::del(call, &self.sockets, self.ipam())
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = Settings::read(&stdin)?;
+        let result = stdin.required_prev_result()?;
+        if let Some(ipam) = self.ipam() {
+            ipam.check(call)?;
+        }
+        let mut held = self.sockets.hold();
+        let (host, container) = held.both(netns_path(call)?)?;
+        let (_, mtu) = settings.find_parent(host, container)?;
+        let link = verify::container_link(call, container, &result, TYPE)?;
+        if link.vlan != Some(settings.id) {
+            let id = link.vlan.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            return Err(Failure::Drifted(format!("the VLAN of {} is {id}, not {}", link.name, settings.id)));
+        }
+        if let Some(mtu) = mtu.filter(|mtu| *mtu != link.mtu) {
+            return Err(Failure::Drifted(format!("the mtu of {} is {}, not {mtu}", link.name, link.mtu)));
+        }
+        verify::addresses_and_routes(&mut container.socket, &link, &result)
+    }
+
+    fn ipam(&self) -> Option<&dyn Ipam> {
+        self.ipam.as_deref()
+    }
+}
+
+/// Gives the new link its addresses, or takes none.
+fn attach(
+    ipam: &dyn Ipam,
+    call: &Call<'_>,
+    stdin: &Stdin,
+    container: &mut Container,
+    link: &Link,
+) -> Result<Box<RawValue>, Failure> {
+    let addresses = interface::take_addresses(ipam, call)?;
+    let answer = finish(call, stdin, container, link, addresses);
+    if answer.is_err() {
+        interface::give_back(ipam, call);
+    }
+    answer
+}
+
+fn finish(
+    call: &Call<'_>,
+    stdin: &Stdin,
+    container: &mut Container,
+    link: &Link,
+    addresses: AddResult,
+) -> Result<Box<RawValue>, Failure> {
+    // The addresses' own dns is not handed on, unlike bridge's: as the reference.
+    let mut result =
+        AddResult { interfaces: vec![parent::interface_in_container(call, link)?], dns: stdin.dns()?.0, ..addresses };
+    for ip in &mut result.ips {
+        ip.interface = Some(0);
+    }
+    interface::set_up_sysctls(container, &link.name, &[], &result.ips)?;
+    interface::configure(&mut container.socket, link, &result)?;
+    stdin.answer(&result)
+}
