@@ -154,6 +154,13 @@ const INTENDED: &[Difference] = &[
         ),
     ),
     difference(
+        ["vlan", "DEL"],
+        "fails when the master is gone",
+        "succeeds",
+        "the VLAN went with it, and the addresses would stay taken",
+        Shown::Test("a_vlan_can_be_deleted_without_its_master"),
+    ),
+    difference(
         ["loopback", "ADD"],
         "a result as of 1.0.0 that says it is of an older version",
         "a result of that version",

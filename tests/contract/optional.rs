@@ -78,6 +78,17 @@ fn vlan() {
     }
 }
 
+#[test]
+fn a_vlan_can_be_deleted_without_its_master() {
+    let Some(twins) = twins_where("vlan", VLAN) else { return };
+    let config = config("1.1.0", "vlan", json!({"master": "master0", "vlanId": 100, "ipam": pool()}));
+    twins.succeed("vlan", "ADD", &config, &Attachment::default());
+    twins.sides.iter().for_each(|(_, world)| world.run(|| crate::world::ip("link del master0")));
+    let [native, reference] = twins.call_each("DEL", &config, &Attachment::default());
+    native.unwrap_or_else(|e| panic!("{e}"));
+    assert!(reference.is_err(), "the reference does not fail any more");
+}
+
 /// Every mode with every family, and each of the other choices with both of them.
 #[test]
 fn every_mode_of_ipvlan() {
