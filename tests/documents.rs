@@ -57,6 +57,7 @@ fn links_between_documents_lead_somewhere() {
         "CONTRIBUTING.md",
         "docs/configuration.md",
         "docs/faults.md",
+        "docs/natives.md",
         "docs/primaries.md",
         "conf/README.md",
     ] {

@@ -20,7 +20,11 @@ const ROWS: [&[&str]; 6] = [
 const WITHIN_A_ROW: &[(&str, &str, &str)] = &[
     ("store", "api", "which file lies where is api::layout: plugin, daemon and CLI have to agree on it"),
     ("engine", "facts", "a verb asks for its facts; facts knows no verb"),
-    ("cli", "cluster", "`plexusctl crd` prints the definition that is generated from the type"),
+    (
+        "cli",
+        "cluster",
+        "`plexusctl crd` prints the definition that is generated from the type, `natives` reads manifests",
+    ),
     ("daemon", "cluster", "the daemon wires the cluster to its socket; the cluster knows no socket"),
 ];
 

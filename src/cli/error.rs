@@ -68,6 +68,14 @@ pub enum Error {
         /// Everything that is wrong with it.
         mistakes: Vec<String>,
     },
+    /// Networks, or the configuration they are judged by, cannot be read.
+    #[error("{what}: {why}")]
+    Networks {
+        /// Which file or folder.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// The plugin did not sweep.
     #[error("{} did not sweep: {why}", plugin.display())]
     Sweep {

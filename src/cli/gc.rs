@@ -71,20 +71,25 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(if left && !arguments.dry_run { Verdict::NotWell } else { Verdict::Well })
 }
 
-/// Our element of the installed list, as a runtime would hand it over. Where there is none (it goes first
-/// when Plexus is uninstalled) every key has its default.
+/// What the plugin is handed. Where there is no configuration of it (it goes first when Plexus is uninstalled)
+/// every key has its default.
 fn configuration(folder: &Path, output: &Output) -> String {
+    installed(folder).unwrap_or_else(|| {
+        output.remark(format!("{} holds no configuration of Plexus: the usual folders are swept", folder.display()));
+        r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#.to_owned()
+    })
+}
+
+/// Our element of the list that is installed in `folder`, as a runtime would hand it over.
+pub fn installed(folder: &Path) -> Option<String> {
     let networks = disk::candidates(folder).unwrap_or_default().into_iter().filter_map(|path| disk::read(&path).ok());
     if let Some(text) = networks.into_iter().find_map(|network| element(&network)) {
-        return text;
+        return Some(text);
     }
     let chained =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join("90-plexus.conf"));
     let read = |path: PathBuf| NetworkConfig::parse(&std::fs::read_to_string(path).ok()?, Some("plexus")).ok();
-    chained.filter_map(read).find_map(|network| element(&network)).unwrap_or_else(|| {
-        output.remark(format!("{} holds no configuration of Plexus: the usual folders are swept", folder.display()));
-        r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#.to_owned()
-    })
+    chained.filter_map(read).find_map(|network| element(&network))
 }
 
 fn element(network: &NetworkConfig) -> Option<String> {

@@ -23,6 +23,8 @@ mod health;
 mod install;
 mod migrate;
 mod migrate_keys;
+mod natives;
+mod natives_rows;
 mod output;
 mod schema;
 mod table;
@@ -60,6 +62,8 @@ enum Command {
     Uninstall(uninstall::Arguments),
     /// Delete what is left of sandboxes that are gone, and try again what is owed
     Gc(gc::Arguments),
+    /// Which plugins Plexus carries out itself, which are left to programs, and why
+    Natives(natives::Arguments),
     /// A Multus configuration as one of Plexus, and what became of each key
     Migrate(migrate::Arguments),
     /// The JSON Schema of the plugin's configuration
@@ -119,6 +123,7 @@ fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => gc::run(&arguments, output),
+        Command::Natives(arguments) => natives::run(&arguments, output).map(|()| Verdict::Well),
         Command::Migrate(arguments) => migrate::run(&arguments, output).map(|()| Verdict::Well),
         Command::Schema => schema::run(output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),

@@ -6,6 +6,7 @@ use super::native::{self, Enabled, Sockets};
 use super::{Delegate, Error, ipam};
 use crate::cni::{NetworkConfig, PluginConfig, PluginType};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,9 +34,18 @@ impl Registry {
         }
     }
 
-    /// Why `plugin` is not carried out in this process; none where it is.
-    pub fn declined(&self, plugin: &PluginConfig) -> Option<Declined> {
-        native::find(plugin, &self.natives.enabled(), &self.sockets).err()
+    /// Who carries out `plugin`, and who the address plugin that it asks.
+    pub fn carriers(&self, plugin: &PluginConfig) -> Carriers {
+        match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+            Err(why) => Carriers { main: Carrier::Program(why), ipam: plugin.ipam.as_ref().map(|_| Carrier::AskedFor) },
+            Ok(found) => {
+                let ipam = plugin.ipam.as_ref().map(|_| match found.program {
+                    Some((_, why)) => Carrier::Program(why),
+                    None => Carrier::Native,
+                });
+                Carriers { main: Carrier::Native, ipam }
+            }
+        }
     }
 
     /// Whether DEL of `network` deletes one link and starts no program: such links can go together first.
@@ -69,13 +79,43 @@ impl Registry {
     /// `host-local` inside its agent.
     fn programs(&self, plugin: &PluginConfig) -> impl Iterator<Item = PluginType> {
         let programs = match native::find(plugin, &self.natives.enabled(), &self.sockets) {
-            Ok(found) => [None, found.program],
+            Ok(found) => [None, found.program.map(|(kind, _)| kind)],
             Err(_) => {
                 let ipam = plugin.ipam.clone().filter(|_| STARTS_IPAM.contains(&plugin.kind.as_str()));
                 [Some(plugin.kind.clone()), ipam]
             }
         };
         programs.into_iter().flatten()
+    }
+}
+
+/// Who carries out a plugin with its address plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carriers {
+    /// The plugin itself.
+    pub main: Carrier,
+    /// Its address plugin; none where it has none.
+    pub ipam: Option<Carrier>,
+}
+
+/// Who carries out one of the two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// This process.
+    Native,
+    /// The program, and why.
+    Program(Declined),
+    /// The program of the plugin itself decides: most start the address plugin's program.
+    AskedFor,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Carrier::Native => write!(f, "in this process"),
+            Carrier::Program(why) => write!(f, "by its program ({why})"),
+            Carrier::AskedFor => write!(f, "as that program asks it"),
+        }
     }
 }
 

@@ -195,6 +195,7 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
         deadline: turn.until(ADD),
         lock: sandbox.inherited(),
     };
+    turn.tell_carriers(&planned.config);
     device_info::lay_out(turn, planned);
     let chain =
         Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };

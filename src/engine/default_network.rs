@@ -1,6 +1,6 @@
 //! The default network: read at each call from where its own plugin left it.
 
-use super::settings::Primary;
+use super::settings::{Primary, Settings};
 use super::{Turn, disk, recursion};
 use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::facts::Known;
@@ -12,8 +12,12 @@ use std::path::Path;
 
 /// The NAD that `clusterNetwork` may mean: a name without `/` (as in Multus, a NAD comes before a file).
 pub fn nad(turn: &Turn) -> Option<NadRef> {
-    match &turn.settings.primary {
-        Primary::Named(name) if !name.contains('/') => NadRef::new(&turn.settings.network_namespace, name).ok(),
+    nad_of(&turn.settings)
+}
+
+fn nad_of(settings: &Settings) -> Option<NadRef> {
+    match &settings.primary {
+        Primary::Named(name) if !name.contains('/') => NadRef::new(&settings.network_namespace, name).ok(),
         _ => None,
     }
 }
@@ -47,7 +51,7 @@ fn by_name(turn: &Turn, name: &str, known: &Known) -> Result<NetworkConfig, CniE
     let last_good = |why: &str| {
         last_good(turn, name).inspect(|_| turn.warn(format!("default network: {why}; using the last good copy")))
     };
-    match named(turn, name, known) {
+    match named(&turn.settings, name, known) {
         Ok(network) => match endless(&network, "default") {
             Some(why) => Ok(last_good(&why).unwrap_or(network)),
             None => {
@@ -95,18 +99,22 @@ fn inline(text: String) -> Result<NetworkConfig, CniError> {
     NetworkConfig::parse(&text, None).map_err(|e| CniError::new(Code::InvalidConfig, format!("delegates: {e}")))
 }
 
-fn named(turn: &Turn, name: &str, known: &Known) -> Result<NetworkConfig, String> {
+/// What `clusterNetwork`, which says `name`, means now.
+///
+/// # Errors
+/// Why it means nothing.
+pub fn named(settings: &Settings, name: &str, known: &Known) -> Result<NetworkConfig, String> {
     if name.contains('/') {
         let path = Path::new(name);
         let network = if path.is_dir() { disk::first_of(path) } else { disk::read(path) };
         return network.map_err(|e| e.to_string());
     }
-    let definition = nad(turn).and_then(|nad| known.definitions.get(&nad));
+    let definition = nad_of(settings).and_then(|nad| known.definitions.get(&nad));
     match definition {
         Some(Definition { nad, config: Some(config), .. }) => {
             NetworkConfig::parse(config, Some(nad.name())).map_err(|e| format!("network {nad}: {e}"))
         }
-        _ => disk::by_name(&turn.settings.conf_dir, name).map_err(|e| e.to_string()),
+        _ => disk::by_name(&settings.conf_dir, name).map_err(|e| e.to_string()),
     }
 }
 

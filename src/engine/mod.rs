@@ -16,7 +16,7 @@ pub mod living;
 pub mod multus;
 mod namespace;
 mod naming;
-mod networks;
+pub mod networks;
 pub mod plan;
 mod preflight;
 mod publish;

@@ -1,9 +1,10 @@
 //! From selections to network configurations.
 
+use super::settings::Settings;
 use super::{Turn, disk, recursion};
 use crate::cni::{CniError, Code, NetworkConfig};
 use crate::facts::Known;
-use crate::nad::NadRef;
+use crate::nad::{Definition, NadRef};
 use std::collections::BTreeMap;
 
 /// The configuration of every one of `nads` (NPWG-NAD-07).
@@ -29,15 +30,22 @@ fn resolve_one(turn: &Turn, known: &Known, nad: &NadRef) -> Result<NetworkConfig
         let missing = || invalid("there is no such NetworkAttachmentDefinition".into());
         return operators_file(turn, nad).ok_or_else(missing);
     };
-    let network = match &definition.config {
-        Some(config) => {
-            NetworkConfig::parse(config, Some(nad.name())).map_err(|e| invalid(format!("spec.config: {e}")))?
-        }
-        None => disk::by_name(&turn.settings.conf_dir, nad.name())
-            .map_err(|e| invalid(format!("spec.config is empty, and no file gives it: {e}")))?,
-    };
+    let network = of_definition(&turn.settings, definition).map_err(invalid)?;
     match recursion::names_itself(&network) {
         Some(kind) => Err(invalid(format!("it delegates to {kind}: refused, it would never end"))),
         None => Ok(network),
+    }
+}
+
+/// The configuration that `definition` gives, or that a file of its name gives.
+///
+/// # Errors
+/// Why there is none.
+pub fn of_definition(settings: &Settings, definition: &Definition) -> Result<NetworkConfig, String> {
+    let name = definition.nad.name();
+    match &definition.config {
+        Some(config) => NetworkConfig::parse(config, Some(name)).map_err(|e| format!("spec.config: {e}")),
+        None => disk::by_name(&settings.conf_dir, name)
+            .map_err(|e| format!("spec.config is empty, and no file gives it: {e}")),
     }
 }

@@ -21,6 +21,8 @@ const LOOKUP: Duration = Duration::from_millis(50);
 pub fn status(turn: &Turn) -> Result<(), CniError> {
     let unavailable = |error: CniError| CniError { code: Code::Unavailable.number(), ..error };
     let Some(network) = default_network::resolve(turn, &look_up(turn)).map_err(unavailable)? else { return Ok(()) };
+    // A STATUS that succeeds has no answer to say it in.
+    turn.tell_carriers(&network);
     let label = format!("default network {}", network.name);
     let path = turn.path();
     turn.registry.present(&network, &path).map_err(|e| unavailable(e.to_cni().about(&label)))?;

@@ -2,7 +2,7 @@
 
 use super::settings::{LogLevel, Settings};
 use crate::cni::invocation::Target;
-use crate::cni::{CniError, Code, Invocation};
+use crate::cni::{CniError, Code, Invocation, NetworkConfig};
 use crate::delegate::Registry;
 use crate::nad::PodRef;
 use crate::store::Store;
@@ -78,5 +78,18 @@ impl Turn {
     /// Something went wrong and was survived.
     pub fn warn(&self, text: impl Display) {
         self.log(LogLevel::Error, text);
+    }
+
+    /// Tells at level debug who carries out the plugins of `network`: what nobody can see from outside.
+    pub fn tell_carriers(&self, network: &NetworkConfig) {
+        if self.settings.log_level < LogLevel::Debug {
+            return;
+        }
+        for plugin in &network.plugins {
+            let carriers = self.registry.carriers(plugin);
+            let ipam = plugin.ipam.as_ref().zip(carriers.ipam);
+            let ipam = ipam.map_or_else(String::new, |(kind, carrier)| format!(", {kind} {carrier}"));
+            self.log(LogLevel::Debug, format!("network {}: {} {}{ipam}", network.name, plugin.kind, carriers.main));
+        }
     }
 }

@@ -15,7 +15,8 @@ pub const TYPE: &str = "static";
 
 /// The keys of its section.
 pub const KEYS: &[Key] = &[key("type"), key("addresses"), key("routes"), key("dns")];
-const ADDRESS_KEYS: &[Key] = &[key("address"), key("gateway")];
+/// The keys of an element of `addresses`.
+pub const ADDRESS_KEYS: &[Key] = &[key("address"), key("gateway")];
 /// The keys of a configured route.
 pub const ROUTE_KEYS: &[Key] =
     &[key("dst"), key("gw"), key("mtu"), key("advmss"), key("priority"), key("table"), key("scope")];

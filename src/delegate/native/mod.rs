@@ -62,8 +62,8 @@ impl Enabled {
 pub struct Found {
     /// It.
     pub native: Box<dyn Delegate>,
-    /// The address plugin it asks, where that is a program.
-    pub program: Option<PluginType>,
+    /// The address plugin it asks, where that is a program, and why it is.
+    pub program: Option<(PluginType, Declined)>,
 }
 
 /// What the natives do, in a form that shares the rest of [`Delegate`].
@@ -153,7 +153,7 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
     Ok(Found { native, program })
 }
 
-type FoundIpam = (Option<Box<dyn Ipam>>, Option<PluginType>);
+type FoundIpam = (Option<Box<dyn Ipam>>, Option<(PluginType, Declined)>);
 
 /// The address plugin; the program where its own native does not take the section.
 fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled) -> Result<FoundIpam, Declined> {
@@ -162,7 +162,7 @@ fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled) -> Result<FoundIpam,
     let (Some(section), Some(kind)) = (section, &plugin.ipam) else { return Ok((None, None)) };
     Ok(match ipam::find(&section, kind.as_str(), enabled) {
         Ok(found) => (Some(found), None),
-        Err(_) => (Some(Box::new(ipam::Program(kind.clone()))), Some(kind.clone())),
+        Err(why) => (Some(Box::new(ipam::Program(kind.clone()))), Some((kind.clone(), why))),
     })
 }
 

@@ -5,7 +5,7 @@ use super::*;
 /// The program that is needed for addresses all the same.
 fn find(text: &str) -> Result<Option<String>, Declined> {
     let plugin = PluginConfig::new(RawObject::parse(text).unwrap()).unwrap();
-    super::find(&plugin, &Enabled::ALL, &Arc::default()).map(|found| found.program.map(String::from))
+    super::find(&plugin, &Enabled::ALL, &Arc::default()).map(|found| found.program.map(|(kind, _)| kind.to_string()))
 }
 
 #[test]

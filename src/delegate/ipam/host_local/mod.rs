@@ -41,7 +41,8 @@ pub const KEYS: &[Key] = &[
     key("resolvConf"),
     key("dataDir"),
 ];
-const RANGE_KEYS: &[Key] = &[key("subnet"), key("rangeStart"), key("rangeEnd"), key("gateway")];
+/// The keys of a range.
+pub const RANGE_KEYS: &[Key] = &[key("subnet"), key("rangeStart"), key("rangeEnd"), key("gateway")];
 
 /// The plugin.
 #[derive(Clone, Copy, Debug)]

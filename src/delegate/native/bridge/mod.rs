@@ -45,7 +45,8 @@ pub const KEYS: &[Key] = &[
     key("disableContainerInterface"),
     key("portIsolation"),
 ];
-const TRUNK_KEYS: &[Key] = &[key("minID"), key("maxID"), key("id")];
+/// The keys of an element of `vlanTrunk`.
+pub const TRUNK_KEYS: &[Key] = &[key("minID"), key("maxID"), key("id")];
 
 /// The position of the container's interface in a result, after the bridge and its port.
 const CONTAINER_INTERFACE: i64 = 2;
