@@ -14,7 +14,7 @@ fn node(natives: &Value, networks: &[(&str, Value)]) -> (tempfile::TempDir, Sett
     fs::write(path("00-plexus.conflist"), list.to_string()).unwrap();
     fs::create_dir(path("networks")).unwrap();
     for (name, config) in networks {
-        let nad = crate::nad::NadRef::new("default", *name).unwrap();
+        let nad = crate::nad::NadRef::new("default", name).unwrap();
         let text = if config.is_null() { None } else { Some(config.to_string()) };
         let copy = serde_json::to_string(&Definition::new(nad.clone(), text, |_| None)).unwrap();
         fs::write(StateDirectory::new(node.path()).network(&nad), copy).unwrap();
