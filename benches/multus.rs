@@ -11,8 +11,6 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
-#[path = "../tests/support/apiserver.rs"]
-mod apiserver;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "../tests/support/thick.rs"]

@@ -7,8 +7,6 @@
 
 mod support;
 
-#[path = "support/apiserver.rs"]
-mod apiserver;
 #[path = "support/thick.rs"]
 mod thick;
 
@@ -85,7 +83,7 @@ fn take_over(thick: &mut Thick, head: &Path, kind: &str) {
     // CNI-DEL-01, CNI-DLG-17
     // The kernel takes its time with what went with a sandbox.
     support::eventually("links to go", || kernel::host_links() == ["br1", "cni0"]);
-    assert_eq!(left(Path::new("/var/lib/cni")), [PathBuf::new(); 0], "{kind}");
+    assert_eq!(left(Path::new("/var/lib/cni")), Vec::<PathBuf>::new(), "{kind}");
     fs::remove_file(thick.node.net_d().join("00-plexus.conflist")).unwrap();
 }
 

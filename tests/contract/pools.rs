@@ -111,7 +111,7 @@ fn take_and_give_back(plugins: &Path, config: &Value, numbers: impl Iterator<Ite
 
 /// By the program where it is its turn: every taker has its share.
 fn take(plugins: &Path, config: &Value, number: usize) -> Ipv4Addr {
-    let text = if number / TAKERS % SHARE == 0 {
+    let text = if (number / TAKERS).is_multiple_of(SHARE) {
         let result = call_program(plugins, "host-local", "ADD", config, &attachment(number)).unwrap();
         result["ips"][0]["address"].as_str().unwrap().to_owned()
     } else {

@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
-use super::apiserver::ApiServer;
+use super::support::apiserver::ApiServer;
 use super::support::node::{self, FOLDER, Node, PATH};
 use super::support::pod::{Call, Pod};
 use nix::sys::prctl::set_pdeathsig;
