@@ -158,8 +158,11 @@ fn every_overlay_agrees_with_its_distribution_and_with_the_programs() {
         assert_eq!(node_folders(spec, install), BTreeSet::from(expected), "{}", place.folder);
         let (daemon, variables) = container(spec, "containers", "plexusd");
         assert_accepted(daemon, &variables);
-        let expected = ["/run/plexus", "/var/lib/plexus", "/var/lib/kubelet/pod-resources"].map(str::to_owned);
-        assert_eq!(node_folders(spec, daemon), BTreeSet::from(expected), "{}", place.folder);
+        let expected = [place.conf, place.bin, "/run/plexus", "/var/lib/plexus", "/var/lib/kubelet/pod-resources"];
+        assert_eq!(node_folders(spec, daemon), BTreeSet::from(expected.map(str::to_owned)), "{}", place.folder);
+        let told = |name: &str| variables.get(name).cloned().flatten();
+        let folders = (told("PLEXUS_CNI_CONF_DIR"), told("PLEXUS_CNI_BIN_DIR"));
+        assert_eq!(folders, (Some(place.conf.to_owned()), Some(place.bin.to_owned())), "{}", place.folder);
         // No volume is left over from a distribution's patch.
         let mounted = [list(install, "volumeMounts"), list(daemon, "volumeMounts")].concat();
         assert_eq!(texts(&list(spec, "volumes"), "name"), texts(&mounted, "name"), "{}", place.folder);

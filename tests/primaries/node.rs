@@ -34,10 +34,10 @@ pub fn enter(mut fixture: Fixture) -> Option<Bare> {
     fs::remove_file(node.primary_file()).unwrap();
     node::write(&node.net_d().join(&fixture.file), &fixture.text);
     let kinds = fixture.kinds();
-    let recorders: Vec<Recorder> = kinds.iter().map(|kind| node.recorder_in_place(kind)).collect();
+    let recorders: Vec<Recorder> = kinds.iter().map(|kind| node.recorder(kind)).collect();
     recorders[0].on("ADD", MAKES_A_LINK);
     for kind in fixture.ipam().into_iter().filter(|kind| kind != "host-local") {
-        node.recorder_in_place(&kind);
+        node.recorder(&kind);
     }
     take_out_plexus(&node);
     let bare = Bare { node, fixture, recorders };
@@ -50,7 +50,7 @@ pub fn enter(mut fixture: Fixture) -> Option<Bare> {
 fn take_out_plexus(node: &Node) {
     let place = node.bin().join("plexus");
     fs::copy(&place, program()).unwrap();
-    node.uncover("plexus");
+    node::uncover(&place);
     fs::remove_file(place).unwrap();
 }
 

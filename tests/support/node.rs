@@ -2,7 +2,7 @@
 
 use super::programs;
 use super::recorder::{Recorded, Recorder};
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use plexus::api::{RunDirectory, StateDirectory};
 use plexus::nad::{Definition, NadRef};
@@ -97,21 +97,6 @@ impl Node {
         Recorder::install(&self.bin(), name)
     }
 
-    /// As [`Node::recorder`], in the place of the reference plugin of that name where there is one.
-    pub fn recorder_in_place(&self, name: &str) -> Recorder {
-        self.uncover(name);
-        self.recorder(name)
-    }
-
-    /// Takes the program `name` out of [`Node::bin`]; what is left is an empty file of the test's own.
-    pub fn uncover(&self, name: &str) {
-        // Programs are mounted there; writing to one would change the file it comes from.
-        match nix::mount::umount2(&self.bin().join(name), nix::mount::MntFlags::MNT_DETACH) {
-            Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
-            Err(e) => panic!("{name}: {e}"),
-        }
-    }
-
     /// Every recorded call of every recorder, in the order in which they began.
     pub fn calls(&self) -> Vec<Recorded> {
         Recorded::all()
@@ -198,10 +183,15 @@ pub fn write(path: &Path, text: &str) {
 
 /// Writes a program.
 pub fn write_program(path: &Path, text: &str) {
-    // Where the reference plugin of that name is bound, which all tests share.
-    let _ = umount(path);
+    uncover(path);
     write(path, text);
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Takes the program that is bound to `path` away, which all tests share; what is left is an empty file of this test.
+pub fn uncover(path: &Path) {
+    // Nothing may be bound there. Not at once: a process that another test starts may just hold it.
+    let _ = umount2(path, MntFlags::MNT_DETACH);
 }
 
 /// Mounts a tmpfs over `folder`.
