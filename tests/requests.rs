@@ -155,7 +155,7 @@ impl Case<'_> {
                 assert_eq!(self.picture(&pod), before, "{of}");
                 pod.end_sandbox();
                 assert!(failed * 2 > number, "{of}: most requests are needed, and {failed} failed ADD");
-                println!("{}: {} requests, {failed} fail ADD when {fate:?}", self.name, number - 1);
+                support::say(&format!("{}: {} requests, {failed} fail ADD when {fate:?}", self.name, number - 1));
                 return;
             }
             if fate == Fate::Killed {
@@ -191,7 +191,7 @@ impl Case<'_> {
             assert_eq!(self.picture(&pod), before, "{of}");
             pod.end_sandbox();
             if requests.len() < number {
-                println!("{}: {} requests of DEL {fate:?}", self.name, number - 1);
+                support::say(&format!("{}: {} requests of DEL {fate:?}", self.name, number - 1));
                 return;
             }
         }
