@@ -71,6 +71,15 @@ impl Cluster {
         self.objects.lock().unwrap().insert(path, object);
     }
 
+    /// Gives an annotation to a network attachment definition it has.
+    pub fn annotate(&self, nad: &str, key: &str, value: &str) {
+        let (namespace, name) = nad.split_once('/').unwrap();
+        let mut objects = self.objects.lock().unwrap();
+        let end = format!("/{namespace}/network-attachment-definitions/{name}");
+        let (_, object) = objects.iter_mut().find(|(path, _)| path.ends_with(&end)).unwrap();
+        object["metadata"]["annotations"][key] = json!(value);
+    }
+
     /// Has nothing.
     pub fn forget_all(&self) {
         self.objects.lock().unwrap().clear();

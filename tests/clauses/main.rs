@@ -7,10 +7,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "../support/kubelet.rs"]
+mod kubelet;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod build;
 mod cluster;
+mod expected;
 mod page;
 mod row;
 mod rows;

@@ -4,9 +4,11 @@ use super::cluster::Cluster;
 use super::row::{Given, Step};
 use crate::support::node::{self, FOLDER, Node};
 use crate::support::pod::Pod;
-use crate::support::{Answer, cnitool};
+use crate::support::{Answer, cnitool, manifests};
 use plexus::cni::CniError;
 use serde_json::{Value, json};
+use std::any::Any;
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,8 @@ pub struct World<'a> {
     pub node: &'a Node,
     pub cluster: &'a Cluster,
     pub pod: Pod,
+    /// What runs beside it, until the row ends.
+    pub beside: RefCell<Vec<Box<dyn Any>>>,
 }
 
 /// How a call ended.
@@ -58,7 +62,7 @@ impl<'a> World<'a> {
         }
         let primary = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary"}]});
         node.primary(given.primary.as_ref().unwrap_or(&primary));
-        let world = World { subject, node, cluster, pod };
+        let world = World { subject, node, cluster, pod, beside: RefCell::default() };
         for (nad, plugin) in NETWORKS {
             world.network(nad, Some(&json!({"cniVersion": "1.0.0", "type": plugin}).to_string()));
         }
@@ -192,6 +196,7 @@ fn clear(node: &Node, cluster: &Cluster) {
         "/var/lib/cni".into(),
         conf_dir(),
         "/run/plexus/unpublished".into(),
+        manifests::folder(),
     ] {
         // It may not be there.
         let _ = fs::remove_dir_all(folder);

@@ -4,6 +4,7 @@ mod addresses;
 mod calls;
 mod default_network;
 mod definitions;
+mod devices;
 mod failures;
 mod json_form;
 mod lists;
@@ -24,6 +25,7 @@ pub fn topics() -> Vec<(&'static str, Vec<Row>)> {
         ("Network attachment definitions", definitions::rows()),
         ("What a delegate is handed", calls::rows()),
         ("What is offered by capability", offers::rows()),
+        ("Devices", devices::rows()),
         ("Lists of plugins", lists::rows()),
         ("Addresses", addresses::rows()),
         ("Configurations, variables and records on the node", node::rows()),
