@@ -19,7 +19,7 @@ const HEAD: &str = "\
 # Natives
 
 Plugins that Plexus carries out in its own process. What they make is what the reference plugins v1.9.1 make; what they do
-differently, and why, is listed in `tests/contract/differences.rs`. The tables on this page are made of the code by
+differently, and why, is [one list](differences.md). The tables on this page are made of the code by
 `tests/natives.rs`.
 
 A native takes a configuration only when it understands **all** of it. The whole configuration goes to the program in the
