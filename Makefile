@@ -90,7 +90,7 @@ bench-multus: plugin ## The same beside Multus 4.3, whose programs are in MULTUS
 .PHONY: bench-delegates
 bench-delegates: plugin ## ADD and DEL by natives, by the reference programs and by the kernel alone, side by side (root)
 	e2e/assets/get plugins >/dev/null
-	PLEXUS_PLUGIN=$(plugin) cargo bench --bench delegates
+	PLEXUS_PLUGIN=$(plugin) cargo bench --profile dev --bench delegates
 
 .PHONY: ci
 ci: ## What decides whether a change is good; also .ci/run
