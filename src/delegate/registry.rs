@@ -5,6 +5,8 @@ use super::keys::Declined;
 use super::native::{self, Enabled, Sockets};
 use super::{Delegate, Error, ipam};
 use crate::cni::{NetworkConfig, PluginConfig, PluginType};
+use crate::sys::netlink::Socket;
+use crate::sys::netns::Netns;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -32,6 +34,11 @@ impl Registry {
             Ok(found) => found.native,
             Err(_) => Box::new(External),
         }
+    }
+
+    /// Hands natives the sockets with which the namespaces were looked at before: `host`'s and `inside` of `netns`.
+    pub fn adopt(&self, host: Socket, netns: Netns, inside: Socket) {
+        self.sockets.adopt(host, netns, inside);
     }
 
     /// Who carries out `plugin`, and who the address plugin that it asks.

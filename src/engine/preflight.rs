@@ -42,6 +42,7 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
             }
         }
     }
+    turn.registry.adopt(host, netns, inside);
     Ok(())
 }
 

@@ -29,6 +29,16 @@ pub(super) struct Container {
 pub(super) struct Held<'a>(MutexGuard<'a, Open>);
 
 impl Sockets {
+    /// Takes sockets that somebody has looked at both namespaces with, instead of opening others.
+    pub fn adopt(&self, host: Socket, netns: Netns, socket: Socket) {
+        // Natives refuse to work in their own namespace, where they look for themselves.
+        if netns.is_own().is_ok_and(|own| !own) {
+            let mut open = self.hold();
+            open.0.host = Some(host);
+            open.0.container = Some(Container { netns, socket });
+        }
+    }
+
     pub(super) fn hold(&self) -> Held<'_> {
         // A panic in between leaves sockets that work: answers to old questions are passed over.
         Held(self.0.lock().unwrap_or_else(PoisonError::into_inner))

@@ -16,17 +16,10 @@ const PORT_TIMEOUT: Duration = Duration::from_millis(2550);
 /// Finds the bridge, or makes it.
 pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> {
     let name = &settings.name;
-    if host.link_by_name(name)?.is_none() {
-        let kind = Kind::Bridge { vlan_filtering: settings.vlans.filtering };
-        let made = host.create_link(&NewLink { mtu: settings.mtu, ..NewLink::new(name, kind) });
-        // Another pod's ADD may have been faster.
-        if let Err(e) = made
-            && !e.is(Errno::EEXIST)
-        {
-            return Err(e.into());
-        }
-    }
-    let bridge = find_bridge(host, name)?;
+    let bridge = match host.link_by_name(name)? {
+        Some(link) => bridge(link)?,
+        None => make_bridge(host, settings)?,
+    };
     // The routes of the bridge are ours; without IPv6 there is no such setting.
     let _ = sysctl::write(Family::V6, name, "accept_ra", "0");
     let promiscuous = Some(true).filter(|_| settings.promiscuous);
@@ -36,12 +29,26 @@ pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Li
     Ok(bridge)
 }
 
+fn make_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> {
+    let name = &settings.name;
+    let kind = Kind::Bridge { vlan_filtering: settings.vlans.filtering };
+    match host.create_link(&NewLink { mtu: settings.mtu, ..NewLink::new(name, kind) }) {
+        // Another pod's ADD may have been faster.
+        Err(e) if !e.is(Errno::EEXIST) => Err(e.into()),
+        _ => find_bridge(host, name),
+    }
+}
+
 /// The link `name`, which must be a bridge.
 pub(super) fn find_bridge(host: &mut Socket, name: &str) -> Result<Link, Failure> {
-    match host.link_by_name(name)? {
-        Some(link) if link.kind == "bridge" => Ok(link),
-        Some(_) => Err(Failure::Failed(format!("{name} exists and is not a bridge"))),
-        None => Err(Failure::Failed(format!("bridge {name} is gone"))),
+    bridge(host.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("bridge {name} is gone")))?)
+}
+
+fn bridge(link: Link) -> Result<Link, Failure> {
+    if link.kind == "bridge" {
+        Ok(link)
+    } else {
+        Err(Failure::Failed(format!("{} exists and is not a bridge", link.name)))
     }
 }
 
