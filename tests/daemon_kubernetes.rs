@@ -393,18 +393,15 @@ async fn definitions(kubeconfig: &Path) -> kube::Api<NetworkAttachmentDefinition
     kube::Api::namespaced(kube::Client::try_from(config).unwrap(), "default")
 }
 
-/// Makes `count` definitions whose managed fields and annotations of others, several kilobytes, are most of them.
+/// Makes `count` definitions of a usual size.
 async fn make_many(kubeconfig: &Path, count: usize) {
     let api = definitions(kubeconfig).await;
-    let notes: serde_json::Map<String, Value> =
-        (0..60).map(|n| (format!("example.com/what-some-controller-notes-here-{n}"), json!(""))).collect();
-    let notes = &notes;
     let make = |n: usize| {
         let api = api.clone();
         async move {
             let config = json!({ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "bridge", "mtu": 1500,
                 "ipam": { "type": "host-local", "ranges": [[{ "subnet": format!("10.{}.{}.0/24", n / 256, n % 256) }]], "routes": [{ "dst": "192.168.0.0/16" }] } });
-            let object = json!({ "metadata": { "name": format!("many-{n}"), "labels": { "made-by": "test" }, "annotations": notes }, "spec": { "config": config.to_string() } });
+            let object = json!({ "metadata": { "name": format!("many-{n}"), "labels": { "made-by": "test" } }, "spec": { "config": config.to_string() } });
             api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         }
     };
