@@ -9,7 +9,6 @@ use crate::engine::disk::{self, DiskError};
 use crate::engine::recursion;
 use crate::sys::files::{self, Durability};
 use clap::{Args, ValueEnum};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Everybody may read it: it names files, and holds no secret.
@@ -99,18 +98,9 @@ pub fn put(wanted: &Wanted, written: &Written, output: &Output) -> Result<(), Er
     }
 }
 
-/// Makes `change` in a folder inside of `folder`, and the runtime load it: runtimes watch their own folder, not those
-/// in it, and would go on without. Interrupted, it is told the next time, by the file that is in the way.
-///
-/// # Errors
-/// The change's own, or `folder` cannot be written to.
+/// [`disk::and_tell_runtime`], with our errors.
 pub fn and_tell_runtime<T>(folder: &Path, change: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    // No runtime takes it for a configuration: it has no extension.
-    let note = folder.join(".plexus-changed");
-    fs::write(&note, "\n").map_err(|source| Error::Write { path: note.clone(), source })?;
-    let changed = change()?;
-    fs::remove_file(&note).map_err(|source| Error::Remove { path: note, source })?;
-    Ok(changed)
+    disk::and_tell_runtime(folder, |path, source| Error::Write { path, source }, change)
 }
 
 /// The network in `path`, if we may delegate to it.

@@ -46,7 +46,11 @@ impl Configuration {
     /// # Errors
     /// It cannot be written; what is there is as it was.
     pub fn put_back(&self) -> io::Result<()> {
-        files::replace(&self.path, self.text.as_bytes(), 0o644, Durability::Synced)?;
+        let write = || files::replace(&self.path, self.text.as_bytes(), 0o644, Durability::Synced);
+        match self.runtime_folder() {
+            Some(folder) => disk::and_tell_runtime(folder, |_, source| source, write)?,
+            None => write()?,
+        }
         if let Some(renamed) = self.renamed()
             && files::read_bounded(&renamed, MAX_CONFIG).ok().flatten().as_deref() == Some(&self.text)
         {
@@ -74,11 +78,20 @@ impl Configuration {
 
     /// The file that the runtime takes before ours: it stands before it and does not lead to us.
     pub fn rival(&self) -> Option<PathBuf> {
-        if self.path.file_name().is_some_and(|name| name == CHAINED) {
+        if self.is_chained() {
             return None;
         }
         let before = disk::candidates(self.path.parent()?).unwrap_or_default().into_iter();
         before.take_while(|path| *path < self.path).find(|path| Configuration::read(path).is_none())
+    }
+
+    /// The folder that the runtime watches, where ours is in one beneath it.
+    fn runtime_folder(&self) -> Option<&Path> {
+        self.is_chained().then(|| self.path.parent()?.parent()).flatten()
+    }
+
+    fn is_chained(&self) -> bool {
+        self.path.file_name().is_some_and(|name| name == CHAINED)
     }
 
     /// `00-plexus.conflist.cilium_bak` and the like.
@@ -164,6 +177,20 @@ mod tests {
         assert!(!renamed.path().join("00-plexus.conflist.cilium_bak").exists());
         assert!(ours(&folder(&[("05-b.conflist", "{}")])).culprit().contains("removed, and 05-b.conflist"));
         assert!(ours(&folder(&[("00-plexus.conflist", "{}")])).culprit().contains("written over"));
+    }
+
+    #[test]
+    fn the_runtime_hears_of_a_file_beneath_its_folder() {
+        let folder = folder(&[("10-a.conflist", "{}"), ("a/x.conf", "{}")]);
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::open(folder.path()).unwrap().set_modified(long_ago).unwrap();
+        let ours =
+            Configuration { path: folder.path().join("a/90-plexus.conf"), text: r#"{"type":"plexus"}"#.to_owned() };
+        ours.put_back().unwrap();
+        assert_eq!(Configuration::find(folder.path()), Some(ours));
+        // What watches a folder hears what changes its time, and nothing of it stays.
+        assert!(fs::metadata(folder.path()).unwrap().modified().unwrap() > long_ago);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

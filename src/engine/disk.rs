@@ -4,6 +4,7 @@ use crate::cni::NetworkConfig;
 use crate::cni::config::ConfigError;
 use crate::engine::recursion;
 use crate::sys::files;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +122,24 @@ fn sorted(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, DiskError>
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| wanted(path) && !path.is_dir()).collect();
     files.sort();
     Ok(files)
+}
+
+/// Makes `change` in a folder inside of `folder`, and the runtime load it: runtimes watch their own folder, not those
+/// in it, and would go on without. Interrupted, it is told the next time, by the file that is in the way.
+///
+/// # Errors
+/// The change's own, or what `failed` makes of it when `folder` cannot be written to.
+pub fn and_tell_runtime<T, E>(
+    folder: &Path,
+    failed: impl Fn(PathBuf, io::Error) -> E,
+    change: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    // No runtime takes it for a configuration: it has no extension.
+    let note = folder.join(".plexus-changed");
+    fs::write(&note, "\n").map_err(|e| failed(note.clone(), e))?;
+    let changed = change()?;
+    fs::remove_file(&note).map_err(|e| failed(note, e))?;
+    Ok(changed)
 }
 
 #[cfg(test)]
