@@ -27,6 +27,7 @@ for_both! {
     the_default_route_of_ipv4_moves_and_that_of_ipv6_stays
     the_default_route_of_ipv6_moves_and_that_of_ipv4_stays
     both_default_routes_can_move
+    each_default_route_can_move_to_another_network
     an_empty_default_route_means_the_networks_own_gateways
     a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone
     two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once
@@ -208,6 +209,24 @@ fn both_default_routes_can_move(natives: bool) {
     assert_eq!(kernel::default_routes(&pod.netns, "-4"), ["10.20.0.1 net1"]);
     assert_eq!(kernel::default_routes(&pod.netns, "-6"), ["fd20::1 net1"]);
     assert_eq!(status(&node)[1]["gateway"], json!(["10.20.0.1", "fd20::1"]));
+    pod.del().silence();
+    assert_eq!(leases(), 0);
+}
+
+fn each_default_route_can_move_to_another_network(natives: bool) {
+    let Some(node) = node(natives) else { return };
+    real_primary(&node);
+    bridge(&node);
+    let pod = Pod::new(&node, "apart").selecting(json!([
+        {"name": "br-a", "default-route": ["10.20.0.1"]}, {"name": "br-a", "default-route": ["fd20::1"]},
+    ]));
+    pod.add().result();
+    // NPWG-KEY-17
+    assert_eq!(kernel::default_routes(&pod.netns, "-4"), ["10.20.0.1 net1"]);
+    assert_eq!(kernel::default_routes(&pod.netns, "-6"), ["fd20::1 net2"]);
+    let gateways: Vec<_> = status(&node).iter().map(|entry| entry["gateway"].clone()).collect();
+    assert_eq!(gateways, [json!(null), json!(["10.20.0.1"]), json!(["fd20::1"])]);
+    pod.call("CHECK").make().silence();
     pod.del().silence();
     assert_eq!(leases(), 0);
 }

@@ -277,15 +277,22 @@ fn name(ingredients: &Ingredients<'_>, plan: &mut [Planned]) -> Result<(), CniEr
     Ok(())
 }
 
-/// Only one network can have the default route (NPWG-KEY-16).
+/// Of each family only one network can have the default route. NPWG-KEY-16 allows one in all; pods that get IPv4 from
+/// one network and IPv6 from another work with Multus, and nothing about them is ambiguous.
 fn single_default_route(plan: &[Planned]) -> Result<(), CniError> {
-    let wanting: Vec<&str> = plan.iter().filter(|p| p.default_route.is_some()).map(|p| p.network.as_str()).collect();
-    match wanting.as_slice() {
-        [] | [_] => Ok(()),
-        several => {
-            Err(invalid(format!("default-route is requested for more than one network: {}", several.join(", "))))
+    for is_v4 in [true, false] {
+        // An empty list means the network's own gateways, which are not known yet.
+        let wants = |gateways: &Vec<IpAddr>| gateways.is_empty() || gateways.iter().any(|g| g.is_ipv4() == is_v4);
+        let wanting: Vec<&str> =
+            plan.iter().filter(|p| p.default_route.as_ref().is_some_and(wants)).map(|p| p.network.as_str()).collect();
+        if wanting.len() > 1 {
+            return Err(invalid(format!(
+                "default-route is requested for more than one network: {}",
+                wanting.join(", ")
+            )));
         }
     }
+    Ok(())
 }
 
 /// Promises a device-info file to a network that has a device, or a plugin that can write one (DEVINFO-11).

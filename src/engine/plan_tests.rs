@@ -131,6 +131,10 @@ fn one_default_route() {
     let one = r#"{"name":"plain","default-route":["10.0.0.1"]}"#;
     assert!(kitchen().plan(&format!("[{one}]")).unwrap()[1].default_route.is_some());
     assert!(kitchen().plan(&format!("[{one},{one}]")).unwrap_err().contains("default-route"));
+    let of_ipv6 = r#"{"name":"plain","default-route":["fd00::1"]}"#;
+    assert!(kitchen().plan(&format!("[{one},{of_ipv6}]")).is_ok());
+    let own = r#"{"name":"plain","default-route":[]}"#;
+    assert!(kitchen().plan(&format!("[{own},{of_ipv6}]")).unwrap_err().contains("default-route"));
 }
 
 #[test]

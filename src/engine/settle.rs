@@ -12,13 +12,19 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Gives the default route to the attachment that asked for it: of each family of its gateways it
+/// Gives the default route to the attachments that asked for it: of each family of an attachment's gateways it
 /// becomes the pod's only one (NPWG-KEY-16, NPWG-KEY-17). Without such an attachment nothing is touched.
 ///
 /// # Errors
 /// The kernel refuses a gateway, e.g. one that cannot be reached over the interface.
 pub fn settle(turn: &Turn, session: &mut Session<'_>) -> Result<(), CniError> {
-    let Some(owner) = session.plan.iter().position(|planned| planned.default_route.is_some()) else { return Ok(()) };
+    let owners: Vec<usize> =
+        (0..session.plan.len()).filter(|owner| session.plan[*owner].default_route.is_some()).collect();
+    owners.into_iter().try_for_each(|owner| hand_over(turn, session, owner))
+}
+
+/// Gives the default route to the attachment numbered `owner`.
+fn hand_over(turn: &Turn, session: &mut Session<'_>, owner: usize) -> Result<(), CniError> {
     let requested = session.plan[owner].default_route.clone().unwrap_or_default();
     let attachments = session.attachments();
     let own = if requested.is_empty() { own_gateways(&attachments[owner]) } else { requested };
