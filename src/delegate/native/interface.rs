@@ -28,8 +28,21 @@ pub(super) const ARP_NOTIFY: Setting = (Family::V4, "arp_notify", "1");
 /// See [`ARP_NOTIFY`].
 pub(super) const NDISC_NOTIFY: Setting = (Family::V6, "ndisc_notify", "1");
 
+/// Takes addresses of `ipam` and puts them to use; when that fails they are given back.
+pub(super) fn with_addresses<T>(
+    ipam: &dyn Ipam,
+    call: &Call<'_>,
+    put_to_use: impl FnOnce(AddResult) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let answer = put_to_use(take_addresses(ipam, call)?);
+    if answer.is_err() {
+        give_back(ipam, call);
+    }
+    answer
+}
+
 /// Asks `ipam` for addresses; an answer without any is a failure, after which none is taken.
-pub(super) fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure> {
+fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure> {
     let result = ipam.add(call)?;
     if result.ips.is_empty() {
         give_back(ipam, call);
@@ -60,7 +73,7 @@ pub(super) fn enable_forwarding(addresses: impl Iterator<Item = IpNet> + Clone) 
 }
 
 /// Gives addresses back after a failure, which is what the caller hears of.
-pub(super) fn give_back(ipam: &dyn Ipam, call: &Call<'_>) {
+fn give_back(ipam: &dyn Ipam, call: &Call<'_>) {
     // The caller's DEL tries again.
     let _: Result<(), Error> = ipam.del(call);
 }

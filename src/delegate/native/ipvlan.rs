@@ -2,7 +2,6 @@
 
 use super::interface::{self, ARP_NOTIFY, NDISC_NOTIFY};
 use super::parent::{self, Parent};
-use super::sockets::Container;
 use super::{Native, Sockets, verify};
 use crate::cni::AddResult;
 use crate::delegate::Call;
@@ -10,7 +9,7 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::sys::netlink::{IpVlanMode, Kind, Link, NewLink};
+use crate::sys::netlink::{IpVlanMode, Kind, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -72,12 +71,14 @@ impl Native for IpVlan {
         let kind = Kind::IpVlan { parent: parent.index, mode: settings.mode };
         let wanted = NewLink { mtu: settings.mtu, ..NewLink::new(ifname, kind) };
         let link = parent::create(host, container, settings.parent.in_container, wanted)?;
-        let answer = self.attach(call, &stdin, container, &link, given);
-        if answer.is_err() {
-            // Best effort: the caller's DEL comes after a failed ADD.
-            let _ = container.socket.delete_link(link.index);
-        }
-        answer
+        parent::complete(container, &link, |container| {
+            let settings = [ARP_NOTIFY, NDISC_NOTIFY];
+            let mut configure = |result| parent::configure(call, &stdin, container, &link, &settings, result);
+            match (given, self.ipam()) {
+                (None, Some(ipam)) => interface::with_addresses(ipam, call, configure),
+                (given, _) => configure(given.unwrap_or_default()),
+            }
+        })
     }
 
     /// Does not look for a master, unlike the reference, whose DEL fails without one.
@@ -117,44 +118,4 @@ fn chained_master(result: &AddResult) -> Result<String, Failure> {
         [only] if !only.name.is_empty() => Ok(only.name.clone()),
         _ => Err(Failure::Config("master is not given and prevResult has not exactly one interface".to_owned())),
     }
-}
-
-impl IpVlan {
-    /// Gives the new link its addresses, or takes none.
-    fn attach(
-        &self,
-        call: &Call<'_>,
-        stdin: &Stdin,
-        container: &mut Container,
-        link: &Link,
-        given: Option<AddResult>,
-    ) -> Result<Box<RawValue>, Failure> {
-        let mut result = match (given, self.ipam()) {
-            (Some(result), _) => result,
-            (None, Some(ipam)) => interface::take_addresses(ipam, call)?,
-            (None, None) => AddResult::default(),
-        };
-        let answer = finish(call, stdin, container, link, &mut result);
-        if let (Err(_), Some(ipam)) = (&answer, self.ipam()) {
-            interface::give_back(ipam, call);
-        }
-        answer
-    }
-}
-
-fn finish(
-    call: &Call<'_>,
-    stdin: &Stdin,
-    container: &mut Container,
-    link: &Link,
-    result: &mut AddResult,
-) -> Result<Box<RawValue>, Failure> {
-    result.interfaces = vec![parent::interface_in_container(call, link)?];
-    result.dns = stdin.dns()?.0;
-    for ip in &mut result.ips {
-        ip.interface = Some(0);
-    }
-    interface::set_up_sysctls(container, &link.name, &[ARP_NOTIFY, NDISC_NOTIFY], &result.ips)?;
-    interface::configure(&mut container.socket, link, result)?;
-    stdin.answer(result)
 }

@@ -10,7 +10,7 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
 use crate::delegate::stdin::{Stdin, Target, netns_path, read_cni_args};
-use crate::sys::netlink::{Kind, Link, Mac, MacVlanMode, NewLink, Socket};
+use crate::sys::netlink::{Kind, Link, Mac, MacVlanMode, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -53,13 +53,6 @@ impl Settings {
             broadcast_queue: object.read("bcqueuelen")?.filter(|length| *length != 0),
         })
     }
-
-    /// The master, whose MTU is the limit.
-    fn find_parent(&self, host: &mut Socket, container: &mut Container) -> Result<(Link, Option<u32>), Failure> {
-        let parent = self.parent.find(host, container)?;
-        let mtu = parent::mtu_within(&parent, self.mtu)?;
-        Ok((parent, mtu))
-    }
 }
 
 impl Native for MacVlan {
@@ -73,17 +66,12 @@ impl Native for MacVlan {
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (parent, mtu) = settings.find_parent(host, container)?;
+        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, container)?;
         let kind =
             Kind::MacVlan { parent: parent.index, mode: settings.mode, broadcast_queue: settings.broadcast_queue };
         let wanted = NewLink { mtu, mac: settings.mac.as_ref(), ..NewLink::new(ifname, kind) };
         let link = parent::create(host, container, settings.parent.in_container, wanted)?;
-        let answer = self.attach(call, &stdin, container, &link);
-        if answer.is_err() {
-            // Best effort: the caller's DEL comes after a failed ADD.
-            let _ = container.socket.delete_link(link.index);
-        }
-        answer
+        parent::complete(container, &link, |container| self.attach(call, &stdin, container, &link))
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
@@ -99,7 +87,7 @@ impl Native for MacVlan {
         }
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        settings.find_parent(host, container)?;
+        settings.parent.find_with_mtu(settings.mtu, host, container)?;
         let link = verify::container_link(call, container, &result, TYPE)?;
         if link.mode.as_deref() != Some(settings.mode.as_str()) {
             let mode = link.mode.as_deref().unwrap_or("unknown");
@@ -122,27 +110,13 @@ impl MacVlan {
         container: &mut Container,
         link: &Link,
     ) -> Result<Box<RawValue>, Failure> {
-        // The addresses' own dns is not handed on, unlike bridge's: as the reference.
-        let mut result = AddResult {
-            interfaces: vec![parent::interface_in_container(call, link)?],
-            dns: stdin.dns()?.0,
-            ..AddResult::default()
-        };
         let Some(ipam) = self.ipam() else {
             interface::set_up(&mut container.socket, link)?;
-            return stdin.answer(&result);
+            let interfaces = vec![parent::interface_in_container(call, link)?];
+            return stdin.answer(&AddResult { interfaces, dns: stdin.dns()?.0, ..AddResult::default() });
         };
-        let addresses = interface::take_addresses(ipam, call)?;
-        (result.ips, result.routes) = (addresses.ips, addresses.routes);
-        for ip in &mut result.ips {
-            ip.interface = Some(0);
-        }
-        let answer = interface::set_up_sysctls(container, &link.name, &[ARP_NOTIFY, NDISC_NOTIFY], &result.ips)
-            .and_then(|()| interface::configure(&mut container.socket, link, &result))
-            .and_then(|()| stdin.answer(&result));
-        if answer.is_err() {
-            interface::give_back(ipam, call);
-        }
-        answer
+        interface::with_addresses(ipam, call, |addresses| {
+            parent::configure(call, stdin, container, link, &[ARP_NOTIFY, NDISC_NOTIFY], addresses)
+        })
     }
 }

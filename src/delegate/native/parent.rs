@@ -1,16 +1,17 @@
 //! Links that sit on another link: macvlan, ipvlan and vlan.
 
-use super::interface::find;
+use super::interface::{self, Setting, find};
 use super::sockets::Container;
-use crate::cni::RawObject;
 use crate::cni::result::Interface;
+use crate::cni::{AddResult, RawObject};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
-use crate::delegate::stdin::{Target, netns_path};
+use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, native::Sockets};
 use crate::sys::netlink::{Change, Link, NewLink, Socket, TABLE_MAIN, teardown};
 use crate::sys::netns;
 use nix::errno::Errno;
+use serde_json::value::RawValue;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
 
@@ -42,6 +43,19 @@ impl Parent {
             None => default_route_link(socket),
         }
     }
+
+    /// As [`Parent::find`], with the `mtu` of what is made on it, which may not be greater than its own; 0 is the
+    /// kernel's choice.
+    pub(super) fn find_with_mtu(
+        &self,
+        mtu: i64,
+        host: &mut Socket,
+        container: &mut Container,
+    ) -> Result<(Link, Option<u32>), Failure> {
+        let parent = self.find(host, container)?;
+        let mtu = mtu_within(&parent, mtu)?;
+        Ok((parent, mtu))
+    }
 }
 
 /// The link of the first default route in the main table, IPv4 before IPv6.
@@ -52,8 +66,7 @@ fn default_route_link(socket: &mut Socket) -> Result<Link, Failure> {
     link.ok_or_else(|| Failure::Failed("master is not given and there is no default route".to_owned()))
 }
 
-/// `mtu`, which may not be greater than the parent's; 0 is the kernel's choice.
-pub(super) fn mtu_within(parent: &Link, mtu: i64) -> Result<Option<u32>, Failure> {
+fn mtu_within(parent: &Link, mtu: i64) -> Result<Option<u32>, Failure> {
     match u32::try_from(mtu) {
         Ok(mtu) if mtu <= parent.mtu => Ok(Some(mtu).filter(|mtu| *mtu != 0)),
         _ => Err(Failure::Config(format!(
@@ -102,6 +115,40 @@ fn create_and_rename(host: &mut Socket, container: &mut Socket, link: NewLink<'_
 pub(super) fn random_name() -> String {
     // Keyed anew at random in each process, and differently each time it is made.
     format!("veth{:08x}", RandomState::new().build_hasher().finish() as u32)
+}
+
+/// Completes the new `link` by `work`, and deletes it when that fails.
+pub(super) fn complete<T>(
+    container: &mut Container,
+    link: &Link,
+    work: impl FnOnce(&mut Container) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let answer = work(container);
+    if answer.is_err() {
+        // Best effort: the caller's DEL comes after a failed ADD.
+        let _ = container.socket.delete_link(link.index);
+    }
+    answer
+}
+
+/// Gives `link` the addresses and routes of `result`, and answers them with it.
+pub(super) fn configure(
+    call: &Call<'_>,
+    stdin: &Stdin,
+    container: &mut Container,
+    link: &Link,
+    settings: &[Setting],
+    mut result: AddResult,
+) -> Result<Box<RawValue>, Failure> {
+    result.interfaces = vec![interface_in_container(call, link)?];
+    // The addresses' own dns is not handed on, unlike bridge's: as the reference.
+    result.dns = stdin.dns()?.0;
+    for ip in &mut result.ips {
+        ip.interface = Some(0);
+    }
+    interface::set_up_sysctls(container, &link.name, settings, &result.ips)?;
+    interface::configure(&mut container.socket, link, &result)?;
+    stdin.answer(&result)
 }
 
 /// The interface of a result.

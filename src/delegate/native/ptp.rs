@@ -49,12 +49,7 @@ impl Native for Ptp {
         let ipam = self.ipam().ok_or_else(|| Failure::Config("ptp has no addresses: there is no ipam".to_owned()))?;
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let result = interface::take_addresses(ipam, call)?;
-        let answer = attach(call, &stdin, (host, container), mtu, result);
-        if answer.is_err() {
-            interface::give_back(ipam, call);
-        }
-        answer
+        interface::with_addresses(ipam, call, |result| attach(call, &stdin, (host, container), mtu, result))
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Failure> {

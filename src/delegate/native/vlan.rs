@@ -2,15 +2,13 @@
 
 use super::interface;
 use super::parent::{self, Parent};
-use super::sockets::Container;
 use super::{Native, Sockets, verify};
-use crate::cni::AddResult;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::sys::netlink::{Kind, Link, NewLink, Socket};
+use crate::sys::netlink::{Kind, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -51,13 +49,6 @@ impl Settings {
             mtu: object.read("mtu")?.unwrap_or_default(),
         })
     }
-
-    /// The master, whose MTU is the limit.
-    fn find_parent(&self, host: &mut Socket, container: &mut Container) -> Result<(Link, Option<u32>), Failure> {
-        let parent = self.parent.find(host, container)?;
-        let mtu = parent::mtu_within(&parent, self.mtu)?;
-        Ok((parent, mtu))
-    }
 }
 
 impl Native for Vlan {
@@ -72,15 +63,14 @@ impl Native for Vlan {
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (parent, mtu) = settings.find_parent(host, container)?;
+        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, container)?;
         let wanted = NewLink { mtu, ..NewLink::new(ifname, Kind::Vlan { parent: parent.index, id: settings.id }) };
         let link = parent::create(host, container, settings.parent.in_container, wanted)?;
-        let answer = attach(ipam, call, &stdin, container, &link);
-        if answer.is_err() {
-            // Best effort: the caller's DEL comes after a failed ADD.
-            let _ = container.socket.delete_link(link.index);
-        }
-        answer
+        parent::complete(container, &link, |container| {
+            interface::with_addresses(ipam, call, |addresses| {
+                parent::configure(call, &stdin, container, &link, &[], addresses)
+            })
+        })
     }
 
     /// Does not look for the master, unlike the reference, whose DEL fails without it.
@@ -97,7 +87,7 @@ impl Native for Vlan {
         }
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (_, mtu) = settings.find_parent(host, container)?;
+        let (_, mtu) = settings.parent.find_with_mtu(settings.mtu, host, container)?;
         let link = verify::container_link(call, container, &result, TYPE)?;
         if link.vlan != Some(settings.id) {
             let id = link.vlan.map_or_else(|| "none".to_owned(), |id| id.to_string());
@@ -112,38 +102,4 @@ impl Native for Vlan {
     fn ipam(&self) -> Option<&dyn Ipam> {
         self.ipam.as_deref()
     }
-}
-
-/// Gives the new link its addresses, or takes none.
-fn attach(
-    ipam: &dyn Ipam,
-    call: &Call<'_>,
-    stdin: &Stdin,
-    container: &mut Container,
-    link: &Link,
-) -> Result<Box<RawValue>, Failure> {
-    let addresses = interface::take_addresses(ipam, call)?;
-    let answer = finish(call, stdin, container, link, addresses);
-    if answer.is_err() {
-        interface::give_back(ipam, call);
-    }
-    answer
-}
-
-fn finish(
-    call: &Call<'_>,
-    stdin: &Stdin,
-    container: &mut Container,
-    link: &Link,
-    addresses: AddResult,
-) -> Result<Box<RawValue>, Failure> {
-    // The addresses' own dns is not handed on, unlike bridge's: as the reference.
-    let mut result =
-        AddResult { interfaces: vec![parent::interface_in_container(call, link)?], dns: stdin.dns()?.0, ..addresses };
-    for ip in &mut result.ips {
-        ip.interface = Some(0);
-    }
-    interface::set_up_sysctls(container, &link.name, &[], &result.ips)?;
-    interface::configure(&mut container.socket, link, &result)?;
-    stdin.answer(&result)
 }

@@ -167,12 +167,7 @@ impl Attaching<'_> {
         ipam: Option<&dyn Ipam>,
     ) -> Result<Box<RawValue>, Failure> {
         let Some(ipam) = ipam else { return self.run_without_addresses(host, container) };
-        let addresses = interface::take_addresses(ipam, self.call)?;
-        let answer = self.run_with_addresses(host, container, addresses);
-        if answer.is_err() {
-            interface::give_back(ipam, self.call);
-        }
-        answer
+        interface::with_addresses(ipam, self.call, |addresses| self.run_with_addresses(host, container, addresses))
     }
 
     fn run_without_addresses(&self, host: &mut Socket, container: &mut Container) -> Result<Box<RawValue>, Failure> {
