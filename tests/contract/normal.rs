@@ -85,6 +85,6 @@ impl Normaliser {
 /// Those of the cases are chosen, not random.
 fn is_random_mac(text: &str) -> bool {
     let is_mac = text.len() == 17 && text.bytes().filter(|b| *b == b':').count() == 5;
-    let is_constant = ["0a:58:", "33:33:", "01:00:5e:"].iter().any(|prefix| text.starts_with(prefix));
+    let is_constant = ["0a:58:00:00:00:", "33:33:", "01:00:5e:"].iter().any(|prefix| text.starts_with(prefix));
     is_mac && !is_constant && text != "ff:ff:ff:ff:ff:ff" && text != "00:00:00:00:00:00"
 }
