@@ -72,7 +72,11 @@ const FAULTS: [(u8, &str, &str); 48] = [
     (40, "killed between lease and result", ""),
     (41, "node dead for an hour, then back with its pods", ""),
     (42, "DHCP server gone, lease lost", "the `dhcp` plugin's"),
-    (43, "duplicate IPv6 address, neighbours with old entries", "open: no test"),
+    (
+        43,
+        "duplicate IPv6 address, neighbours with old entries",
+        "announcing an address is the plugin's: `arp_notify`, `ndisc_notify`",
+    ),
     (44, "the device or its parent vanishes", ""),
     (45, "DEL of the old owner of a device after ADD of the new", "open: no test"),
     (46, "kubelet's devices in another order, slow, absent", ""),

@@ -31,6 +31,7 @@ for_both! {
     an_empty_default_route_means_the_networks_own_gateways
     a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone
     two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once
+    an_ipv6_address_that_somebody_uses_fails_the_pod_and_leaves_nothing
 }
 
 /// A node whose Plexus carries out plugins itself, or never does.
@@ -270,4 +271,28 @@ fn two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once(natives: bo
     }
     assert_eq!(leases(), 0);
     assert_eq!(kernel::host_links(), ["br-a", "cbr0"]);
+}
+
+fn an_ipv6_address_that_somebody_uses_fails_the_pod_and_leaves_nothing(natives: bool) {
+    // FAULT-43
+    let Some(node) = node(natives) else { return };
+    real_primary(&node);
+    node.network(
+        "default/same",
+        &json!({
+            "cniVersion": "1.0.0", "name": "same", "type": "bridge", "bridge": "same", "enabledad": true,
+            "ipam": {"type": "static", "addresses": [{"address": "fd40::5/64", "gateway": "fd40::1"}]},
+        }),
+    );
+    let first = Pod::new(&node, "owner").selecting("same");
+    first.add().result();
+    let before = (leases(), kernel::host_links());
+    let second = Pod::new(&node, "guest").selecting("same");
+    second.add().refusal(999, &["default/same", "net1", "DAD"]);
+    assert_eq!((leases(), kernel::host_links()), before);
+    assert_eq!(kernel::links(&second.netns), [""; 0]);
+    // Nobody uses it any more.
+    first.del().silence();
+    second.add().result();
+    assert_eq!(kernel::addresses(&second.netns, "net1"), ["fd40::5/64"]);
 }
