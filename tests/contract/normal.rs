@@ -27,7 +27,7 @@ pub const BRIDGES: &[&str] = &["br0", "br9", "cni0"];
 #[derive(Default)]
 pub struct Normaliser {
     names: HashMap<String, String>,
-    /// All have the same name.
+    /// Those that have no name yet get the same.
     is_blind: bool,
 }
 
@@ -52,8 +52,11 @@ impl Normaliser {
             Value::Array(mut items) => {
                 // The order in which the kernel lists is that of making.
                 if items.iter().any(|item| item.get("ifname").is_some() || item.get("dst").is_some()) {
+                    // What else is alike, as the ports of one bridge, is told apart by the names it has already.
+                    let blind = |names| Normaliser { names, is_blind: true };
                     items.sort_by_cached_key(|item| {
-                        Normaliser { is_blind: true, ..Normaliser::default() }.even_out(item.clone()).to_string()
+                        [HashMap::new(), self.names.clone()]
+                            .map(|names| blind(names).even_out(item.clone()).to_string())
                     });
                 }
                 Value::Array(items.into_iter().map(|item| self.even_out(item)).collect())
@@ -72,7 +75,9 @@ impl Normaliser {
             () if is_link_local => "fe80::X".to_owned(),
             // Of addresses that the link has: all that is random are the last bytes.
             () if text.starts_with("33:33:ff:") => "33:33:ff:X".to_owned(),
-            () if is_random_mac(&text) && self.is_blind => "MAC".to_owned(),
+            () if is_random_mac(&text) && self.is_blind => {
+                self.names.get(&text).map_or("MAC", String::as_str).to_owned()
+            }
             () if is_random_mac(&text) => {
                 let next = format!("MAC {}", self.names.len());
                 self.names.entry(text).or_insert(next).clone()
