@@ -27,7 +27,7 @@ pub const BRIDGES: &[&str] = &["br0", "br9", "cni0"];
 #[derive(Default)]
 pub struct Normaliser {
     names: HashMap<String, String>,
-    /// Those that have no name yet get the same.
+    /// All have the same name.
     is_blind: bool,
 }
 
@@ -39,12 +39,16 @@ impl Normaliser {
                 let is_bridge = ["ifname", "name"].iter().any(|key| {
                     members.get(*key).is_some_and(|name| name.as_str().is_some_and(|name| BRIDGES.contains(&name)))
                 });
+                // A forwarding entry. Which port has the lowest address, and so the bridge too, is by chance; entries
+                // of that one differ.
+                let is_entry = members.contains_key("mac") && members.contains_key("ifname");
                 let kept =
                     members.into_iter().filter(|(key, _)| !PASSING.contains(&key.as_str()) && !key.ends_with("_timer"));
                 let even = |(key, value): (String, Value)| {
                     let is_mac = matches!(key.as_str(), "address" | "mac") && value.as_str().is_some_and(is_random_mac);
                     // A bridge takes the lowest among those of its ports.
-                    let value = if is_bridge && is_mac { json!("MAC of a port") } else { self.even_out(value) };
+                    let value =
+                        if (is_bridge || is_entry) && is_mac { json!("MAC of a port") } else { self.even_out(value) };
                     (self.text(key), value)
                 };
                 Value::Object(kept.map(even).collect())
@@ -52,11 +56,8 @@ impl Normaliser {
             Value::Array(mut items) => {
                 // The order in which the kernel lists is that of making.
                 if items.iter().any(|item| item.get("ifname").is_some() || item.get("dst").is_some()) {
-                    // What else is alike, as the ports of one bridge, is told apart by the names it has already.
-                    let blind = |names| Normaliser { names, is_blind: true };
                     items.sort_by_cached_key(|item| {
-                        [HashMap::new(), self.names.clone()]
-                            .map(|names| blind(names).even_out(item.clone()).to_string())
+                        Normaliser { is_blind: true, ..Normaliser::default() }.even_out(item.clone()).to_string()
                     });
                 }
                 Value::Array(items.into_iter().map(|item| self.even_out(item)).collect())
@@ -75,9 +76,7 @@ impl Normaliser {
             () if is_link_local => "fe80::X".to_owned(),
             // Of addresses that the link has: all that is random are the last bytes.
             () if text.starts_with("33:33:ff:") => "33:33:ff:X".to_owned(),
-            () if is_random_mac(&text) && self.is_blind => {
-                self.names.get(&text).map_or("MAC", String::as_str).to_owned()
-            }
+            () if is_random_mac(&text) && self.is_blind => "MAC".to_owned(),
             () if is_random_mac(&text) => {
                 let next = format!("MAC {}", self.names.len());
                 self.names.entry(text).or_insert(next).clone()
