@@ -287,6 +287,7 @@ fn a_socket_without_a_daemon_is_no_daemon() {
     let Some(node) = Node::new() else { return };
     node.recorded_network("a");
     let socket = node.run().socket();
+    std::fs::create_dir(node.run().daemon()).unwrap();
     // Left behind by one that was killed, a file, a folder, and one whose listener never accepts.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     Pod::new(&node, "stale").selecting("a").add().result();

@@ -257,7 +257,10 @@ fn a_dead_socket_is_replaced_and_the_own_one_removed() {
     dead.wait();
     assert!(dead.run.socket().exists() && dead.connect().is_none());
     let mut daemon = start(folder.path());
-    assert_eq!(fs::metadata(daemon.run.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&daemon.run.daemon()), mode(&daemon.run.socket())), (0o750, 0o660));
+    // Where former releases have it.
+    assert!(Connection::open(&daemon.run.former_socket()).is_some());
     daemon.signal("INT");
     assert!(daemon.wait().success());
     assert!(!daemon.run.socket().exists() && daemon.run.path().exists());
@@ -361,7 +364,7 @@ fn who_is_not_root_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
     // Let the permissions be as wrong as they can be.
-    for path in [folder.path(), daemon.run.path(), &daemon.run.socket()] {
+    for path in [folder.path(), daemon.run.path(), &daemon.run.daemon(), &daemon.run.socket()] {
         fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
     }
     // This test again, as somebody else, who reaches the program through a copy.

@@ -1,8 +1,39 @@
-//! Which file lies where. Both folders belong to root.
+//! Which file lies where, and who writes it.
+//!
+//! Two writers never share a folder. What the daemon may write, root's plugin only reads; what the plugin writes, the
+//! daemon only reads, if it sees it at all.
 
 use crate::cni::ContainerId;
 use crate::nad::NadRef;
 use std::path::{Path, PathBuf};
+
+/// The daemon's folder in the run directory.
+pub const DAEMON: &str = "daemon";
+/// Its folder of copies, and the plugin's.
+pub const NETWORKS: &str = "networks";
+/// Its socket.
+pub const SOCKET: &str = "plexusd.sock";
+/// The folder of records that could not be read, in the state directory.
+pub const DAMAGED: &str = "damaged";
+/// A longer copy of a NAD is none: an object in the cluster is at most half of it, before its text is quoted.
+pub const MAX_COPY: usize = 4 << 20;
+/// The longest name of a file (`NAME_MAX`).
+const MAX_NAME: usize = 255;
+
+/// The file name of a copy of `nad`. `_` is in no Kubernetes name, so it is unambiguous: once in it, or twice where
+/// the whole would be too long for a file name and the end of the NAD's name is given as a number.
+pub fn copy_name(nad: &NadRef) -> String {
+    let whole = format!("{}_{}", nad.namespace(), nad.name());
+    const EXTENSION: &str = ".json";
+    if whole.len() + EXTENSION.len() <= MAX_NAME {
+        return whole + EXTENSION;
+    }
+    // FNV-1a: two NADs that meet in one file take turns in it, for each copy tells whose it is.
+    let number = whole
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("{}_{number:016x}{EXTENSION}", &whole[..MAX_NAME - EXTENSION.len() - 17])
+}
 
 /// What survives a reboot: `/var/lib/plexus` unless configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +65,17 @@ impl StateDirectory {
 
     /// Records that could not be read, moved aside.
     pub fn damaged(&self) -> PathBuf {
-        self.0.join("damaged")
+        self.0.join(DAMAGED)
     }
 
-    /// Last-known copies of the NADs this node has used. Written by the daemon only.
+    /// Last-known copies of the NADs this node has used. Written by the plugin only, from what the daemon answered.
     pub fn networks(&self) -> PathBuf {
-        self.0.join("networks")
+        self.0.join(NETWORKS)
     }
 
-    /// The last-known copy of a NAD. `_` is in no Kubernetes name, so the file name is unambiguous.
+    /// The last-known copy of a NAD.
     pub fn network(&self, nad: &NadRef) -> PathBuf {
-        self.networks().join(format!("{}_{}.json", nad.namespace(), nad.name()))
+        self.networks().join(copy_name(nad))
     }
 
     /// While it is there, no pod is given additional networks: Plexus is being uninstalled.
@@ -82,9 +113,39 @@ impl RunDirectory {
         &self.0
     }
 
+    /// The only folder the daemon writes. The plugin reads what is in it as content, and nothing else.
+    pub fn daemon(&self) -> PathBuf {
+        self.0.join(DAEMON)
+    }
+
     /// The daemon's socket.
     pub fn socket(&self) -> PathBuf {
-        self.0.join("plexusd.sock")
+        self.daemon().join(SOCKET)
+    }
+
+    /// Where the socket of former releases is. A daemon that may write there leaves a link to [`Self::socket`].
+    pub fn former_socket(&self) -> PathBuf {
+        self.0.join(SOCKET)
+    }
+
+    /// The daemon's copies of the NADs this node has used, as they are now.
+    pub fn networks(&self) -> PathBuf {
+        self.daemon().join(NETWORKS)
+    }
+
+    /// The daemon's copy of a NAD, or its word that there is none any more.
+    pub fn network(&self, nad: &NadRef) -> PathBuf {
+        self.networks().join(copy_name(nad))
+    }
+
+    /// What the daemon has published.
+    pub fn done(&self) -> PathBuf {
+        self.daemon().join("done.json")
+    }
+
+    /// What the keeper tells the daemon. Written by the keeper only, who is root.
+    pub fn keeper(&self) -> PathBuf {
+        self.0.join("keeper")
     }
 
     /// One lock a sandbox, so that its calls never overlap.
@@ -97,7 +158,7 @@ impl RunDirectory {
         self.locks().join(format!("{id}.lock"))
     }
 
-    /// The daemon's to-do list: network statuses that are not on their pods yet.
+    /// The daemon's to-do list: network statuses that are not on their pods yet. Written by the plugin only.
     pub fn unpublished(&self) -> PathBuf {
         self.0.join("unpublished")
     }
@@ -112,6 +173,16 @@ impl RunDirectory {
         self.0.join("due")
     }
 
+    /// Its modification time is when the last sweep began.
+    pub fn swept(&self) -> PathBuf {
+        self.0.join("swept")
+    }
+
+    /// Held by the one sweep there is at a time.
+    pub fn sweep_lock(&self) -> PathBuf {
+        self.0.join("sweep.lock")
+    }
+
     /// Where the daemon writes network statuses when its source is a folder: there is no pod object to patch.
     pub fn network_status(&self) -> PathBuf {
         self.0.join("network-status")
@@ -121,5 +192,23 @@ impl RunDirectory {
 impl Default for RunDirectory {
     fn default() -> Self {
         RunDirectory::new(RunDirectory::DEFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_nad_has_a_file_name_of_its_own() {
+        let name = |namespace: &str, name: &str| copy_name(&NadRef::new(namespace, name).unwrap());
+        assert_eq!(name("default", "a.b"), "default_a.b.json");
+        let (namespace, long) = ("n".repeat(63), format!("{}a", "a.".repeat(126)));
+        let other = format!("{}b", &long[..252]);
+        let (one, two) = (name(&namespace, &long), name(&namespace, &other));
+        assert!(one.len() == MAX_NAME && two.len() == MAX_NAME && one != two);
+        let longest = MAX_NAME - ".json".len() - 64;
+        assert_eq!(name(&namespace, &format!("a{}", &long[..longest - 1])).matches('_').count(), 1);
+        assert_eq!(name(&namespace, &long[..=longest]).matches('_').count(), 2);
     }
 }

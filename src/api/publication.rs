@@ -4,8 +4,8 @@ use crate::cni::ContainerId;
 use crate::nad::PodRef;
 use serde::{Deserialize, Serialize};
 
-/// A file in [`super::RunDirectory::unpublished`]: written by the plugin after an ADD, removed by the
-/// daemon once the pod has it or is gone.
+/// A file in [`super::RunDirectory::unpublished`]: written by the plugin after an ADD, and removed by the plugin when
+/// the daemon answers that it is published, or with the sandbox. The daemon only reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Publication {

@@ -32,9 +32,9 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Asks the daemon and prints what it says of itself.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let socket = RunDirectory::new(&arguments.run_directory).socket();
+    let run = RunDirectory::new(&arguments.run_directory);
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
-    let reply = Client::connect(&socket, deadline).and_then(|mut client| client.ask(&Request::Health {}));
+    let reply = Client::connect(&run, deadline).and_then(|mut client| client.ask(&Request::Health {}));
     let why = match reply {
         Ok(Reply::Health(health)) => return tell(arguments.output, &health, output),
         Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => why,

@@ -61,7 +61,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let kubelet = PodResources::at(settings.pod_resources_socket.clone());
     let daemon = Arc::new(Daemon { cluster, kubelet, unpublished, readiness, metrics });
 
-    let socket = socket::Socket::open(&settings.run_directory().socket()).context("open the socket")?;
+    let socket = socket::Socket::open(&settings.run_directory()).context("open the socket")?;
     let scrape = match settings.metrics_address {
         Some(address) => Some(http::listen(address).await.with_context(|| format!("listen on {address}"))?),
         None => None,

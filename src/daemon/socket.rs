@@ -1,9 +1,12 @@
 //! The daemon's socket: opened without a gap, left without harm to a successor.
 
+use crate::api::RunDirectory;
+use crate::api::layout::{DAEMON, SOCKET};
 use crate::sys::files;
 use anyhow::Context;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,26 +23,29 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens the socket at `path`, in the place of whatever is there: it is made under another name and
+    /// Opens the socket of `run`, in the place of whatever is there: it is made under another name and
     /// moved over, so that whoever connects meanwhile finds the old daemon or the new one.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        files::make_folder(folder).with_context(|| format!("make {}", folder.display()))?;
+    pub fn open(run: &RunDirectory) -> anyhow::Result<Self> {
+        let folder = run.daemon();
+        make_folder(&folder).with_context(|| format!("make {}", folder.display()))?;
         let temporary = folder.join(temporary_name());
-        let opened = Socket::open_as(&temporary, path);
+        let opened = Socket::open_as(&temporary, &run.socket());
         if opened.is_err() {
             // Best effort: the error that matters is the one above.
             let _ = files::remove(&temporary);
+        } else {
+            leave_link(run);
         }
         opened
     }
 
     fn open_as(temporary: &Path, path: &Path) -> anyhow::Result<Self> {
         let listener = UnixListener::bind(temporary).with_context(|| format!("make {}", temporary.display()))?;
-        fs::set_permissions(temporary, Permissions::from_mode(0o600))?;
+        // The folder's group is root's tool in a container without capabilities; who may speak is asked at each call.
+        fs::set_permissions(temporary, Permissions::from_mode(0o660))?;
         let inode = fs::metadata(temporary)?.ino();
         fs::rename(temporary, path).with_context(|| format!("put the socket at {}", path.display()))?;
         Ok(Socket { listener, path: path.to_owned(), inode })
@@ -74,6 +80,29 @@ impl Socket {
                 }
             }
         }
+    }
+}
+
+/// Makes the daemon's folder, for a daemon that is started by hand: in a cluster it is there, with its owner.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    // Who may not look into the run directory could not reach a daemon that is not root, either.
+    DirBuilder::new().recursive(true).mode(0o711).create(folder.parent().unwrap_or(Path::new("/")))?;
+    DirBuilder::new().mode(0o750).create(folder)
+}
+
+/// Leads programs of former releases, and scripts, to the socket. Where the daemon may not write there, as in a
+/// cluster, nobody looks there either.
+fn leave_link(run: &RunDirectory) {
+    let temporary = run.path().join(temporary_name());
+    let target = Path::new(DAEMON).join(SOCKET);
+    let left = symlink(&target, &temporary).and_then(|()| fs::rename(&temporary, run.former_socket()));
+    if let Err(error) = left {
+        // Best effort.
+        let _ = files::remove(&temporary);
+        tracing::debug!(link = %run.former_socket().display(), %error, "the socket's former place leads nowhere");
     }
 }
 

@@ -5,7 +5,8 @@ use super::{Turn, disk, recursion};
 use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::facts::Known;
 use crate::nad::{Definition, NadRef};
-use crate::sys::files::{self, Durability};
+use crate::sys::files::Durability;
+use crate::sys::trusted;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::path::Path;
@@ -132,15 +133,15 @@ fn keep(turn: &Turn, name: &str, network: &NetworkConfig) {
     let path = turn.settings.state.default_network();
     let copy = Copy { of: name.to_owned(), config: network.to_raw() };
     let Ok(text) = serde_json::to_string(&copy) else { return };
-    if files::read_bounded(&path, MAX_COPY).ok().flatten().as_deref() != Some(&text)
-        && let Err(e) = files::replace(&path, text.as_bytes(), 0o600, Durability::Cached)
+    if trusted::read_bounded(&path, MAX_COPY).ok().flatten().as_deref() != Some(&text)
+        && let Err(e) = trusted::replace(&path, text.as_bytes(), 0o600, Durability::Cached)
     {
         turn.warn(format!("the last good copy of the default network cannot be kept in {}: {e}", path.display()));
     }
 }
 
 fn last_good(turn: &Turn, name: &str) -> Option<NetworkConfig> {
-    let text = files::read_bounded(&turn.settings.state.default_network(), MAX_COPY).ok()??;
+    let text = trusted::read_bounded(&turn.settings.state.default_network(), MAX_COPY).ok()??;
     let copy: Copy = serde_json::from_str(&text).ok()?;
     NetworkConfig::parse(copy.config.get(), None).ok().filter(|_| copy.of == name)
 }

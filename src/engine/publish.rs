@@ -1,13 +1,15 @@
 //! Handing the network status to the daemon, which writes it to the pod.
 
 use super::{Turn, device_info};
-use crate::api::Publication;
 use crate::api::protocol::{Published, Reply, Request};
+use crate::api::{Publication, RunDirectory};
 use crate::cni::{ContainerId, RawObject};
 use crate::facts::Client;
 use crate::nad::{NetworkStatus, PodRef, status};
 use crate::store::Attachment;
 use crate::sys::files::{self, Durability};
+use crate::sys::trusted::{self, Folder};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// The entries of `attachments`, in their order.
@@ -39,29 +41,42 @@ fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
 /// Nothing here fails a pod: the daemon finds the file when it comes back.
 pub fn publish(turn: &Turn, id: &ContainerId, pod: PodRef, entries: &[NetworkStatus], wait: bool) {
     let publication = Publication { container_id: id.clone(), pod, network_status: status::annotation(entries) };
-    let path = turn.settings.run.publication(id);
     let text = serde_json::to_vec(&publication).unwrap_or_default();
-    if let Err(e) = files::replace(&path, &text, 0o600, Durability::Cached) {
+    if let Err(e) = leave(&turn.settings.run, id, &text) {
+        let path = turn.settings.run.publication(id);
         turn.warn(format!("the network status cannot be left for plexusd in {}: {e}", path.display()));
         return;
     }
     let patience = if wait { turn.settings.publish_timeout } else { Duration::from_millis(100) };
     let request = Request::Publish(id.clone());
-    let client = Client::connect(&turn.settings.run.socket(), Instant::now() + patience);
+    let client = Client::connect(&turn.settings.run, Instant::now() + patience);
     let told =
         client.and_then(
             |mut client| if wait { client.ask(&request).map(Some) } else { client.tell(&request).map(|()| None) },
         );
     match told {
-        Ok(None | Some(Reply::Published(Published::Written | Published::Gone))) => {}
+        Ok(None) => {}
+        // The daemon only reads the folder. Nobody else writes this file: the sandbox is locked.
+        Ok(Some(Reply::Published(Published::Written | Published::Gone))) => withdraw(turn, id),
         Ok(Some(reply)) => turn.warn(format!("the network status is not on the pod yet: {reply:?}")),
         Err(e) => turn.warn(format!("the network status is not on the pod yet: {e}")),
     }
 }
 
-/// Takes back a status that was not published yet.
+/// Writes the file that the daemon reads: it may be of the daemon's group, but nobody else's.
+fn leave(run: &RunDirectory, id: &ContainerId, text: &[u8]) -> io::Result<()> {
+    let folder = Folder::make(&run.unpublished(), 0o750)?;
+    let group = trusted::group_of_folder(&run.daemon());
+    if let Some(group) = group {
+        folder.share(group, 0o750)?;
+    }
+    let path = run.publication(id);
+    folder.replace(path.file_name().unwrap_or_default(), text, 0o640, group, Durability::Cached)
+}
+
+/// Takes a status back: it is on its pod, or not wanted any more.
 pub fn withdraw(turn: &Turn, id: &ContainerId) {
-    if let Err(e) = files::remove(&turn.settings.run.publication(id)) {
+    if let Err(e) = trusted::remove(&turn.settings.run.publication(id)) {
         turn.warn(format!("a network status cannot be withdrawn: {e}"));
     }
 }

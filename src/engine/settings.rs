@@ -324,7 +324,7 @@ mod tests {
             Settings::parse(r#"{"name":"x","cniVersion":"1.0.0","clusterNetwork":"/a","future":1,"KubeConfig":""}"#)
                 .unwrap();
         assert_eq!(settings.state.path().to_str(), Some("/var/lib/plexus"));
-        assert_eq!(settings.run.socket().to_str(), Some("/run/plexus/plexusd.sock"));
+        assert_eq!(settings.run.socket().to_str(), Some("/run/plexus/daemon/plexusd.sock"));
         assert_eq!(settings.global_namespaces, ["default"]);
         assert_eq!(settings.unknown, ["future"]);
         assert!(matches!(settings.primary, Primary::Named(name) if name == "/a"));

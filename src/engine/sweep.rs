@@ -9,6 +9,7 @@ use crate::cni::ContainerId;
 use crate::store::{Attachment, Found, Record, State, record};
 use crate::sys::files::{self, Durability};
 use crate::sys::lock::FileLock;
+use crate::sys::trusted;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -58,18 +59,18 @@ pub fn is_due(turn: &Turn) -> bool {
 
 /// Asks for a sweep soon.
 pub fn request(turn: &Turn, why: &str) {
-    if let Err(e) = files::replace(&turn.settings.run.due().join(why), b"", 0o600, Durability::Cached) {
+    if let Err(e) = trusted::replace(&turn.settings.run.due().join(why), b"", 0o600, Durability::Cached) {
         turn.warn(format!("a sweep cannot be asked for: {e}"));
     }
 }
 
 /// Sweeps once; `false`, at once, where somebody else does.
 pub fn sweep(turn: &Turn, haste: Haste) -> bool {
-    let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.path().join("sweep.lock")) else { return false };
+    let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.sweep_lock()) else { return false };
     let deadline = Instant::now() + LIMIT;
     // Reasons that come while we work are for the next sweep.
     let reasons = reasons(turn);
-    if let Err(e) = files::replace(&marker(turn), b"", 0o600, Durability::Cached) {
+    if let Err(e) = trusted::replace(&marker(turn), b"", 0o600, Durability::Cached) {
         turn.warn(format!("{}: {e}", marker(turn).display()));
     }
     let mut owed = false;
@@ -165,5 +166,5 @@ fn reasons(turn: &Turn) -> Vec<PathBuf> {
 
 /// Its modification time is when the last sweep began.
 fn marker(turn: &Turn) -> PathBuf {
-    turn.settings.run.path().join("swept")
+    turn.settings.run.swept()
 }

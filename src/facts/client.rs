@@ -1,6 +1,9 @@
 //! The plugin's side of the daemon's socket.
 
+use crate::api::RunDirectory;
+use crate::api::layout::{DAEMON, SOCKET};
 use crate::api::protocol::{Hello, MAX_LINE, Reply, Request};
+use crate::sys::trusted::TheirFolder;
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
 use nix::sys::time::TimeVal;
@@ -21,8 +24,8 @@ pub enum ClientError {
         /// Why it could not be reached.
         source: io::Error,
     },
-    /// Somebody listens who is not root.
-    #[error("who listens on {0} is not root")]
+    /// Somebody listens who is neither root nor in the group of the daemon's folder.
+    #[error("the process that listens on {0} is neither root nor the daemon")]
     NotRoot(String),
     /// It did not answer in time.
     #[error("plexusd does not answer in time")]
@@ -58,14 +61,33 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; every later wait ends at `deadline`.
+    /// Connects to the daemon of `run`, or to one of a former release; every later wait ends at `deadline`.
     ///
     /// # Errors
-    /// Nobody listens, or not root.
-    pub fn connect(path: &Path, deadline: Instant) -> Result<Self, ClientError> {
+    /// Nobody listens, or somebody who is not the daemon.
+    pub fn connect(run: &RunDirectory, deadline: Instant) -> Result<Self, ClientError> {
+        let absent = match Client::connect_to_daemon(run, deadline) {
+            Err(e) if e.is_absent() => e,
+            connected => return connected,
+        };
+        let former = run.former_socket();
+        Client::connect_to(&former, &former, None, deadline).map_err(|e| if e.is_absent() { absent } else { e })
+    }
+
+    /// The daemon may put anything into its folder: only a socket that lies there itself is connected to.
+    fn connect_to_daemon(run: &RunDirectory, deadline: Instant) -> Result<Self, ClientError> {
+        let socket = run.socket();
+        let absent = |source| ClientError::Absent { socket: socket.display().to_string(), source };
+        let folder = TheirFolder::open(run.path(), &[DAEMON]).map_err(absent)?;
+        let pinned = folder.socket(SOCKET).map_err(absent)?;
+        Client::connect_to(&pinned.path(), &socket, folder.trusted_group(), deadline)
+    }
+
+    /// Connects to `path`, which is `named` in errors, where root listens, or somebody of `group`.
+    fn connect_to(path: &Path, named: &Path, group: Option<u32>, deadline: Instant) -> Result<Self, ClientError> {
         let absent = |source: Errno| match source {
             Errno::EAGAIN => ClientError::Deadline,
-            _ => ClientError::Absent { socket: path.display().to_string(), source: source.into() },
+            _ => ClientError::Absent { socket: named.display().to_string(), source: source.into() },
         };
         let socket =
             socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(absent)?;
@@ -75,8 +97,9 @@ impl Client {
         let address = UnixAddr::new(path).map_err(absent)?;
         socket::connect(socket.as_raw_fd(), &address).map_err(absent)?;
         let peer = socket::getsockopt(&socket, sockopt::PeerCredentials).map_err(absent)?;
-        if peer.uid() != nix::unistd::geteuid().as_raw() {
-            return Err(ClientError::NotRoot(path.display().to_string()));
+        let is_root = peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw();
+        if !is_root && group != Some(peer.gid()) {
+            return Err(ClientError::NotRoot(named.display().to_string()));
         }
         Ok(Client { stream: BufReader::new(UnixStream::from(socket)), deadline, greeted: false })
     }

@@ -105,8 +105,8 @@ impl Question<'_> {
         let copies = annotations_known
             && request.networks.iter().all(|nad| last_known::read(self.state, nad, self.oldest).is_some());
         loop {
-            let reply = Client::connect(&self.run.socket(), deadline)
-                .and_then(|mut client| client.ask(&Request::Facts(request.clone())));
+            let reply =
+                Client::connect(self.run, deadline).and_then(|mut client| client.ask(&Request::Facts(request.clone())));
             match reply {
                 Ok(Reply::Facts(facts)) => return Ok(facts),
                 Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(why),

@@ -9,8 +9,11 @@ pub mod salvage;
 pub use record::{Attachment, Debt, Record, State};
 
 use crate::api::StateDirectory;
+use crate::api::layout::DAMAGED;
 use crate::cni::ContainerId;
 use crate::sys::files::{self, Durability};
+use crate::sys::trusted::{self, Folder};
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -55,7 +58,7 @@ impl Store {
             // Nobody could read it again.
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {MAX_RECORD} bytes")));
         }
-        files::replace(&self.folder.record(&record.container_id), &text, 0o600, durability)
+        trusted::replace(&self.folder.record(&record.container_id), &text, 0o600, durability)
     }
 
     /// Forces a record that was written [`Durability::Cached`] to the disk.
@@ -86,7 +89,7 @@ impl Store {
     /// The disk cannot be read.
     pub fn look(&self, id: &ContainerId) -> io::Result<Found> {
         let path = self.folder.record(id);
-        let text = match files::read_bytes_bounded(&path, MAX_RECORD) {
+        let text = match trusted::read_bytes_bounded(&path, MAX_RECORD) {
             Ok(None) => return Ok(Found::Nothing),
             Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             // It will not become a record by waiting.
@@ -103,10 +106,12 @@ impl Store {
     }
 
     fn put_aside(&self, id: &ContainerId) -> io::Result<PathBuf> {
-        files::make_folder(&self.folder.damaged())?;
-        let aside = self.folder.damaged().join(format!("{id}.{}", record::now()));
-        std::fs::rename(self.folder.record(id), &aside)?;
-        Ok(aside)
+        // No link is followed: it could lead a record, whose text may be anybody's, into a folder of configurations.
+        let from = Folder::open(&self.folder.sandboxes())?;
+        let to = Folder::open(self.folder.path())?.beneath(DAMAGED, 0o700)?;
+        let name = format!("{id}.{}", record::now());
+        from.move_to(OsStr::new(&format!("{id}.json")), &to, OsStr::new(&name))?;
+        Ok(to.path().join(name))
     }
 
     /// Removes the record of `id`; one that is not there is removed.
@@ -114,7 +119,7 @@ impl Store {
     /// # Errors
     /// It is there and cannot be removed.
     pub fn remove(&self, id: &ContainerId) -> io::Result<()> {
-        files::remove(&self.folder.record(id))
+        trusted::remove(&self.folder.record(id))
     }
 
     /// The containers that have a record, in no order.
@@ -137,7 +142,7 @@ impl Store {
     /// The folder is there and cannot be read.
     pub fn survey(&self) -> io::Result<(Vec<Record>, usize)> {
         let ids = self.list()?;
-        let read = |id: &ContainerId| match files::read_bounded(&self.folder.record(id), MAX_RECORD) {
+        let read = |id: &ContainerId| match trusted::read_bounded(&self.folder.record(id), MAX_RECORD) {
             Ok(text) => Some(serde_json::from_str::<Record>(&text?).ok()),
             Err(_) => Some(None),
         };

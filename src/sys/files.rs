@@ -1,11 +1,12 @@
 //! Files that others read while we write them.
 
+use super::trusted::replace_at;
 use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// When a replaced file has to be on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,44 +19,20 @@ pub enum Durability {
 
 /// Replaces the file at `path` with `content`, mode `mode`: a reader sees the old or the new one, never half.
 ///
-/// The folder is made (0700) where it is missing. The temporary file lies beside the target, begins
-/// with a dot and has no extension, so that no runtime takes it for a configuration.
+/// The folder is made (0700) where it is missing. See [`replace_at`]; whose folder it is, is not looked at: for one of
+/// ours there is [`super::trusted::replace`].
 ///
 /// # Errors
 /// The temporary file could not be written or renamed; the target is as it was and nothing is left.
 pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let temporary = folder.join(temporary_name(path));
-    let written = write_new(&temporary, content, mode, durability).or_else(|e| match e.kind() {
-        io::ErrorKind::NotFound => make_folder(folder).and_then(|()| write_new(&temporary, content, mode, durability)),
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let open = || OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(folder);
+    let folder = open().or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound => make_folder(folder).and_then(|()| open()),
         _ => Err(e),
-    });
-    let renamed = written.and_then(|()| fs::rename(&temporary, path));
-    if renamed.is_err() {
-        // Best effort: the error that matters is the one above.
-        let _ = fs::remove_file(&temporary);
-    }
-    renamed?;
-    if durability == Durability::Synced {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn write_new(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    file.write_all(content)?;
-    if durability == Durability::Synced {
-        file.sync_all()?;
-    }
-    Ok(())
-}
-
-/// `.name-<pid>-<n>` with the dots of the name's extension taken out.
-fn temporary_name(path: &Path) -> String {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let name = path.file_name().map(|name| name.to_string_lossy().replace('.', "-")).unwrap_or_default();
-    format!(".{name}-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+    })?;
+    replace_at(folder.as_fd(), name, content, mode, None, durability)
 }
 
 /// Makes `path` and what is above it, for root only (0700).
@@ -141,6 +118,7 @@ pub fn sync(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::trusted::temporary_name;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -165,8 +143,10 @@ mod tests {
 
     #[test]
     fn temporary_files_are_no_configurations() {
-        let name = temporary_name(Path::new("/etc/cni/net.d/00-plexus.conflist"));
+        let name = temporary_name("00-plexus.conflist".as_ref());
         assert!(name.starts_with(".00-plexus-conflist-") && !name[1..].contains('.'), "{name}");
+        // A name may be as long as the file system allows, and of characters of several bytes.
+        assert!(temporary_name("ö".repeat(127).as_ref()).len() <= 255);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! File locks that a started program can inherit.
 
 use nix::errno::Errno;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -52,15 +52,8 @@ impl FileLock {
     /// # Errors
     /// The file cannot be made or locked.
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
-        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         loop {
-            let file = match open() {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    super::files::make_folder(path.parent().unwrap_or(Path::new("/")))?;
-                    open()?
-                }
-                other => other?,
-            };
+            let file = super::trusted::lock_file(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -98,7 +91,7 @@ impl FileLock {
     /// The note that was left at `path`, also while it is locked; empty where there is none.
     pub fn read_note(path: &Path) -> String {
         // A note is a hint: one that cannot be read is none.
-        super::files::read_bounded(path, 256).ok().flatten().unwrap_or_default()
+        super::trusted::read_bounded(path, 256).ok().flatten().unwrap_or_default()
     }
 
     /// Removes the file while the lock is held, then lets it go.

@@ -12,6 +12,7 @@ pub mod netns_list;
 pub mod process;
 pub mod shared_folder;
 pub mod sysctl;
+pub mod trusted;
 
 /// Whether we may make namespaces and links: what tests on the real kernel ask first.
 pub fn is_root() -> bool {

@@ -1,0 +1,71 @@
+//! Reading files of ours, bounded and without waiting for anybody.
+
+use super::{Folder, own_file, split};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, fstat};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+/// Reads a file of at most `limit` bytes in a folder of ours; `None` where there is no such file.
+///
+/// # Errors
+/// File or folder is not to be trusted, is no regular file, is longer than `limit`, or is not UTF-8.
+pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
+    read_bytes_bounded(path, limit)?.map(text).transpose()
+}
+
+/// As [`read_bounded`], whatever the bytes are.
+///
+/// # Errors
+/// File or folder is not to be trusted, is no regular file, or is longer than `limit`.
+pub fn read_bytes_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let (folder, name) = split(path)?;
+    match Folder::open(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        folder => own(&folder?, name, limit),
+    }
+}
+
+/// The file `name` of `folder`.
+pub(super) fn own(folder: &Folder, name: &OsStr, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let Some((file, stat)) = open(folder.descriptor(), name)? else { return Ok(None) };
+    own_file(&folder.path().join(name), &stat)?;
+    bounded(&file, &stat, limit).map(Some)
+}
+
+/// Opens the regular file `name` for reading. `None` where there is none.
+pub(super) fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<(File, nix::libc::stat)>> {
+    // Else opening a FIFO would wait for somebody who writes to it, and a terminal become ours.
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let file = match openat(folder, name, flags, Mode::empty()) {
+        Err(nix::errno::Errno::ENOENT) => return Ok(None),
+        file => File::from(file?),
+    };
+    let stat = fstat(&file)?;
+    if stat.st_mode & nix::libc::S_IFMT != nix::libc::S_IFREG {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(Some((file, stat)))
+}
+
+/// The bytes of `file`, at most `limit`.
+pub(super) fn bounded(file: &File, stat: &nix::libc::stat, limit: usize) -> io::Result<Vec<u8>> {
+    let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"));
+    let length = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+    if length > limit {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::with_capacity(length + 1);
+    // It may be growing.
+    if file.take(limit as u64 + 1).read_to_end(&mut bytes)? > limit {
+        return Err(too_long());
+    }
+    Ok(bytes)
+}
+
+pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()))
+}

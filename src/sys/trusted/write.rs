@@ -1,0 +1,84 @@
+//! Writing a file so that nobody can have prepared where it goes.
+
+use crate::sys::files::Durability;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Gid, UnlinkatFlags, fchown, fsync, unlinkat};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// How often another name is tried where one is taken.
+const TRIES: usize = 8;
+/// What of the target's name stands in that of the temporary file, which is at most 255 bytes long.
+const MOST_OF_NAME: usize = 180;
+
+/// Replaces the file `name` in `folder` with `content`: a reader sees the old or the new one, never half.
+///
+/// The temporary file is new, by a name that nobody can guess, so it is no link and no file of somebody else. It
+/// begins with a dot and has no extension, so that no runtime takes it for a configuration. The mode is `mode` whatever
+/// the umask is; with `group`, that one owns the file.
+///
+/// # Errors
+/// The temporary file could not be written or renamed; the target is as it was and nothing is left.
+pub fn replace_at(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    content: &[u8],
+    mode: u32,
+    group: Option<Gid>,
+    durability: Durability,
+) -> io::Result<()> {
+    let (temporary, file) = create(folder, name)?;
+    let written = fill(file, content, mode, group, durability)
+        .and_then(|()| Ok(renameat(folder, temporary.as_str(), folder, name)?));
+    if written.is_err() {
+        // Best effort: the error that matters is the one above.
+        let _ = unlinkat(folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+    written?;
+    if durability == Durability::Synced {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        fsync(openat(folder, ".", flags, Mode::empty())?.as_fd())?;
+    }
+    Ok(())
+}
+
+fn create(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(String, File)> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut tries = 0;
+    loop {
+        let temporary = temporary_name(name);
+        match openat(folder, temporary.as_str(), flags, Mode::from_bits_truncate(0o600)) {
+            Ok(file) => return Ok((temporary, File::from(file))),
+            Err(Errno::EEXIST) if tries < TRIES => tries += 1,
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+fn fill(mut file: File, content: &[u8], mode: u32, group: Option<Gid>, durability: Durability) -> io::Result<()> {
+    file.write_all(content)?;
+    if group.is_some() {
+        fchown(&file, None, group)?;
+    }
+    if mode != 0o600 {
+        fchmod(&file, Mode::from_bits_truncate(mode))?;
+    }
+    if durability == Durability::Synced {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// `.name-<pid>-<n>` with the dots of the name's extension taken out.
+pub(in crate::sys) fn temporary_name(name: &OsStr) -> String {
+    let name = name.to_string_lossy().replace('.', "-");
+    let end = (0..=MOST_OF_NAME.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    // The standard library draws the keys of its hash from getrandom(2).
+    let random = RandomState::new().build_hasher().finish();
+    format!(".{}-{}-{random}", &name[..end], std::process::id())
+}
