@@ -26,14 +26,14 @@ const fn place(folder: &'static str, conf: &'static str, bin: &'static str, role
 
 const CONF: &str = "/etc/cni/net.d";
 const BIN: &str = "/opt/cni/bin";
-/// CRI-O hands over no annotations: pods are watched where it is the runtime.
+/// Pods are watched for runtimes that do not pass annotations.
 const PODS: &[&str] = &["plexus-pods"];
 
 /// By the documentation of each: k3s-io/docs (installation, Multus and IPAM), microk8s.io (change-cidr), Talos (Multus),
 /// OpenShift's cluster-network-operator (`SystemCNIConfDir`, `CNIBinDir`), MicroShift's `packaging/crio.conf.d`.
 const PLACES: [Place; 10] = [
     place("base", CONF, BIN, &[]),
-    place("overlays/cri-o", CONF, BIN, PODS),
+    place("overlays/cri-o", CONF, BIN, &[]),
     place("overlays/dra", CONF, BIN, &["plexus-claims"]),
     place("overlays/k3s", "/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni", &[]),
     place(
@@ -42,8 +42,8 @@ const PLACES: [Place; 10] = [
         "/var/snap/microk8s/current/opt/cni/bin",
         &[],
     ),
-    place("overlays/microshift", CONF, "/run/cni/bin", PODS),
-    place("overlays/openshift", "/etc/kubernetes/cni/net.d", "/var/lib/cni/bin", PODS),
+    place("overlays/microshift", CONF, "/run/cni/bin", &[]),
+    place("overlays/openshift", "/etc/kubernetes/cni/net.d", "/var/lib/cni/bin", &[]),
     place("overlays/pod-watch", CONF, BIN, PODS),
     place("overlays/rke2", CONF, BIN, &[]),
     place("overlays/talos", CONF, BIN, &[]),
@@ -246,6 +246,8 @@ fn the_sample_has_every_setting() {
         serde_json::from_str(&success(&Command::new(env!("CARGO_BIN_EXE_plexusctl")).arg("schema").output().unwrap()))
             .unwrap();
     let mut expected: BTreeSet<String> = document["properties"].as_object().unwrap().keys().cloned().collect();
+    // Of Multus, and without effect.
+    expected.retain(|key| document["properties"][key]["deprecated"] != true);
     // They follow from the primary.
     for set_by_plexusctl in ["type", "clusterNetwork", "delegates"] {
         assert!(expected.remove(set_by_plexusctl));

@@ -96,7 +96,11 @@ fn what_is_wrong_is_one_line_that_says_what_to_do() {
         (config(&["--cni-conf-dir", &path("nowhere")]), 2, vec![]),
         (vec!["config".into(), "--cni-conf-dir".into(), path("empty")], 1, vec!["no configuration", "--primary"]),
         (vec!["config".into(), "--cni-conf-dir".into(), path("nowhere")], 1, vec!["nowhere", "--primary"]),
-        (vec!["config".into(), "--cni-conf-dir".into(), path("broken")], 1, vec!["10-a.conflist", "--primary"]),
+        (
+            vec!["config".into(), "--cni-conf-dir".into(), path("broken")],
+            1,
+            vec!["10-a.conflist", "fix or remove it", "--primary"],
+        ),
         (vec!["config".into(), "--cni-conf-dir".into(), path("only")], 1, vec!["00-multus.conf", "--primary"]),
         (config(&["--primary", &path("only/00-multus.conf")]), 1, vec!["multus", "never end"]),
         (config(&["--primary", &path("absent.conf")]), 1, vec!["absent.conf", "not there"]),
@@ -180,7 +184,7 @@ fn tables_are_aligned_and_json_is_json() {
 fn judge(schema: &Value, value: &Value, root: &Value, at: &str, mistakes: &mut Vec<String>) {
     for (keyword, expected) in schema.as_object().unwrap() {
         let holds = match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "format" => true,
+            "$schema" | "$defs" | "title" | "description" | "format" | "deprecated" => true,
             "$ref" => {
                 let target = root.pointer(expected.as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
                 judge(target, value, root, at, mistakes);
@@ -280,6 +284,18 @@ fn the_schema_describes_what_is_written_and_refuses_what_is_refused() {
             assert!(mistakes.is_empty(), "{settings}: {mistakes:?}");
         }
     }
+    // The file itself has a schema, too, with what is accepted for the sake of Multus.
+    let of_settings: Value = serde_json::from_str(&answer(&["schema", "--settings"])).unwrap();
+    for settings in &shipped {
+        let settings: Value = serde_json::from_str(&fs::read_to_string(settings).unwrap()).unwrap();
+        assert!(is_valid(&of_settings, &settings, &of_settings), "{settings}");
+    }
+    let multus = json!({"kubeconfig": "/k", "logFile": "/l", "parallel": true});
+    assert!(is_valid(&of_settings, &multus, &of_settings));
+    for key in ["type", "clusterNetwork", "delegates"] {
+        assert!(of_settings["properties"].get(key).is_none(), "{key}");
+        assert!(!is_valid(&of_settings, &json!({key: "plexus"}), &of_settings), "{key}");
+    }
     let cases = [
         (json!({"parallell": true}), "parallell"),
         (json!({"parallel": "yes"}), "parallel"),
@@ -296,10 +312,183 @@ fn the_schema_describes_what_is_written_and_refuses_what_is_refused() {
         let mut element = settings.clone();
         element["type"] = json!("plexus");
         assert!(!is_valid(&schema, &element, &schema), "{settings}");
+        assert!(!is_valid(&of_settings, &settings, &of_settings), "{settings}");
         let path = folder.path("settings.json");
         fs::write(&path, settings.to_string()).unwrap();
         assert_refuses(&["config", "--cni-conf-dir", &net_d, "--settings", &path], 1, &[key, "docs/configuration.md"]);
     }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_has_a_document() {
+    let folder = Folder::with(&[]);
+    let words =
+        ["health", "-o", "json", "--run-directory", &folder.path("run"), "--state-directory", &folder.path("s")];
+    let output = plexusctl(&words);
+    assert_eq!(output.status.code(), Some(3));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&document["version"], &document["running"], &document["ready"]),
+        (&json!(1), &json!(false), &json!(false))
+    );
+    assert!(document["reason"].as_str().unwrap().contains("plexusd.sock"), "{document:#}");
+    let said = text(&output.stderr).to_owned();
+    assert!(said.contains(&folder.path("s/networks")), "{said}");
+}
+
+#[test]
+fn where_plexus_is_not_installed_nothing_is_claimed() {
+    let folder = Folder::with(&[("state/sandboxes/c.json", &record("c", "web", "default/a"))]);
+    let (state, nowhere) = (folder.path("state"), folder.path("nowhere"));
+    let output = plexusctl(&["get", "--state-directory", &nowhere]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text(&output.stderr).contains("run this on the node") && output.stdout.is_empty(), "{output:?}");
+    let output = plexusctl(&["get", "-o", "json", "--state-directory", &nowhere]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["isNode"]), (Some(3), &json!(false)));
+    answer(&["get", "--state-directory", &state]);
+}
+
+#[test]
+fn an_uninstallation_under_way_is_seen_and_can_be_ended() {
+    let folder = Folder::with(&[("state/sandboxes/c.json", &record("c", "web", "default/a")), ("net.d/x", "")]);
+    let path = |name: &str| folder.path(name);
+    let folders = [("--cni-conf-dir", "net.d"), ("--cni-bin-dir", "bin"), ("--state-directory", "state")]
+        .into_iter()
+        .chain([("--run-directory", "run")])
+        .map(|(option, name)| format!("{option}={}", path(name)));
+    let folders: Vec<String> = folders.collect();
+    let uninstall = |more: &[&str]| {
+        let words: Vec<&str> = folders.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        plexusctl(&[&["uninstall"], words.as_slice()].concat())
+    };
+    // A pod that still has what it should have lost: its record has no debt any more.
+    let attached = record("c", "web", "default/a").replace("\"owed\"", "\"attached\"");
+    fs::write(path("state/sandboxes/c.json"), &attached).unwrap();
+    let output = uninstall(&[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.lines().next().unwrap().starts_with("warning: from now on, new pods"), "{said}");
+    assert!(said.contains("1 pod has networks that only Plexus can delete (default/web)"), "{said}");
+    // Whoever confirms it, or has begun already, is not warned.
+    assert!(!text(&uninstall(&["--yes"]).stderr).contains("warning"));
+    let state = path("state");
+    let get = plexusctl(&["get", "--state-directory", &state]);
+    assert!(text(&get.stderr).contains("is being uninstalled"), "{get:?}");
+    let json: Value = serde_json::from_str(&answer(&["get", "-o", "json", "--state-directory", &state])).unwrap();
+    assert_eq!(json["draining"], true);
+    let words = ["health", "-o", "json", "--run-directory", &path("run"), "--state-directory", &state];
+    let health: Value = serde_json::from_slice(&plexusctl(&words).stdout).unwrap();
+    assert_eq!(health["draining"], true);
+    let cancelled = uninstall(&["--cancel"]);
+    assert!(cancelled.status.success() && text(&cancelled.stderr).contains("has ended"), "{cancelled:?}");
+    assert!(!Path::new(&path("state/draining")).exists());
+    assert!(text(&uninstall(&["--cancel"]).stderr).contains("is not being uninstalled"));
+}
+
+#[test]
+fn a_container_that_must_not_end_stays_whatever_its_environment() {
+    let mut stay = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    stay.args(["uninstall", "--stay"]).env_clear();
+    stay.env("PLEXUS_CNI_CONF_DIR", "/nowhere").env("PLEXUS_CNI_BIN_DIR", "/nowhere");
+    let mut child = stay.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let ended = child.try_wait().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(ended, None);
+}
+
+#[test]
+fn the_program_that_cargo_builds_beside_the_daemon_is_not_installed() {
+    let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL), ("bin/x", "")]);
+    let (net_d, bin, state) = (folder.path("net.d"), folder.path("bin"), folder.path("state"));
+    let words = ["install", "--wait=0", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--state-directory", &state];
+    // Beside this program, where it is looked for.
+    assert_refuses(&words, 1, &["target/plugin/plexus", "make plugin"]);
+    assert!(!Path::new(&folder.path("bin/plexus")).exists());
+}
+
+#[test]
+fn root_does_not_believe_what_others_may_write() {
+    // L6
+    use std::os::unix::fs::{PermissionsExt, chown};
+    if !plexus::sys::is_root() {
+        return;
+    }
+    let folder = Folder::with(&[
+        ("net.d/10-flannel.conflist", FLANNEL),
+        ("settings.json", "{}"),
+        ("state/sandboxes/c.json", &record("c", "web", "default/a")),
+    ]);
+    let (net_d, settings, state) = (folder.path("net.d"), folder.path("settings.json"), folder.path("state"));
+    let config = ["config", "--cni-conf-dir", &net_d, "--settings", &settings];
+    answer(&config);
+    chown(&settings, Some(65534), None).unwrap();
+    assert_refuses(&config, 1, &["settings.json", "belongs to user 65534"]);
+    chown(&settings, Some(0), None).unwrap();
+    for (path, command) in [
+        (&net_d, vec!["config", "--cni-conf-dir", &net_d]),
+        (&net_d, vec!["natives", "--cni-conf-dir", &net_d]),
+        (&state, vec!["get", "--state-directory", &state]),
+        (&state, vec!["uninstall", "--yes", "--cni-conf-dir", &net_d, "--state-directory", &state]),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_refuses(&command, 1, &[path.as_str(), "every user"]);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn what_a_daemon_answers_does_not_act_on_a_terminal() {
+    // L5
+    use std::io::{BufRead, BufReader, Write};
+    let hostile = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}";
+    for (reply, code) in [
+        (json!({"unavailable": hostile}), 3),
+        (
+            json!({"health": {"release": hostile, "ready": true, "guards": {hostile: hostile}, "definitions": 1, "unpublished": 0}}),
+            0,
+        ),
+    ] {
+        let folder = Folder::with(&[("plexusd.sock.d", "")]);
+        // Where any release of the daemon listens.
+        fs::create_dir(folder.path("daemon")).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(folder.path("plexusd.sock")).unwrap();
+        let answers = format!("{}\n{reply}\n", json!({"hello": {"program": "plexusd", "version": 1}}));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+                stream.write_all(answers.as_bytes()).unwrap();
+            }
+        });
+        for more in [&[][..], &["-o", "json"]] {
+            let run = folder.path("");
+            let output = plexusctl(&[&["health", "--run-directory", &run, "--state-directory", &run], more].concat());
+            assert_eq!(output.status.code(), Some(code), "{output:?}");
+            let said = format!("{}{}", text(&output.stdout), text(&output.stderr)).replace('\n', "");
+            assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_left_to_a_person_is_status_3() {
+    let folder = Folder::with(&[(
+        "00-multus.conf",
+        r#"{"name":"m","type":"multus","clusterNetwork":"/host/etc/cni/net.d/10-a.conflist","auxiliaryCNIChainName":"vendor-cni-chain"}"#,
+    )]);
+    let (file, settings) = (folder.path("00-multus.conf"), folder.path("settings.json"));
+    for words in [vec!["migrate", &file], vec!["migrate", &file, "--settings", &settings]] {
+        let output = plexusctl(&words);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(text(&output.stderr).contains("by hand"), "{output:?}");
+    }
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "{}\n");
+    let printed = plexusctl(&["migrate", &file, "--settings", "-"]);
+    assert_eq!(text(&printed.stdout), "{}\n");
 }
 
 #[test]

@@ -153,3 +153,11 @@ fn chained_it_answers_for_itself_alone() {
     call.make().silence();
     assert_eq!(node.call_names(), [""; 0]);
 }
+
+#[test]
+fn an_uninstallation_is_logged_and_fails_nothing() {
+    let Some(node) = Node::new() else { return };
+    support::node::write(&node.state().draining(), "");
+    let answer = status(&node);
+    assert!(answer.status.success() && answer.stderr.contains("is being uninstalled"), "{answer:?}");
+}

@@ -1,6 +1,7 @@
 //! The words between plugin, CLI and daemon: where things lie, what is asked on the socket, what is
 //! left in a folder for the other to find.
 
+pub mod build;
 pub mod layout;
 pub mod protocol;
 pub mod publication;

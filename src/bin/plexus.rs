@@ -43,5 +43,8 @@ fn about() -> ExitCode {
     eprintln!("plexus {}: a CNI plugin that attaches pods to several networks.", env!("CARGO_PKG_VERSION"));
     let versions = plexus::cni::Version::ALL.map(plexus::cni::Version::as_str).join(", ");
     eprintln!("CNI protocol versions supported: {versions}");
+    // `plexusctl install` knows such a program by this line.
+    #[cfg(feature = "cluster")]
+    eprintln!("{}", plexus::api::build::WITH_DAEMON);
     ExitCode::SUCCESS
 }

@@ -1,9 +1,9 @@
 //! `plexusctl config`: the CNI configuration that puts Plexus before or behind a cluster's network.
 
-use super::Error;
 use super::config_document::{self, Written};
-use super::config_keys;
+use super::install_plugin::PLUGIN;
 use super::output::Output;
+use super::{Error, config_keys, trust};
 use crate::cni::NetworkConfig;
 use crate::engine::disk::{self, DiskError};
 use crate::engine::recursion;
@@ -19,7 +19,7 @@ pub struct Arguments {
     #[command(flatten)]
     wanted: Wanted,
 
-    /// Write the file instead of printing it; whole or not at all, and not when it is there already
+    /// Write the file instead of printing it, whole or not at all; a file with the same content is left alone
     #[arg(long)]
     write: bool,
 }
@@ -34,13 +34,13 @@ pub struct Wanted {
 
     /// How Plexus is put into the node's configuration
     #[arg(long, value_enum, default_value_t)]
-    mode: Mode,
+    pub mode: Mode,
 
     /// Where the runtime looks for its configuration
     #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
     pub cni_conf_dir: PathBuf,
 
-    /// A JSON object of further keys, described in docs/configuration.md; unknown ones are refused
+    /// A JSON object of further keys (see `plexusctl schema --settings`); unknown ones are refused
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
 
@@ -67,13 +67,14 @@ pub enum Mode {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     let written = make(&arguments.wanted, output)?;
     if !arguments.write {
-        return output.text(&written.text);
+        return output.document(&written.text);
     }
     put(&arguments.wanted, &written, output)
 }
 
 /// The configuration for what the runtime's folder holds now.
 pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
+    trust::check(&wanted.cni_conf_dir)?;
     let (path, network) = match &wanted.primary {
         Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
         None => first_of(&wanted.cni_conf_dir, output)?,
@@ -119,6 +120,11 @@ fn first_of(folder: &Path, output: &Output) -> Result<(PathBuf, NetworkConfig), 
     let mut skipped = String::new();
     let mut candidates = disk::candidates(&folder).map_err(source)?.into_iter();
     while let Some(path) = candidates.next() {
+        // Whatever is in it: damaged, or written over, it is ours to write.
+        if path.file_name().is_some_and(|name| name == config_document::LIST) {
+            skipped.push_str(&format!(", without {}, which is {PLUGIN}'s", config_document::LIST));
+            continue;
+        }
         let network = disk::read(&path).map_err(source)?;
         match recursion::names_itself(&network) {
             None => {

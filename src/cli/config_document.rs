@@ -9,6 +9,11 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Our list, in the runtime's folder.
+pub const LIST: &str = "00-plexus.conflist";
+/// Our element beside the primary's list, where we are chained behind it.
+pub const ELEMENT: &str = "90-plexus.conf";
+
 /// A file for the runtime's folder.
 #[derive(Debug)]
 pub struct Written {
@@ -82,7 +87,7 @@ fn list<V: Serialize>(name: &str, plugin: Plugin<V>) -> Result<Written, Error> {
         load_only_inlined_plugins: true,
         plugins: [plugin],
     };
-    Ok(Written { path: "00-plexus.conflist".into(), text: text(&list)? })
+    Ok(Written { path: LIST.into(), text: text(&list)? })
 }
 
 /// Plexus behind the cluster's network: a plugin that libcni adds to the primary's list.
@@ -99,7 +104,7 @@ pub fn chain(primary: &Path, network: &NetworkConfig, keys: Keys) -> Result<Writ
     }
     let capabilities = capabilities(&keys, std::iter::empty());
     let plugin = Plugin { r#type: "plexus", cluster_network: None, capabilities, keys: keys.others };
-    let path = Path::new(network.name.as_str()).join("90-plexus.conf");
+    let path = Path::new(network.name.as_str()).join(ELEMENT);
     Ok(Written { path, text: text(&plugin)? })
 }
 

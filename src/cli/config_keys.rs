@@ -1,7 +1,7 @@
 //! The operator's keys of our configuration, checked before they are written: what the plugin passes
 //! over with a log line is refused here.
 
-use super::Error;
+use super::{Error, trust};
 use crate::engine::Settings;
 use crate::sys::files;
 use serde_json::{Map, Value};
@@ -44,6 +44,7 @@ pub struct Keys {
 /// # Errors
 /// Every mistake at once.
 pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Result<Keys, Error> {
+    path.map_or(Ok(()), trust::check)?;
     let mut object = path.map(read_object).transpose()?.unwrap_or_default();
     for (key, folder) in [("stateDirectory", state), ("runDirectory", run)] {
         if let Some(folder) = folder {
@@ -60,6 +61,22 @@ pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Re
     Ok(Keys { capabilities, others: object.into_iter().collect() })
 }
 
+/// Checks `text`, which is to be written to `path`, as [`read`] would.
+///
+/// # Errors
+/// Every mistake at once.
+pub fn review(path: &Path, text: &str) -> Result<(), Error> {
+    let refuse = |mistakes: Vec<String>| Error::Settings { path: path.to_owned(), mistakes };
+    let object = serde_json::from_str(text).map_err(|e| refuse(vec![format!("not a JSON object: {e}")]))?;
+    let mistakes = mistakes(&object);
+    if mistakes.is_empty() { Ok(()) } else { Err(refuse(mistakes)) }
+}
+
+/// Whether `key` follows from the primary, or is the runtime's to set.
+pub fn is_not_the_operators(key: &str) -> bool {
+    NOT_THE_OPERATORS.iter().any(|known| known.eq_ignore_ascii_case(key))
+}
+
 fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
     let refuse = |mistake: String| Error::Settings { path: path.to_owned(), mistakes: vec![mistake] };
     // A shell's `<(…)` is no regular file.
@@ -73,7 +90,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
 
 /// Everything that is wrong with `object`, as the plugin would read it.
 fn mistakes(object: &Map<String, Value>) -> Vec<String> {
-    let ours = |key: &str| NOT_THE_OPERATORS.iter().any(|known| known.eq_ignore_ascii_case(key));
+    let ours = is_not_the_operators;
     let (taken, mut rest): (Vec<_>, Map<_, _>) = (
         object
             .keys()

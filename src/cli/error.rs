@@ -1,6 +1,7 @@
 //! Why a command could not be carried out: one line, with the object's name and what to do about it.
 
 use crate::engine::disk::DiskError;
+use crate::sys::is_root;
 use std::io;
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ pub enum Error {
         source: io::Error,
     },
     /// No configuration of a default network.
-    #[error("{source}; name the file of the cluster's own network with --primary")]
+    #[error("{source}; {}", remedy(.source))]
     Primary {
         /// What is wrong with it, or with the folder.
         source: DiskError,
@@ -53,7 +54,7 @@ pub enum Error {
         why: &'static str,
     },
     /// The file of settings is no usable one.
-    #[error("settings in {}: {}; the keys are described in docs/configuration.md", path.display(), mistakes.join("; "))]
+    #[error("settings in {}: {}; `plexusctl schema --settings` lists the keys, docs/configuration.md describes them", path.display(), mistakes.join("; "))]
     Settings {
         /// Which file.
         path: PathBuf,
@@ -92,8 +93,37 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A plugin that was built for something else than nodes.
+    #[error(
+        "{path} is built with the daemon's libraries and is not the plugin that nodes run: build that with `make plugin`, and name target/plugin/plexus with --plugin"
+    )]
+    WrongBuild {
+        /// Which program.
+        path: PathBuf,
+    },
+    /// Multus is what the runtime calls.
+    #[error(
+        "{path} is Multus' configuration, and the runtime takes it before {ours}: delete Multus' DaemonSet, then install with --replace-multus, which renames the file"
+    )]
+    BesideMultus {
+        /// Multus' file.
+        path: PathBuf,
+        /// Ours.
+        ours: PathBuf,
+    },
+    /// Somebody else than root could have written it, and we are root.
+    #[error("{path} {why}: as root, plexusctl uses only what nobody but root can change")]
+    Untrusted {
+        /// Which file or directory.
+        path: PathBuf,
+        /// Who could change it.
+        why: String,
+    },
+    /// A person was asked and did not say yes.
+    #[error("not uninstalled: it was not confirmed, and nothing was changed; --yes confirms it")]
+    Unconfirmed,
     /// What is to go cannot be removed.
-    #[error("{path} cannot be removed: {source}{}", hint(.source, "see that its folder is writable"))]
+    #[error("{path} cannot be removed: {source}{}", hint(.source, "see that its directory is writable"))]
     Remove {
         /// Which file.
         path: PathBuf,
@@ -101,7 +131,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("{path} cannot be written: {source}{}", hint(.source, "see that its folder is writable"))]
+    #[error("{path} cannot be written: {source}{}", hint(.source, "see that its directory is writable"))]
     Write {
         /// Which one.
         path: PathBuf,
@@ -110,10 +140,38 @@ pub enum Error {
     },
 }
 
+/// What a person can do about a file that gives no default network.
+fn remedy(error: &DiskError) -> &'static str {
+    match error {
+        DiskError::Invalid { .. } | DiskError::Unreadable { .. } => {
+            "fix or remove it, or name the file of the cluster's own network with --primary"
+        }
+        _ => "name the file of the cluster's own network with --primary",
+    }
+}
+
 /// What helps is most often to be root; otherwise `other`.
 fn hint(error: &io::Error, other: &str) -> String {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => "; run this as root".to_owned(),
+        io::ErrorKind::PermissionDenied if !is_root() => "; run this as root".to_owned(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; the directory may be protected by SELinux or mounted read-only".to_owned()
+        }
         _ => format!("; {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_not_told_to_be_root() {
+        let written = |kind: io::ErrorKind| Error::Write { path: "/etc/cni/net.d/x".into(), source: kind.into() };
+        let hints =
+            [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem].map(|kind| written(kind).to_string());
+        assert_eq!(hints[0].contains("SELinux"), is_root(), "{hints:?}");
+        assert_eq!(hints[0].contains("run this as root"), !is_root(), "{hints:?}");
+        assert!(hints[1].contains("SELinux or mounted read-only"), "{hints:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! `plexusctl get`: what is attached on this node.
 
-use super::Error;
 use super::get_rows::{Document, Row, debts_table, rows, table};
 use super::output::{Format, Output};
+use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
 use crate::store::{Store, record};
 use clap::Args;
@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
+/// What is told while the mark of an uninstallation is there.
+pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods start without their additional networks. `plexusctl uninstall --cancel` ends that.";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -30,17 +32,29 @@ pub struct Arguments {
     state_directory: PathBuf,
 }
 
-/// Prints what the records tell.
-pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+/// Prints what the records tell; not well where there are none because this is no node.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = StateDirectory::new(&arguments.state_directory);
+    trust::check(state.path())?;
+    let is_node = state.path().exists();
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, damaged) = Store::new(&state).survey().map_err(unreadable)?;
+    let draining = state.draining().exists();
     let all = rows(records);
     let total = all.len();
     let wanted: Vec<Row> = all.into_iter().filter(|row| arguments.want(row)).collect();
     let now = record::now();
     match arguments.output {
-        Format::Json => output.json(&Document { version: VERSION, attachments: wanted, damaged_records: damaged })?,
+        Format::Json => {
+            output.json(&Document {
+                version: VERSION,
+                attachments: wanted,
+                damaged_records: damaged,
+                draining,
+                is_node,
+            })?;
+        }
+        Format::Table if !is_node => {}
         Format::Table if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
         Format::Table if arguments.debts => output.table(&debts_table(&wanted, now))?,
         Format::Table => output.table(&table(&wanted, now))?,
@@ -55,7 +69,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
             state.damaged().display()
         ));
     }
-    Ok(())
+    if draining {
+        output.remark(DRAINING);
+    }
+    if is_node {
+        return Ok(Verdict::Well);
+    }
+    output.remark(format!(
+        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, or `kubectl -n kube-system exec <pod of plexus on that node> -c keeper -- plexusctl get`",
+        state.path().display()
+    ));
+    Ok(Verdict::NotWell)
 }
 
 impl Arguments {
@@ -71,12 +95,10 @@ impl Arguments {
         let folder = state.sandboxes();
         match (self.debts, total) {
             (true, _) => format!("Nothing is owed{of}: everything that had to be deleted is deleted."),
-            (false, 0) if !folder.exists() => {
-                format!(
-                    "Nothing is attached: {} is not there, so the plugin has attached nothing on this node yet.",
-                    folder.display()
-                )
-            }
+            (false, 0) if !folder.exists() => format!(
+                "Nothing is attached: {} does not exist, so the plugin has attached nothing on this node yet.",
+                folder.display()
+            ),
             (false, 0) => format!("Nothing is attached: {} holds no record.", folder.display()),
             (false, _) => format!("Nothing is attached{of}; in other namespaces there is ({total} in all)."),
         }

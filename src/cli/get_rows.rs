@@ -18,6 +18,10 @@ pub struct Document {
     pub attachments: Vec<Row>,
     /// How many records cannot be read, and are not part of the above.
     pub damaged_records: usize,
+    /// Whether Plexus is being uninstalled: new pods start without additional networks.
+    pub draining: bool,
+    /// Whether the state directory exists: without it, this is no node with Plexus.
+    pub is_node: bool,
 }
 
 /// One network in one sandbox.

@@ -2,13 +2,17 @@
 
 use super::output::{Format, Output, Tone};
 use super::table::{Cell, Table};
-use super::{Error, Verdict};
+use super::{Error, Verdict, get};
 use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::facts::Client;
 use clap::Args;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -20,6 +24,10 @@ pub struct Arguments {
     #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
     run_directory: PathBuf,
 
+    /// Where the plugin keeps its records, and copies of networks
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    state_directory: PathBuf,
+
     /// How long to wait for the answer
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     timeout: f64,
@@ -30,41 +38,70 @@ fn seconds(text: &str) -> Result<f64, String> {
     if (0.001..=3600.0).contains(&seconds) { Ok(seconds) } else { Err(format!("{text} is not between 0.001 and 3600")) }
 }
 
-/// Asks the daemon and prints what it says of itself.
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    version: u32,
+    /// Whether a daemon answers; without one the members of its answer are empty.
+    running: bool,
+    #[serde(flatten)]
+    health: &'a Health,
+    /// Why no daemon answers; null where one does.
+    reason: Option<&'a str>,
+    /// Whether Plexus is being uninstalled from this node, as far as this program can see its state.
+    draining: bool,
+}
+
+/// Asks the daemon and prints what it says of itself; not well where it is not ready, or Plexus is being uninstalled.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let run = RunDirectory::new(&arguments.run_directory);
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
     let reply = Client::connect(&run, deadline).and_then(|mut client| client.ask(&Request::Health {}));
-    let why = match reply {
-        Ok(Reply::Health(health)) => return tell(arguments.output, &health, output),
-        Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => why,
-        Ok(other) => format!("plexusd answered another question: {other:?}"),
-        Err(e) => e.to_string(),
+    let answer = match reply {
+        Ok(Reply::Health(health)) => Ok(health),
+        Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => Err(why),
+        Ok(other) => Err(format!("plexusd answered another question: {other:?}")),
+        Err(e) => Err(e.to_string()),
     };
-    output.remark(format!(
-        "plexusctl: {why}; plain pods start without it, others with the networks known in {}. See its log, or name another folder with --run-directory",
-        StateDirectory::default().networks().display()
-    ));
-    Ok(Verdict::NotWell)
+    let state = StateDirectory::new(&arguments.state_directory);
+    let draining = state.draining().exists();
+    let ready = answer.as_ref().is_ok_and(|health| health.ready);
+    match (arguments.output, &answer) {
+        (Format::Json, answer) => output.json(&Document {
+            version: VERSION,
+            running: answer.is_ok(),
+            health: answer.as_ref().unwrap_or(&Health::default()),
+            reason: answer.as_ref().err().map(String::as_str),
+            draining,
+        })?,
+        (Format::Table, Ok(health)) => tell(health, output)?,
+        (Format::Table, Err(_)) => {}
+    }
+    if draining {
+        output.remark(get::DRAINING);
+    }
+    if let Err(why) = answer {
+        output.remark(format!(
+            "plexusctl: {why}; without it, pods without additional networks start where the runtime passes the pod's annotations, others with the networks known in {}, and none with devices; see its log, or name another directory with --run-directory",
+            state.networks().display()
+        ));
+    }
+    Ok(if ready && !draining { Verdict::Well } else { Verdict::NotWell })
 }
 
-fn tell(format: Format, health: &Health, output: &mut Output) -> Result<Verdict, Error> {
-    match format {
-        Format::Json => output.json(health)?,
-        Format::Table => {
-            output.table(&table(health))?;
-            let ready = if health.ready { "ready" } else { "not ready" };
-            output.remark(format!(
-                "plexusd {} is {ready}; it knows {} network{}, and {} network status{} to be published.",
-                health.release,
-                health.definitions,
-                if health.definitions == 1 { "" } else { "s" },
-                health.unpublished,
-                if health.unpublished == 1 { " waits" } else { "es wait" }
-            ));
-        }
-    }
-    Ok(if health.ready { Verdict::Well } else { Verdict::NotWell })
+fn tell(health: &Health, output: &mut Output) -> Result<(), Error> {
+    output.table(&table(health))?;
+    let ready = if health.ready { "ready" } else { "not ready" };
+    output.remark(format!(
+        "plexusd {} is {ready}; it knows {} network{}, and {} network status{} to be published.",
+        health.release,
+        health.definitions,
+        if health.definitions == 1 { "" } else { "s" },
+        health.unpublished,
+        if health.unpublished == 1 { " waits" } else { "es wait" }
+    ));
+    Ok(())
 }
 
 fn table(health: &Health) -> Table {

@@ -1,22 +1,25 @@
 //! `plexusctl install`: puts the plugin and its configuration on this node, in this order, each whole or
 //! not at all. Done again it changes nothing, so it is the upgrade too.
 
-use super::Error;
-use super::config::{self, Wanted};
-use super::config_document::Written;
+use super::config::{self, Mode, Wanted};
+use super::config_document::{LIST, Written};
+use super::install_plugin;
 use super::output::Output;
+use super::{Error, install_multus, trust};
 use crate::api::StateDirectory;
 use crate::cni::{NetworkConfig, RawObject};
 use crate::engine::disk;
-use crate::sys::files::{self, Durability};
+use crate::sys::files;
 use clap::Args;
-use std::fs;
+use clap::builder::BoolishValueParser;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The plugin's name, which is its `type` in the configuration.
-pub const PLUGIN: &str = "plexus";
+pub use super::install_plugin::PLUGIN;
+
+/// A configuration is a few kilobytes.
+const MAX_CONFIG: usize = 1 << 20;
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often it is told that we wait.
@@ -38,54 +41,57 @@ pub struct Arguments {
     /// How long to wait for the cluster's own network, which may be configured after us
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     wait: u64,
+
+    /// Take the place of Multus: rename its configuration where the runtime takes it before ours. Delete Multus'
+    /// DaemonSet first, whose next start would write it again
+    #[arg(long, env = "PLEXUS_REPLACE_MULTUS", value_parser = BoolishValueParser::new())]
+    replace_multus: bool,
 }
 
 /// Installs.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
-    put_plugin(arguments, output)?;
-    let state = arguments.wanted.state_directory.as_deref().map_or_else(StateDirectory::default, StateDirectory::new);
-    let draining = state.draining();
-    files::remove(&draining).map_err(|source| Error::Remove { path: draining, source })?;
-    let Some(mut written) = wait_for_primary(arguments, output)? else { return Ok(()) };
-    let present = files::read_bounded(&arguments.wanted.cni_conf_dir.join(&written.path), 1 << 20).ok().flatten();
+    let wanted = &arguments.wanted;
+    if !arguments.replace_multus {
+        install_multus::refuse(wanted)?;
+    }
+    install_plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, output)?;
+    let state = wanted.state_directory.as_deref().map_or_else(StateDirectory::default, StateDirectory::new);
+    make_state(&state)?;
+    end_draining(&state, output)?;
+    let Some(mut written) = wait_for_primary(arguments, output)? else { return replace_multus(arguments, output) };
+    let present = files::read_bounded(&wanted.cni_conf_dir.join(&written.path), MAX_CONFIG).ok().flatten();
     if let Some(kept) = present.and_then(|present| with_others(&present, &written.text)) {
         written.text = kept;
         tell_doubles(&written, output);
     }
-    config::put(&arguments.wanted, &written, output)
-}
-
-/// Copies the plugin beside its place and renames it: a runtime that starts it meanwhile starts the old one or the new one.
-fn put_plugin(arguments: &Arguments, output: &Output) -> Result<(), Error> {
-    let beside = || std::env::current_exe().unwrap_or_default().with_file_name(PLUGIN);
-    let source = arguments.plugin.clone().unwrap_or_else(beside);
-    let program = fs::read(&source).map_err(|e| Error::Plugin { path: source, source: e })?;
-    let path = arguments.cni_bin_dir.join(PLUGIN);
-    remove_leftovers(&arguments.cni_bin_dir);
-    if is_same(&path, &program) {
-        output.remark(format!("{} is this release's already", path.display()));
-        return Ok(());
+    // It may have been written while we waited.
+    if !arguments.replace_multus {
+        install_multus::refuse(wanted)?;
     }
-    files::replace(&path, &program, 0o755, Durability::Synced)
-        .map_err(|source| Error::Write { path: path.clone(), source })?;
-    output.remark(format!("wrote {}, release {}", path.display(), env!("CARGO_PKG_VERSION")));
-    Ok(())
+    config::put(wanted, &written, output)?;
+    replace_multus(arguments, output)
 }
 
-fn is_same(path: &Path, program: &[u8]) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    let executable = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o777 == 0o755);
-    executable && fs::read(path).is_ok_and(|present| present == program)
+fn replace_multus(arguments: &Arguments, output: &Output) -> Result<(), Error> {
+    if arguments.replace_multus { install_multus::replace(&arguments.wanted, output) } else { Ok(()) }
 }
 
-/// Temporary files of an installer that was killed. There is one installer a node.
-fn remove_leftovers(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(".plexus-")) {
-            // Best effort: it is only in the way.
-            let _ = fs::remove_file(entry.path());
-        }
+/// The plugin's directory of records, for root only: by it `plexusctl` knows that this is a node of Plexus.
+fn make_state(state: &StateDirectory) -> Result<(), Error> {
+    let path = state.path();
+    files::make_folder(path).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    trust::check(path)
+}
+
+/// Pods get additional networks again, where Plexus was being uninstalled.
+pub fn end_draining(state: &StateDirectory, output: &Output) -> Result<bool, Error> {
+    let draining = state.draining();
+    let was = draining.exists();
+    files::remove(&draining).map_err(|source| Error::Remove { path: draining, source })?;
+    if was {
+        output.remark("the uninstallation has ended: new pods get their additional networks again");
     }
+    Ok(was)
 }
 
 /// The configuration, as soon as there is a primary; `None` where ours is there already and goes on working
@@ -99,20 +105,38 @@ fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Wri
             Err(error @ (Error::NoPrimary { .. } | Error::Primary { .. })) => error,
             Err(error) => return Err(error),
         };
-        let ours = arguments.wanted.cni_conf_dir.join("00-plexus.conflist");
-        if ours.exists() {
+        let ours = arguments.wanted.cni_conf_dir.join(LIST);
+        if names_us(&ours) {
             output.remark(format!("{error}; {} stays as it is", ours.display()));
             return Ok(None);
         }
         if begin.elapsed() >= Duration::from_secs(arguments.wait) {
             return Err(error);
         }
-        let why = error.to_string();
+        let why = error.to_string() + damage(&arguments.wanted, &ours);
         if told.as_ref().is_none_or(|(at, last)| at.elapsed() >= TELL || *last != why) {
             output.remark(format!("waiting for {} s: {why}", begin.elapsed().as_secs()));
             told = Some((Instant::now(), why));
         }
         sleep(LOOK);
+    }
+}
+
+/// Whether the file `ours` can be read and leads to us. One that a power loss or another program left otherwise is
+/// written again.
+fn names_us(ours: &Path) -> bool {
+    let text = files::read_bounded(ours, MAX_CONFIG).ok().flatten();
+    let network = text.and_then(|text| NetworkConfig::parse(&text, None).ok());
+    network.is_some_and(|network| network.plugins.iter().any(|plugin| plugin.kind.as_str() == PLUGIN))
+}
+
+/// What a person must know of a file of ours that the runtime cannot use.
+fn damage(wanted: &Wanted, ours: &Path) -> &'static str {
+    match wanted.mode {
+        Mode::Delegate if ours.exists() => {
+            "; 00-plexus.conflist is damaged or was written over, and is written again after that"
+        }
+        _ => "",
     }
 }
 

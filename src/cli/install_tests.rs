@@ -1,6 +1,7 @@
 use super::super::uninstall;
 use super::*;
 use clap::Parser;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 const PRIMARY: &str = r#"{"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"bridge"},{"type":"portmap","capabilities":{"portMappings":true}}]}"#;
@@ -40,13 +41,17 @@ impl Node {
     }
 
     fn install(&self) -> Result<(), String> {
+        self.install_with(&[])
+    }
+
+    fn install_with(&self, more: &[&str]) -> Result<(), String> {
         let folders = [
             ("--cni-conf-dir", "conf"),
             ("--cni-bin-dir", "bin"),
             ("--plugin", "plugin"),
             ("--state-directory", "state"),
         ];
-        let line = Install::parse_from(self.words(&folders, &["--wait=1"]));
+        let line = Install::parse_from(self.words(&folders, &[&["--wait=1"], more].concat()));
         run(&line.arguments, &mut Output::of_process()).map_err(|e| e.to_string())
     }
 
@@ -70,6 +75,10 @@ impl Node {
 
     fn ours(&self) -> String {
         fs::read_to_string(self.path("conf/00-plexus.conflist")).unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
     }
 }
 
@@ -119,6 +128,79 @@ fn a_primary_may_come_late_or_be_away() {
     fs::remove_file(node.path("conf/10-cbr0.conflist")).unwrap();
     node.install().unwrap();
     assert_eq!(node.ours(), before);
+}
+
+#[test]
+fn ours_is_written_again_where_it_is_damaged() {
+    // FAULT-12, FAULT-23
+    let node = Node::new();
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    node.install().unwrap();
+    let whole = node.ours();
+    let written_over = r#"{"name":"n","plugins":[{"type":"cilium-cni"}]}"#;
+    for damaged in ["", "{}", "[]", &whole[..whole.len() / 2], written_over, "\u{0}"] {
+        node.write("conf/00-plexus.conflist", damaged);
+        node.install().unwrap();
+        assert_eq!(node.ours(), whole, "{damaged:?}");
+    }
+    // Nothing to write it from: that is no success, and the file is no candidate.
+    fs::remove_file(node.path("conf/10-cbr0.conflist")).unwrap();
+    node.write("conf/00-plexus.conflist", "{}");
+    let why = node.install().unwrap_err();
+    assert!(why.contains("holds no configuration of a cluster network"), "{why}");
+    // Another's that is broken is not ours to write.
+    node.write("conf/05-theirs.conflist", "{");
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    let why = node.install().unwrap_err();
+    assert!(why.contains("05-theirs.conflist") && why.contains("fix or remove it"), "{why}");
+}
+
+#[test]
+fn multus_is_replaced_only_on_request_and_kept() {
+    const MULTUS: &str = r#"{"cniVersion":"0.3.1","name":"multus-cni-network","type":"multus-shim"}"#;
+    let node = Node::new();
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    node.write("conf/00-multus.conf", MULTUS);
+    for mode in ["delegate", "chain"] {
+        let why = node.install_with(&["--mode", mode]).unwrap_err();
+        assert!(why.contains("00-multus.conf") && why.contains("--replace-multus"), "{why}");
+    }
+    // Nothing was touched.
+    assert_eq!(node.files("conf"), ["00-multus.conf", "10-cbr0.conflist"]);
+    assert!(node.files("bin").is_empty());
+    node.install_with(&["--replace-multus"]).unwrap();
+    let replaced = ["00-multus.conf.plexus-replaced", "00-plexus.conflist", "10-cbr0.conflist"];
+    assert_eq!(node.files("conf"), replaced);
+    assert_eq!(fs::read_to_string(node.path("conf/00-multus.conf.plexus-replaced")).unwrap(), MULTUS);
+    node.install().unwrap();
+    // Its next start writes it again; what was replaced before stays.
+    node.write("conf/00-multus.conf", "{");
+    node.install().unwrap_err();
+    node.install_with(&["--replace-multus"]).unwrap();
+    assert!(node.path("conf/00-multus.conf.plexus-replaced-2").exists() && !node.path("conf/00-multus.conf").exists());
+    // After ours it is in nobody's way.
+    node.write("conf/70-multus.conf", MULTUS);
+    node.install().unwrap();
+    assert!(node.path("conf/70-multus.conf").exists());
+}
+
+#[test]
+fn a_build_with_the_daemons_libraries_is_never_installed() {
+    let node = Node::new();
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    node.write("plugin", &format!("\u{7f}ELF {} more", crate::api::build::WITH_DAEMON));
+    let why = node.install().unwrap_err();
+    assert!(why.contains("make plugin") && why.contains("--plugin"), "{why}");
+    assert!(node.files("bin").is_empty() && node.files("conf") == ["10-cbr0.conflist"]);
+}
+
+#[test]
+fn an_installation_ends_the_uninstallation() {
+    let node = Node::new();
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    node.write("state/draining", "");
+    node.install().unwrap();
+    assert!(!node.path("state/draining").exists());
 }
 
 #[test]

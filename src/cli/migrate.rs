@@ -1,16 +1,15 @@
 //! `plexusctl migrate`: turns a node's Multus configuration into ours, and says of every key what became of it.
 
-use super::Error;
-use super::config_document;
 use super::migrate_keys::{Fate, fate};
 use super::output::{Output, Tone};
 use super::table::{Cell, Table};
+use super::{Error, Verdict, config_document, config_keys};
 use crate::cni::RawObject;
 use crate::engine::Settings;
 use crate::engine::settings::Primary;
-use crate::sys::files;
+use crate::sys::files::{self, Durability};
 use clap::Args;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -25,18 +24,79 @@ pub struct Arguments {
     /// daemon's (daemon-config.json) where that names a default network
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Instead of a list, write settings into this file, `-` for stdout: what `config`, `install` and the manifests
+    /// (conf/base/settings.json) take with --settings. The default network is found by `install`
+    #[arg(long, value_name = "SETTINGS")]
+    settings: Option<PathBuf>,
 }
 
-/// Prints our list on stdout, and what became of each key on stderr.
-pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+/// What was made of Multus' keys.
+struct Migrated {
+    keys: BTreeMap<String, Box<RawValue>>,
+    table: Table,
+    by_hand: bool,
+}
+
+/// Prints our list on stdout, or writes our settings, and what became of each key on stderr; not well where something
+/// is left to a person.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let refuse = |mistakes: Vec<String>| Error::Multus { path: arguments.file.clone(), mistakes };
     let object = read(&arguments.file).map_err(|mistake| refuse(vec![mistake]))?;
     let (element, name) = element(&object).map_err(|mistake| refuse(vec![mistake]))?;
-    let (keys, table) = translate(&element);
-    review(&name, &keys).map_err(refuse)?;
+    let mut migrated = translate(&element);
+    review(&name, &migrated.keys).map_err(refuse)?;
     let capabilities = element.read("capabilities").map_err(|e| refuse(vec![e.to_string()]))?.unwrap_or_default();
-    output.remark(table.render(false).trim_end());
-    output.text(&config_document::migrated(&name, capabilities, keys)?.text)
+    if let Some(file) = &arguments.settings {
+        leave_to_install(&mut migrated);
+        output.remark_table(&migrated.table);
+        write_settings(file, capabilities, migrated.keys, output)?;
+    } else {
+        output.remark_table(&migrated.table);
+        output.document(&config_document::migrated(&name, capabilities, migrated.keys)?.text)?;
+    }
+    Ok(if migrated.by_hand { Verdict::NotWell } else { Verdict::Well })
+}
+
+/// The default network is no setting: `install` finds its file. Further delegates have to become something else.
+fn leave_to_install(migrated: &mut Migrated) {
+    let row = |key: &str, outcome: Cell, why: &str| vec![Cell::from(key), outcome, why.into()];
+    if migrated.keys.remove("clusterNetwork").is_some() {
+        let why = "no setting: install takes the first file of the runtime's directory that is neither ours nor Multus', or the one that --primary names";
+        migrated.table.row(row("(settings) clusterNetwork", Cell::new("not needed", Tone::Plain), why));
+    }
+    if let Some(delegates) = migrated.keys.remove("delegates") {
+        let several = serde_json::from_str::<Vec<RawObject>>(delegates.get()).is_ok_and(|list| list.len() > 1);
+        let why = if several {
+            "no setting: write the first into a file of the runtime's directory, make NetworkAttachmentDefinitions of the others and name them in defaultNetworks"
+        } else {
+            "no setting: write it into a file of the runtime's directory"
+        };
+        migrated.table.row(row("(settings) delegates", Cell::new("by hand", Tone::Bad), why));
+        migrated.by_hand = true;
+    }
+}
+
+/// Writes what `config --settings` takes; that is made sure of.
+fn write_settings(
+    file: &Path,
+    capabilities: BTreeMap<String, bool>,
+    mut keys: BTreeMap<String, Box<RawValue>>,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let invalid = |e: serde_json::Error| Error::Output(e.into());
+    if !capabilities.is_empty() {
+        keys.insert("capabilities".to_owned(), to_raw_value(&capabilities).map_err(invalid)?);
+    }
+    let text = serde_json::to_string_pretty(&keys).map_err(invalid)? + "\n";
+    config_keys::review(file, &text)?;
+    if file == Path::new("-") {
+        return output.document(&text);
+    }
+    files::replace(file, text.as_bytes(), 0o644, Durability::Synced)
+        .map_err(|source| Error::Write { path: file.to_owned(), source })?;
+    output.remark(format!("wrote {}", file.display()));
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<RawObject, String> {
@@ -60,8 +120,9 @@ fn element(object: &RawObject) -> Result<(RawObject, String), String> {
 }
 
 /// Our keys, and a line for each of Multus'.
-fn translate(element: &RawObject) -> (BTreeMap<String, Box<RawValue>>, Table) {
+fn translate(element: &RawObject) -> Migrated {
     let mut keys = BTreeMap::new();
+    let mut by_hand = false;
     let mut table = Table::new(["KEY", "OUTCOME", "WHY"]);
     for (key, value) in element.iter() {
         let fate = fate(key, value);
@@ -76,11 +137,14 @@ fn translate(element: &RawObject) -> (BTreeMap<String, Box<RawValue>>, Table) {
             }
             Fate::Elsewhere(why) => (Cell::new("kept", Tone::Good), why.to_owned()),
             Fate::NotNeeded(why) => (Cell::new("not needed", Tone::Plain), why.to_owned()),
-            Fate::ByHand(why) => (Cell::new("by hand", Tone::Bad), why.to_owned()),
+            Fate::ByHand(why) => {
+                by_hand = true;
+                (Cell::new("by hand", Tone::Bad), why.to_owned())
+            }
         };
         table.row(vec![key.into(), outcome, why.into()]);
     }
-    (keys, table)
+    Migrated { keys, table, by_hand }
 }
 
 /// What the plugin would say of `keys`; without a default network it would be chained, which Multus is not.

@@ -31,6 +31,10 @@ const KEPT: [(&str, &str); 10] = [
     ("logLevel", "of the plugin's stderr"),
 ];
 
+/// Those of them that are paths.
+const PATHS: [&str; 3] = ["confDir", "cniDir", "binDir"];
+
+const CHAIN: &str = "names a directory whose plugins Multus runs after the default network's: move its files into the directory beside the default network's file that has the name of that network (its key \"name\"), from where Plexus runs them";
 const LOGS: &str = "the plugin tells on stderr, which the runtime logs; the daemon's log is its container's";
 const OWN_DAEMON: &str = "the daemon has its own command line (docs/configuration.md)";
 const INSTALLER: &str = "plexusctl install writes the configuration";
@@ -77,7 +81,7 @@ const NOT_NEEDED: [(&str, &str); 30] = [
 pub fn fate(key: &str, value: &RawValue) -> Fate {
     let is = |known: &str| known.eq_ignore_ascii_case(key);
     if is("clusterNetwork") {
-        return cluster_network(value);
+        return path("clusterNetwork", value, "the default network, read at each call");
     }
     if is("name") {
         return Fate::Elsewhere("of the list, so that the runtime finds what it recorded of running pods");
@@ -89,13 +93,13 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
         return Fate::NotNeeded("the list says it: plexus, of 1.0.0 and 1.1.0");
     }
     if is("auxiliaryCNIChainName") {
-        return Fate::ByHand(
-            "runs the plugins in the folder of that name: make a NetworkAttachmentDefinition of them and name it in defaultNetworks",
-        );
+        return Fate::ByHand(CHAIN);
     }
     let in_table = |table: &[(&'static str, &'static str)]| table.iter().copied().find(|(known, _)| is(known));
-    if let Some((name, why)) = in_table(&KEPT) {
-        return Fate::Kept(name, why);
+    match in_table(&KEPT) {
+        Some((name, why)) if PATHS.contains(&name) => return path(name, value, why),
+        Some((name, why)) => return Fate::Kept(name, why),
+        None => {}
     }
     match in_table(&NOT_NEEDED) {
         Some((_, why)) => Fate::NotNeeded(why),
@@ -103,14 +107,13 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
     }
 }
 
-/// Multus' daemon has the host's folders under `/host`; the plugin is on the host.
-fn cluster_network(value: &RawValue) -> Fate {
+/// The path `value` of the key `name`. Multus' shim and daemon have the host's directories under `/host`; the plugin is
+/// on the host.
+fn path(name: &'static str, value: &RawValue, why: &'static str) -> Fate {
     let path = serde_json::from_str::<String>(value.get()).ok();
     let on_host = path.as_deref().and_then(|path| path.strip_prefix("/host/")).map(|rest| format!("/{rest}"));
     match on_host.and_then(|path| to_raw_value(&path).ok()) {
-        Some(path) => {
-            Fate::Changed("clusterNetwork", path, "its path on the host: Multus' daemon has it under /host".to_owned())
-        }
-        None => Fate::Kept("clusterNetwork", "the default network, read at each call"),
+        Some(path) => Fate::Changed(name, path, "its path on the host: Multus' daemon has it under /host".to_owned()),
+        None => Fate::Kept(name, why),
     }
 }

@@ -3,7 +3,7 @@ use crate::cni::NetworkConfig;
 
 fn migrated(text: &str) -> (NetworkConfig, String) {
     let (element, name) = element(&RawObject::parse(text).unwrap()).unwrap();
-    let (keys, table) = translate(&element);
+    let Migrated { keys, table, .. } = translate(&element);
     review(&name, &keys).unwrap();
     let capabilities = element.read("capabilities").unwrap().unwrap_or_default();
     let list = config_document::migrated(&name, capabilities, keys).unwrap().text;
@@ -65,10 +65,51 @@ fn the_element_of_a_list_is_found() {
 }
 
 #[test]
+fn every_path_of_a_shim_is_the_hosts() {
+    let (list, table) = migrated(
+        r#"{"name":"m","type":"multus-shim","clusterNetwork":"/host/etc/cni/net.d/05-c.conflist","binDir":"/host/opt/more",
+        "confDir":"/host/etc/cni/multus/net.d","cniDir":"/host/var/lib/cni/multus","auxiliaryCNIChainName":"vendor-cni-chain"}"#,
+    );
+    for (key, path) in [
+        ("clusterNetwork", "/etc/cni/net.d/05-c.conflist"),
+        ("binDir", "/opt/more"),
+        ("confDir", "/etc/cni/multus/net.d"),
+        ("cniDir", "/var/lib/cni/multus"),
+    ] {
+        assert_eq!(list.plugins[0].object.get(key).unwrap().get(), format!("{path:?}"));
+        assert!(line(&table, key).contains("changed its path on the host"), "{table}");
+    }
+    let chain = line(&table, "auxiliaryCNIChainName");
+    assert!(chain.contains("by hand") && chain.contains("the name of that network"), "{chain}");
+}
+
+#[test]
+fn settings_for_the_manifests_are_taken_by_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let migrate = |text: &str| {
+        std::fs::write(path("multus.conf"), text).unwrap();
+        let arguments = Arguments { file: path("multus.conf"), settings: Some(path("settings.json")) };
+        let verdict = run(&arguments, &mut Output::of_process()).unwrap();
+        config_keys::read(Some(&path("settings.json")), None, None).unwrap();
+        (verdict, std::fs::read_to_string(path("settings.json")).unwrap())
+    };
+    let (verdict, text) = migrate(
+        r#"{"name":"m","type":"multus-shim","clusterNetwork":"/host/etc/cni/net.d/10-f.conflist","confDir":"/host/x",
+        "namespaceIsolation":true,"capabilities":{"mac":true},"logToStderr":true,"kubeconfig":"/k"}"#,
+    );
+    assert_eq!(verdict, Verdict::Well);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value, serde_json::json!({"capabilities": {"mac": true}, "confDir": "/x", "namespaceIsolation": true}));
+    let (verdict, text) = migrate(r#"{"name":"m","type":"multus","delegates":[{"name":"p","type":"bridge"}]}"#);
+    assert_eq!((verdict, text.as_str()), (Verdict::NotWell, "{}\n"));
+}
+
+#[test]
 fn what_cannot_work_is_refused() {
     let mistakes = |text: &str| {
         let (element, name) = element(&RawObject::parse(text).unwrap())?;
-        review(&name, &translate(&element).0).map_err(|mistakes| mistakes.join("; "))
+        review(&name, &translate(&element).keys).map_err(|mistakes| mistakes.join("; "))
     };
     assert!(mistakes(r#"{"name":"m","logLevel":"debug"}"#).unwrap_err().contains("clusterNetwork"));
     let several = mistakes(r#"{"name":"m","clusterNetwork":7,"systemNamespaces":"x"}"#).unwrap_err();

@@ -8,7 +8,7 @@
 //! | 0 | done |
 //! | 1 | it could not be done; the last line on stderr says what and on which object |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or not there, `uninstall` while pods need the plugin, `gc` that could not delete everything |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything, `get` where there are no records, `migrate` with a key that is left to a person |
 
 mod age;
 mod config;
@@ -21,14 +21,19 @@ mod get;
 mod get_rows;
 mod health;
 mod install;
+mod install_multus;
+mod install_plugin;
 mod migrate;
 mod migrate_keys;
 mod natives;
 mod natives_rows;
 mod output;
+mod printable;
 mod schema;
 mod table;
+mod trust;
 mod uninstall;
+mod uninstall_drain;
 mod version;
 
 pub use error::Error;
@@ -66,8 +71,8 @@ enum Command {
     Natives(natives::Arguments),
     /// A Multus configuration as one of Plexus, and what became of each key
     Migrate(migrate::Arguments),
-    /// The JSON Schema of the plugin's configuration
-    Schema,
+    /// The JSON Schema of the plugin's configuration, or of a file of settings
+    Schema(schema::Arguments),
     /// The CustomResourceDefinition of networks, for clusters that have none
     Crd,
     /// How the daemon on this node is
@@ -95,13 +100,14 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if e.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
-    match carry_out(cli.command, &mut Output::of_process()) {
+    let mut output = Output::of_process();
+    match carry_out(cli.command, &mut output) {
         Ok(Verdict::Well) => ExitCode::SUCCESS,
         Ok(Verdict::NotWell) => ExitCode::from(3),
         // Whoever read us has seen enough, as in `plexusctl get | head`.
         Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("plexusctl: {e}");
+            output.remark(format!("plexusctl: {e}"));
             ExitCode::FAILURE
         }
     }
@@ -118,14 +124,14 @@ fn parser(program: Option<&OsString>) -> clap::Command {
 
 fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
     match command {
-        Command::Get(arguments) => get::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Get(arguments) => get::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => gc::run(&arguments, output),
         Command::Natives(arguments) => natives::run(&arguments, output).map(|()| Verdict::Well),
-        Command::Migrate(arguments) => migrate::run(&arguments, output).map(|()| Verdict::Well),
-        Command::Schema => schema::run(output).map(|()| Verdict::Well),
+        Command::Migrate(arguments) => migrate::run(&arguments, output),
+        Command::Schema(arguments) => schema::run(&arguments, output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),
         Command::Health(arguments) => health::run(&arguments, output),
         Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),

@@ -2,9 +2,9 @@
 //!
 //! Judged by the code that judges at each call, so it cannot say anything else.
 
-use super::Error;
 use super::natives_rows::{Document, Network, table};
 use super::output::{Format, Output};
+use super::{Error, trust};
 use crate::api::StateDirectory;
 use crate::cluster::manifest;
 use crate::cni::{CniError, NetworkConfig};
@@ -13,13 +13,16 @@ use crate::engine::settings::Primary;
 use crate::engine::{Settings, default_network, disk, networks};
 use crate::facts::Known;
 use crate::nad::Definition;
+use crate::sys::files;
 use clap::Args;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
+/// A copy of a definition, or a file of manifests, is at most so long.
+const MAX_FILE: usize = 64 << 20;
 /// Without a configuration of Plexus every key has its default.
 const DEFAULTS: &str = r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#;
 
@@ -66,6 +69,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
 impl Arguments {
     /// The configuration that the plugin is called with on this node.
     fn settings(&self, output: &Output) -> Result<Settings, Error> {
+        trust::check(&self.cni_conf_dir)?;
         let installed = super::gc::installed(&self.cni_conf_dir);
         if installed.is_none() {
             let folder = self.cni_conf_dir.display();
@@ -114,7 +118,7 @@ fn copies(state: &StateDirectory) -> Result<Vec<Definition>, Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|e| Error::Networks { what: folder.display().to_string(), why: e.to_string() })?,
     };
-    let read = |entry: fs::DirEntry| serde_json::from_str(&fs::read_to_string(entry.path()).ok()?).ok();
+    let read = |entry: fs::DirEntry| serde_json::from_str(&files::read_bounded(&entry.path(), MAX_FILE).ok()??).ok();
     let mut definitions: Vec<Definition> = entries.flatten().filter_map(read).collect();
     definitions.sort_by(|a, b| a.nad.cmp(&b.nad));
     Ok(definitions)
@@ -127,7 +131,9 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<Vec<Network>, Erro
         if file.is_dir() {
             let failed = |e: io::Error| Error::Networks { what: file.display().to_string(), why: e.to_string() };
             let entries = fs::read_dir(file).map_err(failed)?.flatten().map(|entry| entry.path());
-            let wanted = |path: &PathBuf| ["yaml", "yml", "json"].iter().any(|e| path.extension() == Some(e.as_ref()));
+            let wanted = |path: &PathBuf| {
+                ["yaml", "yml", "json"].iter().any(|e| path.extension() == Some(e.as_ref())) && path.is_file()
+            };
             let mut paths: Vec<PathBuf> = entries.filter(wanted).collect();
             paths.sort();
             for path in paths {
@@ -144,10 +150,10 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<Vec<Network>, Erro
 fn of_file(settings: &Settings, registry: &Registry, path: &Path) -> Result<Vec<Network>, Error> {
     let failed = |why: String| Error::Networks { what: path.display().to_string(), why };
     let text = if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
+        files::read_to_string_bounded(io::stdin().lock(), MAX_FILE)
     } else {
-        fs::read_to_string(path)
+        // A shell's `<(…)` is no regular file.
+        fs::File::open(path).and_then(|file| files::read_to_string_bounded(file, MAX_FILE))
     };
     let text = text.map_err(|e| failed(e.to_string()))?;
     if let Ok(network) = NetworkConfig::parse(&text, None) {

@@ -1,7 +1,7 @@
 //! Where a command's answer goes, and how it looks there.
 
-use super::Error;
 use super::table::Table;
+use super::{Error, printable};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -53,7 +53,7 @@ impl Output {
         Output { answer: Box::new(io::stdout()), colour: io::stdout().is_terminal() && !refused }
     }
 
-    /// Prints `text` as it is.
+    /// Prints `text` as it is: what this program has composed of its own words.
     pub fn text(&mut self, text: &str) -> Result<(), Error> {
         self.answer.write_all(text.as_bytes()).and_then(|()| self.answer.flush()).map_err(Error::Output)
     }
@@ -61,7 +61,12 @@ impl Output {
     /// Prints `document` as JSON.
     pub fn json(&mut self, document: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(document).map_err(|e| Error::Output(e.into()))?;
-        self.text(&format!("{text}\n"))
+        self.document(&format!("{text}\n"))
+    }
+
+    /// Prints `text`, which is JSON, with the same meaning and nothing that a terminal acts on.
+    pub fn document(&mut self, text: &str) -> Result<(), Error> {
+        self.text(&printable::json(text))
     }
 
     /// Prints `table`.
@@ -69,8 +74,14 @@ impl Output {
         self.text(&table.render(self.colour))
     }
 
-    /// Tells a person something that is not the answer.
+    /// Tells a person something that is not the answer, on one line.
     pub fn remark(&self, text: impl std::fmt::Display) {
-        eprintln!("{text}");
+        // Nothing that is written there can end a command: the reader may be gone, or the disk full.
+        let _ = writeln!(io::stderr(), "{}", printable::line(&text.to_string()));
+    }
+
+    /// As [`Output::remark`], a table.
+    pub fn remark_table(&self, table: &Table) {
+        let _ = write!(io::stderr(), "{}", table.render(false));
     }
 }

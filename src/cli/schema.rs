@@ -1,9 +1,11 @@
 //! `plexusctl schema`: what an editor needs to check the plugin's configuration while it is written.
 
-use super::Error;
 use super::output::Output;
+use super::{Error, config_keys};
+use crate::engine::Settings;
+use clap::Args;
 use schemars::{JsonSchema, schema_for};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The element of Plexus in a CNI network configuration list.
@@ -101,16 +103,49 @@ enum LogLevel {
     Warning,
 }
 
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Of a file of settings, as `config`, `install` and the manifests take it, instead of the element in a CNI list
+    #[arg(long)]
+    settings: bool,
+}
+
 /// Prints it.
-pub fn run(output: &mut Output) -> Result<(), Error> {
-    output.json(&schema_for!(Configuration))
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+    let mut schema = serde_json::to_value(schema_for!(Configuration)).map_err(|e| Error::Output(e.into()))?;
+    accept(&mut schema);
+    if arguments.settings {
+        reduce(&mut schema);
+    }
+    output.json(&schema)
+}
+
+/// Keys of Multus that are accepted and have no effect.
+fn accept(schema: &mut Value) {
+    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    for key in Settings::without_effect() {
+        let description = "Accepted for the sake of Multus' configurations, without effect.";
+        properties.insert(key.to_owned(), json!({"description": description, "deprecated": true}));
+    }
+}
+
+/// Leaves what an operator sets: the rest follows from the cluster's network, or is the runtime's.
+fn reduce(schema: &mut Value) {
+    schema["title"] = json!("Settings of Plexus");
+    schema["description"] = json!("The operator's settings of the plugin.");
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("required");
+    }
+    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    properties.retain(|key, _| !config_keys::is_not_the_operators(key));
+    if let Some(definitions) = schema["$defs"].as_object_mut() {
+        definitions.remove("Type");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Settings;
-    use serde_json::json;
     use std::collections::BTreeSet;
 
     /// What the runtime adds; nobody writes it.

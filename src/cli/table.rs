@@ -1,6 +1,7 @@
 //! Aligned columns, as kubectl prints them: no frame, so that `awk` and `grep` go on working.
 
 use super::output::Tone;
+use super::printable;
 
 const GAP: &str = "   ";
 const END: &str = "\x1b[0m";
@@ -19,9 +20,9 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// `text`, said in `tone`. Control characters, which a plugin's message may hold, are shown as spaces.
+    /// `text`, said in `tone`. What a terminal would act on is shown as spaces.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
-        let text = text.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        let text = printable::line(&text.into());
         let text = if text.is_empty() { "-".to_owned() } else { text };
         Cell { text, tone }
     }

@@ -5,25 +5,19 @@
 //! then the plugin, then its records. Pods with the default network only are deleted by its own plugin,
 //! which finds its result because our configuration has the same name.
 
-use super::install::PLUGIN;
+use super::config_document::{ELEMENT, LIST};
+use super::install_plugin::PLUGIN;
 use super::output::Output;
-use super::{Error, Verdict, config};
+use super::{Error, Verdict, config, install, install_multus, trust, uninstall_drain};
 use crate::api::{RunDirectory, StateDirectory};
-use crate::engine::disk;
-use crate::store::{Record, Store};
 use crate::sys::files::{self, Durability};
-use crate::sys::lock::FileLock;
 use clap::Args;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How often the records are looked at.
-const LOOK: Duration = Duration::from_millis(500);
-/// How often it is told that we wait.
-const TELL: Duration = Duration::from_secs(10);
 /// Until the runtime has loaded what is left, and calls under the old configuration are over.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -49,8 +43,17 @@ pub struct Arguments {
     #[arg(long)]
     wait: bool,
 
-    /// Do nothing but sleep: for a container that must not end
-    #[arg(long, exclusive = true)]
+    /// Do not ask: from now on new pods start without their additional networks
+    #[arg(long)]
+    yes: bool,
+
+    /// End the uninstallation: new pods get their additional networks again
+    #[arg(long, conflicts_with_all = ["wait", "stay"])]
+    cancel: bool,
+
+    /// Do nothing but sleep: for a container that must not end. The variables of the container, which name
+    /// directories, mean nothing then
+    #[arg(long, conflicts_with = "wait")]
     stay: bool,
 }
 
@@ -62,10 +65,18 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         }
     }
     let state = StateDirectory::new(&arguments.state_directory);
+    for folder in arguments.folders() {
+        trust::check(folder)?;
+    }
+    if arguments.cancel {
+        return cancel(&state, output);
+    }
     let draining = state.draining();
+    confirm(arguments, draining.exists(), output)?;
     files::replace(&draining, b"", 0o600, Durability::Synced)
         .map_err(|source| Error::Write { path: draining.clone(), source })?;
-    if !drain(arguments, &state, output)? {
+    let run = RunDirectory::new(&arguments.run_directory);
+    if !uninstall_drain::drain(&state, &run, &arguments.cni_conf_dir, arguments.wait, output)? {
         return Ok(Verdict::NotWell);
     }
     if remove_configuration(&arguments.cni_conf_dir, output)? {
@@ -74,76 +85,57 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     remove(&arguments.cni_bin_dir.join(PLUGIN), output)?;
     empty(&arguments.run_directory)?;
     empty(&arguments.state_directory)?;
+    for path in install_multus::replaced(&arguments.cni_conf_dir) {
+        output.remark(format!(
+            "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
+            path.display()
+        ));
+    }
     output.remark("uninstalled");
     Ok(Verdict::Well)
 }
 
-/// Waits until no pod needs the plugin, if that is wanted; answers whether none does.
-fn drain(arguments: &Arguments, state: &StateDirectory, output: &Output) -> Result<bool, Error> {
-    let (store, name) = (Store::new(state), own_name(&arguments.cni_conf_dir));
-    let mut told: Option<Instant> = None;
-    loop {
-        // Looked at in this order: a call that runs now may still leave a record.
-        let busy = is_busy(&RunDirectory::new(&arguments.run_directory));
-        let survey = store.survey().map_err(|source| Error::Records { folder: state.sandboxes(), source });
-        let (records, damaged) = survey?;
-        let needing: Vec<&Record> = records.iter().filter(|record| needs_us(record, name.as_deref())).collect();
-        if needing.is_empty() && damaged == 0 && !busy {
-            return Ok(true);
-        }
-        let may_wait = arguments.wait || (busy && needing.is_empty());
-        if told.is_none_or(|at| at.elapsed() >= TELL) {
-            output.remark(summary(&needing, damaged, busy));
-            told = Some(Instant::now());
-        }
-        if !may_wait {
-            return Ok(false);
-        }
-        sleep(LOOK);
+impl Arguments {
+    /// What is read, or emptied. The directory of plugins is the runtime's to trust: only our own file is removed.
+    fn folders(&self) -> [&Path; 3] {
+        [&self.cni_conf_dir, &self.state_directory, &self.run_directory]
     }
 }
 
-fn summary(needing: &[&Record], damaged: usize, busy: bool) -> String {
-    let pods: Vec<String> = needing
-        .iter()
-        .take(3)
-        .map(|record| record.pod.as_ref().map_or(record.container_id.to_string(), ToString::to_string))
-        .collect();
-    let more = if needing.len() > pods.len() { ", …" } else { "" };
-    let list = if pods.is_empty() { String::new() } else { format!(" ({}{more})", pods.join(", ")) };
-    let call = if busy { ", and a call is running" } else { "" };
-    format!(
-        "draining: {} pods have networks that only Plexus can delete{list}, {damaged} records cannot be read{call}; new pods get none",
-        needing.len()
-    )
+fn cancel(state: &StateDirectory, output: &Output) -> Result<Verdict, Error> {
+    if !install::end_draining(state, output)? {
+        output.remark(format!("Plexus is not being uninstalled: {} does not exist", state.draining().display()));
+    }
+    Ok(Verdict::Well)
 }
 
-/// Whether only we can delete what is attached there: anything but the cluster's own network.
-fn needs_us(record: &Record, own: Option<&str>) -> bool {
-    record.attachments.iter().any(|attachment| !attachment.default || own.is_some_and(|own| attachment.network != own))
-}
-
-/// The name of our list, which is that of the cluster's own network.
-fn own_name(folder: &Path) -> Option<String> {
-    disk::read(&folder.join("00-plexus.conflist")).ok().map(|list| list.name.to_string())
-}
-
-/// Whether a call holds the lock of its sandbox.
-fn is_busy(run: &RunDirectory) -> bool {
-    let locks = fs::read_dir(run.locks()).into_iter().flatten().flatten();
-    locks.into_iter().any(|entry| matches!(FileLock::try_acquire(&entry.path()), Ok(None)))
+/// Pods that start from now on lack networks that they ask for, and no error shows it: a person is asked, a script is
+/// told. Once it is under way it is not asked again.
+fn confirm(arguments: &Arguments, under_way: bool, output: &Output) -> Result<(), Error> {
+    const FROM_NOW_ON: &str = "from now on, new pods on this node start without their additional networks";
+    if arguments.yes || under_way {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        output.remark(format!("warning: {FROM_NOW_ON}; `plexusctl uninstall --cancel` ends that"));
+        return Ok(());
+    }
+    output.remark(format!("{FROM_NOW_ON}, and Plexus is removed when no pod needs it. Go on? [y/N]"));
+    let mut answer = String::new();
+    // A terminal that cannot be read does not say yes.
+    let _ = io::stdin().lock().take(64).read_line(&mut answer);
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(Error::Unconfirmed) }
 }
 
 /// Removes our list, or our element beside the primary's; answers whether there was one.
 fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
-    let found = remove(&folder.join("00-plexus.conflist"), output)?;
+    let found = remove(&folder.join(LIST), output)?;
     // Cilium renames what others install, and names it back when it is itself removed: without the plugin
     // no pod would start then.
-    remove(&folder.join("00-plexus.conflist.cilium_bak"), output)?;
+    remove(&folder.join(format!("{LIST}.cilium_bak")), output)?;
     let failed = |source| Error::Records { folder: folder.to_owned(), source };
     let entries = fs::read_dir(folder).map_err(failed)?.flatten();
-    let elements: Vec<PathBuf> =
-        entries.map(|entry| entry.path().join("90-plexus.conf")).filter(|path| path.exists()).collect();
+    let elements: Vec<PathBuf> = entries.map(|entry| entry.path().join(ELEMENT)).filter(|path| path.exists()).collect();
     if elements.is_empty() {
         return Ok(found);
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::Record;
 use std::time::SystemTime;
 
 fn record(network: &str, default: bool) -> Record {
@@ -8,13 +9,17 @@ fn record(network: &str, default: bool) -> Record {
     serde_json::from_str(&format!(r#"{{"version":1,"containerId":"c","attachments":[{attachment}]}}"#)).unwrap()
 }
 
-#[test]
-fn the_clusters_own_network_needs_nobody() {
-    assert!(!needs_us(&record("cbr0", true), Some("cbr0")));
-    assert!(!needs_us(&record("cbr0", true), None));
-    // Another default network than the node's, and every additional one.
-    assert!(needs_us(&record("default/other", true), Some("cbr0")));
-    assert!(needs_us(&record("default/macvlan", false), Some("cbr0")));
+fn arguments(path: impl Fn(&str) -> PathBuf) -> Arguments {
+    Arguments {
+        cni_conf_dir: path("conf"),
+        cni_bin_dir: path("bin"),
+        state_directory: path("state"),
+        run_directory: path("run"),
+        wait: false,
+        yes: true,
+        cancel: false,
+        stay: false,
+    }
 }
 
 #[test]
@@ -28,17 +33,12 @@ fn a_pod_that_needs_the_plugin_keeps_it() {
         .unwrap();
     fs::write(path("state/sandboxes/c.json"), serde_json::to_string(&record("default/macvlan", false)).unwrap())
         .unwrap();
-    let arguments = Arguments {
-        cni_conf_dir: path("conf"),
-        cni_bin_dir: path("bin"),
-        state_directory: path("state"),
-        run_directory: path("run"),
-        wait: false,
-        stay: false,
-    };
-    let run = || run(&arguments, &mut Output::of_process()).unwrap();
+    let run = || super::run(&arguments(path), &mut Output::of_process()).unwrap();
     assert_eq!(run(), Verdict::NotWell);
     assert!(path("conf/00-plexus.conflist").exists() && path("state/draining").exists());
+    let cancelled = Arguments { cancel: true, ..arguments(path) };
+    super::run(&cancelled, &mut Output::of_process()).unwrap();
+    assert!(path("conf/00-plexus.conflist").exists() && !path("state/draining").exists());
     fs::remove_file(path("state/sandboxes/c.json")).unwrap();
     assert_eq!(run(), Verdict::Well);
     assert!(!path("conf/00-plexus.conflist").exists() && !path("state").exists());

@@ -163,6 +163,11 @@ impl Settings {
         keys.used
     }
 
+    /// Keys of Multus that are accepted and have no effect: what they set does not exist here, or is always on.
+    pub fn without_effect() -> impl Iterator<Item = &'static str> {
+        NOT_NEEDED.into_iter()
+    }
+
     /// The pod's annotations as the runtime handed them over. A key that is there is final, even `null`.
     ///
     /// # Errors

@@ -19,6 +19,10 @@ const LOOKUP: Duration = Duration::from_millis(50);
 /// # Errors
 /// Code 50 or, where the delegate says so, 51.
 pub fn status(turn: &Turn) -> Result<(), CniError> {
+    // A plain pod can be attached, so it is no failure; the runtime's log shows why others get nothing.
+    if turn.settings.state.draining().exists() {
+        turn.warn("Plexus is being uninstalled: new pods start without their additional networks");
+    }
     let unavailable = |error: CniError| CniError { code: Code::Unavailable.number(), ..error };
     let Some(network) = default_network::resolve(turn, &look_up(turn)).map_err(unavailable)? else { return Ok(()) };
     // A STATUS that succeeds has no answer to say it in.

@@ -197,19 +197,20 @@ fn our_own_list_is_no_primary() {
 }
 
 #[test]
-fn multus_list_is_no_primary_and_stands_before_ours() {
+fn multus_list_is_no_primary_and_is_replaced_on_request() {
     let Some(bare) = flannel() else { return };
     let multus = json!({"cniVersion": "0.3.1", "name": "multus-cni-network", "type": "multus-shim", "clusterNetwork": bare.primary()});
     let file = bare.node.net_d().join("00-multus.conf");
     node::write(&file, &multus.to_string());
-    let told = bare.install(&[]);
+    let told = bare.refusal(&[]);
+    assert!(told.contains("00-multus.conf") && told.contains("--replace-multus"), "{told}");
+    assert_eq!(loaded(&bare.node), file);
+    let told = bare.install(&["--replace-multus"]);
     assert!(
         told.contains("10-flannel.conflist") && told.contains("without 00-multus.conf, which is multus-shim's"),
         "{told}"
     );
-    assert!(told.contains("00-multus.conf stands before it"), "{told}");
-    assert_eq!(loaded(&bare.node), file);
-    fs::remove_file(&file).unwrap();
+    assert!(told.contains("renamed ") && told.contains("00-multus.conf.plexus-replaced"), "{told}");
     runtime(&bare.node, "add", &Pod::new(&bare.node, "ours").selecting("a")).result();
     assert_eq!(bare.node.call_names(), ["ADD flannel eth0", "ADD portmap eth0", "ADD a net1"]);
 }
@@ -231,7 +232,7 @@ fn what_is_removed_leaves_the_node_as_it_was() {
     assert!(refused.status.code() == Some(3) && told.contains("default/needs"), "{told}");
     let mut waiting = bare.plexusctl_command("uninstall", &["--wait"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines();
-    // Told at once, not after the first pause.
+    // Told at once, not after the first pause. It was warned of before: this goes on.
     assert!(lines.next().unwrap().unwrap().contains("default/needs"));
     runtime(&bare.node, "del", &pod).silence();
     assert_eq!(lines.last().unwrap().unwrap(), "uninstalled");

@@ -54,7 +54,8 @@ fn take_out_plexus(node: &Node) {
     fs::remove_file(place).unwrap();
 }
 
-fn program() -> PathBuf {
+/// The plugin that is installed.
+pub fn program() -> PathBuf {
     Path::new(node::FOLDER).join("release")
 }
 

@@ -1,7 +1,7 @@
 //! A pod of the bare network, the same pod through Plexus, and a pod of the bare network again.
 
 use crate::fixture::{self, Fixture};
-use crate::node::{Bare, enter, offered};
+use crate::node::{Bare, enter, offered, program};
 use crate::support::Pod;
 use crate::support::cnitool::runtime;
 use serde_json::{Value, json};
@@ -58,7 +58,8 @@ pub fn delegated(name: &str) {
 pub fn chained(name: &str) {
     let Some(bare) = enter(fixture::of(name)) else { return };
     if !bare.fixture.is_list() {
-        let refused = bare.plexusctl("install", &["--mode", "chain", "--wait=0"]);
+        let program = program().display().to_string();
+        let refused = bare.plexusctl("install", &["--plugin", &program, "--mode", "chain", "--wait=0"]);
         let told = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && told.contains("--mode delegate"), "{told}");
         return;

@@ -1,0 +1,97 @@
+//! What root's tool uses: files and directories that nobody but root can change. A directory that the environment
+//! names (`sudo -E`, `su`) may be another user's, and what lies in it would be believed, or run, as root.
+
+use super::Error;
+use crate::sys::{files, is_root};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The user that nobody's files seem to belong to inside of a user namespace, and the map of a namespace of all users.
+const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
+
+/// Checks `path`, and every directory above it, when this process is root. What does not exist is of nobody, and a
+/// pipe is of whoever started us.
+///
+/// # Errors
+/// It, or a directory above it, belongs to another user, or another user may write to it.
+pub fn check(path: &Path) -> Result<(), Error> {
+    if !is_root() || !sees_all_users() {
+        return Ok(());
+    }
+    let untrusted = |path: &Path, why: String| Error::Untrusted { path: path.to_owned(), why };
+    let real = match fs::canonicalize(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        real => real.map_err(|e| untrusted(path, format!("cannot be looked at ({e})")))?,
+    };
+    for (above, component) in real.ancestors().enumerate() {
+        let found = fs::metadata(component).map_err(|e| untrusted(component, format!("cannot be looked at ({e})")))?;
+        if let Some(why) = stranger(&found, above > 0) {
+            return Err(untrusted(component, why));
+        }
+    }
+    Ok(())
+}
+
+/// Who could change it beside root; nobody where `None`. In a sticky directory `above`, only the owner of an entry
+/// can rename it.
+fn stranger(found: &Metadata, above: bool) -> Option<String> {
+    let (mode, sticky) = (found.mode(), above && found.mode() & 0o1000 != 0);
+    if found.uid() != 0 {
+        Some(format!("belongs to user {}", found.uid()))
+    } else if mode & 0o002 != 0 && !sticky {
+        Some("may be written to by every user".to_owned())
+    } else if mode & 0o020 != 0 && found.gid() != 0 && !sticky {
+        Some(format!("may be written to by group {}", found.gid()))
+    } else {
+        None
+    }
+}
+
+/// Whether an owner is shown as it is: in a user namespace of its own, everything of the machine belongs to nobody.
+fn sees_all_users() -> bool {
+    let map = files::read_bounded(Path::new("/proc/self/uid_map"), 1 << 16).ok().flatten().unwrap_or_default();
+    map.split_whitespace().eq(ALL_USERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    #[test]
+    fn root_believes_nobody_else() {
+        if !is_root() || !sees_all_users() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("a")).unwrap();
+        fs::write(path("a/file"), "").unwrap();
+        let why = |name: &str| check(&path(name)).map_err(|e| e.to_string());
+        let mode = |name: &str, mode| fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+        why("a/file").unwrap();
+        why("a/absent").unwrap();
+        mode("a/file", 0o666);
+        assert!(why("a/file").unwrap_err().contains("every user"));
+        mode("a/file", 0o664);
+        why("a/file").unwrap();
+        chown(path("a/file"), None, Some(7)).unwrap();
+        assert!(why("a/file").unwrap_err().contains("group 7"));
+        chown(path("a/file"), Some(7), Some(0)).unwrap();
+        assert!(why("a/file").unwrap_err().contains("user 7"));
+        chown(path("a/file"), Some(0), Some(0)).unwrap();
+        // A directory above it counts, a sticky one of root excepted.
+        mode("a", 0o777);
+        assert!(why("a/file").unwrap_err().contains("every user"));
+        mode("a", 0o1777);
+        why("a/file").unwrap();
+        assert!(why("a").unwrap_err().contains("every user"));
+        chown(path("a"), Some(7), None).unwrap();
+        assert!(why("a/file").unwrap_err().contains("user 7"));
+        // A link is what it leads to.
+        std::os::unix::fs::symlink(path("a/file"), path("link")).unwrap();
+        assert!(why("link").unwrap_err().contains("user 7"));
+    }
+}
