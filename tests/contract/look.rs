@@ -66,26 +66,36 @@ fn network() -> Value {
     );
     let has_bridge = links.as_array().unwrap().iter().any(|link| link["linkinfo"]["info_kind"] == "bridge");
     json!({
-        "links": links,
         "addresses": addresses,
         "routes": routes,
         "rules": rules,
         // Others come and go with the packets that are sent.
         "neighbours": [neighbours, proxies],
-        "ports": has_bridge.then(|| [bridge_json("fdb"), bridge_json("vlan")]),
+        "ports": has_bridge.then(|| [forwarding_entries(&links), bridge_json("vlan")]),
+        "links": links,
     })
+}
+
+/// The forwarding entries that somebody made.
+///
+/// Learned ones come and go with the packets that are sent. Those of the links' own addresses the kernel makes of
+/// addresses, ports and VLANs, which are compared themselves. An entry of the address that a bridge shares with a
+/// port is the bridge's or the port's, by which random address was the lowest, and when (br_fdb.c:
+/// `fdb_delete_local`), so that not even their number is the same in two worlds that are alike.
+fn forwarding_entries(links: &Value) -> Value {
+    let own: Vec<&Value> = links.as_array().unwrap().iter().map(|link| &link["address"]).collect();
+    let mut listed = bridge_json("fdb");
+    if let Some(entries) = listed.as_array_mut() {
+        entries.retain(|entry| entry["state"] == "permanent" && !own.contains(&&entry["mac"]));
+    }
+    listed
 }
 
 /// What `bridge <what> show` lists. Kernels without VLANs of ports have an empty list of them.
 fn bridge_json(what: &str) -> Value {
     let output = Command::new("bridge").args(["-j", what, "show"]).output().unwrap();
     assert!(output.status.success(), "bridge {what} show: {}", String::from_utf8_lossy(&output.stderr));
-    let mut listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    if let Some(entries) = listed.as_array_mut() {
-        // Learned ones come and go with the packets that are sent.
-        entries.retain(|entry| what != "fdb" || entry["state"] == "permanent");
-    }
-    listed
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
 /// Every file with its mode and content.

@@ -20,6 +20,8 @@ const PASSING: &[&str] = &[
     "tentative",
     "max_mtu",
 ];
+/// What has one of these is an element of a listing of the kernel, which is a set.
+const LISTED: &[&str] = &["ifname", "dst", "dev"];
 /// The bridges that the cases make.
 pub const BRIDGES: &[&str] = &["br0", "br9", "cni0"];
 
@@ -39,8 +41,7 @@ impl Normaliser {
                 let is_bridge = ["ifname", "name"].iter().any(|key| {
                     members.get(*key).is_some_and(|name| name.as_str().is_some_and(|name| BRIDGES.contains(&name)))
                 });
-                // A forwarding entry. Which port has the lowest address, and so the bridge too, is by chance; entries
-                // of that one differ.
+                // A forwarding entry of an address that no link has.
                 let is_entry = members.contains_key("mac") && members.contains_key("ifname");
                 let kept =
                     members.into_iter().filter(|(key, _)| !PASSING.contains(&key.as_str()) && !key.ends_with("_timer"));
@@ -54,8 +55,8 @@ impl Normaliser {
                 Value::Object(kept.map(even).collect())
             }
             Value::Array(mut items) => {
-                // The order in which the kernel lists is that of making.
-                if items.iter().any(|item| item.get("ifname").is_some() || item.get("dst").is_some()) {
+                // The kernel promises no order of links, addresses, routes, next hops, ports and entries.
+                if items.iter().any(|item| LISTED.iter().any(|key| item.get(*key).is_some())) {
                     items.sort_by_cached_key(|item| {
                         Normaliser { is_blind: true, ..Normaliser::default() }.even_out(item.clone()).to_string()
                     });

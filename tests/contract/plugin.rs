@@ -11,6 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long a call may take: longer than any machine, also one that is emulated, needs.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Who is called.
 #[derive(Clone, Debug)]
 pub enum Who {
@@ -83,8 +86,8 @@ pub fn with_call<T>(config: &Value, attachment: &Attachment, work: impl FnOnce(&
         netns: attachment.netns.map(Path::new),
         args: &args,
         path: &path,
-        patience: Duration::from_secs(60),
-        deadline: Instant::now() + Duration::from_secs(60),
+        patience: PATIENCE,
+        deadline: Instant::now() + PATIENCE,
         lock: None,
     };
     work(&Call { scope: &scope, plugin: &plugin, stdin: config.to_string() })
