@@ -148,7 +148,7 @@ fn every_mistake_in_the_settings_is_told_at_once() {
     for part in [
         "s.json",
         "\"parallell\" is unknown",
-        "\"parallel\":",
+        "\"parallel\" is \"yes\"",
         "delegateTimeoutSeconds",
         "\"name\" is not set here",
         "capabilities",

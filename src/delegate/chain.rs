@@ -25,9 +25,13 @@ impl Chain<'_> {
     /// That error. What was made so far is still there: the caller follows with [`Chain::del`].
     pub fn add(&self) -> Result<Box<RawValue>, Error> {
         let mut previous: Option<Box<RawValue>> = None;
-        for plugin in &self.network.plugins {
+        for (position, plugin) in self.network.plugins.iter().enumerate() {
             let call = self.call(plugin, self.request(previous.as_deref()));
-            let answer = self.registry.resolve(plugin).add(&call)?;
+            let delegate = self.registry.prepared_or_new(self.scope.ifname, position, plugin);
+            let answer = delegate.add(&call).map_err(|e| match self.registry.unknown_key(plugin) {
+                Some(unknown) => e.with_hint(&unknown),
+                None => e,
+            })?;
             previous = Some(self.in_own_version(plugin.kind.as_str(), answer)?);
         }
         Ok(previous.unwrap_or_else(|| RawValue::NULL.to_owned()))

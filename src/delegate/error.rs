@@ -52,6 +52,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// With what may be the reason for a refusal, which the plugin did not name.
+    #[must_use]
+    pub fn with_hint(self, hint: &str) -> Self {
+        match self {
+            Error::Refused { plugin, mut error } => {
+                error.msg = format!("{} ({hint})", error.msg);
+                Error::Refused { plugin, error }
+            }
+            Error::Broken { plugin, what } => Error::Broken { plugin, what: format!("{what} ({hint})") },
+            other => other,
+        }
+    }
+
     /// The error for the runtime.
     pub fn to_cni(&self) -> CniError {
         let code = match self {

@@ -7,11 +7,13 @@ pub mod failure;
 pub mod ipam;
 pub mod keys;
 pub mod native;
+pub mod prepare;
 pub mod registry;
 pub mod stdin;
 
 pub use chain::Chain;
 pub use error::Error;
+pub use prepare::Ground;
 pub use registry::Registry;
 
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
@@ -23,7 +25,15 @@ use std::time::{Duration, Instant};
 /// A CNI plugin.
 ///
 /// Every verb may be called again: what is already as it should be is success.
-pub trait Delegate {
+pub trait Delegate: Send + Sync {
+    /// Judges what ADD will be called with, and makes nothing. A program cannot be asked.
+    ///
+    /// # Errors
+    /// ADD could not succeed.
+    fn prepare(&self, _call: &Call<'_>, _ground: &mut Ground<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Attaches; answers the result as JSON in the version of the configuration.
     ///
     /// # Errors

@@ -3,14 +3,14 @@
 use super::external::{self, External};
 use super::keys::Declined;
 use super::native::{self, Enabled, Sockets};
-use super::{Delegate, Error, ipam};
-use crate::cni::{NetworkConfig, PluginConfig, PluginType};
+use super::{Call, Delegate, Error, Ground, Scope, ipam};
+use crate::cni::{IfName, NetworkConfig, PluginConfig, PluginType, RawObject, Request};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Plugins that start the program of their `ipam` section.
 const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "host-device", "tap", "dummy"];
@@ -20,19 +20,84 @@ const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "h
 pub struct Registry {
     natives: Natives,
     sockets: Arc<Sockets>,
+    prepared: Arc<Mutex<Prepared>>,
+}
+
+/// Delegates that have read their settings, by interface and position in the network.
+#[derive(Default)]
+struct Prepared(BTreeMap<(IfName, usize), Arc<dyn Delegate>>);
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Registry {
     /// A registry that carries out what `natives` allow in this process.
     pub fn new(natives: Natives) -> Self {
-        Registry { natives, sockets: Arc::default() }
+        Registry { natives, sockets: Arc::default(), prepared: Arc::default() }
+    }
+
+    /// Judges every plugin of `network` before anything is made, and keeps what they have read for ADD.
+    ///
+    /// # Errors
+    /// The first plugin's that could not succeed.
+    pub fn prepare(
+        &self,
+        network: &NetworkConfig,
+        capability_args: &RawObject,
+        scope: &Scope<'_>,
+        ground: &mut Ground<'_>,
+    ) -> Result<(), Error> {
+        let request = Request { capability_args: Some(capability_args), ..Request::default() };
+        for (position, plugin) in network.plugins.iter().enumerate() {
+            let delegate = self.resolve(plugin);
+            ground.is_first = position == 0;
+            delegate.prepare(&Call { scope, plugin, stdin: request.derive(network, plugin) }, ground)?;
+            if let Some(ifname) = scope.ifname {
+                self.prepared().0.insert((ifname.clone(), position), delegate);
+            }
+        }
+        Ok(())
+    }
+
+    /// The delegate for the plugin at `position` of the network of `ifname` as it was prepared, else a new one.
+    pub fn prepared_or_new(
+        &self,
+        ifname: Option<&IfName>,
+        position: usize,
+        plugin: &PluginConfig,
+    ) -> Arc<dyn Delegate> {
+        let prepared = ifname.and_then(|ifname| self.prepared().0.get(&(ifname.clone(), position)).cloned());
+        prepared.unwrap_or_else(|| self.resolve(plugin))
+    }
+
+    fn prepared(&self) -> std::sync::MutexGuard<'_, Prepared> {
+        // A panic in between leaves a map that is whole.
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What Plexus does not know in `plugin` and a user may have mistyped: the message of a program that failed
+    /// rarely names it.
+    pub fn unknown_key(&self, plugin: &PluginConfig) -> Option<String> {
+        let ipam = plugin.object.read::<RawObject>("ipam").ok().flatten();
+        if let Some((kind, section)) = plugin.ipam.as_ref().zip(ipam)
+            && let Err(Declined::Unknown(key)) = ipam::find(&section, kind.as_str(), ipam::Enabled::ALL)
+        {
+            return Some(format!("ipam of type {kind}: unknown key {key:?}"));
+        }
+        match native::find(plugin, &Enabled::ALL, &self.sockets) {
+            Err(Declined::Unknown(key)) => Some(format!("{}: unknown key {key:?}", plugin.kind)),
+            _ => None,
+        }
     }
 
     /// The native where it understands all of `plugin`, else the program of that name.
-    pub fn resolve(&self, plugin: &PluginConfig) -> Box<dyn Delegate> {
+    pub fn resolve(&self, plugin: &PluginConfig) -> Arc<dyn Delegate> {
         match native::find(plugin, &self.natives.enabled(), &self.sockets) {
             Ok(found) => found.native,
-            Err(_) => Box::new(External),
+            Err(_) => Arc::new(External),
         }
     }
 

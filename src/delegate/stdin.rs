@@ -107,12 +107,12 @@ pub fn read_dns(section: &RawObject) -> Result<(Dns, bool), Failure> {
 /// It is no list of routes.
 pub fn read_routes(section: &RawObject, key: &str) -> Result<Vec<Route>, Failure> {
     let listed: Vec<RawObject> = section.read(key)?.unwrap_or_default();
-    listed.iter().map(read_route).collect()
+    listed.iter().map(|route| read_route(route).map_err(|e| Failure::Config(format!("{key}: {e}")))).collect()
 }
 
 fn read_route(route: &RawObject) -> Result<Route, Failure> {
     Ok(Route {
-        dst: route.read::<IpNet>("dst")?.ok_or_else(|| Failure::Config("a route has no dst".to_owned()))?,
+        dst: route.read::<IpNet>("dst")?.ok_or_else(|| Failure::Config("one has no dst".to_owned()))?,
         gw: read_ip(route, "gw")?,
         mtu: route.read("mtu")?.unwrap_or_default(),
         advmss: route.read("advmss")?.unwrap_or_default(),

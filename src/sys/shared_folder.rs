@@ -2,10 +2,12 @@
 //!
 //! Not `fcntl` locks: the other programs take `flock`, and the two do not see each other.
 
+use super::trusted::Folder;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Instant;
@@ -14,6 +16,10 @@ use std::time::Instant;
 const LOCK: &str = "lock";
 /// A file of the folder is a few dozen bytes; anything longer is not ours.
 const LIMIT: usize = 4096;
+/// Its mode, and that of what is missing above it: as the other programs make them.
+const FOLDER: u32 = 0o755;
+/// A symbolic link is never followed, and opening a FIFO does not wait for somebody else.
+const AS_IT_IS: i32 = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).bits();
 
 /// The folder while it is locked.
 #[derive(Debug)]
@@ -26,24 +32,33 @@ impl LockedFolder {
     /// Locks `folder`, made (0755) where it is missing; waits in turn until `deadline`.
     ///
     /// # Errors
-    /// The folder cannot be made or locked; `TimedOut` when the deadline passes.
+    /// The folder cannot be made or locked, or somebody else could exchange it; `TimedOut` when the deadline passes.
     pub fn acquire(folder: &Path, deadline: Instant) -> io::Result<Self> {
-        let open = || {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o750).open(folder.join(LOCK))
-        };
-        let file = match open() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-                open()?
-            }
-            other => other?,
-        };
+        let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+        missing.into_iter().rev().try_for_each(|folder| Folder::make(folder, FOLDER).map(drop))?;
+        LockedFolder::lock(&Folder::open(folder)?, deadline)
+    }
+
+    /// As [`LockedFolder::acquire`]; `None` where there is no such folder.
+    ///
+    /// # Errors
+    /// As [`LockedFolder::acquire`].
+    pub fn acquire_existing(folder: &Path, deadline: Instant) -> io::Result<Option<Self>> {
+        find(folder)?.map(|folder| LockedFolder::lock(&folder, deadline)).transpose()
+    }
+
+    /// The folder is ours all the way, so that its path goes on to mean it.
+    fn lock(folder: &Folder, deadline: Instant) -> io::Result<Self> {
+        let folder = folder.path().to_owned();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(AS_IT_IS);
+        let file = options.open(folder.join(LOCK))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => wait(&file, deadline)?,
             Err(TryLockError::Error(e)) => return Err(e),
         }
-        Ok(LockedFolder { folder: folder.to_owned(), _lock: file })
+        Ok(LockedFolder { folder, _lock: file })
     }
 
     /// Makes the file `name`, unless there is one; answers whether it did.
@@ -69,17 +84,32 @@ impl LockedFolder {
     /// # Errors
     /// It cannot be written.
     pub fn overwrite(&self, name: &str, content: &str) -> io::Result<()> {
-        let path = self.folder.join(name);
-        // Else opening a FIFO would wait for a reader.
-        let flags = OFlag::O_NONBLOCK.bits();
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags).open(path)?;
-        file.write_all(content.as_bytes())
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(AS_IT_IS);
+        options.open(self.folder.join(name))?.write_all(content.as_bytes())
     }
 
-    /// What is in the file `name`; `None` where it is missing or cannot be read as a short text.
-    pub fn read(&self, name: &str) -> Option<String> {
-        super::files::read_bounded(&self.folder.join(name), LIMIT).ok().flatten()
+    /// What is in the file `name`; `None` where it is missing, and for what none of the programs writes: a
+    /// symbolic link, no regular file, a long or no text.
+    ///
+    /// # Errors
+    /// It is there and cannot be read now.
+    pub fn read(&self, name: &str) -> io::Result<Option<String>> {
+        let file = match OpenOptions::new().read(true).custom_flags(AS_IT_IS).open(self.folder.join(name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // ENXIO is a socket.
+            Err(e) if [Errno::ELOOP, Errno::ENXIO].iter().any(|no| e.raw_os_error() == Some(*no as i32)) => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        match super::files::read_to_string_bounded(file, LIMIT) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// Removes the file `name`; one that is gone is removed.
@@ -97,6 +127,17 @@ impl LockedFolder {
     pub fn names(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
         names.filter_map(Result::transpose).collect()
+    }
+}
+
+/// The folder at `path`, without locking it; `None` where there is none.
+///
+/// # Errors
+/// Somebody else than root could exchange it or what is in it, or it cannot be looked at.
+pub fn find(path: &Path) -> io::Result<Option<Folder>> {
+    match Folder::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
@@ -125,6 +166,28 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn links_are_not_followed() {
+        // N2
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("pool"), folder.path().join("target"));
+        fs::write(&target, "root's").unwrap();
+        fs::create_dir(&path).unwrap();
+        for name in ["last", "10.0.0.1"] {
+            std::os::unix::fs::symlink(&target, path.join(name)).unwrap();
+        }
+        let locked = LockedFolder::acquire(&path, Instant::now()).unwrap();
+        assert!(locked.overwrite("last", "1").is_err());
+        assert!(!locked.create("10.0.0.1", "x").unwrap(), "whatever it is, it is there");
+        assert_eq!(locked.read("10.0.0.1").unwrap(), None);
+        drop(locked);
+        fs::remove_file(path.join(LOCK)).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("made"), path.join(LOCK)).unwrap();
+        assert!(LockedFolder::acquire(&path, Instant::now()).is_err());
+        assert!(!folder.path().join("made").exists());
+        assert_eq!(fs::read_to_string(target).unwrap(), "root's");
+    }
+
+    #[test]
     fn one_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
@@ -135,7 +198,8 @@ mod tests {
         assert!(!first.create("10.0.0.1", "y").unwrap());
         first.overwrite("last", "1").unwrap();
         first.overwrite("last", "22").unwrap();
-        assert_eq!((first.read("last").as_deref(), first.read("nothing")), (Some("22"), None));
+        assert_eq!(first.read("last").unwrap().as_deref(), Some("22"));
+        assert_eq!(first.read("nothing").unwrap(), None);
         first.remove("10.0.0.1").unwrap();
         first.remove("10.0.0.1").unwrap();
         let mut names = first.names().unwrap();

@@ -115,7 +115,7 @@ fn take(plugins: &Path, config: &Value, number: usize) -> Ipv4Addr {
         let result = call_program(plugins, "host-local", "ADD", config, &attachment(number)).unwrap();
         result["ips"][0]["address"].as_str().unwrap().to_owned()
     } else {
-        let result = with_call(config, &attachment(number), |call| HostLocal.add(call)).unwrap();
+        let result = with_call(config, &attachment(number), |call| HostLocal::default().add(call)).unwrap();
         result.ips[0].address.to_string()
     };
     text.strip_suffix("/16").unwrap().parse().unwrap()
@@ -126,6 +126,6 @@ fn give_back(plugins: &Path, config: &Value, number: usize) {
     if number / TAKERS % SHARE == 1 {
         call_program(plugins, "host-local", "DEL", config, &attachment(number)).unwrap();
     } else {
-        with_call(config, &attachment(number), |call| HostLocal.del(call)).unwrap();
+        with_call(config, &attachment(number), |call| HostLocal::default().del(call)).unwrap();
     }
 }

@@ -8,10 +8,20 @@ pub use program::Program;
 
 use super::keys::{Declined, understand};
 use super::{Call, Error};
+use crate::cni::result::{IpConfig, Route};
 use crate::cni::{AddResult, RawObject};
+use ipnet::IpNet;
 
 /// A plugin that another one asks for addresses. It is handed the same call as that one (CNI-DLG-02).
-pub trait Ipam {
+pub trait Ipam: Send + Sync {
+    /// Judges what ADD will be called with, and takes nothing. A program cannot be asked.
+    ///
+    /// # Errors
+    /// ADD could not succeed.
+    fn prepare(&self, _call: &Call<'_>) -> Result<Foreseen, Error> {
+        Ok(Foreseen::default())
+    }
+
     /// Takes addresses.
     ///
     /// # Errors
@@ -57,6 +67,22 @@ pub struct Enabled {
     pub static_: bool,
 }
 
+impl Enabled {
+    /// All of them.
+    pub const ALL: Enabled = Enabled { host_local: true, static_: true };
+}
+
+/// What is known of the addresses before they are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Foreseen {
+    /// The addresses, where they do not depend on what is free.
+    pub ips: Vec<IpConfig>,
+    /// The subnets they will be in; none where that is not known.
+    pub subnets: Option<Vec<IpNet>>,
+    /// The routes.
+    pub routes: Vec<Route>,
+}
+
 /// The address plugin of this process for the section `ipam`.
 ///
 /// # Errors
@@ -68,12 +94,12 @@ pub fn find(ipam: &RawObject, kind: &str, enabled: Enabled) -> Result<Box<dyn Ip
         host_local::TYPE => {
             understand(ipam, &[host_local::KEYS])?;
             host_local::understand_parts(ipam)?;
-            Ok(Box::new(host_local::HostLocal))
+            Ok(Box::new(host_local::HostLocal::default()))
         }
         static_::TYPE => {
             understand(ipam, &[static_::KEYS])?;
             static_::understand_parts(ipam)?;
-            Ok(Box::new(static_::Static))
+            Ok(Box::new(static_::Static::default()))
         }
         other => Err(Declined::NoNative(other.to_owned())),
     }

@@ -1,10 +1,11 @@
 //! `static`: the addresses of the configuration or of the pod, as they are.
 
-use super::Ipam;
-use crate::cni::result::IpConfig;
+use super::{Foreseen, Ipam};
+use crate::cni::result::{Dns, IpConfig, Route};
 use crate::cni::{AddResult, RawObject, Version};
 use crate::delegate::failure::Failure;
 use crate::delegate::keys::{Declined, Key, key, understand_list};
+use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, read_cni_args, read_dns, read_ip, read_routes};
 use crate::delegate::{Call, Error};
 use ipnet::IpNet;
@@ -22,8 +23,28 @@ pub const ROUTE_KEYS: &[Key] =
     &[key("dst"), key("gw"), key("mtu"), key("advmss"), key("priority"), key("table"), key("scope")];
 
 /// The plugin. It keeps no state: nobody else is asked whether the addresses are free.
-#[derive(Clone, Copy, Debug)]
-pub struct Static;
+#[derive(Debug, Default)]
+pub struct Static(Once<Settings>);
+
+/// What one call is to do.
+#[derive(Debug)]
+struct Settings {
+    ips: Vec<IpConfig>,
+    routes: Vec<Route>,
+    dns: Dns,
+}
+
+impl Settings {
+    fn read(call: &Call<'_>) -> Result<Self, Failure> {
+        let stdin = Stdin::parse(call)?;
+        let ipam = stdin.section("ipam")?;
+        Ok(Settings {
+            ips: addresses(call, &stdin, &ipam)?,
+            routes: read_routes(&ipam, "routes")?,
+            dns: read_dns(&ipam.read("dns")?.unwrap_or_default())?.0,
+        })
+    }
+}
 
 /// Whether the lists of the section hold only what is known.
 ///
@@ -35,8 +56,14 @@ pub fn understand_parts(ipam: &RawObject) -> Result<(), Declined> {
 }
 
 impl Ipam for Static {
+    fn prepare(&self, call: &Call<'_>) -> Result<Foreseen, Error> {
+        self.0.get(|| Settings::read(call)).and_then(foresee).map_err(|e| e.of(TYPE))
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
-        add(call).map_err(|e| e.of(TYPE))
+        let settings = self.0.get(|| Settings::read(call)).map_err(|e| e.of(TYPE))?;
+        let Settings { ips, routes, dns } = settings;
+        Ok(AddResult { ips: ips.clone(), routes: routes.clone(), dns: dns.clone(), ..AddResult::default() })
     }
 
     fn del(&self, _: &Call<'_>) -> Result<(), Error> {
@@ -44,7 +71,7 @@ impl Ipam for Static {
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Error> {
-        check(call).map_err(|e| e.of(TYPE))
+        self.0.get(|| Settings::read(call)).and_then(|settings| check(call, settings)).map_err(|e| e.of(TYPE))
     }
 
     fn status(&self, _: &Call<'_>) -> Result<(), Error> {
@@ -56,21 +83,17 @@ impl Ipam for Static {
     }
 }
 
-fn add(call: &Call<'_>) -> Result<AddResult, Failure> {
-    let stdin = Stdin::parse(call)?;
-    let ipam = stdin.section("ipam")?;
-    Ok(AddResult {
-        ips: addresses(call, &stdin, &ipam)?,
-        routes: read_routes(&ipam, "routes")?,
-        dns: read_dns(&ipam.read("dns")?.unwrap_or_default())?.0,
-        ..AddResult::default()
-    })
+fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
+    if settings.ips.is_empty() {
+        return Err(Failure::Config("addresses is empty, and the pod requests none (ips)".to_owned()));
+    }
+    let subnets = settings.ips.iter().map(|ip| ip.address.trunc()).collect();
+    Ok(Foreseen { ips: settings.ips.clone(), subnets: Some(subnets), routes: settings.routes.clone() })
 }
 
-fn check(call: &Call<'_>) -> Result<(), Failure> {
-    let stdin = Stdin::parse(call)?;
-    let result = stdin.required_prev_result()?;
-    for wanted in addresses(call, &stdin, &stdin.section("ipam")?)? {
+fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {
+    let result = Stdin::parse(call)?.required_prev_result()?;
+    for wanted in &settings.ips {
         let found = result.ips.iter().find(|ip| ip.address.addr() == wanted.address.addr());
         let same_gateway = |ip: &&IpConfig| wanted.gateway.is_none() || wanted.gateway == ip.gateway;
         if found.filter(same_gateway).is_none() {
@@ -94,7 +117,7 @@ fn addresses(call: &Call<'_>, stdin: &Stdin, ipam: &RawObject) -> Result<Vec<IpC
     for section in &replacements {
         let texts: Vec<String> = section.read("ips")?.unwrap_or_default();
         if !texts.is_empty() {
-            let read = |text: &String| Ok(IpConfig { address: read_net(text)?, gateway: None, interface: None });
+            let read = |text: &String| Ok(IpConfig { address: read_net("ips", text)?, gateway: None, interface: None });
             addresses = texts.iter().map(read).collect::<Result<_, Failure>>()?;
             replaced = true;
         }
@@ -109,7 +132,11 @@ fn addresses(call: &Call<'_>, stdin: &Stdin, ipam: &RawObject) -> Result<Vec<IpC
 
 fn read_address(address: &RawObject) -> Result<IpConfig, Failure> {
     let text: String = address.read("address")?.unwrap_or_default();
-    Ok(IpConfig { address: read_net(&text)?, gateway: read_ip(address, "gateway")?, interface: None })
+    Ok(IpConfig {
+        address: read_net("addresses: address", &text)?,
+        gateway: read_ip(address, "gateway")?,
+        interface: None,
+    })
 }
 
 /// `IP`: networks joined by commas; `GATEWAY`: addresses joined by commas, for those networks they lie in.
@@ -117,7 +144,7 @@ fn from_cni_args(call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
     let [ip, gateway] = read_cni_args(call, ["IP", "GATEWAY"])?;
     let mut addresses = Vec::new();
     for text in ip.iter().flat_map(|ip| ip.split(',')) {
-        addresses.push(IpConfig { address: read_net(text.trim())?, gateway: None, interface: None });
+        addresses.push(IpConfig { address: read_net("CNI_ARGS: IP", text.trim())?, gateway: None, interface: None });
     }
     for text in gateway.iter().flat_map(|gateway| gateway.split(',')) {
         let gateway: IpAddr =
@@ -129,8 +156,8 @@ fn from_cni_args(call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
     Ok(addresses)
 }
 
-fn read_net(text: &str) -> Result<IpNet, Failure> {
-    text.parse().map_err(|_| Failure::Config(format!("{text:?} is no address with a prefix length")))
+fn read_net(key: &str, text: &str) -> Result<IpNet, Failure> {
+    text.parse().map_err(|_| Failure::Config(format!("{key}: {text:?} is no address with a prefix length")))
 }
 
 /// Before 0.3.0 a result has room for one address of each family.

@@ -1,19 +1,21 @@
 //! What every native does with the interface it has made: settings, addresses, routes.
 
 use super::sockets::Container;
-use crate::cni::result::IpConfig;
+use crate::cni::result::{IpConfig, Route as RouteOfResult};
 use crate::cni::{AddResult, RawObject, Version};
 use crate::delegate::failure::Failure;
-use crate::delegate::ipam::Ipam;
+use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::stdin::Stdin;
 use crate::delegate::{Call, Error};
-use crate::sys::netlink::{Change, Link, OperState, Route, Socket, TABLE_MAIN};
+use crate::sys::netlink::{Change, Link, Mac, OperState, Route, Socket, TABLE_MAIN};
 use crate::sys::sysctl::{self, Family};
 use ipnet::IpNet;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+/// What Ethernet links take (net/ethernet: `ETH_MIN_MTU`, `ETH_MAX_MTU`).
+const MTUS: std::ops::RangeInclusive<u32> = 68..=65535;
 /// How long IPv6 may ask whether somebody else has an address.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between two looks: most things are over at once, the rest takes long.
@@ -55,10 +57,62 @@ fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure
     }
 }
 
-/// Reads `mtu` where one that is not positive is the kernel's choice.
+/// Reads `mtu` where one that is not positive is the kernel's choice, of a link that takes those of Ethernet.
 pub(super) fn read_mtu(object: &RawObject) -> Result<Option<u32>, Failure> {
-    let mtu = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0);
-    mtu.map(u32::try_from).transpose().map_err(|_| Failure::Config("mtu is too big".to_owned()))
+    let Some(mtu) = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0) else { return Ok(None) };
+    let valid = u32::try_from(mtu).ok().filter(|mtu| MTUS.contains(mtu));
+    let out_of_range = || Failure::Config(format!("mtu {mtu} is not between {} and {}", MTUS.start(), MTUS.end()));
+    valid.map(Some).ok_or_else(out_of_range)
+}
+
+/// Reads the hardware address that is asked for.
+pub(super) fn read_mac(text: &str) -> Result<Mac, Failure> {
+    let mac: Mac = text.parse().map_err(|e| Failure::Config(format!("mac: {e}")))?;
+    if mac.is_of_one_card() {
+        return Ok(mac);
+    }
+    Err(Failure::Config(format!(
+        "mac {mac} cannot be the address of an interface: it has to be six bytes, no group's and not zero"
+    )))
+}
+
+/// A `mode` that there is not.
+pub(super) fn unknown_mode(mode: &str, known: &str) -> Failure {
+    Failure::Config(format!("mode {mode:?} is unknown: there are {known}"))
+}
+
+/// Judges what `ipam` will be asked for; without one nothing is.
+pub(super) fn foresee(ipam: Option<&dyn Ipam>, call: &Call<'_>) -> Result<Foreseen, Failure> {
+    let foreseen = ipam.map(|ipam| ipam.prepare(call)).transpose()?.unwrap_or_default();
+    if let Some(subnets) = &foreseen.subnets {
+        judge_gateways(subnets, &foreseen.routes)?;
+    }
+    Ok(foreseen)
+}
+
+/// The kernel takes a gateway only when it is reached without one.
+fn judge_gateways(subnets: &[IpNet], routes: &[RouteOfResult]) -> Result<(), Failure> {
+    for route in routes {
+        let Some(gateway) = route.gw.filter(|gateway| !gateway.is_unspecified() && !is_link_local(*gateway)) else {
+            continue;
+        };
+        let known = subnets.iter().any(|subnet| subnet.contains(&gateway));
+        // Another route may lead there; the kernel decides in which order.
+        let led = routes.iter().any(|other| other.dst.prefix_len() > 0 && other.dst.contains(&gateway));
+        if !known && !led {
+            let subnets: Vec<String> = subnets.iter().map(IpNet::to_string).collect();
+            return Err(Failure::Config(format!(
+                "routes: gw {gateway} of {} is in no subnet of the interface ({})",
+                route.dst,
+                subnets.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// Lets the host forward packets of the families of `addresses`.

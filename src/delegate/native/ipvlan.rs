@@ -4,12 +4,13 @@ use super::interface::{self, ARP_NOTIFY, NDISC_NOTIFY};
 use super::parent::{self, Parent};
 use super::{Native, Sockets, verify};
 use crate::cni::AddResult;
-use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
+use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::sys::netlink::{IpVlanMode, Kind, NewLink};
+use crate::delegate::{Call, Ground};
+use crate::sys::netlink::{IpVlanMode, Kind, LinkName, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -23,10 +24,11 @@ pub const KEYS: &[Key] = &[key("master"), key("mode"), key("mtu"), key("linkInCo
 pub struct IpVlan {
     pub(super) sockets: Arc<Sockets>,
     pub(super) ipam: Option<Box<dyn Ipam>>,
+    pub(super) settings: Once<Settings>,
 }
 
 /// What one call is to do.
-struct Settings {
+pub(super) struct Settings {
     parent: Parent,
     mode: IpVlanMode,
     mtu: Option<u32>,
@@ -39,8 +41,7 @@ impl Settings {
             object.read("mode")?.filter(|mode: &String| !mode.is_empty()).unwrap_or_else(|| "l2".to_owned());
         Ok(Settings {
             parent: Parent::read(object)?,
-            mode: IpVlanMode::parse(&mode)
-                .ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of ipvlan's")))?,
+            mode: IpVlanMode::parse(&mode).ok_or_else(|| interface::unknown_mode(&mode, "l2, l3 and l3s"))?,
             mtu: interface::read_mtu(object)?,
         })
     }
@@ -51,26 +52,39 @@ impl Native for IpVlan {
         TYPE
     }
 
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = self.settings.get(|| Settings::read(&stdin))?;
+        stdin.dns()?;
+        if self.ipam.is_none() && ground.is_first {
+            return Err(no_addresses());
+        }
+        // Later in a chain the master may be the interface of the plugin before, which is not there yet.
+        if settings.parent.name.is_some() || ground.is_first {
+            settings.parent.foresee(0, ground)?;
+        }
+        interface::foresee(self.ipam(), call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
         let stdin = Stdin::parse(call)?;
         let prev_result = stdin.prev_result()?;
-        let mut settings = Settings::read(&stdin)?;
-        if let (None, Some(result)) = (&settings.parent.name, &prev_result) {
-            settings.parent.name = Some(chained_master(result)?);
+        let settings = self.settings.get(|| Settings::read(&stdin))?;
+        let mut parent = settings.parent.clone();
+        if let (None, Some(result)) = (&parent.name, &prev_result) {
+            parent.name = Some(chained_master(result)?);
         }
         let given = prev_result.filter(|result| self.ipam.is_none() && !result.ips.is_empty());
         if self.ipam.is_none() && given.is_none() {
-            return Err(Failure::Config(
-                "ipvlan has no addresses: there is neither ipam nor a prevResult with some".to_owned(),
-            ));
+            return Err(no_addresses());
         }
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let parent = settings.parent.find(host, container)?;
-        let kind = Kind::IpVlan { parent: parent.index, mode: settings.mode };
+        let on = parent.find(host, &mut container.socket)?;
+        let kind = Kind::IpVlan { parent: on.index, mode: settings.mode };
         let wanted = NewLink { mtu: settings.mtu, ..NewLink::new(ifname, kind) };
-        let link = parent::create(host, container, settings.parent.in_container, wanted)?;
+        let link = parent::create(host, container, parent.in_container, wanted)?;
         parent::complete(container, &link, |container| {
             let settings = [ARP_NOTIFY, NDISC_NOTIFY];
             let mut configure = |result| parent::configure(call, &stdin, container, &link, &settings, result);
@@ -88,7 +102,7 @@ impl Native for IpVlan {
 
     fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(&stdin)?;
+        let settings = self.settings.get(|| Settings::read(&stdin))?;
         let result = stdin.required_prev_result()?;
         if let Some(ipam) = self.ipam() {
             ipam.check(call)?;
@@ -97,7 +111,7 @@ impl Native for IpVlan {
         let (host, container) = held.both(netns_path(call)?)?;
         // prevResult is our own here; it does not name the master of a chain.
         if settings.parent.name.is_some() {
-            settings.parent.find(host, container)?;
+            settings.parent.find(host, &mut container.socket)?;
         }
         let link = verify::container_link(call, container, &result, TYPE)?;
         if link.mode.as_deref() != Some(settings.mode.as_str()) {
@@ -112,10 +126,16 @@ impl Native for IpVlan {
     }
 }
 
+fn no_addresses() -> Failure {
+    Failure::Config("ipam is missing, and no plugin before gives addresses: an ipvlan needs some".to_owned())
+}
+
 /// In a chain the master is the interface of the plugin before.
-fn chained_master(result: &AddResult) -> Result<String, Failure> {
+fn chained_master(result: &AddResult) -> Result<LinkName, Failure> {
     match result.interfaces.as_slice() {
-        [only] if !only.name.is_empty() => Ok(only.name.clone()),
+        [only] if !only.name.is_empty() => {
+            LinkName::new(&only.name).map_err(|e| Failure::Config(format!("prevResult: {e}")))
+        }
         _ => Err(Failure::Config("master is not given and prevResult has not exactly one interface".to_owned())),
     }
 }

@@ -4,10 +4,10 @@ use super::sockets::Container;
 use super::{Native, Sockets};
 use crate::cni::AddResult;
 use crate::cni::result::{Interface, IpConfig};
-use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::stdin::{Stdin, netns_path};
+use crate::delegate::{Call, Ground};
 use crate::sys::netlink::{Change, Link, Mac};
 use crate::sys::netns;
 use ipnet::IpNet;
@@ -25,6 +25,10 @@ pub struct Loopback {
 impl Native for Loopback {
     fn kind(&self) -> &'static str {
         TYPE
+    }
+
+    fn prepare(&self, call: &Call<'_>, _: &mut Ground<'_>) -> Result<(), Failure> {
+        Stdin::parse(call).map(drop)
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {

@@ -5,11 +5,12 @@ use super::parent::{self, Parent};
 use super::sockets::Container;
 use super::{Native, Sockets, verify};
 use crate::cni::AddResult;
-use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
+use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path, read_cni_args};
+use crate::delegate::{Call, Ground};
 use crate::sys::netlink::{Kind, Link, Mac, MacVlanMode, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -25,10 +26,11 @@ pub const KEYS: &[Key] =
 pub struct MacVlan {
     pub(super) sockets: Arc<Sockets>,
     pub(super) ipam: Option<Box<dyn Ipam>>,
+    pub(super) settings: Once<Settings>,
 }
 
 /// What one call is to do.
-struct Settings {
+pub(super) struct Settings {
     parent: Parent,
     mode: MacVlanMode,
     mtu: i64,
@@ -47,9 +49,9 @@ impl Settings {
         Ok(Settings {
             parent: Parent::read(object)?,
             mode: MacVlanMode::parse(&mode)
-                .ok_or_else(|| Failure::Config(format!("mode {mode:?} is not one of macvlan's")))?,
+                .ok_or_else(|| interface::unknown_mode(&mode, "bridge, private, vepa and passthru"))?,
             mtu: object.read("mtu")?.unwrap_or_default(),
-            mac: mac.map(|mac| mac.parse()).transpose().map_err(|e| Failure::Config(format!("mac: {e}")))?,
+            mac: mac.as_deref().map(interface::read_mac).transpose()?,
             broadcast_queue: object.read("bcqueuelen")?.filter(|length| *length != 0),
         })
     }
@@ -60,13 +62,21 @@ impl Native for MacVlan {
         TYPE
     }
 
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = self.settings.get(|| Settings::read(call, &stdin))?;
+        stdin.dns()?;
+        settings.parent.foresee(settings.mtu, ground)?;
+        interface::foresee(self.ipam(), call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(call, &stdin)?;
+        let settings = self.settings.get(|| Settings::read(call, &stdin))?;
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, container)?;
+        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, &mut container.socket)?;
         let kind =
             Kind::MacVlan { parent: parent.index, mode: settings.mode, broadcast_queue: settings.broadcast_queue };
         let wanted = NewLink { mtu, mac: settings.mac.as_ref(), ..NewLink::new(ifname, kind) };
@@ -80,14 +90,14 @@ impl Native for MacVlan {
 
     fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(call, &stdin)?;
+        let settings = self.settings.get(|| Settings::read(call, &stdin))?;
         let result = stdin.required_prev_result()?;
         if let Some(ipam) = self.ipam() {
             ipam.check(call)?;
         }
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        settings.parent.find_with_mtu(settings.mtu, host, container)?;
+        settings.parent.find_with_mtu(settings.mtu, host, &mut container.socket)?;
         let link = verify::container_link(call, container, &result, TYPE)?;
         if link.mode.as_deref() != Some(settings.mode.as_str()) {
             let mode = link.mode.as_deref().unwrap_or("unknown");

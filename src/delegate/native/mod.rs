@@ -21,7 +21,8 @@ pub use sockets::Sockets;
 
 use super::ipam::{self, Ipam};
 use super::keys::{COMMON, Declined, Key, understand};
-use super::{Call, Delegate, Error, failure::Failure};
+use super::prepare::Once;
+use super::{Call, Delegate, Error, Ground, failure::Failure};
 use crate::cni::{PluginConfig, PluginType, RawObject};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -54,22 +55,24 @@ impl Enabled {
         vlan: true,
         ptp: true,
         loopback: true,
-        ipam: ipam::Enabled { host_local: true, static_: true },
+        ipam: ipam::Enabled::ALL,
     };
 }
 
 /// The native for a plugin.
 pub struct Found {
     /// It.
-    pub native: Box<dyn Delegate>,
+    pub native: Arc<dyn Delegate>,
     /// The address plugin it asks, where that is a program, and why it is.
     pub program: Option<(PluginType, Declined)>,
 }
 
 /// What the natives do, in a form that shares the rest of [`Delegate`].
-trait Native {
+trait Native: Send + Sync {
     /// Its `type`.
     fn kind(&self) -> &'static str;
+    /// Reads and judges what [`Native::add`] will be called with, makes nothing.
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure>;
     /// Attaches, or leaves nothing behind.
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure>;
     /// Detaches what may already be detached.
@@ -81,6 +84,10 @@ trait Native {
 }
 
 impl<N: Native> Delegate for N {
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Error> {
+        Native::prepare(self, call, ground).map_err(|e| e.of(self.kind()))
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
         Native::add(self, call).map_err(|e| e.of(self.kind()))
     }
@@ -139,16 +146,16 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
     let (ipam, program) = if *kind == loopback::TYPE { (None, None) } else { find_ipam(plugin, enabled.ipam)? };
     // A program may be slow: networks that are attached at the same time must not wait for each other's.
     let sockets = if program.is_some() { Arc::default() } else { Arc::clone(sockets) };
-    let native: Box<dyn Delegate> = match *kind {
+    let native: Arc<dyn Delegate> = match *kind {
         bridge::TYPE => {
             bridge::understand_parts(&plugin.object)?;
-            Box::new(bridge::Bridge { sockets, ipam })
+            Arc::new(bridge::Bridge { sockets, ipam, settings: Once::default() })
         }
-        macvlan::TYPE => Box::new(macvlan::MacVlan { sockets, ipam }),
-        ipvlan::TYPE => Box::new(ipvlan::IpVlan { sockets, ipam }),
-        vlan::TYPE => Box::new(vlan::Vlan { sockets, ipam }),
-        ptp::TYPE => Box::new(ptp::Ptp { sockets, ipam }),
-        _ => Box::new(loopback::Loopback { sockets }),
+        macvlan::TYPE => Arc::new(macvlan::MacVlan { sockets, ipam, settings: Once::default() }),
+        ipvlan::TYPE => Arc::new(ipvlan::IpVlan { sockets, ipam, settings: Once::default() }),
+        vlan::TYPE => Arc::new(vlan::Vlan { sockets, ipam, settings: Once::default() }),
+        ptp::TYPE => Arc::new(ptp::Ptp { sockets, ipam }),
+        _ => Arc::new(loopback::Loopback { sockets }),
     };
     Ok(Found { native, program })
 }

@@ -7,8 +7,8 @@ use crate::cni::{AddResult, RawObject};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::delegate::{Call, native::Sockets};
-use crate::sys::netlink::{Change, Link, NewLink, Socket, TABLE_MAIN, teardown};
+use crate::delegate::{Call, Ground, native::Sockets};
+use crate::sys::netlink::{Change, Link, LinkName, NewLink, Socket, teardown};
 use crate::sys::netns;
 use nix::errno::Errno;
 use serde_json::value::RawValue;
@@ -18,8 +18,8 @@ use std::os::fd::AsFd;
 /// Where the other link is.
 #[derive(Clone, Debug)]
 pub(super) struct Parent {
-    /// Its name; none: the one the default route leaves by.
-    pub(super) name: Option<String>,
+    /// Its name, or an alternative one; none: the one the default route leaves by.
+    pub(super) name: Option<LinkName>,
     /// It is in the container.
     pub(super) in_container: bool,
 }
@@ -27,21 +27,32 @@ pub(super) struct Parent {
 impl Parent {
     /// Reads `master` and `linkInContainer`.
     pub(super) fn read(object: &RawObject) -> Result<Self, Failure> {
+        let name = object.read::<String>("master")?.filter(|name| !name.is_empty());
+        let name = name.map(|name| LinkName::new(&name)).transpose();
         Ok(Parent {
-            name: object.read::<String>("master")?.filter(|name| !name.is_empty()),
+            name: name.map_err(|e| Failure::Config(format!("master: {e}")))?,
             in_container: object.read("linkInContainer")?.unwrap_or_default(),
         })
     }
 
-    /// Looks the link up.
-    pub(super) fn find(&self, host: &mut Socket, container: &mut Container) -> Result<Link, Failure> {
-        let socket = if self.in_container { &mut container.socket } else { host };
+    /// Looks the link up, in the container by the socket `inside`.
+    pub(super) fn find(&self, host: &mut Socket, inside: &mut Socket) -> Result<Link, Failure> {
+        let (socket, place) = if self.in_container { (inside, "in the container") } else { (host, "on this node") };
         match &self.name {
             Some(name) => {
-                socket.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("master {name} does not exist")))
+                let missing = || Failure::Config(format!("master {name}: there is no link {name} {place}"));
+                socket.link_by_name(name.as_str())?.ok_or_else(missing)
             }
-            None => default_route_link(socket),
+            None => default_route_link(socket, place),
         }
+    }
+
+    /// As [`Parent::find_with_mtu`] before anything is made; a link that an earlier network makes is not there yet.
+    pub(super) fn foresee(&self, mtu: i64, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        if self.name.as_ref().is_some_and(|name| (ground.is_made_before)(name.as_str())) {
+            return Ok(());
+        }
+        self.find_with_mtu(mtu, ground.host, ground.inside).map(drop)
     }
 
     /// As [`Parent::find`], with the `mtu` of what is made on it, which may not be greater than its own; 0 is the
@@ -50,28 +61,27 @@ impl Parent {
         &self,
         mtu: i64,
         host: &mut Socket,
-        container: &mut Container,
+        inside: &mut Socket,
     ) -> Result<(Link, Option<u32>), Failure> {
-        let parent = self.find(host, container)?;
+        let parent = self.find(host, inside)?;
         let mtu = mtu_within(&parent, mtu)?;
         Ok((parent, mtu))
     }
 }
 
 /// The link of the first default route in the main table, IPv4 before IPv6.
-fn default_route_link(socket: &mut Socket) -> Result<Link, Failure> {
-    let routes = socket.routes()?;
-    let oif = routes.iter().find(|route| route.is_default() && route.table == TABLE_MAIN).and_then(|route| route.oif);
+fn default_route_link(socket: &mut Socket, place: &str) -> Result<Link, Failure> {
+    let oif = socket.default_routes()?.first().and_then(|route| route.oif);
     let link = oif.map(|oif| socket.link_by_index(oif)).transpose()?.flatten();
-    link.ok_or_else(|| Failure::Failed("master is not given and there is no default route".to_owned()))
+    link.ok_or_else(|| Failure::Config(format!("master is missing, and there is no default route {place} to tell it")))
 }
 
 fn mtu_within(parent: &Link, mtu: i64) -> Result<Option<u32>, Failure> {
     match u32::try_from(mtu) {
         Ok(mtu) if mtu <= parent.mtu => Ok(Some(mtu).filter(|mtu| *mtu != 0)),
         _ => Err(Failure::Config(format!(
-            "mtu {mtu} is not between 0 and that of master {}, {}",
-            parent.name, parent.mtu
+            "mtu {mtu} is not between 0 and {}, the MTU of master {}",
+            parent.mtu, parent.name
         ))),
     }
 }

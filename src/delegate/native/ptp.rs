@@ -5,11 +5,11 @@ use super::sockets::Container;
 use super::{Native, Sockets, cable, parent, verify};
 use crate::cni::AddResult;
 use crate::cni::result::{Interface, IpConfig};
-use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, declined, key};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
+use crate::delegate::{Call, Ground};
 use crate::sys::netlink::{Link, Peer, Route, SCOPE_HOST, SCOPE_LINK, Socket};
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -38,15 +38,29 @@ pub struct Ptp {
     pub(super) ipam: Option<Box<dyn Ipam>>,
 }
 
+impl Ptp {
+    fn needed_ipam(&self) -> Result<&dyn Ipam, Failure> {
+        self.ipam().ok_or_else(|| Failure::Config("ipam is missing: both ends of the cable need addresses".to_owned()))
+    }
+}
+
 impl Native for Ptp {
     fn kind(&self) -> &'static str {
         TYPE
     }
 
+    fn prepare(&self, call: &Call<'_>, _: &mut Ground<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        read_mtu(&stdin.object)?;
+        stdin.dns()?;
+        let foreseen = interface::foresee(Some(self.needed_ipam()?), call)?;
+        foreseen.ips.iter().try_for_each(|ip| Hop::read(ip).map(drop))
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
         let stdin = Stdin::parse(call)?;
         let mtu = read_mtu(&stdin.object)?;
-        let ipam = self.ipam().ok_or_else(|| Failure::Config("ptp has no addresses: there is no ipam".to_owned()))?;
+        let ipam = self.needed_ipam()?;
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
         interface::with_addresses(ipam, call, |result| attach(call, &stdin, (host, container), mtu, result))
@@ -107,7 +121,9 @@ struct Hop {
 
 impl Hop {
     fn read(ip: &IpConfig) -> Result<Self, Failure> {
-        let gateway = ip.gateway.ok_or_else(|| Failure::Config(format!("address {} has no gateway", ip.address)))?;
+        let gateway = ip.gateway.ok_or_else(|| {
+            Failure::Config(format!("address {} has no gateway: it is the address of the host's end", ip.address))
+        })?;
         if matches!(ip.address, IpNet::V4(net) if net.prefix_len() == 32) {
             return Err(Failure::Config(format!("address {} is in no subnet that could be routed", ip.address)));
         }

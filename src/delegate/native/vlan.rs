@@ -3,11 +3,12 @@
 use super::interface;
 use super::parent::{self, Parent};
 use super::{Native, Sockets, verify};
-use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
+use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
+use crate::delegate::{Call, Ground};
 use crate::sys::netlink::{Kind, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -25,10 +26,11 @@ const LAST_ID: u16 = 4094;
 pub struct Vlan {
     pub(super) sockets: Arc<Sockets>,
     pub(super) ipam: Option<Box<dyn Ipam>>,
+    pub(super) settings: Once<Settings>,
 }
 
 /// What one call is to do.
-struct Settings {
+pub(super) struct Settings {
     parent: Parent,
     id: u16,
     mtu: i64,
@@ -51,19 +53,34 @@ impl Settings {
     }
 }
 
+impl Vlan {
+    fn needed_ipam(&self) -> Result<&dyn Ipam, Failure> {
+        self.ipam().ok_or_else(|| Failure::Config("ipam is missing: a VLAN needs addresses".to_owned()))
+    }
+}
+
 impl Native for Vlan {
     fn kind(&self) -> &'static str {
         TYPE
     }
 
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = self.settings.get(|| Settings::read(&stdin))?;
+        let ipam = self.needed_ipam()?;
+        stdin.dns()?;
+        settings.parent.foresee(settings.mtu, ground)?;
+        interface::foresee(Some(ipam), call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(&stdin)?;
-        let ipam = self.ipam().ok_or_else(|| Failure::Config("vlan has no addresses: there is no ipam".to_owned()))?;
+        let settings = self.settings.get(|| Settings::read(&stdin))?;
+        let ipam = self.needed_ipam()?;
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, container)?;
+        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, &mut container.socket)?;
         let wanted = NewLink { mtu, ..NewLink::new(ifname, Kind::Vlan { parent: parent.index, id: settings.id }) };
         let link = parent::create(host, container, settings.parent.in_container, wanted)?;
         parent::complete(container, &link, |container| {
@@ -80,14 +97,14 @@ impl Native for Vlan {
 
     fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(&stdin)?;
+        let settings = self.settings.get(|| Settings::read(&stdin))?;
         let result = stdin.required_prev_result()?;
         if let Some(ipam) = self.ipam() {
             ipam.check(call)?;
         }
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (_, mtu) = settings.parent.find_with_mtu(settings.mtu, host, container)?;
+        let (_, mtu) = settings.parent.find_with_mtu(settings.mtu, host, &mut container.socket)?;
         let link = verify::container_link(call, container, &result, TYPE)?;
         if link.vlan != Some(settings.id) {
             let id = link.vlan.map_or_else(|| "none".to_owned(), |id| id.to_string());

@@ -44,7 +44,14 @@ impl Socket {
             ])),
         ]));
         // RTM_NEWLINK without NLM_F_CREATE changes; RTM_SETLINK overlooks port data (rtnetlink.c: rtnl_changelink).
-        self.request(RouteNetlinkMessage::NewLink(message), 0, || format!("set {flags:?} on bridge port {index}"))
+        self.request(RouteNetlinkMessage::NewLink(message), 0, || {
+            let on = |on: bool| if on { "on" } else { "off" };
+            format!(
+                "switch hairpin mode {}, isolation {} on bridge port {index}",
+                on(flags.hairpin),
+                on(flags.isolated)
+            )
+        })
     }
 
     /// The VLANs of the port numbered `index`.
@@ -71,7 +78,7 @@ impl Socket {
     /// It is no port of a bridge, or the bridge's driver knows no VLANs.
     pub fn add_port_vlans(&mut self, index: u32, vlans: &[PortVlan]) -> Result<(), Error> {
         let message = RouteNetlinkMessage::SetLink(vlan_message(index, vlans));
-        self.request(message, 0, || format!("add VLANs to bridge port {index}"))
+        self.request(message, 0, || format!("add VLANs {} to bridge port {index}", ids(vlans)))
     }
 
     /// Takes these VLANs from the port numbered `index`.
@@ -80,8 +87,15 @@ impl Socket {
     /// It is no port of a bridge, or does not have one of them.
     pub fn remove_port_vlans(&mut self, index: u32, vlans: &[PortVlan]) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelLink(vlan_message(index, vlans));
-        self.request(message, 0, || format!("remove VLANs from bridge port {index}"))
+        self.request(message, 0, || format!("remove VLANs {} from bridge port {index}", ids(vlans)))
     }
+}
+
+/// The numbers of the first few.
+fn ids(vlans: &[PortVlan]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = vlans.iter().take(SHOWN).map(|vlan| vlan.id.to_string()).collect();
+    shown.join(", ") + if vlans.len() > SHOWN { ", …" } else { "" }
 }
 
 fn vlan_message(index: u32, vlans: &[PortVlan]) -> LinkMessage {

@@ -1,5 +1,6 @@
 //! How netlink can fail.
 
+use super::name::InvalidLinkName;
 use nix::errno::Errno;
 use std::io;
 
@@ -15,6 +16,14 @@ pub enum Error {
         errno: Errno,
         /// The kernel's own sentence (NETLINK_EXT_ACK), where it gave one.
         sentence: Option<String>,
+    },
+    /// What should name a link cannot.
+    #[error("cannot {action}: {why}")]
+    Name {
+        /// What was tried.
+        action: String,
+        /// What is wrong with the name.
+        why: InvalidLinkName,
     },
     /// A listing was interrupted by changes again and again.
     #[error("cannot {action}: it changed {tries} times while it was listed")]

@@ -3,6 +3,7 @@
 use super::error::{Error, accept};
 use super::link_attributes::read_link;
 use super::mac::Mac;
+use super::name;
 use super::socket::Socket;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
@@ -80,6 +81,27 @@ pub struct Change<'a> {
     pub netns: Option<BorrowedFd<'a>>,
 }
 
+impl Change<'_> {
+    /// What is done, as the words before "link 7".
+    fn describe(&self) -> String {
+        let on = |on: bool| if on { "on" } else { "off" };
+        let words = [
+            self.netns.map(|_| "move to another namespace".to_owned()),
+            self.name.map(|name| format!("rename to {name}")),
+            self.mac.map(|mac| format!("set the MAC {mac} of")),
+            self.mtu.map(|mtu| format!("set the MTU {mtu} of")),
+            self.group.map(|group| format!("set the group {group} of")),
+            self.master.map(|master| match master {
+                Some(master) => format!("make a port of link {master}"),
+                None => "take out of its bridge".to_owned(),
+            }),
+            self.promiscuous.map(|promiscuous| format!("switch promiscuous mode {} of", on(promiscuous))),
+            self.up.map(|up| format!("switch {}", on(up))),
+        ];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
+}
+
 impl Socket {
     /// Every link of the namespace.
     ///
@@ -89,13 +111,14 @@ impl Socket {
         self.list(RouteNetlinkMessage::GetLink(query()), read_link, || "list links".to_owned())
     }
 
-    /// The link called `name`; `None` where there is none.
+    /// The link called `name`, also as an alternative name; `None` where there is none.
     ///
     /// # Errors
-    /// The kernel refuses the question.
+    /// The kernel refuses the question, or `name` can be no name.
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>, Error> {
         let mut message = query();
-        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let which = name::which(name).map_err(|why| Error::Name { action: "look up a link".to_owned(), why })?;
+        message.attributes.push(which);
         existing(self.get(RouteNetlinkMessage::GetLink(message), read_link, || format!("look up link {name}")))
     }
 
@@ -124,11 +147,13 @@ impl Socket {
         message.attributes.extend(change.netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
         message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.as_bytes().to_vec())));
         message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
-        message.attributes.extend(change.name.map(|name| LinkAttribute::IfName(name.to_owned())));
+        let action = || format!("{} link {index}", change.describe());
+        let name = change.name.map(name::own).transpose();
+        message.attributes.extend(name.map_err(|why| Error::Name { action: action(), why })?);
         message.attributes.extend(change.group.map(LinkAttribute::Group));
         // Master 0 is none (rtnetlink.c: do_set_master).
         message.attributes.extend(change.master.map(|master| LinkAttribute::Controller(master.unwrap_or(0))));
-        self.request(RouteNetlinkMessage::SetLink(message), 0, || format!("change link {index} ({change:?})"))
+        self.request(RouteNetlinkMessage::SetLink(message), 0, action)
     }
 
     /// Deletes the link numbered `index`; one that is gone is deleted.
@@ -148,7 +173,8 @@ impl Socket {
     /// As [`Socket::delete_link`].
     pub fn delete_link_by_name(&mut self, name: &str) -> Result<(), Error> {
         let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let own = name::own(name).map_err(|why| Error::Name { action: "delete a link".to_owned(), why })?;
+        message.attributes.push(own);
         let done = self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete link {name}"));
         accept(done, &[Errno::ENODEV])
     }

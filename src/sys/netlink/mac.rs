@@ -18,6 +18,16 @@ impl Mac {
         Mac(bytes.to_vec())
     }
 
+    /// Whether it is the address of one Ethernet card: six bytes, no group, not zero. The kernel gives links no other.
+    pub fn is_of_one_card(&self) -> bool {
+        self.0.len() == 6 && self.0[0] & 1 == 0 && !self.is_zero()
+    }
+
+    /// Whether no bit is set.
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|byte| *byte == 0)
+    }
+
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::mac::Mac;
 use super::mode::{IpVlanMode, MacVlanMode};
+use super::name::{self, InvalidLinkName};
 use super::socket::Socket;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -100,14 +101,28 @@ impl Socket {
     /// `EEXIST` when the name is taken in its namespace. Before kernel 6.14 also when a link of that
     /// name is in the *socket's* namespace (commit ec061546c6cf), even if `netns` is another.
     pub fn create_link(&mut self, link: &NewLink<'_>) -> Result<(), Error> {
-        let message = RouteNetlinkMessage::NewLink(link.to_message());
-        self.request(message, NLM_F_CREATE | NLM_F_EXCL, || format!("make {} {}", link.kind.info_kind(), link.name))
+        let action = || link.describe();
+        let message = link.to_message().map_err(|why| Error::Name { action: action(), why })?;
+        self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action)
     }
 }
 
 impl NewLink<'_> {
-    fn to_message(&self) -> LinkMessage {
-        let mut message = end(self.name, self.netns, self.mtu, self.mac);
+    /// With what the kernel may refuse.
+    fn describe(&self) -> String {
+        let (name, mac, peer) = match &self.kind {
+            // What the caller knows it by: the other end has a random name.
+            Kind::Veth { peer } => (peer.name, peer.mac, " and its other end"),
+            _ => (self.name, self.mac, ""),
+        };
+        let shown: String = name.chars().take(20).collect();
+        let mac = mac.map(|mac| format!(" with MAC {mac}")).unwrap_or_default();
+        let mtu = self.mtu.map(|mtu| format!(" with MTU {mtu}")).unwrap_or_default();
+        format!("make {} {shown}{peer}{mac}{mtu}", self.kind.info_kind())
+    }
+
+    fn to_message(&self) -> Result<LinkMessage, InvalidLinkName> {
+        let mut message = end(self.name, self.netns, self.mtu, self.mac)?;
         if self.up {
             message.header.flags |= LinkFlags::Up;
             message.header.change_mask |= LinkFlags::Up;
@@ -116,20 +131,25 @@ impl NewLink<'_> {
         message.attributes.extend(self.master.map(LinkAttribute::Controller));
         message.attributes.extend(self.kind.parent().map(LinkAttribute::Link));
         let mut info = vec![LinkInfo::Kind(self.kind.info_kind())];
-        info.extend(self.kind.info_data().map(LinkInfo::Data));
+        info.extend(self.kind.info_data()?.map(LinkInfo::Data));
         message.attributes.push(LinkAttribute::LinkInfo(info));
-        message
+        Ok(message)
     }
 }
 
 /// What both ends of a veth are described by.
-fn end(name: &str, netns: Option<BorrowedFd<'_>>, mtu: Option<u32>, mac: Option<&Mac>) -> LinkMessage {
+fn end(
+    name: &str,
+    netns: Option<BorrowedFd<'_>>,
+    mtu: Option<u32>,
+    mac: Option<&Mac>,
+) -> Result<LinkMessage, InvalidLinkName> {
     let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.push(name::own(name)?);
     message.attributes.extend(netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
     message.attributes.extend(mtu.map(LinkAttribute::Mtu));
     message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.as_bytes().to_vec())));
-    message
+    Ok(message)
 }
 
 impl Kind<'_> {
@@ -151,12 +171,14 @@ impl Kind<'_> {
         }
     }
 
-    fn info_data(&self) -> Option<InfoData> {
-        match self {
+    fn info_data(&self) -> Result<Option<InfoData>, InvalidLinkName> {
+        Ok(match self {
             Kind::Bridge { vlan_filtering } => {
                 vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]))
             }
-            Kind::Veth { peer } => Some(InfoData::Veth(InfoVeth::Peer(end(peer.name, peer.netns, peer.mtu, peer.mac)))),
+            Kind::Veth { peer } => {
+                Some(InfoData::Veth(InfoVeth::Peer(end(peer.name, peer.netns, peer.mtu, peer.mac)?)))
+            }
             Kind::MacVlan { mode, broadcast_queue, .. } => {
                 let mut data = vec![InfoMacVlan::Mode(mode.to_kernel())];
                 data.extend(broadcast_queue.map(InfoMacVlan::BcQueueLen));
@@ -169,7 +191,7 @@ impl Kind<'_> {
             ])),
             Kind::Vlan { id, .. } => Some(InfoData::Vlan(vec![InfoVlan::Id(*id)])),
             Kind::Dummy => None,
-        }
+        })
     }
 }
 
@@ -183,7 +205,7 @@ mod tests {
     fn an_ipvlan_is_one_message() {
         let mut link = NewLink::new("net1", Kind::IpVlan { parent: 7, mode: IpVlanMode::L3s });
         link.mtu = Some(1400);
-        let message = link.to_message();
+        let message = link.to_message().unwrap();
         let mut bytes = vec![0; message.buffer_len()];
         message.emit(&mut bytes);
         let expected: &[&[u8]] = &[

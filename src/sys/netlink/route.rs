@@ -72,12 +72,30 @@ impl Socket {
     /// # Errors
     /// The kernel refuses the listing.
     pub fn routes(&mut self) -> Result<Vec<Route>, Error> {
+        self.list_routes(None)
+    }
+
+    /// The default routes of the main table, of both families. A node can have thousands of others.
+    ///
+    /// # Errors
+    /// The kernel refuses the listing.
+    pub fn default_routes(&mut self) -> Result<Vec<Route>, Error> {
+        let routes = self.list_routes(Some(TABLE_MAIN))?;
+        Ok(routes.into_iter().filter(|route| route.is_default() && route.table == TABLE_MAIN).collect())
+    }
+
+    fn list_routes(&mut self, table: Option<u32>) -> Result<Vec<Route>, Error> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = RouteMessage::default();
             message.header.address_family = family;
-            let listed = self.list(RouteNetlinkMessage::GetRoute(message), read_route, || "list routes".to_owned())?;
-            routes.extend(listed.into_iter().flatten());
+            message.attributes.extend(table.map(RouteAttribute::Table));
+            let listed = self.list(RouteNetlinkMessage::GetRoute(message), read_route, || "list routes".to_owned());
+            match listed {
+                // With a filter: the family has no such table (fib_frontend.c: inet_dump_fib).
+                Err(e) if table.is_some() && e.is(Errno::ENOENT) => {}
+                listed => routes.extend(listed?.into_iter().flatten()),
+            }
         }
         Ok(routes)
     }

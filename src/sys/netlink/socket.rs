@@ -11,11 +11,14 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 /// The kernel fills at most this much of an answer at once (af_netlink.c: `netlink_dump`).
 pub(super) const ANSWER_SIZE: usize = 32 * 1024;
 /// How often an interrupted listing is started again before it is given up.
 const LISTING_TRIES: u32 = 10;
+/// The pause before the second try; each next one is twice as long.
+const LISTING_PAUSE: Duration = Duration::from_millis(1);
 /// `struct nlmsghdr`, with which an acknowledgement begins after its error number.
 const HEADER_SIZE: usize = 16;
 /// `NLMSGERR_ATTR_MSG`: the kernel's sentence.
@@ -43,8 +46,11 @@ impl Socket {
         // The acknowledgement carries the kernel's sentence (4.12), and our header only instead of all we sent (4.3).
         socket.set_ext_ack(true).map_err(failed)?;
         socket.set_cap_ack(true).map_err(failed)?;
-        // Filters of listings are honoured or refused, never overlooked (4.20).
-        socket.set_netlink_get_strict_chk(true).map_err(failed)?;
+        // Filters of listings are honoured or refused, never overlooked. Kernels before 4.20 overlook them, and list more.
+        match socket.set_netlink_get_strict_chk(true) {
+            Err(e) if e.raw_os_error() != Some(Errno::ENOPROTOOPT as i32) => return Err(failed(e)),
+            _ => {}
+        }
         Ok(Socket { socket, sequence: 0, answer: Vec::with_capacity(ANSWER_SIZE) })
     }
 
@@ -108,7 +114,11 @@ impl Socket {
         read: impl Fn(RouteNetlinkMessage) -> Option<T>,
         action: impl Fn() -> String,
     ) -> Result<Vec<T>, Error> {
-        for _ in 0..LISTING_TRIES {
+        for attempt in 0..LISTING_TRIES {
+            if attempt > 0 {
+                // On a busy node changes come in bursts.
+                std::thread::sleep(LISTING_PAUSE * (1 << (attempt - 1)));
+            }
             if let Some(found) = self.list_once(message.clone(), &read, &action)? {
                 return Ok(found);
             }

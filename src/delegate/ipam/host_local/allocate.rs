@@ -23,12 +23,10 @@ pub(super) fn all(pool: &Pool, settings: &Settings, target: Target<'_>) -> Resul
 }
 
 fn take_all(pool: &Pool, settings: &Settings, target: Target<'_>, taken: &mut Vec<IpConfig>) -> Result<(), Failure> {
-    let mut requested = settings.requested.clone();
-    for (number, set) in settings.sets.iter().enumerate() {
-        let wanted =
-            requested.iter().position(|address| set.range_of(*address).is_some()).map(|at| requested.remove(at));
+    for (number, (set, wanted)) in settings.sets.iter().zip(requested_of_sets(settings)?).enumerate() {
         let (address, range) = match wanted {
-            Some(address) => take_requested(pool, set, number, address, target)?,
+            Some((address, range)) if pool.take(address, target, number)? => (address, range),
+            Some((address, _)) => return Err(Failure::Failed(format!("requested IP {address} is taken"))),
             None => take_next(pool, set, number, target)?,
         };
         taken.push(IpConfig {
@@ -37,28 +35,32 @@ fn take_all(pool: &Pool, settings: &Settings, target: Target<'_>, taken: &mut Ve
             interface: None,
         });
     }
-    if let Some(address) = requested.first() {
-        return Err(Failure::Failed(format!("requested IP {address} is in no range set that is still free")));
-    }
     Ok(())
 }
 
-fn take_requested<'a>(
-    pool: &Pool,
-    set: &'a RangeSet,
-    number: usize,
-    address: IpAddr,
-    target: Target<'_>,
-) -> Result<(IpAddr, &'a Range), Failure> {
-    let range =
-        set.range_of(address).ok_or_else(|| Failure::Failed(format!("requested IP {address} is in no range")))?;
-    if address == range.gateway {
-        return Err(Failure::Failed(format!("requested IP {address} is the gateway of {}", range.subnet)));
+/// For each set the address that is requested of it, with its range; of one that is not requested any will do.
+pub(super) fn requested_of_sets(settings: &Settings) -> Result<Vec<Option<(IpAddr, &Range)>>, Failure> {
+    let mut left = settings.requested.clone();
+    let mut of_sets = Vec::new();
+    for set in &settings.sets {
+        let at = left.iter().position(|address| set.range_of(*address).is_some());
+        let wanted = at.map(|at| left.remove(at));
+        let wanted = wanted.and_then(|address| Some((address, set.range_of(address)?)));
+        if let Some((address, range)) = wanted.filter(|(address, range)| *address == range.gateway) {
+            return Err(Failure::Config(format!("requested IP {address} is the gateway of {}", range.subnet)));
+        }
+        of_sets.push(wanted);
     }
-    if pool.take(address, target, number)? {
-        return Ok((address, range));
+    match left.first() {
+        Some(address) => {
+            let sets: Vec<String> = settings.sets.iter().map(ToString::to_string).collect();
+            Err(Failure::Config(format!(
+                "requested IP {address} is in no range set that is still free: {}",
+                sets.join("; ")
+            )))
+        }
+        None => Ok(of_sets),
     }
-    Err(Failure::Failed(format!("requested IP {address} is taken")))
 }
 
 fn take_next<'a>(
@@ -72,11 +74,10 @@ fn take_next<'a>(
         let Target { container_id, ifname } = target;
         return Err(Failure::Failed(format!("{address} is already taken for {ifname} of container {container_id}")));
     }
-    for (address, range) in set.candidates(pool.cursor(number)) {
+    for (address, range) in set.candidates(pool.cursor(number)?) {
         if pool.take(address, target, number)? {
             return Ok((address, range));
         }
     }
-    let subnets: Vec<_> = set.0.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
-    Err(Failure::Failed(format!("no address is free in {}", subnets.join(", "))))
+    Err(Failure::Failed(format!("no address is free in {set}")))
 }

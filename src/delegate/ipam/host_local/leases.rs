@@ -3,7 +3,7 @@
 use super::settings;
 use crate::cni::{NetworkConfig, RawObject};
 use crate::sys::files;
-use crate::sys::shared_folder::LockedFolder;
+use crate::sys::shared_folder::{self, LockedFolder};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -43,14 +43,12 @@ pub fn pools(network: &NetworkConfig) -> Vec<PathBuf> {
 /// The leases in `pool` that are older than `age`, without its lock: one that is being written has no owner and is left out.
 ///
 /// # Errors
-/// The folder is there and cannot be read.
+/// The folder is there and cannot be read, or somebody else than root could exchange it.
 pub fn older_than(pool: &Path, age: Duration) -> io::Result<Vec<Lease>> {
-    let entries = match std::fs::read_dir(pool) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let leases = entries.filter_map(|entry| lease(&entry.ok()?.path()));
-    Ok(leases.filter(|lease| lease.age >= age).collect())
+    let Some(pool) = shared_folder::find(pool)? else { return Ok(Vec::new()) };
+    let entries = std::fs::read_dir(pool.path())?;
+    let leases = entries.map(|entry| Ok(lease(&entry?.path()))).collect::<io::Result<Vec<_>>>()?;
+    Ok(leases.into_iter().flatten().filter(|lease| lease.age >= age).collect())
 }
 
 /// Gives `lease` back; `false` where its address belongs to somebody else by now, or to nobody.

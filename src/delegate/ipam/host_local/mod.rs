@@ -16,11 +16,12 @@ mod range;
 mod resolv_conf;
 mod settings;
 
-use super::{Ipam, static_};
+use super::{Foreseen, Ipam, static_};
 use crate::cni::request::ValidAttachment;
 use crate::cni::{AddResult, RawObject};
 use crate::delegate::failure::Failure;
 use crate::delegate::keys::{Declined, Key, key, understand, understand_list};
+use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target};
 use crate::delegate::{Call, Error};
 use pool::Pool;
@@ -45,8 +46,8 @@ pub const KEYS: &[Key] = &[
 pub const RANGE_KEYS: &[Key] = &[key("subnet"), key("rangeStart"), key("rangeEnd"), key("gateway")];
 
 /// The plugin.
-#[derive(Clone, Copy, Debug)]
-pub struct HostLocal;
+#[derive(Debug, Default)]
+pub struct HostLocal(Once<Settings>);
 
 /// Whether the lists of the section hold only what is known.
 ///
@@ -59,8 +60,12 @@ pub fn understand_parts(ipam: &RawObject) -> Result<(), Declined> {
 }
 
 impl Ipam for HostLocal {
+    fn prepare(&self, call: &Call<'_>) -> Result<Foreseen, Error> {
+        self.0.get(|| Settings::read(call)).and_then(foresee).map_err(|e| e.of(TYPE))
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
-        add(call).map_err(|e| e.of(TYPE))
+        self.0.get(|| Settings::read(call)).and_then(|settings| add(call, settings)).map_err(|e| e.of(TYPE))
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Error> {
@@ -68,7 +73,7 @@ impl Ipam for HostLocal {
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Error> {
-        check(call).map_err(|e| e.of(TYPE))
+        self.0.get(|| Settings::read(call)).and_then(|settings| check(call, settings)).map_err(|e| e.of(TYPE))
     }
 
     fn status(&self, _: &Call<'_>) -> Result<(), Error> {
@@ -80,13 +85,21 @@ impl Ipam for HostLocal {
     }
 }
 
-fn add(call: &Call<'_>) -> Result<AddResult, Failure> {
+/// Whether what is asked for can be in the ranges, and whether the pool's folder is one to write to.
+fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
+    settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?;
+    allocate::requested_of_sets(settings)?;
+    Pool::judge(&settings.folder)?;
+    let subnets = settings.sets.iter().flat_map(|set| &set.0).map(|range| range.subnet);
+    Ok(Foreseen { ips: Vec::new(), subnets: Some(subnets.collect()), routes: settings.routes.clone() })
+}
+
+fn add(call: &Call<'_>, settings: &Settings) -> Result<AddResult, Failure> {
     let target = Target::of(call)?;
-    let settings = Settings::read(call)?;
     let dns = settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?.unwrap_or_default();
     let pool = Pool::open(&settings.folder, call.scope.deadline)?;
-    let ips = allocate::all(&pool, &settings, target)?;
-    Ok(AddResult { ips, routes: settings.routes, dns, ..AddResult::default() })
+    let ips = allocate::all(&pool, settings, target)?;
+    Ok(AddResult { ips, routes: settings.routes.clone(), dns, ..AddResult::default() })
 }
 
 /// Needs to know only where the pool is: with a configuration that ADD refused, nothing can have been
@@ -99,9 +112,8 @@ fn del(call: &Call<'_>) -> Result<(), Failure> {
     }
 }
 
-fn check(call: &Call<'_>) -> Result<(), Failure> {
+fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {
     let target = Target::of(call)?;
-    let settings = Settings::read(call)?;
     let pool = Pool::open_existing(&settings.folder, call.scope.deadline)?;
     let taken = pool.map(|pool| pool.addresses_of(target)).transpose()?.unwrap_or_default();
     if taken.is_empty() {

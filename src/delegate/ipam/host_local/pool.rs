@@ -3,7 +3,7 @@
 use crate::cni::request::ValidAttachment;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Target;
-use crate::sys::shared_folder::LockedFolder;
+use crate::sys::shared_folder::{self, LockedFolder};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,14 @@ impl Pool {
 
     /// Locks the pool where there is one: without one nothing is taken.
     pub(super) fn open_existing(path: &Path, deadline: Instant) -> Result<Option<Self>, Failure> {
-        if path.is_dir() { Pool::open(path, deadline).map(Some) } else { Ok(None) }
+        let folder = LockedFolder::acquire_existing(path, deadline).map_err(|e| failed("lock", path, e))?;
+        Ok(folder.map(|folder| Pool { folder, path: path.to_owned() }))
+    }
+
+    /// Whether `path` is, or will be, a folder that nobody but root can exchange.
+    pub(super) fn judge(path: &Path) -> Result<(), Failure> {
+        let unsafe_folder = |e| Failure::Config(format!("dataDir: the pool {} cannot be used: {e}", path.display()));
+        shared_folder::find(path).map(drop).map_err(unsafe_folder)
     }
 
     /// Takes `address` for `target`, unless it is taken; the next search of `set` begins after it.
@@ -52,8 +59,9 @@ impl Pool {
     }
 
     /// Where the last search of `set` ended.
-    pub(super) fn cursor(&self, set: usize) -> Option<IpAddr> {
-        self.folder.read(&format!("{CURSOR}{set}"))?.parse().ok()
+    pub(super) fn cursor(&self, set: usize) -> Result<Option<IpAddr>, Failure> {
+        let text = self.read(&format!("{CURSOR}{set}"))?;
+        Ok(text.and_then(|text| text.parse().ok()))
     }
 
     /// The addresses taken for `target`. Old versions wrote the container alone; such files count too.
@@ -92,9 +100,14 @@ impl Pool {
     /// Every taken address with its owner.
     fn taken(&self) -> Result<Vec<(IpAddr, String)>, Failure> {
         let names = self.folder.names().map_err(|e| failed("list", &self.path, e))?;
-        let address = |name: &String| name.parse::<IpAddr>().ok();
-        let owned = |name: String| Some((address(&name)?, self.folder.read(&name)?.trim().to_owned()));
-        Ok(names.into_iter().filter_map(owned).collect())
+        let addresses = names.into_iter().filter_map(|name| Some((name.parse::<IpAddr>().ok()?, name)));
+        let owned = addresses.map(|(address, name)| Ok((address, self.read(&name)?)));
+        let told = |(address, owner): (IpAddr, Option<String>)| Some((address, owner?.trim().to_owned()));
+        owned.filter_map(|read| read.map(told).transpose()).collect()
+    }
+
+    fn read(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.folder.read(name).map_err(|e| failed("read", &self.path.join(name), e))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cni::RawObject;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::read_ip;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::IpAddr;
 
 /// A range; both ends belong to it.
@@ -24,7 +25,7 @@ impl Range {
     /// Reads a range and fills in what it leaves open.
     pub(super) fn read(object: &RawObject) -> Result<Self, Failure> {
         let subnet: IpNet =
-            object.read("subnet")?.ok_or_else(|| Failure::Config("a range has no subnet".to_owned()))?;
+            object.read("subnet")?.ok_or_else(|| Failure::Config("ranges: a range has no subnet".to_owned()))?;
         if subnet.max_prefix_len() - subnet.prefix_len() < 2 {
             return Err(Failure::Config(format!("subnet {subnet} is too small to take addresses from")));
         }
@@ -62,17 +63,26 @@ impl Range {
     }
 }
 
+impl fmt::Display for RangeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranges: Vec<String> = self.0.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
+        f.write_str(&ranges.join(", "))
+    }
+}
+
 impl RangeSet {
     /// Reads a set.
     pub(super) fn read(objects: &[RawObject]) -> Result<Self, Failure> {
         let ranges = objects.iter().map(Range::read).collect::<Result<Vec<_>, _>>()?;
-        let Some(first) = ranges.first() else { return Err(Failure::Config("a range set is empty".to_owned())) };
+        let Some(first) = ranges.first() else {
+            return Err(Failure::Config("ranges: a range set is empty".to_owned()));
+        };
         if ranges.iter().any(|range| range.start.is_ipv4() != first.start.is_ipv4()) {
-            return Err(Failure::Config(format!("the range set of {} mixes IPv4 and IPv6", first.subnet)));
+            return Err(Failure::Config(format!("ranges: the range set of {} mixes IPv4 and IPv6", first.subnet)));
         }
         for (i, range) in ranges.iter().enumerate() {
             if let Some(other) = ranges[i + 1..].iter().find(|other| range.overlaps(other)) {
-                return Err(Failure::Config(format!("ranges of {} and {} overlap", range.subnet, other.subnet)));
+                return Err(Failure::Config(format!("ranges: those of {} and {} overlap", range.subnet, other.subnet)));
             }
         }
         Ok(RangeSet(ranges))

@@ -12,7 +12,7 @@ pub(super) fn read(path: &Path) -> Result<Dns, Failure> {
     let failed = |source| Failure::Io { what: format!("read {}", path.display()), source };
     let text = files::read_bounded(path, LIMIT).map_err(failed)?;
     text.map(|text| parse(&text))
-        .ok_or_else(|| Failure::Failed(format!("resolvConf {} does not exist", path.display())))
+        .ok_or_else(|| Failure::Config(format!("resolvConf {}: there is no such file", path.display())))
 }
 
 fn parse(text: &str) -> Dns {

@@ -64,11 +64,15 @@ fn read_sets(stdin: &Stdin, ipam: &RawObject) -> Result<Vec<RangeSet>, Failure> 
     listed.extend(lists(ipam, "ranges")?.unwrap_or_default());
     let sets = listed.iter().map(|set| RangeSet::read(set)).collect::<Result<Vec<_>, _>>()?;
     if sets.is_empty() {
-        return Err(Failure::Config("ipam has no ranges".to_owned()));
+        return Err(Failure::Config("ipam has no ranges and no subnet".to_owned()));
     }
     for (i, set) in sets.iter().enumerate() {
         if let Some(other) = sets[i + 1..].iter().position(|other| set.overlaps(other)) {
-            return Err(Failure::Config(format!("range set {i} overlaps with {}", i + 1 + other)));
+            let other = i + 1 + other;
+            return Err(Failure::Config(format!(
+                "ranges: range set {i} ({set}) overlaps with range set {other} ({})",
+                sets[other]
+            )));
         }
     }
     Ok(sets)

@@ -50,12 +50,12 @@ impl Network {
     }
 
     fn add_with(&self, container: &str, args: &str) -> Result<String, String> {
-        let result = self.call(container, args, |call| HostLocal.add(call)).map_err(|e| e.to_string())?;
+        let result = self.call(container, args, |call| HostLocal::default().add(call)).map_err(|e| e.to_string())?;
         Ok(result.ips.iter().map(|ip| ip.address.to_string()).collect::<Vec<_>>().join(" "))
     }
 
     fn del(&self, container: &str) {
-        self.call(container, "", |call| HostLocal.del(call)).unwrap();
+        self.call(container, "", |call| HostLocal::default().del(call)).unwrap();
     }
 
     fn taken(&self) -> Vec<String> {
@@ -143,11 +143,11 @@ fn broken_ranges_are_refused() {
 #[test]
 fn old_files_count_and_go() {
     let network = Network::new(json!({"subnet": "10.1.2.0/24"}));
-    network.call("a", "", |call| assert!(HostLocal.check(call).is_err()));
+    network.call("a", "", |call| assert!(HostLocal::default().check(call).is_err()));
     assert!(!network.pool().exists(), "looking makes nothing");
     network.add("b").unwrap();
     fs::write(network.pool().join("10.1.2.9"), "a\n").unwrap();
-    network.call("a", "", |call| HostLocal.check(call)).unwrap();
+    network.call("a", "", |call| HostLocal::default().check(call)).unwrap();
     assert!(network.add("a").unwrap_err().contains("10.1.2.9"));
     network.del("a");
     assert_eq!(network.taken(), ["10.1.2.2"]);
@@ -169,7 +169,7 @@ fn gc_keeps_what_is_valid() {
         network.add(container).unwrap();
     }
     fs::write(network.pool().join("10.1.2.9"), "").unwrap();
-    let gc = |network: &Network| network.call("a", "", |call| HostLocal.gc(call)).unwrap();
+    let gc = |network: &Network| network.call("a", "", |call| HostLocal::default().gc(call)).unwrap();
     gc(&network);
     assert_eq!(network.taken().len(), 4, "a missing list says nothing");
     network.config["cni.dev/valid-attachments"] =

@@ -7,7 +7,7 @@ use super::settings::{Settings, Vlans};
 use crate::cni::AddResult;
 use crate::cni::result::{Interface, Route};
 use crate::delegate::failure::Failure;
-use crate::sys::netlink::{Change, Link, PortFlags, Socket};
+use crate::sys::netlink::{Change, Link, Mac, PortFlags, Socket};
 use ipnet::IpNet;
 use nix::errno::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -59,7 +59,7 @@ pub(super) fn set_up(
 ) -> Result<Option<Interface>, Failure> {
     let in_vlan = match settings.vlans.untagged {
         0 => None,
-        vlan => Some(ensure_vlan_end(host, bridge, vlan, settings.vlans.keep_default)?),
+        _ => Some(ensure_vlan_end(host, bridge, settings)?),
     };
     for gateway in gateways {
         ensure_address(host, in_vlan.as_ref().unwrap_or(bridge), *gateway, settings.force_address)?;
@@ -69,16 +69,18 @@ pub(super) fn set_up(
 }
 
 /// The gateway of a VLAN cannot be on the bridge itself, which is in VLAN 1: it is on a cable of its own.
-fn ensure_vlan_end(host: &mut Socket, bridge: &Link, vlan: u16, keep_default: bool) -> Result<Link, Failure> {
-    let name = format!("{}.{vlan}", bridge.name);
-    if let Some(link) = host.link_by_name(&name)? {
+fn ensure_vlan_end(host: &mut Socket, bridge: &Link, settings: &Settings) -> Result<Link, Failure> {
+    let name = settings.vlan_end()?;
+    let name = name.as_str();
+    if let Some(link) = host.link_by_name(name)? {
         return Ok(link);
     }
-    let vlans = Vlans { untagged: vlan, keep_default, ..Vlans::default() };
+    let Vlans { untagged, keep_default, .. } = settings.vlans;
+    let vlans = Vlans { untagged, keep_default, ..Vlans::default() };
     let cable =
-        Cable { name: &name, netns: None, mtu: Some(bridge.mtu), mac: None, port: PortFlags::default(), vlans: &vlans };
+        Cable { name, netns: None, mtu: Some(bridge.mtu), mac: None, port: PortFlags::default(), vlans: &vlans };
     cable.plug_in(host, bridge)?;
-    let link = find_end(host, &name)?;
+    let link = find_end(host, name)?;
     host.change_link(link.index, &Change { up: Some(true), ..Change::default() })?;
     Ok(link)
 }
@@ -97,7 +99,10 @@ fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) ->
         }
         if is_v4 || net.contains(&wanted.addr()) || wanted.contains(&net.addr()) {
             if !force {
-                return Err(Failure::Failed(format!("{} already has address {net}, not {wanted}", link.name)));
+                return Err(Failure::Failed(format!(
+                    "{} already has address {net}, not the gateway's {wanted}; forceAddress would replace it",
+                    link.name
+                )));
             }
             host.delete_address(link.index, net)?;
         }
@@ -107,5 +112,16 @@ fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) ->
         _ => {}
     }
     // A bridge takes the lowest address among its ports unless it was given one: a gateway must not change it.
-    Ok(host.change_link(link.index, &Change { mac: Some(&link.mac), ..Change::default() })?)
+    let mac = lasting_mac(host, link)?;
+    Ok(host.change_link(link.index, &Change { mac: Some(&mac), ..Change::default() })?)
+}
+
+/// The MAC that `link` keeps. It had none if it was a bridge that had lost its last port (br_stp_if.c:
+/// `br_stp_recalculate_bridge_id`); by now there is one again, and with it a MAC.
+fn lasting_mac(host: &mut Socket, link: &Link) -> Result<Mac, Failure> {
+    if !link.mac.is_zero() {
+        return Ok(link.mac.clone());
+    }
+    let now = host.link_by_index(link.index)?;
+    now.map(|link| link.mac).ok_or_else(|| Failure::Failed(format!("bridge {} is gone", link.name)))
 }

@@ -9,11 +9,12 @@ use super::sockets::Container;
 use super::{Native, Sockets, cable, parent, verify};
 use crate::cni::result::Interface;
 use crate::cni::{AddResult, RawObject};
-use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Declined, Key, declined, key, understand_list};
+use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
+use crate::delegate::{Call, Ground};
 use crate::sys::netlink::{Link, Socket};
 use crate::sys::sysctl::Family;
 use port::Cable;
@@ -57,6 +58,13 @@ const DAD: &[Setting] = &[(Family::V6, "enhanced_dad", "1"), (Family::V6, "accep
 pub struct Bridge {
     pub(super) sockets: Arc<Sockets>,
     pub(super) ipam: Option<Box<dyn Ipam>>,
+    pub(super) settings: Once<Settings>,
+}
+
+impl Bridge {
+    fn settings(&self, call: &Call<'_>, stdin: &Stdin) -> Result<&Settings, Failure> {
+        self.settings.get(|| Settings::read(call, stdin, self.ipam.is_some()))
+    }
 }
 
 /// Whether the lists of the configuration hold only what is known.
@@ -69,16 +77,23 @@ impl Native for Bridge {
         TYPE
     }
 
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        let stdin = Stdin::parse(call)?;
+        let settings = self.settings(call, &stdin)?;
+        stdin.dns()?;
+        if let Some(link) = ground.host.link_by_name(settings.name.as_str())? {
+            port::bridge(link)?;
+        }
+        interface::foresee(self.ipam(), call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(call, &stdin)?;
-        if self.ipam.is_some() && settings.keep_down {
-            return Err(Failure::Config("disableContainerInterface and ipam exclude each other".to_owned()));
-        }
+        let settings = self.settings(call, &stdin)?;
         let name = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let bridge = port::ensure_bridge(host, &settings)?;
+        let bridge = port::ensure_bridge(host, settings)?;
         let cable = Cable {
             name,
             netns: Some(container.netns.as_fd()),
@@ -88,11 +103,8 @@ impl Native for Bridge {
             vlans: &settings.vlans,
         };
         let port = cable.plug_in(host, &bridge)?;
-        let answer = Attaching { call, stdin: &stdin, settings: &settings, bridge: &bridge, port: &port }.run(
-            host,
-            container,
-            self.ipam(),
-        );
+        let answer =
+            Attaching { call, stdin: &stdin, settings, bridge: &bridge, port: &port }.run(host, container, self.ipam());
         if answer.is_err() {
             // Best effort: the caller's DEL comes after a failed ADD.
             let _ = host.delete_link_by_name(&port);
@@ -108,14 +120,14 @@ impl Native for Bridge {
     /// disturb it: they may switch on promiscuous mode, and change the MAC of a bridge without a gateway.
     fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         let stdin = Stdin::parse(call)?;
-        let settings = Settings::read(call, &stdin)?;
+        let settings = self.settings(call, &stdin)?;
         if let Some(ipam) = self.ipam() {
             ipam.check(call)?;
         }
         let result = stdin.required_prev_result()?;
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let bridge = check_bridge(host, &settings, &result)?;
+        let bridge = check_bridge(host, settings, &result)?;
         let inner = verify::container_link(call, container, &result, "veth")?;
         check_port(host, &bridge, &inner, &result)?;
         verify::addresses_and_routes(&mut container.socket, &inner, &result)
@@ -127,8 +139,8 @@ impl Native for Bridge {
 }
 
 fn check_bridge(host: &mut Socket, settings: &Settings, result: &AddResult) -> Result<Link, Failure> {
-    let name = &settings.name;
-    let known = result.interfaces.iter().find(|interface| interface.name == *name && interface.sandbox.is_empty());
+    let name = settings.name.as_str();
+    let known = result.interfaces.iter().find(|interface| interface.name == name && interface.sandbox.is_empty());
     let known = known.ok_or_else(|| Failure::Drifted(format!("prevResult has no bridge {name}")))?;
     let mac = if settings.is_gateway { known.mac.clone() } else { String::new() };
     let bridge = verify::same_link(host, &Interface { mac, ..known.clone() }, "bridge")?;

@@ -3,8 +3,9 @@
 use super::super::cable::{self, find_end};
 use super::super::interface::poll;
 use super::settings::{Settings, Vlans};
+use crate::cni::IfName;
 use crate::delegate::failure::Failure;
-use crate::sys::netlink::{Change, Kind, Link, Mac, NewLink, OperState, Peer, PortFlags, Socket};
+use crate::sys::netlink::{self, Change, Kind, Link, Mac, NewLink, OperState, Peer, PortFlags, Socket};
 use crate::sys::sysctl::{self, Family};
 use nix::errno::Errno;
 use std::os::fd::BorrowedFd;
@@ -15,7 +16,7 @@ const PORT_TIMEOUT: Duration = Duration::from_millis(2550);
 
 /// Finds the bridge, or makes it.
 pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> {
-    let name = &settings.name;
+    let name = settings.name.as_str();
     let bridge = match host.link_by_name(name)? {
         Some(link) => bridge(link)?,
         None => make_bridge(host, settings)?,
@@ -32,23 +33,34 @@ pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Li
 fn make_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> {
     let name = &settings.name;
     let kind = Kind::Bridge { vlan_filtering: settings.vlans.filtering };
-    match host.create_link(&NewLink { mtu: settings.mtu, ..NewLink::new(name, kind) }) {
+    match host.create_link(&NewLink { mtu: settings.mtu, ..NewLink::new(name.as_str(), kind) }) {
         // Another pod's ADD may have been faster.
-        Err(e) if !e.is(Errno::EEXIST) => Err(e.into()),
+        Err(e) if !e.is(Errno::EEXIST) => Err(vlan_failure(e, settings)),
         _ => find_bridge(host, name),
     }
 }
 
-/// The link `name`, which must be a bridge.
-pub(super) fn find_bridge(host: &mut Socket, name: &str) -> Result<Link, Failure> {
-    bridge(host.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("bridge {name} is gone")))?)
+/// Why a bridge with VLANs, or a VLAN of a port, could not be had.
+fn vlan_failure(error: netlink::Error, settings: &Settings) -> Failure {
+    if error.is(Errno::EOPNOTSUPP) && settings.vlans.filtering {
+        let what = "the kernel of this node cannot filter VLANs on bridges (CONFIG_BRIDGE_VLAN_FILTERING)";
+        return Failure::Failed(format!("{} on bridge {}: {what}", settings.vlans, settings.name));
+    }
+    error.into()
 }
 
-fn bridge(link: Link) -> Result<Link, Failure> {
+/// The link `name`, which must be a bridge.
+pub(super) fn find_bridge(host: &mut Socket, name: &IfName) -> Result<Link, Failure> {
+    let found = host.link_by_name(name.as_str())?;
+    bridge(found.ok_or_else(|| Failure::Failed(format!("bridge {name} is gone")))?)
+}
+
+/// `link`, which must be a bridge.
+pub(super) fn bridge(link: Link) -> Result<Link, Failure> {
     if link.kind == "bridge" {
         Ok(link)
     } else {
-        Err(Failure::Failed(format!("{} exists and is not a bridge", link.name)))
+        Err(Failure::Config(format!("bridge {0}: there is a link {0}, which is not a bridge", link.name)))
     }
 }
 

@@ -1,21 +1,22 @@
 //! The configuration of `bridge`.
 
-use super::super::interface::read_mtu;
-use crate::cni::RawObject;
+use super::super::interface::{self, read_mtu};
+use crate::cni::{IfName, RawObject};
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::{Stdin, read_cni_args};
-use crate::sys::netlink::{Mac, PortFlags, PortVlan};
+use crate::sys::netlink::{LinkName, Mac, PortFlags, PortVlan};
 use std::collections::BTreeSet;
+use std::fmt;
 
 const DEFAULT_NAME: &str = "cni0";
 const LAST_VLAN: i64 = 4094;
 
 /// What one call of `bridge` is to do.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(in super::super) struct Settings {
     /// The bridge.
-    pub(super) name: String,
+    pub(super) name: IfName,
     /// Its addresses are the gateways.
     pub(super) is_gateway: bool,
     /// There is a default route through them.
@@ -34,6 +35,13 @@ pub(super) struct Settings {
     pub(super) mac: Option<Mac>,
 }
 
+/// As it is configured.
+impl fmt::Display for Vlans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.untagged == 0 { write!(f, "vlanTrunk") } else { write!(f, "vlan {}", self.untagged) }
+    }
+}
+
 /// The VLANs of a port.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vlans {
@@ -48,13 +56,13 @@ pub(super) struct Vlans {
 }
 
 impl Settings {
-    /// Reads and judges the configuration of `call`.
-    pub(super) fn read(call: &Call<'_>, stdin: &Stdin) -> Result<Self, Failure> {
+    /// Reads and judges the configuration of `call`, with addresses or without.
+    pub(super) fn read(call: &Call<'_>, stdin: &Stdin, has_ipam: bool) -> Result<Self, Failure> {
         let object = &stdin.object;
         let flag = |key: &str| object.read::<bool>(key).map(Option::unwrap_or_default);
         let is_default_gateway = flag("isDefaultGateway")?;
         let settings = Settings {
-            name: object.read("bridge")?.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+            name: read_name(object)?,
             is_gateway: flag("isGateway")? || is_default_gateway,
             is_default_gateway,
             force_address: flag("forceAddress")?,
@@ -66,11 +74,37 @@ impl Settings {
             keep_down: flag("disableContainerInterface")?,
             mac: read_mac(call, stdin)?,
         };
-        if settings.port.hairpin && settings.promiscuous {
-            return Err(Failure::Config("hairpinMode and promiscMode exclude each other".to_owned()));
-        }
+        settings.judge(has_ipam)?;
         Ok(settings)
     }
+
+    /// What the single keys do not tell.
+    fn judge(&self, has_ipam: bool) -> Result<(), Failure> {
+        if self.port.hairpin && self.promiscuous {
+            return Err(Failure::Config("hairpinMode true and promiscMode true exclude each other".to_owned()));
+        }
+        if has_ipam && self.keep_down {
+            return Err(Failure::Config("disableContainerInterface true and ipam exclude each other".to_owned()));
+        }
+        if has_ipam && self.is_gateway && self.vlans.untagged != 0 {
+            self.vlan_end()?;
+        }
+        Ok(())
+    }
+
+    /// The name of the bridge's end in its VLAN, which has the gateway's address.
+    pub(super) fn vlan_end(&self) -> Result<IfName, Failure> {
+        let name = format!("{}.{}", self.name, self.vlans.untagged);
+        IfName::new(name).map_err(|e| Failure::Config(format!("bridge with vlan {}: {e}", self.vlans.untagged)))
+    }
+}
+
+/// The bridge; an empty text is no name, as for the kernel.
+fn read_name(object: &RawObject) -> Result<IfName, Failure> {
+    let name = object.read::<String>("bridge")?.unwrap_or_else(|| DEFAULT_NAME.to_owned());
+    // Such a name is cut where it is shown, which an interface's is not.
+    LinkName::new(&name).map_err(|e| Failure::Config(format!("bridge: {e}")))?;
+    IfName::new(name).map_err(|e| Failure::Config(format!("bridge: {e}")))
 }
 
 /// `runtimeConfig.mac` before `args.cni.mac` before `MAC` of CNI_ARGS.
@@ -78,7 +112,7 @@ fn read_mac(call: &Call<'_>, stdin: &Stdin) -> Result<Option<Mac>, Failure> {
     let [from_args] = read_cni_args(call, ["MAC"])?;
     let text = |section: RawObject| section.read::<String>("mac").map(|mac| mac.filter(|mac| !mac.is_empty()));
     let mac = text(stdin.section("runtimeConfig")?)?.or(text(stdin.cni_args()?)?).or(from_args);
-    mac.map(|mac| mac.parse()).transpose().map_err(|e| Failure::Config(format!("mac: {e}")))
+    mac.as_deref().map(interface::read_mac).transpose()
 }
 
 impl Vlans {
@@ -117,7 +151,7 @@ impl Vlans {
 }
 
 fn add_trunk(ids: &mut BTreeSet<u16>, item: &RawObject) -> Result<(), Failure> {
-    let number = |key: &str| item.read::<i64>(key).map_err(Failure::from);
+    let number = |key: &str| item.read::<i64>(key).map_err(|e| Failure::Config(format!("vlanTrunk: {e}")));
     match (number("minID")?, number("maxID")?) {
         (Some(min), Some(max)) => {
             let (min, max) = (vlan_id("vlanTrunk: minID", min)?, vlan_id("vlanTrunk: maxID", max)?);
@@ -127,7 +161,8 @@ fn add_trunk(ids: &mut BTreeSet<u16>, item: &RawObject) -> Result<(), Failure> {
             ids.extend(min..=max);
         }
         (None, None) => {}
-        _ => return Err(Failure::Config("vlanTrunk: minID and maxID are only given together".to_owned())),
+        (Some(min), None) => return Err(Failure::Config(format!("vlanTrunk: minID {min} has no maxID"))),
+        (None, Some(max)) => return Err(Failure::Config(format!("vlanTrunk: maxID {max} has no minID"))),
     }
     if let Some(id) = number("id")? {
         ids.insert(vlan_id("vlanTrunk: id", id)?);

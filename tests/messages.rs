@@ -1,0 +1,251 @@
+//! Mistakes in the configurations of natives: those that can be known are found before the first side effect, and
+//! all are told in the words of whoever made them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use plexus::cni::CniError;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use support::{Node, Pod, kernel};
+
+/// The pool of the default network, which nothing may be taken from.
+const POOL: &str = "/var/lib/cni/networks/cbr0";
+/// What Rust's programmers write to each other.
+const NOT_FOR_USERS: [&str; 10] =
+    ["Some(", "None", " { ", "at line", "i64", "u32", "RawObject", "untagged", "variant", "sequence"];
+
+/// A network named `default/bad` of one plugin, what else the pod's selection has, and words of the message.
+struct Mistake {
+    config: Value,
+    selection: Value,
+    words: &'static [&'static str],
+}
+
+/// A mistake in a plugin of type `kind`.
+fn mistake(kind: &str, more: Value, words: &'static [&'static str]) -> Mistake {
+    let mut config = json!({"cniVersion": "1.0.0", "name": "bad", "type": kind});
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Mistake { config, selection: json!({}), words }
+}
+
+/// A mistake in the section `ipam` of a macvlan.
+fn ipam(section: Value, words: &'static [&'static str]) -> Mistake {
+    mistake("macvlan", json!({"master": "master0", "ipam": section}), words)
+}
+
+fn host_local(more: Value) -> Value {
+    let mut section = json!({"type": "host-local"});
+    section.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    section
+}
+
+impl Mistake {
+    /// In what the pod selects with.
+    fn selected(mut self, selection: Value) -> Self {
+        self.selection = selection;
+        self
+    }
+}
+
+fn pool() -> Value {
+    host_local(json!({"subnet": "10.7.0.0/24"}))
+}
+
+/// Of the main plugins.
+fn of_plugins() -> Vec<Mistake> {
+    let long = "x".repeat(65_532);
+    let gateway = json!({"bridge": "a-bridge-of-14", "vlan": 4000, "isGateway": true, "ipam": pool()});
+    vec![
+        mistake("bridge", json!({"bridge": "sixteen-bytes-xx"}), &["plugin bridge", "bridge: ", "sixteen-bytes-xx"]),
+        // M13
+        mistake("bridge", json!({"bridge": long}), &["plugin bridge", "bridge: ", "xxxx…", "127 bytes"]),
+        mistake("bridge", json!({"bridge": "master0"}), &["plugin bridge", "bridge master0", "not a bridge"]),
+        mistake("bridge", json!({"mtu": 40}), &["plugin bridge", "mtu 40"]),
+        mistake("bridge", json!({"mtu": "1400"}), &["plugin bridge", "\"mtu\" is \"1400\"", "whole number"]),
+        mistake("bridge", json!({"isGateway": "yes"}), &["\"isGateway\" is \"yes\"", "true or false"]),
+        mistake("bridge", json!({"vlan": 5000}), &["plugin bridge", "vlan 5000"]),
+        mistake("bridge", json!({"vlanTrunk": [{"minID": 9, "maxID": 8}]}), &["vlanTrunk: minID 9", "maxID 8"]),
+        mistake("bridge", json!({"vlanTrunk": [{"minID": 5}]}), &["vlanTrunk: minID 5"]),
+        mistake("bridge", json!({"vlanTrunk": [{"id": "7"}]}), &["vlanTrunk", "\"id\" is \"7\""]),
+        mistake("bridge", json!({"vlanTrunk": [{"id": 4095}]}), &["vlanTrunk: id 4095"]),
+        mistake("bridge", json!({"hairpinMode": true, "promiscMode": true}), &["hairpinMode true", "promiscMode true"]),
+        mistake("bridge", json!({"disableContainerInterface": true, "ipam": pool()}), &["disableContainerInterface"]),
+        mistake("bridge", gateway, &["bridge with vlan 4000", "a-bridge-of-14.4000"]),
+        mistake("bridge", json!({"dns": {"nameservers": "10.0.0.1"}}), &["\"nameservers\" is \"10.0.0.1\"", "a list"]),
+        mistake("bridge", json!({"runtimeConfig": {"mac": "nonsense"}}), &["mac: \"nonsense\""]),
+        mistake(
+            "macvlan",
+            json!({"master": "master0", "mode": "bridg"}),
+            &["plugin macvlan", "mode \"bridg\"", "vepa"],
+        ),
+        mistake("macvlan", json!({"master": "master0", "mac": "nonsense"}), &["mac: \"nonsense\""]),
+        mistake(
+            "macvlan",
+            json!({"master": "master0", "mac": "01:00:5e:00:00:01"}),
+            &["mac 01:00:5e:00:00:01", "group"],
+        ),
+        mistake("macvlan", json!({"master": "master0", "mtu": 9000}), &["mtu 9000", "1500", "master master0"]),
+        mistake(
+            "macvlan",
+            json!({"master": "lost"}),
+            &["plugin macvlan", "master lost", "there is no link lost on this node"],
+        ),
+        mistake("macvlan", json!({"master": "lost", "linkInContainer": true}), &["no link lost in the container"]),
+        mistake("macvlan", json!({}), &["plugin macvlan", "master is missing", "no default route"]),
+        // M13
+        mistake("macvlan", json!({"master": "y".repeat(65_532)}), &["master: ", "yyyy…", "127 bytes"]),
+        mistake("macvlan", json!({"master": "master0", "bcqueuelen": -1}), &["\"bcqueuelen\" is -1", "not negative"]),
+        mistake(
+            "ipvlan",
+            json!({"master": "master0", "mode": "l4", "ipam": pool()}),
+            &["plugin ipvlan", "mode \"l4\"", "l3s"],
+        ),
+        mistake("ipvlan", json!({"master": "master0"}), &["plugin ipvlan", "ipam is missing"]),
+        mistake("vlan", json!({"master": "master0", "vlanId": 5000, "ipam": pool()}), &["plugin vlan", "vlanId 5000"]),
+        mistake("vlan", json!({"vlanId": 5, "ipam": pool()}), &["plugin vlan", "master is missing"]),
+        mistake("vlan", json!({"master": "master0", "vlanId": 5}), &["plugin vlan", "ipam is missing"]),
+        mistake("ptp", json!({}), &["plugin ptp", "ipam is missing"]),
+        mistake(
+            "ptp",
+            json!({"ipam": {"type": "static", "addresses": [{"address": "10.7.0.5/24"}]}}),
+            &["plugin ptp", "10.7.0.5/24 has no gateway"],
+        ),
+        mistake("bridge", json!({"cniVersion": "9.0.0"}), &["plugin bridge", "cniVersion", "\"9.0.0\""]),
+        mistake("primary", json!({"cniVersion": "1.2.0"}), &["plugin primary", "cniVersion", "\"1.2.0\""]),
+    ]
+}
+
+/// Of their addresses.
+fn of_addresses() -> Vec<Mistake> {
+    let of = |more: Value, words| ipam(host_local(more), words);
+    let route = |route: Value| json!({"subnet": "10.7.0.0/24", "routes": [route]});
+    let two = json!({"ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "10.7.0.0/16"}]]});
+    let mixed = json!({"ranges": [[{"subnet": "10.7.0.0/24"}, {"subnet": "fd00:7::/64"}]]});
+    vec![
+        of(json!({}), &["plugin host-local", "no ranges"]),
+        of(json!({"subnet": "10.7.0.0/33"}), &["plugin host-local", "\"subnet\" is \"10.7.0.0/33\""]),
+        of(json!({"subnet": "10.7.0.0/31"}), &["subnet 10.7.0.0/31", "too small"]),
+        of(json!({"subnet": "10.7.0.5/24"}), &["subnet 10.7.0.5/24", "10.7.0.0/24"]),
+        of(json!({"subnet": "10.7.0.0/24", "rangeStart": "10.8.0.1"}), &["rangeStart 10.8.0.1", "10.7.0.0/24"]),
+        of(json!({"subnet": "10.7.0.0/24", "rangeStart": "10.7.0.9", "rangeEnd": "10.7.0.8"}), &["rangeEnd 10.7.0.8"]),
+        of(json!({"subnet": "10.7.0.0/24", "gateway": "x"}), &["\"gateway\" is \"x\""]),
+        of(json!({"ranges": [{"subnet": "10.7.0.0/24"}]}), &["\"ranges\" has an object where a list is expected"]),
+        of(two, &["ranges: ", "overlaps", "10.7.0.1-10.7.0.254"]),
+        of(mixed, &["ranges: ", "mixes IPv4 and IPv6"]),
+        of(route(json!({"dst": "10.9.0.0"})), &["routes: ", "\"dst\" is \"10.9.0.0\""]),
+        of(route(json!({"gw": "10.7.0.1"})), &["routes: ", "no dst"]),
+        of(route(json!({"dst": "10.9.0.0/16", "gw": "10.200.0.1"})), &["routes: gw 10.200.0.1", "10.9.0.0/16"]),
+        of(json!({"subnet": "10.7.0.0/24", "resolvConf": "/no/such"}), &["resolvConf /no/such"]),
+        // N2
+        of(json!({"subnet": "10.7.0.0/24", "dataDir": "/run/open"}), &["dataDir", "/run/open", "others may write"]),
+        of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.8.0.5", "10.7.0.1-10.7.0.254"])
+            .selected(json!({"ips": ["10.8.0.5"]})),
+        of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.7.0.1", "gateway"])
+            .selected(json!({"ips": ["10.7.0.1"]})),
+        of(json!({"subnet": "10.7.0.0/24"}), &["requested IP \"nonsense\""])
+            .selected(json!({"cni-args": {"ips": ["nonsense"]}})),
+        ipam(
+            json!({"type": "static", "addresses": [{"address": "10.7.0.5"}]}),
+            &["plugin static", "address: \"10.7.0.5\""],
+        ),
+        ipam(json!({"type": "static"}), &["plugin static", "addresses is empty"]),
+        ipam(json!({"type": "static", "addresses": [{"address": "10.7.0.5/24", "gateway": 1}]}), &["\"gateway\" is 1"]),
+    ]
+}
+
+fn node() -> Option<Node> {
+    let node = Node::new()?;
+    node.ip("link add master0 type veth peer name master1");
+    node.ip("link set master0 up");
+    node.ip("link set master1 up");
+    std::fs::create_dir("/run/open").unwrap();
+    std::fs::set_permissions("/run/open", std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let subnet = host_local(json!({"subnet": "10.1.0.0/24"}));
+    let plugins = json!([{"type": "bridge", "bridge": "cbr0", "ipam": subnet}, {"type": "primary"}]);
+    node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": plugins}));
+    Some(node)
+}
+
+/// The answer to a pod that selects `mistake`.
+fn refused(node: &Node, mistake: &Mistake, code: u32) -> CniError {
+    let mut selection = json!({"name": "bad"});
+    selection.as_object_mut().unwrap().extend(mistake.selection.as_object().unwrap().clone());
+    node.network("default/bad", &mistake.config);
+    static PODS: AtomicU32 = AtomicU32::new(0);
+    let pod =
+        Pod::new(node, &format!("mistaken-{}", PODS.fetch_add(1, Ordering::Relaxed))).selecting(json!([selection]));
+    let words = [&["default/bad", "net1"], mistake.words].concat();
+    let error = pod.add().refusal(code, &words);
+    for word in NOT_FOR_USERS {
+        assert!(!error.msg.contains(word), "{word:?} is in {:?}", error.msg);
+    }
+    assert!(error.msg.len() < 400, "{:?}", error.msg);
+    let deleted = pod.del();
+    // What a program owes, nobody knows but it.
+    assert!(code != 7 || deleted.status.success(), "{deleted:?}");
+    pod.end_sandbox();
+    error
+}
+
+#[test]
+fn a_mistake_that_can_be_known_costs_the_default_network_nothing() {
+    // M13, M14
+    let Some(node) = node() else { return };
+    let mistakes: Vec<_> = of_plugins().into_iter().chain(of_addresses()).collect();
+    assert!(mistakes.len() >= 22);
+    let links = kernel::host_links();
+    for mistake in mistakes {
+        let error = refused(&node, &mistake, 7);
+        let of = format!("{}: {}", mistake.config["type"], error.msg);
+        assert!(node.calls().iter().all(|call| call.verb() != "ADD"), "{of}");
+        assert!(!Path::new(POOL).exists(), "{of}: an address of the default network was taken");
+        assert_eq!(kernel::host_links(), links, "{of}");
+    }
+    let pod = Pod::new(&node, "well");
+    pod.add().result();
+    assert!(Path::new(POOL).join("last_reserved_ip.0").exists());
+    pod.del().silence();
+}
+
+#[test]
+fn what_the_kernel_or_a_program_refuses_is_told_in_a_users_words() {
+    let Some(node) = node() else { return };
+    let multicast = json!({"type": "static", "addresses": [{"address": "ff02::5/64"}]});
+    let error = ipam(multicast, &["plugin macvlan", "address ff02::5/64", "EADDRNOTAVAIL"]);
+    refused(&node, &error, 999);
+    // The program refuses without a word about the key.
+    let mistyped = ipam(
+        host_local(json!({"subnt": "10.78.0.0/24"})),
+        &["plugin host-local", "ipam of type host-local: unknown key \"subnt\""],
+    );
+    refused(&node, &mistyped, 999);
+    node.ip("link add br5 type bridge");
+    node.ip("address add 10.5.0.9/24 dev br5");
+    let taken = json!({"bridge": "br5", "isGateway": true, "ipam": host_local(json!({"subnet": "10.5.0.0/24"}))});
+    refused(
+        &node,
+        &mistake("bridge", taken, &["plugin bridge", "br5 already has address 10.5.0.9/24", "10.5.0.1/24"]),
+        999,
+    );
+}
+
+#[test]
+fn a_kernel_without_vlans_on_bridges_is_named() {
+    let Some(node) = node() else { return };
+    let probe = ["link", "add", "probe", "type", "bridge", "vlan_filtering", "1"];
+    if std::process::Command::new("ip").args(probe).status().unwrap().success() {
+        support::say("SKIP a_kernel_without_vlans_on_bridges_is_named: this kernel has them");
+        return;
+    }
+    let vlan = mistake(
+        "bridge",
+        json!({"bridge": "br6", "vlan": 5}),
+        &["vlan 5 on bridge br6", "CONFIG_BRIDGE_VLAN_FILTERING"],
+    );
+    refused(&node, &vlan, 999);
+    let trunk = mistake("bridge", json!({"bridge": "br6", "vlanTrunk": [{"id": 5}]}), &["vlanTrunk", "kernel"]);
+    refused(&node, &trunk, 999);
+}
