@@ -347,6 +347,25 @@ fn where_plexus_is_not_installed_nothing_is_claimed() {
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), &document["isNode"]), (Some(3), &json!(false)));
     answer(&["get", "--state-directory", &state]);
+    let natives = ["natives", "--cni-conf-dir", &nowhere, "--state-directory"];
+    let output = plexusctl(&[&natives[..], &[&nowhere]].concat());
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text(&output.stderr).contains("run this on the node"), "{output:?}");
+    answer(&[&natives[..], &[&state]].concat());
+}
+
+#[test]
+fn a_setting_without_effect_is_told() {
+    let settings = r#"{"auxiliaryCNIChainName":"vendor-cni-chain","logFile":"/l","parallel":true}"#;
+    let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL), ("settings.json", settings)]);
+    let output =
+        plexusctl(&["config", "--cni-conf-dir", &folder.path("net.d"), "--settings", &folder.path("settings.json")]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for words in ["\"auxiliaryCNIChainName\" of the settings has no effect: names a directory", "\"logFile\""] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("\"parallel\""), "{said}");
 }
 
 #[test]
@@ -384,6 +403,36 @@ fn an_uninstallation_under_way_is_seen_and_can_be_ended() {
     assert!(cancelled.status.success() && text(&cancelled.stderr).contains("has ended"), "{cancelled:?}");
     assert!(!Path::new(&path("state/draining")).exists());
     assert!(text(&uninstall(&["--cancel"]).stderr).contains("is not being uninstalled"));
+}
+
+#[test]
+fn on_a_terminal_it_is_asked_before() {
+    use std::io::Write;
+    use std::process::Stdio;
+    if !Path::new("/usr/bin/script").exists() {
+        assert!(std::env::var_os("CI").is_none(), "cannot run here: script is missing");
+        eprintln!("SKIP on_a_terminal_it_is_asked_before: script is missing");
+        return;
+    }
+    let folder = Folder::with(&[("net.d/x", ""), ("state/y", "")]);
+    let options =
+        [("cni-conf-dir", "net.d"), ("cni-bin-dir", "bin"), ("state-directory", "state"), ("run-directory", "run")];
+    let options = options.map(|(option, name)| format!(" --{option}={}", folder.path(name))).concat();
+    let command = format!("{} uninstall{options}", env!("CARGO_BIN_EXE_plexusctl"));
+    let answered = |answer: &str| {
+        let mut script = Command::new("/usr/bin/script");
+        script.args(["-qec", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = answered("n\n");
+    assert!(code == Some(1) && said.contains("Go on? [y/N]") && said.contains("not confirmed"), "{code:?} {said}");
+    assert_eq!(fs::read_dir(folder.path("state")).unwrap().count(), 1, "something was changed");
+    let (code, said) = answered("y\n");
+    assert!(code == Some(0) && said.contains("uninstalled"), "{code:?} {said}");
+    assert!(!Path::new(&folder.path("state")).exists());
 }
 
 #[test]
@@ -430,6 +479,7 @@ fn root_does_not_believe_what_others_may_write() {
     for (path, command) in [
         (&net_d, vec!["config", "--cni-conf-dir", &net_d]),
         (&net_d, vec!["natives", "--cni-conf-dir", &net_d]),
+        (&net_d, vec!["gc", "--cni-conf-dir", &net_d]),
         (&state, vec!["get", "--state-directory", &state]),
         (&state, vec!["uninstall", "--yes", "--cni-conf-dir", &net_d, "--state-directory", &state]),
     ] {
@@ -437,6 +487,8 @@ fn root_does_not_believe_what_others_may_write() {
         assert_refuses(&command, 1, &[path.as_str(), "every user"]);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
+    // What it finds is run as root: no variable names where.
+    assert!(!answer(&["gc", "--help"]).contains("[env:"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::config_document::{self, Written};
 use super::install_plugin::PLUGIN;
 use super::output::Output;
-use super::{Error, config_keys, trust};
+use super::{Error, config_keys, migrate_keys, trust};
 use crate::cni::NetworkConfig;
 use crate::engine::disk::{self, DiskError};
 use crate::engine::recursion;
@@ -84,6 +84,9 @@ pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
         wanted.state_directory.as_deref(),
         wanted.run_directory.as_deref(),
     )?;
+    for (key, why) in migrate_keys::without_effect(keys.others.keys()) {
+        output.remark(format!("warning: key {key:?} of the settings has no effect: {why}"));
+    }
     match wanted.mode {
         Mode::Delegate => config_document::delegate(&path, &network, keys),
         Mode::Chain => config_document::chain(&path, &network, keys),

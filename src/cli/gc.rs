@@ -7,6 +7,7 @@ use super::table::{Cell, Table};
 use super::{Error, Verdict};
 use crate::cni::NetworkConfig;
 use crate::engine::disk;
+use crate::sys::files;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -27,7 +28,8 @@ pub struct Arguments {
     output: Format,
 
     /// Where the runtime looks for its configuration, ours among it
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    // No variable: whoever becomes root keeps another user's environment, and what lies there is run.
+    #[arg(long, default_value = "/etc/cni/net.d", value_name = "FOLDER")]
     cni_conf_dir: PathBuf,
 
     /// The plugin's program
@@ -88,8 +90,15 @@ pub fn installed(folder: &Path) -> Option<String> {
     }
     let chained =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join("90-plexus.conf"));
-    let read = |path: PathBuf| NetworkConfig::parse(&std::fs::read_to_string(path).ok()?, Some("plexus")).ok();
+    let read = |path: PathBuf| NetworkConfig::parse(&files::read_bounded(&path, 1 << 20).ok()??, Some("plexus")).ok();
     chained.filter_map(read).find_map(|network| element(&network))
+}
+
+impl Arguments {
+    /// Where the configuration is that says what is run.
+    pub fn folder(&self) -> &Path {
+        &self.cni_conf_dir
+    }
 }
 
 fn element(network: &NetworkConfig) -> Option<String> {

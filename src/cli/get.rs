@@ -75,11 +75,16 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if is_node {
         return Ok(Verdict::Well);
     }
-    output.remark(format!(
-        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, or `kubectl -n kube-system exec <pod of plexus on that node> -c keeper -- plexusctl get`",
-        state.path().display()
-    ));
+    output.remark(not_a_node(&state, "get"));
     Ok(Verdict::NotWell)
+}
+
+/// What a person must do who runs `command` where no state directory is.
+pub fn not_a_node(state: &StateDirectory, command: &str) -> String {
+    format!(
+        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, or `kubectl -n kube-system exec <pod of plexus on that node> -c keeper -- plexusctl {command}`",
+        state.path().display()
+    )
 }
 
 impl Arguments {

@@ -1,5 +1,6 @@
 //! What becomes of each key of Multus 4.3: of its network configuration, its shim's and its daemon's.
 
+use crate::engine::Settings;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// What becomes of a key.
@@ -105,6 +106,16 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
         Some((_, why)) => Fate::NotNeeded(why),
         None => Fate::NotNeeded("Multus does not know it"),
     }
+}
+
+/// Those of `keys` that are accepted for the sake of Multus' configurations, and why they have no effect.
+pub fn without_effect<'a>(keys: impl Iterator<Item = &'a String>) -> Vec<(&'a str, &'static str)> {
+    let accepted = |key: &str| Settings::without_effect().any(|known| known.eq_ignore_ascii_case(key));
+    let why = |key: &str| match fate(key, RawValue::NULL) {
+        Fate::ByHand(why) | Fate::NotNeeded(why) => why,
+        _ => UNUSED,
+    };
+    keys.map(String::as_str).filter(|key| accepted(key)).map(|key| (key, why(key))).collect()
 }
 
 /// The path `value` of the key `name`. Multus' shim and daemon have the host's directories under `/host`; the plugin is

@@ -8,7 +8,7 @@
 //! | 0 | done |
 //! | 1 | it could not be done; the last line on stderr says what and on which object |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything, `get` where there are no records, `migrate` with a key that is left to a person |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
 
 mod age;
 mod config;
@@ -128,8 +128,8 @@ fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
-        Command::Gc(arguments) => gc::run(&arguments, output),
-        Command::Natives(arguments) => natives::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Gc(arguments) => trust::check(arguments.folder()).and_then(|()| gc::run(&arguments, output)),
+        Command::Natives(arguments) => natives::run(&arguments, output),
         Command::Migrate(arguments) => migrate::run(&arguments, output),
         Command::Schema(arguments) => schema::run(&arguments, output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),

@@ -4,7 +4,7 @@
 
 use super::natives_rows::{Document, Network, table};
 use super::output::{Format, Output};
-use super::{Error, trust};
+use super::{Error, Verdict, get, trust};
 use crate::api::StateDirectory;
 use crate::cluster::manifest;
 use crate::cni::{CniError, NetworkConfig};
@@ -49,21 +49,28 @@ pub struct Arguments {
     state_directory: Option<PathBuf>,
 }
 
-/// Prints who carries out what.
-pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+/// Prints who carries out what; not well where there is nothing to tell because this is no node.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let settings = arguments.settings(output)?;
     let networks = match arguments.files.as_slice() {
         [] => of_node(&settings, arguments.state_directory.as_deref())?,
         files => of_files(&settings, files)?,
     };
+    let state = arguments.state_directory.as_deref().map_or_else(|| settings.state.clone(), StateDirectory::new);
+    let is_node = !networks.is_empty() || !arguments.files.is_empty() || state.path().exists();
     match arguments.output {
-        Format::Json => output.json(&Document { version: VERSION, networks }),
+        Format::Json => output.json(&Document { version: VERSION, networks })?,
+        Format::Table if !is_node => {}
         Format::Table if networks.is_empty() => {
             output.remark("No network: there is no default network, and no pod has used another one on this node.");
-            Ok(())
         }
-        Format::Table => output.table(&table(&networks)),
+        Format::Table => output.table(&table(&networks))?,
     }
+    if is_node {
+        return Ok(Verdict::Well);
+    }
+    output.remark(get::not_a_node(&state, "natives"));
+    Ok(Verdict::NotWell)
 }
 
 impl Arguments {
