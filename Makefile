@@ -24,7 +24,7 @@ test: deps assets plugin ## Every test; installs what the tests need (root, for 
 
 .PHONY: build
 build: plugin ## Everything as it is shipped: plugin (static), daemon and tool
-	cargo build --release --bins
+	CARGO_ENCODED_RUSTFLAGS="$$(e2e/plugin/flags)" cargo build --release --bins
 	@ls -l $(plugin) $(target)/release/plexusd $(target)/release/plexusctl
 
 .PHONY: plugin

@@ -80,7 +80,7 @@ fn networks_are_followed_and_copied() {
     assert_eq!(daemon.config_of(&nad("a")).as_deref(), Some("1"));
     write_nad(folder.path(), "unused", "1");
 
-    let copy = daemon.state.network(&nad("a"));
+    let copy = daemon.run.network(&nad("a"));
     let says = |config: &str| fs::read_to_string(&copy).is_ok_and(|text| text.contains(config));
     wait_until(|| says(r#""config":"1""#), || "no last-known copy".into());
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
@@ -88,8 +88,8 @@ fn networks_are_followed_and_copied() {
     // Nobody asks: the daemon sees it by itself.
     wait_until(|| says(r#""config":"22""#), || "the copy does not follow".into());
     fs::remove_file(folder.path().join("source/a.yaml")).unwrap();
-    wait_until(|| !copy.exists(), || "the copy of a deleted network stays".into());
-    assert!(!daemon.state.network(&nad("unused")).exists());
+    wait_until(|| fs::read_to_string(&copy).unwrap().contains("gone"), || "a deleted network stays".into());
+    assert!(!daemon.run.network(&nad("unused")).exists());
 }
 
 #[test]
@@ -99,14 +99,14 @@ fn copies_of_networks_that_went_while_nobody_looked_are_removed() {
     write_nad(folder.path(), "b", "1");
     let mut daemon = start(folder.path());
     assert!(daemon.config_of(&nad("a")).is_some() && daemon.config_of(&nad("b")).is_some());
-    let (a, b) = (daemon.state.network(&nad("a")), daemon.state.network(&nad("b")));
+    let (a, b) = (daemon.run.network(&nad("a")), daemon.run.network(&nad("b")));
     wait_until(|| a.exists() && b.exists(), || "no last-known copies".into());
     daemon.signal("KILL");
     daemon.wait();
     fs::remove_file(folder.path().join("source/a.yaml")).unwrap();
     File::options().write(true).open(&b).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let _daemon = start(folder.path());
-    wait_until(|| !a.exists(), || "the copy of a deleted network stays".into());
+    wait_until(|| fs::read_to_string(&a).unwrap().contains("gone"), || "a deleted network stays".into());
     // What is still so is confirmed.
     let age = || fs::metadata(&b).unwrap().modified().unwrap().elapsed().unwrap();
     wait_until(|| age() < Duration::from_secs(60), || "the copy is not confirmed".into());

@@ -99,7 +99,7 @@ fn networks_are_watched_and_answered_from_memory() {
     assert_eq!(daemon.config_of(&nad("never")), None);
     assert_eq!(since(&server, "plexusd-nads", before), ["get network-attachment-definitions"]);
 
-    let copy = daemon.state.network(&nad("late"));
+    let copy = daemon.run.network(&nad("late"));
     put_nad(&server, "late", "22");
     wait_until(|| daemon.config_of(&nad("late")).as_deref() == Some("22"), || daemon.log());
     wait_until(
@@ -107,7 +107,8 @@ fn networks_are_watched_and_answered_from_memory() {
         || "the copy does not follow".into(),
     );
     server.kubectl(&["delete", "net-attach-def", "late"], None).unwrap();
-    wait_until(|| !copy.exists(), || "the copy of a deleted network stays".into());
+    let gone = || std::fs::read_to_string(&copy).unwrap().contains("gone");
+    wait_until(gone, || "the copy of a deleted network stays".into());
     assert_eq!(daemon.config_of(&nad("late")), None);
 }
 

@@ -29,8 +29,8 @@ fn age(file: &Path) {
 
 /// As if everything on the node that tells a time was of ten minutes ago.
 fn ten_minutes_pass(node: &Node, indebted: &Pod) {
-    for entry in fs::read_dir(node.state().networks()).unwrap() {
-        age(&entry.unwrap().path());
+    for folder in [node.state().networks(), node.run().networks()] {
+        fs::read_dir(folder).unwrap().for_each(|entry| age(&entry.unwrap().path()));
     }
     age(&node.run().path().join("swept"));
     if let Some(mut record) = indebted.record(node) {

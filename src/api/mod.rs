@@ -2,10 +2,12 @@
 //! left in a folder for the other to find.
 
 pub mod build;
+pub mod copy;
 pub mod layout;
 pub mod protocol;
 pub mod publication;
 
+pub use copy::NetworkCopy;
 pub use layout::{RunDirectory, StateDirectory};
 pub use protocol::{Facts, FactsRequest, Reply, Request};
 pub use publication::Publication;

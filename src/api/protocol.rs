@@ -78,6 +78,9 @@ pub struct FactsRequest {
     /// Networks that are known to be needed.
     #[serde(default)]
     pub networks: Vec<NadRef>,
+    /// Networks of which the plugin has copies: the daemon leaves word of what becomes of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<NadRef>,
 }
 
 /// The answer to a [`FactsRequest`].

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    plexus::sys::core_files::keep_out();
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some("sweep") => {

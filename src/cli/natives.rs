@@ -11,7 +11,7 @@ use crate::cni::{CniError, NetworkConfig};
 use crate::delegate::Registry;
 use crate::engine::settings::Primary;
 use crate::engine::{Settings, default_network, disk, networks};
-use crate::facts::Known;
+use crate::facts::{Known, last_known};
 use crate::nad::Definition;
 use crate::sys::files;
 use clap::Args;
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
     cni_conf_dir: PathBuf,
 
-    /// Where the daemon keeps copies of networks [default: that of the configuration]
+    /// Where copies of networks are kept [default: that of the configuration]
     #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "FOLDER")]
     state_directory: Option<PathBuf>,
 }
@@ -120,13 +120,8 @@ fn of_definition(settings: &Settings, registry: &Registry, definition: &Definiti
 
 /// The copies, sorted; one that cannot be read is of no use to the plugin either.
 fn copies(state: &StateDirectory) -> Result<Vec<Definition>, Error> {
-    let folder = state.networks();
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|e| Error::Networks { what: folder.display().to_string(), why: e.to_string() })?,
-    };
-    let read = |entry: fs::DirEntry| serde_json::from_str(&files::read_bounded(&entry.path(), MAX_FILE).ok()??).ok();
-    let mut definitions: Vec<Definition> = entries.flatten().filter_map(read).collect();
+    let failed = |e: io::Error| Error::Networks { what: state.networks().display().to_string(), why: e.to_string() };
+    let mut definitions = last_known::all(state).map_err(failed)?;
     definitions.sort_by(|a, b| a.nad.cmp(&b.nad));
     Ok(definitions)
 }

@@ -33,6 +33,11 @@ impl Default for Cache {
 }
 
 impl Cache {
+    /// Whether there is a definition `nad`, also where it is not kept.
+    pub fn has_definition(&self, nad: &NadRef) -> bool {
+        self.known().definitions.contains_key(nad)
+    }
+
     /// The definition `nad`, if it is known.
     pub fn definition(&self, nad: &NadRef) -> Option<Arc<Definition>> {
         self.known().definitions.get(nad).cloned()

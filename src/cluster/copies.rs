@@ -1,16 +1,21 @@
-//! Last-known copies of the definitions that this node has used, for the plugin to read when the
-//! daemon is away. A copy's modification time is when it was last known to be what the cluster says.
+//! Copies of the definitions that this node has used, for the plugin to read when the daemon is away. A copy's
+//! modification time is when it was last known to be what the cluster says.
+//!
+//! They lie in the daemon's own folder and go with a reboot; the plugin has copies of its own, which stay. It tells
+//! of which NADs, so that we can tell it what became of them.
 
 use super::cache::Cache;
-use crate::api::StateDirectory;
+use crate::api::layout::MAX_COPY;
+use crate::api::{NetworkCopy, RunDirectory};
 use crate::nad::{Definition, NadRef};
 use crate::sys::files::{self, Durability};
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -18,68 +23,78 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 const CONFIRM_EVERY: Duration = Duration::from_secs(60);
 /// Changes come in flocks; one pass serves a flock.
 const SETTLE: Duration = Duration::from_millis(50);
-/// A longer copy is not ours.
-const MAX_COPY: usize = 4 << 20;
+/// More NADs than these are not followed: a node uses dozens.
+const MOST: usize = 10_000;
 
-/// The copies in the state directory.
+/// The copies in the daemon's folder.
 #[derive(Debug)]
 pub struct Copies {
-    state: StateDirectory,
+    run: RunDirectory,
     kept: Mutex<HashMap<NadRef, Kept>>,
     wake: Notify,
 }
 
-/// A definition that was asked for.
-#[derive(Debug)]
+/// A definition that this node has used.
+#[derive(Debug, Default)]
 struct Kept {
-    latest: Arc<Definition>,
+    /// None where there is none (any more), or none is known yet.
+    latest: Option<Arc<Definition>>,
     written: bool,
-    /// It has been in the list of all definitions: once it is no longer, it is deleted. One that was
-    /// asked for by name may be newer than the list.
+    /// It was in the cluster: once it is not in the list of all definitions, it is deleted. One that was asked for by
+    /// name may be newer than the list.
     listed: bool,
 }
 
 #[derive(Debug)]
 enum Step {
-    Write(Arc<Definition>),
-    Remove(NadRef),
+    Write(NetworkCopy),
     Confirm(NadRef),
+    /// Nothing is said of it.
+    Remove(NadRef),
 }
 
 impl Step {
     fn nad(&self) -> &NadRef {
         match self {
-            Step::Write(definition) => &definition.nad,
-            Step::Remove(nad) | Step::Confirm(nad) => nad,
+            Step::Write(copy) => copy.nad(),
+            Step::Confirm(nad) | Step::Remove(nad) => nad,
         }
     }
 }
 
 impl Copies {
     /// The copies of an earlier daemon are kept up to date as well.
-    pub fn open(state: StateDirectory) -> Self {
-        let kept = match read_all(&state) {
+    pub fn open(run: RunDirectory) -> Self {
+        let kept = match read_all(&run) {
             Ok(kept) => kept,
             Err(e) => {
-                tracing::warn!(folder = %state.networks().display(), error = %e, "last-known copies cannot be read");
+                tracing::warn!(folder = %run.networks().display(), error = %e, "last-known copies cannot be read");
                 HashMap::new()
             }
         };
-        Copies { state, kept: Mutex::new(kept), wake: Notify::new() }
+        Copies { run, kept: Mutex::new(kept), wake: Notify::new() }
     }
 
     /// From now on there is a copy of `definition`.
     pub fn keep(&self, definition: &Arc<Definition>) {
         let mut kept = self.kept();
-        match kept.get_mut(&definition.nad) {
-            Some(copy) if copy.latest == *definition => return,
-            Some(copy) => (copy.latest, copy.written) = (Arc::clone(definition), false),
-            None => {
-                let copy = Kept { latest: Arc::clone(definition), written: false, listed: false };
-                kept.insert(definition.nad.clone(), copy);
+        let copy = kept.entry(definition.nad.clone()).or_default();
+        if copy.latest.as_ref() == Some(definition) {
+            return;
+        }
+        (copy.latest, copy.written) = (Some(Arc::clone(definition)), false);
+        self.wake.notify_one();
+    }
+
+    /// From now on it is told of `nads`, of which the plugin has copies, what became of them.
+    pub fn follow_too(&self, nads: &[NadRef]) {
+        let mut kept = self.kept();
+        for nad in nads {
+            if kept.len() < MOST && !kept.contains_key(nad) {
+                kept.insert(nad.clone(), Kept { listed: true, ..Kept::default() });
+                self.wake.notify_one();
             }
         }
-        self.wake.notify_one();
     }
 
     /// Keeps the copies as `cache` is, for ever.
@@ -101,7 +116,8 @@ impl Copies {
                 confirmed = None;
             } else if confirmed.is_none_or(|confirmed| confirmed.elapsed() >= CONFIRM_EVERY) {
                 confirmed = Some(Instant::now());
-                steps.extend(self.kept().keys().cloned().map(Step::Confirm));
+                let kept = self.kept();
+                steps.extend(kept.iter().filter(|(_, copy)| copy.written).map(|(nad, _)| Step::Confirm(nad.clone())));
             }
             if !steps.is_empty() {
                 let copies = Arc::clone(&self);
@@ -115,34 +131,43 @@ impl Copies {
     fn steps(&self, cache: &Cache) -> Vec<Step> {
         let complete = cache.definitions_synced() && cache.confirmed();
         let mut steps = Vec::new();
-        self.kept().retain(|nad, copy| {
+        for (nad, copy) in self.kept().iter_mut() {
             match cache.definition(nad) {
                 Some(now) => {
                     copy.listed = true;
-                    copy.written &= copy.latest == now;
-                    copy.latest = now;
+                    copy.written &= copy.latest.as_ref() == Some(&now);
+                    copy.latest = Some(now);
                 }
-                None if copy.listed && complete => {
-                    steps.push(Step::Remove(nad.clone()));
-                    return false;
+                // It is not kept in memory: it is answered when it is asked for, and what was written of it may be old.
+                None if cache.has_definition(nad) => {
+                    if copy.latest.take().is_some() {
+                        steps.push(Step::Remove(nad.clone()));
+                    }
+                    copy.written = false;
+                    continue;
                 }
+                None if copy.listed && complete => copy.written &= copy.latest.take().is_none(),
                 None => {}
             }
-            if !copy.written {
-                copy.written = true;
-                steps.push(Step::Write(Arc::clone(&copy.latest)));
+            let content = match &copy.latest {
+                Some(definition) => NetworkCopy::Known((**definition).clone()),
+                None if complete => NetworkCopy::Gone { gone: nad.clone() },
+                None => continue,
+            };
+            if !std::mem::replace(&mut copy.written, true) {
+                steps.push(Step::Write(content));
             }
-            true
-        });
+        }
         steps
     }
 
     fn perform(&self, steps: Vec<Step>) {
         for step in steps {
+            let path = self.run.network(step.nad());
             let done = match &step {
-                Step::Write(definition) => self.write(definition),
-                Step::Remove(nad) => files::remove(&self.state.network(nad)),
-                Step::Confirm(nad) => confirm(&self.state.network(nad)),
+                Step::Write(copy) => write(&path, copy),
+                Step::Confirm(_) => files::touch(&path),
+                Step::Remove(_) => files::remove(&path),
             };
             if let Err(e) = done {
                 tracing::warn!(nad = %step.nad(), error = %e, "a last-known copy is not up to date");
@@ -152,38 +177,40 @@ impl Copies {
         }
     }
 
-    fn write(&self, definition: &Definition) -> io::Result<()> {
-        files::replace(
-            &self.state.network(&definition.nad),
-            &serde_json::to_vec(definition)?,
-            0o600,
-            Durability::Cached,
-        )
-    }
-
     fn kept(&self) -> MutexGuard<'_, HashMap<NadRef, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Marks the copy at `path` as confirmed now.
-fn confirm(path: &Path) -> io::Result<()> {
-    File::options().write(true).open(path)?.set_modified(SystemTime::now())
+/// The group may remove what is in it: an uninstallation is root without capabilities, in the daemon's group.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o770))
+}
+
+fn write(path: &Path, copy: &NetworkCopy) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.is_dir());
+    folder.map_or(Ok(()), make_folder)?;
+    files::replace(path, &serde_json::to_vec(copy)?, 0o600, Durability::Cached)
 }
 
 /// The copies on disk; what is none is removed.
-fn read_all(state: &StateDirectory) -> io::Result<HashMap<NadRef, Kept>> {
+fn read_all(run: &RunDirectory) -> io::Result<HashMap<NadRef, Kept>> {
     let mut kept = HashMap::new();
-    let entries = match fs::read_dir(state.networks()) {
+    let entries = match fs::read_dir(run.networks()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(kept),
         entries => entries?,
     };
     for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
         let text = files::read_bounded(&path, MAX_COPY).unwrap_or_default().unwrap_or_default();
-        match serde_json::from_str::<Definition>(&text) {
-            Ok(definition) if state.network(&definition.nad) == path => {
-                let copy = Kept { latest: Arc::new(definition), written: true, listed: true };
-                kept.insert(copy.latest.nad.clone(), copy);
+        match serde_json::from_str::<NetworkCopy>(&text) {
+            Ok(copy) if run.network(copy.nad()) == path => {
+                let nad = copy.nad().clone();
+                let latest = match copy {
+                    NetworkCopy::Known(definition) => Some(Arc::new(definition)),
+                    NetworkCopy::Gone { .. } => None,
+                };
+                kept.insert(nad, Kept { latest, written: true, listed: true });
             }
             _ => {
                 tracing::warn!(file = %path.display(), "this is no last-known copy: removed");
@@ -206,27 +233,47 @@ mod tests {
     #[test]
     fn copies_follow_the_cache() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateDirectory::new(folder.path());
-        let (cache, copies) = (Cache::default(), Copies::open(state.clone()));
+        let run = RunDirectory::new(folder.path());
+        let (cache, copies) = (Cache::default(), Copies::open(run.clone()));
         let (a, unlisted) = (definition("a", "1"), definition("b", "1"));
+        let says = |nad: &NadRef, word: &str| fs::read_to_string(run.network(nad)).unwrap().contains(word);
         cache.put_definition(Arc::clone(&a));
         cache.definitions_are(&HashSet::from([a.nad.clone()]));
         copies.keep(&a);
         copies.keep(&unlisted);
         copies.perform(copies.steps(&cache));
-        assert!(state.network(&a.nad).exists() && state.network(&unlisted.nad).exists());
+        assert!(run.network(&a.nad).exists() && run.network(&unlisted.nad).exists());
         assert!(copies.steps(&cache).is_empty());
 
         cache.put_definition(definition("a", "2"));
         copies.perform(copies.steps(&cache));
-        assert!(fs::read_to_string(state.network(&a.nad)).unwrap().contains("\"2\""));
+        assert!(says(&a.nad, "\"2\""));
 
-        // A new daemon: nothing is removed before all definitions are known.
-        fs::write(state.networks().join("x.json"), "{").unwrap();
-        let (cache, copies) = (Cache::default(), Copies::open(state.clone()));
+        // A new daemon: nothing is gone before all definitions are known.
+        fs::write(run.networks().join("x.json"), "{").unwrap();
+        let (cache, copies) = (Cache::default(), Copies::open(run.clone()));
         assert!(copies.steps(&cache).is_empty());
         cache.definitions_are(&HashSet::new());
         copies.perform(copies.steps(&cache));
-        assert_eq!(fs::read_dir(state.networks()).unwrap().count(), 0);
+        assert!(says(&a.nad, "gone") && says(&unlisted.nad, "gone") && !run.networks().join("x.json").exists());
+        assert!(copies.steps(&cache).is_empty() && Copies::open(run.clone()).steps(&cache).is_empty());
+        cache.put_definition(definition("a", "3"));
+        copies.perform(copies.steps(&cache));
+        assert!(says(&a.nad, "\"3\""));
+    }
+
+    #[test]
+    fn of_what_the_plugin_has_it_is_told_what_became() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::new(folder.path());
+        let (cache, copies) = (Cache::default(), Copies::open(run.clone()));
+        let (a, gone) = (definition("a", "edited"), definition("b", "1"));
+        copies.follow_too(&[a.nad.clone(), gone.nad.clone()]);
+        assert!(copies.steps(&cache).is_empty());
+        cache.put_definition(Arc::clone(&a));
+        cache.definitions_are(&HashSet::from([a.nad.clone()]));
+        copies.perform(copies.steps(&cache));
+        let read = |nad: &NadRef| fs::read_to_string(run.network(nad)).unwrap();
+        assert!(read(&a.nad).contains("edited") && read(&gone.nad).contains("gone"));
     }
 }

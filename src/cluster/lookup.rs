@@ -42,7 +42,7 @@ impl Cluster {
         Cluster {
             cache,
             origin,
-            copies: Arc::new(Copies::open(state.clone())),
+            copies: Arc::new(Copies::open(run.clone())),
             run,
             state,
             requests: Requests::default(),
@@ -61,7 +61,7 @@ impl Cluster {
     ) -> Result<Self, kube::Error> {
         let (cache, requests) = (Arc::new(Cache::default()), Requests::default());
         let origin = Origin::Kubernetes(Kubernetes::new(config, node, Arc::clone(&cache), requests.clone())?);
-        Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(state.clone())), run, state, requests })
+        Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(run.clone())), run, state, requests })
     }
 
     /// Where pods and definitions come from, in words.
@@ -107,6 +107,11 @@ impl Cluster {
             }
         };
         tokio::join!(copies, source);
+    }
+
+    /// The plugin has copies of `nads`: from now on it is left word of what becomes of them.
+    pub fn follow_copies(&self, nads: &[NadRef]) {
+        self.copies.follow_too(nads);
     }
 
     /// The definition `nad`; `None` when it is certain that there is none.

@@ -42,6 +42,7 @@ impl Daemon {
 
     async fn facts(&self, request: FactsRequest) -> Result<Facts, String> {
         let mut facts = Facts::default();
+        self.cluster.follow_copies(&request.copies);
         let mut networks: BTreeSet<NadRef> = request.networks.into_iter().collect();
         if request.annotations_wanted {
             let pod = request.pod.as_ref().ok_or("annotations of no pod were asked for")?;

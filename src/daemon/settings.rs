@@ -14,7 +14,7 @@ const POD_RESOURCES_SOCKET: &str = "/var/lib/kubelet/pod-resources/kubelet.sock"
 #[derive(Clone, Debug, Parser)]
 #[command(name = "plexusd", version)]
 pub struct Settings {
-    /// Where last-known copies of networks are kept.
+    /// Where the plugin has its records: with --source-directory a status in a file stays as long as its record
     #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
     pub state_directory: PathBuf,
 

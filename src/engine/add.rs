@@ -5,7 +5,7 @@ use super::plan::{self, Ingredients, Planned};
 use super::sandbox::Sandbox;
 use super::selections::Selections;
 use super::settings::Primary;
-use super::{Turn, default_network, networks, preflight, publish, settle};
+use super::{Turn, default_network, networks, preflight, publish, settle, trust};
 use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::facts::{Annotations, Known, Question};
 use crate::nad::{NadRef, NetworkStatus, status};
@@ -23,6 +23,7 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
     let record = record_before(turn)?;
     let (known, selections) = wanted(turn)?;
     let plan = plan(turn, &known, &selections)?;
+    trust::check(turn, &plan)?;
     preflight::check(turn, &plan)?;
     let mut session = Session::begin(turn, &sandbox, record, plan)?;
     if let Err(first) = session.attach().and_then(|()| settle::settle(turn, &mut session)) {
@@ -106,6 +107,9 @@ pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> 
         selected.into_iter().chain(default_network::nad(turn)).collect()
     };
     let known = question.gather(named).or_else(|e| without_the_default(turn, &question, e))?;
+    if let Some(why) = &known.unkept {
+        turn.warn(format!("networks are not known here while plexusd is away: {why}"));
+    }
     for (nad, age) in &known.stale {
         turn.warn(format!("network {nad}: last confirmed {} s ago; plexusd does not answer", age.as_secs()));
     }

@@ -42,6 +42,17 @@ pub fn lay_out(turn: &Turn, planned: &Planned) {
     }
 }
 
+/// Removes what was promised as `path`. A record that names another file, whoever wrote it, removes none.
+///
+/// # Errors
+/// It is there and cannot be removed, or is none of ours.
+pub fn remove(path: &Path) -> io::Result<()> {
+    if path.parent() != Some(Path::new(PROMISED)) || path.file_name().is_none() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is not in {PROMISED} and stays")));
+    }
+    files::remove(path)
+}
+
 fn left_by_device_plugin(folder: &Path, resource: &str, device: &str) -> PathBuf {
     folder.join(format!("{resource}-{device}-device.json").replace('/', "-"))
 }

@@ -1,23 +1,18 @@
 //! GC: deletes what is not valid any more, of every network and every delegate.
 
 use super::sandbox::Sandbox;
-use super::{Turn, default_network, multus, namespace, publish, undo};
-use crate::api::StateDirectory;
+use super::{Turn, default_network, multus, namespace, publish, trust, undo};
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, NetworkConfig};
 use crate::delegate::{Chain, Scope};
-use crate::facts::Known;
-use crate::nad::Definition;
+use crate::facts::{Known, last_known};
 use crate::store::{Attachment, Found, Record};
-use crate::sys::files;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// All of a GC.
 const GC: Duration = Duration::from_secs(110);
-/// A definition is at most what an object in the cluster may be.
-const MAX_DEFINITION: usize = 2 << 20;
 
 /// Deletes every recorded attachment that the runtime does not list, then tells every network's
 /// plugins what is left. Sandboxes in which a call works are passed over; a request without a list
@@ -127,7 +122,7 @@ pub fn clean(
     if stale.is_empty() && !salvaged {
         return Ok(Some((record, Vec::new())));
     }
-    let netns = lasting(record.netns.clone());
+    let netns = lasting(record.netns.clone()).filter(|netns| !trust::is_of_another(turn, id, netns));
     let netns = namespace::still_there(netns.as_deref()).ok().flatten();
     let failures = undo::delete(turn, &sandbox, netns, id, stale, deadline);
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
@@ -146,16 +141,12 @@ fn lasting(path: Option<PathBuf>) -> Option<PathBuf> {
 /// The default network of today and every network this node has used.
 pub(super) fn known_networks(turn: &Turn) -> BTreeMap<String, NetworkConfig> {
     let default = default_network::resolve(turn, &Known::default()).ok().flatten();
-    let used = definitions(&turn.settings.state)
+    let used = last_known::all(&turn.settings.state)
+        .inspect_err(|e| turn.warn(format!("the networks that this node has used cannot be read: {e}")))
+        .unwrap_or_default()
         .into_iter()
         .filter_map(|definition| NetworkConfig::parse(definition.config.as_deref()?, Some(definition.nad.name())).ok());
     default.into_iter().chain(used).map(|network| (network.to_raw().get().to_owned(), network)).collect()
-}
-
-fn definitions(state: &StateDirectory) -> Vec<Definition> {
-    let folder = std::fs::read_dir(state.networks()).into_iter().flatten();
-    let read = |path: PathBuf| serde_json::from_str(&files::read_bounded(&path, MAX_DEFINITION).ok()??).ok();
-    folder.filter_map(|entry| read(entry.ok()?.path())).collect()
 }
 
 pub(super) fn remember(networks: &mut BTreeMap<String, NetworkConfig>, attachment: &Attachment) {

@@ -28,6 +28,7 @@ mod settle;
 pub mod status;
 pub mod sweep;
 pub mod sweep_command;
+mod trust;
 pub mod turn;
 mod undo;
 

@@ -2,10 +2,10 @@
 
 use super::attach::Recalled;
 use super::sandbox::Sandbox;
-use super::{Turn, sweep};
+use super::{Turn, device_info, sweep};
 use crate::cni::{CniError, ContainerId, NetworkConfig};
 use crate::store::{Attachment, Debt, Record, State, record};
-use crate::sys::files::{self, Durability};
+use crate::sys::files::Durability;
 use crate::sys::netlink::teardown;
 use crate::sys::netns::Netns;
 use std::path::Path;
@@ -77,7 +77,7 @@ fn delete_one(
         .del(attachment.result.as_deref())
         .map_err(|e| e.to_cni().about(format!("network {} ({})", attachment.network, attachment.ifname)))?;
     if let Some(file) = &attachment.device_info_file
-        && let Err(e) = files::remove(file)
+        && let Err(e) = device_info::remove(file)
     {
         // DEVINFO-14; a file on a tmpfs that stays is not worth a failed DEL.
         turn.warn(format!("device-info file {}: {e}", file.display()));

@@ -1,7 +1,7 @@
 //! What a call must know of its pod and networks: from the runtime, the daemon, or what is on the node.
 
 pub mod client;
-mod last_known;
+pub mod last_known;
 
 pub use client::{Client, ClientError};
 
@@ -67,6 +67,8 @@ pub struct Known {
     pub devices: BTreeMap<String, Vec<String>>,
     /// Definitions that come from the node's last-known copies, with their age.
     pub stale: Vec<(NadRef, Duration)>,
+    /// Why the node has not kept a copy of what the daemon answered.
+    pub unkept: Option<String>,
 }
 
 impl Question<'_> {
@@ -90,20 +92,30 @@ impl Question<'_> {
             annotations_wanted: given.is_none(),
             default_network_namespace: Some(self.default_network_namespace.to_owned()),
             networks: networks.clone(),
+            copies: last_known::names(self.state),
         };
         match (self.ask(&request, given.is_some()), given, self.pod) {
-            (Ok(facts), given, _) => Ok(Known::from_facts(facts, given)),
+            (Ok(facts), given, _) => {
+                let known = Known::from_facts(facts, given);
+                let named = if networks.is_empty() { named(&known.annotations) } else { networks };
+                Ok(self.keep(known, &named))
+            }
             (Err(why), None, Some(pod)) => Err(Error::Annotations { pod: pod.clone(), why }),
             (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, &why),
         }
     }
 
     /// One question. While the daemon is not there at all it is tried again until the patience is
-    /// over, unless the node knows enough without it (`have_copies`).
+    /// over, unless the node has copies of all networks.
     fn ask(&self, request: &FactsRequest, annotations_known: bool) -> Result<Facts, String> {
         let deadline = Instant::now() + self.patience;
-        let copies = annotations_known
-            && request.networks.iter().all(|nad| last_known::read(self.state, nad, self.oldest).is_some());
+        // Looked at only where the daemon is absent.
+        let mut copies = None;
+        let mut have_copies = || {
+            *copies.get_or_insert_with(|| {
+                annotations_known && request.networks.iter().all(|nad| self.last_known(nad).is_some())
+            })
+        };
         loop {
             let reply =
                 Client::connect(self.run, deadline).and_then(|mut client| client.ask(&Request::Facts(request.clone())));
@@ -111,7 +123,7 @@ impl Question<'_> {
                 Ok(Reply::Facts(facts)) => return Ok(facts),
                 Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(why),
                 Ok(other) => return Err(format!("plexusd answered another question: {other:?}")),
-                Err(e) if e.is_absent() && !copies && Instant::now() < deadline => {
+                Err(e) if e.is_absent() && Instant::now() < deadline && !have_copies() => {
                     std::thread::sleep(Duration::from_millis(50))
                 }
                 Err(e) => return Err(e.to_string()),
@@ -119,11 +131,23 @@ impl Question<'_> {
         }
     }
 
+    fn last_known(&self, nad: &NadRef) -> Option<(Definition, Duration)> {
+        last_known::read(self.state, self.run, nad, self.oldest)
+    }
+
+    /// Keeps copies of what the daemon answered of the networks that were `named`, and of no others.
+    fn keep(&self, mut known: Known, named: &[NadRef]) -> Known {
+        let definitions = known.definitions.values().filter(|definition| named.contains(&definition.nad));
+        let kept = last_known::keep(self.state, definitions, known.missing.iter());
+        known.unkept = kept.err().map(|e| format!("{}: {e}", self.state.networks().display()));
+        known
+    }
+
     fn recall(&self, annotations: Annotations, networks: &[NadRef], why: &str) -> Result<Known, Error> {
         let mut known = Known { annotations, ..Known::default() };
         let mut unknown = BTreeSet::new();
         for nad in networks {
-            match last_known::read(self.state, nad, self.oldest) {
+            match self.last_known(nad) {
                 // Which devices are allocated only the daemon knows.
                 Some((definition, age)) if definition.resource_name.is_none() => {
                     known.stale.push((nad.clone(), age));
@@ -150,6 +174,7 @@ impl Known {
             missing: facts.missing.into_iter().collect(),
             devices: facts.devices,
             stale: Vec::new(),
+            unkept: None,
         }
     }
 }

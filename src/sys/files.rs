@@ -1,7 +1,9 @@
 //! Files that others read while we write them.
 
 use super::trusted::replace_at;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag};
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -104,6 +106,15 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
+}
+
+/// Makes the file at `path` as young as a new one. A symbolic link is not followed.
+///
+/// # Errors
+/// There is no such file, or it is not ours.
+pub fn touch(path: &Path) -> io::Result<()> {
+    let now = TimeSpec::new(0, nix::libc::UTIME_NOW);
+    Ok(utimensat(AT_FDCWD, path, &now, &now, UtimensatFlags::NoFollowSymlink)?)
 }
 
 /// Forces `path` and its folder to the disk.

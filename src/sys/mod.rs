@@ -2,6 +2,7 @@
 //!
 //! The only place that enters a namespace, speaks netlink, starts a process or replaces a file.
 
+pub mod core_files;
 pub mod detach;
 pub mod environment;
 pub mod files;

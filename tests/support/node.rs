@@ -113,7 +113,7 @@ impl Node {
         fs::create_dir(super::recorder::LOG).unwrap();
     }
 
-    /// Leaves a last-known copy of the network `nad` (`namespace/name`), as the daemon would.
+    /// Leaves a last-known copy of the network `nad` (`namespace/name`), as an ADD would that asked the daemon.
     pub fn network(&self, nad: &str, config: &Value) -> PathBuf {
         self.network_text(nad, &config.to_string())
     }

@@ -225,6 +225,21 @@ impl Call {
         self.start_with(stdin)
     }
 
+    /// Starts the call as `prepare` has it.
+    pub fn start_as(self, prepare: impl FnOnce(&mut Command)) -> Running {
+        let mut command = self.command();
+        prepare(&mut command);
+        Running::new(command.spawn().unwrap(), self.config.to_string())
+    }
+
+    /// Sweeps with the configuration, as `plexusctl gc` does; answers what was printed. It must succeed.
+    #[track_caller]
+    pub fn sweep(self) -> String {
+        let answer = self.start_as(|command| _ = command.arg("sweep")).wait();
+        assert!(answer.status.success(), "{}", answer.stdout);
+        answer.stdout
+    }
+
     /// Starts the call with anything on stdin.
     pub fn start_with(self, stdin: impl Into<Vec<u8>>) -> Running {
         Running::new(self.command().spawn().unwrap(), stdin)

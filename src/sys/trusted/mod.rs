@@ -19,13 +19,15 @@ pub(in crate::sys) use write::temporary_name;
 use super::files::Durability;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fstat, utimensat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, UnlinkatFlags, fchown, geteuid, unlinkat};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A file or folder of ours that somebody else owns or may write.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +134,32 @@ impl Folder {
     /// It cannot be read, is no regular file, is longer, or belongs to somebody else.
     pub fn read(&self, name: &OsStr, limit: usize) -> io::Result<Option<Vec<u8>>> {
         read::own(self, name, limit)
+    }
+
+    /// As [`Folder::read`]: its text and its modification time.
+    ///
+    /// # Errors
+    /// As [`Folder::read`], or it is not UTF-8.
+    pub fn read_dated(&self, name: &OsStr, limit: usize) -> io::Result<Option<(String, SystemTime)>> {
+        read::own_dated(self, name, limit)
+    }
+
+    /// Makes the file `name` as young as a new one.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn touch(&self, name: &OsStr) -> io::Result<()> {
+        let now = TimeSpec::new(0, nix::libc::UTIME_NOW);
+        Ok(utimensat(&self.descriptor, name, &now, &now, UtimensatFlags::NoFollowSymlink)?)
+    }
+
+    /// The names of what is in the folder.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        // By its path: nobody else can have exchanged the folder since it was opened.
+        std::fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name())).collect()
     }
 
     /// Removes the file `name`. A missing file is not an error.

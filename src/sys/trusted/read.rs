@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Reads a file of at most `limit` bytes in a folder of ours; `None` where there is no such file.
 ///
@@ -34,6 +35,14 @@ pub(super) fn own(folder: &Folder, name: &OsStr, limit: usize) -> io::Result<Opt
     let Some((file, stat)) = open(folder.descriptor(), name)? else { return Ok(None) };
     own_file(&folder.path().join(name), &stat)?;
     bounded(&file, &stat, limit).map(Some)
+}
+
+/// The file `name` of `folder` as text, and its modification time.
+pub(super) fn own_dated(folder: &Folder, name: &OsStr, limit: usize) -> io::Result<Option<(String, SystemTime)>> {
+    let Some((file, stat)) = open(folder.descriptor(), name)? else { return Ok(None) };
+    own_file(&folder.path().join(name), &stat)?;
+    let text = text(bounded(&file, &stat, limit)?)?;
+    Ok(Some((text, file.metadata()?.modified()?)))
 }
 
 /// Opens the regular file `name` for reading. `None` where there is none.
