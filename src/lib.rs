@@ -17,6 +17,8 @@
 //!
 //! Who may use whom is in `ARCHITECTURE.md` and enforced by `tests/modules.rs`.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_macros, clippy::disallowed_methods))]
+
 pub mod api;
 #[cfg(feature = "cluster")]
 pub mod cli;

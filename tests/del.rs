@@ -132,3 +132,19 @@ fn a_lease_is_given_back_through_the_link_and_an_address_after_it() {
         assert_eq!(kernel::links(&pod.netns), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_chained_pod_without_a_record_is_deleted_without_a_result_too() {
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let pod = Pod::new(&node, "chained").selecting("a").configured("clusterNetwork", json!(""));
+    let result = json!({"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.9/24"}], "future": {"kept": true}});
+    let answer = pod.call("ADD").configured("prevResult", result.clone()).make();
+    // CNI-RES-05: with what means nothing to us.
+    assert_eq!(answer.result(), result);
+    std::fs::remove_file(pod.record_file(&node)).unwrap();
+    pod.del().silence();
+    assert_eq!(node.call_names(), ["ADD a net1", "DEL a net1"]);
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    pod.add().refusal(7, &["no default network"]);
+}

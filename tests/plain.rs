@@ -201,3 +201,48 @@ fn operators_networks_are_attached_to_every_pod_outside_the_system_namespaces() 
     pod.add().result();
     assert_eq!(node.call_names(), ["ADD primary eth0"]);
 }
+
+/// A plugin's script that fills the state directory's small disk while it attaches.
+fn filling(node: &Node) -> String {
+    let folder = node.state().path().display().to_string();
+    format!(
+        "head -c 65536 /dev/zero >{folder}/filler 2>/dev/null; i=0; while [ $i -lt 64 ]; do touch {folder}/$i 2>/dev/null; i=$((i+1)); done; result"
+    )
+}
+
+#[test]
+fn a_pod_whose_results_cannot_be_kept_is_undone() {
+    // FAULT-13: without them CHECK would fail for ever, and a firewall's rules would stay.
+    let Some(node) = Node::new() else { return };
+    small_disk(node.state().path());
+    let a = node.recorded_network("a");
+    let usual = "result";
+    a.on("ADD", &filling(&node));
+    let pod = Pod::new(&node, "full").selecting("a");
+    pod.add().refusal(5, &["results", "No space left"]);
+    assert_eq!(node.call_names()[2..], ["DEL a net1", "DEL primary eth0"]);
+    assert_eq!(a.call_of("DEL").config()["prevResult"]["interfaces"][0]["name"], "net1");
+    assert!(pod.record(&node).is_none());
+    a.on("ADD", usual);
+    pod.del().silence();
+}
+
+#[test]
+fn a_plain_pod_whose_result_cannot_be_kept_is_checked_and_deleted_by_what_the_runtime_kept() {
+    // FAULT-13
+    let Some(node) = Node::new() else { return };
+    small_disk(node.state().path());
+    let primary = node.recorder("primary");
+    primary.on("ADD", &filling(&node)).on("CHECK", "exit 0");
+    let pod = Pod::new(&node, "plain");
+    pod.add().result();
+    assert_eq!(pod.record(&node).unwrap()["attachments"][0].get("result"), None);
+    // What can be seen in the kernel would be compared with it.
+    let result = json!({"cniVersion": "1.0.0", "dns": {"domain": "kept"}});
+    pod.call("CHECK").configured("prevResult", result.clone()).make().silence();
+    pod.call("DEL").configured("prevResult", result.clone()).make().silence();
+    for verb in ["CHECK", "DEL"] {
+        assert_eq!(primary.call_of(verb).config()["prevResult"], result, "{verb}");
+    }
+    assert!(pod.record(&node).is_none());
+}

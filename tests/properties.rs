@@ -251,7 +251,7 @@ proptest! {
         let state = StateDirectory::new(folder.path());
         let (store, id) = (Store::new(&state), ContainerId::new("c1").unwrap());
         let record =
-            Record { version: 1, container_id: id.clone(), pod: None, netns: None, created: 7, attachments };
+            Record { created: 7, attachments, ..Record::empty(&id) };
         store.write(&record, Durability::Cached).unwrap();
         let told = |record: &Record| record.attachments.iter().map(|a| serde_json::to_string(a).unwrap()).collect::<Vec<_>>();
         let whole = std::fs::read(state.record(&id)).unwrap();

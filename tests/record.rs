@@ -258,3 +258,141 @@ fn a_daemon_that_hangs_does_not_hold_up_del() {
     unknown.del().silence();
     assert_eq!(node.call_names(), ["ADD primary eth0", "DEL primary eth0", "DEL primary eth0"]);
 }
+
+/// A pod with the additional network `a`, whose record lost its last bytes and whose network is gone since.
+fn damaged(node: &Node, name: &str) -> (Pod, Vec<u8>) {
+    let definition = node.network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
+    let pod = Pod::new(node, name).selecting("a");
+    pod.add().result();
+    let whole = fs::read(pod.record_file(node)).unwrap();
+    let damaged = whole[..whole.len() - 2].to_vec();
+    fs::write(pod.record_file(node), &damaged).unwrap();
+    fs::remove_file(definition).unwrap();
+    (pod, damaged)
+}
+
+#[test]
+fn check_and_a_refused_add_leave_a_damaged_record_to_del() {
+    // H7, FAULT-12
+    let Some(node) = Node::new() else { return };
+    let a = node.recorder("a");
+    let (mut pod, damaged) = damaged(&node, "looked-at");
+    // What recorders answer is not in the kernel.
+    assert!(pod.call("CHECK").make().stderr.contains("damaged"));
+    assert_eq!(fs::read(pod.record_file(&node)).unwrap(), damaged);
+    pod.ifname = "eth1".to_owned();
+    pod.configured("daemonTimeoutSeconds", json!(0.2)).add().refusal(11, &[]);
+    let pod = Pod { id: "looked-at-0123456789abcdef".to_owned(), ..Pod::new(&node, "again").selecting("a") };
+    assert_eq!(fs::read(pod.record_file(&node)).unwrap(), damaged);
+    pod.del().silence();
+    assert_eq!(a.call_of("DEL").config()["prevResult"]["interfaces"][0]["name"], "net1");
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn an_add_for_another_interface_keeps_what_a_damaged_record_told() {
+    // H7
+    let Some(node) = Node::new() else { return };
+    let a = node.recorder("a");
+    let (mut pod, damaged) = damaged(&node, "second");
+    pod.ifname = "eth1".to_owned();
+    pod.annotations = Some(std::collections::BTreeMap::new());
+    pod.add().result();
+    let kept = fs::read_dir(node.state().damaged()).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::read(kept).unwrap(), damaged);
+    assert_eq!(pod.record(&node).unwrap()["attachments"].as_array().unwrap().len(), 3);
+    pod.del().silence();
+    pod.ifname = "eth0".to_owned();
+    pod.del().silence();
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_del_of_a_damaged_record_that_is_killed_is_completed_by_the_next() {
+    // FAULT-2, FAULT-12
+    let Some(node) = Node::new() else { return };
+    let a = node.recorder("a");
+    let (pod, damaged) = damaged(&node, "killed");
+    a.on("DEL", "touch $here/began; sleep 60");
+    let running = pod.call("DEL").start();
+    support::eventually("the slow DEL", || a.folder().join("began").exists());
+    running.kill();
+    a.as_usual("DEL");
+    node.forget_calls();
+    pod.del().silence();
+    assert_eq!(a.call_of("DEL").config()["prevResult"]["interfaces"][0]["name"], "net1");
+    assert!(node.call_names().contains(&"DEL primary eth0".to_owned()));
+    assert!(pod.record(&node).is_none());
+    let kept = fs::read_dir(node.state().damaged()).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::read(kept).unwrap(), damaged);
+}
+
+#[test]
+fn a_damaged_record_that_cannot_be_kept_is_used_all_the_same() {
+    // M6: a damaged record and a full disk come together.
+    let Some(node) = Node::new() else { return };
+    let a = node.recorder("a");
+    let (pod, damaged) = damaged(&node, "no-room");
+    support::node::write(&node.state().damaged(), "no folder");
+    let answer = pod.del();
+    answer.silence();
+    assert!(answer.stderr.contains("stays in its place"), "{}", answer.stderr);
+    assert_eq!(a.call_of("DEL").config()["prevResult"]["interfaces"][0]["name"], "net1");
+    assert_eq!(fs::read(pod.record_file(&node)).unwrap(), damaged);
+    fs::remove_file(node.state().damaged()).unwrap();
+    pod.end_sandbox();
+    pod.del_without_netns().silence();
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_record_that_cannot_be_read_now_is_neither_replaced_nor_removed() {
+    // M6
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let pod = Pod::new(&node, "unreadable").selecting("a");
+    pod.add().result();
+    let (path, away) = (pod.record_file(&node), node.state().path().join("away"));
+    fs::rename(&path, &away).unwrap();
+    // ELOOP, in place of an EIO that no test can make.
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    node.forget_calls();
+    for _ in 1..=2 {
+        pod.del().refusal(5, &["record", "cannot be read"]);
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
+    pod.add().refusal(5, &["record"]);
+    // What can be known without it is deleted, and no pod is stuck for ever.
+    assert_eq!(node.call_names()[..2], ["DEL a net1", "DEL primary eth0"]);
+    pod.del().silence();
+    fs::remove_file(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    node.forget_calls();
+    pod.del().silence();
+    assert_eq!(a.call_of("DEL").config()["prevResult"]["interfaces"][0]["name"], "net1");
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_plugin_that_hung_is_tried_last_by_the_next_del() {
+    // H3
+    let Some(node) = Node::new() else { return };
+    let [_a, b] = ["a", "b"].map(|name| node.recorded_network(name));
+    b.on("DEL", "touch $here/began; sleep 60");
+    let pod = Pod::new(&node, "hung").selecting("a,b");
+    pod.add().result();
+    let running = pod.call("DEL").start();
+    support::eventually("the slow DEL", || b.folder().join("began").exists());
+    running.kill();
+    let record = pod.record(&node).unwrap();
+    assert_eq!(
+        (&record["attachments"][2]["debt"]["attempts"], &record["attachments"][2]["debt"]["hung"]),
+        (&json!(1), &json!(true))
+    );
+    b.as_usual("DEL");
+    node.forget_calls();
+    pod.del().silence();
+    assert_eq!(node.call_names(), ["DEL a net1", "DEL primary eth0", "DEL b net2"]);
+    assert!(pod.record(&node).is_none());
+}

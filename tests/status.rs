@@ -161,3 +161,33 @@ fn an_uninstallation_is_logged_and_fails_nothing() {
     let answer = status(&node);
     assert!(answer.status.success() && answer.stderr.contains("is being uninstalled"), "{answer:?}");
 }
+
+#[test]
+fn a_status_that_cannot_be_left_for_the_daemon_is_left_by_a_later_call() {
+    // FAULT-13: /run is full for a moment.
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let unpublished = node.run().unpublished();
+    support::node::write(&unpublished, "no folder");
+    let mut pods = vec![Pod::new(&node, "late").selecting("a")];
+    let chained = Pod::new(&node, "chained").configured("clusterNetwork", json!(""));
+    pods.push(chained.configured("prevResult", json!({"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.9/24"}]})));
+    for pod in &pods {
+        let answer = pod.add();
+        answer.result();
+        assert!(answer.stderr.contains("network status"), "{}", answer.stderr);
+    }
+    std::fs::remove_file(&unpublished).unwrap();
+    // The next call of anybody sweeps.
+    std::fs::remove_file(node.run().path().join("swept")).unwrap();
+    Pod::new(&node, "other").add().result();
+    for (pod, part) in pods.iter().zip(["net1", "10.0.0.9"]) {
+        let file = node.run().publication(&plexus::cni::ContainerId::new(pod.id.clone()).unwrap());
+        support::eventually("the publication", || file.exists());
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(part) && text.contains(&pod.uid), "{text}");
+        support::eventually("the record", || pod.record(&node).unwrap().get("unpublished").is_none());
+        pod.del().silence();
+        assert!(pod.record(&node).is_none() && !file.exists());
+    }
+}

@@ -1,5 +1,7 @@
 //! The CNI plugin: one process a call.
 
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -41,11 +43,12 @@ fn answer(answer: Result<String, String>) -> ExitCode {
 }
 
 fn about() -> ExitCode {
-    eprintln!("plexus {}: a CNI plugin that attaches pods to several networks.", env!("CARGO_PKG_VERSION"));
+    let release = env!("CARGO_PKG_VERSION");
+    plexus::sys::tell(format_args!("plexus {release}: a CNI plugin that attaches pods to several networks."));
     let versions = plexus::cni::Version::ALL.map(plexus::cni::Version::as_str).join(", ");
-    eprintln!("CNI protocol versions supported: {versions}");
+    plexus::sys::tell(format_args!("CNI protocol versions supported: {versions}"));
     // `plexusctl install` knows such a program by this line.
     #[cfg(feature = "cluster")]
-    eprintln!("{}", plexus::api::build::WITH_DAEMON);
+    plexus::sys::tell(plexus::api::build::WITH_DAEMON);
     ExitCode::SUCCESS
 }

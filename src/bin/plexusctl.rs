@@ -1,5 +1,7 @@
 //! The operator's tool: see [`plexus::cli`].
 
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

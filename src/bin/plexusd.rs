@@ -1,5 +1,7 @@
 //! The daemon: see [`plexus::daemon`].
 
+#![deny(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use clap::Parser;
 use plexus::daemon::{Settings, log, run};
 use plexus::sys::environment;

@@ -2,7 +2,6 @@
 
 use super::config::{NetworkConfig, PluginConfig};
 use super::json::RawObject;
-use super::version::Version;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -37,7 +36,8 @@ impl Request<'_> {
         stdin.remove("capabilities");
         stdin.set_value("cniVersion", network.version.as_str());
         stdin.set_value("name", network.name.as_str());
-        match self.prev_result.filter(|_| network.version.at_least(Version::V0_3_0)) {
+        // libcni hands it over in every version, also 0.1.0 and none at all; Chain::del knows when there is none.
+        match self.prev_result {
             Some(result) => stdin.set("prevResult", result.to_owned()),
             None => stdin.remove("prevResult"),
         }

@@ -2,7 +2,7 @@
 
 use super::{Call, Error, Registry, Scope};
 use crate::cni::request::ValidAttachment;
-use crate::cni::{AddResult, NetworkConfig, RawObject, Request, Version};
+use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Request, Version};
 use serde_json::value::RawValue;
 
 /// One network in one sandbox: its plugins and what they are called with.
@@ -18,12 +18,44 @@ pub struct Chain<'a> {
     pub registry: &'a Registry,
 }
 
+/// An ADD that failed on its way.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// Why.
+    pub error: Error,
+    /// The result of the last plugin that succeeded; none where the first one failed.
+    pub last: Option<Box<RawValue>>,
+}
+
+/// What a DEL left.
+#[derive(Debug)]
+pub struct Left {
+    /// The positions of the plugins that have to be called again, in the order of the list.
+    pub plugins: Vec<usize>,
+    /// Why; at least one.
+    pub errors: Vec<Error>,
+}
+
+impl Left {
+    /// The first error for the runtime, with the others as details.
+    pub fn to_cni(&self) -> CniError {
+        let mut errors = self.errors.iter().map(Error::to_cni);
+        let first = errors.next().unwrap_or_else(|| CniError::new(Code::DelegateFailed, "nothing was deleted"));
+        errors.fold(first, |all, error| all.with_details(error.msg))
+    }
+
+    /// Whether a plugin was killed because it did not end.
+    pub fn is_hung(&self) -> bool {
+        self.errors.iter().any(|error| matches!(error, Error::Deadline { .. }))
+    }
+}
+
 impl Chain<'_> {
     /// ADD: in order, each with its predecessor's result; the first error ends it (CNI-ADD-06).
     ///
     /// # Errors
     /// That error. What was made so far is still there: the caller follows with [`Chain::del`].
-    pub fn add(&self) -> Result<Box<RawValue>, Error> {
+    pub fn add(&self) -> Result<Box<RawValue>, Interrupted> {
         let mut previous: Option<Box<RawValue>> = None;
         for (position, plugin) in self.network.plugins.iter().enumerate() {
             let call = self.call(plugin, self.request(previous.as_deref()));
@@ -31,22 +63,39 @@ impl Chain<'_> {
             let answer = delegate.add(&call).map_err(|e| match self.registry.unknown_key(plugin) {
                 Some(unknown) => e.with_hint(&unknown),
                 None => e,
-            })?;
-            previous = Some(self.in_own_version(plugin.kind.as_str(), answer)?);
+            });
+            match answer.and_then(|answer| self.in_own_version(plugin.kind.as_str(), answer)) {
+                Ok(result) => previous = Some(result),
+                Err(error) => return Err(Interrupted { error, last: previous }),
+            }
         }
         Ok(previous.unwrap_or_else(|| RawValue::NULL.to_owned()))
     }
 
-    /// DEL: in reverse, each with the final result of ADD; the first error ends it (CNI-DEL-05).
+    /// DEL: in reverse, each with the final result of ADD; the first error ends it (CNI-DEL-05). A program that is
+    /// missing is passed over: it may never come back, and what the others hold must not be held for ever.
     ///
     /// # Errors
-    /// That error: something is left.
-    pub fn del(&self, result: Option<&RawValue>) -> Result<(), Error> {
+    /// What is left, and why.
+    pub fn del(&self, result: Option<&RawValue>) -> Result<(), Left> {
         let result = result.filter(|_| self.network.version.at_least(Version::V0_4_0));
-        for plugin in self.network.plugins.iter().rev() {
-            self.registry.resolve(plugin).del(&self.call(plugin, self.request(result)))?;
+        let mut left = Left { plugins: Vec::new(), errors: Vec::new() };
+        for (index, plugin) in self.network.plugins.iter().enumerate().rev() {
+            match self.registry.resolve(plugin).del(&self.call(plugin, self.request(result))) {
+                Ok(()) => {}
+                Err(error @ Error::Missing { .. }) => {
+                    left.plugins.push(index);
+                    left.errors.push(error);
+                }
+                Err(error) => {
+                    left.plugins.extend((0..=index).rev());
+                    left.errors.push(error);
+                    break;
+                }
+            }
         }
-        Ok(())
+        left.plugins.reverse();
+        if left.errors.is_empty() { Ok(()) } else { Err(left) }
     }
 
     /// CHECK: in order (CNI-CHK-09); success where the list forbids it or is too old for it.

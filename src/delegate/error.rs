@@ -31,6 +31,12 @@ pub enum Error {
         /// How long it had.
         after: Duration,
     },
+    /// It was not started: the time of the call was over.
+    #[error("plugin {plugin} was not started: no time is left in this call")]
+    NoTime {
+        /// Its type.
+        plugin: String,
+    },
     /// It ended without an answer we could use.
     #[error("plugin {plugin} {what}")]
     Broken {
@@ -76,7 +82,7 @@ impl Error {
                 .with_details(&error.details);
             }
             Error::Missing { .. } => Code::InvalidConfig,
-            Error::Deadline { .. } => Code::TryAgain,
+            Error::Deadline { .. } | Error::NoTime { .. } => Code::TryAgain,
             Error::Broken { .. } => Code::DelegateFailed,
             Error::Io { .. } => Code::Io,
         };

@@ -2,7 +2,8 @@
 
 use super::{Call, Delegate, Error};
 use crate::cni::{CniError, PluginType, Verb};
-use crate::sys::process::{Finished, Run, RunError, start_time};
+use crate::sys::owner::Owner;
+use crate::sys::process::{Finished, Run, RunError};
 use serde_json::value::RawValue;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -63,6 +64,10 @@ pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<
     let program = find(kind.as_str(), call.scope.path)
         .ok_or_else(|| Error::Missing { plugin: kind.to_string(), path: call.scope.path.to_vec() })?;
     let began = Instant::now();
+    if began >= call.scope.deadline {
+        // It would be killed at once, in the middle of something.
+        return Err(Error::NoTime { plugin: kind.to_string() });
+    }
     let environment = environment(verb, call);
     let run = Run {
         program: &program,
@@ -100,46 +105,7 @@ fn environment(verb: Verb, call: &Call<'_>) -> [(&'static str, String); 6] {
 fn note_group(call: &Call<'_>, group: i32) {
     if let Some(lock) = call.scope.lock {
         // Without the note DEL waits for the orphan instead of ending it.
-        let _ = lock.note(&Owner::here(group).to_string());
-    }
-}
-
-/// Who works in a sandbox: this process, and the group it started.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Owner {
-    pid: i32,
-    started: u64,
-    /// The process group of the running delegate.
-    pub group: i32,
-}
-
-impl Owner {
-    fn here(group: i32) -> Self {
-        let pid = nix::unistd::getpid().as_raw();
-        Owner { pid, started: start_time(pid).unwrap_or(0), group }
-    }
-
-    /// Reads a note; `None` where it is none.
-    pub fn parse(note: &str) -> Option<Self> {
-        let mut numbers = note.split(' ');
-        let owner = Owner {
-            pid: numbers.next()?.parse().ok()?,
-            started: numbers.next()?.parse().ok()?,
-            group: numbers.next()?.trim().parse().ok()?,
-        };
-        // Groups 0 and 1 are ourselves and init: never to be killed.
-        (owner.group > 1).then_some(owner)
-    }
-
-    /// Whether the process that wrote the note still runs.
-    pub fn is_alive(&self) -> bool {
-        start_time(self.pid) == Some(self.started)
-    }
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.pid, self.started, self.group)
+        let _ = lock.note(&Owner::here(group));
     }
 }
 
@@ -200,17 +166,6 @@ mod tests {
         let path = [a, b.clone()];
         assert_eq!(find("plugin", &path), Some(b.join("plugin")));
         assert_eq!(find("other", &path), None);
-    }
-
-    #[test]
-    fn an_owner_is_known_again() {
-        let own = Owner::here(77);
-        assert!(own.is_alive());
-        assert_eq!(Owner::parse(&own.to_string()), Some(own));
-        assert!(!Owner { pid: i32::MAX, started: 1, group: 77 }.is_alive());
-        for bad in ["", "1 2", "1 2 0", "1 2 1", "1 2 -5", "a b c"] {
-            assert_eq!(Owner::parse(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! ADD.
 
-use super::attach::{self, Session};
+use super::attach::{self, Session, Standing};
 use super::plan::{self, Ingredients, Planned};
 use super::sandbox::Sandbox;
 use super::selections::Selections;
 use super::settings::Primary;
 use super::{Turn, default_network, networks, preflight, publish, settle, trust};
-use crate::cni::{AddResult, CniError, Code, NetworkConfig};
+use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Version};
 use crate::facts::{Annotations, Known, Question};
 use crate::nad::{NadRef, NetworkStatus, status};
 use crate::store::{Found, Record};
@@ -19,17 +19,15 @@ use std::time::Duration;
 /// # Errors
 /// Nothing is attached then, or what could not be undone is a debt on the record.
 pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
-    let sandbox = Sandbox::lock(turn, &turn.target()?.container_id, turn.until(attach::ADD))?;
-    let record = record_before(turn)?;
-    let (known, selections) = wanted(turn)?;
-    let plan = plan(turn, &known, &selections)?;
-    trust::check(turn, &plan)?;
-    preflight::check(turn, &plan)?;
-    let mut session = Session::begin(turn, &sandbox, record, plan)?;
-    if let Err(first) = session.attach().and_then(|()| settle::settle(turn, &mut session)) {
+    let target = turn.target()?;
+    let sandbox = Sandbox::lock(turn, &target.container_id, turn.until(attach::ADD))?;
+    let before = record_before(turn)?;
+    let plan = prepare(turn).inspect_err(|_| sandbox.mark_nothing_made(&target.ifname))?;
+    let mut session = Session::begin(turn, &sandbox, before, plan)?;
+    let attached = session.attach().and_then(|()| settle::settle(turn, &mut session));
+    if let Err(first) = attached.and_then(|()| session.commit()) {
         return Err(session.undo(first));
     }
-    session.commit();
     match answer(turn, &mut session) {
         Ok(result) => {
             report(turn, &mut session, &result);
@@ -37,6 +35,21 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
         }
         Err(first) => Err(session.undo(first)),
     }
+}
+
+/// Everything that is decided before the first side effect.
+fn prepare(turn: &Turn) -> Result<Vec<Planned>, CniError> {
+    if matches!(turn.settings.primary, Primary::Chained) && turn.settings.prev_result.is_none() {
+        return Err(CniError::new(
+            Code::InvalidConfig,
+            "the configuration of Plexus names no default network (clusterNetwork or delegates), and there is no prevResult to be chained behind",
+        ));
+    }
+    let (known, selections) = wanted(turn)?;
+    let plan = plan(turn, &known, &selections)?;
+    trust::check(turn, &plan)?;
+    preflight::check(turn, &plan)?;
+    Ok(plan)
 }
 
 /// What is known of the pod, and what it selects. While Plexus is being uninstalled it is nothing: pods
@@ -50,20 +63,14 @@ fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
     Ok((known, selections))
 }
 
-/// The record of the sandbox, if an earlier call for another interface left one.
-fn record_before(turn: &Turn) -> Result<Record, CniError> {
+/// The record of the sandbox, if an earlier call for another interface left one, and what the disk has of it.
+fn record_before(turn: &Turn) -> Result<(Record, Standing), CniError> {
     let target = turn.target()?;
-    let record = match turn.store.read(&target.container_id) {
-        Ok(Found::Nothing) => return attach::empty_record(turn),
-        Ok(Found::Record(record)) => record,
-        Ok(Found::Salvaged { record, damage }) => {
-            turn.warn(damage);
-            record
-        }
-        Err(e) => {
-            turn.warn(format!("the record of the sandbox cannot be read: {e}"));
-            return attach::empty_record(turn);
-        }
+    let (record, standing) = match turn.store.look(&target.container_id) {
+        Ok(Found::Nothing) => return Ok((attach::empty_record(turn)?, Standing::Sound)),
+        Ok(Found::Record(record)) => (record, Standing::Sound),
+        Ok(Found::Salvaged { record, damage }) => (record, Standing::Damaged(damage)),
+        Err(e) => return Ok((attach::empty_record(turn)?, Standing::Unreadable(e))),
     };
     match record.attachments.iter().find(|attachment| attachment.call == target.ifname) {
         Some(_) => Err(CniError::new(
@@ -73,7 +80,7 @@ fn record_before(turn: &Turn) -> Result<Record, CniError> {
                 target.ifname, target.container_id
             ),
         )),
-        None => Ok(record),
+        None => Ok((record, standing)),
     }
 }
 
@@ -82,7 +89,7 @@ fn record_before(turn: &Turn) -> Result<Record, CniError> {
 /// # Errors
 /// Code 11: it cannot be known now.
 pub fn facts(turn: &Turn) -> Result<Known, CniError> {
-    facts_within(turn, turn.settings.daemon_timeout)
+    facts_within(turn, turn.settings.daemon_timeout.min(turn.left(attach::ADD)))
 }
 
 /// As [`facts`]; the daemon may take `patience`.
@@ -133,12 +140,6 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
     let target = turn.target()?;
     let networks = networks::resolve(turn, known, &selections.networks())?;
     let default_network = default_network::resolve(turn, known)?;
-    if default_network.is_none() && turn.settings.prev_result.is_none() {
-        return Err(CniError::new(
-            Code::InvalidConfig,
-            "the configuration of Plexus names no default network (clusterNetwork or delegates), and there is no prevResult to be chained behind",
-        ));
-    }
     let resources: BTreeMap<NadRef, String> =
         known.definitions.values().filter_map(|d| Some((d.nad.clone(), d.resource_name.clone()?))).collect();
     let parallel: Vec<NadRef> = known.definitions.values().filter(|d| d.parallel).map(|d| d.nad.clone()).collect();
@@ -170,9 +171,21 @@ fn answer(turn: &Turn, session: &mut Session<'_>) -> Result<Box<RawValue>, CniEr
         }
         (None, _) => (turn.settings.prev_result.clone(), version),
     };
+    // Chained, it goes on as it came, with members that mean nothing to us.
+    if let (None, Some(raw)) = (default, &raw)
+        && declares(raw, version)
+    {
+        return Ok(raw.clone());
+    }
     let decode = |e: &dyn std::fmt::Display| CniError::new(Code::Decode, format!("result of the default network: {e}"));
     let result = AddResult::parse(raw.as_deref().map_or("null", RawValue::get), written).map_err(|e| decode(&e))?;
     result.to_raw(version).map_err(|e| decode(&e))
+}
+
+/// Whether `result` is one of `version`, and says so.
+fn declares(result: &RawValue, version: Version) -> bool {
+    let declared = RawObject::parse(result.get()).ok().and_then(|object| object.read::<String>("cniVersion").ok()?);
+    declared.as_deref() == Some(version.as_str()) && AddResult::parse(result.get(), version).is_ok()
 }
 
 /// The network status: of the default network first, then of the others in the order of attachment.
@@ -185,7 +198,9 @@ fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
         Primary::Named(_) | Primary::Inline(_) => Vec::new(),
     };
     entries.extend(publish::entries(turn, session.attachments()));
-    publish::publish(turn, &id, pod, &entries, wait);
+    if let Err(text) = publish::publish(turn, &id, pod, &entries, wait) {
+        session.keep_status(text);
+    }
 }
 
 /// The default network as it is reported when we are chained behind it.

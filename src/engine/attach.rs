@@ -2,13 +2,14 @@
 
 use super::plan::Planned;
 use super::sandbox::Sandbox;
-use super::{Turn, device_info, undo};
-use crate::cni::{CniArgs, CniError, Code, NetworkConfig, Version};
+use super::{Turn, device_info, sweep, undo};
+use crate::cni::{CniError, Code};
 use crate::delegate::{Chain, Scope};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::files::Durability;
 use serde_json::value::RawValue;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// kubelet gives a sandbox up after 4 minutes: attaching has this, undoing has [`UNDO`].
@@ -28,7 +29,20 @@ pub struct Session<'t> {
     /// Attachments of earlier calls for other interfaces of the sandbox.
     before: usize,
     attempted: usize,
+    /// The record on the disk may be replaced by ours.
+    replaceable: bool,
     synced: Option<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+/// What the disk has of the sandbox before an ADD.
+#[derive(Debug)]
+pub enum Standing {
+    /// A record that may be replaced, or none.
+    Sound,
+    /// A damaged record; the line says how.
+    Damaged(String),
+    /// A record that cannot be read now: it may be sound, and must not be replaced.
+    Unreadable(io::Error),
 }
 
 impl<'t> Session<'t> {
@@ -37,41 +51,81 @@ impl<'t> Session<'t> {
     ///
     /// # Errors
     /// Code 5: the record of a pod with additional networks cannot be written.
-    pub fn begin(turn: &'t Turn, sandbox: &'t Sandbox, record: Record, plan: Vec<Planned>) -> Result<Self, CniError> {
+    pub fn begin(
+        turn: &'t Turn,
+        sandbox: &'t Sandbox,
+        (record, standing): (Record, Standing),
+        plan: Vec<Planned>,
+    ) -> Result<Self, CniError> {
         let target = turn.target()?;
         let path = turn.path();
         let before = record.attachments.len();
-        let mut session = Session { turn, sandbox, record, plan, before, attempted: 0, synced: None };
+        let mut session =
+            Session { turn, sandbox, record, plan, before, attempted: 0, replaceable: true, synced: None };
         let intended = session.plan.iter().map(|planned| intended(planned, &target.ifname, &path));
         session.record.attachments.extend(intended);
+        if !session.plan.is_empty() {
+            session.write_first(standing)?;
+        }
         sandbox.begin();
-        if session.plan.is_empty() {
-            return Ok(session);
-        }
-        let plain = session.plan.iter().all(|planned| planned.default);
-        match turn.store.write(&session.record, Durability::Cached) {
-            Ok(()) if plain => {}
-            Ok(()) => session.start_sync(),
-            Err(e) if plain => turn.warn(format!("no record of this sandbox can be kept: {e}")),
-            Err(e) => {
-                return Err(CniError::new(
-                    Code::Io,
-                    format!("no record of the sandbox can be kept in {}: {e}", turn.settings.state.path().display()),
-                ));
-            }
-        }
         Ok(session)
+    }
+
+    fn write_first(&mut self, standing: Standing) -> Result<(), CniError> {
+        let store = &self.turn.store;
+        let sound = matches!(standing, Standing::Sound);
+        let written = match standing {
+            Standing::Sound => store.write(&self.record, Durability::Cached),
+            Standing::Damaged(damage) => {
+                self.turn.warn(damage);
+                store.restore(&self.record, Durability::Cached).map(drop)
+            }
+            Standing::Unreadable(e) => Err(e),
+        };
+        self.replaceable = sound || written.is_ok();
+        match written {
+            Ok(()) if self.is_plain() => Ok(()),
+            Ok(()) => {
+                self.start_sync();
+                Ok(())
+            }
+            Err(e) if self.is_plain() => {
+                self.turn.warn(format!("no record of this sandbox can be kept: {e}"));
+                Ok(())
+            }
+            Err(e) => Err(self.cannot_be_kept("record", &e)),
+        }
+    }
+
+    /// Whether the pod asks for nothing beside the default network.
+    fn is_plain(&self) -> bool {
+        self.plan.iter().all(|planned| planned.default)
+    }
+
+    fn cannot_be_kept(&self, what: &str, why: &io::Error) -> CniError {
+        let folder = self.turn.settings.state.path().display();
+        CniError::new(Code::Io, format!("no {what} of the sandbox can be kept in {folder}: {why}"))
     }
 
     /// The record is forced to the disk while we go on; awaited before the first program is started.
     fn start_sync(&mut self) {
         let (store, id) = (self.turn.store.clone(), self.record.container_id.clone());
-        self.synced = Some(std::thread::spawn(move || store.sync(&id)));
+        match std::thread::Builder::new().spawn(move || store.sync(&id)) {
+            Ok(thread) => self.synced = Some(thread),
+            // No thread can be made, as where the runtime's cgroup has too many tasks.
+            Err(_) => self.tell_sync(self.turn.store.sync(&self.record.container_id)),
+        }
     }
 
     fn await_sync(&mut self) {
+        if let Some(Ok(outcome)) = self.synced.take().map(std::thread::JoinHandle::join) {
+            self.tell_sync(outcome);
+        }
+    }
+
+    fn tell_sync(&self, outcome: io::Result<()>) {
         // A power loss before the disk has the record also destroys the links; leases are reaped by GC.
-        if let Some(Ok(Err(e))) = self.synced.take().map(std::thread::JoinHandle::join) {
+        if let Err(e) = outcome {
             self.turn.warn(format!("the record is not on the disk yet: {e}"));
         }
     }
@@ -83,7 +137,9 @@ impl<'t> Session<'t> {
     pub fn attach(&mut self) -> Result<(), CniError> {
         while self.attempted < self.plan.len() {
             let batch = self.next_batch();
-            if self.plan[batch.clone()].iter().any(|planned| self.turn.registry.needs_programs(&planned.config)) {
+            let programs =
+                self.plan[batch.clone()].iter().any(|planned| self.turn.registry.needs_programs(&planned.config));
+            if programs {
                 self.await_sync();
             }
             self.attempted = batch.end;
@@ -92,8 +148,16 @@ impl<'t> Session<'t> {
             for (index, answer) in batch.zip(answers) {
                 match answer {
                     Ok(result) => self.attached(index, result),
-                    Err(e) => first = first.or(Some(e)),
+                    Err(failed) => {
+                        // DEL hands it to the plugins that succeeded: some delete by it alone.
+                        self.record.attachments[self.before + index].result = failed.last;
+                        first = first.or(Some(failed.error));
+                    }
                 }
+            }
+            // A program's result is not made again: a kill while later networks are attached must not lose it.
+            if programs && (first.is_some() || self.attempted < self.plan.len()) {
+                self.keep_results();
             }
             first.map_or(Ok(()), Err)?;
         }
@@ -110,15 +174,21 @@ impl<'t> Session<'t> {
         self.attempted..self.attempted + count.max(1)
     }
 
-    fn attach_batch(&self, batch: std::ops::Range<usize>) -> Vec<Result<Box<RawValue>, CniError>> {
+    fn attach_batch(&self, batch: std::ops::Range<usize>) -> Vec<Result<Box<RawValue>, Failed>> {
         let attach = |index: usize| attach_one(self.turn, self.sandbox, &self.plan[index]);
         if batch.len() == 1 {
             return batch.map(attach).collect();
         }
         std::thread::scope(|scope| {
-            let running: Vec<_> = batch.map(|index| scope.spawn(move || attach(index))).collect();
-            let died = || Err(CniError::new(Code::DelegateFailed, "a thread of Plexus died"));
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
+            let start = |index| std::thread::Builder::new().spawn_scoped(scope, move || attach(index)).ok();
+            let running: Vec<_> = batch.map(|index| (index, start(index))).collect();
+            let died = || Err(CniError::new(Code::DelegateFailed, "a thread of Plexus died").into());
+            let end = |(index, thread): (usize, Option<std::thread::ScopedJoinHandle<'_, _>>)| match thread {
+                Some(thread) => thread.join().unwrap_or_else(|_| died()),
+                // No thread can be made: one after the other, then.
+                None => attach(index),
+            };
+            running.into_iter().map(end).collect()
         })
     }
 
@@ -133,14 +203,41 @@ impl<'t> Session<'t> {
         &mut self.record.attachments[self.before..]
     }
 
-    /// Writes the results to the record. Without them DEL still works, so a failure is a warning.
-    pub fn commit(&self) {
-        if self.plan.is_empty() {
-            return;
+    /// Writes the results to the record. A plain pod can be deleted without them, by what the runtime keeps.
+    ///
+    /// # Errors
+    /// Code 5: the results of a pod with additional networks cannot be written.
+    pub fn commit(&self) -> Result<(), CniError> {
+        if self.plan.is_empty() || !self.replaceable {
+            return Ok(());
         }
-        if let Err(e) = self.turn.store.write(&self.record, Durability::Cached) {
-            self.turn.warn(format!("the results cannot be kept: {e}"));
+        match self.turn.store.write(&self.record, Durability::Cached) {
+            Ok(()) => Ok(()),
+            Err(e) if self.is_plain() => {
+                self.turn.warn(format!("the results cannot be kept: {e}"));
+                Ok(())
+            }
+            // CHECK would fail for ever, and DEL would leave what a plugin deletes by its result.
+            Err(e) => Err(self.cannot_be_kept("results", &e)),
         }
+    }
+
+    /// Writes the results that there are so far.
+    fn keep_results(&self) {
+        if self.replaceable
+            && let Err(e) = self.turn.store.write(&self.record, Durability::Cached)
+        {
+            self.turn.warn(format!("the results so far cannot be kept: {e}"));
+        }
+    }
+
+    /// Keeps a network status that could not be handed to the daemon; a later call does that.
+    pub fn keep_status(&mut self, text: String) {
+        self.record.unpublished = Some(text);
+        if self.replaceable {
+            self.keep_results();
+        }
+        sweep::request(self.turn, "unpublished");
     }
 
     /// Deletes what was attempted, in reverse, the failing one included; the record goes only when
@@ -158,7 +255,14 @@ impl<'t> Session<'t> {
             error = error.with_details(format!("undoing: {}", failure.error.msg));
         }
         self.record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
-        undo::keep_or_remove(self.turn, &self.record);
+        if self.record.attachments.len() == self.before
+            && let Ok(target) = self.turn.target()
+        {
+            self.sandbox.mark_nothing_made(&target.ifname);
+        }
+        if self.replaceable {
+            undo::keep_or_remove(self.turn, &self.record);
+        }
         error
     }
 }
@@ -182,7 +286,20 @@ pub fn intended(planned: &Planned, call: &crate::cni::IfName, path: &[PathBuf]) 
     }
 }
 
-fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<RawValue>, CniError> {
+/// A network that was not attached.
+struct Failed {
+    error: CniError,
+    /// The result of the last plugin that succeeded.
+    last: Option<Box<RawValue>>,
+}
+
+impl From<CniError> for Failed {
+    fn from(error: CniError) -> Self {
+        Failed { error, last: None }
+    }
+}
+
+fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<RawValue>, Failed> {
     let target = turn.target()?;
     let path = turn.path();
     let scope = Scope {
@@ -199,7 +316,10 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
     device_info::lay_out(turn, planned);
     let chain =
         Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
-    chain.add().map_err(|e| e.to_cni().about(format!("network {} ({})", planned.network, planned.ifname)))
+    chain.add().map_err(|interrupted| Failed {
+        error: interrupted.error.to_cni().about(format!("network {} ({})", planned.network, planned.ifname)),
+        last: interrupted.last,
+    })
 }
 
 /// An empty record of the sandbox the call is about.
@@ -209,61 +329,9 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
 pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
     let target = turn.target()?;
     Ok(Record {
-        version: record::VERSION,
-        container_id: target.container_id.clone(),
         pod: turn.pod(),
         netns: target.netns.clone(),
         created: record::now(),
-        attachments: Vec::new(),
+        ..Record::empty(&target.container_id)
     })
-}
-
-/// What an attachment is called with again, read from its record.
-pub struct Recalled {
-    network: NetworkConfig,
-    args: CniArgs,
-}
-
-impl Recalled {
-    /// Whether CHECK is allowed, and known, to its network (CNI-CFG-05, CNI-CHK-10).
-    pub fn may_be_checked(&self) -> bool {
-        !self.network.disable_check && self.network.version.at_least(Version::V0_4_0)
-    }
-
-    /// Reads the configuration of `attachment`.
-    ///
-    /// # Errors
-    /// Code 6: it is damaged.
-    pub fn read(attachment: &Attachment) -> Result<Self, CniError> {
-        let network = NetworkConfig::parse(attachment.config.get(), None).map_err(|e| {
-            CniError::new(
-                Code::Decode,
-                format!("network {} ({}): its record: {e}", attachment.network, attachment.ifname),
-            )
-        })?;
-        Ok(Recalled { network, args: CniArgs::parse(&attachment.args) })
-    }
-
-    /// The chain to call for `attachment` in `netns`, ending at `deadline`.
-    pub fn chain<'a>(
-        &'a self,
-        turn: &'a Turn,
-        sandbox: &'a Sandbox,
-        id: &'a crate::cni::ContainerId,
-        attachment: &'a Attachment,
-        netns: Option<&'a Path>,
-        deadline: Instant,
-    ) -> Chain<'a> {
-        let scope = Scope {
-            container_id: Some(id),
-            ifname: Some(&attachment.ifname),
-            netns,
-            args: &self.args,
-            path: &attachment.path,
-            patience: turn.settings.delegate_timeout,
-            deadline,
-            lock: sandbox.inherited(),
-        };
-        Chain { network: &self.network, capability_args: &attachment.capability_args, scope, registry: &turn.registry }
-    }
 }

@@ -1,6 +1,6 @@
 //! CHECK: is everything still as it was attached?
 
-use super::attach::Recalled;
+use super::recalled::{self, Recalled};
 use super::sandbox::Sandbox;
 use super::{Turn, default_network, drift, namespace};
 use crate::cni::{CniError, Code};
@@ -21,20 +21,22 @@ pub fn check(turn: &Turn) -> Result<(), CniError> {
     let target = turn.target()?;
     let deadline = turn.until(CHECK);
     let sandbox = Sandbox::lock(turn, &target.container_id, deadline)?;
-    let mine = match turn.store.read(&target.container_id) {
+    let mine = match turn.store.look(&target.container_id) {
         Ok(Found::Record(record)) => record.attachments,
         Ok(Found::Salvaged { record, damage }) => {
+            // It stays for DEL, which deletes what it still tells.
             turn.warn(damage);
             record.attachments
         }
         Ok(Found::Nothing) => Vec::new(),
         Err(e) => return Err(CniError::new(Code::Io, format!("the record of sandbox {}: {e}", target.container_id))),
     };
-    let mine: Vec<Attachment> = mine.into_iter().filter(|attachment| attachment.call == target.ifname).collect();
+    let mut mine: Vec<Attachment> = mine.into_iter().filter(|attachment| attachment.call == target.ifname).collect();
     if mine.is_empty() {
         return check_without_record(turn, &sandbox, deadline);
     }
-    let recalled = mine.iter().map(Recalled::read).collect::<Result<Vec<_>, _>>()?;
+    recalled::complete(turn, &mut mine);
+    let recalled = mine.iter().map(|attachment| Recalled::read(turn, attachment)).collect::<Result<Vec<_>, _>>()?;
     let checked = || mine.iter().zip(&recalled).filter(|(_, recalled)| recalled.may_be_checked());
     let netns = target.netns.as_deref();
     if let Some(path) = netns {

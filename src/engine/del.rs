@@ -1,20 +1,30 @@
 //! DEL: from the record alone, and without one what can be known all the same.
 
-use super::sandbox::Sandbox;
+use super::sandbox::{self, PATIENCE, Sandbox};
 use super::selections::Selections;
 use super::undo::{self, Failure};
-use super::{Turn, add, attach, default_network, multus, namespace, publish};
-use crate::cni::{CniError, IfName};
+use super::{Turn, add, attach, default_network, multus, namespace, publish, recalled};
+use crate::cni::{CniError, Code, ContainerId, IfName};
 use crate::facts::Known;
-use crate::store::{Found, Record};
+use crate::store::{Attachment, Found, Record};
+use crate::sys::trusted::Untrusted;
 use std::time::Duration;
 
 /// kubelet gives up after 2 minutes.
 const DEL: Duration = Duration::from_secs(90);
-/// After so many attempts the pod goes all the same; the debt stays and is retried.
-const PATIENCE: u32 = 3;
 /// What the best effort for a sandbox without a record may take to ask around.
 const ASKING: Duration = Duration::from_millis(500);
+
+/// What is known of a sandbox that is to be deleted.
+struct Basis {
+    record: Record,
+    /// Interfaces that are no more than a guess: perhaps they were never attached, so they are tried, and not owed.
+    guessed: Vec<IfName>,
+    /// Whether the record on the disk may be replaced by what is left.
+    replaceable: bool,
+    /// Why the record cannot be read now.
+    unreadable: Option<CniError>,
+}
 
 /// Deletes what is attached to the sandbox.
 ///
@@ -23,63 +33,96 @@ const ASKING: Duration = Duration::from_millis(500);
 /// with the debt kept, so that no pod is stuck for ever.
 pub fn del(turn: &Turn) -> Result<(), CniError> {
     let target = turn.target()?;
-    let sandbox = Sandbox::lock(turn, &target.container_id, turn.until(DEL))?;
+    let id = &target.container_id;
+    let sandbox = Sandbox::lock_to_delete(turn, id, turn.until(DEL))?;
     if sandbox.is_deleted() && target.netns.is_none() {
         return Ok(());
     }
     let netns = namespace::still_there(target.netns.as_deref())?;
-    let (mut record, guessed) = what_to_delete(turn)?;
-    publish::withdraw(turn, &target.container_id);
-    let (mine, others) = record.attachments.into_iter().partition(|attachment| attachment.call == target.ifname);
+    let Basis { mut record, guessed, replaceable, unreadable } = what_to_delete(turn, &sandbox)?;
+    publish::withdraw(turn, id);
+    record.unpublished = None;
+    let (mut mine, others): (Vec<_>, _) =
+        record.attachments.into_iter().partition(|attachment| attachment.call == target.ifname);
     record.attachments = others;
+    recalled::complete(turn, &mut mine);
     let all = mine.clone();
-    let failures = undo::delete(turn, &sandbox, netns, &target.container_id, mine, turn.until(DEL));
-    // What was only guessed was perhaps never attached: it can be tried, not owed.
+    let failures = undo::delete(turn, &sandbox, netns, id, mine, turn.until(DEL));
     let failures: Vec<Failure> =
         failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
-    let outcome = judge(turn, &failures);
+    let outcome = unreadable.map_or_else(|| judge(turn, &failures), Err);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
-    undo::keep_or_remove(turn, &record);
+    if !replaceable || !undo::keep_or_remove(turn, &record) {
+        return without_a_debt(turn, id, outcome);
+    }
     if record.attachments.is_empty() {
-        multus::forget(turn, &target.container_id, &all);
+        multus::forget(turn, id, &all);
+        sandbox::forget_attempts(turn, id);
         sandbox.mark_deleted();
     }
     outcome
 }
 
-/// The record, completed where it is damaged, or made up where there is none; and the interfaces of
-/// additional networks that are no more than a guess.
-fn what_to_delete(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
-    match turn.store.read(&turn.target()?.container_id) {
-        Ok(Found::Record(record)) => Ok((record, Vec::new())),
-        Ok(Found::Salvaged { mut record, damage }) => {
-            turn.warn(damage);
-            let known: Vec<_> = record.attachments.iter().map(|attachment| attachment.ifname.clone()).collect();
-            let (guess, guessed) = guess(turn)?;
-            record
-                .attachments
-                .extend(guess.attachments.into_iter().filter(|attachment| !known.contains(&attachment.ifname)));
-            Ok((record, guessed.into_iter().filter(|ifname| !known.contains(ifname)).collect()))
+/// The end of a DEL that could not write to the record what is left. Its attempts are counted elsewhere.
+fn without_a_debt(turn: &Turn, id: &ContainerId, outcome: Result<(), CniError>) -> Result<(), CniError> {
+    outcome.or_else(|error| match sandbox::count_attempt(turn, id) {
+        attempts if attempts < PATIENCE => Err(error),
+        attempts => {
+            turn.warn(format!("the sandbox goes after {attempts} attempts: {}", error.msg));
+            Ok(())
         }
-        Ok(Found::Nothing) => guess(turn),
+    })
+}
+
+/// The record, completed where it is damaged, or made up where there is none.
+fn what_to_delete(turn: &Turn, sandbox: &Sandbox) -> Result<Basis, CniError> {
+    let id = &turn.target()?.container_id;
+    match turn.store.look(id) {
+        Ok(Found::Record(record)) if record.incomplete => completed(turn, record, true),
+        Ok(Found::Record(record)) => Ok(Basis { record, guessed: Vec::new(), replaceable: true, unreadable: None }),
+        Ok(Found::Salvaged { record, damage }) => {
+            let replaceable = undo::restore(turn, &record, &damage);
+            completed(turn, record, replaceable)
+        }
+        Ok(Found::Nothing) => guess(turn, sandbox),
         Err(e) => {
-            turn.warn(format!("the record of the sandbox cannot be read: {e}"));
-            guess(turn)
+            let error = CniError::new(Code::Io, format!("the record of sandbox {id} cannot be read: {e}"));
+            turn.warn(&error);
+            // One that anybody could have written will not be trusted later, either.
+            let unreadable = (!Untrusted::is(&e)).then_some(error);
+            Ok(Basis { replaceable: false, unreadable, ..guess(turn, sandbox)? })
         }
     }
+}
+
+/// What could be read of a damaged record, and what was probably attached beside it.
+fn completed(turn: &Turn, mut record: Record, replaceable: bool) -> Result<Basis, CniError> {
+    let known: Vec<_> = record.attachments.iter().map(|attachment| attachment.ifname.clone()).collect();
+    let (more, guessed) = probable(turn, false)?;
+    record.attachments.extend(more.into_iter().filter(|attachment| !known.contains(&attachment.ifname)));
+    let guessed = guessed.into_iter().filter(|ifname| !known.contains(ifname)).collect();
+    Ok(Basis { record, guessed, replaceable, unreadable: None })
+}
+
+/// The sandbox has no record: what is probably attached there. After an ADD that left nothing behind all of it is a
+/// guess; a DEL that finds nothing to delete must not fail for that.
+fn guess(turn: &Turn, sandbox: &Sandbox) -> Result<Basis, CniError> {
+    let mut record = attach::empty_record(turn)?;
+    let (attachments, guessed) = probable(turn, sandbox.is_empty(&turn.target()?.ifname))?;
+    record.attachments = attachments;
+    Ok(Basis { record, guessed, replaceable: true, unreadable: None })
 }
 
 /// What is probably attached to a sandbox we have no record of: it is older than our installation, or
 /// was attached when no record could be written. What Multus kept of it; and unless that tells of the default
 /// network, that one, with the result that the runtime kept, and what the annotation names, if it and the
-/// definitions can be had at once.
-fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
-    let mut record = attach::empty_record(turn)?;
+/// definitions can be had at once. Beside it the interfaces that are no more than a guess: the additional ones, and
+/// where the sandbox `is_empty` the default one, too.
+fn probable(turn: &Turn, is_empty: bool) -> Result<(Vec<Attachment>, Vec<IfName>), CniError> {
     let target = turn.target()?;
     let kept = multus::attachments(turn, &target.container_id, &target.ifname);
     if kept.iter().any(|attachment| attachment.default) {
-        record.attachments = kept;
-        return Ok((record, Vec::new()));
+        return Ok((kept, Vec::new()));
     }
     let (known, selections) = ask_around(turn);
     let plan = match add::plan(turn, &known, &selections) {
@@ -90,16 +133,13 @@ fn guess(turn: &Turn) -> Result<(Record, Vec<IfName>), CniError> {
             default_alone(turn, &known)?
         }
     };
-    record.attachments = plan.iter().map(|planned| attach::intended(planned, &target.ifname, &turn.path())).collect();
-    for (attachment, planned) in record.attachments.iter_mut().zip(&plan).filter(|(_, planned)| planned.default) {
-        attachment.result = default_network::kept_result(turn, &planned.config);
-    }
-    record.attachments.retain(|attachment| kept.iter().all(|kept| kept.ifname != attachment.ifname));
-    let guessed =
-        record.attachments.iter().filter(|attachment| !attachment.default).map(|attachment| attachment.ifname.clone());
-    let guessed = guessed.collect();
-    record.attachments.extend(kept);
-    Ok((record, guessed))
+    let mut attachments: Vec<Attachment> =
+        plan.iter().map(|planned| attach::intended(planned, &target.ifname, &turn.path())).collect();
+    attachments.retain(|attachment| kept.iter().all(|kept| kept.ifname != attachment.ifname));
+    let guessed = attachments.iter().filter(|attachment| is_empty || !attachment.default);
+    let guessed = guessed.map(|attachment| attachment.ifname.clone()).collect();
+    attachments.extend(kept);
+    Ok((attachments, guessed))
 }
 
 /// What the runtime, the daemon and the node know, quickly; nothing rather than an error.

@@ -60,8 +60,17 @@ fn serve(
         let code = if e.kind() == io::ErrorKind::InvalidData { Code::Decode } else { Code::Io };
         CniError::new(code, format!("the configuration on stdin cannot be read: {e}"))
     })?;
-    let settings = Settings::parse(&text)?;
-    dispatch(turn.insert(Turn::new(invocation?, settings)))
+    let (settings, mistakes) = match invocation.as_ref().map(|call| call.verb) {
+        // A mistake in one value, which an operator makes, must neither keep pods from going nor the node from being
+        // ready: the key has its default.
+        Ok(Verb::Del | Verb::Gc | Verb::Status) => Settings::lenient(&text)?,
+        _ => (Settings::parse(&text)?, Vec::new()),
+    };
+    let turn = turn.insert(Turn::new(invocation?, settings));
+    for mistake in mistakes {
+        turn.warn(format!("the configuration of Plexus: {mistake}; its default is used"));
+    }
+    dispatch(turn)
 }
 
 fn dispatch(turn: &Turn) -> Result<String, CniError> {

@@ -45,6 +45,8 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
             }
         };
         errors.extend(failures.into_iter().map(|failure| failure.error));
+        // Of what was damaged not everything is known.
+        complete &= !(exists && record.incomplete);
         for attachment in &record.attachments {
             left.push(ValidAttachment { container_id: id.to_string(), ifname: attachment.ifname.to_string() });
             remember(&mut networks, attachment);
@@ -96,22 +98,19 @@ pub fn clean(
     deadline: Instant,
 ) -> Result<Option<(Record, Vec<undo::Failure>)>, CniError> {
     let sandbox = Sandbox::try_lock(turn, id).ok().flatten();
-    let read = match damaged {
-        Damaged::Salvaged if sandbox.is_some() => turn.store.read(id),
-        _ => turn.store.look(id),
-    };
-    let (mut record, salvaged) = match read {
-        Ok(Found::Record(record)) => (record, false),
+    let (mut record, damage) = match turn.store.look(id) {
+        Ok(Found::Record(record)) => (record, None),
         Ok(Found::Nothing) => return Ok(None),
         Ok(Found::Salvaged { record, damage }) if damaged == Damaged::Salvaged && sandbox.is_some() => {
-            turn.warn(damage);
-            (record, true)
+            (record, Some(damage))
         }
         Ok(Found::Salvaged { damage, .. }) => return Err(CniError::new(Code::Io, damage)),
         Err(e) => return Err(CniError::new(Code::Io, format!("the record of {id} cannot be read: {e}"))),
     };
     // In flight: the record counts as valid.
     let Some(sandbox) = sandbox else { return Ok(Some((record, Vec::new()))) };
+    // Before anything of it is deleted: this call may be killed.
+    let replaceable = damage.as_ref().is_none_or(|damage| undo::restore(turn, &record, damage));
     // A debt is a DEL that was asked for: disableGC does not forbid to try it again.
     let forbidden = |attachment: &Attachment| {
         attachment.debt.is_none()
@@ -119,14 +118,16 @@ pub fn clean(
     };
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(|a| is_valid(a) || forbidden(a));
     record.attachments = kept;
-    if stale.is_empty() && !salvaged {
+    if stale.is_empty() && damage.is_none() {
         return Ok(Some((record, Vec::new())));
     }
     let netns = lasting(record.netns.clone()).filter(|netns| !trust::is_of_another(turn, id, netns));
     let netns = namespace::still_there(netns.as_deref()).ok().flatten();
     let failures = undo::delete(turn, &sandbox, netns, id, stale, deadline);
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
-    undo::keep_or_remove(turn, &record);
+    if replaceable {
+        undo::keep_or_remove(turn, &record);
+    }
     if record.attachments.is_empty() {
         publish::withdraw(turn, id);
     }

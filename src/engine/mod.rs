@@ -20,6 +20,7 @@ pub mod networks;
 pub mod plan;
 mod preflight;
 mod publish;
+mod recalled;
 pub mod recursion;
 mod sandbox;
 pub mod selections;

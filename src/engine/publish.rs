@@ -1,16 +1,20 @@
 //! Handing the network status to the daemon, which writes it to the pod.
 
-use super::{Turn, device_info};
+use super::sandbox::Sandbox;
+use super::{Turn, attach, device_info, sweep};
 use crate::api::protocol::{Published, Reply, Request};
 use crate::api::{Publication, RunDirectory};
 use crate::cni::{ContainerId, RawObject};
 use crate::facts::Client;
 use crate::nad::{NetworkStatus, PodRef, status};
-use crate::store::Attachment;
+use crate::store::{Attachment, Found};
 use crate::sys::files::{self, Durability};
 use crate::sys::trusted::{self, Folder};
 use std::io;
 use std::time::{Duration, Instant};
+
+/// What telling the daemon may take where nobody waits for the status.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// The entries of `attachments`, in their order.
 pub fn entries(turn: &Turn, attachments: &[Attachment]) -> Vec<NetworkStatus> {
@@ -39,21 +43,56 @@ fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
 /// configured time is over, so that an init container can read it.
 ///
 /// Nothing here fails a pod: the daemon finds the file when it comes back.
-pub fn publish(turn: &Turn, id: &ContainerId, pod: PodRef, entries: &[NetworkStatus], wait: bool) {
+///
+/// # Errors
+/// The annotation, which cannot be left for the daemon now, as where `/run` is full: the record has to keep it.
+pub fn publish(
+    turn: &Turn,
+    id: &ContainerId,
+    pod: PodRef,
+    entries: &[NetworkStatus],
+    wait: bool,
+) -> Result<(), String> {
     let publication = Publication { container_id: id.clone(), pod, network_status: status::annotation(entries) };
-    let text = serde_json::to_vec(&publication).unwrap_or_default();
-    if let Err(e) = leave(&turn.settings.run, id, &text) {
-        let path = turn.settings.run.publication(id);
-        turn.warn(format!("the network status cannot be left for plexusd in {}: {e}", path.display()));
-        return;
+    if !leave(turn, &publication) {
+        return Err(publication.network_status);
     }
-    let patience = if wait { turn.settings.publish_timeout } else { Duration::from_millis(100) };
+    let patience = if wait { turn.settings.publish_timeout } else { SHORT };
+    announce(turn, id, wait.then_some(patience.min(turn.left(attach::ADD))));
+    Ok(())
+}
+
+/// Writes the file that the daemon reads; whether that could be done.
+fn leave(turn: &Turn, publication: &Publication) -> bool {
+    let (run, id) = (&turn.settings.run, &publication.container_id);
+    let text = serde_json::to_vec(publication).unwrap_or_default();
+    write(run, id, &text)
+        .inspect_err(|e| {
+            let path = run.publication(id);
+            turn.warn(format!("the network status cannot be left for plexusd in {}: {e}", path.display()));
+        })
+        .is_ok()
+}
+
+/// The file may be of the daemon's group, but nobody else's.
+fn write(run: &RunDirectory, id: &ContainerId, text: &[u8]) -> io::Result<()> {
+    let folder = Folder::make(&run.unpublished(), 0o750)?;
+    let group = trusted::group_of_folder(&run.daemon());
+    if let Some(group) = group {
+        folder.share(group, 0o750)?;
+    }
+    let path = run.publication(id);
+    folder.replace(path.file_name().unwrap_or_default(), text, 0o640, group, Durability::Cached)
+}
+
+/// Tells the daemon of the file, and waits for its answer for as long as `wait` says.
+fn announce(turn: &Turn, id: &ContainerId, wait: Option<Duration>) {
     let request = Request::Publish(id.clone());
-    let client = Client::connect(&turn.settings.run, Instant::now() + patience);
-    let told =
-        client.and_then(
-            |mut client| if wait { client.ask(&request).map(Some) } else { client.tell(&request).map(|()| None) },
-        );
+    let client = Client::connect(&turn.settings.run, Instant::now() + wait.unwrap_or(SHORT));
+    let told = client.and_then(|mut client| match wait {
+        Some(_) => client.ask(&request).map(Some),
+        None => client.tell(&request).map(|()| None),
+    });
     match told {
         Ok(None) => {}
         // The daemon only reads the folder. Nobody else writes this file: the sandbox is locked.
@@ -63,15 +102,26 @@ pub fn publish(turn: &Turn, id: &ContainerId, pod: PodRef, entries: &[NetworkSta
     }
 }
 
-/// Writes the file that the daemon reads: it may be of the daemon's group, but nobody else's.
-fn leave(run: &RunDirectory, id: &ContainerId, text: &[u8]) -> io::Result<()> {
-    let folder = Folder::make(&run.unpublished(), 0o750)?;
-    let group = trusted::group_of_folder(&run.daemon());
-    if let Some(group) = group {
-        folder.share(group, 0o750)?;
+/// Leaves for the daemon what an ADD could not leave: see [`Record::unpublished`](crate::store::Record).
+pub fn publish_late(turn: &Turn) {
+    // What cannot be listed or read now is published by a later sweep.
+    for id in turn.store.list().unwrap_or_default() {
+        let waits = |found: &Found| matches!(found, Found::Record(record) if record.unpublished.is_some());
+        if !turn.store.look(&id).is_ok_and(|found| waits(&found)) {
+            continue;
+        }
+        let Ok(Some(_sandbox)) = Sandbox::try_lock(turn, &id) else { continue };
+        let Ok(Found::Record(mut record)) = turn.store.look(&id) else { continue };
+        let (Some(network_status), Some(pod)) = (record.unpublished.take(), record.pod.clone()) else { continue };
+        if leave(turn, &Publication { container_id: id.clone(), pod, network_status }) {
+            announce(turn, &id, None);
+            if let Err(e) = turn.store.write(&record, Durability::Cached) {
+                turn.warn(format!("the record of {id} cannot be updated: {e}"));
+            }
+        } else {
+            sweep::request(turn, "unpublished");
+        }
     }
-    let path = run.publication(id);
-    folder.replace(path.file_name().unwrap_or_default(), text, 0o640, group, Durability::Cached)
 }
 
 /// Takes a status back: it is on its pod, or not wanted any more.

@@ -95,6 +95,8 @@ pub struct Settings {
     pub unknown: Vec<String>,
 }
 
+/// What the runtime says is valid (CNI-GC-01, CNI-GC-02).
+const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
 /// Ten years. What is much longer has no end on the machine's clock.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Keys of Multus that need nothing here: what they set does not exist, or is always on.
@@ -145,12 +147,28 @@ impl Settings {
     /// # Errors
     /// No JSON object, no usable `name`, or a version we do not speak.
     pub fn review(text: &str) -> Result<(Self, Vec<String>), CniError> {
-        let object = RawObject::parse(text)
-            .map_err(|e| CniError::new(Code::Decode, format!("the configuration on stdin is no JSON object: {e}")))?;
-        let (name, version) = read_head(&object)?;
+        let (object, name, version) = read_object(text)?;
         let mut keys = Keys { object: &object, used: Vec::new(), mistakes: Vec::new() };
         let settings = read_settings(&mut keys, name, version);
-        Ok((settings, keys.mistakes))
+        Ok((settings, keys.mistakes.into_iter().map(|(_, mistake)| mistake).collect()))
+    }
+
+    /// As [`Settings::review`], for a verb that a mistake of an operator must not stop.
+    ///
+    /// # Errors
+    /// As [`Settings::review`]. Code 7: what the runtime itself says cannot be read.
+    pub fn lenient(text: &str) -> Result<(Self, Vec<String>), CniError> {
+        let (object, name, version) = read_object(text)?;
+        let mut keys = Keys { object: &object, used: Vec::new(), mistakes: Vec::new() };
+        let settings = read_settings(&mut keys, name, version);
+        let (runtimes, operators): (Vec<_>, Vec<_>) =
+            keys.mistakes.into_iter().partition(|(key, _)| VALID_ATTACHMENTS.contains(key));
+        match runtimes.into_iter().next() {
+            Some((_, mistake)) => {
+                Err(CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {mistake}")))
+            }
+            None => Ok((settings, operators.into_iter().map(|(_, mistake)| mistake).collect())),
+        }
     }
 
     /// Every key that means something to us, beside those of every network configuration.
@@ -180,6 +198,13 @@ impl Settings {
     }
 }
 
+fn read_object(text: &str) -> Result<(RawObject, NetworkName, Version), CniError> {
+    let object = RawObject::parse(text)
+        .map_err(|e| CniError::new(Code::Decode, format!("the configuration on stdin is no JSON object: {e}")))?;
+    let (name, version) = read_head(&object)?;
+    Ok((object, name, version))
+}
+
 fn read_head(object: &RawObject) -> Result<(NetworkName, Version), CniError> {
     let invalid = |e: &dyn Display| CniError::new(Code::InvalidConfig, format!("the configuration of Plexus: {e}"));
     let decode = |e: &dyn Display| CniError::new(Code::Decode, format!("the configuration of Plexus: {e}"));
@@ -191,7 +216,8 @@ fn read_head(object: &RawObject) -> Result<(NetworkName, Version), CniError> {
 }
 
 fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Settings {
-    let valid = keys.get("cni.dev/valid-attachments").or(keys.get("cni.dev/attachments"));
+    let [name_of_list, former_name] = VALID_ATTACHMENTS;
+    let valid = keys.get(name_of_list).or(keys.get(former_name));
     let mut settings = Settings {
         name,
         version,
@@ -255,14 +281,14 @@ fn read_global_namespaces(keys: &mut Keys<'_>) -> Vec<String> {
 struct Keys<'a> {
     object: &'a RawObject,
     used: Vec<&'static str>,
-    mistakes: Vec<String>,
+    mistakes: Vec<(&'static str, String)>,
 }
 
 impl Keys<'_> {
     fn get<T: for<'de> Deserialize<'de>>(&mut self, key: &'static str) -> Option<T> {
         self.used.push(key);
         self.object.read(key).unwrap_or_else(|e| {
-            self.mistakes.push(e.to_string());
+            self.mistakes.push((key, e.to_string()));
             None
         })
     }
@@ -280,7 +306,8 @@ impl Keys<'_> {
         let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MAX_DURATION);
         if duration.is_none() {
             let most = MAX_DURATION.as_secs();
-            self.mistakes.push(format!("key {key:?}: {seconds} is not a positive number of seconds up to {most}"));
+            let mistake = format!("key {key:?}: {seconds} is not a positive number of seconds up to {most}");
+            self.mistakes.push((key, mistake));
         }
         duration
     }

@@ -4,7 +4,7 @@
 //! between calls. containerd never calls GC (measured on 2.4 and 1.6), so on most nodes this is the GC.
 
 use super::gc::Damaged;
-use super::{Turn, gc, leases, living};
+use super::{Turn, gc, leases, living, publish};
 use crate::cni::ContainerId;
 use crate::store::{Attachment, Found, Record, State, record};
 use crate::sys::files::{self, Durability};
@@ -81,6 +81,7 @@ pub fn sweep(turn: &Turn, haste: Haste) -> bool {
             turn.warn(e);
         }
     }
+    publish::publish_late(turn);
     leases::give_back(turn, &leases::orphans(turn), deadline);
     for id in turn.store.list().unwrap_or_default() {
         owed |= has_debt(turn, &id);

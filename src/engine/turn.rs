@@ -66,12 +66,17 @@ impl Turn {
         self.began + budget
     }
 
+    /// What is left of `budget`, see [`Turn::until`].
+    pub fn left(&self, budget: Duration) -> Duration {
+        self.until(budget).saturating_duration_since(Instant::now())
+    }
+
     /// Tells an operator something on stderr, if the configured level asks for it.
     pub fn log(&self, level: LogLevel, text: impl Display) {
         if level <= self.settings.log_level {
             let call =
                 self.invocation.target.as_ref().map(|target| format!(" {} {}", target.container_id, target.ifname));
-            eprintln!("plexus {}{}: {text}", self.invocation.verb, call.unwrap_or_default());
+            crate::sys::tell(format_args!("plexus {}{}: {text}", self.invocation.verb, call.unwrap_or_default()));
         }
     }
 

@@ -20,6 +20,9 @@ use std::path::PathBuf;
 /// A record is a few kilobytes; what is longer is none.
 const MAX_RECORD: usize = 16 << 20;
 
+/// So many damaged records of one container are kept in one second.
+const MAX_SAME_SECOND: u32 = 1000;
+
 /// The folder of records.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -33,7 +36,7 @@ pub enum Found {
     Nothing,
     /// Its record.
     Record(Record),
-    /// Its record was damaged and is moved aside; this could still be read of it.
+    /// Its record is damaged; this could still be read of it. It stays where it is until [`Store::restore`].
     Salvaged {
         /// What could be read.
         record: Record,
@@ -69,24 +72,10 @@ impl Store {
         files::sync(&self.folder.record(id))
     }
 
-    /// Reads the record of `id`. A damaged one is moved to the folder `damaged`, never passed over.
+    /// Reads the record of `id`, and changes nothing.
     ///
     /// # Errors
-    /// The disk cannot be read, or the damaged one not be moved.
-    pub fn read(&self, id: &ContainerId) -> io::Result<Found> {
-        match self.look(id)? {
-            Found::Salvaged { record, damage } => {
-                let aside = self.put_aside(id)?;
-                Ok(Found::Salvaged { record, damage: format!("{damage}; moved to {}", aside.display()) })
-            }
-            found => Ok(found),
-        }
-    }
-
-    /// As [`Store::read`], for whoever does not act on a damaged record: it stays for the call that does.
-    ///
-    /// # Errors
-    /// The disk cannot be read.
+    /// The disk cannot be read: nothing is known of the record then, and it must not be replaced.
     pub fn look(&self, id: &ContainerId) -> io::Result<Found> {
         let path = self.folder.record(id);
         let text = match trusted::read_bytes_bounded(&path, MAX_RECORD) {
@@ -105,13 +94,24 @@ impl Store {
         }
     }
 
-    fn put_aside(&self, id: &ContainerId) -> io::Result<PathBuf> {
+    /// Writes `record` in place of a damaged one of the same container, which is kept in the folder `damaged`.
+    /// Answers where. At every moment one of the two is the record: a call that is killed loses nothing.
+    ///
+    /// # Errors
+    /// The damaged record is still in its place, and nothing of it is lost.
+    pub fn restore(&self, record: &Record, durability: Durability) -> io::Result<PathBuf> {
         // No link is followed: it could lead a record, whose text may be anybody's, into a folder of configurations.
         let from = Folder::open(&self.folder.sandboxes())?;
         let to = Folder::open(self.folder.path())?.beneath(DAMAGED, 0o700)?;
-        let name = format!("{id}.{}", record::now());
-        from.move_to(OsStr::new(&format!("{id}.json")), &to, OsStr::new(&name))?;
-        Ok(to.path().join(name))
+        let name = format!("{}.json", record.container_id);
+        let (aside, moved) = keep(&from, &name, &to, &format!("{}.{}", record.container_id, record::now()))?;
+        self.write(record, durability).inspect_err(|_| {
+            if moved {
+                // The error that matters is the one above.
+                let _ = to.move_to(OsStr::new(&aside), &from, OsStr::new(&name));
+            }
+        })?;
+        Ok(to.path().join(aside))
     }
 
     /// Removes the record of `id`; one that is not there is removed.
@@ -152,6 +152,25 @@ impl Store {
     }
 }
 
+/// Gives the file `name` a second name in the folder `to`, that of its container and time. What can have no second
+/// name (a folder, or a file on such a file system) is moved. Answers the new name, and whether it was moved.
+fn keep(from: &Folder, name: &str, to: &Folder, aside: &str) -> io::Result<(String, bool)> {
+    // Two in one second have different names.
+    for number in 0..=MAX_SAME_SECOND {
+        let aside = if number == 0 { aside.to_owned() } else { format!("{aside}-{number}") };
+        match from.link_to(OsStr::new(name), to, OsStr::new(&aside)) {
+            Ok(()) => return Ok((aside, false)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+                from.move_to(OsStr::new(name), to, OsStr::new(&aside))?;
+                return Ok((aside, true));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are too many files {aside}")))
+}
+
 fn salvaged(id: &ContainerId, text: &str, why: &str) -> Found {
     let record = salvage::read(id, text);
     let damage =
@@ -179,16 +198,16 @@ mod tests {
         let store = Store::new(&StateDirectory::new(folder.path()));
         let record = sample("c1");
         store.write(&record, Durability::Cached).unwrap();
-        let Found::Record(read) = store.read(&record.container_id).unwrap() else { panic!("not found") };
+        let Found::Record(read) = store.look(&record.container_id).unwrap() else { panic!("not found") };
         assert_eq!(read.attachments[0].config.get(), r#"{"name":"cbr0","type":"a","n":123456789012345678901}"#);
         assert_eq!(store.list().unwrap(), std::slice::from_ref(&record.container_id));
         store.remove(&record.container_id).unwrap();
         store.remove(&record.container_id).unwrap();
-        assert!(matches!(store.read(&record.container_id).unwrap(), Found::Nothing));
+        assert!(matches!(store.look(&record.container_id).unwrap(), Found::Nothing));
     }
 
     #[test]
-    fn a_record_cut_anywhere_is_moved_aside_and_used() {
+    fn a_record_cut_anywhere_is_used_and_kept() {
         // FAULT-12
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(folder.path());
@@ -199,7 +218,7 @@ mod tests {
         files::make_folder(&state.sandboxes()).unwrap();
         for length in 0..whole.len() {
             std::fs::write(state.record(&id), &whole[..length]).unwrap();
-            let Found::Salvaged { record, damage } = store.read(&id).unwrap() else { panic!("{length}: not salvaged") };
+            let Found::Salvaged { record, damage } = store.look(&id).unwrap() else { panic!("{length}: not salvaged") };
             let expected = if length < second {
                 usize::from(length >= second - 1)
             } else {
@@ -210,7 +229,12 @@ mod tests {
             let headed = length > whole.find(r#"[{"#).unwrap();
             let netns = record.netns.as_deref().map(|path| path.to_str().unwrap());
             assert_eq!((netns, record.created), if headed { (Some("/run/netns/x"), 7) } else { (None, 0) }, "{length}");
-            assert!(!state.record(&id).exists() && damage.contains("damaged"));
+            assert!(record.incomplete && damage.contains("damaged"), "{length}: {damage}");
+            // FAULT-2, H7: what was read is the record from now on, and the damaged one is kept beside it.
+            let aside = store.restore(&record, Durability::Cached).unwrap();
+            assert_eq!(std::fs::read(aside).unwrap(), &whole.as_bytes()[..length]);
+            let Found::Record(read) = store.look(&id).unwrap() else { panic!("{length}: not restored") };
+            assert_eq!((read.attachments.len(), read.incomplete), (expected, true));
         }
     }
 
@@ -231,13 +255,42 @@ mod tests {
         ];
         for (why, make, attachments) in makers {
             make(&state.record(&id));
-            let Found::Salvaged { record, damage } = store.read(&id).unwrap() else { panic!("{why}: not salvaged") };
+            let Found::Salvaged { record, damage } = store.look(&id).unwrap() else { panic!("{why}: not salvaged") };
             assert!(damage.contains("damaged"), "{damage}");
             assert_eq!(record.attachments.len(), attachments, "{damage}");
-            assert!(std::fs::symlink_metadata(state.record(&id)).is_err());
-            // Two in one second have one name.
-            std::fs::remove_dir_all(state.damaged()).unwrap();
+            store.restore(&record, Durability::Cached).unwrap();
+            let Found::Record(_) = store.look(&id).unwrap() else { panic!("{why}: not restored") };
+            store.remove(&id).unwrap();
         }
+    }
+
+    #[test]
+    fn a_damaged_record_that_cannot_be_kept_is_not_replaced() {
+        // M6
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let (store, id) = (Store::new(&state), ContainerId::new("c1").unwrap());
+        store.write(&sample("c1"), Durability::Cached).unwrap();
+        let whole = std::fs::read(state.record(&id)).unwrap();
+        let damaged = &whole[..whole.len() - 2];
+        std::fs::write(state.record(&id), damaged).unwrap();
+        std::fs::write(state.damaged(), "no folder").unwrap();
+        let Found::Salvaged { record, .. } = store.look(&id).unwrap() else { panic!("not salvaged") };
+        store.restore(&record, Durability::Cached).unwrap_err();
+        assert_eq!(std::fs::read(state.record(&id)).unwrap(), damaged);
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_is_no_damage() {
+        let text = serde_json::to_string(&sample("c1")).unwrap().replace(r#""attached""#, r#""suspended""#);
+        let record: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.attachments[0].state, State::Planned);
+        let states: Vec<String> = [State::Planned, State::Attached, State::Owed]
+            .iter()
+            .map(|state| serde_json::to_string(state).unwrap())
+            .collect();
+        assert_eq!(states, [r#""planned""#, r#""attached""#, r#""owed""#]);
+        assert_eq!(serde_json::from_str::<State>(r#""owed""#).unwrap(), State::Owed);
     }
 
     #[test]
@@ -248,7 +301,7 @@ mod tests {
         store.write(&record, Durability::Cached).unwrap();
         record.attachments[0].result = RawValue::from_string(format!("\"{}\"", "x".repeat(MAX_RECORD))).ok();
         assert_eq!(store.write(&record, Durability::Cached).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        let Found::Record(record) = store.read(&record.container_id).unwrap() else { panic!("the one before is gone") };
+        let Found::Record(record) = store.look(&record.container_id).unwrap() else { panic!("the one before is gone") };
         assert!(record.attachments[0].result.is_none());
     }
 
@@ -260,7 +313,7 @@ mod tests {
         store.write(&sample("other"), Durability::Cached).unwrap();
         let id = ContainerId::new("c1").unwrap();
         std::fs::rename(state.record(&ContainerId::new("other").unwrap()), state.record(&id)).unwrap();
-        let Found::Salvaged { record, .. } = store.read(&id).unwrap() else { panic!("taken for ours") };
+        let Found::Salvaged { record, .. } = store.look(&id).unwrap() else { panic!("taken for ours") };
         assert_eq!(record.attachments.len(), 0);
     }
 }

@@ -29,6 +29,12 @@ pub struct Record {
     /// When ADD began, in seconds of Unix time.
     #[serde(default)]
     pub created: u64,
+    /// It is what could still be read of a damaged record: DEL adds what was probably attached beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+    /// The network status that could not be handed to the daemon yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpublished: Option<String>,
     /// In the order in which they are made.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
@@ -74,6 +80,22 @@ pub struct Attachment {
     pub debt: Option<Debt>,
 }
 
+impl Record {
+    /// The record of `id` in which nothing is attached yet.
+    pub fn empty(id: &ContainerId) -> Self {
+        Record {
+            version: VERSION,
+            container_id: id.clone(),
+            pod: None,
+            netns: None,
+            created: 0,
+            incomplete: false,
+            unpublished: None,
+            attachments: Vec::new(),
+        }
+    }
+}
+
 impl Attachment {
     /// The result of ADD, read; none where there is none yet.
     pub fn add_result(&self) -> Option<AddResult> {
@@ -86,12 +108,14 @@ impl Attachment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// Intended: its plugins may have run, or not.
-    Planned,
     /// Its plugins answered.
     Attached,
     /// It should be gone and is not, see [`Debt`].
     Owed,
+    /// Intended: its plugins may have run, or not. A state of a later release is read as this one, because DEL
+    /// expects nothing of it.
+    #[serde(other)]
+    Planned,
 }
 
 /// A deletion that is still to be done.
@@ -105,6 +129,9 @@ pub struct Debt {
     pub last: u64,
     /// How often it was tried.
     pub attempts: u32,
+    /// The last attempt did not end by itself: a plugin hung, or the call was killed. It is tried last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hung: bool,
     /// What happened the last time.
     pub error: String,
 }

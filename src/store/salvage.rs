@@ -1,19 +1,12 @@
 //! What a damaged record can still tell.
 
-use super::record::{self, Attachment, Record};
+use super::record::{Attachment, Record};
 use crate::cni::ContainerId;
 
 /// Reads what stands before the attachments, and every attachment that is whole, from the first one on; an
 /// attachment that is cut ends it.
 pub fn read(id: &ContainerId, text: &str) -> Record {
-    let empty = Record {
-        version: record::VERSION,
-        container_id: id.clone(),
-        pod: None,
-        netns: None,
-        created: 0,
-        attachments: Vec::new(),
-    };
+    let empty = Record { incomplete: true, ..Record::empty(id) };
     // The record of another container tells nothing of this one.
     if !text.contains(&format!(r#""containerId":"{id}""#)) {
         return empty;
@@ -22,6 +15,7 @@ pub fn read(id: &ContainerId, text: &str) -> Record {
     // What comes before the attachments is whole, or nothing of it is believed.
     let read = serde_json::from_str::<Record>(&format!(r#"{head}"attachments":[]}}"#)).ok();
     let mut record = read.filter(|record| record.container_id == *id).unwrap_or(empty);
+    record.incomplete = true;
     loop {
         let mut elements = serde_json::Deserializer::from_str(rest).into_iter::<Attachment>();
         let Some(Ok(attachment)) = elements.next() else { return record };

@@ -1,10 +1,10 @@
 //! File locks that a started program can inherit.
 
-use nix::errno::Errno;
+use super::owner::Owner;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Seek, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +22,14 @@ pub struct FileLock {
     path: PathBuf,
     /// The heirs keep it: one of them may still do what it should not.
     bequeathed: AtomicBool,
+    /// A note names who works under the lock.
+    noted: AtomicBool,
+    /// What whoever held it before left in the file.
+    left: String,
 }
+
+/// A note is a few numbers or a few words.
+const MAX_NOTE: usize = 256;
 
 /// How long to sleep between two tries. A call that waits is rare, and waits for work of milliseconds.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -62,9 +69,29 @@ impl FileLock {
             // Whoever held it before may have removed the file: then this is a lock on nothing.
             let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()));
             if same {
-                return Ok(Some(FileLock { file, path: path.to_owned(), bequeathed: AtomicBool::new(false) }));
+                return Ok(Some(FileLock::held(file, path)));
             }
         }
+    }
+
+    /// The lock that `file` holds. A note that names who works there is stale: nobody does any more, and the numbers
+    /// in it may be somebody else's next.
+    fn held(file: File, path: &Path) -> Self {
+        let mut note = [0; MAX_NOTE];
+        // A note is a hint: one that cannot be read is none.
+        let read = file.read_at(&mut note, 0).unwrap_or(0);
+        let mut left = String::from_utf8_lossy(&note[..read]).into_owned();
+        if Owner::parse(&left).is_some() {
+            left.clear();
+            let _ = file.set_len(0);
+        }
+        let (bequeathed, noted) = (AtomicBool::new(false), AtomicBool::new(false));
+        FileLock { file, path: path.to_owned(), bequeathed, noted, left }
+    }
+
+    /// What an earlier holder left in the file, see [`FileLock::leave`].
+    pub fn left(&self) -> &str {
+        &self.left
     }
 
     /// The descriptor to inherit.
@@ -77,21 +104,38 @@ impl FileLock {
         self.bequeathed.store(true, Ordering::Relaxed);
     }
 
-    /// Leaves a note in the file, for whoever finds the lock held.
+    /// Notes in the file who works under the lock, for a caller that finds it held. The note goes with the lock,
+    /// unless that is bequeathed.
     ///
     /// # Errors
     /// It cannot be written; the lock holds all the same.
-    pub fn note(&self, text: &str) -> io::Result<()> {
-        let mut file = &self.file;
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(text.as_bytes())
+    pub fn note(&self, owner: &Owner) -> io::Result<()> {
+        self.noted.store(true, Ordering::Relaxed);
+        self.write(&owner.to_string())
+    }
+
+    /// Writes `text` to the file, where it stays for the next holder. A lock that is bequeathed keeps the note of
+    /// who works there, because the next caller has to end that.
+    ///
+    /// # Errors
+    /// It cannot be written; the lock holds all the same.
+    pub fn leave(&self, text: &str) -> io::Result<()> {
+        if self.bequeathed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.noted.store(false, Ordering::Relaxed);
+        self.write(text)
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all_at(text.as_bytes(), 0)
     }
 
     /// The note that was left at `path`, also while it is locked; empty where there is none.
     pub fn read_note(path: &Path) -> String {
         // A note is a hint: one that cannot be read is none.
-        super::trusted::read_bounded(path, 256).ok().flatten().unwrap_or_default()
+        super::trusted::read_bounded(path, MAX_NOTE).ok().flatten().unwrap_or_default()
     }
 
     /// Removes the file while the lock is held, then lets it go.
@@ -104,20 +148,13 @@ impl FileLock {
 impl Drop for FileLock {
     fn drop(&mut self) {
         if !self.bequeathed.load(Ordering::Relaxed) {
+            if self.noted.load(Ordering::Relaxed) {
+                // What it names may be gone soon. A note that stays is cleared by the next holder.
+                let _ = self.file.set_len(0);
+            }
             // flock(2): for every descriptor of this open file. What cannot be unlocked goes with the last of them.
             let _ = self.file.unlock();
         }
-    }
-}
-
-/// Kills the process group `group` with SIGKILL; a group that is gone is killed.
-///
-/// # Errors
-/// It is there and may not be killed.
-pub fn kill_group(group: i32) -> io::Result<()> {
-    match nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(e) => Err(e.into()),
     }
 }
 
@@ -130,9 +167,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("locks/x.lock");
         let lock = FileLock::try_acquire(&path).unwrap().unwrap();
-        lock.note("7").unwrap();
+        let owner = Owner::here(7);
+        lock.note(&owner).unwrap();
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
-        assert_eq!(FileLock::read_note(&path), "7");
+        assert_eq!(FileLock::read_note(&path), owner.to_string());
         let late = FileLock::acquire(&path, Instant::now() + Duration::from_millis(20)).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         lock.remove();
@@ -154,5 +192,31 @@ mod tests {
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         drop(heir);
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_note_of_who_works_goes_with_the_lock() {
+        // H4
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        lock.note(&Owner::here(77)).unwrap();
+        drop(lock);
+        assert_eq!(FileLock::read_note(&path), "");
+        // One that was killed leaves its note, and the next holder clears it, whoever that is.
+        fs::write(&path, "2147483647 1 77").unwrap();
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        assert_eq!((lock.left(), FileLock::read_note(&path).as_str()), ("", ""));
+        lock.note(&Owner::here(77)).unwrap();
+        lock.leave("deleted").unwrap();
+        drop(lock);
+        assert_eq!(FileLock::try_acquire(&path).unwrap().unwrap().left(), "deleted");
+        // Heirs are found by it.
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        lock.note(&Owner::here(77)).unwrap();
+        lock.bequeath();
+        lock.leave("deleted").unwrap();
+        drop(lock);
+        assert!(Owner::parse(&FileLock::read_note(&path)).is_some());
     }
 }

@@ -1,9 +1,12 @@
 //! Programs we start: with a deadline, in a process group of their own, and never outliving us unseen.
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -17,6 +20,8 @@ const MAX_STDERR: usize = 16 << 10;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// For how long.
 const BUSY_LIMIT: Duration = Duration::from_secs(6);
+/// How long a program that was killed may take to be gone.
+const REAP_LIMIT: Duration = Duration::from_secs(2);
 /// How often we look whether the program ended while something still holds its output open.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -85,9 +90,10 @@ impl Run<'_> {
         let outcome =
             Conversation::new(&mut child, self.stdin).and_then(|mut talk| talk.until_end(&mut child, self.deadline));
         if !outcome.as_ref().is_ok_and(Finished::is_orderly) {
-            // The group may be gone already; the child is reaped in any case.
-            let _ = super::lock::kill_group(group);
-            let _ = child.wait();
+            // The child is not reaped yet, so the number is still its own. The group may be gone already.
+            let _ = nix::sys::signal::killpg(Pid::from_raw(group), Signal::SIGKILL);
+            // What the kernel does not let go of (state D) is left to init.
+            let _ = wait_until(&mut child, Instant::now() + REAP_LIMIT);
         }
         outcome
     }
@@ -108,13 +114,13 @@ impl Run<'_> {
         let mut command = Command::new(self.program);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let inherit = self.inherit.map(|descriptor| std::os::fd::AsRawFd::as_raw_fd(&descriptor));
+        let inherit = self.inherit.map(|descriptor| descriptor.as_raw_fd());
         let parent = nix::unistd::getpid();
         let prepare = move || {
-            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             // Died before the line above: the signal would never come.
             if nix::unistd::getppid() != parent {
-                return Err(io::Error::from(nix::errno::Errno::ECANCELED));
+                return Err(io::Error::from(Errno::ECANCELED));
             }
             if let Some(raw) = inherit {
                 // SAFETY: `self.inherit` borrows the descriptor for as long as the command lives.
@@ -197,7 +203,7 @@ impl<'a> Conversation<'a> {
         }
         let left = deadline.saturating_duration_since(Instant::now()).min(TICK) + Duration::from_millis(1);
         match poll(&mut watched, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO)) {
-            Err(nix::errno::Errno::EINTR) => Ok(true),
+            Err(Errno::EINTR) => Ok(true),
             ready => Ok(ready? > 0),
         }
     }
@@ -256,17 +262,83 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Result<ExitStatus, RunErr
     }
 }
 
+/// A process that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// Its process group.
+    pub group: i32,
+    /// When it started, see [`start_time`].
+    pub started: u64,
+}
+
+impl Process {
+    /// The process `pid`; `None` when there is none, or only a zombie.
+    pub fn look(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is the program's name in parentheses and may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        if matches!(*fields.first()?, "Z" | "X") {
+            return None;
+        }
+        Some(Process { pid, group: fields.get(2)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+    }
+}
+
 /// When the process `pid` started, in clock ticks since boot (proc(5), field 22 of stat): with the
 /// PID it names one process for ever. `None` when there is none, or only a zombie.
 pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses and may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
+    Process::look(pid).map(|process| process.started)
+}
+
+/// The number of this process.
+pub fn own() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// The name of the program that the process runs; `None` where it cannot be known.
+pub fn program(pid: i32) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // The kernel adds a word where the file is gone, as after an upgrade.
+    let name = path.file_name()?.to_string_lossy();
+    Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
+}
+
+/// Every process of the machine.
+pub fn all() -> Vec<Process> {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    numbers.filter_map(|entry| Process::look(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// Kills `process` with SIGKILL. A process that ended is no error, and another one with its number is not killed.
+///
+/// # Errors
+/// It runs and may not be killed.
+pub fn kill(process: &Process) -> io::Result<()> {
+    // SAFETY: pidfd_open(2) takes two numbers and makes a descriptor.
+    let made = unsafe { nix::libc::syscall(nix::libc::SYS_pidfd_open, process.pid, 0) };
+    let descriptor = i32::try_from(made).ok().filter(|descriptor| *descriptor >= 0);
+    // SAFETY: the descriptor was made above and belongs to nobody else.
+    let descriptor = descriptor.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) });
+    // While the descriptor is open it means one process. Is it still the one that was seen?
+    if Process::look(process.pid) != Some(*process) {
+        return Ok(());
     }
-    fields.nth(18)?.parse().ok()
+    let killed = match descriptor {
+        // SAFETY: pidfd_send_signal(2) takes numbers, and no information where the third argument is null.
+        Some(descriptor) => Errno::result(unsafe {
+            let none = std::ptr::null::<nix::libc::siginfo_t>();
+            nix::libc::syscall(nix::libc::SYS_pidfd_send_signal, descriptor.as_raw_fd(), nix::libc::SIGKILL, none, 0)
+        })
+        .map(drop),
+        // A kernel before 5.3.
+        None => nix::sys::signal::kill(Pid::from_raw(process.pid), Signal::SIGKILL),
+    };
+    match killed {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fstat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, UnlinkatFlags, fchown, geteuid, unlinkat};
+use nix::unistd::{Gid, UnlinkatFlags, fchown, geteuid, linkat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -179,6 +179,14 @@ impl Folder {
     /// It cannot be moved, and is where it was.
     pub fn move_to(&self, name: &OsStr, to: &Folder, new: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.descriptor, name, &to.descriptor, new)?)
+    }
+
+    /// Gives the file `name` a second name, `new` in the folder `to`.
+    ///
+    /// # Errors
+    /// `AlreadyExists`: there is such a file. `PermissionDenied`: it is a folder, or the file system has no second names.
+    pub fn link_to(&self, name: &OsStr, to: &Folder, new: &OsStr) -> io::Result<()> {
+        Ok(linkat(&self.descriptor, name, &to.descriptor, new, AtFlags::empty())?)
     }
 
     /// Opens the file `name` to lock it and to note something in it; makes it (0600) where it is missing.
