@@ -51,13 +51,13 @@ pub fn run(data: &[u8]) {
     };
     let call = Call { scope: &scope, plugin: &plugin, stdin: config.to_json() };
     host_local(&call, &pool);
-    let _ = Static.add(&call).map(|result| result.to_raw(plexus::cni::Version::NEWEST).unwrap());
+    let _ = Static::default().add(&call).map(|result| result.to_raw(plexus::cni::Version::NEWEST).unwrap());
 }
 
 /// What is taken is in the pool, and is given back; what another has stays his.
 fn host_local(call: &Call<'_>, pool: &Path) {
     let others = leases(pool);
-    let Ok(result) = HostLocal.add(call) else {
+    let Ok(result) = HostLocal::default().add(call) else {
         // A damaged lease of this container may be among them; none is added.
         return assert!(leases(pool).iter().all(|lease| others.contains(lease)));
     };
@@ -66,8 +66,8 @@ fn host_local(call: &Call<'_>, pool: &Path) {
         assert!(leases(pool).contains(&address) && !others.contains(&address), "{address}");
         assert!(ip.address.trunc().contains(&address) && ip.gateway != Some(address), "{result:?}");
     }
-    HostLocal.check(call).unwrap();
-    HostLocal.del(call).unwrap();
+    HostLocal::default().check(call).unwrap();
+    HostLocal::default().del(call).unwrap();
     assert!(result.ips.iter().all(|ip| !leases(pool).contains(&ip.address.addr())));
 }
 

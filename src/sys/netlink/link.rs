@@ -8,6 +8,7 @@ use super::socket::Socket;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use nix::errno::Errno;
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Whether a link can carry packets (RFC 2863).
@@ -81,24 +82,20 @@ pub struct Change<'a> {
     pub netns: Option<BorrowedFd<'a>>,
 }
 
-impl Change<'_> {
-    /// What is done, as the words before "link 7".
-    fn describe(&self) -> String {
-        let on = |on: bool| if on { "on" } else { "off" };
+impl fmt::Display for Change<'_> {
+    /// What it is to have, with the values that the kernel may refuse.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = [
-            self.netns.map(|_| "move to another namespace".to_owned()),
-            self.name.map(|name| format!("rename to {name}")),
-            self.mac.map(|mac| format!("set the MAC {mac} of")),
-            self.mtu.map(|mtu| format!("set the MTU {mtu} of")),
-            self.group.map(|group| format!("set the group {group} of")),
-            self.master.map(|master| match master {
-                Some(master) => format!("make a port of link {master}"),
-                None => "take out of its bridge".to_owned(),
-            }),
-            self.promiscuous.map(|promiscuous| format!("switch promiscuous mode {} of", on(promiscuous))),
-            self.up.map(|up| format!("switch {}", on(up))),
+            self.netns.map(|_| "another namespace".to_owned()),
+            self.name.map(|name| format!("name {name}")),
+            self.mac.map(|mac| format!("MAC {mac}")),
+            self.mtu.map(|mtu| format!("MTU {mtu}")),
+            self.group.map(|group| format!("group {group}")),
+            self.master.map(|master| master.map_or("no master".to_owned(), |master| format!("master link {master}"))),
+            self.promiscuous.map(|on| format!("promiscuous mode {}", if on { "on" } else { "off" })),
+            self.up.map(|up| if up { "up".to_owned() } else { "down".to_owned() }),
         ];
-        words.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -147,7 +144,7 @@ impl Socket {
         message.attributes.extend(change.netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
         message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.as_bytes().to_vec())));
         message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
-        let action = || format!("{} link {index}", change.describe());
+        let action = || format!("change link {index} ({change})");
         let name = change.name.map(name::own).transpose();
         message.attributes.extend(name.map_err(|why| Error::Name { action: action(), why })?);
         message.attributes.extend(change.group.map(LinkAttribute::Group));

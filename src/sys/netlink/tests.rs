@@ -133,6 +133,56 @@ fn addresses_and_routes() {
 }
 
 #[test]
+fn only_default_routes_of_the_main_table() {
+    // S2
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("only_default_routes_of_the_main_table") else {
+        return;
+    };
+    assert_eq!(host.default_routes().unwrap(), []);
+    let link = bridge(&mut host, "br0");
+    host.add_address(link, "10.1.0.5/24".parse().unwrap()).unwrap();
+    host.add_address(link, "fd00::5/64".parse().unwrap()).unwrap();
+    let route = |dst: &str, gateway: &str, table| Route {
+        table,
+        priority: 50,
+        ..Route::new(dst.parse().unwrap(), Some(gateway.parse().unwrap()), link)
+    };
+    let wanted = [route("0.0.0.0/0", "10.1.0.1", TABLE_MAIN), route("::/0", "fd00::1", TABLE_MAIN)];
+    for other in [route("10.9.0.0/16", "10.1.0.1", TABLE_MAIN), route("0.0.0.0/0", "10.1.0.2", 77)] {
+        host.add_route(&other).unwrap();
+    }
+    wanted.iter().for_each(|route| host.add_route(route).unwrap());
+    assert_eq!(host.default_routes().unwrap(), wanted);
+}
+
+#[test]
+fn a_link_is_found_by_its_alternative_name() {
+    let Some((host_ns, mut host, _container_ns, _)) = namespaces("a_link_is_found_by_its_alternative_name") else {
+        return;
+    };
+    let link = bridge(&mut host, "br0");
+    let name = "enp0s".repeat(26)[..127].to_owned();
+    let add =
+        || std::process::Command::new("ip").args(["link", "property", "add", "dev", "br0", "altname", &name]).status();
+    assert!(host_ns.run(add).unwrap().unwrap().success());
+    assert_eq!(host.link_by_name(&name).unwrap().map(|link| link.index), Some(link));
+    assert_eq!(host.link_by_name(&name[..126]).unwrap(), None);
+    // M13
+    assert!(host.link_by_name(&"x".repeat(65_532)).is_err());
+}
+
+#[test]
+fn what_the_kernel_refuses_is_named() {
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("what_the_kernel_refuses_is_named") else { return };
+    let link = bridge(&mut host, "br0");
+    let group: Mac = "01:00:5e:00:00:01".parse().unwrap();
+    let error = host.change_link(link, &Change { mac: Some(&group), up: Some(true), ..Change::default() }).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot change link {link} (MAC 01:00:5e:00:00:01, up): ")), "{text}");
+    assert!(text.ends_with("(EADDRNOTAVAIL)"), "{text}");
+}
+
+#[test]
 fn several_next_hops_are_several_routes() {
     let Some((_host_ns, mut host, _container_ns, _)) = namespaces("several_next_hops_are_several_routes") else {
         return;
