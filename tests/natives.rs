@@ -34,6 +34,11 @@ plugin folder when
 The address plugin is judged apart: a native asks the program for addresses where the section `ipam` is not for the native,
 while a program always starts the address plugin itself.
 
+Before the first network of a pod is attached, each native judges its configuration and what the pod requests. So a mistake
+costs the default network no address. A program cannot be asked.
+
+The native `host-local` uses a `dataDir` only if root owns each directory of the path and nobody else may write to it.
+
 `plexusctl natives` says of each network of a node, of a manifest or of a cluster who carries it out, and why, with `-o json`
 for programs. STATUS cannot say it: it answers nothing when all is well. With `logLevel` `debug` every ADD and every STATUS
 writes it to stderr.

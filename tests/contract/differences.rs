@@ -231,6 +231,43 @@ fn failures_have_codes() {
 }
 
 #[test]
+fn a_gateway_on_a_bridge_that_lost_its_mac() {
+    let Some(twins) = Twins::new() else { return };
+    twins.sides.iter().for_each(|(_, world)| {
+        world.run(|| {
+            ip("link add cni0 type bridge");
+            ip("link add port0 type veth peer name port1");
+            ip("link set port0 master cni0");
+            ip("link set port0 nomaster");
+        });
+    });
+    let config = config("1.1.0", "bridge", json!({"isGateway": true, "ipam": pool()}));
+    let [native, reference] = twins.call_each("ADD", &config, &Attachment::default());
+    native.unwrap();
+    assert!(reference.is_err(), "the reference does not fail any more");
+}
+
+#[test]
+fn a_pool_that_others_can_write_to_is_refused() {
+    // N2
+    let Some(twins) = Twins::new() else { return };
+    let folder = format!("{POOLS}-open");
+    let made = folder.clone();
+    twins.sides.iter().for_each(|(_, world)| {
+        let made = made.clone();
+        world.run(move || {
+            fs::create_dir(&made).unwrap();
+            fs::set_permissions(&made, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        });
+    });
+    let ipam = json!({"type": "host-local", "subnet": "10.7.0.0/24", "dataDir": folder});
+    let config = config("1.1.0", "bridge", json!({"ipam": ipam}));
+    let [native, reference] = twins.call_each("ADD", &config, &Attachment::default());
+    assert!(native.unwrap_err().contains("others may write"));
+    reference.unwrap();
+}
+
+#[test]
 fn other_users_of_a_bridge_do_not_disturb() {
     let Some(twins) = Twins::new() else { return };
     let config = config("1.1.0", "bridge", json!({"ipam": pool()}));

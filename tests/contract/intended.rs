@@ -93,6 +93,20 @@ const INTENDED: &[Difference] = &[
         Shown::Test("gc_gives_back_what_nobody_has"),
     ),
     difference(
+        ["bridge", "ADD"],
+        "fails for a gateway on a bridge that lost its last port before, and with it its MAC",
+        "succeeds, with the MAC that the new port brings",
+        "one pod that fails would keep all others from starting",
+        Shown::Test("a_gateway_on_a_bridge_that_lost_its_mac"),
+    ),
+    difference(
+        ["host-local", "ADD"],
+        "writes to any `dataDir`, and follows symbolic links in it",
+        "refuses a `dataDir` that others than root can write to, and follows no link in it",
+        "whoever may write there chooses which file of the node root writes to",
+        Shown::Test("a_pool_that_others_can_write_to_is_refused"),
+    ),
+    difference(
         ["bridge", "CHECK"],
         "fails without `ipam`",
         "succeeds",
