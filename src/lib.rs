@@ -12,6 +12,7 @@
 //! | [`facts`] | what a call must know of its pod and networks |
 //! | [`engine`] | the verbs |
 //! | `cluster` | pods and definitions from Kubernetes or a folder; publishing |
+//! | `keeper` | what others displace of the installation is put back; root's part of the DaemonSet |
 //! | `daemon` | the daemon's wiring |
 //! | `cli` | one file a subcommand |
 //!
@@ -30,6 +31,8 @@ pub mod daemon;
 pub mod delegate;
 pub mod engine;
 pub mod facts;
+#[cfg(feature = "cluster")]
+pub mod keeper;
 pub mod nad;
 pub mod store;
 pub mod sys;

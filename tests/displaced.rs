@@ -84,7 +84,7 @@ fn who_renames_it_again_and_again_is_named_and_left_alone() {
         // Whole, with what others had added, and nothing is left of the other name.
         assert_eq!(fs::read_to_string(&list).unwrap(), OURS);
         eventually("the other name to go", || !renamed.exists());
-        assert_eq!(installed.times("configuration"), time);
+        eventually("it to be counted", || installed.times("configuration") == time);
     }
     fs::rename(&list, &renamed).unwrap();
     eventually("it to be given up", || !installed.daemon.health().ready);
@@ -123,7 +123,9 @@ fn what_is_written_over_or_removed_returns() {
     let beside = Path::new(env!("CARGO_BIN_EXE_plexusd")).with_file_name("plexus");
     assert_eq!(fs::metadata(&program).unwrap().len(), fs::metadata(beside).unwrap().len());
     assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
-    assert_eq!((installed.times("configuration"), installed.times("plugin")), ("1".to_owned(), "1".to_owned()));
+    eventually("both to be counted", || {
+        (installed.times("configuration"), installed.times("plugin")) == ("1".to_owned(), "1".to_owned())
+    });
     assert!(installed.daemon.health().ready);
 }
 
@@ -156,4 +158,85 @@ fn uninstalling_is_no_displacement() {
     // Installed again it is kept again.
     fs::write(installed.list(), OURS).unwrap();
     installed.returns(&installed.path("bin/plexus"));
+}
+
+/// `plexusctl keep` in the folders of `folder`.
+struct Keeper(std::process::Child);
+
+impl Keeper {
+    fn in_folder(folder: &Path) -> Keeper {
+        let mut keep = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        keep.arg("keep");
+        for (option, name) in [
+            ("cni-conf-dir", "net.d"),
+            ("cni-bin-dir", "bin"),
+            ("state-directory", "state"),
+            ("run-directory", "run"),
+            ("pod-resources-socket", "kubelet.sock"),
+        ] {
+            keep.arg(format!("--{option}")).arg(folder.join(name));
+        }
+        Keeper(keep.spawn().unwrap())
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_daemon_that_sees_no_folder_of_the_node_tells_what_the_keeper_finds() {
+    // M1, FAULT-23
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["net.d", "bin", "source", "state", "run", "run/keeper"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    let list = path("net.d/00-plexus.conflist");
+    fs::write(&list, OURS).unwrap();
+    fs::write(path("bin/plexus"), "program").unwrap();
+    let metrics = http::free_address();
+    let source = path("source").display().to_string();
+    let daemon =
+        Daemon::in_folder(folder.path(), &["--source-directory", &source, "--metrics-address", &metrics.to_string()]);
+    let told = || daemon.health().guards.get("installation").cloned().unwrap_or_default();
+    assert!(told().contains("has not looked"), "{}", told());
+    let mut keeper = Keeper::in_folder(folder.path());
+    wait_until(|| daemon.health().ready, || daemon.log());
+
+    fs::rename(&list, path("net.d/00-plexus.conflist.cilium_bak")).unwrap();
+    eventually("it to be put back", || list.exists());
+    let counted = || http::get(metrics, "/metrics").contains("plexus_displacements_total{file=\"configuration\"} 1");
+    eventually("it to be counted", counted);
+    fs::write(path("net.d/00-calico.conflist"), PRIMARY).unwrap();
+    eventually("the daemon to name the file", || told().contains("00-calico.conflist before"));
+    let ready = || {
+        Command::new(env!("CARGO_BIN_EXE_plexusctl"))
+            .args(["health", "--ready", "--run-directory"])
+            .arg(path("run"))
+            .output()
+            .unwrap()
+    };
+    let probed = ready();
+    assert_eq!(probed.status.code(), Some(3));
+    assert!(
+        String::from_utf8_lossy(&probed.stderr).starts_with("not ready: installation: the runtime takes"),
+        "{probed:?}"
+    );
+    fs::remove_file(path("net.d/00-calico.conflist")).unwrap();
+    eventually("it to be well", || ready().status.success());
+
+    // D17: that pods start without their networks is told.
+    fs::write(path("state/draining"), "").unwrap();
+    eventually("the drain to be told", || {
+        daemon.health().remarks.get("installation").is_some_and(|why| why.contains("uninstalled"))
+    });
+    assert!(daemon.health().ready);
+    // As the kubelet ends it.
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(keeper.0.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(keeper.0.wait().unwrap().success());
 }

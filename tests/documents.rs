@@ -62,6 +62,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/multus-differences.md",
         "docs/natives.md",
         "docs/primaries.md",
+        "docs/security.md",
         "conf/README.md",
     ] {
         let text = fs::read_to_string(root.join(document)).unwrap();

@@ -168,6 +168,16 @@ impl RunDirectory {
         self.unpublished().join(format!("{id}.json"))
     }
 
+    /// What the keeper has found.
+    pub fn keeping(&self) -> PathBuf {
+        self.keeper().join("state.json")
+    }
+
+    /// The kubelet's pod-resources socket, as the keeper passes it on.
+    pub fn pod_resources(&self) -> PathBuf {
+        self.keeper().join("pod-resources.sock")
+    }
+
     /// What the plugin is to do on its next turn, one empty file each.
     pub fn due(&self) -> PathBuf {
         self.0.join("due")

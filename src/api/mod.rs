@@ -3,11 +3,13 @@
 
 pub mod build;
 pub mod copy;
+pub mod keeping;
 pub mod layout;
 pub mod protocol;
 pub mod publication;
 
 pub use copy::NetworkCopy;
+pub use keeping::Keeping;
 pub use layout::{RunDirectory, StateDirectory};
 pub use protocol::{Facts, FactsRequest, Reply, Request};
 pub use publication::Publication;

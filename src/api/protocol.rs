@@ -126,6 +126,9 @@ pub struct Health {
     pub ready: bool,
     /// What readiness consists of, by name; the text says what is awaited, empty when it holds.
     pub guards: BTreeMap<String, String>,
+    /// What an operator has to know although the daemon may be ready, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remarks: BTreeMap<String, String>,
     /// How many NADs are known.
     pub definitions: usize,
     /// How many statuses wait to be published.

@@ -50,7 +50,7 @@ pub struct Wanted {
 
     /// Where the daemon's socket is [default: /run/plexus]
     #[arg(long, value_name = "FOLDER")]
-    run_directory: Option<PathBuf>,
+    pub run_directory: Option<PathBuf>,
 }
 
 /// The two ways of being installed.

@@ -130,6 +130,17 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A folder that plugin, daemon and keeper share.
+    #[error("the directories that the plugin shares with plexusd cannot be prepared: {0}")]
+    Folder(#[from] crate::keeper::folders::FolderError),
+    /// What keeps the installation cannot begin.
+    #[error("the installation cannot be kept: {what}: {source}")]
+    Keep {
+        /// What does not work.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// A file cannot be written.
     #[error("{path} cannot be written: {source}{}", hint(.source, "see that its directory is writable"))]
     Write {

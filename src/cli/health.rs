@@ -31,6 +31,14 @@ pub struct Arguments {
     /// How long to wait for the answer
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     timeout: f64,
+
+    /// For a liveness probe: well while the daemon answers, ready or not. Prints one line, and only when it does not
+    #[arg(long, conflicts_with_all = ["output", "ready"])]
+    live: bool,
+
+    /// For a readiness probe: as without it, in one line
+    #[arg(long, conflicts_with = "output")]
+    ready: bool,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -59,6 +67,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
     let reply = Client::connect(&run, deadline).and_then(|mut client| client.ask(&Request::Health {}));
     let answer = match reply {
+        Ok(Reply::Health(_)) if arguments.live => return Ok(Verdict::Well),
+        Ok(Reply::Health(health)) if arguments.ready => return Ok(tell_ready(&health, output)),
         Ok(Reply::Health(health)) => Ok(health),
         Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => Err(why),
         Ok(other) => Err(format!("plexusd answered another question: {other:?}")),
@@ -90,6 +100,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(if ready && !draining { Verdict::Well } else { Verdict::NotWell })
 }
 
+/// For the kubelet, which shows the line in an event.
+fn tell_ready(health: &Health, output: &Output) -> Verdict {
+    if health.ready {
+        return Verdict::Well;
+    }
+    let awaited = health.guards.iter().filter(|(_, awaited)| !awaited.is_empty());
+    let awaited: Vec<String> = awaited.map(|(name, awaited)| format!("{name}: {awaited}")).collect();
+    output.remark(format!("not ready: {}", awaited.join("; ")));
+    Verdict::NotWell
+}
+
 fn tell(health: &Health, output: &mut Output) -> Result<(), Error> {
     output.table(&table(health))?;
     let ready = if health.ready { "ready" } else { "not ready" };
@@ -101,6 +122,9 @@ fn tell(health: &Health, output: &mut Output) -> Result<(), Error> {
         health.unpublished,
         if health.unpublished == 1 { " waits" } else { "es wait" }
     ));
+    for (name, remark) in &health.remarks {
+        output.remark(format!("{name}: {remark}"));
+    }
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use super::config_document::{LIST, Written};
 use super::install_plugin;
 use super::output::Output;
 use super::{Error, install_multus, trust};
-use crate::api::StateDirectory;
+use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::{NetworkConfig, RawObject};
 use crate::engine::disk;
+use crate::keeper::folders;
 use crate::sys::files;
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -38,6 +39,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
 
+    /// Prepare the run directory for a plexusd that is not root but of this group; without it nothing is prepared
+    #[arg(long, value_name = "GID")]
+    daemon_group: Option<u32>,
+
     /// How long to wait for the cluster's own network, which may be configured after us
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     wait: u64,
@@ -54,8 +59,12 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     if !arguments.replace_multus {
         install_multus::refuse(wanted)?;
     }
-    install_plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, output)?;
     let state = wanted.state_directory.as_deref().map_or_else(StateDirectory::default, StateDirectory::new);
+    if let Some(group) = arguments.daemon_group {
+        let run = wanted.run_directory.as_deref().map_or_else(RunDirectory::default, RunDirectory::new);
+        folders::prepare(&run, &state, group)?;
+    }
+    install_plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, output)?;
     make_state(&state)?;
     end_draining(&state, output)?;
     let Some(mut written) = wait_for_primary(arguments, output)? else { return replace_multus(arguments, output) };

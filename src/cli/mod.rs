@@ -23,6 +23,7 @@ mod health;
 mod install;
 mod install_multus;
 mod install_plugin;
+mod keep;
 mod migrate;
 mod migrate_keys;
 mod natives;
@@ -63,6 +64,8 @@ enum Command {
     Config(config::Arguments),
     /// Put the plugin and its configuration on this node
     Install(install::Arguments),
+    /// Put back what others displace of them, for as long as this runs: for the DaemonSet
+    Keep(keep::Arguments),
     /// Take them away again, when no pod needs them any more
     Uninstall(uninstall::Arguments),
     /// Delete what is left of sandboxes that are gone, and try again what is owed
@@ -127,6 +130,7 @@ fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Get(arguments) => get::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Keep(arguments) => keep::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => trust::check(arguments.folder()).and_then(|()| gc::run(&arguments, output)),
         Command::Natives(arguments) => natives::run(&arguments, output),

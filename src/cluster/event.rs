@@ -40,8 +40,8 @@ fn note(entries: &[NetworkStatus]) -> String {
     format!("Add {}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
-/// That the runtime of the node does not call us.
-pub(super) fn displaced(node: &str, why: &str) -> Event {
+/// What is wrong with the node.
+pub(super) fn on_node(node: &str, reason: &str, why: &str) -> Event {
     let regarding = ObjectReference {
         kind: Some("Node".to_owned()),
         name: Some(node.to_owned()),
@@ -49,7 +49,7 @@ pub(super) fn displaced(node: &str, why: &str) -> Event {
         uid: Some(node.to_owned()),
         ..ObjectReference::default()
     };
-    of_object(node, "default", regarding, "Warning", "Displaced", why)
+    of_object(node, "default", regarding, "Warning", reason, why)
 }
 
 fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
@@ -66,6 +66,7 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
 }
 
 fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str, reason: &str, note: &str) -> Event {
+    let note = visible(note);
     let fits = |at: &usize| note.is_char_boundary(*at);
     let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
     Event {
@@ -84,6 +85,18 @@ fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str
         reporting_instance: Some(node.to_owned()),
         ..Event::default()
     }
+}
+
+/// `text` in one line, without what a terminal would carry out or hide: whoever reads events sees what is there. The
+/// cluster's policy for our events asks for it.
+fn visible(text: &str) -> String {
+    // Format characters (Unicode's Cf), of which those that turn the direction of text are the harmful ones.
+    let is_format = |c: char| {
+        matches!(c, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            || matches!(c, '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}'..='\u{e007f}')
+    };
+    text.chars().map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect()
 }
 
 /// The object's name and the time, as every component names its events.
@@ -129,5 +142,7 @@ mod tests {
         assert_eq!(event.note.as_deref(), Some("Add eth0 [10.1.1.2 fd00::2] from cbr0, net1 [] from ns/nad"));
         let long = refused("n", &publication("[]"), "u", &"é".repeat(2000));
         assert!(long.note.is_some_and(|note| note.len() <= LONGEST_NOTE));
+        let told = refused("n", &publication("[]"), "u", "a\u{1b}[31m\nb\u{202e}c\u{9b}é");
+        assert!(told.note.is_some_and(|note| note.ends_with(": a [31m b c é")));
     }
 }

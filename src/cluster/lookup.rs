@@ -1,5 +1,6 @@
 //! What the daemon asks of the cluster, whichever source it has.
 
+use super::canary::Canary;
 use super::copies::Copies;
 use super::directory::Directory;
 use super::kubernetes::Kubernetes;
@@ -32,6 +33,7 @@ pub struct Cluster {
     run: RunDirectory,
     state: StateDirectory,
     requests: Requests,
+    canary: Canary,
 }
 
 impl Cluster {
@@ -46,6 +48,7 @@ impl Cluster {
             run,
             state,
             requests: Requests::default(),
+            canary: Canary::default(),
         }
     }
 
@@ -61,7 +64,15 @@ impl Cluster {
     ) -> Result<Self, kube::Error> {
         let (cache, requests) = (Arc::new(Cache::default()), Requests::default());
         let origin = Origin::Kubernetes(Kubernetes::new(config, node, Arc::clone(&cache), requests.clone())?);
-        Ok(Cluster { cache, origin, copies: Arc::new(Copies::open(run.clone())), run, state, requests })
+        Ok(Cluster {
+            cache,
+            origin,
+            copies: Arc::new(Copies::open(run.clone())),
+            run,
+            state,
+            requests,
+            canary: Canary::default(),
+        })
     }
 
     /// Where pods and definitions come from, in words.
@@ -103,7 +114,9 @@ impl Cluster {
                     }
                     tokio::time::sleep(LOOK_EVERY).await;
                 },
-                Origin::Kubernetes(kubernetes) => kubernetes.follow().await,
+                Origin::Kubernetes(kubernetes) => {
+                    tokio::join!(kubernetes.follow(), self.canary.follow(kubernetes));
+                }
             }
         };
         tokio::join!(copies, source);
@@ -172,18 +185,34 @@ impl Cluster {
         }
     }
 
-    /// Tells, where there is a cluster to tell it to, that this node's runtime does not call us.
-    pub fn announce_displaced(&self, why: &str) {
+    /// Tells in an event of this node, where there is a cluster to tell it to, what is wrong with it.
+    pub fn announce_on_node(&self, reason: &str, why: &str) {
         if let Origin::Kubernetes(kubernetes) = &self.origin {
-            kubernetes.announce(Some(event::displaced(&kubernetes.node, why)));
+            kubernetes.announce(Some(event::on_node(&kubernetes.node, reason, why)));
         }
+    }
+
+    /// Whether the admission policy guards what the daemon may write.
+    pub fn canary(&self) -> &Canary {
+        &self.canary
+    }
+
+    /// Tests the admission policy on `own`, the daemon's own pod, from [`Cluster::follow`] on; with `required`
+    /// nothing is published before it is seen to guard.
+    #[must_use]
+    pub fn with_canary(mut self, own: Option<PodRef>, required: bool) -> Self {
+        self.canary = Canary::new(own, required);
+        self
     }
 
     /// Tries once to put `publication` on its pod.
     pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
         match &self.origin {
             Origin::Directory(_) => publish_file::publish(&self.run, &self.cache, publication),
-            Origin::Kubernetes(kubernetes) => kubernetes.publish(publication, progress).await,
+            Origin::Kubernetes(kubernetes) => match self.canary.objection() {
+                Some(why) => Outcome::Later(why),
+                None => kubernetes.publish(publication, progress).await,
+            },
         }
     }
 }

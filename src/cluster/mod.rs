@@ -4,6 +4,7 @@
 //! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
 
 pub mod cache;
+mod canary;
 mod claimed;
 mod claims;
 mod copies;
@@ -24,6 +25,7 @@ mod slices;
 mod watch;
 
 pub use cache::Cache;
+pub use canary::{Canary, Verdict};
 pub use error::{ConfigurationError, Error};
 pub use kubernetes::{Kubernetes, configuration};
 pub use lookup::{Cluster, Origin};

@@ -35,6 +35,7 @@ impl Daemon {
             release: env!("CARGO_PKG_VERSION").to_owned(),
             ready: self.readiness.is_ready(),
             guards: self.readiness.tell(),
+            remarks: self.readiness.remarks(),
             definitions: self.cluster.cache().sizes().0,
             unpublished: self.unpublished.count(),
         }

@@ -57,9 +57,9 @@ impl Metrics {
         self.publication_retries.inc();
     }
 
-    /// A file of our installation (`configuration` or `plugin`) was displaced and is put back.
-    pub fn displaced(&self, file: &'static str) {
-        self.displacements.get_or_create(&[("file", file)]).inc();
+    /// A file of our installation (`configuration` or `plugin`) was displaced and put back `times` more.
+    pub fn displaced(&self, file: &'static str, times: u64) {
+        self.displacements.get_or_create(&[("file", file)]).inc_by(times);
     }
 
     fn register(&self, registry: &mut Registry) {
@@ -96,6 +96,9 @@ pub(super) fn encode(daemon: &Daemon) -> String {
         "Whether the definitions known are current",
         daemon.cluster.cache().confirmed().into(),
     );
+    if let Some(guards) = daemon.cluster.canary().guards() {
+        gauge("policy_guards", "Whether the admission policy refused what the token may not do", guards.into());
+    }
     let mut lines = String::new();
     // Writing to a string cannot fail.
     let _ = text::encode(&mut lines, &registry);

@@ -7,12 +7,12 @@ mod answer;
 mod conversation;
 mod devices;
 mod grpc;
-mod guard;
 mod http;
-mod installed;
+mod installation;
 pub mod log;
 mod metrics;
 mod pod_resources;
+mod policy;
 mod readiness;
 pub mod settings;
 mod socket;
@@ -23,6 +23,7 @@ pub use settings::Settings;
 use crate::cluster::Cluster;
 use anyhow::Context;
 use conversation::Conversations;
+use installation::Installation;
 use metrics::Metrics;
 use pod_resources::PodResources;
 use readiness::Readiness;
@@ -76,10 +77,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let daemon = Arc::clone(&daemon);
         async move { daemon.cluster.follow().await }
     });
-    if let Some(keeper) =
-        guard::Keeper::new(&settings, daemon.readiness.clone(), daemon.metrics.clone(), Arc::clone(&daemon.cluster))
-    {
-        background.spawn(keeper.keep());
+    background.spawn(policy::follow(Arc::clone(&daemon.cluster), daemon.readiness.clone()));
+    if let Some(source) = installation::Source::of(&settings) {
+        background.spawn(Installation::new(&daemon).follow(source));
     }
     if let Some(scrape) = scrape {
         background.spawn(http::serve(scrape, Arc::clone(&daemon)));

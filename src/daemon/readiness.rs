@@ -4,9 +4,16 @@ use crate::cluster::{Cache, Cluster};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What readiness consists of, by name; the text says what is awaited, empty when nothing is.
+/// What is awaited or to be known, by name; an empty text says that nothing is.
+type Texts = Arc<Mutex<BTreeMap<&'static str, String>>>;
+
+/// What readiness consists of, by name; the text says what is awaited, empty when nothing is. Beside it what an
+/// operator has to know although the daemon is ready.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, String>>>);
+pub struct Readiness {
+    guards: Texts,
+    remarks: Texts,
+}
 
 /// While it lives the daemon is not ready.
 #[derive(Debug)]
@@ -37,8 +44,24 @@ impl Readiness {
         self.guards().iter().map(|(name, awaited)| ((*name).to_owned(), awaited.clone())).collect()
     }
 
+    /// Tells what an operator has to know about `name`; nothing any more when `text` is empty.
+    pub fn remark(&self, name: &'static str, text: &str) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.is_empty() {
+            remarks.remove(name);
+        } else {
+            remarks.insert(name, text.to_owned());
+        }
+    }
+
+    /// What an operator has to know, by name.
+    pub fn remarks(&self) -> BTreeMap<String, String> {
+        let remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        remarks.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect()
+    }
+
     fn guards(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

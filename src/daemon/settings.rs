@@ -2,13 +2,12 @@
 
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cluster::{self, Cluster};
+use crate::keeper::POD_RESOURCES_SOCKET;
+use crate::nad::PodRef;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-
-/// Where the kubelet has it unless its root folder was moved.
-const POD_RESOURCES_SOCKET: &str = "/var/lib/kubelet/pod-resources/kubelet.sock";
 
 /// Answers the plexus CNI plugin's questions about pods and networks, and publishes network statuses.
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +45,18 @@ pub struct Settings {
     /// Where the runtime looks for plugins: the same for ours
     #[arg(long, env = "PLEXUS_CNI_BIN_DIR", value_name = "FOLDER", requires = "cni_conf_dir")]
     pub cni_bin_dir: Option<PathBuf>,
+
+    /// The pod that this daemon runs in, to test on it whether the admission policy guards the daemon's token.
+    #[arg(long, env = "PLEXUS_POD_NAME", value_name = "NAME", requires = "pod_namespace")]
+    pub pod_name: Option<String>,
+
+    /// The namespace of that pod.
+    #[arg(long, env = "PLEXUS_POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub pod_namespace: Option<String>,
+
+    /// Publish nothing, and be not ready, unless the admission policy is seen to guard the daemon's token.
+    #[arg(long, env = "PLEXUS_REQUIRE_POLICY", requires = "pod_name")]
+    pub require_policy: bool,
 
     /// Serve /metrics, /healthz and /readyz there; nowhere without it.
     #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
@@ -87,7 +98,13 @@ impl Settings {
             return Ok(Cluster::in_directory(folder.clone(), state, run));
         }
         let config = cluster::configuration(self.kubeconfig.as_deref()).await?;
-        Ok(Cluster::in_kubernetes(config, self.node_name()?, state, run)?)
+        let cluster = Cluster::in_kubernetes(config, self.node_name()?, state, run)?;
+        Ok(cluster.with_canary(self.own_pod(), self.require_policy))
+    }
+
+    fn own_pod(&self) -> Option<PodRef> {
+        let (namespace, name) = (self.pod_namespace.clone()?, self.pod_name.clone()?);
+        Some(PodRef { namespace, name, uid: None })
     }
 
     fn node_name(&self) -> anyhow::Result<String> {

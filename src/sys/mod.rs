@@ -6,6 +6,7 @@ pub mod core_files;
 pub mod detach;
 pub mod environment;
 pub mod files;
+pub mod handover;
 pub mod lock;
 pub mod netlink;
 pub mod netns;

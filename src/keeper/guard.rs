@@ -5,18 +5,12 @@
 //! silence. We put it back a few times; who goes on displacing it is named, and then it is for a person to decide.
 
 use super::installed::{Configuration, Program};
-use super::metrics::Metrics;
-use super::readiness::Readiness;
-use super::settings::Settings;
-use crate::api::StateDirectory;
-use crate::cluster::Cluster;
-use std::path::PathBuf;
-use std::sync::Arc;
+use crate::api::{Keeping, StateDirectory};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
 
 /// How often the folders are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many looks in a row must find it displaced: others write files in place, too.
 const LOOKS: u32 = 2;
 /// The pause before each time it is put back; there is no further time.
@@ -24,22 +18,17 @@ const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration:
 /// After so long a displacement is forgotten: an agent that restarts once in a while is no fight.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
-/// The name of the guard of readiness.
-const GUARD: &str = "installation";
-
 /// Watches what is installed.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Guard {
     folder: PathBuf,
     state: StateDirectory,
     /// As it was when it was last as it should be; none before it was seen, and while it is being uninstalled.
     configuration: Option<Configuration>,
     program: Option<Program>,
     displaced: [Displaced; 2],
-    told: String,
-    readiness: Readiness,
-    metrics: Metrics,
-    cluster: Arc<Cluster>,
+    found: Keeping,
+    notes: Vec<String>,
 }
 
 /// How often one of the two was displaced.
@@ -81,41 +70,34 @@ impl Displaced {
     }
 }
 
-impl Keeper {
-    /// None where the daemon was not told where the runtime's folder is.
-    pub fn new(settings: &Settings, readiness: Readiness, metrics: Metrics, cluster: Arc<Cluster>) -> Option<Self> {
-        let folder = settings.cni_conf_dir.clone()?;
-        readiness.set(GUARD, String::new());
-        Some(Keeper {
-            folder,
-            state: settings.state_directory(),
-            configuration: None,
-            program: settings.cni_bin_dir.as_deref().map(Program::in_folder),
-            displaced: Default::default(),
-            told: String::new(),
-            readiness,
-            metrics,
-            cluster,
-        })
-    }
+/// The two files, by the names under which they are counted.
+const FILES: [&str; 2] = ["configuration", "plugin"];
 
-    /// Looks, for ever.
-    pub async fn keep(mut self) {
-        loop {
-            self.look();
-            sleep(LOOK_EVERY).await;
+impl Guard {
+    /// Of the configuration in `folder`, and of the plugin in `programs`.
+    pub fn new(folder: &Path, programs: Option<&Path>, state: StateDirectory) -> Self {
+        Guard {
+            folder: folder.to_owned(),
+            state,
+            configuration: None,
+            program: programs.map(Program::in_folder),
+            displaced: Default::default(),
+            found: Keeping { release: env!("CARGO_PKG_VERSION").to_owned(), ..Keeping::default() },
+            notes: Vec::new(),
         }
     }
 
-    fn look(&mut self) {
+    /// Looks once, and puts back what is displaced.
+    pub fn look(&mut self) -> &Keeping {
+        self.found.draining = self.is_draining();
         // Uninstalling ends with the removal of the mark, but also of all that was seen before it.
-        if self.state.draining().exists() {
+        if self.found.draining {
             self.configuration = None;
         }
         let found = Configuration::find(&self.folder);
         let mut awaited = Vec::new();
         match (found, self.configuration.clone()) {
-            (Some(found), _) if !self.state.draining().exists() => {
+            (Some(found), _) if !self.is_draining() => {
                 self.displaced[0].is_over();
                 awaited.extend(
                     found
@@ -127,48 +109,50 @@ impl Keeper {
             }
             (None, Some(ours)) => {
                 let culprit = ours.culprit();
-                self.restore(0, "configuration", &ours.path.clone(), &culprit, || ours.put_back());
+                self.restore(0, &ours.path.clone(), &culprit, || ours.put_back());
                 awaited.extend(self.displaced[0].given_up.clone());
                 self.look_at_program(&mut awaited);
             }
             _ => {}
         }
-        self.tell(awaited.join("; "));
+        self.found.displaced = awaited.join("; ");
+        &self.found
+    }
+
+    /// What was done since the last time, a line each.
+    pub fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.state.draining().exists()
     }
 
     fn look_at_program(&mut self, awaited: &mut Vec<String>) {
         let Some(program) = self.program.clone() else { return };
         if program.is_missing() {
-            self.restore(1, "plugin", &program.path.clone(), "it was removed", || program.put_back());
+            self.restore(1, &program.path.clone(), "it was removed", || program.put_back());
             awaited.extend(self.displaced[1].given_up.clone());
         } else {
             self.displaced[1].is_over();
         }
     }
 
-    fn restore(
-        &mut self,
-        which: usize,
-        what: &'static str,
-        path: &std::path::Path,
-        culprit: &str,
-        put_back: impl FnOnce() -> std::io::Result<()>,
-    ) {
+    fn restore(&mut self, which: usize, path: &Path, culprit: &str, put_back: impl FnOnce() -> std::io::Result<()>) {
         let now = Instant::now();
         match self.displaced[which].step(now) {
             // The mark may have come since we looked.
-            Step::PutBack if !self.state.draining().exists() => {
+            Step::PutBack if !self.is_draining() => {
                 self.displaced[which].put_back.push(now);
                 self.displaced[which].looks = 0;
-                self.metrics.displaced(what);
+                *self.found.put_back.entry(FILES[which].to_owned()).or_default() += 1;
                 let outcome = put_back();
                 self.displaced[which].failed = outcome.as_ref().err().map(ToString::to_string);
-                match outcome {
-                    Ok(()) => tracing::warn!(file = %path.display(), culprit, "what was displaced is put back"),
-                    Err(e) => {
-                        tracing::warn!(file = %path.display(), culprit, error = %e, "what was displaced cannot be put back")
-                    }
-                }
+                let path = path.display();
+                self.notes.push(match outcome {
+                    Ok(()) => format!("{path} was displaced ({culprit}) and is put back"),
+                    Err(e) => format!("{path} was displaced ({culprit}) and cannot be put back: {e}"),
+                });
             }
             Step::GiveUp => {
                 let what = match &self.displaced[which].failed {
@@ -181,21 +165,6 @@ impl Keeper {
             }
             Step::PutBack | Step::Wait => {}
         }
-    }
-
-    /// One line in the log and one event, when what there is to tell changes.
-    fn tell(&mut self, awaited: String) {
-        if awaited == self.told {
-            return;
-        }
-        if awaited.is_empty() {
-            tracing::info!("the runtime calls Plexus again");
-        } else {
-            tracing::error!(reason = awaited, "the runtime does not call Plexus");
-            self.cluster.announce_displaced(&awaited);
-        }
-        self.readiness.set(GUARD, awaited.clone());
-        self.told = awaited;
     }
 }
 

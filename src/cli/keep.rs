@@ -1,0 +1,86 @@
+//! `plexusctl keep`: keeps what is installed as it is, for as long as it runs.
+
+use super::Error;
+use super::output::Output;
+use crate::api::{RunDirectory, StateDirectory};
+use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report};
+use clap::Args;
+use nix::sys::signal::{SigSet, Signal};
+use std::path::PathBuf;
+use std::thread;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where the runtime looks for its configuration: ours is put back there, a few times, when others displace it
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    cni_conf_dir: PathBuf,
+
+    /// Where the runtime looks for plugins: the same for ours
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "FOLDER")]
+    cni_bin_dir: PathBuf,
+
+    /// Where the plugin keeps its records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    state_directory: PathBuf,
+
+    /// Where the daemon reads what is found
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    run_directory: PathBuf,
+
+    /// The kubelet's socket for devices, which is passed on to the daemon
+    #[arg(long, env = "PLEXUS_POD_RESOURCES_SOCKET", default_value = POD_RESOURCES_SOCKET, value_name = "SOCKET")]
+    pod_resources_socket: PathBuf,
+}
+
+/// Keeps, until it is told to stop.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
+    // Before the first thread: all of them leave the signals to this one. As a container's first process it would
+    // not be ended by a signal that nobody waits for.
+    let mut stop = SigSet::empty();
+    stop.add(Signal::SIGTERM);
+    stop.add(Signal::SIGINT);
+    stop.thread_block().map_err(cannot("block signals"))?;
+
+    let run = RunDirectory::new(&arguments.run_directory);
+    let failed = |path: PathBuf| |source| Error::Write { path, source };
+    let relay = Relay::open(&run.pod_resources(), arguments.pod_resources_socket.clone())
+        .map_err(failed(run.pod_resources()))?;
+    let mut report = Report::at(run.keeping());
+    let state = StateDirectory::new(&arguments.state_directory);
+    let mut guard = Guard::new(&arguments.cni_conf_dir, Some(&arguments.cni_bin_dir), state);
+    // The first look is told before anybody may rely on it.
+    look(&mut guard, &mut report, output).map_err(failed(run.keeping()))?;
+
+    let thread = |name: &str| thread::Builder::new().name(name.to_owned());
+    thread("relay").spawn(move || relay.serve()).map_err(cannot("start a thread"))?;
+    let keeping = run.keeping();
+    thread("guard")
+        .spawn(move || {
+            let (output, mut told) = (Output::of_process(), String::new());
+            loop {
+                thread::sleep(LOOK_EVERY);
+                let failed = look(&mut guard, &mut report, &output).err().map(|e| e.to_string()).unwrap_or_default();
+                // Once, and not twice a second.
+                if failed != told && !failed.is_empty() {
+                    output.remark(format!("{} cannot be written: {failed}", keeping.display()));
+                }
+                told = failed;
+            }
+        })
+        .map_err(cannot("start a thread"))?;
+    stop.wait().map_err(cannot("wait for a signal"))?;
+    Ok(())
+}
+
+/// Looks once, tells the daemon, and prints what was done.
+fn look(guard: &mut Guard, report: &mut Report, output: &Output) -> std::io::Result<()> {
+    let found = guard.look().clone();
+    for note in guard.notes() {
+        output.remark(note);
+    }
+    report.tell(&found)
+}
+
+fn cannot<E: Into<std::io::Error>>(what: &'static str) -> impl Fn(E) -> Error {
+    move |source| Error::Keep { what, source: source.into() }
+}

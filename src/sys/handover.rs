@@ -1,0 +1,36 @@
+//! Folders and files of root's that one group of others may use.
+
+use nix::fcntl::{AT_FDCWD, OFlag};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Gid, fchown};
+use std::io;
+use std::path::Path;
+
+/// Makes the folder `path` where it is missing, and gives it to root, `group` and `mode`. What is above it is there.
+///
+/// # Errors
+/// It cannot be made or given; a symbolic link or a file is in its place.
+pub fn folder(path: &Path, group: u32, mode: u32) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    give(path, OFlag::O_DIRECTORY, group, mode)
+}
+
+/// Gives the file `path`, which is there, to `group` and `mode`.
+///
+/// # Errors
+/// It cannot be given; a symbolic link is in its place.
+pub fn file(path: &Path, group: u32, mode: u32) -> io::Result<()> {
+    give(path, OFlag::O_NONBLOCK, group, mode)
+}
+
+fn give(path: &Path, kind: OFlag, group: u32, mode: u32) -> io::Result<()> {
+    let flags = kind | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let descriptor = nix::fcntl::openat(AT_FDCWD, path, flags, Mode::empty())?;
+    // In this order: a change of the group takes the group's bits away.
+    fchown(&descriptor, None, Some(Gid::from_raw(group)))?;
+    fchmod(&descriptor, Mode::from_bits_truncate(mode))?;
+    Ok(())
+}
