@@ -134,6 +134,35 @@ fn node_folders(spec: &Value, container: &Value) -> BTreeSet<String> {
     folders
 }
 
+/// Who writes what: the daemon, which reads what others write, is nobody on the node and writes one folder; who writes
+/// the node's folders has no token.
+fn assert_least_power(spec: &Value) {
+    // M1, D10, T12
+    let pod = &spec["securityContext"];
+    assert_eq!((&spec["automountServiceAccountToken"], &pod["runAsNonRoot"]), (&false.into(), &true.into()));
+    assert_eq!((&pod["runAsUser"], &pod["runAsGroup"]), (&65532.into(), &65532.into()));
+    for container in [list(spec, "initContainers"), list(spec, "containers")].concat() {
+        let context = &container["securityContext"];
+        for (key, value) in
+            [("privileged", false), ("allowPrivilegeEscalation", false), ("readOnlyRootFilesystem", true)]
+        {
+            assert_eq!(context[key], Value::from(value), "{}: {key}", container["name"]);
+        }
+        assert_eq!(context["capabilities"], serde_json::json!({ "drop": ["ALL"] }), "{}", container["name"]);
+        let mounts = list(container, "volumeMounts");
+        let writable = mounts.iter().filter(|mount| mount["readOnly"] != true && mount["name"] != "settings");
+        let writable: Vec<&str> = writable.map(|mount| mount["name"].as_str().unwrap()).collect();
+        let has_token = mounts.iter().any(|mount| mount["name"] == "token");
+        if container["name"] == "plexusd" {
+            assert_eq!((writable, has_token, &context["runAsUser"]), (vec!["run-daemon"], true, &Value::Null));
+        } else {
+            assert!(!has_token && context["runAsUser"] == 0, "{}", container["name"]);
+            // Without it SELinux refuses every folder of the node.
+            assert_eq!(context["seLinuxOptions"]["type"], "spc_t", "{}", container["name"]);
+        }
+    }
+}
+
 #[test]
 fn every_overlay_agrees_with_its_distribution_and_with_the_programs() {
     let Some(kubectl) = kubectl() else { return };
@@ -154,20 +183,27 @@ fn every_overlay_agrees_with_its_distribution_and_with_the_programs() {
             "{}",
             place.folder
         );
-        let expected = [place.conf, place.bin, "/var/lib/plexus"].map(str::to_owned);
-        assert_eq!(node_folders(spec, install), BTreeSet::from(expected), "{}", place.folder);
-        let (daemon, variables) = container(spec, "containers", "plexusd");
-        assert_accepted(daemon, &variables);
-        let expected = [place.conf, place.bin, "/run/plexus", "/var/lib/plexus", "/var/lib/kubelet/pod-resources"];
-        assert_eq!(node_folders(spec, daemon), BTreeSet::from(expected.map(str::to_owned)), "{}", place.folder);
+        let own = [place.conf, place.bin, "/var/lib/plexus", "/run/plexus"].map(str::to_owned);
+        assert_eq!(node_folders(spec, install), BTreeSet::from(own.clone()), "{}", place.folder);
+        let (keeper, variables) = container(spec, "containers", "keeper");
+        assert_accepted(keeper, &variables);
+        let mut expected = BTreeSet::from(own);
+        expected.insert("/var/lib/kubelet/pod-resources".to_owned());
+        assert_eq!(node_folders(spec, keeper), expected, "{}", place.folder);
         let told = |name: &str| variables.get(name).cloned().flatten();
         let folders = (told("PLEXUS_CNI_CONF_DIR"), told("PLEXUS_CNI_BIN_DIR"));
         assert_eq!(folders, (Some(place.conf.to_owned()), Some(place.bin.to_owned())), "{}", place.folder);
+        let (daemon, variables) = container(spec, "containers", "plexusd");
+        assert_accepted(daemon, &variables);
+        let expected = ["daemon", "keeper", "unpublished"].map(|name| format!("/run/plexus/{name}"));
+        assert_eq!(node_folders(spec, daemon), BTreeSet::from(expected), "{}", place.folder);
         // No volume is left over from a distribution's patch.
-        let mounted = [list(install, "volumeMounts"), list(daemon, "volumeMounts")].concat();
+        let mounted =
+            [list(install, "volumeMounts"), list(keeper, "volumeMounts"), list(daemon, "volumeMounts")].concat();
         assert_eq!(texts(&list(spec, "volumes"), "name"), texts(&mounted, "name"), "{}", place.folder);
+        assert_least_power(spec);
         let roles = objects.keys().filter(|(kind, _)| kind == "ClusterRole").map(|(_, name)| name.as_str());
-        let beyond: Vec<&str> = roles.filter(|name| !["plexus", "plexus-networks-view"].contains(name)).collect();
+        let beyond: Vec<&str> = roles.filter(|name| !["plexus", "plexus-status"].contains(name)).collect();
         assert_eq!(beyond, place.roles, "{}", place.folder);
         assert!(readme.contains(&format!("`{}`", place.folder)), "{}", place.folder);
     }
@@ -207,6 +243,9 @@ fn the_removal_of_any_overlay_has_what_it_removes_and_leaves_the_definitions() {
         let expected = [place.conf, place.bin, "/var/lib/plexus", "/run/plexus"].map(str::to_owned);
         assert_eq!(node_folders(spec, uninstall), BTreeSet::from(expected), "{}", place.folder);
         let (stays, _) = container(spec, "containers", "plexusd");
+        assert_eq!(list(spec, "containers").len(), 1, "{}: something keeps what is to go", place.folder);
+        // Not even what a runtime would make because a mount lacks it.
+        assert!(list(stays, "volumeMounts").is_empty(), "{}: {stays}", place.folder);
         assert_eq!((&stays["command"][1], &stays["command"][2]), (&"uninstall".into(), &"--stay".into()));
     }
 }

@@ -4,6 +4,7 @@ use super::Error;
 use super::output::Output;
 use crate::api::{RunDirectory, StateDirectory};
 use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report};
+use crate::sys::files;
 use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
 
     let run = RunDirectory::new(&arguments.run_directory);
     let failed = |path: PathBuf| |source| Error::Write { path, source };
+    // Made by the installer; where there was none, it is root's.
+    files::make_folder(&run.keeper()).map_err(failed(run.keeper()))?;
     let relay = Relay::open(&run.pod_resources(), arguments.pod_resources_socket.clone())
         .map_err(failed(run.pod_resources()))?;
     let mut report = Report::at(run.keeping());
