@@ -238,3 +238,126 @@ fn what_multus_attached_is_valid_with_its_sandbox() {
     );
     assert!(a.calls_of("DEL").is_empty());
 }
+
+const POOL: &str = "/var/lib/cni/networks/br";
+
+/// A network `br` with real addresses, carried out here or by the programs.
+fn bridge(node: &mut Node, natives: bool) {
+    node.config["natives"] = json!(natives);
+    node.network(
+        "default/br",
+        &json!({"cniVersion": "1.1.0", "name": "br", "type": "bridge", "bridge": "br1",
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.62.0.0/24"}]]}}),
+    );
+}
+
+/// Whose the leases in the pool are.
+fn owners() -> Vec<String> {
+    let read = |entry: fs::DirEntry| {
+        entry.file_name().to_str()?.parse::<std::net::IpAddr>().ok()?;
+        Some(fs::read_to_string(entry.path()).unwrap().replace("\r\n", " "))
+    };
+    let mut owners: Vec<String> = fs::read_dir(POOL).unwrap().flatten().filter_map(read).collect();
+    owners.sort();
+    owners
+}
+
+/// A lease that is older than any call of this test.
+fn lease(address: &str, owner: &str) {
+    let file = std::path::Path::new(POOL).join(address);
+    node::write(&file, owner);
+    let hour = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::options().write(true).open(file).unwrap().set_modified(hour).unwrap();
+}
+
+fn a_listed_sandbox_keeps_its_leases(natives: bool) {
+    let Some(mut node) = new_node() else { return };
+    bridge(&mut node, natives);
+    let [lost, whole] = attached(&node, ["lost", "whole"], "br");
+    let [of_lost, of_whole] = [&lost, &whole].map(|pod| format!("{} net1", pod.id));
+    // The runtime lists the first interface; the record, which tells of the other, is lost.
+    fs::remove_file(lost.record_file(&node)).unwrap();
+    for pod in [&lost, &whole] {
+        // No link speaks for it.
+        pod.ip("address flush dev net1");
+    }
+    lease("10.62.0.100", "gone\r\nnet1");
+    lease("10.62.0.101", &format!("{}\r\nnet7", whole.id));
+    lease("10.62.0.102", &format!("{}\r\nnet7", lost.id));
+    gc(&node, &valid(&[&lost, &whole])).silence();
+    let mut kept = [of_lost.clone(), format!("{} net7", lost.id), of_whole.clone()];
+    kept.sort();
+    if !natives {
+        // The reference plugins free nothing at all: bridge does not ask its address plugin.
+        assert!(kept.iter().all(|owner| owners().contains(owner)), "{:?}", owners());
+        return;
+    }
+    // What a readable record does not list goes, and what is of nobody.
+    assert_eq!(owners(), kept);
+    // Nor without any record: the folder may not be mounted yet.
+    fs::rename(node.state().sandboxes(), "/var/lib/elsewhere").unwrap();
+    gc(&node, &valid(&[&lost, &whole])).silence();
+    assert_eq!(owners(), kept);
+}
+
+#[test]
+fn a_listed_sandbox_without_a_record_keeps_its_leases_here() {
+    // FAULT-18; found by random tests (07).
+    a_listed_sandbox_keeps_its_leases(true);
+}
+
+#[test]
+fn a_listed_sandbox_without_a_record_keeps_its_leases_by_the_programs() {
+    // FAULT-18; found by random tests (07).
+    a_listed_sandbox_keeps_its_leases(false);
+}
+
+#[test]
+fn what_is_attached_while_gc_works_keeps_its_leases() {
+    // FAULT-18; found by random tests (04).
+    let Some(mut node) = new_node() else { return };
+    bridge(&mut node, true);
+    let a = network(&node, "a");
+    let [dead] = attached(&node, ["dead"], "a");
+    a.on("DEL", "touch $here/began; while [ ! -e $here/go ]; do sleep 0.05; done");
+    let pod = Pod::new(&node, "new").selecting("br");
+    let collecting = Call::of_node(&node, "GC").configured(KEY, valid(&[&pod])).start();
+    eventually("the DEL of the dead one", || a.folder().join("began").exists());
+    pod.add().result();
+    fs::write(a.folder().join("go"), "").unwrap();
+    collecting.wait().silence();
+    assert!(dead.record(&node).is_none());
+    assert_eq!(owners(), [format!("{} net1", pod.id)]);
+}
+
+#[test]
+fn an_address_that_a_link_has_is_not_freed() {
+    let Some(mut node) = new_node() else { return };
+    bridge(&mut node, true);
+    // An address of no other process's test: every namespace of the machine is looked at.
+    let used = format!("100.{}.{}.7", 64 + std::process::id() / 256 % 64, std::process::id() % 256);
+    lease(&used, "holder\r\nnet1");
+    lease("10.62.0.100", "unknown\r\nnet1");
+    node.ip(&format!("address add {used}/32 dev lo"));
+    gc(&node, &json!([])).silence();
+    assert_eq!(owners(), ["holder net1"]);
+    node.ip(&format!("address del {used}/32 dev lo"));
+    gc(&node, &json!([])).silence();
+    assert_eq!(owners(), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_read_frees_nothing() {
+    // An error is never an empty answer (random tests, 07).
+    let Some(mut node) = new_node() else { return };
+    bridge(&mut node, true);
+    lease("10.62.0.100", "unknown\r\nnet1");
+    node::write(std::path::Path::new("/var/lib/cni/results"), "no folder");
+    gc(&node, &json!([])).refusal(5, &["network br", "which sandboxes exist"]);
+    assert_eq!(owners(), ["unknown net1"]);
+    // Where others may write it is not looked either.
+    fs::remove_file("/var/lib/cni/results").unwrap();
+    fs::set_permissions(POOL, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    gc(&node, &json!([])).refusal(5, &["network br", "root's alone"]);
+    assert_eq!(owners(), ["unknown net1"]);
+}

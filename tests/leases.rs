@@ -93,7 +93,9 @@ fn a_lease_is_given_back_when_nothing_speaks_for_it() {
     File::options().write(true).open(&young.1).unwrap().set_modified(SystemTime::now()).unwrap();
     node::write(&recorded.0.record_file(&node), "damaged");
     lost.0.end_sandbox();
-    assert_eq!(leases().len(), names.len());
+    // That it is alive shows that namespaces would be seen.
+    Pod::new(&node, "witness").add().result();
+    assert_eq!(leases().len(), names.len() + 1);
 
     let address = lost.1.file_name().unwrap().to_str().unwrap();
     let row = |deleted: bool| {
@@ -103,7 +105,7 @@ fn a_lease_is_given_back_when_nothing_speaks_for_it() {
     assert_eq!(sweep(&node, &["--dry-run"]), row(false));
     assert!(lost.1.exists());
     assert_eq!(sweep(&node, &[]), row(true));
-    assert_eq!(leases().len(), names.len() - 1);
+    assert_eq!(leases().len(), names.len());
     assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
 
     // A sandbox that ends, without a DEL that anybody would send: after the next look of a runtime it is free.
@@ -112,7 +114,7 @@ fn a_lease_is_given_back_when_nothing_speaks_for_it() {
     age(Path::new("/run/plexus/swept"));
     Call::of_node(&node, "STATUS").make().silence();
     eventually("the leases to go", || !before.1.exists() && !used.1.exists());
-    assert_eq!(leases().len(), names.len() - 3);
+    assert_eq!(leases().len(), names.len() - 2);
 }
 
 #[test]
@@ -162,6 +164,67 @@ fn nothing_is_given_back_while_it_is_not_known_who_exists() {
     assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
     assert!(lease.exists());
     fs::remove_file("/var/lib/cni/results").unwrap();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    assert!(!lease.exists());
+}
+
+#[test]
+fn a_tenants_network_forbids_nothing_in_the_default_networks_pool() {
+    // N8
+    let Some(node) = Node::new() else { return };
+    primary(&node, 4, &json!({}));
+    let forbidding = |name: &str| {
+        json!({"cniVersion": "1.0.0", "name": name, "disableGC": true, "plugins": [
+            {"type": "macvlan", "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}]})
+    };
+    node.network("tenant/same", &forbidding("cbr0"));
+    node.network("tenant/own", &forbidding("own"));
+    let own = Path::new("/var/lib/cni/networks/own/10.1.0.2");
+    node::write(own, "gone\r\nnet1");
+    age(own);
+    let (pod, lease) = unrecorded(&node, "lost");
+    pod.end_sandbox();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    // In its own it does.
+    assert!(!lease.exists() && own.exists());
+}
+
+#[test]
+fn a_pool_below_a_folder_that_others_may_write_is_not_looked_into() {
+    // D7
+    let Some(node) = Node::new() else { return };
+    primary(&node, 5, &json!({}));
+    let open = Path::new("/var/lib/open");
+    let pool = |folder: &Path| folder.join("pool");
+    for (name, folder) in [("open", open), ("closed", Path::new("/var/lib/closed"))] {
+        node.network(
+            &format!("default/{name}"),
+            &json!({"cniVersion": "1.0.0", "name": "pool", "type": "macvlan",
+                "ipam": {"type": "host-local", "dataDir": folder, "subnet": "10.1.0.0/24"}}),
+        );
+        node::write(&pool(folder).join("10.1.0.2"), "gone\r\nnet1");
+        age(&pool(folder).join("10.1.0.2"));
+    }
+    fs::set_permissions(open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    assert!(pool(open).join("10.1.0.2").exists());
+    // Not even its lock is made.
+    assert!(!pool(open).join("lock").exists());
+}
+
+#[test]
+fn the_records_of_a_runtime_with_a_folder_of_its_own_speak_for_addresses() {
+    // S6
+    let Some(mut node) = Node::new() else { return };
+    primary(&node, 6, &json!({}));
+    let (pod, lease) = unrecorded(&node, "elsewhere");
+    without_address(&pod);
+    let record = json!({"kind": "cniCacheV1", "containerId": pod.id, "ifName": "eth0", "networkName": "cbr0",
+        "netns": pod.netns});
+    node::write(&Path::new("/var/lib/other/results").join(format!("cbr0-{}-eth0", pod.id)), &record.to_string());
+    node.config["cniCacheDir"] = json!("/var/lib/other");
+    assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
+    node.config["cniCacheDir"] = json!("/var/lib/another");
     assert_eq!(sweep(&node, &[]).len(), 1);
     assert!(!lease.exists());
 }

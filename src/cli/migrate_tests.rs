@@ -123,6 +123,7 @@ fn every_key_of_ours_that_multus_has_is_carried_over() {
     let ours = [
         "stateDirectory",
         "runDirectory",
+        "cniCacheDir",
         "delegateTimeoutSeconds",
         "daemonTimeoutSeconds",
         "publishTimeoutSeconds",

@@ -38,6 +38,8 @@ struct Configuration {
     bin_dir: Option<String>,
     /// What Multus kept of the pods it attached [`/var/lib/cni/multus`].
     cni_dir: Option<String>,
+    /// A folder whose `results` holds the runtime's records of attachments, beside `/var/lib/cni` and `/var/lib/cni/cache`.
+    cni_cache_dir: Option<String>,
     /// Records, and the last-known copies of networks [`/var/lib/plexus`].
     state_directory: Option<String>,
     /// The daemon's socket, locks, and statuses that wait to be published [`/run/plexus`].

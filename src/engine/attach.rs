@@ -2,10 +2,11 @@
 
 use super::plan::Planned;
 use super::sandbox::Sandbox;
-use super::{Turn, device_info, sweep, undo};
+use super::{Turn, device_info, sweep, traces, undo};
 use crate::cni::{CniError, Code};
 use crate::delegate::{Chain, Scope};
 use crate::store::{Attachment, Record, State, record};
+use crate::sys::boot;
 use crate::sys::files::Durability;
 use serde_json::value::RawValue;
 use std::io;
@@ -248,8 +249,10 @@ impl<'t> Session<'t> {
         let attempted = self.record.attachments.split_off(self.before);
         let deadline = Instant::now() + UNDO;
         let netns = self.turn.target().ok().and_then(|target| target.netns.clone());
-        let failures =
-            undo::delete(self.turn, self.sandbox, netns.as_deref(), &self.record.container_id, attempted, deadline);
+        let id = self.record.container_id.clone();
+        let mut failures = undo::delete(self.turn, self.sandbox, netns.as_deref(), &id, attempted, deadline);
+        // What was never made is not owed: its DEL fails for the reason for which its ADD did.
+        failures.retain(|failure| !traces::was_never_made(&id, &failure.attachment, netns.as_deref()));
         let mut error = first;
         for failure in &failures {
             error = error.with_details(format!("undoing: {}", failure.error.msg));
@@ -332,6 +335,7 @@ pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
         pod: turn.pod(),
         netns: target.netns.clone(),
         created: record::now(),
+        boot_id: boot::id(),
         ..Record::empty(&target.container_id)
     })
 }

@@ -1,9 +1,9 @@
 //! From the process's environment to the answer on stdout.
 
 use super::settings::Settings;
-use super::{Turn, add, check, del, gc, status, sweep};
+use super::{Turn, add, check, del, gc, status, sweep, sweep_command};
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
-use crate::sys::detach::detached;
+use crate::sys::detach;
 use crate::sys::files;
 use std::io::{self, Read};
 
@@ -17,33 +17,50 @@ pub struct Served {
     pub answer: Result<String, String>,
     /// What the call worked with; none where it could not even be read.
     turn: Option<Turn>,
+    /// What it was configured with.
+    stdin: String,
 }
 
 impl Served {
-    /// After the answer: starts a sweep, if one is due, in a process of its own.
+    /// After the answer: starts a sweep, if one is due, in a process of its own. Nobody listens to that one, so what the
+    /// last one told is told first.
     pub fn follow_up(self) {
         let Some(turn) = self.turn.filter(sweep::is_due) else { return };
+        let log = sweep::log_of(&turn.settings.run);
+        detach::told(&log).lines().for_each(|line| turn.warn(format!("the last sweep: {line}")));
+        // What is no text cannot be told in words; nor is there a plugin in such a folder.
+        let path = std::env::join_paths(&turn.invocation.path).ok().and_then(|path| path.into_string().ok());
+        let words = [self.stdin, path.unwrap_or_default()];
         // What cannot be started now is due at the next call.
-        let _ = detached(sweep::LIMIT, || _ = sweep::sweep(&turn, sweep::Haste::AsDue));
+        let _ = detach::detached(sweep::LIMIT, &log, &words, sweep_by_words);
     }
+}
+
+/// A sweep from nothing but texts: the configuration and `CNI_PATH`.
+fn sweep_by_words(words: &[String]) {
+    let [configuration, path] = words else { return };
+    let Ok((settings, _)) = Settings::lenient(configuration) else { return };
+    let path = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty()).collect();
+    let _ = sweep::sweep(&sweep_command::turn(settings, path), sweep::Haste::AsDue);
 }
 
 /// Carries out one call.
 pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
-    let mut turn = None;
-    let outcome = serve(environment, stdin, &mut turn);
+    let (mut turn, mut text) = (None, String::new());
+    let outcome = serve(environment, stdin, &mut text, &mut turn);
     let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());
     let answer = outcome.map_err(|mut error| {
         version.clone_into(&mut error.cni_version);
         // An error of texts and a number always serialises.
         serde_json::to_string_pretty(&error).unwrap_or_default()
     });
-    Served { answer, turn }
+    Served { answer, turn, stdin: text }
 }
 
 fn serve(
     environment: impl Fn(&str) -> Option<String>,
     stdin: impl Read,
+    text: &mut String,
     turn: &mut Option<Turn>,
 ) -> Result<String, CniError> {
     // CNI-IO-04: what is wrong with the configuration is told before an unknown verb; what is wrong
@@ -56,15 +73,15 @@ fn serve(
     if !unknown_verb && let Err(error) = invocation {
         return Err(error);
     }
-    let text = files::read_to_string_bounded(stdin, MAX_STDIN).map_err(|e| {
+    *text = files::read_to_string_bounded(stdin, MAX_STDIN).map_err(|e| {
         let code = if e.kind() == io::ErrorKind::InvalidData { Code::Decode } else { Code::Io };
         CniError::new(code, format!("the configuration on stdin cannot be read: {e}"))
     })?;
     let (settings, mistakes) = match invocation.as_ref().map(|call| call.verb) {
         // A mistake in one value, which an operator makes, must neither keep pods from going nor the node from being
         // ready: the key has its default.
-        Ok(Verb::Del | Verb::Gc | Verb::Status) => Settings::lenient(&text)?,
-        _ => (Settings::parse(&text)?, Vec::new()),
+        Ok(Verb::Del | Verb::Gc | Verb::Status) => Settings::lenient(text)?,
+        _ => (Settings::parse(text)?, Vec::new()),
     };
     let turn = turn.insert(Turn::new(invocation?, settings));
     for mistake in mistakes {

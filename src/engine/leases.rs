@@ -4,10 +4,13 @@
 //! only when nothing on the node speaks for it: no record of ours, of Multus or of libcni, and no link that has it.
 
 use super::Turn;
-use super::gc::known_networks;
+use super::fate::Sight;
+use super::gc::Networks;
 use super::living::{self, Living};
+use super::survey::Survey;
+use crate::cni::NetworkConfig;
 use crate::delegate::ipam::host_local::leases::{self, Lease};
-use crate::store::Found;
+use crate::sys::ownership::is_roots_alone;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -38,10 +41,10 @@ impl Orphan {
 }
 
 /// The leases that nobody holds. Where anything that might speak for one cannot be read there are none.
-pub fn orphans(turn: &Turn) -> Vec<Orphan> {
+pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
     // The leases first: what is attached after this look is younger.
     let mut found = Vec::new();
-    for (pool, network) in pools(turn) {
+    for (pool, network) in pools(turn, survey) {
         match leases::older_than(&pool, YOUNG) {
             Ok(leases) => {
                 let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
@@ -50,7 +53,12 @@ pub fn orphans(turn: &Turn) -> Vec<Orphan> {
             Err(e) => turn.warn(format!("{}: {e}", pool.display())),
         }
     }
-    let living = match Living::look(turn) {
+    if found.is_empty() {
+        return found;
+    }
+    // Read again: a record may be younger than the survey, and with it the container's other leases.
+    let living = Survey::read(&turn.store).and_then(|survey| Living::look(turn, &survey, sight));
+    let living = match living {
         Ok(living) => living,
         Err(e) => {
             turn.warn(format!("addresses are not given back, for it is not known which sandboxes exist: {e}"));
@@ -82,22 +90,43 @@ pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
     }
 }
 
-/// The pools of the default network, of every network this node has used and of what is attached, unless the
-/// network forbids it (CNI-CFG-06).
-fn pools(turn: &Turn) -> BTreeMap<PathBuf, String> {
-    let mut networks = known_networks(turn);
-    for id in turn.store.list().unwrap_or_default() {
-        if let Ok(Found::Record(record)) = turn.store.look(&id) {
-            record.attachments.iter().for_each(|attachment| super::gc::remember(&mut networks, attachment));
+/// The pools of `network` that can be looked into: no other user than root may lead us elsewhere (D7). A pool that does
+/// not exist holds nothing.
+///
+/// # Errors
+/// One that exists cannot be looked into.
+pub(super) fn pools_of(network: &NetworkConfig) -> Result<Vec<PathBuf>, String> {
+    let mut all = Vec::new();
+    for pool in leases::pools(network) {
+        match is_roots_alone(&pool) {
+            Ok(true) => all.push(pool),
+            Ok(false) => return Err(format!("{}: a part of this path is not root's alone", pool.display())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(format!("{}: {e}", pool.display())),
         }
     }
+    Ok(all)
+}
+
+/// The pools of the default network, of every network this node has used and of what is attached, unless the
+/// network forbids it (CNI-CFG-06). A network that others define forbids nothing in the default network's pools.
+fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
+    let networks = Networks::known(turn, survey.records.values());
     let mut all = BTreeMap::new();
-    let forbidden: Vec<PathBuf> =
-        networks.values().filter(|network| network.disable_gc).flat_map(leases::pools).collect();
-    for network in networks.values() {
-        for pool in leases::pools(network).into_iter().filter(|pool| !forbidden.contains(pool)) {
+    let forbidding = networks.others.values().filter(|network| network.disable_gc);
+    let forbidden: Vec<PathBuf> = forbidding.flat_map(leases::pools).collect();
+    let default = networks.default.iter().map(|network| (network, true));
+    for (network, is_default) in default.chain(networks.others.values().map(|network| (network, false))) {
+        let pools = pools_of(network).unwrap_or_else(|e| {
+            turn.warn(format!("network {}: its addresses are not looked at: {e}", network.name));
+            Vec::new()
+        });
+        let allowed = |pool: &PathBuf| !network.disable_gc && (is_default || !forbidden.contains(pool));
+        for pool in pools.into_iter().filter(allowed) {
             all.entry(pool).or_insert_with(|| network.name.to_string());
         }
     }
+    let own = networks.default.iter().filter(|network| network.disable_gc).flat_map(leases::pools);
+    own.for_each(|pool| drop(all.remove(&pool)));
     all
 }

@@ -57,6 +57,8 @@ pub struct Settings {
     pub conf_dir: PathBuf,
     /// `cniDir`: what Multus kept of the sandboxes it attached.
     pub multus_directory: PathBuf,
+    /// `cniCacheDir`: where the runtime keeps libcni's records, beside the usual folders.
+    pub cni_cache_directory: Option<PathBuf>,
     /// `binDir`: plugins, before `CNI_PATH`.
     pub bin_dir: Option<PathBuf>,
     /// `multusNamespace`: where NADs without a namespace are that the operator names.
@@ -225,6 +227,7 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         default_networks: keys.get("defaultNetworks").unwrap_or_default(),
         conf_dir: keys.get("confDir").unwrap_or_else(|| "/etc/cni/multus/net.d".into()),
         multus_directory: keys.get("cniDir").unwrap_or_else(|| "/var/lib/cni/multus".into()),
+        cni_cache_directory: keys.get("cniCacheDir"),
         bin_dir: keys.get("binDir"),
         network_namespace: keys.get("multusNamespace").unwrap_or_else(|| "kube-system".into()),
         isolation: keys.get("namespaceIsolation").unwrap_or(false),

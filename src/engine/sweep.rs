@@ -3,26 +3,34 @@
 //! It is done by a turn of the plugin binary, after its answer, so that no privileged process runs
 //! between calls. containerd never calls GC (measured on 2.4 and 1.6), so on most nodes this is the GC.
 
-use super::gc::Damaged;
-use super::{Turn, gc, leases, living, publish};
-use crate::cni::ContainerId;
-use crate::store::{Attachment, Found, Record, State, record};
+use super::fate::{Fate, Sight};
+use super::gc::{Cleaning, Damaged};
+use super::leases::Orphan;
+use super::survey::{self, Survey};
+use super::wish::{self, Wishes};
+use super::{Turn, gc, leases, living, publish, reap};
+use crate::api::RunDirectory;
+use crate::store::{Attachment, Record, State, record};
 use crate::sys::files::{self, Durability};
 use crate::sys::lock::FileLock;
 use crate::sys::trusted;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// One sweep at most takes this.
+/// One sweep at most takes this; then it is killed.
 pub const LIMIT: Duration = Duration::from_secs(60);
-/// Without a reason there is one so often.
-const INTERVAL: Duration = Duration::from_secs(600);
-/// With a reason (a debt, a wish of the daemon), so often.
-const URGENT: Duration = Duration::from_secs(5);
+/// So much before it is killed it ends by itself.
+const MARGIN: Duration = Duration::from_secs(10);
+/// However many sandboxes are left, one has at least this.
+const LEAST: Duration = Duration::from_secs(5);
+/// Without a reason there is one so often. Only such a one looks for addresses that are taken for nobody.
+pub(super) const INTERVAL: Duration = Duration::from_secs(600);
+/// With a reason (a debt, a wish), so often.
+const URGENT: Duration = wish::PAUSE;
 /// A record is not judged before this age: its ADD may be under way in a way we do not see.
 const YOUNG: u64 = 60;
-/// The longest pause between two attempts at a debt.
-const MAX_PAUSE: u64 = 300;
+/// A time in the marker.
+const MAX_MARKER: usize = 64;
 
 /// Which debts are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,96 +52,137 @@ pub struct Stale {
     pub why: String,
     /// What becomes of its record if that is damaged.
     damaged: Damaged,
+    /// Whether it is certain that the sandbox is gone.
+    gone: bool,
+}
+
+/// What a sweep would do, or did.
+#[derive(Debug, Default)]
+pub struct Outlook {
+    /// What is deleted.
+    pub stale: Vec<Stale>,
+    /// What is given back.
+    pub orphans: Vec<Orphan>,
+    /// Why nothing is deleted or given back, where that is so.
+    pub doubt: Option<String>,
 }
 
 /// Whether a sweep should be started: nobody swept for a while, or there is a reason to hurry.
 pub fn is_due(turn: &Turn) -> bool {
-    let run = &turn.settings.run;
-    let age = std::fs::metadata(marker(turn)).and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
-    let urgent = || std::fs::read_dir(run.due()).is_ok_and(|mut folder| folder.next().is_some());
-    match age {
+    match marker_age(turn) {
         None => true,
-        Some(age) => age >= INTERVAL || (age >= URGENT && urgent()),
+        Some(age) => age >= INTERVAL || (age >= URGENT && wish::is_any_due(&turn.settings.run)),
     }
 }
 
 /// Asks for a sweep soon.
 pub fn request(turn: &Turn, why: &str) {
-    if let Err(e) = trusted::replace(&turn.settings.run.due().join(why), b"", 0o600, Durability::Cached) {
-        turn.warn(format!("a sweep cannot be asked for: {e}"));
-    }
+    wish::soon(turn, why);
 }
 
-/// Sweeps once; `false`, at once, where somebody else does.
-pub fn sweep(turn: &Turn, haste: Haste) -> bool {
-    let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.sweep_lock()) else { return false };
-    let deadline = Instant::now() + LIMIT;
-    // Reasons that come while we work are for the next sweep.
-    let reasons = reasons(turn);
-    if let Err(e) = trusted::replace(&marker(turn), b"", 0o600, Durability::Cached) {
-        turn.warn(format!("{}: {e}", marker(turn).display()));
+/// What a sweep would do now; none where the records cannot be listed.
+pub fn look(turn: &Turn, haste: Haste) -> Option<Outlook> {
+    let survey = survey::read(turn)?;
+    let sight = living::sight(turn, &survey);
+    if let Some(doubt) = sight.doubt() {
+        return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
     }
-    let mut owed = false;
-    for stale in stale(turn, haste).into_iter().take_while(|_| Instant::now() < deadline) {
-        turn.warn(format!("sweeping {}: {}", stale.record.container_id, stale.why));
-        let id = &stale.record.container_id;
-        if let Err(e) = gc::clean(turn, id, |attachment| !is_swept(&stale, attachment), stale.damaged, deadline) {
-            turn.warn(e);
+    let orphans = leases::orphans(turn, &survey, &sight);
+    Some(Outlook { stale: stale(&survey, &sight, haste), orphans, doubt: None })
+}
+
+/// Sweeps once; none, at once, where somebody else does or did.
+pub fn sweep(turn: &Turn, haste: Haste) -> Option<Outlook> {
+    let lock = FileLock::try_acquire(&turn.settings.run.sweep_lock()).ok().flatten()?;
+    if haste == Haste::AsDue && !is_due(turn) {
+        return None;
+    }
+    let deadline = Instant::now() + LIMIT.saturating_sub(MARGIN);
+    // Reasons that come while we work are for the next sweep.
+    let wishes = Wishes::take(turn, LIMIT);
+    let haste = if wishes.all() { Haste::Now } else { haste };
+    let full = haste == Haste::Now || is_full_due(turn);
+    mark(turn, full);
+    let mut survey = survey::read(turn)?;
+    let sight = living::sight(turn, &survey);
+    let mut outlook = Outlook::default();
+    if let Some(doubt) = sight.doubt() {
+        turn.warn(doubt);
+        outlook.doubt = Some(doubt.to_owned());
+    } else {
+        outlook.stale = stale(&survey, &sight, haste);
+        clean(turn, &outlook.stale, &mut survey, deadline);
+        if full {
+            outlook.orphans = leases::orphans(turn, &survey, &sight);
+            leases::give_back(turn, &outlook.orphans, deadline);
         }
     }
     publish::publish_late(turn);
-    leases::give_back(turn, &leases::orphans(turn), deadline);
-    for id in turn.store.list().unwrap_or_default() {
-        owed |= has_debt(turn, &id);
-    }
-    reap_locks(turn);
-    for reason in reasons {
-        let _ = files::remove(&reason);
-    }
-    if owed {
-        request(turn, "debts");
-    }
+    reap::locks(turn);
+    reap::temporary_files(turn);
+    wishes.fulfil(turn, survey.records.values());
     drop(lock);
-    true
+    Some(outlook)
+}
+
+/// Cleans one sandbox after another. The time that is left is shared among those that are left, so that one plugin that
+/// hangs takes its own share only.
+fn clean(turn: &Turn, all: &[Stale], survey: &mut Survey, deadline: Instant) {
+    for (done, stale) in all.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            turn.warn(format!("{} sandboxes are left to the next sweep", all.len() - done));
+            return;
+        }
+        let share = left / u32::try_from(all.len() - done).unwrap_or(u32::MAX);
+        let until = deadline.min(Instant::now() + share.max(LEAST));
+        let id = &stale.record.container_id;
+        turn.warn(format!("sweeping {id}: {}", stale.why));
+        let cleaning = Cleaning { damaged: stale.damaged, gone: stale.gone, deadline: until };
+        match gc::clean(turn, id, |attachment| !is_swept(stale, attachment), cleaning) {
+            Ok(Some(cleaned)) => survey.update(cleaned.record),
+            Ok(None) => {}
+            Err(e) => turn.warn(e),
+        }
+    }
 }
 
 fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
     stale.attachments.iter().any(|swept| swept.call == attachment.call && swept.ifname == attachment.ifname)
 }
 
-/// What a sweep would delete now.
-pub fn stale(turn: &Turn, haste: Haste) -> Vec<Stale> {
-    let ids = turn.store.list().unwrap_or_default();
-    ids.iter().filter_map(|id| judge(turn, id, haste)).collect()
+/// What is to be deleted: what was never tried first, what was tried last at the end. Whatever hung comes last.
+fn stale(survey: &Survey, sight: &Sight, haste: Haste) -> Vec<Stale> {
+    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight, haste));
+    let salvaged = survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, sight, haste));
+    let mut all: Vec<Stale> = whole.chain(salvaged).collect();
+    let tried = |stale: &Stale| stale.attachments.iter().filter_map(|a| a.debt.as_ref()).map(|debt| debt.last).max();
+    all.sort_by_key(tried);
+    all
 }
 
-fn judge(turn: &Turn, id: &ContainerId, haste: Haste) -> Option<Stale> {
-    let (record, damaged) = match turn.store.look(id) {
-        Ok(Found::Record(record)) => (record, Damaged::Spared),
-        Ok(Found::Salvaged { record, .. }) => (record, Damaged::Salvaged),
-        _ => return None,
-    };
-    let old = is_past(record.created, YOUNG);
-    if old && record.netns.as_deref().is_some_and(living::is_gone) {
-        let why = "its namespace is gone".to_owned();
-        return Some(Stale { attachments: record.attachments.clone(), record, why, damaged });
-    }
-    // While its sandbox may exist a damaged record is left to its DEL: only that knows what it cannot tell.
-    if damaged == Damaged::Salvaged {
+fn judge(record: &Record, damaged: Damaged, sight: &Sight, haste: Haste) -> Option<Stale> {
+    let fate = sight.fate(record);
+    let gone = matches!(fate, Fate::Gone(_)) && is_past(record.created, YOUNG);
+    // While its sandbox may exist a damaged record is left to its DEL: only that knows what it cannot tell. And where the
+    // folder of its namespace does not exist is not its node.
+    if !gone && (damaged == Damaged::Salvaged || matches!(fate, Fate::Unseen { exists: false, .. })) {
         return None;
     }
-    let due: Vec<Attachment> =
-        record.attachments.iter().filter(|attachment| is_payable(attachment, haste)).cloned().collect();
-    let why =
-        due.first().and_then(|attachment| attachment.debt.as_ref()).map(|debt| format!("owed: {}", debt.error))?;
-    Some(Stale { attachments: due, record, why, damaged })
-}
-
-/// Whether a debt is to be tried again: the pauses double.
-fn is_payable(attachment: &Attachment, haste: Haste) -> bool {
-    let Some(debt) = attachment.debt.as_ref().filter(|_| attachment.state == State::Owed) else { return false };
-    let pause = (URGENT.as_secs() << debt.attempts.min(10)).min(MAX_PAUSE);
-    haste == Haste::Now || is_past(debt.last, pause)
+    let is_due = |attachment: &&Attachment| match attachment.state {
+        State::Owed => haste == Haste::Now || wish::is_payable(attachment),
+        _ => gone,
+    };
+    let attachments: Vec<Attachment> = record.attachments.iter().filter(is_due).cloned().collect();
+    let owed = || attachments.iter().find_map(|attachment| attachment.debt.as_ref());
+    let why = match (&fate, owed()) {
+        (_, Some(debt)) if attachments.iter().all(|a| a.state == State::Owed) => format!("owed: {}", debt.error),
+        (Fate::Gone(evidence), _) => evidence.to_string(),
+        _ => return None,
+    };
+    // A damaged record without attachments is settled, too: it is moved aside.
+    let nothing = attachments.is_empty() && damaged == Damaged::Spared;
+    (!nothing).then(|| Stale { record: record.clone(), attachments, why, damaged, gone })
 }
 
 /// Whether `time` was `seconds` ago. A time to come is of a clock that was set back since: it may have been any time,
@@ -142,30 +191,33 @@ fn is_past(time: u64, seconds: u64) -> bool {
     record::now().checked_sub(time).is_none_or(|age| age >= seconds)
 }
 
-fn has_debt(turn: &Turn, id: &ContainerId) -> bool {
-    matches!(turn.store.look(id), Ok(Found::Record(record)) if record.attachments.iter().any(|attachment| attachment.debt.is_some()))
+/// Its modification time is when the last sweep began; it holds the time of the last full one.
+fn marker(turn: &Turn) -> PathBuf {
+    turn.settings.run.swept()
 }
 
-/// Lock files of sandboxes without a record are only notes that everything is deleted; after a while nobody asks.
-fn reap_locks(turn: &Turn) {
-    for entry in std::fs::read_dir(turn.settings.run.locks()).into_iter().flatten().flatten() {
-        let old = entry
-            .metadata()
-            .and_then(|file| file.modified())
-            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= INTERVAL));
-        let id = entry.file_name().to_str().and_then(|name| ContainerId::new(name.strip_suffix(".lock")?).ok());
-        let Some(id) = id.filter(|id| old && !turn.settings.state.record(id).exists()) else { continue };
-        if let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.lock(&id)) {
-            lock.remove();
-        }
+fn marker_age(turn: &Turn) -> Option<Duration> {
+    std::fs::metadata(marker(turn)).and_then(|file| file.modified()).ok()?.elapsed().ok()
+}
+
+fn is_full_due(turn: &Turn) -> bool {
+    let last = || last_full(turn).is_none_or(|last| is_past(last, INTERVAL.as_secs()));
+    marker_age(turn).is_none_or(|age| age >= INTERVAL) || last()
+}
+
+fn last_full(turn: &Turn) -> Option<u64> {
+    files::read_bounded(&marker(turn), MAX_MARKER).ok()??.trim().parse().ok()
+}
+
+fn mark(turn: &Turn, full: bool) {
+    let last = if full { Some(record::now()) } else { last_full(turn) };
+    let text = last.map(|last| last.to_string()).unwrap_or_default();
+    if let Err(e) = trusted::replace(&marker(turn), text.as_bytes(), 0o600, Durability::Cached) {
+        turn.warn(format!("{}: {e}", marker(turn).display()));
     }
 }
 
-fn reasons(turn: &Turn) -> Vec<PathBuf> {
-    std::fs::read_dir(turn.settings.run.due()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-}
-
-/// Its modification time is when the last sweep began.
-fn marker(turn: &Turn) -> PathBuf {
-    turn.settings.run.swept()
+/// What the last detached sweep told, which nobody hears while it works.
+pub fn log_of(run: &RunDirectory) -> PathBuf {
+    run.path().join("sweep.log")
 }

@@ -1,35 +1,51 @@
 //! `plexus sweep`: a sweep that a person asks for, through `plexusctl gc`.
 
 use super::Turn;
-use super::leases::{self, Orphan};
+use super::leases::Orphan;
 use super::settings::Settings;
-use super::sweep::{self, Haste, Stale};
+use super::sweep::{self, Haste, Outlook, Stale};
 use crate::cni::{CniArgs, CniError, Code, Invocation, Verb};
 use crate::store::{Attachment, Found};
 use crate::sys::files;
 use serde_json::{Value, json};
 use std::io::Read;
+use std::path::PathBuf;
 
 /// A configuration is a few kilobytes.
 const MAX_STDIN: usize = 1 << 20;
 
 /// Sweeps by the plugin's configuration on `stdin`, or with `dry_run` only looks. Answers a JSON list
 /// of what would be, or was to be, deleted: container, pod, network, interface, the reason, and
-/// whether it is `deleted` now.
+/// whether it is `deleted` now. An element with `doubt` names no attachment but why nothing is deleted.
 ///
 /// # Errors
-/// The configuration cannot be read. Code 11: another sweep is under way.
+/// The configuration or the records cannot be read. Code 11: another sweep is under way.
 pub fn run(stdin: impl Read, dry_run: bool) -> Result<String, CniError> {
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
-    let invocation = Invocation { verb: Verb::Gc, target: None, args: CniArgs::default(), path: Vec::new() };
-    let turn = Turn::new(invocation, Settings::parse(&text)?);
-    let (stale, orphans) = (sweep::stale(&turn, Haste::Now), leases::orphans(&turn));
-    if !dry_run && !sweep::sweep(&turn, Haste::Now) {
-        return Err(CniError::new(Code::TryAgain, "another sweep is under way"));
-    }
-    let rows = stale.iter().flat_map(|stale| rows(&turn, stale)).chain(orphans.iter().map(row));
-    Ok(Value::Array(rows.collect()).to_string())
+    let turn = turn(Settings::parse(&text)?, Vec::new());
+    let outlook = if dry_run {
+        sweep::look(&turn, Haste::Now)
+            .ok_or_else(|| CniError::new(Code::Io, "the records cannot be listed, see the lines before"))?
+    } else {
+        sweep::sweep(&turn, Haste::Now).ok_or_else(|| {
+            CniError::new(Code::TryAgain, "another sweep is under way, or the records cannot be listed")
+        })?
+    };
+    Ok(answer(&turn, &outlook).to_string())
+}
+
+/// A turn that is about no container.
+pub fn turn(settings: Settings, path: Vec<PathBuf>) -> Turn {
+    Turn::new(Invocation { verb: Verb::Gc, target: None, args: CniArgs::default(), path }, settings)
+}
+
+fn answer(turn: &Turn, outlook: &Outlook) -> Value {
+    let rows = outlook.stale.iter().flat_map(|stale| rows(turn, stale));
+    let doubt = outlook.doubt.iter().map(|doubt| {
+        json!({"container": "", "pod": null, "network": "", "interface": "", "reason": doubt, "deleted": false, "doubt": true})
+    });
+    Value::Array(rows.chain(outlook.orphans.iter().map(row)).chain(doubt).collect())
 }
 
 /// A lease that is held by nobody. Its record, and with it its pod, is not there any more.

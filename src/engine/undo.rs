@@ -2,7 +2,7 @@
 
 use super::recalled::Recalled;
 use super::sandbox::Sandbox;
-use super::{Turn, device_info, sweep};
+use super::{Turn, device_info, wish};
 use crate::cni::{CniError, Code, ContainerId, NetworkConfig};
 use crate::store::{Attachment, Debt, Found, Record, State, record};
 use crate::sys::files::Durability;
@@ -178,16 +178,20 @@ pub fn restore(turn: &Turn, record: &Record, damage: &str) -> bool {
     }
 }
 
-/// Writes `record`, or removes it once nothing is left in it; answers whether that could be done.
+/// Writes `record`, or removes it once nothing is left in it; asks for a sweep when its first debt is due. Answers
+/// whether that could be done.
 pub fn keep_or_remove(turn: &Turn, record: &Record) -> bool {
+    wish::remind(turn, record);
+    write_back(turn, record)
+}
+
+/// As [`keep_or_remove`], for whoever remembers the debts.
+pub fn write_back(turn: &Turn, record: &Record) -> bool {
     let outcome = if record.attachments.is_empty() {
         turn.store.remove(&record.container_id)
     } else {
         turn.store.write(record, Durability::Synced)
     };
-    if record.attachments.iter().any(|attachment| attachment.debt.is_some()) {
-        sweep::request(turn, "debts");
-    }
     outcome.inspect_err(|e| turn.warn(format!("the record of {} cannot be updated: {e}", record.container_id))).is_ok()
 }
 

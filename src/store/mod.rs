@@ -132,7 +132,9 @@ impl Store {
             other => other?,
         };
         let id = |path: PathBuf| ContainerId::new(path.file_name()?.to_str()?.strip_suffix(".json")?).ok();
-        Ok(folder.filter_map(|entry| id(entry.ok()?.path())).collect())
+        // An entry that cannot be read is an error: an answer without it would be one that is not whole.
+        let ids = folder.map(|entry| Ok(id(entry?.path())));
+        ids.filter_map(io::Result::transpose).collect()
     }
 
     /// Reads every record for showing: damaged ones are left alone and counted. One that is removed

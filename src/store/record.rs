@@ -29,6 +29,9 @@ pub struct Record {
     /// When ADD began, in seconds of Unix time.
     #[serde(default)]
     pub created: u64,
+    /// The boot in which ADD began, by the kernel's identifier: no sandbox survives its boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
     /// It is what could still be read of a damaged record: DEL adds what was probably attached beside it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
@@ -89,6 +92,7 @@ impl Record {
             pod: None,
             netns: None,
             created: 0,
+            boot_id: None,
             incomplete: false,
             unpublished: None,
             attachments: Vec::new(),

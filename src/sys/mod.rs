@@ -2,6 +2,8 @@
 //!
 //! The only place that enters a namespace, speaks netlink, starts a process or replaces a file.
 
+pub mod boot;
+pub mod capabilities;
 pub mod core_files;
 pub mod detach;
 pub mod environment;
@@ -12,6 +14,8 @@ pub mod netlink;
 pub mod netns;
 pub mod netns_list;
 pub mod owner;
+pub mod ownership;
+pub mod proc_net;
 pub mod process;
 pub mod shared_folder;
 pub mod sysctl;

@@ -62,10 +62,12 @@ impl Netns {
             _ if source.raw_os_error() == Some(Errno::ESRCH as i32) => Error::Missing { path: path.to_owned() },
             _ => Error::Io { what: "open", path: path.to_owned(), source },
         })?;
-        if !is_network_namespace(&file) {
-            return Err(Error::NotANamespace { path: path.to_owned() });
+        match is_network_namespace(&file) {
+            Ok(true) => Ok(Netns { file, path: path.to_owned() }),
+            Ok(false) => Err(Error::NotANamespace { path: path.to_owned() }),
+            // What cannot be looked at is not gone.
+            Err(e) => Err(Error::Io { what: "look at", path: path.to_owned(), source: e.into() }),
         }
-        Ok(Netns { file, path: path.to_owned() })
     }
 
     /// The namespace of the calling thread.
@@ -147,10 +149,13 @@ fn in_thread<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> Result<T,
     })
 }
 
-fn is_network_namespace(file: &File) -> bool {
-    let is_nsfs = fstatfs(file).is_ok_and(|stat| stat.filesystem_type() == NSFS_MAGIC);
+fn is_network_namespace(file: &File) -> nix::Result<bool> {
+    if fstatfs(file)?.filesystem_type() != NSFS_MAGIC {
+        return Ok(false);
+    }
     // SAFETY: the descriptor is open, and NS_GET_NSTYPE takes no argument and writes nothing.
-    is_nsfs && unsafe { nix::libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) } == nix::libc::CLONE_NEWNET
+    let kind = unsafe { nix::libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) };
+    Errno::result(kind).map(|kind| kind == nix::libc::CLONE_NEWNET)
 }
 
 #[cfg(test)]
