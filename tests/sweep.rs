@@ -8,62 +8,11 @@ use plexus::sys::lock::FileLock;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
-use support::{Answer, Call, Node, Pod, Recorder, eventually};
-
-const MARKER: &str = "/run/plexus/swept";
-
-/// Makes it so that the last sweep was `seconds` ago.
-fn last_sweep(seconds: u64) {
-    fs::File::options()
-        .write(true)
-        .open(MARKER)
-        .unwrap()
-        .set_modified(SystemTime::now() - Duration::from_secs(seconds))
-        .unwrap();
-}
-
-/// Waits until a sweep has begun since [`last_sweep`], and ended.
-fn swept() {
-    let age = || fs::metadata(MARKER).unwrap().modified().unwrap().elapsed().unwrap_or_default();
-    eventually("a sweep", || age() < Duration::from_secs(4));
-    let lock = Path::new("/run/plexus/sweep.lock");
-    eventually("the end of the sweep", || FileLock::try_acquire(lock).unwrap().is_some());
-}
-
-fn edit_record(node: &Node, pod: &Pod, edit: impl Fn(&mut Value)) {
-    let mut record = pod.record(node).unwrap();
-    edit(&mut record);
-    fs::write(pod.record_file(node), record.to_string()).unwrap();
-}
-
-/// As if it had been made long ago: the pauses between attempts at its debts are over, too.
-fn age(node: &Node, pod: &Pod) {
-    edit_record(node, pod, |record| {
-        record["created"] = json!(1);
-        for attachment in record["attachments"].as_array_mut().unwrap() {
-            if attachment["debt"].is_object() {
-                attachment["debt"]["last"] = json!(1);
-            }
-        }
-    });
-}
-
-/// All that a runtime goes on calling.
-fn status(node: &Node) -> Answer {
-    Call::of_node(node, "STATUS").make()
-}
-
-/// A pod of which `a` could not be deleted.
-fn indebted(node: &Node) -> (Pod, Recorder) {
-    let a = node.recorded_network("a");
-    a.on("DEL", "fail 103 'a is broken'");
-    let pod = Pod::new(node, "debt").selecting("a");
-    pod.add().result();
-    pod.del().refusal(103, &["a is broken"]);
-    (pod, a)
-}
+use support::sweeping::{
+    MARKER, age, attached, command, edit_record, indebted, last_sweep, plexusctl, since_last_sweep, status, swept,
+};
+use support::{Call, Node, Pod, eventually};
 
 #[test]
 fn a_debt_is_paid_by_nothing_but_status() {
@@ -77,11 +26,12 @@ fn a_debt_is_paid_by_nothing_but_status() {
     swept();
     let debt = pod.record(&node).unwrap()["attachments"][0]["debt"].clone();
     assert_eq!((debt["attempts"].clone(), a.calls_of("DEL").len()), (json!(2), 2));
-    // It was tried just now: not again so soon.
+    // It was tried just now: not again so soon, and nobody looks whether it is time (M11).
     last_sweep(6);
     status(&node).silence();
-    swept();
+    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(a.calls_of("DEL").len(), 2);
+    assert!(since_last_sweep() >= Duration::from_secs(6));
     a.as_usual("DEL");
     age(&node, &pod);
     last_sweep(6);
@@ -112,32 +62,6 @@ fn a_clock_that_is_set_back_stops_nothing() {
     a.as_usual("DEL");
     status(&node).silence();
     eventually("both to be settled", || pod.record(&node).is_none() && gone.record(&node).is_none());
-}
-
-#[test]
-fn a_debt_does_not_keep_the_pod_for_ever() {
-    // FAULT-36
-    let Some(node) = Node::new() else { return };
-    let (pod, _a) = indebted(&node);
-    pod.del().refusal(103, &["a is broken"]);
-    pod.del().silence();
-    // It is owed all the same.
-    assert_eq!(pod.record(&node).unwrap()["attachments"][0]["debt"]["attempts"], 3);
-}
-
-#[test]
-fn a_debt_of_a_network_that_forbids_gc_is_paid() {
-    let Some(node) = Node::new() else { return };
-    let (pod, a) = indebted(&node);
-    edit_record(&node, &pod, |record| {
-        record["attachments"][0]["config"] =
-            json!({"cniVersion": "1.0.0", "name": "a", "disableGC": true, "plugins": [{"type": "a"}]})
-    });
-    a.as_usual("DEL");
-    age(&node, &pod);
-    last_sweep(6);
-    status(&node).silence();
-    eventually("the debt to be paid", || pod.record(&node).is_none());
 }
 
 #[test]
@@ -265,20 +189,6 @@ fn there_is_one_sweep_at_a_time_and_not_all_the_time() {
     assert_eq!(a.calls_of("DEL").len(), 2);
 }
 
-/// `plexus sweep`, as `plexusctl gc` starts it.
-fn command(node: &Node, words: &[&str]) -> (bool, String) {
-    let file = Path::new("/run/node/config.json");
-    fs::write(file, node.config.to_string()).unwrap();
-    let output = Command::new(node.bin().join("plexus"))
-        .arg("sweep")
-        .args(words)
-        .env("CNI_PATH", node.bin())
-        .stdin(fs::File::open(file).unwrap())
-        .output()
-        .unwrap();
-    (output.status.success(), String::from_utf8(output.stdout).unwrap())
-}
-
 #[test]
 fn a_person_can_ask_for_it_and_need_not_wait() {
     let Some(node) = Node::new() else { return };
@@ -305,20 +215,6 @@ fn a_person_can_ask_for_it_and_need_not_wait() {
     let lock = FileLock::try_acquire(Path::new("/run/plexus/sweep.lock")).unwrap().unwrap();
     assert!(!command(&node, &[]).0);
     drop(lock);
-}
-
-/// `plexusctl gc` on `node`: its exit code, and what it printed.
-fn plexusctl(node: &Node, words: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
-    command
-        .arg("gc")
-        .args(words)
-        .arg("--cni-conf-dir")
-        .arg(node.net_d())
-        .arg("--plugin")
-        .arg(node.bin().join("plexus"));
-    let output = command.output().unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]
@@ -348,4 +244,184 @@ fn plexusctl_shows_what_would_go_and_what_went() {
     );
     assert!(pod.record(&node).is_none());
     assert_eq!(plexusctl(&node, &[]), (Some(0), String::new()));
+}
+
+#[test]
+fn where_the_runtimes_folder_cannot_be_seen_nothing_is_deleted() {
+    // H1
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    node.recorded_network("a");
+    let pods = attached(&node, ["one", "two"]);
+    node.forget_calls();
+    // As in the daemon's container: the folder is there, and it is another one.
+    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    last_sweep(3600);
+    status(&node).silence();
+    swept();
+    for words in [["--dry-run"].as_slice(), &[]] {
+        let (success, text) = command(&node, words);
+        let rows: Value = serde_json::from_str(&text).unwrap();
+        assert!(success && rows.as_array().unwrap().len() == 1, "{text}");
+        assert_eq!((&rows[0]["doubt"], &rows[0]["deleted"]), (&json!(true), &json!(false)));
+        let (code, text) = plexusctl(&node, &[words, &["-o", "json"]].concat());
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((code, document["attachments"].as_array().unwrap().len()), (Some(3), 0), "{text}");
+        let doubt = document["doubt"].as_str().unwrap();
+        assert!(doubt.contains("all 2 recorded sandboxes") && doubt.contains("/run/netns"), "{doubt}");
+    }
+    assert!(pods.iter().all(|pod| pod.record(&node).is_some()));
+    assert_eq!(node.call_names(), [""; 0]);
+    // The call before the next sweep tells what the last one told.
+    last_sweep(3600);
+    let answer = status(&node);
+    assert!(answer.stderr.contains("the last sweep: ") && answer.stderr.contains("nothing is deleted"), "{answer:?}");
+    swept();
+    // On the node one that is gone goes, because the other is alive.
+    nix::mount::umount2("/run/netns", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    pods[0].end_sandbox();
+    assert!(command(&node, &[]).0);
+    assert!(pods[0].record(&node).is_none() && pods[1].record(&node).is_some());
+}
+
+#[test]
+fn a_debt_is_not_tried_where_the_runtimes_folder_does_not_exist() {
+    // H1
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    a.as_usual("DEL");
+    edit_record(&node, &pod, |record| record["netns"] = json!("/run/elsewhere/netns/cni-debt"));
+    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    // Where it exists, the DEL that was asked for is carried out.
+    fs::create_dir_all("/run/elsewhere/netns").unwrap();
+    assert!(command(&node, &[]).0);
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn no_sandbox_survives_its_boot() {
+    // H1, FAULT-11
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let [before] = attached(&node, ["before"]);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(before.record(&node).unwrap()["bootId"], boot.trim());
+    edit_record(&node, &before, |record| record["bootId"] = json!("the-boot-before"));
+    last_sweep(3600);
+    status(&node).silence();
+    eventually("the record to go", || before.record(&node).is_none());
+    // Somebody else's namespace may have its path by now.
+    assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
+}
+
+#[test]
+fn a_sweep_holds_the_lock_of_the_sandbox_in_which_it_works() {
+    // H2
+    let Some(node) = Node::new() else { return };
+    node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "bridge", "bridge": "br0"}]}));
+    node.network("default/n", &json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "br1"}));
+    let a = node.recorded_network("a");
+    a.on("DEL", "fail 103 'a is broken'");
+    let pod = Pod::new(&node, "debt").selecting("a,n");
+    pod.add().result();
+    pod.del().refusal(103, &["a is broken"]);
+    // As if the native's deletion was owed, too: it looks into the namespace before the program is started.
+    let other = Pod::new(&node, "other").selecting("a,n");
+    other.add().result();
+    let network = other.record(&node).unwrap()["attachments"][2].clone();
+    edit_record(&node, &pod, |record| {
+        let mut owed = network.clone();
+        owed["state"] = json!("owed");
+        owed["debt"] = record["attachments"][0]["debt"].clone();
+        record["attachments"].as_array_mut().unwrap().push(owed);
+    });
+    a.on("DEL", "sleep 2");
+    age(&node, &pod);
+    last_sweep(6);
+    // A call that leaves sockets and a namespace open.
+    Pod::new(&node, "new").add().result();
+    eventually("the program", || a.calls_of("DEL").len() == 2);
+    let lock = node.run().locks().join(format!("{}.lock", pod.id));
+    assert!(FileLock::try_acquire(&lock).unwrap().is_none(), "the sandbox is not locked");
+    eventually("the debt to be paid", || pod.record(&node).is_none());
+}
+
+#[test]
+fn an_attempt_that_is_cut_off_counts_and_comes_last_the_next_time() {
+    // H3
+    let Some(node) = Node::new() else { return };
+    let [a, b] = ["a", "b"].map(|name| node.recorded_network(name));
+    let [hangs, other] = [("hangs", "a"), ("other", "b")].map(|(name, network)| {
+        let pod = Pod::new(&node, name).selecting(network);
+        pod.add().result();
+        pod
+    });
+    for (recorder, pod) in [(&a, &hangs), (&b, &other)] {
+        recorder.on("DEL", "fail 103 broken");
+        pod.del().error();
+        age(&node, pod);
+    }
+    edit_record(&node, &other, |record| record["attachments"][0]["debt"]["last"] = json!(2));
+    a.on("DEL", "echo $PPID >$here/sweeper; exec sleep 30");
+    last_sweep(6);
+    status(&node).silence();
+    let sweeper = a.folder().join("sweeper");
+    eventually("the program that hangs", || fs::read_to_string(&sweeper).is_ok_and(|pid| pid.ends_with('\n')));
+    let pid: i32 = fs::read_to_string(&sweeper).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let debt = hangs.record(&node).unwrap()["attachments"][0]["debt"].clone();
+    assert_eq!(debt["attempts"], 2, "{debt}");
+    assert!(debt["last"].as_u64().unwrap() > 1000, "{debt}");
+    assert!(b.calls_of("DEL").len() == 1 && other.record(&node).is_some());
+    a.as_usual("DEL");
+    b.as_usual("DEL");
+    node.forget_calls();
+    eventually("the end of what was left", || {
+        command(&node, &[]);
+        hangs.record(&node).is_none()
+    });
+    assert_eq!(node.call_names(), ["DEL b net1", "DEL a net1"]);
+}
+
+#[test]
+fn only_a_regular_sweep_looks_for_addresses() {
+    // M11
+    let Some(node) = Node::new() else { return };
+    let (pod, _a) = indebted(&node);
+    let full = "12345";
+    let sweep = |last_full: &str, ago: u64| {
+        age(&node, &pod);
+        fs::write(MARKER, last_full).unwrap();
+        last_sweep(ago);
+        status(&node).silence();
+        swept();
+        fs::read_to_string(MARKER).unwrap()
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let recent = (now - 100).to_string();
+    assert_eq!(sweep(&recent, 6), recent);
+    assert_ne!(sweep(full, 6), full);
+    assert_ne!(sweep(&recent, 3600), recent);
+}
+
+#[test]
+fn files_of_writers_that_were_killed_go_after_a_day() {
+    let Some(node) = Node::new() else { return };
+    let folders = [node.state().sandboxes(), node.state().networks(), node.run().unpublished()];
+    let (old, young) = (".record-json-7-0", ".record-json-8-0");
+    for folder in &folders {
+        for name in [old, young, "kept"] {
+            support::node::write(&folder.join(name), "half");
+        }
+        for name in [old, "kept"] {
+            let two_days_ago = SystemTime::now() - Duration::from_secs(48 * 3600);
+            fs::File::options().write(true).open(folder.join(name)).unwrap().set_modified(two_days_ago).unwrap();
+        }
+    }
+    assert!(command(&node, &[]).0);
+    for folder in &folders {
+        assert!(!folder.join(old).exists() && folder.join(young).exists() && folder.join("kept").exists());
+    }
 }

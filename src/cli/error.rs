@@ -85,6 +85,22 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// The folder of the records does not exist here.
+    #[error(
+        "the records cannot be seen in this container: {} does not exist; run this in the container that sees them: kubectl exec POD -c keeper -- plexusctl gc", folder.display()
+    )]
+    OutOfSight {
+        /// Where they were looked for.
+        folder: PathBuf,
+    },
+    /// Debts cannot be forgiven.
+    #[error("the debts in {} cannot be forgiven: {why}", folder.display())]
+    Forgive {
+        /// Where the records are.
+        folder: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The plugin that should be installed.
     #[error("the plugin {path} cannot be read: {source}; name it with --plugin")]
     Plugin {

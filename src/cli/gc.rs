@@ -1,27 +1,35 @@
 //! `plexusctl gc`: deletes what is left of sandboxes that are gone, and tries again what is owed.
 //!
-//! The plugin does it, as after any call; it is only not waited for that a call comes.
+//! The plugin does it, as after any call; it is only not waited for that a call comes. Where we may not do what the
+//! plugin has to do, which is so in a container, we ask the node's own plugin for it.
 
-use super::output::{Format, Output, Tone};
-use super::table::{Cell, Table};
+use super::gc_ask;
+use super::gc_rows::{Document, Row, VERSION, forgiven_table, table};
+use super::output::{Format, Output};
 use super::{Error, Verdict};
 use crate::cni::NetworkConfig;
-use crate::engine::disk;
+use crate::engine::forgive::{self, Forgiven};
+use crate::engine::{Settings, disk, sweep_command};
+use crate::sys::capabilities::may_change_networks;
 use crate::sys::files;
 use clap::Args;
-use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The version of the JSON document.
-const VERSION: u32 = 1;
-
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Only show what would be deleted
+    /// Only show what would be deleted or forgiven
     #[arg(long)]
     dry_run: bool,
+
+    /// Give up what is owed, of these containers or of all: it is forgotten, and what is left of it is yours to remove
+    #[arg(long, num_args = 0.., value_name = "CONTAINER")]
+    forgive: Option<Vec<String>>,
+
+    /// How many seconds to wait, in a container, until the node's own plugin has swept
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    wait: u64,
 
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
@@ -37,40 +45,66 @@ pub struct Arguments {
     plugin: PathBuf,
 }
 
-/// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    version: u32,
-    dry_run: bool,
-    attachments: Vec<Row>,
-}
-
-/// What goes, as the plugin tells it.
-#[derive(Debug, Serialize, Deserialize)]
-struct Row {
-    container: String,
-    pod: Option<String>,
-    network: String,
-    interface: String,
-    reason: String,
-    deleted: bool,
-}
-
 /// Sweeps, or looks what a sweep would do; not well where something could not be deleted.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let configuration = configuration(&arguments.cni_conf_dir, output);
-    let mut rows = sweep(&arguments.plugin, &configuration, arguments.dry_run)?;
-    rows.sort_by(|a, b| (&a.pod, &a.container, &a.interface).cmp(&(&b.pod, &b.container, &b.interface)));
-    let left = rows.iter().any(|row| !row.deleted);
-    match arguments.output {
-        Format::Table if rows.is_empty() => {
-            output.remark("Nothing is to be deleted: every record is of a sandbox that exists, every address of host-local is held, and nothing is owed.")
-        }
-        Format::Table => output.table(&table(&rows, arguments.dry_run))?,
-        Format::Json => output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows })?,
+    let failed = |why: String| Error::Sweep { plugin: arguments.plugin.clone(), why };
+    if let Some(chosen) = &arguments.forgive {
+        let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
+        gc_ask::see_records(&settings)?;
+        return forgive(arguments, settings, chosen, output);
     }
-    Ok(if left && !arguments.dry_run { Verdict::NotWell } else { Verdict::Well })
+    if !may_change_networks() {
+        let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
+        let rows = gc_ask::ask(&settings, arguments.dry_run, arguments.wait, output)?;
+        return print(arguments, rows, output);
+    }
+    let rows = sweep(&arguments.plugin, &configuration, arguments.dry_run)?;
+    print(arguments, rows, output)
+}
+
+fn print(arguments: &Arguments, rows: Vec<Row>, output: &mut Output) -> Result<Verdict, Error> {
+    let (doubts, mut rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.doubt);
+    rows.sort_by(|a, b| (&a.pod, &a.container, &a.interface).cmp(&(&b.pod, &b.container, &b.interface)));
+    let left = rows.iter().any(|row| !row.deleted) && !arguments.dry_run;
+    let doubt = doubts.into_iter().next().map(|row| row.reason);
+    let well = !left && doubt.is_none();
+    if let Some(doubt) = &doubt {
+        output.remark(doubt);
+    }
+    match arguments.output {
+        Format::Table if rows.is_empty() && doubt.is_some() => {}
+        Format::Table if rows.is_empty() => output.remark(
+            "Nothing is to be deleted: nothing is owed, every record is of a sandbox that exists or is younger than a minute, and every address of host-local is held or was taken less than ten minutes ago.",
+        ),
+        Format::Table => output.table(&table(&rows, arguments.dry_run))?,
+        Format::Json => {
+            output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows, doubt })?
+        }
+    }
+    Ok(if well { Verdict::Well } else { Verdict::NotWell })
+}
+
+fn forgive(
+    arguments: &Arguments,
+    settings: Settings,
+    chosen: &[String],
+    output: &mut Output,
+) -> Result<Verdict, Error> {
+    let folder = settings.state.sandboxes();
+    let turn = sweep_command::turn(settings, Vec::new());
+    let forgiven = forgive::forgive(&turn, chosen, arguments.dry_run)
+        .map_err(|e| Error::Forgive { folder, why: e.to_string() })?;
+    let kept = forgiven.iter().any(|one| one.kept.is_some());
+    let rows: Vec<Row> = forgiven.iter().map(|one: &Forgiven| Row::forgiven(one, arguments.dry_run)).collect();
+    match arguments.output {
+        Format::Table if rows.is_empty() => output.remark("Nothing is owed, so there is nothing to forgive."),
+        Format::Table => output.table(&forgiven_table(&rows, arguments.dry_run))?,
+        Format::Json => {
+            output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows, doubt: None })?
+        }
+    }
+    Ok(if kept { Verdict::NotWell } else { Verdict::Well })
 }
 
 /// What the plugin is handed. Where there is no configuration of it (it goes first when Plexus is uninstalled)
@@ -125,25 +159,4 @@ fn sweep(plugin: &Path, configuration: &str, dry_run: bool) -> Result<Vec<Row>, 
     }
     serde_json::from_str(&answer)
         .map_err(|e| failed(format!("its answer is not understood: {e}; is it of another release?")))
-}
-
-fn table(rows: &[Row], dry_run: bool) -> Table {
-    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "CONTAINER", "OUTCOME", "REASON"]);
-    for row in rows {
-        let outcome = match (row.deleted, dry_run) {
-            (true, _) => Cell::new("deleted", Tone::Good),
-            (false, true) => Cell::new("would go", Tone::Waiting),
-            (false, false) => Cell::new("still owed", Tone::Bad),
-        };
-        let short = row.container.chars().take(13).collect::<String>();
-        table.row(vec![
-            row.pod.clone().unwrap_or_default().into(),
-            row.network.as_str().into(),
-            row.interface.as_str().into(),
-            short.into(),
-            outcome,
-            row.reason.as_str().into(),
-        ]);
-    }
-    table
 }

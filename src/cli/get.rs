@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if damaged > 0 {
         let folder = state.sandboxes();
         output.remark(format!(
-            "{damaged} record{} in {} cannot be read and {} not shown: the pod's next CHECK or DEL saves what it still tells and moves it to {}",
+            "{damaged} record{} in {} cannot be read and {} not shown: the pod's DEL, or a sweep when the pod is gone, deletes what it still tells and moves it to {}",
             if damaged == 1 { "" } else { "s" },
             folder.display(),
             if damaged == 1 { "is" } else { "are" },

@@ -8,7 +8,7 @@
 //! | 0 | done |
 //! | 1 | it could not be done; the last line on stderr says what and on which object |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
 
 mod age;
 mod config;
@@ -17,6 +17,8 @@ mod config_keys;
 mod crd;
 pub mod error;
 mod gc;
+mod gc_ask;
+mod gc_rows;
 mod get;
 mod get_rows;
 mod health;

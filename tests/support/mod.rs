@@ -23,6 +23,7 @@ pub mod node;
 pub mod pod;
 pub mod programs;
 pub mod recorder;
+pub mod sweeping;
 
 pub use answer::{Answer, Running};
 pub use node::Node;

@@ -1,0 +1,178 @@
+//! What is owed: given up, forgiven, and asked for from a container.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use plexus::sys::lock::FileLock;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
+use support::sweeping::{age, attached, command, edit_record, indebted, last_sweep, plexusctl, status};
+use support::{Node, Pod, eventually};
+
+#[test]
+fn a_debt_does_not_keep_the_pod_for_ever() {
+    // FAULT-36
+    let Some(node) = Node::new() else { return };
+    let (pod, _a) = indebted(&node);
+    pod.del().refusal(103, &["a is broken"]);
+    pod.del().silence();
+    // It is owed all the same.
+    assert_eq!(pod.record(&node).unwrap()["attachments"][0]["debt"]["attempts"], 3);
+}
+
+#[test]
+fn a_debt_of_a_network_that_forbids_gc_is_paid() {
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    edit_record(&node, &pod, |record| {
+        record["attachments"][0]["config"] =
+            json!({"cniVersion": "1.0.0", "name": "a", "disableGC": true, "plugins": [{"type": "a"}]})
+    });
+    a.as_usual("DEL");
+    age(&node, &pod);
+    last_sweep(6);
+    status(&node).silence();
+    eventually("the debt to be paid", || pod.record(&node).is_none());
+}
+
+/// A network whose `ipam` has a key that nobody knows: neither ADD nor DEL of it can succeed.
+fn mistyped() -> Value {
+    json!({"cniVersion": "1.0.0", "name": "typo", "plugins": [
+        {"type": "macvlan", "master": "eth1", "ipam": {"type": "host-local", "subnt": "10.78.0.0/24"}}]})
+}
+
+#[test]
+fn what_was_never_made_is_not_owed() {
+    // One mistyped key of an ipam section made a debt at every attempt of the kubelet.
+    let Some(node) = Node::new() else { return };
+    node.ip("link add eth1 type veth peer name eth1-peer");
+    node.network("default/typo", &mistyped());
+    let pod = Pod::new(&node, "typo").selecting("typo");
+    // The code is that of the program.
+    assert!(pod.add().error().msg.contains("default/typo"));
+    assert!(pod.record(&node).is_none(), "{:?}", pod.record(&node));
+    pod.del().silence();
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_debt_of_which_nothing_is_left_is_given_up_after_a_while() {
+    let Some(node) = Node::new() else { return };
+    node.ip("link add eth1 type veth peer name eth1-peer");
+    node.recorded_network("a");
+    let [gone, witness] = attached(&node, ["gone", "witness"]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let owe = |attempts: u32, minutes: u64, config: &Value| {
+        edit_record(&node, &gone, |record| {
+            let mut attachment = record["attachments"].as_array().unwrap().last().unwrap().clone();
+            attachment["config"] = config.clone();
+            attachment["state"] = json!("owed");
+            attachment["debt"] =
+                json!({"since": now - 60 * minutes, "last": 1, "attempts": attempts, "error": "no ranges"});
+            record["attachments"] = json!([attachment]);
+        });
+        let (success, text) = command(&node, &[]);
+        assert!(success, "{text}");
+        gone.record(&node).is_none()
+    };
+    // While the sandbox lives its DEL may still come.
+    assert!(!owe(9, 60, &mistyped()));
+    gone.end_sandbox();
+    assert!(!owe(2, 60, &mistyped()), "it was not tried often enough");
+    assert!(!owe(9, 9, &mistyped()), "it was not tried for long enough");
+    // What another plugin keeps elsewhere cannot be seen here.
+    node.recorder("service").on("DEL", "fail 11 'the API server is away'");
+    assert!(!owe(9, 60, &json!({"cniVersion": "1.0.0", "name": "s", "plugins": [{"type": "service"}]})));
+    // A lease is something that is left.
+    let lease = Path::new("/var/lib/cni/networks/typo/10.78.0.2");
+    support::node::write(lease, &format!("{}\r\nnet1", gone.id));
+    assert!(!owe(9, 60, &mistyped()));
+    fs::remove_file(lease).unwrap();
+    assert!(owe(9, 60, &mistyped()));
+    assert!(witness.record(&node).is_some());
+}
+
+#[test]
+fn an_operator_can_forgive_what_is_owed() {
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let (pod, a) = indebted(&node);
+    let (code, text) = plexusctl(&node, &["--dry-run", "--forgive"]);
+    assert!(code == Some(0) && text.contains("would be forgiven"), "{code:?} {text}");
+    assert_eq!(plexusctl(&node, &["--forgive", "another"]).0, Some(1));
+    assert!(pod.record(&node).is_some());
+    // Not under a call's hands.
+    let lock = FileLock::try_acquire(&node.run().locks().join(format!("{}.lock", pod.id))).unwrap().unwrap();
+    let (code, text) = plexusctl(&node, &["--forgive"]);
+    assert!(code == Some(3) && text.contains("a call works in the sandbox"), "{code:?} {text}");
+    drop(lock);
+    let (code, text) = plexusctl(&node, &["-o", "json", "--forgive", "debt-01234567"]);
+    let row = &serde_json::from_str::<Value>(&text).unwrap()["attachments"][0];
+    assert_eq!((code, &row["forgiven"], &row["deleted"]), (Some(0), &json!(true), &json!(false)));
+    assert_eq!((&row["network"], &row["interface"]), (&json!("default/a"), &json!("net1")));
+    assert_eq!(row["addresses"], json!(["10.99.0.2/24"]));
+    assert!(row["reason"].as_str().unwrap().contains("a is broken"), "{row}");
+    assert!(pod.record(&node).is_none());
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    assert_eq!(plexusctl(&node, &["--forgive"]), (Some(0), String::new()));
+}
+
+/// `plexusctl gc` as in a container of the manifests: root without any capability.
+fn without_capabilities(node: &Node, words: &[&str]) -> std::process::Child {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.arg("gc").args(words).arg("--cni-conf-dir").arg(node.net_d()).arg("--plugin").arg("/nowhere/plexus");
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    // SAFETY: prctl(2) takes numbers.
+    unsafe {
+        command.pre_exec(|| {
+            for capability in 0..64 {
+                // What the kernel does not know cannot be dropped.
+                nix::libc::prctl(nix::libc::PR_CAPBSET_DROP, capability);
+            }
+            Ok(())
+        });
+    }
+    command.spawn().unwrap()
+}
+
+fn ended(child: std::process::Child) -> (Option<i32>, String, String) {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn in_a_container_the_nodes_own_plugin_is_asked() {
+    // H1
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let (pod, a) = indebted(&node);
+    let (code, text, told) = ended(without_capabilities(&node, &["--dry-run"]));
+    assert!(code == Some(0) && text.contains("a is broken") && told.contains("only what is owed"), "{text} {told}");
+    // No call comes.
+    let (code, text, told) = ended(without_capabilities(&node, &["--wait", "1"]));
+    assert!(code == Some(3) && text.contains("still owed"), "{code:?} {text} {told}");
+    assert!(told.contains("has not swept within 1 s"), "{told}");
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    a.as_usual("DEL");
+    fs::remove_file(node.run().due().join("all")).unwrap();
+    let asking = without_capabilities(&node, &[]);
+    eventually("the wish", || node.run().due().join("all").exists());
+    last_sweep(6);
+    status(&node).silence();
+    let (code, text, told) = ended(asking);
+    assert_eq!((code, text.as_str()), (Some(0), ""), "{told}");
+    assert!(told.contains("sweeping debt-"), "{told}");
+    assert!(pod.record(&node).is_none() && !node.run().due().join("all").exists());
+    // Where the records cannot be seen there is nothing to ask for.
+    fs::rename(node.state().path(), "/var/lib/elsewhere").unwrap();
+    let (code, _, told) = ended(without_capabilities(&node, &[]));
+    assert!(code == Some(1) && told.contains("kubectl exec") && told.contains("-c keeper"), "{code:?} {told}");
+}
