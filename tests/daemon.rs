@@ -394,12 +394,37 @@ fn the_status_in_a_file_goes_with_its_pod() {
     support::node::write(&daemon.state.record(&ContainerId::new("c2").unwrap()), &record.to_string());
     assert_eq!(daemon.publish("c1", &pod("listed", Some("u1")), "[]"), Published::Written);
     assert_eq!(daemon.publish("c2", &pod("unlisted", Some("u2")), "[]"), Published::Written);
+    // A plain pod of a chained Plexus has neither, and lives: the absence of both is no evidence that it is gone.
     assert_eq!(daemon.publish("c3", &pod("neither", Some("u3")), "[]"), Published::Written);
-    wait_until(|| !file("neither").exists(), || "the status of no pod stays".to_owned());
-    assert!(file("listed").exists() && file("unlisted").exists());
     fs::remove_file(folder.path().join("source/pod-listed.yaml")).unwrap();
     fs::remove_file(daemon.state.record(&ContainerId::new("c2").unwrap())).unwrap();
     wait_until(|| !file("listed").exists() && !file("unlisted").exists(), || "a status stays".to_owned());
+    assert!(file("neither").exists());
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_named_and_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    let network = |name: &str| {
+        format!("apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}}}\n")
+    };
+    fs::create_dir_all(&source).unwrap();
+    fs::write(source.join("a.yaml"), network("a")).unwrap();
+    fs::write(source.join("b.yaml"), network("b")).unwrap();
+    let daemon = start(folder.path());
+    let ask = |name: &str| daemon.facts(FactsRequest { networks: vec![nad(name)], ..FactsRequest::default() });
+    assert_eq!(ask("c").unwrap().missing, [nad("c")]);
+    fs::write(source.join("a.yaml"), "a: [").unwrap();
+    assert_eq!(ask("b").unwrap().definitions.len(), 1);
+    // It may be the one that has the network.
+    let refused = ask("c").unwrap_err();
+    assert!(refused.contains("default/c") && refused.contains("a.yaml"), "{refused}");
+    let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+    assert!(health.remarks["source"].contains("a.yaml"), "{:?}", health.remarks);
+    assert!(daemon.log().contains("a manifest cannot be read"));
+    fs::write(source.join("a.yaml"), network("c")).unwrap();
+    assert_eq!(ask("c").unwrap().definitions.len(), 1);
 }
 
 #[test]

@@ -139,7 +139,11 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<Vec<Network>, Erro
             let mut paths: Vec<PathBuf> = entries.filter(wanted).collect();
             paths.sort();
             for path in paths {
-                found.extend(of_file(settings, &registry, &path)?);
+                // One file that cannot be read does not hide the others.
+                found.extend(of_file(settings, &registry, &path).unwrap_or_else(|e| {
+                    let why = if let Error::Networks { why, .. } = e { why } else { e.to_string() };
+                    vec![Network::of(path.display().to_string(), false, &registry, Err(why))]
+                }));
             }
         } else {
             found.extend(of_file(settings, &registry, file)?);

@@ -79,6 +79,12 @@ fn manifests_and_configurations_are_judged() {
     fs::write(&manifest, "kind: [").unwrap();
     let error = of_files(&settings, &[manifest]).unwrap_err().to_string();
     assert!(error.contains("nads.yaml"), "{error}");
+    // In a folder the others are shown all the same.
+    fs::write(node.path().join("other.yaml"), text).unwrap();
+    let found = of_files(&settings, &[node.path().to_owned()]).unwrap();
+    let failed: Vec<_> = found.iter().filter(|network| network.error.is_some()).map(|n| n.network.as_str()).collect();
+    assert!(failed.len() == 1 && failed[0].ends_with("nads.yaml"), "{failed:?}");
+    assert!(found.iter().any(|network| network.network == "blue/mv" && network.error.is_none()));
 }
 
 #[test]

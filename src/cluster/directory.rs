@@ -23,7 +23,10 @@ pub struct Directory {
 #[derive(Debug)]
 struct ReadFile {
     stamp: Stamp,
+    /// What the file contains, or contained when it could be read last.
     objects: Objects,
+    /// Why it cannot be read now.
+    error: Option<String>,
 }
 
 /// When a file is the same file with the same content.
@@ -43,6 +46,13 @@ impl Directory {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files that cannot be read now, each with the reason.
+    pub fn unreadable(&self) -> Vec<String> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = files.iter().filter_map(|(path, file)| Some((path, file.error.as_ref()?)));
+        errors.map(|(path, error)| format!("{}: {error}", path.display())).collect()
     }
 
     /// Reads what has changed since the last call. Without a change it costs one `stat` a file, so every
@@ -77,14 +87,17 @@ impl Directory {
             }
             changed = true;
             match read_file(&path) {
-                Ok(objects) => drop(files.insert(path, ReadFile { stamp, objects })),
+                Ok(objects) => drop(files.insert(path, ReadFile { stamp, objects, error: None })),
                 Err(e) => {
-                    tracing::warn!(file = %path.display(), error = %e, "a manifest is not understood; what it said before stays");
-                    // The stamp is remembered, so that this is said once for each change.
-                    files
-                        .entry(path)
-                        .and_modify(|file| file.stamp = stamp)
-                        .or_insert(ReadFile { stamp, objects: Objects::default() });
+                    let error = e.to_string();
+                    tracing::error!(file = %path.display(), error, "a manifest cannot be read; its former content stays in use");
+                    // The stamp is kept, so that this is logged once for each change.
+                    let file = files.entry(path).or_insert_with(|| ReadFile {
+                        stamp,
+                        objects: Objects::default(),
+                        error: None,
+                    });
+                    (file.stamp, file.error) = (stamp, Some(error));
                 }
             }
         }
@@ -156,12 +169,18 @@ mod tests {
         assert!(cache.definitions_synced() && cache.confirmed());
         assert!(cache.definition(&NadRef::new("default", "a").unwrap()).is_some());
 
-        // Half a file: what was known stays.
+        // Half a file: what was known stays, other files are read, and the file is named.
         fs::write(&file, "a: [").unwrap();
+        let beside = directory.path().join("y.yaml");
+        fs::write(&beside, nad("b")).unwrap();
         directory.refresh();
-        assert_eq!(cache.sizes(), (1, 0));
+        assert_eq!(cache.sizes(), (2, 0));
+        let unreadable = directory.unreadable();
+        assert!(unreadable.len() == 1 && unreadable[0].contains("x.yaml: "), "{unreadable:?}");
         fs::write(&file, nad("other")).unwrap();
+        fs::remove_file(&beside).unwrap();
         directory.refresh();
+        assert_eq!(directory.unreadable(), [""; 0]);
         assert!(cache.definition(&NadRef::new("default", "other").unwrap()).is_some());
         assert_eq!(cache.sizes(), (1, 0));
         fs::remove_file(&file).unwrap();

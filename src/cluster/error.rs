@@ -30,6 +30,14 @@ pub enum Error {
         /// The source directory.
         folder: PathBuf,
     },
+    /// A manifest of the folder cannot be read, and it may be the one that has the network.
+    #[error("network {nad} is in no manifest that can be read; {file}")]
+    FileUnread {
+        /// Which one was asked for.
+        nad: NadRef,
+        /// The file, and why it cannot be read.
+        file: String,
+    },
     /// The API server did not answer in time.
     #[error("{what}: no answer from the API server within {within:?}")]
     Deadline {

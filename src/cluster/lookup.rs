@@ -83,6 +83,14 @@ impl Cluster {
         }
     }
 
+    /// What an operator should mend: manifests of the folder that cannot be read.
+    pub fn warnings(&self) -> Vec<String> {
+        match &self.origin {
+            Origin::Directory(directory) => directory.unreadable(),
+            Origin::Kubernetes(_) => Vec::new(),
+        }
+    }
+
     /// What was asked of the API server, counted.
     pub fn requests(&self) -> &Requests {
         &self.requests
@@ -135,10 +143,16 @@ impl Cluster {
         let found = match &self.origin {
             Origin::Directory(directory) => {
                 directory.refresh();
-                let unread = || Error::FolderUnread { nad: nad.clone(), folder: directory.path().to_owned() };
-                let found = self.cache.definition(nad);
-                // Absence is certain only while the folder can be read.
-                found.map(Some).or_else(|| self.cache.confirmed().then_some(None)).ok_or_else(unread)?
+                let nad = || nad.clone();
+                // Absence is certain only while the folder and all of its files can be read.
+                match (self.cache.definition(&nad()), directory.unreadable().pop()) {
+                    (Some(found), _) => Some(found),
+                    (None, _) if !self.cache.confirmed() => {
+                        return Err(Error::FolderUnread { nad: nad(), folder: directory.path().to_owned() });
+                    }
+                    (None, Some(file)) => return Err(Error::FileUnread { nad: nad(), file }),
+                    (None, None) => None,
+                }
             }
             Origin::Kubernetes(kubernetes) => kubernetes.definition(nad).await?,
         };
@@ -208,7 +222,7 @@ impl Cluster {
     /// Tries once to put `publication` on its pod.
     pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
         match &self.origin {
-            Origin::Directory(_) => publish_file::publish(&self.run, &self.cache, publication),
+            Origin::Directory(_) => publish_file::publish(&self.run, &self.state, &self.cache, publication),
             Origin::Kubernetes(kubernetes) => match self.canary.objection() {
                 Some(why) => Outcome::Later(why),
                 None => kubernetes.publish(publication, progress).await,

@@ -56,19 +56,40 @@ pub enum ManifestError {
     },
 }
 
-/// Reads the documents in `text`, YAML or JSON; kinds that do not concern us are passed over.
+/// Reads the documents in `text`, YAML or JSON, as `kubectl` reads them; kinds that do not concern us are passed over.
 ///
 /// # Errors
 /// One document is not understood: a file counts as a whole or not at all.
 pub fn read(text: &str) -> Result<Objects, ManifestError> {
-    let syntax =
-        |e: serde_saphyr::Error| ManifestError::Syntax(e.to_string().lines().next().unwrap_or_default().to_owned());
-    let manifests: Vec<Option<Manifest>> = serde_saphyr::from_multiple(text).map_err(syntax)?;
+    let text = text.trim_start_matches('\u{feff}');
+    let manifests = match json(text) {
+        Some(manifests) => manifests,
+        None => yaml(text)?,
+    };
     let mut objects = Objects::default();
     for manifest in manifests.into_iter().flatten() {
         objects.take(manifest)?;
     }
     Ok(objects)
+}
+
+/// JSON documents, one after another. Nothing separates them, which in YAML would be an error.
+fn json(text: &str) -> Option<Vec<Option<Manifest>>> {
+    let documents = text.trim_start().starts_with('{').then(|| serde_json::Deserializer::from_str(text).into_iter())?;
+    documents.collect::<Result<_, _>>().ok()
+}
+
+/// YAML documents. `kubectl` allows more than YAML does: continuation lines of a quoted text at any column and after
+/// tabs, and a key that is there twice, of which the last counts.
+fn yaml(text: &str) -> Result<Vec<Option<Manifest>>, ManifestError> {
+    let lenient = serde_saphyr::options! {
+        strict_indentation: false,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        with_snippet: false,
+    };
+    let syntax =
+        |e: serde_saphyr::Error| ManifestError::Syntax(e.to_string().lines().next().unwrap_or_default().to_owned());
+    serde_saphyr::from_multiple_with_options(text, lenient).map_err(syntax)
 }
 
 impl Objects {
@@ -148,6 +169,96 @@ items:
         assert_eq!(objects.definitions[1].config, None);
         assert_eq!(objects.pods.len(), 1);
         assert!(objects.pods[0].1.is("u"));
+    }
+
+    /// A definition whose `spec` is `spec`, in a manifest as people write it.
+    fn spec(spec: &str) -> String {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata:\n  name: a\nspec:\n{spec}"
+        )
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_kubectl_reads_it() {
+        // What sigs.k8s.io/yaml 1.6, which kubectl uses, makes of each.
+        let bridge = r#"{ "type": "bridge" }"#;
+        let lines = "{\n  \"type\": \"bridge\"\n}\n";
+        for (name, text, expected) in [
+            ("closed at the key's column", spec("  config: '{\n      \"type\": \"bridge\"\n  }'\n"), bridge),
+            ("closed left of the key", spec("  config: '{\n      \"type\": \"bridge\"\n}'\n"), bridge),
+            ("all of it left of the key", spec("  config: '{\n\"type\": \"bridge\"\n}'\n"), bridge),
+            (
+                "the quote alone",
+                spec("  config: '{\n      \"type\": \"bridge\"\n    }\n'\n"),
+                "{ \"type\": \"bridge\" } ",
+            ),
+            ("tabs", spec("  config: '{\n\t\t\"type\": \"bridge\"\n\t}'\n"), bridge),
+            ("tabs after blanks", spec("  config: '{\n  \t\t\"type\": \"bridge\"\n  \t}'\n"), bridge),
+            ("blanks after tabs", spec("  config: '{\n\t  \"type\": \"bridge\"\n \t }'\n"), bridge),
+            ("double quotes", spec("  config: \"{\n    \\\"type\\\": \\\"bridge\\\"\n}\"\n"), bridge),
+            ("double quotes, tabs", spec("  config: \"{\n\t\\\"type\\\": \\\"bridge\\\"\n\t}\"\n"), bridge),
+            ("a comment after it", spec("  config: '{\n \"type\": \"bridge\"\n  }' # why\n"), bridge),
+            ("blanks at the ends of lines", spec("  config: '{   \n  \"type\": \"bridge\"   \n  }'   \n"), bridge),
+            ("literal", spec("  config: |\n    {\n      \"type\": \"bridge\"\n    }\n"), lines),
+            (
+                "literal, tabs",
+                spec("  config: |-\n    {\n    \t\"type\": \"bridge\"\n    }\n"),
+                "{\n\t\"type\": \"bridge\"\n}",
+            ),
+            ("folded", spec("  config: >-\n    {\n    \"type\": \"bridge\"\n    }\n"), bridge),
+            ("an anchor", format!("x: &c '{bridge}'\n{}", spec("  config: *c\n")), bridge),
+            ("a merged map", format!("x: &c {{config: '{bridge}'}}\n{}", spec("  <<: *c\n")), bridge),
+            ("a key twice: the last", spec(&format!("  config: '{{}}'\n  config: '{bridge}'\n")), bridge),
+            ("CR LF", spec("  config: '{\n      \"type\": \"bridge\"\n  }'\n").replace('\n', "\r\n"), bridge),
+            (
+                "CR LF, literal",
+                spec("  config: |\n    {\n      \"type\": \"bridge\"\n    }\n").replace('\n', "\r\n"),
+                lines,
+            ),
+            ("a byte order mark", format!("\u{feff}{}", spec(&format!("  config: '{bridge}'\n"))), bridge),
+            ("no line end", spec(&format!("  config: '{bridge}'")), bridge),
+            ("a tag", spec(&format!("  config: !!str '{bridge}'\n")), bridge),
+            (
+                "a separator first, comments",
+                format!("# x\n---\n# y\n{}---\n---\n", spec(&format!("  config: '{bridge}'\n"))),
+                bridge,
+            ),
+        ] {
+            let objects = read(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let configs: Vec<_> = objects.definitions.iter().map(|d| d.config.as_deref()).collect();
+            assert_eq!(configs, [Some(expected)], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_kubectl_does_not_read_is_not_read() {
+        for (name, text) in [
+            ("a map after a tab", spec("\tconfig: '{}'\n")),
+            ("a template", spec("  config: {{ .Values.config }}\n")),
+            ("a separator inside of quotes", spec("  config: '{\n---\n  }'\n")),
+            ("a NUL", spec("  config: 'a\0b'\n")),
+            ("an unclosed quote", spec("  config: '{\n")),
+        ] {
+            assert!(read(&text).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn several_documents() {
+        let one = |name: &str| spec("  config: '{\n  }'\n").replace("name: a", &format!("name: {name}"));
+        for separator in ["---\n", "--- # next\n", "...\n---\n"] {
+            let text = [one("x"), one("y")].join(separator);
+            for text in [text.clone(), text.replace('\n', "\r\n")] {
+                let names: Vec<_> = read(&text).unwrap().definitions.iter().map(|d| d.nad.to_string()).collect();
+                assert_eq!(names, ["default/x", "default/y"], "{separator:?}");
+            }
+        }
+        let json = |name: &str| {
+            format!(
+                r#"{{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{{"name":"{name}"}}}}"#
+            )
+        };
+        assert_eq!(read(&[json("x"), json("y")].join("\n")).unwrap().definitions.len(), 2);
     }
 
     #[test]

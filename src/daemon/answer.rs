@@ -31,11 +31,16 @@ impl Daemon {
     }
 
     fn health(&self) -> Health {
+        let mut remarks = self.readiness.remarks();
+        let unread = self.cluster.warnings();
+        if !unread.is_empty() {
+            remarks.insert("source".to_owned(), unread.join("; "));
+        }
         Health {
             release: env!("CARGO_PKG_VERSION").to_owned(),
             ready: self.readiness.is_ready(),
             guards: self.readiness.tell(),
-            remarks: self.readiness.remarks(),
+            remarks,
             definitions: self.cluster.cache().sizes().0,
             unpublished: self.unpublished.count(),
         }
