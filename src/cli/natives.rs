@@ -10,7 +10,7 @@ use crate::cluster::manifest;
 use crate::cni::{CniError, NetworkConfig};
 use crate::delegate::Registry;
 use crate::engine::settings::Primary;
-use crate::engine::{Settings, default_network, disk, networks};
+use crate::engine::{Settings, default_network, disk, namesakes, networks};
 use crate::facts::{Known, last_known};
 use crate::nad::Definition;
 use crate::sys::files;
@@ -56,6 +56,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         [] => of_node(&settings, arguments.state_directory.as_deref())?,
         files => of_files(&settings, files)?,
     };
+    let configured = networks.iter().filter_map(|network| Some((network.network.clone(), network.config.as_ref()?)));
+    namesakes::remarks(configured).into_iter().for_each(|remark| output.remark(format!("Warning: {remark}")));
     let state = arguments.state_directory.as_deref().map_or_else(|| settings.state.clone(), StateDirectory::new);
     let is_node = !networks.is_empty() || !arguments.files.is_empty() || state.path().exists();
     match arguments.output {

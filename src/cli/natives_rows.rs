@@ -29,6 +29,9 @@ pub struct Network {
     pub plugins: Vec<Plugin>,
     /// Why it cannot be read, as ADD would say it; null where it can.
     pub error: Option<String>,
+    /// Its configuration, for comparing it with others.
+    #[serde(skip)]
+    pub config: Option<NetworkConfig>,
 }
 
 /// A plugin of a network.
@@ -48,11 +51,11 @@ pub struct Plugin {
 impl Network {
     /// Who carries out `network`, called `name`.
     pub fn of(name: String, default: bool, registry: &Registry, network: Result<NetworkConfig, String>) -> Self {
-        let (plugins, error) = match network {
-            Ok(network) => (network.plugins, None),
-            Err(why) => (Vec::new(), Some(why)),
+        let (config, error) = match network {
+            Ok(network) => (Some(network), None),
+            Err(why) => (None, Some(why)),
         };
-        let plugins = plugins.iter().map(|plugin| {
+        let plugins = config.iter().flat_map(|network| &network.plugins).map(|plugin| {
             let carriers = registry.carriers(plugin);
             let ipam = plugin.ipam.as_ref().zip(carriers.ipam);
             Plugin {
@@ -60,7 +63,7 @@ impl Network {
                 ..Plugin::of(plugin.kind.to_string(), carriers.main, "")
             }
         });
-        Network { network: name, default, plugins: plugins.collect(), error }
+        Network { network: name, default, plugins: plugins.collect(), error, config }
     }
 }
 

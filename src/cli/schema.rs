@@ -32,6 +32,12 @@ struct Configuration {
     namespace_isolation: Option<bool>,
     /// Namespaces whose networks every pod may use [`default`].
     global_namespaces: Option<Namespaces>,
+    /// A pod may replace its default network by annotation [`true`].
+    default_network_annotation: Option<bool>,
+    /// A network without `spec.config` means the configuration of its name in `confDir` [`true`].
+    networks_from_files: Option<bool>,
+    /// Which network has a pod's default route where no `default-route` asks for it [`last`].
+    default_route: Option<DefaultRoute>,
     /// Where a network without `spec.config` finds its configuration, by name [`/etc/cni/multus/net.d`].
     conf_dir: Option<String>,
     /// A folder of CNI plugins that is searched before the runtime's.
@@ -70,6 +76,15 @@ struct Configuration {
 #[allow(dead_code, reason = "only its schema is used")]
 enum Type {
     Plexus,
+}
+
+/// The last network that brings one, or the default network.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum DefaultRoute {
+    Last,
+    Asked,
 }
 
 /// A list, or one text with commas.
@@ -178,6 +193,8 @@ mod tests {
         for natives in [json!(true), json!(["bridge"]), json!({"bridge": false})] {
             read("natives", natives);
         }
+        read("defaultRoute", "last".into());
+        read("defaultRoute", "asked".into());
         read("globalNamespaces", json!("a, b"));
         read("globalNamespaces", json!(["a"]));
         read("delegateTimeoutSeconds", json!(0.5));

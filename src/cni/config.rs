@@ -6,6 +6,9 @@ use super::version::{self, DeclaredVersion, UnknownVersion};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+/// A chain has a handful of plugins. What a pod asks for is copied into each of them.
+pub const MOST_PLUGINS: usize = 64;
+
 /// Why a text is no network configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -24,6 +27,9 @@ pub enum ConfigError {
     /// Neither `type` nor a usable `plugins`.
     #[error("{0}")]
     Shape(&'static str),
+    /// Whoever may write a definition would decide how much memory is taken on a node.
+    #[error("\"plugins\" has {0} plugins, more than {MOST_PLUGINS}")]
+    TooMany(usize),
     /// An element of `plugins` is wrong.
     #[error("plugin {index} of the list: {source}")]
     Plugin {
@@ -105,6 +111,7 @@ impl NetworkConfig {
         if self.plugins.is_empty() {
             return Err(ConfigError::Shape("it has neither a \"type\" nor \"plugins\""));
         }
+        bounded(self.plugins.len())?;
         Ok(())
     }
 
@@ -139,15 +146,21 @@ impl NetworkConfig {
 
 fn read_plugins(object: &RawObject) -> Result<Vec<PluginConfig>, ConfigError> {
     let Some(raw) = object.get("plugins") else { return Ok(Vec::new()) };
-    let list: Vec<RawObject> =
-        serde_json::from_str(raw.get()).map_err(|_| ConfigError::Shape("\"plugins\" is not a list of objects"))?;
+    let no_list = |_| ConfigError::Shape("\"plugins\" is not a list of objects");
+    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(no_list)?;
     if list.is_empty() {
         return Err(ConfigError::Shape("\"plugins\" is empty"));
     }
-    let read = |(index, object)| {
+    bounded(list.len())?;
+    let read = |(index, raw): (usize, &RawValue)| {
+        let object = RawObject::parse(raw.get()).map_err(no_list)?;
         PluginConfig::new(object).map_err(|source| ConfigError::Plugin { index, source: Box::new(source) })
     };
     list.into_iter().enumerate().map(read).collect()
+}
+
+fn bounded(plugins: usize) -> Result<(), ConfigError> {
+    if plugins > MOST_PLUGINS { Err(ConfigError::TooMany(plugins)) } else { Ok(()) }
 }
 
 /// One plugin of a network configuration.
@@ -236,6 +249,15 @@ mod tests {
         ] {
             assert!(error(text).contains(part), "{text}: {}", error(text));
         }
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        // H5
+        let list = |plugins: usize| format!(r#"{{"plugins":[{}]}}"#, vec![r#"{"type":"a"}"#; plugins].join(","));
+        assert_eq!(NetworkConfig::parse(&list(64), Some("n")).unwrap().plugins.len(), 64);
+        assert!(error(&list(65)).contains("65 plugins, more than 64"));
+        assert!(error(&list(100_000)).contains("100000 plugins"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::plan::{self, Ingredients, Planned};
 use super::sandbox::Sandbox;
 use super::selections::Selections;
 use super::settings::Primary;
-use super::{Turn, default_network, networks, preflight, publish, settle, trust};
+use super::{Turn, default_network, namesakes, networks, preflight, publish, settle, trust};
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Version};
 use crate::facts::{Annotations, Known, Question};
 use crate::nad::{NadRef, NetworkStatus, status};
@@ -140,6 +140,9 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
     let target = turn.target()?;
     let networks = networks::resolve(turn, known, &selections.networks())?;
     let default_network = default_network::resolve(turn, known)?;
+    namesakes::refuse(&turn.settings, default_network.as_ref(), &networks)?;
+    let labelled = networks.iter().map(|(nad, network)| (nad.to_string(), network));
+    namesakes::remarks(labelled).into_iter().for_each(|remark| turn.warn(remark));
     let resources: BTreeMap<NadRef, String> =
         known.definitions.values().filter_map(|d| Some((d.nad.clone(), d.resource_name.clone()?))).collect();
     let parallel: Vec<NadRef> = known.definitions.values().filter(|d| d.parallel).map(|d| d.nad.clone()).collect();

@@ -37,6 +37,13 @@ fn resolve_one(turn: &Turn, known: &Known, nad: &NadRef) -> Result<NetworkConfig
     }
 }
 
+/// Files in `confDir` are the operator's: with isolation, a tenant's definition does not get them by its name.
+fn may_name_files(settings: &Settings, namespace: &str) -> bool {
+    !settings.isolation
+        || namespace == settings.network_namespace
+        || settings.global_namespaces.iter().any(|global| global == namespace)
+}
+
 /// The configuration that `definition` gives, or that a file of its name gives.
 ///
 /// # Errors
@@ -45,7 +52,37 @@ pub fn of_definition(settings: &Settings, definition: &Definition) -> Result<Net
     let name = definition.nad.name();
     match &definition.config {
         Some(config) => NetworkConfig::parse(config, Some(name)).map_err(|e| format!("spec.config: {e}")),
+        None if !settings.networks_from_files => {
+            Err("spec.config is empty, and no file may give it on this node (networksFromFiles)".to_owned())
+        }
+        None if !may_name_files(settings, definition.nad.namespace()) => Err(format!(
+            "spec.config is empty, and only networks of {} and of globalNamespaces may name a file (namespaceIsolation)",
+            settings.network_namespace
+        )),
         None => disk::by_name(&settings.conf_dir, name)
             .map_err(|e| format!("spec.config is empty, and no file gives it: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_name_a_file() {
+        // N9
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("x.conf"), r#"{"cniVersion":"1.0.0","name":"x","type":"ops"}"#).unwrap();
+        let read = |settings: &str, namespace: &str| {
+            let conf_dir = folder.path().display();
+            let text = format!(r#"{{"name":"n","cniVersion":"1.0.0","confDir":"{conf_dir}"{settings}}}"#);
+            let definition = Definition::new(NadRef::new(namespace, "x").unwrap(), None, |_| None);
+            of_definition(&Settings::parse(&text).unwrap(), &definition)
+        };
+        assert_eq!(read("", "blue").unwrap().kinds(), "ops");
+        assert!(read(r#","networksFromFiles":false"#, "kube-system").unwrap_err().contains("networksFromFiles"));
+        let isolated = r#","namespaceIsolation":true"#;
+        assert!(read(isolated, "blue").unwrap_err().contains("namespaceIsolation"));
+        assert!(read(isolated, "kube-system").is_ok() && read(isolated, "default").is_ok());
     }
 }

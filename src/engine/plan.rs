@@ -3,9 +3,12 @@
 //! Pure: what it is made from was read before, so every mistake of a user that can be known is told
 //! here, and a bad additional network never burns an address of the default one.
 
-use super::{device_info, naming};
+use super::settings::POD_ANNOTATIONS;
+use super::{device_info, firewall_keys, naming};
+use crate::cni::config::PluginConfig;
 use crate::cni::{CniArgs, CniError, Code, IfName, NetworkConfig, RawObject};
 use crate::nad::{NadRef, Selection};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -36,6 +39,23 @@ pub struct Planned {
     pub device: Option<(String, String)>,
     /// The device-info file promised to its plugins.
     pub device_info_file: Option<PathBuf>,
+}
+
+impl Planned {
+    /// Whether one of its plugins works on a link that one of `others` makes.
+    pub fn needs_one_of(&self, others: &[Planned]) -> bool {
+        let masters = self.config.plugins.iter().filter_map(|plugin| plugin.object.read::<String>("master").ok()?);
+        masters.into_iter().any(|master| others.iter().any(|other| other.makes(&master)))
+    }
+
+    fn makes(&self, link: &str) -> bool {
+        let bridge = |plugin: &PluginConfig| match plugin.object.read::<String>("bridge") {
+            Ok(Some(bridge)) if !bridge.is_empty() => bridge == link,
+            // What the bridge plugin makes unasked.
+            _ => plugin.kind.as_str() == "bridge" && link == "cni0",
+        };
+        self.ifname.as_str() == link || self.config.plugins.iter().any(bridge)
+    }
 }
 
 /// What a plan is made from.
@@ -78,17 +98,9 @@ pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
     for network in &ingredients.further_delegates {
         plan.push(bare(network.name.to_string(), network.clone(), ingredients));
     }
-    let mut size = 0;
+    bounded(ingredients)?;
     for selection in ingredients.selections {
-        let planned = additional(ingredients, selection, &mut devices)?;
-        size += planned.config.plugins.iter().map(|plugin| plugin.object.size()).sum::<usize>();
-        plan.push(planned);
-        if size > MAX_CONFIGURATION {
-            let selected = ingredients.selections.len();
-            return Err(invalid(format!(
-                "the configurations of the {selected} selected networks have more than {MAX_CONFIGURATION} bytes together"
-            )));
-        }
+        plan.push(additional(ingredients, selection, &mut devices)?);
     }
     name(ingredients, &mut plan)?;
     single_default_route(&plan)?;
@@ -97,6 +109,39 @@ pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
     }
     // Chained, the first place was the default network's, which is attached already.
     Ok(plan)
+}
+
+/// Refuses what would be too much, before any of it is copied.
+fn bounded(ingredients: &Ingredients<'_>) -> Result<(), CniError> {
+    let selected = || ingredients.default_selection.into_iter().chain(ingredients.selections);
+    let sizes = selected().map(|selection| Ok(size(ingredients, network(ingredients, selection)?, selection)));
+    let total: usize = sizes.sum::<Result<_, CniError>>()?;
+    if total > MAX_CONFIGURATION {
+        return Err(invalid(format!(
+            "the configurations of the {} selected networks have more than {MAX_CONFIGURATION} bytes together",
+            selected().count()
+        )));
+    }
+    Ok(())
+}
+
+/// What a network will take once everything asked of it was copied into each of its plugins.
+fn size(ingredients: &Ingredients<'_>, config: &NetworkConfig, selection: &Selection) -> usize {
+    let arguments = selection.cni_args.as_ref().map_or(0, RawObject::size)
+        + selection.ipam_claim_reference.as_ref().map_or(0, String::len);
+    let annotations = pod_annotations(ingredients, config).map_or(0, |annotations| annotations.get().len());
+    config.plugins.iter().map(|plugin| plugin.object.size() + arguments).sum::<usize>() + annotations
+}
+
+/// The configuration of what `selection` selects.
+fn network<'a>(ingredients: &'a Ingredients<'_>, selection: &Selection) -> Result<&'a NetworkConfig, CniError> {
+    let nad = &selection.nad;
+    ingredients.networks.get(nad).ok_or_else(|| invalid(format!("network {nad} was not looked up")))
+}
+
+/// The pod's annotations, for a network with a plugin that declares them as a capability.
+fn pod_annotations<'a>(ingredients: &'a Ingredients<'_>, config: &NetworkConfig) -> Option<&'a RawValue> {
+    ingredients.runtime_config.get(POD_ANNOTATIONS).filter(|_| config.has_capability(POD_ANNOTATIONS))
 }
 
 fn default_network(
@@ -117,6 +162,7 @@ fn default_network(
     planned.default = true;
     // What was asked for in the annotation wins over what the runtime offers.
     let mut offered = ingredients.runtime_config.clone();
+    offered.remove(POD_ANNOTATIONS);
     offered.merge(&planned.capability_args);
     planned.capability_args = offered;
     Ok(vec![planned])
@@ -125,8 +171,8 @@ fn default_network(
 /// A network of which nothing is asked.
 fn bare(network: String, config: NetworkConfig, ingredients: &Ingredients<'_>) -> Planned {
     let mut capability_args = RawObject::default();
-    if let Some(annotations) = ingredients.runtime_config.get(super::settings::POD_ANNOTATIONS) {
-        capability_args.set(super::settings::POD_ANNOTATIONS, annotations.to_owned());
+    if let Some(annotations) = pod_annotations(ingredients, &config) {
+        capability_args.set(POD_ANNOTATIONS, annotations.to_owned());
     }
     Planned {
         network,
@@ -148,7 +194,8 @@ fn additional(
     devices: &mut BTreeMap<String, Vec<String>>,
 ) -> Result<Planned, CniError> {
     let nad = &selection.nad;
-    let config = ingredients.networks.get(nad).ok_or_else(|| invalid(format!("network {nad} was not looked up")))?;
+    let config = network(ingredients, selection)?;
+    firewall_keys::refuse(&nad.to_string(), config)?;
     let mut planned = bare(nad.to_string(), config.clone(), ingredients);
     planned.default_route.clone_from(&selection.default_route);
     planned.parallel |= ingredients.parallel.0.contains(nad);

@@ -59,7 +59,30 @@ fn the_default_network_is_first_and_alone_has_what_the_runtime_offers() {
     let names: Vec<_> = plan.iter().map(|p| (p.network.as_str(), p.ifname.as_str(), p.default)).collect();
     assert_eq!(names, [("cbr0", "eth0", true), ("ns/every", "net1", false), ("ns/plain", "net2", false)]);
     assert!(plan[0].capability_args.contains("portMappings"));
-    assert_eq!(plan[1].capability_args.to_json(), r#"{"io.kubernetes.cri.pod-annotations":{"x":"y"}}"#);
+    // H5: annotations are long, and only for plugins that declare them.
+    assert!(plan.iter().all(|planned| !planned.capability_args.contains(POD_ANNOTATIONS)));
+    let mut kitchen = kitchen();
+    let declaring = r#"{"type":"x","capabilities":{"io.kubernetes.cri.pod-annotations":true}}"#;
+    kitchen.networks.insert(NadRef::new("ns", "x").unwrap(), NetworkConfig::parse(declaring, Some("x")).unwrap());
+    let offered = |plan: &[Planned], at: usize| plan[at].capability_args.to_json();
+    let plan = kitchen.plan("x").unwrap();
+    assert_eq!(offered(&plan, 1), r#"{"io.kubernetes.cri.pod-annotations":{"x":"y"}}"#);
+    kitchen.default_network = Some(NetworkConfig::parse(declaring, Some("x")).unwrap());
+    assert!(offered(&kitchen.plan("").unwrap(), 0).contains("pod-annotations"));
+}
+
+#[test]
+fn what_would_be_too_much_is_refused_before_it_is_copied() {
+    // H5: 64 plugins, each with a quarter of a mebibyte of arguments, 256 times, would be 4 GiB.
+    let mut kitchen = kitchen();
+    let list = format!(r#"{{"name":"l","plugins":[{}]}}"#, vec![r#"{"type":"a"}"#; 64].join(","));
+    kitchen.networks.insert(NadRef::new("ns", "list").unwrap(), NetworkConfig::parse(&list, None).unwrap());
+    let element = |bytes: usize| format!(r#"{{"name":"list","cni-args":{{"x":"{}"}}}}"#, "x".repeat(bytes));
+    let refusal = kitchen.plan(&format!("[{}]", element(250_000))).unwrap_err();
+    assert!(refusal.contains("more than 4194304 bytes"), "{refusal}");
+    assert!(kitchen.plan(&format!("[{}]", element(60_000))).is_ok());
+    let many = vec![element(1000); 70].join(",");
+    assert!(kitchen.plan(&format!("[{many}]")).unwrap_err().contains("70 selected networks"));
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Selections {
             let text = annotations.get(key).map_or("", String::as_str);
             selection::parse(text, namespace).map_err(|e| invalid(format!("annotation {key} of pod {pod}: {e}")))
         };
+        if !settings.default_network_annotation && annotations.contains_key(DEFAULT_NETWORK) {
+            return Err(invalid(format!(
+                "annotation {DEFAULT_NETWORK} of pod {pod}: pods may not replace their default network on this node (defaultNetworkAnnotation)"
+            )));
+        }
         let default_network = single(
             pod,
             annotations.contains_key(DEFAULT_NETWORK),
@@ -133,6 +138,15 @@ mod tests {
         for text in ["", "x,y", "[]"] {
             assert_eq!(network(text).unwrap_err().code, 7, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_annotation_that_replaces_it_can_be_switched_off() {
+        // N10
+        let off = r#","defaultNetworkAnnotation":false"#;
+        let error = read(off, "a", &[(DEFAULT_NETWORK, "x")]).unwrap_err();
+        assert!(error.code == 7 && error.msg.contains("defaultNetworkAnnotation"), "{}", error.msg);
+        assert_eq!(names(&read(off, "a", &[(NETWORKS, "x")]).unwrap()), ["a/x"]);
     }
 
     #[test]

@@ -42,6 +42,16 @@ pub enum LogLevel {
     Debug,
 }
 
+/// Which network has the pod's default route where no `default-route` asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DefaultRoute {
+    /// The last network that brings one.
+    Last,
+    /// The default network: the routes that additional networks bring are left out.
+    Asked,
+}
+
 /// The configuration, with every default filled in. The keys are documented in `docs/configuration.md`.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -67,6 +77,12 @@ pub struct Settings {
     pub isolation: bool,
     /// `globalNamespaces`: NADs in these may be used from everywhere.
     pub global_namespaces: Vec<String>,
+    /// `defaultNetworkAnnotation`: a pod may replace its default network.
+    pub default_network_annotation: bool,
+    /// `networksFromFiles`: a NAD without `spec.config` means a file of its name.
+    pub networks_from_files: bool,
+    /// `defaultRoute`.
+    pub default_route: DefaultRoute,
     /// `systemNamespaces`: pods here get no `defaultNetworks`.
     pub system_namespaces: Vec<String>,
     /// `stateDirectory`.
@@ -232,6 +248,9 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         network_namespace: keys.get("multusNamespace").unwrap_or_else(|| "kube-system".into()),
         isolation: keys.get("namespaceIsolation").unwrap_or(false),
         global_namespaces: read_global_namespaces(keys),
+        default_network_annotation: keys.get("defaultNetworkAnnotation").unwrap_or(true),
+        networks_from_files: keys.get("networksFromFiles").unwrap_or(true),
+        default_route: keys.get("defaultRoute").unwrap_or(DefaultRoute::Last),
         system_namespaces: keys.get("systemNamespaces").unwrap_or_else(|| vec!["kube-system".into()]),
         state: keys.get::<PathBuf>("stateDirectory").map(StateDirectory::new).unwrap_or_default(),
         run: keys.get::<PathBuf>("runDirectory").map(RunDirectory::new).unwrap_or_default(),

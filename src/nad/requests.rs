@@ -1,6 +1,7 @@
 //! What one selection may ask of its network: port mappings, bandwidth, addresses of hardware.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// A host port that leads into the pod (NPWG-KEY-12).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,10 @@ impl PortMapping {
             known @ ("tcp" | "udp" | "sctp") => known.to_owned(),
             _ => return Err(format!("portMappings: protocol {:?} is none of TCP, UDP, SCTP", self.protocol)),
         };
+        // It becomes an argument of iptables, or a part of a rule of nftables.
+        if !self.host_ip.is_empty() && self.host_ip.parse::<IpAddr>().is_err() {
+            return Err(format!("portMappings: hostIP {:?} is not an address", self.host_ip));
+        }
         Ok(self)
     }
 }

@@ -126,8 +126,8 @@ fn parse_short(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Sele
             return Err(element(InvalidReference(name.to_owned()).into()));
         }
         let nad = NadRef::new(if own.is_empty() { namespace } else { own }, name).map_err(|e| element(e.into()))?;
-        let interface = Some(interface).filter(|name| !name.is_empty()).map(IfName::new).transpose();
-        Ok(Selection { interface: interface.map_err(|e| element(e.into()))?, ..Selection::of(nad) })
+        let interface = Some(interface).filter(|name| !name.is_empty()).map(read_interface).transpose();
+        Ok(Selection { interface: interface.map_err(element)?, ..Selection::of(nad) })
     };
     bounded(annotation.split(',').count())?;
     annotation.split(',').enumerate().map(read).collect()
@@ -160,7 +160,8 @@ fn read_element(element: &RawObject, namespace: &str) -> Result<Selection, Eleme
     let text = |key: &str| Ok::<_, InvalidValue>(element.read::<String>(key)?.filter(|text| !text.is_empty()));
     let name = text("name")?.ok_or_else(|| ElementError::Invalid("it has no name".into()))?;
     let nad = NadRef::new(text("namespace")?.as_deref().unwrap_or(namespace), &name)?;
-    let interface = text("interface")?.or(text("interfaceRequest")?).map(IfName::new).transpose()?;
+    let interface = text("interface")?.or(text("interfaceRequest")?);
+    let interface = interface.as_deref().map(read_interface).transpose()?;
     let invalid = ElementError::Invalid;
     let ports = element.read::<Vec<FoldedPort>>("portMappings")?.unwrap_or_default();
     let ports = ports.into_iter().map(|port| port.0.validated()).collect::<Result<_, _>>().map_err(invalid)?;
@@ -177,6 +178,15 @@ fn read_element(element: &RawObject, namespace: &str) -> Result<Selection, Eleme
         ipam_claim_reference: text("ipam-claim-reference")?,
         ..Selection::of(nad)
     })
+}
+
+/// Linux takes any bytes. Characters that look like others, or that turn the direction of writing, would deceive who
+/// reads the name in a table or in a log.
+fn read_interface(name: &str) -> Result<IfName, ElementError> {
+    if !name.is_ascii() {
+        return Err(ElementError::Invalid(format!("interface name {name:?} may hold only ASCII characters")));
+    }
+    Ok(IfName::new(name)?)
 }
 
 fn read_ips(element: &RawObject) -> Result<Vec<String>, ElementError> {
@@ -213,7 +223,6 @@ fn read_default_route(element: &RawObject) -> Result<Option<Vec<IpAddr>>, Elemen
     let Some(texts) = element.read::<Vec<String>>("default-route")? else { return Ok(None) };
     let gateways = texts
         .iter()
-        .filter(|text| !text.is_empty())
         .map(|text| text.parse().map_err(|_| ElementError::Invalid(format!("default-route: {text:?} is no address"))));
     // As Go has it, ::ffff:10.0.0.1 is 10.0.0.1: a gateway of its family.
     gateways.map(|ip| ip.map(|ip: IpAddr| ip.to_canonical())).collect::<Result<_, _>>().map(Some)

@@ -40,9 +40,21 @@ fn short_form_accepts() {
 
 #[test]
 fn short_form_refuses() {
-    for text in
-        ["a,", "a,,b", "ns/", "a/b/c", "a@b@c", "A", "a_b", "a.b", "-a", "a@very_long_interface_name", "a@b/c", "Ns/a"]
-    {
+    for text in [
+        "a,",
+        "a,,b",
+        "ns/",
+        "a/b/c",
+        "a@b@c",
+        "A",
+        "a_b",
+        "a.b",
+        "-a",
+        "a@very_long_interface_name",
+        "a@b/c",
+        "Ns/a",
+        "a@é",
+    ] {
         assert!(short(text).is_err(), "{text}");
     }
 }
@@ -114,6 +126,10 @@ fn json_form_refuses() {
         r#"[{"name":"a","infiniband-guid":"02:00:00:00:00:01"}]"#,
         r#"[{"name":"a","default-route":["x"]}]"#,
         r#"[{"name":"a","default-route":"10.0.0.1"}]"#,
+        r#"[{"name":"a","default-route":[""]}]"#,
+        r#"[{"name":"a","interface":"n\u0435t1"}]"#,
+        r#"[{"name":"a","interface":"a\u202eb"}]"#,
+        r#"[{"name":"a","portMappings":[{"hostPort":1,"containerPort":1,"hostIP":"10.0.0.1 -j ACCEPT"}]}]"#,
         r#"[{"name":"a","interface":"sixteen-bytes-xx"}]"#,
         r#"[{"name":"a","interface":"a:b"}]"#,
         r#"[{"name":"a","cni-args":[]}]"#,
