@@ -69,7 +69,7 @@ fn a_device_reaches_its_plugin_and_the_status() {
     assert_eq!(promised(0), Path::new(DEVICE_INFO).join(format!("cni/default-vf-{}_net1", pod.id)));
     assert_eq!(fs::read_to_string(promised(0)).unwrap(), INFO);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&promised(0)), mode(&Path::new(DEVICE_INFO).join("cni"))), (0o644, 0o755));
+    assert_eq!((mode(&promised(0)), mode(&Path::new(DEVICE_INFO).join("cni"))), (0o640, 0o755));
     // The device plugin said nothing of the second one.
     assert!(promised(1) != promised(0) && !promised(1).exists());
     let seen: Vec<String> = fs::read_dir(support::recorder::LOG)

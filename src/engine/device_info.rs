@@ -7,6 +7,7 @@
 
 use super::Turn;
 use super::plan::Planned;
+use crate::cni::RawObject;
 use crate::sys::files::{self, Durability};
 use std::fs::DirBuilder;
 use std::io;
@@ -60,8 +61,7 @@ fn left_by_device_plugin(folder: &Path, resource: &str, device: &str) -> PathBuf
 /// What an earlier attachment left at `promised` would be taken for the truth: it is replaced, or it goes.
 fn replace(promised: &Path, from: Option<&Path>) -> io::Result<()> {
     let content = match from {
-        Some(from) => files::read_bounded(from, MAX_SIZE)
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", from.display()))),
+        Some(from) => read(from).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", from.display()))),
         None => Ok(None),
     };
     let Ok(Some(content)) = content else {
@@ -72,7 +72,17 @@ fn replace(promised: &Path, from: Option<&Path>) -> io::Result<()> {
         // Others write and read there too (DEVINFO-15).
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
-    files::replace(promised, content.as_bytes(), 0o644, Durability::Cached)
+    files::replace(promised, content.as_bytes(), 0o640, Durability::Cached)
+}
+
+/// What a device plugin left. Its container writes that folder, and is not root on the node: a link would make us
+/// hand on any file, and what is no JSON object is none of a device plugin's.
+fn read(from: &Path) -> io::Result<Option<String>> {
+    let text = files::read_no_link_bounded(from, MAX_SIZE)?;
+    if let Some(text) = &text {
+        RawObject::parse(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not a JSON object"))?;
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -107,16 +117,32 @@ mod tests {
         fs::write(&from, r#"{"type":"pci"}"#).unwrap();
         replace(&promised, Some(&from)).unwrap();
         assert_eq!(fs::read_to_string(&promised).unwrap(), r#"{"type":"pci"}"#);
-        assert_eq!((mode(&promised), mode(promised.parent().unwrap())), (0o644, 0o755));
+        assert_eq!((mode(&promised), mode(promised.parent().unwrap())), (0o640, 0o755));
 
         // As the reference library leaves them: not to be written by anybody.
-        fs::write(&from, "2").unwrap();
+        fs::write(&from, "{}").unwrap();
         fs::set_permissions(&promised, fs::Permissions::from_mode(0o444)).unwrap();
         replace(&promised, Some(&from)).unwrap();
-        assert_eq!(fs::read_to_string(&promised).unwrap(), "2");
+        assert_eq!(fs::read_to_string(&promised).unwrap(), "{}");
         fs::remove_file(&from).unwrap();
         replace(&promised, Some(&from)).unwrap();
         assert!(!promised.exists());
+    }
+
+    #[test]
+    fn only_what_a_device_plugin_wrote_is_handed_on() {
+        // L8
+        let root = tempfile::tempdir().unwrap();
+        let (promised, secret) = (root.path().join("x"), root.path().join("secret"));
+        fs::write(&secret, r#"{"root":"only"}"#).unwrap();
+        let link = root.path().join("link.json");
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        let text = root.path().join("text.json");
+        fs::write(&text, "root:x:0:0:").unwrap();
+        for from in [link, text] {
+            assert!(replace(&promised, Some(&from)).is_err(), "{}", from.display());
+            assert!(!promised.exists());
+        }
     }
 
     #[test]

@@ -54,13 +54,26 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
     read_bytes_bounded(path, limit)?.map(text).transpose()
 }
 
+/// As [`read_bounded`], of a file in a folder that others write: a symbolic link is not followed.
+///
+/// # Errors
+/// As [`read_bounded`], and `ELOOP` for a link.
+pub fn read_no_link_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
+    let text = |bytes| String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()));
+    read_opened(path, limit, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW)?.map(text).transpose()
+}
+
 /// As [`read_bounded`], whatever the bytes are.
 ///
 /// # Errors
 /// It cannot be read, is no regular file, or is longer than `limit`.
 pub fn read_bytes_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     // Else opening a FIFO would wait for somebody who writes to it.
-    let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    read_opened(path, limit, OFlag::O_NONBLOCK)
+}
+
+fn read_opened(path: &Path, limit: usize, flags: OFlag) -> io::Result<Option<Vec<u8>>> {
+    let open = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     let file = match open {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         open => open?,
