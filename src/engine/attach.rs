@@ -171,7 +171,11 @@ impl<'t> Session<'t> {
         let together = |planned: &&Planned| {
             planned.parallel && !planned.default && self.turn.registry.needs_programs(&planned.config)
         };
-        let count = self.plan[self.attempted..].iter().take_while(together).count();
+        let left = &self.plan[self.attempted..];
+        let count = left.iter().take_while(together).count();
+        // A network on a link that one of them makes has to wait for it.
+        let waits = |at: &usize| left[*at].needs_one_of(&left[..*at]);
+        let count = (1..count).find(waits).unwrap_or(count);
         self.attempted..self.attempted + count.max(1)
     }
 
