@@ -134,6 +134,7 @@ fn an_annotation_that_cannot_be_followed_is_refused_before_the_default_network()
         (element("portMappings", json!([{"hostPort": 65536, "containerPort": 1}])), "65536"),
         (element("bandwidth", json!({"ingressBurst": 1})), "ingressRate"),
         (element("default-route", json!(["gateway"])), "gateway"),
+        (element("default-route", json!([""])), "default-route"),
         // NPWG-KEY-16
         (json!([{"name": "a", "default-route": []}, {"name": "a", "default-route": []}]).to_string(), "default-route"),
         // NPWG-KEY-09
@@ -209,6 +210,54 @@ fn a_pod_can_replace_its_default_network() {
     for (name, wrong) in [("two", "special,special"), ("none", "")] {
         Pod::new(&node, name).with_default_network(wrong).add().refusal(7, &["default-network"]);
     }
+}
+
+#[test]
+fn a_network_waits_for_the_link_that_another_one_makes() {
+    let Some(node) = Node::new() else { return };
+    let make = |nad: &str, config: Value| node.network(&format!("default/{nad}"), &config);
+    make("maker", json!({"cniVersion": "1.0.0", "type": "maker", "bridge": "br7"}));
+    make("user", json!({"cniVersion": "1.0.0", "type": "user", "master": "br7"}));
+    make("apart", json!({"cniVersion": "1.0.0", "type": "apart", "master": "eth7"}));
+    let recorders = ["maker", "user", "apart"].map(|name| node.recorder(name));
+    for recorder in &recorders {
+        recorder.on("ADD", "sleep 0.3\nresult\n");
+    }
+    Pod::new(&node, "parallel").selecting("apart,maker,user").configured("parallel", json!(true)).add().result();
+    let [maker, user, apart] = recorders.map(|recorder| recorder.call_of("ADD"));
+    assert!(apart.stop.unwrap() > maker.start && maker.stop.unwrap() > apart.start, "not at the same time");
+    assert!(user.start > maker.stop.unwrap(), "it did not wait");
+}
+
+#[test]
+fn what_keeps_a_network_from_being_known_is_named() {
+    let Some(node) = Node::new() else { return };
+    manifests::network("default/a", &json!({"cniVersion": "1.0.0", "type": "a"}));
+    node.recorder("a");
+    let _daemon = Daemon::start(&node);
+    // The daemon answers: it is the pod that is not known.
+    let mut pod = Pod::new(&node, "stranger");
+    pod.annotations = None;
+    let refusal = pod.add().refusal(11, &["default/stranger", "does not exist"]);
+    assert!(!refusal.msg.contains("does not answer"), "{}", refusal.msg);
+    let mut pod = Pod::new(&node, "impossible");
+    pod.annotations = None;
+    pod.name = "Im_possible".to_owned();
+    let refusal = pod.add().refusal(11, &["default/Im_possible", "not a name that a pod can have"]);
+    assert!(!refusal.msg.contains("does not answer"), "{}", refusal.msg);
+}
+
+#[test]
+fn a_plain_pod_does_not_wait_for_a_daemon_that_is_away() {
+    let Some(mut node) = Node::new() else { return };
+    // M3: a name that could be a NAD's and is a file's.
+    node.config["confDir"] = json!(node.net_d());
+    node.config["clusterNetwork"] = json!("cbr0");
+    let pod = Pod::new(&node, "plain");
+    let begun = std::time::Instant::now();
+    pod.add().result();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(node.call_names(), ["ADD primary eth0"]);
 }
 
 #[test]

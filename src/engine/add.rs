@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long the daemon may take where it is asked for the default network alone: every plain pod would wait.
+const PLAIN: Duration = Duration::from_millis(200);
+
 /// Attaches the pod to its networks; answers the result of the default one.
 ///
 /// # Errors
@@ -105,7 +108,7 @@ pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> 
         default_network_namespace: &settings.network_namespace,
         run: &settings.run,
         state: &settings.state,
-        patience,
+        patience: if is_plain(turn, given.as_ref()) { patience.min(PLAIN) } else { patience },
         oldest: settings.last_known_max_age,
     };
     let named = |annotations: &Annotations| {
@@ -117,10 +120,18 @@ pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> 
     if let Some(why) = &known.unkept {
         turn.warn(format!("networks are not known here while plexusd is away: {why}"));
     }
+    let why = known.refusal.as_ref().map_or_else(String::new, |why| format!("; {why}"));
     for (nad, age) in &known.stale {
-        turn.warn(format!("network {nad}: last confirmed {} s ago; plexusd does not answer", age.as_secs()));
+        turn.warn(format!("network {nad}: last confirmed {} s ago{why}", age.as_secs()));
     }
     Ok(known)
+}
+
+/// Whether it is known already that the pod selects nothing: all there is to ask is whether the default network, which
+/// is mostly a file, is a NAD.
+fn is_plain(turn: &Turn, given: Option<&Annotations>) -> bool {
+    let selected = given.map(|given| Selections::read(&turn.settings, turn.pod().as_ref(), given));
+    selected.is_some_and(|selected| selected.is_ok_and(|selections| selections.networks().is_empty()))
 }
 
 /// A pod that selects nothing must start without the daemon, also where `clusterNetwork` is a name

@@ -17,22 +17,57 @@ pub type Annotations = BTreeMap<String, String>;
 /// Why a call cannot know what it must. The runtime should try again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The runtime gave no annotations, and the daemon does not answer.
-    #[error("the runtime handed over no annotations of pod {pod} and plexusd does not answer: {why}")]
+    /// The runtime gave no annotations, and the daemon gives none.
+    #[error("{}", without_annotations(pod, why))]
     Annotations {
         /// The pod.
         pod: PodRef,
-        /// What the daemon, or the way to it, said.
-        why: String,
+        /// Why the daemon gives none.
+        why: Refusal,
     },
-    /// These networks are not known on this node.
-    #[error("network {networks} cannot be looked up: {why}")]
+    /// The daemon does not tell what is needed, and the node knows too little of these networks.
+    #[error("network {networks}: {why}; this node has no copy to use instead")]
     Networks {
         /// Which ones.
         networks: String,
-        /// What the daemon, or the way to it, said.
-        why: String,
+        /// Why the daemon does not tell.
+        why: Refusal,
     },
+    /// Which devices the pod has only the daemon knows.
+    #[error("{}", without_devices(networks, why))]
+    Devices {
+        /// Which ones take a device.
+        networks: String,
+        /// Why the daemon does not tell.
+        why: Refusal,
+    },
+}
+
+/// An answer names what is missing, which need not be the annotations.
+fn without_annotations(pod: &PodRef, why: &Refusal) -> String {
+    match why {
+        Refusal::Answered(_) => format!("pod {pod}: {why}"),
+        Refusal::NotReached(_) => format!("the runtime handed over no annotations of pod {pod}, and {why}"),
+    }
+}
+
+/// An answer about a device names its network.
+fn without_devices(networks: &str, why: &Refusal) -> String {
+    match why {
+        Refusal::Answered(_) => why.to_string(),
+        Refusal::NotReached(_) => format!("network {networks} takes a device that only plexusd knows: {why}"),
+    }
+}
+
+/// Why the daemon does not tell what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It answered why: a pod that is not known, a kubelet or an API server that is silent.
+    #[error("plexusd answered: {0}")]
+    Answered(String),
+    /// It was not reached.
+    #[error("{0}")]
+    NotReached(String),
 }
 
 /// What is asked, and where the answer may come from.
@@ -69,6 +104,8 @@ pub struct Known {
     pub stale: Vec<(NadRef, Duration)>,
     /// Why the node has not kept a copy of what the daemon answered.
     pub unkept: Option<String>,
+    /// Why they do not come from the daemon.
+    pub refusal: Option<Refusal>,
 }
 
 impl Question<'_> {
@@ -101,13 +138,13 @@ impl Question<'_> {
                 Ok(self.keep(known, &named))
             }
             (Err(why), None, Some(pod)) => Err(Error::Annotations { pod: pod.clone(), why }),
-            (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, &why),
+            (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, why),
         }
     }
 
     /// One question. While the daemon is not there at all it is tried again until the patience is
     /// over, unless the node has copies of all networks.
-    fn ask(&self, request: &FactsRequest, annotations_known: bool) -> Result<Facts, String> {
+    fn ask(&self, request: &FactsRequest, annotations_known: bool) -> Result<Facts, Refusal> {
         let deadline = Instant::now() + self.patience;
         // Looked at only where the daemon is absent.
         let mut copies = None;
@@ -121,12 +158,12 @@ impl Question<'_> {
                 Client::connect(self.run, deadline).and_then(|mut client| client.ask(&Request::Facts(request.clone())));
             match reply {
                 Ok(Reply::Facts(facts)) => return Ok(facts),
-                Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(why),
-                Ok(other) => return Err(format!("plexusd answered another question: {other:?}")),
+                Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(Refusal::Answered(why)),
+                Ok(other) => return Err(Refusal::Answered(format!("an answer to another question: {other:?}"))),
                 Err(e) if e.is_absent() && Instant::now() < deadline && !have_copies() => {
                     std::thread::sleep(Duration::from_millis(50))
                 }
-                Err(e) => return Err(e.to_string()),
+                Err(e) => return Err(Refusal::NotReached(e.to_string())),
             }
         }
     }
@@ -143,26 +180,24 @@ impl Question<'_> {
         known
     }
 
-    fn recall(&self, annotations: Annotations, networks: &[NadRef], why: &str) -> Result<Known, Error> {
+    fn recall(&self, annotations: Annotations, networks: &[NadRef], why: Refusal) -> Result<Known, Error> {
         let mut known = Known { annotations, ..Known::default() };
-        let mut unknown = BTreeSet::new();
+        let (mut unknown, mut with_device) = (Vec::new(), Vec::new());
         for nad in networks {
             match self.last_known(nad) {
-                // Which devices are allocated only the daemon knows.
-                Some((definition, age)) if definition.resource_name.is_none() => {
+                None => unknown.push(nad.to_string()),
+                Some((definition, _)) if definition.resource_name.is_some() => with_device.push(nad.to_string()),
+                Some((definition, age)) => {
                     known.stale.push((nad.clone(), age));
                     known.definitions.insert(nad.clone(), definition);
                 }
-                _ => {
-                    unknown.insert(nad.to_string());
-                }
             }
         }
-        if unknown.is_empty() {
-            return Ok(known);
+        match (unknown.is_empty(), with_device.is_empty()) {
+            (true, true) => Ok(Known { refusal: Some(why), ..known }),
+            (true, false) => Err(Error::Devices { networks: with_device.join(", "), why }),
+            (false, _) => Err(Error::Networks { networks: unknown.join(", "), why }),
         }
-        let networks = unknown.into_iter().collect::<Vec<_>>().join(", ");
-        Err(Error::Networks { networks, why: why.to_owned() })
     }
 }
 
@@ -175,6 +210,7 @@ impl Known {
             devices: facts.devices,
             stale: Vec::new(),
             unkept: None,
+            refusal: None,
         }
     }
 }
