@@ -101,9 +101,67 @@ fn an_annotation_does_not_decide_how_much_memory_is_taken() {
         assert_is_readable(&answer);
         assert!(pod.record(&node).is_none());
     }
+    // H5: what a pod asks for is copied into each plugin of each network, and its annotations went with each network.
+    let plugins = |count: usize| json!({"name": "l", "plugins": vec![json!({"type": "b"}); count]});
+    node.network("default/endless", &plugins(100_000));
+    Pod::new(&node, "endless")
+        .selecting("endless")
+        .add()
+        .refusal(7, &["default/endless", "100000 plugins, more than 64"]);
+    node.network("default/chain", &plugins(64));
+    let arguments = json!([{"name": "chain", "cni-args": {"x": "x".repeat(250_000)}}]);
+    Pod::new(&node, "copies").selecting(arguments).add().refusal(7, &["1 selected networks", "bytes"]);
+    node.network("default/nobody", &json!({"cniVersion": "1.0.0", "type": "nobody"}));
+    let pod = Pod::new(&node, "annotated").selecting(vec!["nobody"; 256].join(",")).annotated("x", "x".repeat(250_000));
+    pod.add().refusal(7, &["default/nobody", "nobody"]);
     let list = vec![r#"{"name":"b"}"#; 20_000].join(",");
     Pod::new(&node, "list").selecting(format!("[{list}]")).add().refusal(7, &["20000 networks, more than 256"]);
     assert_eq!(node.call_names(), [""; 0]);
+}
+
+#[test]
+fn a_status_that_does_not_fit_into_an_annotation_is_cut_short() {
+    // M4
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    a.answers(&json!({"cniVersion": "1.0.0", "interfaces": [{"name": "net1", "sandbox": "/x"}],
+        "ips": [{"address": "10.1.0.2/24", "interface": 0}], "dns": {"nameservers": vec!["10.0.0.1"; 50_000]}}));
+    let pod = Pod::new(&node, "dns").selecting("a");
+    let answer = pod.add();
+    answer.result();
+    assert!(answer.stderr.contains("default/dns is too long"), "{}", answer.stderr);
+    let path = node.run().publication(&plexus::cni::ContainerId::new(pod.id.clone()).unwrap());
+    let publication: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let status = publication["networkStatus"].as_str().unwrap();
+    assert!(status.len() < 256 << 10 && status.contains("10.1.0.2"), "{}", status.len());
+    // What the daemon put aside goes with the sandbox, too.
+    let aside = path.with_extension("damaged");
+    std::fs::write(&aside, "x").unwrap();
+    pod.del().silence();
+    assert!(!path.exists() && !aside.exists());
+}
+
+#[test]
+fn what_a_tenant_may_not_do_is_refused_before_the_default_network() {
+    let Some(node) = Node::new() else { return };
+    node.recorder("a");
+    node.recorder("portmap");
+    // N1: rules of its own in the host's firewall.
+    let rules = "accept\nadd table inet x\ndelete table inet hostfw\n#";
+    let list = json!([{"type": "a"}, {"type": "portmap", "backend": "nftables", "conditionsV4": [rules]}]);
+    node.network("default/rules", &json!({"cniVersion": "1.0.0", "name": "rules", "plugins": list}));
+    let pod = Pod::new(&node, "rules").selecting("rules");
+    pod.add().refusal(7, &["default/rules", "portmap", "conditionsV4", "control character"]);
+    // N7: the addresses of the cluster's network.
+    node.network("default/thief", &json!({"cniVersion": "1.0.0", "name": "cbr0", "type": "a"}));
+    Pod::new(&node, "thief").selecting("thief").add().refusal(7, &["default/thief", "cbr0", "default network's"]);
+    // N10
+    let pod = Pod::new(&node, "eth0").with_default_network("a").configured("defaultNetworkAnnotation", json!(false));
+    pod.add().refusal(7, &["default-network", "defaultNetworkAnnotation"]);
+    assert_eq!(node.call_names(), [""; 0]);
+    // The same configuration under the same name is no theft.
+    node.network("default/same", &json!({"cniVersion": "0.4.0", "name": "cbr0", "type": "primary"}));
+    Pod::new(&node, "same").selecting("same").add().result();
 }
 
 #[test]
@@ -124,8 +182,21 @@ fn names_that_are_none_are_refused_before_the_default_network() {
     node.recorded_network("a");
     // NPWG-KEY-08, CNI-ENV-07: Linux takes none of them, or makes another one of it.
     let numbered = |what: &str, number: usize| Pod::new(&node, &format!("{what}{number}"));
-    for (number, name) in
-        ["net%d", "à", "a\u{0}b", "a\nb", "a/b", "..", "a\u{1b}[2J", "sixteen-bytes-xx", "a:b"].into_iter().enumerate()
+    for (number, name) in [
+        "net%d",
+        "à",
+        "a\u{0}b",
+        "a\nb",
+        "a/b",
+        "..",
+        "a\u{1b}[2J",
+        "sixteen-bytes-xx",
+        "a:b",
+        "n\u{435}t1",
+        "a\u{202e}b",
+    ]
+    .into_iter()
+    .enumerate()
     {
         let answer = numbered("link", number).selecting(json!([{"name": "a", "interface": name}])).add();
         answer.refusal(7, &["interface name"]);

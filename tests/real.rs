@@ -30,6 +30,7 @@ for_both! {
     each_default_route_can_move_to_another_network
     an_empty_default_route_means_the_networks_own_gateways
     a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone
+    an_old_result_has_its_hardware_address_from_the_kernel
     two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once
     an_ipv6_address_that_somebody_uses_fails_the_pod_and_leaves_nothing
 }
@@ -248,6 +249,24 @@ fn a_gateway_that_cannot_be_reached_fails_the_pod_and_is_undone(natives: bool) {
     pod.add().refusal(5, &["default route", "default/br-a", "net1", "192.0.2.1"]);
     assert_eq!((leases(), kernel::links(&pod.netns)), (0, Vec::new()));
     assert!(pod.record(&node).is_none());
+}
+
+fn an_old_result_has_its_hardware_address_from_the_kernel(natives: bool) {
+    // NPWG-STA-05, NPWG-STA-12
+    let Some(node) = node(natives) else { return };
+    real_primary(&node);
+    node.network(
+        "default/old",
+        &json!({"cniVersion": "0.2.0", "name": "old", "type": "bridge", "bridge": "old",
+            "ipam": {"type": "host-local", "subnet": "10.21.0.0/24"}}),
+    );
+    let pod = Pod::new(&node, "old").selecting("old");
+    pod.add().result();
+    let entry = status(&node).remove(1);
+    let mac = pod.ip("link show dev net1")[0]["address"].clone();
+    assert_eq!((&entry["interface"], &entry["ips"], &entry["mac"]), (&json!("net1"), &json!(["10.21.0.2"]), &mac));
+    assert!(mac.is_string());
+    pod.del().silence();
 }
 
 fn two_runs_of_addresses_do_not_collide_when_many_pods_start_at_once(natives: bool) {

@@ -20,6 +20,7 @@ pub fn run(data: &[u8]) {
         result: &result,
         gateways: None,
         device_info: device_info.as_ref(),
+        mac: None,
     };
     let entries = status::entries(&attached);
     // NPWG-STA-04, NPWG-STA-06

@@ -228,5 +228,6 @@ fn chained_default(turn: &Turn, result: &RawValue) -> Vec<NetworkStatus> {
         result: &result,
         gateways: None,
         device_info: None,
+        mac: None,
     })
 }

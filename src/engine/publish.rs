@@ -9,6 +9,8 @@ use crate::facts::Client;
 use crate::nad::{NetworkStatus, PodRef, status};
 use crate::store::{Attachment, Found};
 use crate::sys::files::{self, Durability};
+use crate::sys::netlink::Socket;
+use crate::sys::netns::Netns;
 use crate::sys::trusted::{self, Folder};
 use std::io;
 use std::time::{Duration, Instant};
@@ -29,6 +31,7 @@ fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
         // A status of which a part is not what readers expect is one they cannot read at all.
         RawObject::parse(&text).inspect_err(|e| turn.warn(format!("{}: {e}", file.display()))).ok()
     });
+    let mac = if result.interfaces.is_empty() { hardware_address(turn, attachment) } else { None };
     status::entries(&status::Attached {
         name: &attachment.network,
         ifname: attachment.ifname.as_str(),
@@ -36,7 +39,15 @@ fn entries_of(turn: &Turn, attachment: &Attachment) -> Vec<NetworkStatus> {
         result: &result,
         gateways: attachment.gateways.as_deref(),
         device_info: device_info.as_ref(),
+        mac: mac.as_deref(),
     })
+}
+
+/// What the kernel says of an interface that the result, of CNI 0.2.0 or empty, does not tell of.
+fn hardware_address(turn: &Turn, attachment: &Attachment) -> Option<String> {
+    let netns = Netns::open(turn.target().ok()?.netns.as_deref()?).ok()?;
+    let link = Socket::in_netns(&netns).ok()?.link_by_name(attachment.ifname.as_str()).ok()??;
+    Some(link.mac.to_string()).filter(|mac| !mac.is_empty())
 }
 
 /// Puts the status on the daemon's to-do list and tells it. With `wait`, until it is on the pod or the
@@ -53,7 +64,11 @@ pub fn publish(
     entries: &[NetworkStatus],
     wait: bool,
 ) -> Result<(), String> {
-    let publication = Publication { container_id: id.clone(), pod, network_status: status::annotation(entries) };
+    let (network_status, left_out) = status::bounded_annotation(entries.to_vec());
+    if let Some(what) = left_out {
+        turn.warn(format!("the network status of pod {pod} is too long for an annotation: {what}"));
+    }
+    let publication = Publication { container_id: id.clone(), pod, network_status };
     if !leave(turn, &publication) {
         return Err(publication.network_status);
     }
@@ -126,7 +141,11 @@ pub fn publish_late(turn: &Turn) {
 
 /// Takes a status back: it is on its pod, or not wanted any more.
 pub fn withdraw(turn: &Turn, id: &ContainerId) {
-    if let Err(e) = trusted::remove(&turn.settings.run.publication(id)) {
-        turn.warn(format!("a network status cannot be withdrawn: {e}"));
+    let path = turn.settings.run.publication(id);
+    // A daemon that could not read it has put it aside.
+    for path in [path.with_extension("damaged"), path] {
+        if let Err(e) = trusted::remove(&path) {
+            turn.warn(format!("a network status cannot be withdrawn: {e}"));
+        }
     }
 }

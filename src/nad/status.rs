@@ -55,13 +55,15 @@ pub struct Attached<'a> {
     pub gateways: Option<&'a [IpAddr]>,
     /// What the device-info file said.
     pub device_info: Option<&'a RawObject>,
+    /// The hardware address that the kernel has, where the result tells of no interface.
+    pub mac: Option<&'a str>,
 }
 
 /// The entries of one attachment: one for each interface inside the container, and at least one,
 /// so that no network is missing from the report (NPWG-STA-04).
 pub fn entries(attached: &Attached<'_>) -> Vec<NetworkStatus> {
     let result = attached.result;
-    let inside: Vec<&Interface> = result.interfaces.iter().filter(|i| !i.sandbox.is_empty()).collect();
+    let inside = inside(attached);
     let base = || NetworkStatus {
         name: attached.name.to_owned(),
         dns: result.dns.clone(),
@@ -77,12 +79,13 @@ pub fn entries(attached: &Attached<'_>) -> Vec<NetworkStatus> {
         ..base()
     };
     let mut entries: Vec<NetworkStatus> = match inside.as_slice() {
-        [] if result.interfaces.is_empty() => {
+        [] => {
             // Before 0.3.0 there are no interfaces in a result; an address can only be on the one asked for (NPWG-STA-05).
-            let interface = if result.ips.is_empty() { String::new() } else { attached.ifname.to_owned() };
-            vec![NetworkStatus { interface, ips: addresses(result.ips.iter()), ..base() }]
+            let is_there = !result.ips.is_empty() || attached.mac.is_some();
+            let interface = if is_there { attached.ifname.to_owned() } else { String::new() };
+            let mac = attached.mac.unwrap_or_default().to_owned();
+            vec![NetworkStatus { interface, mac, ips: addresses(result.ips.iter()), ..base() }]
         }
-        [] => vec![NetworkStatus { ips: addresses(unindexed(result)), ..base() }],
         [only] if result.interfaces.len() == 1 => vec![with(only, addresses(result.ips.iter()))],
         several => several
             .iter()
@@ -97,6 +100,21 @@ pub fn entries(attached: &Attached<'_>) -> Vec<NetworkStatus> {
     entries
 }
 
+/// The interfaces inside the container. Some plugins name no sandbox at all: then it is the one that was asked for,
+/// or the only one there is.
+fn inside<'a>(attached: &Attached<'a>) -> Vec<&'a Interface> {
+    let all = &attached.result.interfaces;
+    let inside: Vec<&Interface> = all.iter().filter(|interface| !interface.sandbox.is_empty()).collect();
+    if !inside.is_empty() {
+        return inside;
+    }
+    let asked_for: Vec<&Interface> = all.iter().filter(|interface| interface.name == attached.ifname).collect();
+    match (asked_for.is_empty(), all.as_slice()) {
+        (true, [only]) => vec![only],
+        _ => asked_for,
+    }
+}
+
 /// The addresses of `interface`; those without an index belong to the last interface (NPWG-STA-19).
 fn ips_of(result: &AddResult, interface: &Interface, last: bool) -> Vec<IpAddr> {
     let own = result.ips.iter().filter(|ip| match result.interface_of(ip) {
@@ -104,10 +122,6 @@ fn ips_of(result: &AddResult, interface: &Interface, last: bool) -> Vec<IpAddr> 
         None => last,
     });
     addresses(own)
-}
-
-fn unindexed(result: &AddResult) -> impl Iterator<Item = &IpConfig> {
-    result.ips.iter().filter(|ip| result.interface_of(ip).is_none())
 }
 
 fn addresses<'a>(ips: impl Iterator<Item = &'a IpConfig>) -> Vec<IpAddr> {
@@ -124,6 +138,27 @@ pub fn gateways(result: &AddResult) -> Vec<IpAddr> {
     };
     let defaults = result.routes.iter().filter(|route| route.is_default());
     defaults.filter_map(|route| route.gw.or_else(|| of_family(&route.dst))).filter(|gw| seen.insert(*gw)).collect()
+}
+
+/// All annotations of an object have 256 KiB together, keys included; this leaves some to others.
+pub const LONGEST: usize = 240 << 10;
+
+/// The annotation's value, no longer than [`LONGEST`], and what was left out of it for that. A status that does not
+/// fit would be refused by the API server each time, and would lie in memory for as long as the pod lives.
+pub fn bounded_annotation(mut entries: Vec<NetworkStatus>) -> (String, Option<&'static str>) {
+    let whole = annotation(&entries);
+    if whole.len() <= LONGEST {
+        return (whole, None);
+    }
+    for entry in &mut entries {
+        (entry.dns, entry.device_info) = (Dns::default(), None);
+    }
+    let short = annotation(&entries);
+    if short.len() <= LONGEST {
+        return (short, Some("dns and device-info were left out"));
+    }
+    entries.retain(|entry| entry.default);
+    (annotation(&entries), Some("all but the default network was left out"))
 }
 
 /// The annotation's value: a JSON list whose elements are indented by four, as Multus writes it.
