@@ -1,17 +1,29 @@
 //! `plexusctl get`: what is attached on this node.
 
 use super::get_rows::{Document, Row, debts_table, rows, table};
-use super::output::{Format, Output};
+use super::output::Output;
 use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
 use crate::store::{Store, record};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
 /// What is told while the mark of an uninstallation is there.
 pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods start without their additional networks. `plexusctl uninstall --cancel` ends that.";
+
+/// How the list is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// The same, and the gateways of the pod's default routes beside the network that has them
+    Wide,
+    /// One JSON document, for programs; its shape is stable
+    Json,
+}
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -25,7 +37,7 @@ pub struct Arguments {
 
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
 
     /// Where the plugin keeps its records
     #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
@@ -45,7 +57,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let wanted: Vec<Row> = all.into_iter().filter(|row| arguments.want(row)).collect();
     let now = record::now();
     match arguments.output {
-        Format::Json => {
+        Shape::Json => {
             output.json(&Document {
                 version: VERSION,
                 attachments: wanted,
@@ -54,10 +66,10 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
                 is_node,
             })?;
         }
-        Format::Table if !is_node => {}
-        Format::Table if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
-        Format::Table if arguments.debts => output.table(&debts_table(&wanted, now))?,
-        Format::Table => output.table(&table(&wanted, now))?,
+        _ if !is_node => {}
+        _ if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
+        _ if arguments.debts => output.table(&debts_table(&wanted, now))?,
+        shape => output.table(&table(&wanted, now, shape == Shape::Wide))?,
     }
     if damaged > 0 {
         let folder = state.sandboxes();

@@ -4,6 +4,7 @@ use super::age::age;
 use super::output::Tone;
 use super::table::{Cell, Table};
 use crate::cni::ContainerId;
+use crate::nad::status;
 use crate::store::{Attachment, Debt, Record, State};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub struct Row {
     pub state: State,
     /// Addresses with their prefix length.
     pub addresses: Vec<String>,
+    /// The gateways of the pod's default routes, where this network has them.
+    pub gateways: Vec<String>,
     /// The interface's hardware address; null where the plugin did not tell.
     pub mac: Option<String>,
     /// When ADD began, in seconds of Unix time.
@@ -71,6 +74,7 @@ fn row(record: &Record, attachment: &Attachment) -> Row {
     let interface =
         result.interfaces.iter().find(|i| !i.sandbox.is_empty() && asked_for(&i.name)).or(result.sandbox_interface());
     let pod = record.pod.as_ref();
+    let gateways = attachment.gateways.clone().unwrap_or_else(|| status::gateways(&result));
     Row {
         namespace: pod.map(|pod| pod.namespace.clone()),
         pod: pod.map(|pod| pod.name.clone()),
@@ -81,6 +85,7 @@ fn row(record: &Record, attachment: &Attachment) -> Row {
         network: attachment.network.clone(),
         default: attachment.default,
         state: attachment.state,
+        gateways: gateways.iter().map(ToString::to_string).collect(),
         addresses: result.ips.iter().map(|ip| ip.address.to_string()).collect(),
         mac: interface.map(|interface| interface.mac.clone()).filter(|mac| !mac.is_empty()),
         created: record.created,
@@ -88,11 +93,15 @@ fn row(record: &Record, attachment: &Attachment) -> Row {
     }
 }
 
-/// The table of what is attached.
-pub fn table(rows: &[Row], now: u64) -> Table {
-    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE", "AGE"]);
+/// The table of what is attached; a `wide` one has the gateways.
+pub fn table(rows: &[Row], now: u64, wide: bool) -> Table {
+    let mut table = if wide {
+        Table::new(["POD", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE", "AGE", "DEFAULT ROUTE"])
+    } else {
+        Table::new(["POD", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE", "AGE"])
+    };
     for row in rows {
-        table.row(vec![
+        let mut cells = vec![
             row.pod_cell(),
             row.interface.as_str().into(),
             row.network.as_str().into(),
@@ -100,7 +109,9 @@ pub fn table(rows: &[Row], now: u64) -> Table {
             row.mac.clone().unwrap_or_default().into(),
             row.state_cell(),
             age(now.saturating_sub(row.created)).into(),
-        ]);
+        ];
+        cells.extend(wide.then(|| row.gateways.join(",").into()));
+        table.row(cells);
     }
     table
 }
@@ -136,5 +147,29 @@ impl Row {
             State::Planned => Cell::new("planned", Tone::Waiting),
             State::Owed => Cell::new("owed", Tone::Bad),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_wide_table_names_who_has_the_default_route() {
+        let attachment = |ifname: &str, gateway: Option<&str>| {
+            let routes = gateway.map_or(json!([]), |gateway| json!([{"dst": "0.0.0.0/0", "gw": gateway}]));
+            json!({"call": "eth0", "network": ifname, "ifname": ifname, "state": "attached",
+                "config": {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "a"}]},
+                "result": {"cniVersion": "1.0.0", "routes": routes}})
+        };
+        let record = json!({"version": 1, "containerId": "c1",
+            "attachments": [attachment("eth0", None), attachment("net1", Some("10.2.0.1"))]});
+        // Records keep values as they were written, which only a text has.
+        let rows = rows(vec![serde_json::from_str(&record.to_string()).unwrap()]);
+        assert_eq!(rows.iter().map(|row| row.gateways.join(" ")).collect::<Vec<_>>(), ["", "10.2.0.1"]);
+        let shown = |wide: bool| table(&rows, 0, wide).render(false);
+        assert!(shown(true).contains("DEFAULT ROUTE") && shown(true).contains("10.2.0.1"), "{}", shown(true));
+        assert!(!shown(false).contains("10.2.0.1"));
     }
 }

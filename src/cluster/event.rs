@@ -37,7 +37,26 @@ fn note(entries: &[NetworkStatus]) -> String {
         let ips: Vec<String> = entry.ips.iter().map(ToString::to_string).collect();
         format!("{} [{}] from {}", entry.interface, ips.join(" "), entry.name)
     };
-    format!("Add {}", entries.iter().map(one).collect::<Vec<_>>().join(", "))
+    format!("Add {}{}", entries.iter().map(one).collect::<Vec<_>>().join(", "), default_route(entries))
+}
+
+/// Which networks have the pod's default route; nothing where it is the default network's, as it is without us.
+fn default_route(entries: &[NetworkStatus]) -> String {
+    let having = || entries.iter().filter(|entry| !entry.gateway.is_empty());
+    if having().all(|entry| entry.default) {
+        return String::new();
+    }
+    let families = |entry: &NetworkStatus| {
+        let has = |is_v4: bool| entry.gateway.iter().any(|gateway| gateway.is_ipv4() == is_v4);
+        match (has(true), has(false)) {
+            (true, false) => " (IPv4)",
+            (false, true) => " (IPv6)",
+            _ => "",
+        }
+    };
+    let several = having().count() > 1;
+    let one = |entry: &NetworkStatus| format!("{}{}", entry.interface, if several { families(entry) } else { "" });
+    format!("; default route over {}", having().map(one).collect::<Vec<_>>().join(", "))
 }
 
 /// What is wrong with the node.
@@ -140,6 +159,13 @@ mod tests {
         let event =
             added("n", &publication(&format!(r#"[{default},{{"name":"ns/nad","interface":"net1"}}]"#)), "u").unwrap();
         assert_eq!(event.note.as_deref(), Some("Add eth0 [10.1.1.2 fd00::2] from cbr0, net1 [] from ns/nad"));
+        let net1 = |gateway: &str| format!(r#"{{"name":"ns/nad","interface":"net1","gateway":{gateway}}}"#);
+        let told = |status: String| added("n", &publication(&status), "u").unwrap().note.unwrap();
+        let note = told(format!(r#"[{default},{}]"#, net1(r#"["10.2.2.1","fd02::1"]"#)));
+        assert!(note.ends_with(", net1 [] from ns/nad; default route over net1"), "{note}");
+        let mixed = default.replace(r#""dns""#, r#""gateway":["fd00::1"],"dns""#);
+        let note = told(format!(r#"[{mixed},{}]"#, net1(r#"["10.2.2.1"]"#)));
+        assert!(note.ends_with("; default route over eth0 (IPv6), net1 (IPv4)"), "{note}");
         let long = refused("n", &publication("[]"), "u", &"é".repeat(2000));
         assert!(long.note.is_some_and(|note| note.len() <= LONGEST_NOTE));
         let told = refused("n", &publication("[]"), "u", "a\u{1b}[31m\nb\u{202e}c\u{9b}é");

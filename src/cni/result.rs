@@ -162,6 +162,11 @@ impl AddResult {
 }
 
 impl Route {
+    /// A route with nothing said of it but where it leads.
+    pub fn to(dst: IpNet, gw: Option<IpAddr>) -> Self {
+        Route { dst, gw, mtu: 0, advmss: 0, priority: 0, table: None, scope: None }
+    }
+
     /// Whether this is a default route: the whole of a family, not merely an address of zeros.
     pub fn is_default(&self) -> bool {
         self.dst.prefix_len() == 0

@@ -117,7 +117,7 @@ struct OldRoute {
 
 impl OldRoute {
     fn into_route(self) -> Route {
-        Route { dst: self.dst, gw: self.gw, mtu: 0, advmss: 0, priority: 0, table: None, scope: None }
+        Route::to(self.dst, self.gw)
     }
 }
 

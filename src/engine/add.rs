@@ -9,7 +9,7 @@ use super::{Turn, default_network, namesakes, networks, preflight, publish, sett
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Version};
 use crate::facts::{Annotations, Known, Question};
 use crate::nad::{NadRef, NetworkStatus, status};
-use crate::store::{Found, Record};
+use crate::store::{Attachment, Found, Record};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -208,7 +208,7 @@ fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
     let id = session.record.container_id.clone();
     let wait = session.attachments().iter().any(|attachment| !attachment.default);
     let mut entries = match turn.settings.primary {
-        Primary::Chained => chained_default(turn, result),
+        Primary::Chained => chained_default(turn, result, session.attachments()),
         Primary::Named(_) | Primary::Inline(_) => Vec::new(),
     };
     entries.extend(publish::entries(turn, session.attachments()));
@@ -217,16 +217,18 @@ fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
     }
 }
 
-/// The default network as it is reported when we are chained behind it.
-fn chained_default(turn: &Turn, result: &RawValue) -> Vec<NetworkStatus> {
+/// The default network as it is reported when we are chained behind it. Its default route may be another network's now.
+fn chained_default(turn: &Turn, result: &RawValue, others: &[Attachment]) -> Vec<NetworkStatus> {
     let Some(target) = &turn.invocation.target else { return Vec::new() };
     let result = AddResult::parse(result.get(), turn.settings.version).unwrap_or_default();
+    let taken = settle::held(others);
+    let left: Vec<_> = status::gateways(&result).into_iter().filter(|ip| !taken.contains(&ip.is_ipv4())).collect();
     status::entries(&status::Attached {
         name: turn.settings.name.as_str(),
         ifname: target.ifname.as_str(),
         default: true,
         result: &result,
-        gateways: None,
+        gateways: Some(&left),
         device_info: None,
         mac: None,
     })
