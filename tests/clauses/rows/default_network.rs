@@ -41,6 +41,11 @@ fn annotation() -> Vec<Row> {
             .default_network("special,special")
             .refused(&["default-network"]),
         row("the default-network annotation, empty", "NPWG-DEF-08").default_network("").refused(&["default-network"]),
+        row("`defaultNetworkAnnotation: false`: the annotation is refused", "NPWG-DEF-08")
+            .config("defaultNetworkAnnotation", json!(false))
+            .default_network("special")
+            .refused(&["defaultNetworkAnnotation"])
+            .not_multus(),
         row("the default-network annotation, `[]`", "NPWG-DEF-08")
             .default_network("[]")
             .refused(&["default-network"])

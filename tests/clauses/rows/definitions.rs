@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const LATE: &str = "found when it is executed, after the default network is attached";
 
 pub fn rows() -> Vec<Row> {
-    [names(), forms(), files(), broken()].concat()
+    [names(), forms(), files(), broken(), refused()].concat()
 }
 
 /// A pod that selects `default/a`, whose configuration is this.
@@ -168,5 +168,49 @@ fn broken() -> Vec<Row> {
             .multus_otherwise(LATE, undone("")),
         of("a `cniVersion` that is a number", "CNI-LOAD-06", json!({"cniVersion": 1, "type": "a", "x": Value::Null}))
             .refused(&["cniVersion"]),
+    ]
+}
+
+/// What would harm others than the pod.
+fn refused() -> Vec<Row> {
+    vec![
+        of(
+            "the default network's `name` with another configuration",
+            "CNI-CFG-03",
+            r#"{"cniVersion":"1.0.0","name":"cbr0","type":"a"}"#,
+        )
+        .refused(&["default/a", "cbr0"])
+        .multus_otherwise(
+            "attached: address plugins give it the cluster's addresses",
+            success().calls(&["ADD primary eth0", "ADD a net1"]),
+        ),
+        of(
+            "the default network's `name` with its configuration",
+            "CNI-CFG-03",
+            r#"{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"primary"}]}"#,
+        )
+        .calls(&["ADD primary eth0", "ADD primary net1"]),
+        of(
+            "a line end in what becomes a rule of the firewall",
+            "",
+            json!({"cniVersion": "1.0.0", "type": "a", "conditionsV4": ["accept\nadd table inet x"]}),
+        )
+        .refused(&["conditionsV4"])
+        .multus_otherwise("handed to the plugin as it is", success().calls(&["ADD primary eth0", "ADD a net1"])),
+        row("isolated: a NAD without a configuration does not get the operator's file", "NPWG-NAD-04, NPWG-RC-03")
+            .namespace("other")
+            .config("namespaceIsolation", json!(true))
+            .config("confDir", json!(conf_dir()))
+            .with(|_| node::write(&conf_dir().join("10.conf"), r#"{"cniVersion":"1.0.0","name":"b","type":"second"}"#))
+            .empty_nad("other/b")
+            .networks("b")
+            .refused(&["other/b", "namespaceIsolation"])
+            .multus_otherwise("it gets it", success().calls(&["ADD primary eth0", "ADD second net1"])),
+        row("`networksFromFiles: false`: a NAD without a configuration is refused", "NPWG-NAD-04")
+            .config("networksFromFiles", json!(false))
+            .empty_nad("default/a")
+            .networks("a")
+            .refused(&["default/a", "networksFromFiles"])
+            .not_multus(),
     ]
 }

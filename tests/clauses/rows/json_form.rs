@@ -190,6 +190,10 @@ fn malformed() -> Vec<Row> {
                 LATE,
                 refusal(&[]).calls(&["ADD primary eth0", "DEL a sixteen-bytes-xx", "DEL primary eth0"]),
             ),
+        row("an `interface` of letters that look like others", "NPWG-KEY-08")
+            .networks(a("interface", json!("n\u{435}t1")))
+            .refused(&["ASCII"])
+            .multus_otherwise("attached under that name", success().calls(&["ADD primary eth0", "ADD a n\u{435}t1"])),
     ];
     let texts = [
         ("no JSON", "[{\"name\":"),

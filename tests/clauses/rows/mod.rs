@@ -3,6 +3,7 @@
 mod addresses;
 mod calls;
 mod default_network;
+mod default_routes;
 mod definitions;
 mod devices;
 mod failures;
@@ -28,6 +29,7 @@ pub fn topics() -> Vec<(&'static str, Vec<Row>)> {
         ("Devices", devices::rows()),
         ("Lists of plugins", lists::rows()),
         ("Addresses", addresses::rows()),
+        ("Default routes", default_routes::rows()),
         ("Configurations, variables and records on the node", node::rows()),
         ("The network status", status::rows()),
         ("Failures, and deleting", failures::rows()),

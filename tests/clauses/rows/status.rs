@@ -50,6 +50,9 @@ fn interfaces() -> Vec<Row> {
             .expect(success().status("/1/ips", json!(["10.1.0.2", "fd00::2"])).status("/1/mtu", json!(1400)).status("/1/mac", json!("02:00:00:00:00:09"))),
         of("interfaces of the node are not told, nor their addresses", "NPWG-STA-09, NPWG-STA-10", &json!({"cniVersion": "1.0.0", "interfaces": [{"name": "veth7"}, inside], "ips": [{"address": "10.1.0.2/24", "interface": 1}, {"address": "10.9.0.2/24", "interface": 0}]}))
             .expect(success().status("/1/interface", json!("net1")).status("/1/ips", json!(["10.1.0.2"])).status("/2", Value::Null)),
+        of("an interface without a `sandbox` is told, with its address", "NPWG-STA-04, NPWG-STA-09", &json!({"cniVersion": "1.0.0", "interfaces": [{"name": "net1", "mac": "02:00:00:00:00:09"}], "ips": [{"address": "10.1.0.2/24", "interface": 0}]}))
+            .expect(success().status("/1", json!({"name": "default/a", "interface": "net1", "ips": ["10.1.0.2"], "mac": "02:00:00:00:00:09", "dns": {}})))
+            .multus_fault("without its name and hardware address", success().status("/1", json!({"name": "default/a", "ips": ["10.1.0.2"], "dns": {}}))),
         of("several interfaces: an entry each, addresses by index", "NPWG-STA-19", &json!({"cniVersion": "1.0.0", "interfaces": [inside, {"name": "net1b", "sandbox": "/x"}], "ips": [{"address": "10.1.0.2/24", "interface": 0}, {"address": "10.1.0.3/24", "interface": 1}, {"address": "10.1.0.4/24"}]}))
             .expect(success().status("/1/ips", json!(["10.1.0.2"])).status("/2/ips", json!(["10.1.0.3", "10.1.0.4"])).status("/2/interface", json!("net1b"))),
         of("`dns` as the plugin says it", "NPWG-STA-14", &json!({"cniVersion": "1.0.0", "interfaces": [inside], "dns": {"nameservers": ["10.0.0.1"], "domain": "x", "search": ["y"], "options": ["ndots:5"]}}))
