@@ -2,7 +2,7 @@
 
 use super::{assert_is_identifier, assert_is_link, text};
 use plexus::cni::{CniArgs, Invocation};
-use plexus::delegate::external::Owner;
+use plexus::sys::owner::Owner;
 
 /// `KEY=VALUE` texts, separated by NUL.
 pub fn run(data: &[u8]) {
