@@ -62,6 +62,28 @@ fn a_sweep_enters_no_namespace_of_another_record() {
 }
 
 #[test]
+fn programs_are_not_started_from_a_folder_that_others_may_write() {
+    // M1, L6: "path" of a record
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let folder = Path::new(node::FOLDER).join("tmp");
+    let started = Path::new(node::FOLDER).join("started");
+    node::write_program(&folder.join("a"), &format!("#!/bin/sh\ntouch {}\n", started.display()));
+    for (name, mode, uid, trusted) in
+        [("others", 0o777, 0, false), ("strangers", 0o755, 65532, false), ("roots", 0o755, 0, true)]
+    {
+        let pod = Pod::new(&node, name).selecting("a");
+        pod.add().result();
+        fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+        chown(&folder, Some(uid), None).unwrap();
+        edit(&node, &pod, |record| record["attachments"][1]["path"] = json!([folder]));
+        node.forget_calls();
+        pod.del().silence();
+        assert_eq!((started.exists(), a.calls_of("DEL").len()), (trusted, usize::from(!trusted)), "{name}");
+    }
+}
+
+#[test]
 fn the_record_of_somebody_else_is_none() {
     // L6
     let Some(node) = Node::new() else { return };

@@ -6,7 +6,6 @@ use crate::engine::Settings;
 use crate::sys::files;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -79,9 +78,7 @@ pub fn is_not_the_operators(key: &str) -> bool {
 
 fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
     let refuse = |mistake: String| Error::Settings { path: path.to_owned(), mistakes: vec![mistake] };
-    // A shell's `<(…)` is no regular file.
-    let text = File::open(path).and_then(|file| files::read_to_string_bounded(file, MAX_SETTINGS));
-    let text = text.map_err(|e| match e.kind() {
+    let text = files::read_named_bounded(path, MAX_SETTINGS).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => refuse("there is no such file".to_owned()),
         _ => refuse(e.to_string()),
     })?;

@@ -160,8 +160,7 @@ fn of_file(settings: &Settings, registry: &Registry, path: &Path) -> Result<Vec<
     let text = if path == Path::new("-") {
         files::read_to_string_bounded(io::stdin().lock(), MAX_FILE)
     } else {
-        // A shell's `<(…)` is no regular file.
-        fs::File::open(path).and_then(|file| files::read_to_string_bounded(file, MAX_FILE))
+        files::read_named_bounded(path, MAX_FILE)
     };
     let text = text.map_err(|e| failed(e.to_string()))?;
     if let Ok(network) = NetworkConfig::parse(&text, None) {

@@ -3,7 +3,7 @@
 use crate::cni::NetworkConfig;
 use crate::cni::config::ConfigError;
 use crate::engine::recursion;
-use crate::sys::files;
+use crate::sys::files::{self, Durability};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -136,7 +136,7 @@ pub fn and_tell_runtime<T, E>(
 ) -> Result<T, E> {
     // No runtime takes it for a configuration: it has no extension.
     let note = folder.join(".plexus-changed");
-    fs::write(&note, "\n").map_err(|e| failed(note.clone(), e))?;
+    files::replace(&note, b"\n", 0o644, Durability::Cached).map_err(|e| failed(note.clone(), e))?;
     let changed = change()?;
     fs::remove_file(&note).map_err(|e| failed(note, e))?;
     Ok(changed)

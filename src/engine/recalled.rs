@@ -1,7 +1,7 @@
 //! What was attached, read from its record: to delete it and to check it.
 
 use super::sandbox::Sandbox;
-use super::{Turn, default_network};
+use super::{Turn, default_network, trust};
 use crate::cni::{CniArgs, CniError, Code, ContainerId, NetworkConfig, Version};
 use crate::delegate::{Chain, Scope};
 use crate::store::Attachment;
@@ -45,8 +45,7 @@ impl Recalled {
                 format!("network {} ({}): its record: {e}", attachment.network, attachment.ifname),
             )
         })?;
-        let mut path = attachment.path.clone();
-        path.extend(turn.path().into_iter().filter(|folder| !attachment.path.contains(folder)));
+        let path = trust::plugin_folders(turn, &attachment.path);
         Ok(Recalled { network, args: CniArgs::parse(&attachment.args), path })
     }
 

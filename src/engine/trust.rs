@@ -4,8 +4,8 @@ use super::Turn;
 use super::plan::Planned;
 use crate::cni::{CniError, Code, ContainerId};
 use crate::store::Found;
-use crate::sys::trusted::{Folder, Untrusted};
-use std::path::Path;
+use crate::sys::trusted::{self, Folder, Untrusted};
+use std::path::{Path, PathBuf};
 
 /// Refuses a plan with additional networks where somebody else may write locks, statuses or records: what is noted there
 /// would be believed later. A pod with the default network alone starts without them.
@@ -27,6 +27,16 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
         }
     }
     Ok(())
+}
+
+/// Where the programs of an attachment are looked for: in the folders that its record names, then in today's. A folder
+/// that the runtime does not name today counts only where nobody else can have put a program there.
+pub fn plugin_folders(turn: &Turn, recorded: &[PathBuf]) -> Vec<PathBuf> {
+    let today = turn.path();
+    let is_believed = |folder: &&PathBuf| today.contains(folder) || trusted::is_own_folder(folder);
+    let mut folders: Vec<PathBuf> = recorded.iter().filter(is_believed).cloned().collect();
+    folders.extend(today.into_iter().filter(|folder| !recorded.contains(folder)));
+    folders
 }
 
 /// Whether the record of a container other than `id` has the namespace `netns`, or may have it: then a deletion that

@@ -1,5 +1,7 @@
 //! Files that others read while we write them.
 
+#![allow(clippy::disallowed_methods, reason = "here files are opened")]
+
 use super::trusted::replace_at;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{UtimensatFlags, utimensat};
@@ -92,6 +94,14 @@ fn read_opened(path: &Path, limit: usize, flags: OFlag) -> io::Result<Option<Vec
         return Err(too_long(limit));
     }
     Ok(Some(bytes))
+}
+
+/// Reads what a person names, which may be a pipe (a shell's `<(…)`) and is waited for; at most `limit` bytes.
+///
+/// # Errors
+/// There is no such file, it cannot be read, is longer than `limit`, or is not UTF-8.
+pub fn read_named_bounded(path: &Path, limit: usize) -> io::Result<String> {
+    read_to_string_bounded(File::open(path)?, limit)
 }
 
 /// Reads all of `source`, at most `limit` bytes.

@@ -1,5 +1,7 @@
 //! Who works under a lock: the note in the lock's file names the process, and the process group it started.
 
+#![allow(clippy::disallowed_methods, reason = "files of /proc are short and end")]
+
 use super::process::{self, start_time};
 use std::collections::BTreeSet;
 use std::io;

@@ -1,5 +1,7 @@
 //! Programs we start: with a deadline, in a process group of their own, and never outliving us unseen.
 
+#![allow(clippy::disallowed_methods, reason = "files of /proc are short and end")]
+
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

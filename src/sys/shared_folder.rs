@@ -2,6 +2,11 @@
 //!
 //! Not `fcntl` locks: the other programs take `flock`, and the two do not see each other.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the folder has checked its path, and each file is opened by its own flags"
+)]
+
 use super::trusted::Folder;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;

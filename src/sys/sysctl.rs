@@ -1,5 +1,7 @@
 //! The settings of a link under `/proc/sys/net`, in the namespace of the calling thread.
 
+#![allow(clippy::disallowed_methods, reason = "files of /proc are short and end")]
+
 use std::fs;
 use std::io;
 use std::path::PathBuf;
