@@ -203,11 +203,14 @@ fn nobody_has_to_wait_for_a_publication() {
 }
 
 #[test]
-fn a_damaged_publication_is_put_aside() {
+fn a_damaged_publication_holds_up_nobody_and_does_not_stay() {
     let folder = tempfile::tempdir().unwrap();
     let unpublished = folder.path().join("run/unpublished");
     fs::create_dir_all(&unpublished).unwrap();
     fs::write(unpublished.join("bad.json"), "{").unwrap();
+    write_pod(folder.path(), "p", "u", "");
+    // As a former release moved it aside.
+    fs::write(unpublished.join("worse.damaged"), "{").unwrap();
     fs::write(
         unpublished.join("good.json"),
         r#"{"containerId":"good","pod":{"namespace":"default","name":"p"},"networkStatus":"[]"}"#,
@@ -218,9 +221,10 @@ fn a_damaged_publication_is_put_aside() {
         || daemon.run.network_status().join("default_p.json").exists(),
         || "the good one is not published".into(),
     );
-    wait_until(|| unpublished.join("bad.damaged").exists(), || "the bad one is not put aside".into());
-    assert!(matches!(daemon.ask(&Request::Publish(ContainerId::new("bad").unwrap())), Reply::Unavailable(_)));
-    assert_eq!(fs::read_dir(&unpublished).unwrap().count(), 1);
+    wait_until(|| fs::read_dir(&unpublished).unwrap().count() == 0, || "the bad one stays".into());
+    assert_eq!(daemon.log().matches("an unpublished status cannot be read").count(), 1);
+    let asked = daemon.ask(&Request::Publish(ContainerId::new("bad").unwrap()));
+    assert!(matches!(asked, Reply::Published(Published::Refused(_))), "{asked:?}");
 }
 
 #[test]
@@ -339,6 +343,61 @@ fn monitoring_is_served_on_its_address() {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
     assert!(get("/").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn an_address_that_somebody_has_does_not_stop_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("source")).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let source = folder.path().join("source");
+    let arguments = ["--metrics-address", &address.to_string(), "--source-directory", source.to_str().unwrap()];
+    let daemon = Daemon::in_folder(folder.path(), &arguments);
+    wait_until(|| daemon.health().ready, || daemon.log());
+    wait_until(|| daemon.log().contains("metrics are not served"), || daemon.log());
+    drop(taken);
+    wait_until(|| daemon.log().contains("metrics are served"), || daemon.log());
+    assert!(support::http::get(address, "/healthz").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn slow_connections_keep_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("source")).unwrap();
+    let (address, source) = (support::http::free_address(), folder.path().join("source"));
+    let arguments = ["--metrics-address", &address.to_string(), "--source-directory", source.to_str().unwrap()];
+    let daemon = Daemon::in_folder(folder.path(), &arguments);
+    wait_until(|| std::net::TcpStream::connect(address).is_ok(), || daemon.log());
+    let slow: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            // Half a head, and then nothing.
+            let _ = std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nHost: x");
+            stream
+        })
+        .collect();
+    let silent: Vec<_> = (0..100).map(|_| Connection::silent(&daemon.run.socket())).collect();
+    let begun = Instant::now();
+    assert!(support::http::get(address, "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(support::http::get(address, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(daemon.health().ready);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((slow.len(), silent.len()), (100, 100));
+}
+
+#[test]
+fn a_daemon_that_was_never_ready_does_not_log_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_plexusd"));
+    daemon.args(["--run-directory".as_ref(), folder.path().as_os_str()]).env_remove("KUBECONFIG");
+    // Neither a pod of a cluster nor told of one.
+    let output = daemon.env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBERNETES_SERVICE_PORT").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("plexusd cannot go on") && !told.contains("ready"), "{told}");
+    assert_eq!(told.matches("not found").count(), 1, "{told}");
 }
 
 #[test]

@@ -109,6 +109,74 @@ fn a_pod_whose_devices_are_used_up_is_refused_before_anything_is_attached() {
 }
 
 #[test]
+fn the_old_owner_of_a_device_leaves_the_new_one_alone() {
+    // FAULT-45
+    let Some(node) = Node::new() else { return };
+    let kubelet = Kubelet::start(Path::new(SOCKET));
+    kubelet.pod("before", &[&[(RESOURCE, "a")]]);
+    let vf = node.recorder("vf");
+    network("vf", &json!({ "CNIDeviceInfoFile": true }));
+    node::write(&left_by_device_plugin("a"), INFO);
+    let _daemon = Daemon::start(&node);
+    let before = Pod::new(&node, "before").selecting("vf");
+    before.add().result();
+    // The pod is deleted by force: the kubelet gives its device to the next one before the runtime sends DEL.
+    kubelet.pod("before", &[]);
+    kubelet.pod("after", &[&[(RESOURCE, "a")]]);
+    let after = Pod::new(&node, "after").selecting("vf");
+    after.add().result();
+    let file = |pod: &Pod| Path::new(DEVICE_INFO).join(format!("cni/default-vf-{}_net1", pod.id));
+    assert!(file(&before).exists() && file(&after).exists());
+
+    node.forget_calls();
+    before.del().silence();
+    let call = vf.call_of("DEL");
+    // It is called about its own sandbox, and with the device that it had then.
+    assert_eq!(
+        (call.env("CNI_CONTAINERID"), call.env("CNI_NETNS")),
+        (before.id.as_str(), before.netns.to_str().unwrap())
+    );
+    assert_eq!(call.config()["deviceID"], "a");
+    assert!(!file(&before).exists() && file(&after).exists() && left_by_device_plugin("a").exists());
+    assert!(before.record(&node).is_none() && after.record(&node).is_some());
+    after.del().silence();
+    assert_eq!(vf.calls_of("DEL")[1].config()["deviceID"], "a");
+    assert!(!file(&after).exists());
+}
+
+#[test]
+fn a_resource_that_only_marks_nodes_is_no_device() {
+    // ovs-cni and KubeVirt's bridge-marker count bridges as capacity of the node; no device plugin has them.
+    let Some(node) = Node::new() else { return };
+    let kubelet = Kubelet::start(Path::new(SOCKET));
+    kubelet.pod("marked", &[&[]]);
+    let vf = node.recorder("vf");
+    network("vf", &json!({}));
+    let daemon = Daemon::start(&node);
+    let pod = Pod::new(&node, "marked").selecting("vf");
+    pod.add().result();
+    assert!(vf.call_of("ADD").config().get("deviceID").is_none());
+    pod.del().silence();
+    // Where a device plugin has such devices the pod must have one.
+    kubelet.device(RESOURCE, "a");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    pod.add().refusal(7, &["default/vf", RESOURCE, "allocated"]);
+    drop(daemon);
+}
+
+#[test]
+fn a_kubelet_that_does_not_tell_may_have_such_devices() {
+    let Some(node) = Node::new() else { return };
+    let kubelet = Kubelet::start(Path::new(SOCKET));
+    kubelet.tells_no_allocatable();
+    kubelet.pod("none", &[&[]]);
+    node.recorder("vf");
+    network("vf", &json!({}));
+    let _daemon = Daemon::start(&node);
+    Pod::new(&node, "none").selecting("vf").add().refusal(7, &["default/vf", RESOURCE, "allocated"]);
+}
+
+#[test]
 fn a_pod_whose_devices_are_not_known_is_tried_again() {
     let Some(node) = Node::new() else { return };
     node.recorder("vf");

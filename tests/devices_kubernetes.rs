@@ -157,6 +157,8 @@ fn devices_of_claims_are_found() {
     by_template_and_by_name_in_the_pods_order(&server, &kubelet, &daemon);
     without_claims_there_are_none(&server, &kubelet, &daemon);
     of_an_ordinary_resource_request(&server, &kubelet, &daemon);
+    by_the_names_of_claim_and_request(&server, &kubelet, &daemon);
+    markers_are_no_devices(&server, &kubelet, &daemon);
     what_is_not_there_yet_is_asked_for_again(&server, &kubelet, &daemon);
     a_missing_permission_is_named(&server);
     where_nobody_uses_claims_no_permission_is_needed(&server);
@@ -217,6 +219,40 @@ fn of_an_ordinary_resource_request(server: &ApiServer, kubelet: &Kubelet, daemon
     assert_eq!(ask(daemon, "extended", &uid, &["vf"]).unwrap().devices, expected(&[("x.com/vf", &["0000:18:02.5"])]));
 }
 
+/// As with Multus 4.3: the resource is the claim's name, the device what CDI knows it by. The pod's own name of a
+/// claim from a template, and the request's, find it too.
+fn by_the_names_of_claim_and_request(server: &ApiServer, kubelet: &Kubelet, daemon: &Daemon) {
+    for name in ["named", "single-gpu", "r0"] {
+        put_network(server, name, name);
+    }
+    let uid = put_pod(server, "cdi", &[json!({ "name": "single-gpu", "resourceClaimTemplateName": "t" })]);
+    let made = json!({ "resourceClaimStatuses": [{ "name": "single-gpu", "resourceClaimName": "named" }] });
+    put_status(server, "pod", "cdi", &made);
+    put_claim(server, "named", &[(OTHER_DRIVER, "n1", "g0")]);
+    kubelet.pod("cdi", &[&[(CLAIM, "named=gpu-0")], &[(CLAIM, "named=gpu-0")]]);
+    let before = server.requests("plexusd-all").unwrap().len();
+    assert_eq!(ask(daemon, "cdi", &uid, &["named"]).unwrap().devices, expected(&[("named", &["gpu-0"])]));
+    // The kubelet has told it.
+    assert_eq!(server.requests("plexusd-all").unwrap().len(), before);
+    for name in ["single-gpu", "r0"] {
+        assert_eq!(ask(daemon, "cdi", &uid, &[name]).unwrap().devices, expected(&[(name, &["gpu-0"])]), "{name}");
+    }
+}
+
+fn markers_are_no_devices(server: &ApiServer, kubelet: &Kubelet, daemon: &Daemon) {
+    put_network(server, "marker", "ovs-cni.network.kubevirt.io/br1");
+    let uid = put_pod(server, "marked", &[]);
+    kubelet.pod("marked", &[&[]]);
+    let resource_of = |name: &str| ask(daemon, "marked", &uid, &[name]).unwrap().definitions[0].resource_name.clone();
+    assert_eq!(resource_of("marker"), None);
+    assert!(daemon.log().contains("attached without one"), "{}", daemon.log());
+    // A driver of claims publishes these.
+    assert_eq!(resource_of("vf").as_deref(), Some("x.com/vf"));
+    kubelet.device("ovs-cni.network.kubevirt.io/br1", "x");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(resource_of("marker").as_deref(), Some("ovs-cni.network.kubevirt.io/br1"));
+}
+
 fn what_is_not_there_yet_is_asked_for_again(server: &ApiServer, kubelet: &Kubelet, daemon: &Daemon) {
     let uid = put_pod(server, "early", &[json!({ "name": "own", "resourceClaimName": "early" })]);
     kubelet.pod("early", &[]);
@@ -243,7 +279,7 @@ fn a_missing_permission_is_named(server: &ApiServer) {
     let uid = server.kubectl(&["get", "pod", "p", "-o", "jsonpath={.metadata.uid}"], None).unwrap();
     let refused = ask(&daemon, "p", &uid, &["vf"]).unwrap_err();
     assert!(
-        ["default/vf", "x.com/vf", "may not get resourceclaims.resource.k8s.io"]
+        ["default/vf", "x.com/vf", "may not get resourceclaims.resource.k8s.io", "conf/overlays/dra"]
             .iter()
             .all(|part| refused.contains(part)),
         "{refused}"
@@ -262,4 +298,5 @@ fn where_nobody_uses_claims_no_permission_is_needed(server: &ApiServer) {
     assert!(ask(&daemon, "without", "u", &["vf"]).unwrap().devices.is_empty());
     let refused = ask(&daemon, "p", "u", &["vf"]).unwrap_err();
     assert!(refused.contains("default/vf") && refused.contains("may not get, list and watch pods"), "{refused}");
+    assert!(refused.contains("conf/overlays/dra"), "{refused}");
 }

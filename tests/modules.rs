@@ -33,6 +33,37 @@ const WITHIN_A_ROW: &[(&str, &str, &str)] = &[
 const ONLY_IN: [(&str, &[&str]); 3] =
     [("netlink_", &["sys"]), ("kube", &["cluster"]), ("tokio", &["cluster", "daemon", "cli", "bin"])];
 
+/// What the daemon's folders may wait for a disk in, and why that holds up nobody: the daemon has one loop.
+const MAY_WAIT_FOR_A_DISK: &[(&str, &str)] = &[
+    ("cluster/access.rs", "reads credentials on a thread of its own"),
+    ("cluster/copies.rs", "reads at the start, writes on a thread of its own"),
+    ("cluster/directory.rs", "cluster/lookup.rs calls it on a thread of its own"),
+    ("cluster/publish_file.rs", "cluster/lookup.rs calls it on a thread of its own"),
+    ("daemon/installation.rs", "looks on a thread of its own"),
+    ("daemon/socket.rs", "the run directory is in memory"),
+    ("daemon/todo.rs", "the run directory is in memory"),
+];
+
+#[test]
+fn the_daemons_loop_waits_for_no_disk() {
+    for (folder, file, text) in sources() {
+        let name = file.display().to_string();
+        let allowed = MAY_WAIT_FOR_A_DISK.iter().any(|(allowed, _)| *allowed == name);
+        if allowed || !["cluster", "daemon"].contains(&folder.as_str()) {
+            continue;
+        }
+        let waits = |path: &Vec<String>| {
+            path.iter().any(|part| part == "fs" || part == "files") || path.last().is_some_and(|part| part == "exists")
+        };
+        let found = paths(&text).into_iter().find(waits);
+        assert!(found.is_none(), "{name} uses {found:?}: a disk can stall for seconds; see MAY_WAIT_FOR_A_DISK");
+    }
+    let sources: BTreeSet<String> = sources().into_iter().map(|(_, file, _)| file.display().to_string()).collect();
+    for (allowed, _) in MAY_WAIT_FOR_A_DISK {
+        assert!(sources.contains(*allowed), "{allowed} is no file any more: take it out of the table");
+    }
+}
+
 #[test]
 fn arrows_go_down_only() {
     let mut used = BTreeSet::new();

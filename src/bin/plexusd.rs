@@ -19,7 +19,9 @@ async fn start(settings: Settings) -> ExitCode {
     match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "plexusd cannot go on");
+            // Within the macro `log` is another one.
+            let error = log::in_one_line(&error);
+            tracing::error!(error, "plexusd cannot go on");
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,11 @@ use tokio::sync::watch;
 /// A pod by namespace and name.
 pub type PodName = (String, String);
 
+/// The longest configuration that is kept. Who makes networks says how long they are, on every node of the cluster.
+const MAX_KEPT: usize = 64 << 10;
+/// All configurations that are kept together; the limit of the daemon's container is four times as much.
+const MAX_BYTES: usize = 16 << 20;
+
 /// The definitions of the cluster and the pods of this node. One source fills it, every question reads it.
 #[derive(Debug)]
 pub struct Cache {
@@ -19,11 +24,48 @@ pub struct Cache {
 
 #[derive(Debug, Default)]
 struct Known {
-    definitions: BTreeMap<NadRef, Arc<Definition>>,
+    definitions: BTreeMap<NadRef, Kept>,
+    /// Of the configurations that are kept.
+    bytes: usize,
     pods: HashMap<PodName, Arc<KnownPod>>,
     definitions_synced: bool,
     pods_synced: bool,
     confirmed: bool,
+}
+
+/// A definition that is there.
+#[derive(Debug)]
+enum Kept {
+    Whole(Arc<Definition>),
+    /// It is asked for each time it is needed.
+    TooLong,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        match self {
+            Kept::Whole(definition) => definition.config.as_ref().map_or(0, String::len),
+            Kept::TooLong => 0,
+        }
+    }
+
+    fn definition(&self) -> Option<&Arc<Definition>> {
+        match self {
+            Kept::Whole(definition) => Some(definition),
+            Kept::TooLong => None,
+        }
+    }
+}
+
+impl Known {
+    fn put(&mut self, nad: NadRef, kept: Kept) {
+        self.bytes += kept.bytes();
+        self.bytes -= self.definitions.insert(nad, kept).map_or(0, |before| before.bytes());
+    }
+
+    fn remove(&mut self, nad: &NadRef) {
+        self.bytes -= self.definitions.remove(nad).map_or(0, |before| before.bytes());
+    }
 }
 
 impl Default for Cache {
@@ -38,9 +80,24 @@ impl Cache {
         self.known().definitions.contains_key(nad)
     }
 
-    /// The definition `nad`, if it is known.
+    /// The definition `nad`, if it is known and kept.
     pub fn definition(&self, nad: &NadRef) -> Option<Arc<Definition>> {
-        self.known().definitions.get(nad).cloned()
+        self.known().definitions.get(nad).and_then(Kept::definition).cloned()
+    }
+
+    /// Whether `nad` is known to be there, and too long to be kept.
+    pub fn is_too_long(&self, nad: &NadRef) -> bool {
+        matches!(self.known().definitions.get(nad), Some(Kept::TooLong))
+    }
+
+    /// Whether `definition` is short enough to be kept, in memory or as a copy.
+    pub fn is_short(definition: &Definition) -> bool {
+        definition.config.as_ref().map_or(0, String::len) <= MAX_KEPT
+    }
+
+    /// How many bytes of configurations are kept.
+    pub fn bytes(&self) -> usize {
+        self.known().bytes
     }
 
     /// The pod of that namespace and name, if it is known; its UID is for the caller to compare.
@@ -94,21 +151,36 @@ impl Cache {
     /// Adds or replaces a definition; an equal one stays the same object.
     pub(super) fn put_definition(&self, definition: Arc<Definition>) {
         self.change(|known| {
-            if known.definitions.get(&definition.nad) != Some(&definition) {
-                known.definitions.insert(definition.nad.clone(), definition);
+            if known.definitions.get(&definition.nad).and_then(Kept::definition) != Some(&definition) {
+                known.put(definition.nad.clone(), Kept::Whole(definition));
             }
         });
     }
 
+    /// The same of one that can be asked for again: too long a one is only known to be there.
+    pub(super) fn offer_definition(&self, definition: Arc<Definition>) {
+        let bytes = definition.config.as_ref().map_or(0, String::len);
+        let others = {
+            let known = self.known();
+            known.bytes - known.definitions.get(&definition.nad).map_or(0, Kept::bytes)
+        };
+        if Cache::is_short(&definition) && others + bytes <= MAX_BYTES {
+            return self.put_definition(definition);
+        }
+        tracing::debug!(nad = %definition.nad, bytes, "a network is too long to be kept: it is asked for when it is needed");
+        self.change(|known| known.put(definition.nad.clone(), Kept::TooLong));
+    }
+
     /// Forgets a definition.
     pub(super) fn remove_definition(&self, nad: &NadRef) {
-        self.change(|known| drop(known.definitions.remove(nad)));
+        self.change(|known| known.remove(nad));
     }
 
     /// Every definition has been seen: those not in `seen` are gone.
     pub(super) fn definitions_are(&self, seen: &HashSet<NadRef>) {
         self.change(|known| {
             known.definitions.retain(|nad, _| seen.contains(nad));
+            known.bytes = known.definitions.values().map(Kept::bytes).sum();
             known.definitions_synced = true;
             known.confirmed = true;
         });
@@ -169,6 +241,31 @@ mod tests {
         cache.definitions_are(&HashSet::from([definition("b").nad.clone()]));
         assert!(cache.definitions_synced() && cache.definition(&definition("a").nad).is_none());
         assert_eq!(cache.sizes(), (1, 0));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let cache = Cache::default();
+        let of = |name: &str, bytes: usize| {
+            let nad = NadRef::new("default", name).unwrap();
+            Arc::new(Definition::new(nad, Some("x".repeat(bytes)), |_| None))
+        };
+        cache.offer_definition(of("long", MAX_KEPT + 1));
+        let long = of("long", 1).nad.clone();
+        assert!(cache.is_too_long(&long) && cache.definition(&long).is_none());
+        assert_eq!((cache.sizes().0, cache.bytes()), (1, 0));
+        // It is mended, and broken again.
+        cache.offer_definition(of("long", 10));
+        assert!(!cache.is_too_long(&long) && cache.definition(&long).is_some());
+        assert_eq!(cache.bytes(), 10);
+        (0..1000).for_each(|n| cache.offer_definition(of(&format!("n{n}"), MAX_KEPT)));
+        assert!(cache.bytes() <= MAX_BYTES && cache.sizes().0 == 1001);
+        assert!(cache.is_too_long(&of("n999", 0).nad) && cache.definition(&of("n0", 0).nad).is_some());
+        cache.remove_definition(&of("n0", 0).nad);
+        cache.offer_definition(of("n999", MAX_KEPT));
+        assert!(!cache.is_too_long(&of("n999", 0).nad));
+        cache.definitions_are(&HashSet::from([long]));
+        assert_eq!((cache.sizes().0, cache.bytes()), (1, 10));
     }
 
     #[test]

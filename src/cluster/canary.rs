@@ -145,10 +145,14 @@ impl Canary {
 impl Kubernetes {
     /// Asks, as a dry run, for what the policy forbids.
     async fn try_forbidden(&self, own: &PodRef) -> Verdict {
-        let api: Api<PodHead> = Api::namespaced(self.client.clone(), &own.namespace);
         let dry = PatchParams { dry_run: true, field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(json!({ "metadata": { "labels": { LABEL: "forbidden" } } }));
-        let answer = timeout(PATIENCE, api.patch_status(&own.name, &dry, &patch)).await;
+        let (dry, patch) = (&dry, &patch);
+        let ask = |client| {
+            let api: Api<PodHead> = Api::namespaced(client, &own.namespace);
+            async move { api.patch_status(&own.name, dry, patch).await }
+        };
+        let answer = timeout(PATIENCE, self.send(ask)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))));
         match answer {
             Ok(Ok(_)) => Verdict::Open,

@@ -62,6 +62,8 @@ struct Mapping {
 pub struct PodClaim {
     /// The claim's name.
     pub name: String,
+    /// The pod's own name for it; none for one that the scheduler made.
+    pub name_in_pod: Option<String>,
     /// The resource that each of its requests is for, where it was made of such resources.
     pub resources: BTreeMap<String, String>,
 }
@@ -79,21 +81,20 @@ impl PodObject {
         let made = |name: &str| {
             self.status.resource_claim_statuses.iter().find(|claim| claim.name == name)?.resource_claim_name.clone()
         };
-        let named = self
-            .spec
-            .resource_claims
-            .iter()
-            .filter_map(|claim| claim.resource_claim_name.clone().or_else(|| made(&claim.name)));
+        let named = self.spec.resource_claims.iter().filter_map(|claim| {
+            let name = claim.resource_claim_name.clone().or_else(|| made(&claim.name))?;
+            Some(PodClaim { name, name_in_pod: Some(claim.name.clone()), ..PodClaim::default() })
+        });
         let extended = self.status.extended_resource_claim_status.iter().map(|extended| PodClaim {
             name: extended.resource_claim_name.clone(),
+            name_in_pod: None,
             resources: extended
                 .request_mappings
                 .iter()
                 .map(|m| (m.request_name.clone(), m.resource_name.clone()))
                 .collect(),
         });
-        let mut claims: Vec<PodClaim> =
-            named.map(|name| PodClaim { name, ..PodClaim::default() }).chain(extended).collect();
+        let mut claims: Vec<PodClaim> = named.chain(extended).collect();
         let mut seen = HashSet::new();
         claims.retain(|claim| seen.insert(claim.name.clone()));
         claims
@@ -180,6 +181,7 @@ mod tests {
             claims.iter().map(|claim| claim.name.as_str()).collect::<Vec<_>>(),
             ["p-made-x7", "mine", "p-extended"]
         );
+        assert_eq!((claims[0].name_in_pod.as_deref(), &claims[2].name_in_pod), (Some("made"), &None));
         assert_eq!(claims[2].resources["container-0-request-0"], "x.com/nic");
         let none: PodObject = serde_json::from_value(json!({ "metadata": {} })).unwrap();
         assert!(none.claims().is_empty());

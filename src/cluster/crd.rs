@@ -31,12 +31,16 @@ pub struct Content {
     pub spec: Option<Spec>,
 }
 
+/// The longest configuration, in characters: every node's daemon and plugin read it. Known ones have a few hundred.
+const LONGEST_CONFIG: u32 = 256 << 10;
+
 /// How attachments to a network are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Spec {
     /// A CNI configuration, or a list of them, as JSON. Without one the configuration is a file on the node that is
     /// named after this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = LONGEST_CONFIG))]
     pub config: Option<String>,
 }
 

@@ -47,14 +47,14 @@ pub enum Error {
         within: Duration,
     },
     /// The API server does not let us.
-    #[error("{what}: plexusd may not {permission}: grant it{}", hint.map(|hint| format!(", or {hint}")).unwrap_or_default())]
+    #[error("{what}: plexusd may not {permission}: {mend}")]
     Forbidden {
         /// What was asked.
         what: String,
         /// What has to be granted.
         permission: &'static str,
-        /// What makes it unnecessary.
-        hint: Option<&'static str>,
+        /// What to do about it.
+        mend: &'static str,
     },
     /// The API server cannot be reached, or said no.
     #[error("{what}: {reason}")]
@@ -75,11 +75,16 @@ impl Error {
         matches!(self, Error::Forbidden { permission: READ_PODS, .. })
     }
 
-    /// Says what else would help where a permission is missing.
+    /// Whether it is for want of a permission.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Error::Forbidden { .. })
+    }
+
+    /// Says what to do where a permission is missing.
     #[must_use]
-    pub(super) fn or(self, alternative: &'static str) -> Self {
+    pub(super) fn mended_by(self, mend: &'static str) -> Self {
         match self {
-            Error::Forbidden { what, permission, .. } => Error::Forbidden { what, permission, hint: Some(alternative) },
+            Error::Forbidden { what, permission, .. } => Error::Forbidden { what, permission, mend },
             other => other,
         }
     }
@@ -94,6 +99,9 @@ pub enum ConfigurationError {
     /// Without one we have to be a pod of the cluster.
     #[error("neither --kubeconfig nor $KUBECONFIG is there, and this is no pod: {0}")]
     NoPod(#[from] kube::config::InClusterError),
+    /// What they say cannot be used.
+    #[error("the credentials or certificates cannot be used: {0}")]
+    Credentials(String),
 }
 
 /// What went wrong in one line, without what wraps it.

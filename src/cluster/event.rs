@@ -1,18 +1,25 @@
 //! One event a pod, what `kubectl describe` shows of its networks; and one of a node that does not call us.
 
 use super::kubernetes::Kubernetes;
+use super::requests::Requests;
 use crate::api::Publication;
 use crate::nad::NetworkStatus;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, Client};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long the one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Requests at one time: an event is never as urgent as a status.
+const AT_ONCE: usize = 2;
+/// Events that wait; more are left out.
+const MOST_WAITING: usize = 500;
 /// The API server takes at most so many bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -125,19 +132,53 @@ fn name(pod: &str) -> String {
     format!("{pod}.{:x}", Timestamp::now().as_nanosecond())
 }
 
-impl Kubernetes {
-    /// Sends `event`, once, beside everything else: it fails nothing and delays nothing.
-    pub(super) fn announce(&self, event: Option<Event>) {
-        let Some(event) = event else { return };
-        let (client, requests) = (self.client.clone(), self.requests.clone());
+/// An event that is still to be told.
+#[derive(Debug)]
+pub struct Notice(Box<Event>);
+
+impl Notice {
+    pub(super) fn new(event: Event) -> Self {
+        Notice(Box::new(event))
+    }
+}
+
+/// Tells events beside everything else, each once: it fails nothing and delays nothing.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    requests: Requests,
+    waiting: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+impl Announcer {
+    pub fn new(requests: Requests) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Announcer { requests, waiting: places(MOST_WAITING), turns: places(AT_ONCE) }
+    }
+
+    fn announce(&self, client: Client, Notice(event): Notice) {
+        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            return tracing::debug!("too many events wait: one is left out");
+        };
+        let (turns, requests) = (Arc::clone(&self.turns), self.requests.clone());
         tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _turn = turns.acquire().await;
             let api: Api<Event> = Api::namespaced(client, event.metadata.namespace.as_deref().unwrap_or_default());
             let sent = tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), &event)).await;
             requests.made("create", matches!(sent, Ok(Ok(_))));
             if let Ok(Err(e)) = sent {
                 tracing::debug!(reason = super::error::reason(&e), "an event was not taken");
             }
+            drop(waiting);
         });
+    }
+}
+
+impl Kubernetes {
+    /// Tells `notice`, sooner or later.
+    pub(super) fn announce(&self, notice: Notice) {
+        self.announcer.announce(self.access.client().0, notice);
     }
 }
 

@@ -4,7 +4,10 @@ use super::canary::Canary;
 use super::copies::Copies;
 use super::directory::Directory;
 use super::kubernetes::Kubernetes;
-use super::{Cache, Error, Outcome, Progress, Requests, event, has_valid_name, publish_file};
+use super::{
+    Access, Attempt, Cache, Claimed, Error, Haste, Notice, Outcome, Progress, Requests, event, has_valid_name,
+    publish_file,
+};
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::BTreeMap;
@@ -19,9 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Origin {
     /// A folder of manifests.
-    Directory(Directory),
+    Directory(Arc<Directory>),
     /// An API server.
-    Kubernetes(Kubernetes),
+    Kubernetes(Box<Kubernetes>),
 }
 
 /// The cluster as the daemon sees it.
@@ -40,7 +43,7 @@ impl Cluster {
     /// The cluster in the folder of manifests at `path`.
     pub fn in_directory(path: PathBuf, state: StateDirectory, run: RunDirectory) -> Self {
         let cache = Arc::new(Cache::default());
-        let origin = Origin::Directory(Directory::new(path, Arc::clone(&cache)));
+        let origin = Origin::Directory(Arc::new(Directory::new(path, Arc::clone(&cache))));
         Cluster {
             cache,
             origin,
@@ -52,27 +55,25 @@ impl Cluster {
         }
     }
 
-    /// The cluster that `config` reaches, as `node` sees it.
-    ///
-    /// # Errors
-    /// The credentials or certificates cannot be used.
+    /// The cluster behind `access`, as `node` sees it; the API server keeps a watch open for `watch_seconds`.
     pub fn in_kubernetes(
-        config: kube::Config,
+        access: Access,
         node: String,
+        watch_seconds: u32,
         state: StateDirectory,
         run: RunDirectory,
-    ) -> Result<Self, kube::Error> {
+    ) -> Self {
         let (cache, requests) = (Arc::new(Cache::default()), Requests::default());
-        let origin = Origin::Kubernetes(Kubernetes::new(config, node, Arc::clone(&cache), requests.clone())?);
-        Ok(Cluster {
+        let kubernetes = Kubernetes::new(access, node, watch_seconds, Arc::clone(&cache), requests.clone());
+        Cluster {
             cache,
-            origin,
+            origin: Origin::Kubernetes(Box::new(kubernetes)),
             copies: Arc::new(Copies::open(run.clone())),
             run,
             state,
             requests,
             canary: Canary::default(),
-        })
+        }
     }
 
     /// Where pods and definitions come from, in words.
@@ -116,9 +117,10 @@ impl Cluster {
         let source = async {
             match &self.origin {
                 Origin::Directory(directory) => loop {
-                    directory.refresh();
+                    refresh(directory).await;
                     if self.cache.confirmed() {
-                        publish_file::forget(&self.run, &self.state, &self.cache);
+                        let (run, state, cache) = (self.run.clone(), self.state.clone(), Arc::clone(&self.cache));
+                        off_the_loop(move || publish_file::forget(&run, &state, &cache)).await;
                     }
                     tokio::time::sleep(LOOK_EVERY).await;
                 },
@@ -139,10 +141,10 @@ impl Cluster {
     ///
     /// # Errors
     /// It is neither known nor certainly absent.
-    pub async fn definition(&self, nad: &NadRef) -> Result<Option<Arc<Definition>>, Error> {
+    pub async fn definition(&self, nad: &NadRef, haste: Haste) -> Result<Option<Arc<Definition>>, Error> {
         let found = match &self.origin {
             Origin::Directory(directory) => {
-                directory.refresh();
+                refresh(directory).await;
                 let nad = || nad.clone();
                 // Absence is certain only while the folder and all of its files can be read.
                 match (self.cache.definition(&nad()), directory.unreadable().pop()) {
@@ -154,9 +156,10 @@ impl Cluster {
                     (None, None) => None,
                 }
             }
-            Origin::Kubernetes(kubernetes) => kubernetes.definition(nad).await?,
+            Origin::Kubernetes(kubernetes) => kubernetes.definition(nad, haste).await?,
         };
-        if let Some(definition) = &found {
+        // The copies are in memory, too.
+        if let Some(definition) = found.as_ref().filter(|definition| Cache::is_short(definition)) {
             self.copies.keep(definition);
         }
         Ok(found)
@@ -172,37 +175,55 @@ impl Cluster {
         }
         match &self.origin {
             Origin::Directory(directory) => {
-                directory.refresh();
+                refresh(directory).await;
                 let known = self.cache.pod(pod).ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
                 match pod.uid.as_deref() {
                     Some(asked) if !known.is(asked) => {
                         Err(Error::OtherPod { pod: pod.clone(), found: known.uid().unwrap_or_default().to_owned() })
                     }
-                    _ => Ok(known.annotations().clone()),
+                    _ => Ok(known.annotations().cloned().unwrap_or_default()),
                 }
             }
             Origin::Kubernetes(kubernetes) => kubernetes.annotations(pod).await,
         }
     }
 
-    /// The devices that resource claims gave to `pod`, by resource; none in a folder of manifests.
+    /// The devices that resource claims gave to `pod`; none in a folder of manifests.
     ///
     /// # Errors
     /// They are not known.
-    pub async fn claimed_devices(&self, pod: &PodRef) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    pub async fn claimed_devices(&self, pod: &PodRef) -> Result<Vec<Claimed>, Error> {
         if !has_valid_name(pod) {
             return Err(Error::InvalidPod(pod.clone()));
         }
         match &self.origin {
-            Origin::Directory(_) => Ok(BTreeMap::new()),
+            Origin::Directory(_) => Ok(Vec::new()),
             Origin::Kubernetes(kubernetes) => kubernetes.claimed_devices(pod).await,
+        }
+    }
+
+    /// Whether a driver of resource claims publishes devices of `resource` on this node.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub async fn is_published(&self, resource: &str) -> Result<bool, Error> {
+        match &self.origin {
+            Origin::Directory(_) => Ok(false),
+            Origin::Kubernetes(kubernetes) => kubernetes.is_published(resource).await,
         }
     }
 
     /// Tells in an event of this node, where there is a cluster to tell it to, what is wrong with it.
     pub fn announce_on_node(&self, reason: &str, why: &str) {
         if let Origin::Kubernetes(kubernetes) = &self.origin {
-            kubernetes.announce(Some(event::on_node(&kubernetes.node, reason, why)));
+            kubernetes.announce(Notice::new(event::on_node(&kubernetes.node, reason, why)));
+        }
+    }
+
+    /// Tells `notice`, where there is a cluster to tell it to.
+    pub fn announce(&self, notice: Notice) {
+        if let Origin::Kubernetes(kubernetes) = &self.origin {
+            kubernetes.announce(notice);
         }
     }
 
@@ -220,13 +241,30 @@ impl Cluster {
     }
 
     /// Tries once to put `publication` on its pod.
-    pub async fn publish(&self, publication: &Publication, progress: &mut Progress) -> Outcome {
+    pub async fn publish(&self, publication: &Publication, progress: &Progress) -> Attempt {
         match &self.origin {
-            Origin::Directory(_) => publish_file::publish(&self.run, &self.state, &self.cache, publication),
+            Origin::Directory(_) => {
+                let (run, state) = (self.run.clone(), self.state.clone());
+                let (cache, publication) = (Arc::clone(&self.cache), publication.clone());
+                let publish = move || publish_file::publish(&run, &state, &cache, &publication);
+                let outcome = off_the_loop(publish).await;
+                outcome.unwrap_or_else(|| Outcome::Later("the daemon stops".to_owned())).into()
+            }
             Origin::Kubernetes(kubernetes) => match self.canary.objection() {
-                Some(why) => Outcome::Later(why),
+                Some(why) => Outcome::Later(why).into(),
                 None => kubernetes.publish(publication, progress).await,
             },
         }
     }
+}
+
+async fn refresh(directory: &Arc<Directory>) {
+    let directory = Arc::clone(directory);
+    off_the_loop(move || directory.refresh()).await;
+}
+
+/// Does `work`, which waits for a disk, where it holds up nobody: a disk can stall for seconds. None when the
+/// daemon ends meanwhile.
+async fn off_the_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
 }

@@ -3,6 +3,9 @@
 //!
 //! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
 
+mod absent;
+mod access;
+mod bounded;
 pub mod cache;
 mod canary;
 mod claimed;
@@ -24,14 +27,18 @@ mod requests;
 mod slices;
 mod watch;
 
+pub use access::{Access, configuration};
 pub use cache::Cache;
 pub use canary::{Canary, Verdict};
+pub use claimed::Claimed;
 pub use error::{ConfigurationError, Error};
-pub use kubernetes::{Kubernetes, configuration};
+pub use event::Notice;
+pub use kubernetes::{Haste, Kubernetes};
 pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;
 pub use requests::Requests;
+pub use watch::WATCH_SECONDS;
 
 use crate::nad::PodRef;
 use std::time::SystemTime;
@@ -43,10 +50,29 @@ pub enum Outcome {
     Written,
     /// The pod is gone; there is nothing to do.
     Gone,
-    /// Refused by policy: trying again would not help.
+    /// It cannot be: trying again would not help.
     Refused(String),
+    /// Denied by a policy or a webhook, which somebody may be about to change.
+    Denied(String),
+    /// Somebody else wrote the pod at the same time.
+    Conflict(String),
     /// Not this time.
     Later(String),
+}
+
+/// One try to publish a network status.
+#[derive(Debug)]
+pub struct Attempt {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What there is to tell of it.
+    pub notice: Option<Notice>,
+}
+
+impl From<Outcome> for Attempt {
+    fn from(outcome: Outcome) -> Self {
+        Attempt { outcome, notice: None }
+    }
 }
 
 /// How long it has been tried to publish a status.

@@ -15,8 +15,12 @@ pub struct KnownPod {
     /// None for a manifest that does not say it: such a pod is whichever is asked for.
     uid: Option<Box<str>>,
     file_hashes: Vec<Box<str>>,
-    annotations: BTreeMap<String, String>,
+    /// None where they are too long to be kept.
+    annotations: Option<BTreeMap<String, String>>,
 }
+
+/// Annotations that are longer are asked for each time: a node has hundreds of pods, and each may have 256 KiB.
+const MAX_KEPT: usize = 16 << 10;
 
 impl KnownPod {
     /// The pod with `uid`, and what its annotations say, looked up by `annotation`.
@@ -25,8 +29,15 @@ impl KnownPod {
         KnownPod {
             uid: uid.filter(|uid| !uid.is_empty()).map(Into::into),
             file_hashes: FILE_HASHES.iter().filter_map(|key| annotation(key)).map(Into::into).collect(),
-            annotations: [NETWORKS, DEFAULT_NETWORK].iter().filter_map(ours).collect(),
+            annotations: Some([NETWORKS, DEFAULT_NETWORK].iter().filter_map(ours).collect()),
         }
+    }
+
+    /// The same without annotations that are too long to be kept.
+    #[must_use]
+    pub(super) fn bounded(mut self) -> Self {
+        self.annotations = self.annotations.filter(|ours| ours.values().map(String::len).sum::<usize>() <= MAX_KEPT);
+        self
     }
 
     /// Whether this is the pod that a runtime knows by `asked`: another pod of the same name is an older one.
@@ -44,9 +55,9 @@ impl KnownPod {
         self.uid.as_deref()
     }
 
-    /// The annotations that are ours to read.
-    pub fn annotations(&self) -> &BTreeMap<String, String> {
-        &self.annotations
+    /// The annotations that are ours to read; none where they were too long to be kept.
+    pub fn annotations(&self) -> Option<&BTreeMap<String, String>> {
+        self.annotations.as_ref()
     }
 }
 
@@ -74,6 +85,10 @@ mod tests {
     #[test]
     fn only_our_annotations_are_kept() {
         let pod = KnownPod::new(Some("a"), |key| Some("x").filter(|_| !key.starts_with("kubernetes.io/")));
-        assert_eq!(pod.annotations().keys().collect::<Vec<_>>(), [NETWORKS, DEFAULT_NETWORK]);
+        assert_eq!(pod.annotations().unwrap().keys().collect::<Vec<_>>(), [NETWORKS, DEFAULT_NETWORK]);
+        assert!(pod.bounded().annotations().is_some());
+        let long = "x".repeat(MAX_KEPT);
+        let pod = KnownPod::new(Some("a"), |key| Some(long.as_str()).filter(|_| !key.starts_with("kubernetes.io/")));
+        assert!(pod.is("a") && pod.bounded().annotations().is_none());
     }
 }

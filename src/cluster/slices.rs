@@ -72,6 +72,13 @@ pub fn describe(slices: &[SliceObject], allocated: &Allocated) -> Option<Describ
     Some(Described { id: text(DEVICE_ID), resource: text(RESOURCE_NAME) })
 }
 
+/// Whether a device of `slice` is published as `resource`.
+pub fn names_resource(slice: &SliceObject, resource: &str) -> bool {
+    let is_it =
+        |device: &Device| device.attributes.get(RESOURCE_NAME).is_some_and(|a| a.string.as_deref() == Some(resource));
+    slice.spec.devices.iter().any(is_it)
+}
+
 resource!(SliceObject, ResourceSlice, ClusterResourceScope, metadata only: false);
 
 #[cfg(test)]

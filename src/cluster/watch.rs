@@ -1,66 +1,137 @@
 //! The two watches that keep the cache as the cluster is. They never end: what goes wrong is logged and tried again.
 
+use super::access::Access;
+use super::bounded;
 use super::cache::PodName;
 use super::error::watch_reason;
 use super::object::{NadObject, PodHead};
 use super::requests::Requests;
 use super::{Cache, KnownPod, Pauses};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 use std::collections::HashSet;
-use std::pin::pin;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long the API server keeps a watch open. A connection that died in silence is noticed a little after it.
-const LENGTH_SECONDS: u32 = 120;
+pub const WATCH_SECONDS: u32 = 120;
 /// A connection on which nothing comes for so long is dead.
-pub(super) const SILENCE: Duration = Duration::from_secs(LENGTH_SECONDS as u64 + 30);
-/// Objects a page of the first list: a page is in memory as a whole.
-const PAGE: u32 = 250;
+pub(super) const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
+/// Objects a page of the first list, and the fewest: a page is in memory as a whole. Where a page is longer than
+/// what an answer may be ([`bounded`]) the next ones have a fifth of it.
+const PAGE: (u32, u32) = (250, 5);
 /// The first and the longest pause after a failure; after a quiet time the first one comes again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 const QUIET: Duration = Duration::from_secs(60);
 /// How often it is tried whether the API server is back.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
-/// Keeps the definitions in `cache` as the cluster has them, for ever.
-pub(super) async fn definitions(client: Client, cache: &Cache, requests: &Requests) {
-    let api: Api<NadObject> = Api::all(client);
-    let mut events = pin!(events(api.clone(), watcher::Config::default()));
+/// What a watch needs.
+pub(super) struct Source<'a> {
+    /// What is watched, as the metrics name it.
+    pub watch: &'static str,
+    /// The way to the API server.
+    pub access: &'a Access,
+    /// What is filled.
+    pub cache: &'a Cache,
+    /// Where it is counted.
+    pub requests: &'a Requests,
+    /// How long the API server keeps it open.
+    pub seconds: u32,
+}
+
+/// A watch that goes on for ever, by the credentials and with the pages that work.
+struct Watch<'a, K> {
+    source: &'a Source<'a>,
+    fields: String,
+    page: u32,
+    client: u64,
+    api: Api<K>,
+    events: BoxStream<'static, watcher::Result<Event<K>>>,
+    trouble: Trouble,
+}
+
+impl<'a, K> Watch<'a, K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    fn new(source: &'a Source<'a>, name: &'static str, fields: String) -> Self {
+        let (client, number) = source.access.client();
+        let api: Api<K> = Api::all(client);
+        let events = events(api.clone(), &fields, source.seconds, PAGE.0);
+        Watch { source, fields, page: PAGE.0, client: number, api, events, trouble: Trouble::new(name) }
+    }
+
+    /// The next event; none after a failure, which is told and counted.
+    async fn next(&mut self) -> Option<Event<K>> {
+        match self.events.next().await? {
+            Ok(event) => {
+                self.trouble.is_over();
+                Some(event)
+            }
+            Err(error) => {
+                self.fail(&error).await;
+                None
+            }
+        }
+    }
+
+    async fn fail(&mut self, error: &watcher::Error) {
+        use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+        self.source.requests.watch_failed(self.source.watch);
+        let (InitialListFailed(cause) | WatchFailed(cause) | WatchStartFailed(cause)) = error else {
+            return self.trouble.goes_on(&watch_reason(error));
+        };
+        if bounded::is_too_long(cause) && self.page > PAGE.1 {
+            self.page = (self.page / 5).max(PAGE.1);
+            tracing::debug!(
+                watch = self.trouble.watch,
+                objects = self.page,
+                "a page of the list is too long: smaller pages"
+            );
+        } else {
+            self.trouble.goes_on(&watch_reason(error));
+            if !self.source.access.renew(self.client, cause).await {
+                return;
+            }
+        }
+        let (client, number) = self.source.access.client();
+        (self.api, self.client) = (Api::all(client), number);
+        self.events = events(self.api.clone(), &self.fields, self.source.seconds, self.page);
+    }
+}
+
+/// Keeps the definitions in the cache as the cluster has them, for ever.
+pub(super) async fn definitions(source: Source<'_>) {
+    let cache = source.cache;
+    let mut watch = Watch::<NadObject>::new(&source, "network attachment definitions", String::new());
     let mut seen = HashSet::new();
-    let mut trouble = Trouble::new("network attachment definitions");
     loop {
         let stale = cache.definitions_synced() && !cache.confirmed();
+        let api = watch.api.clone();
         tokio::select! {
-            Some(event) = events.next() => match event {
-                Ok(event) => {
-                    trouble.is_over();
-                    take_definition(event, cache, &mut seen);
-                }
-                Err(error) => {
-                    requests.watch_failed("definitions");
-                    trouble.goes_on(&watch_reason(&error));
-                    cache.set_confirmed(false);
-                }
+            event = watch.next() => match event {
+                Some(event) => take_definition(event, cache, &mut seen),
+                None => cache.set_confirmed(false),
             },
             // A watch that goes on where it stopped says so only with the next change. One look at
             // the API server is enough to know that it is there, and then the watch is too.
             () = sleep(PROBE_EVERY), if stale => {
                 let there = timeout(PROBE_EVERY, api.list(&ListParams::default().limit(1))).await;
-                requests.made("list", matches!(there, Ok(Ok(_))));
+                source.requests.made("list", matches!(there, Ok(Ok(_))));
                 if matches!(there, Ok(Ok(_))) {
-                    trouble.is_over();
+                    watch.trouble.is_over();
                     cache.set_confirmed(true);
                 }
             }
-            // A watch has no end.
-            else => return,
         }
     }
 }
@@ -73,7 +144,11 @@ fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<cr
         }
         Event::InitApply(object) => {
             seen.extend(object.reference());
-            object.into_definition().map(Arc::new).into_iter().for_each(|definition| cache.put_definition(definition));
+            object
+                .into_definition()
+                .map(Arc::new)
+                .into_iter()
+                .for_each(|definition| cache.offer_definition(definition));
         }
         Event::InitDone => {
             cache.definitions_are(seen);
@@ -81,7 +156,11 @@ fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<cr
             tracing::info!(definitions = cache.sizes().0, "network attachment definitions are known");
         }
         Event::Apply(object) => {
-            object.into_definition().map(Arc::new).into_iter().for_each(|definition| cache.put_definition(definition));
+            object
+                .into_definition()
+                .map(Arc::new)
+                .into_iter()
+                .for_each(|definition| cache.offer_definition(definition));
             cache.set_confirmed(true);
         }
         Event::Delete(object) => {
@@ -91,22 +170,13 @@ fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<cr
     }
 }
 
-/// Keeps the pods of `node` in `cache` as the cluster has them, for ever.
-pub(super) async fn pods(client: Client, node: &str, cache: &Cache, requests: &Requests) {
-    let api: Api<PodHead> = Api::all(client);
-    let mut events = pin!(events(api, watcher::Config::default().fields(&format!("spec.nodeName={node}"))));
+/// Keeps the pods of `node` in the cache as the cluster has them, for ever.
+pub(super) async fn pods(source: Source<'_>, node: &str) {
+    let mut watch = Watch::<PodHead>::new(&source, "pods of this node", format!("spec.nodeName={node}"));
     let mut seen = HashSet::new();
-    let mut trouble = Trouble::new("pods of this node");
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                trouble.is_over();
-                take_pod(event, cache, &mut seen);
-            }
-            Err(error) => {
-                requests.watch_failed("pods");
-                trouble.goes_on(&watch_reason(&error));
-            }
+    loop {
+        if let Some(event) = watch.next().await {
+            take_pod(event, source.cache, &mut seen);
         }
     }
 }
@@ -116,14 +186,14 @@ fn take_pod(event: Event<PodHead>, cache: &Cache, seen: &mut HashSet<PodName>) {
         Event::Init => seen.clear(),
         Event::InitApply(head) => {
             seen.insert(pod_name(&head));
-            cache.put_pod(pod_name(&head), known_pod(&head));
+            cache.put_pod(pod_name(&head), known_pod(&head).bounded());
         }
         Event::InitDone => {
             cache.pods_are(seen);
             *seen = HashSet::new();
             tracing::info!(pods = cache.sizes().1, "pods of this node are known");
         }
-        Event::Apply(head) => cache.put_pod(pod_name(&head), known_pod(&head)),
+        Event::Apply(head) => cache.put_pod(pod_name(&head), known_pod(&head).bounded()),
         Event::Delete(head) => cache.remove_pod(&pod_name(&head), head.meta().uid.as_deref()),
     }
 }
@@ -139,12 +209,15 @@ pub(super) fn known_pod(head: &PodHead) -> KnownPod {
     KnownPod::new(meta.uid.as_deref(), |key| meta.annotations.as_ref()?.get(key).map(String::as_str))
 }
 
-fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
+fn events<K>(api: Api<K>, fields: &str, seconds: u32, page: u32) -> BoxStream<'static, watcher::Result<Event<K>>>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let pauses = Pauses::new(PAUSES.0, PAUSES.1);
-    watcher(api, config.timeout(LENGTH_SECONDS).page_size(PAGE)).backoff(ResetTimerBackoff::new(pauses, QUIET))
+    let mut config = watcher::Config::default().timeout(seconds).page_size(page);
+    if !fields.is_empty() {
+        config = config.fields(fields);
+    }
+    watcher(api, config).backoff(ResetTimerBackoff::new(Pauses::new(PAUSES.0, PAUSES.1), QUIET)).boxed()
 }
 
 /// Says once that a watch does not work, and for how long it did not when it works again.

@@ -3,11 +3,17 @@
 use super::{Daemon, devices};
 use crate::api::protocol::{Health, Hello, Reply, Request};
 use crate::api::{Facts, FactsRequest};
+use crate::cluster::Haste;
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Networks of one question that are looked up at one time.
+const AT_ONCE: usize = 8;
+/// The operator's own names of which so many are missing are all right: each may be a file's.
+const MOST_OPERATORS: usize = 16;
 
 /// The plugin waits 5 s unless it is configured otherwise; an answer that comes later helps nobody.
 const PATIENCE: Duration = Duration::from_millis(4500);
@@ -56,17 +62,44 @@ impl Daemon {
             networks.extend(named_networks(&annotations, pod, request.default_network_namespace.as_deref()));
             facts.annotations = Some(annotations);
         }
-        let found = join_all(networks.iter().map(|nad| self.cluster.definition(nad))).await;
-        let mut definitions: Vec<Arc<Definition>> = Vec::new();
-        for (nad, found) in networks.iter().zip(found) {
+        let operators = request.default_network_namespace.as_deref();
+        let (definitions, missing) = self.definitions(networks, operators).await?;
+        facts.missing = missing;
+        let found = devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?;
+        facts.devices = found.devices;
+        facts.definitions = definitions.iter().map(|definition| (**definition).clone()).collect();
+        for definition in &mut facts.definitions {
+            // To the plugin a network takes a device or not.
+            definition.resource_name.take_if(|resource| found.markers.contains(resource));
+        }
+        Ok(facts)
+    }
+
+    /// The definitions of `networks` and those that do not exist. A network of a pod's annotation that does not
+    /// exist fails the pod: the rest is not looked up then. Those in the namespace `operators` may be files' names.
+    async fn definitions(
+        &self,
+        networks: BTreeSet<NadRef>,
+        operators: Option<&str>,
+    ) -> Result<(Vec<Arc<Definition>>, Vec<NadRef>), String> {
+        let of_operator = |nad: &NadRef| Some(nad.namespace()) == operators;
+        let find = |nad: NadRef| async {
+            let haste = if of_operator(&nad) { Haste::None } else { Haste::MayBeNew };
+            let found = self.cluster.definition(&nad, haste).await;
+            (nad, found)
+        };
+        let mut found = stream::iter(networks).map(find).buffered(AT_ONCE);
+        let (mut definitions, mut missing) = (Vec::new(), Vec::new());
+        while let Some((nad, found)) = found.next().await {
             match found.map_err(|e| e.to_string())? {
                 Some(definition) => definitions.push(definition),
-                None => facts.missing.push(nad.clone()),
+                None => missing.push(nad),
+            }
+            if missing.len() > MOST_OPERATORS || missing.last().is_some_and(|nad| !of_operator(nad)) {
+                break;
             }
         }
-        facts.devices = devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?;
-        facts.definitions = definitions.iter().map(|definition| (**definition).clone()).collect();
-        Ok(facts)
+        Ok((definitions, missing))
     }
 }
 

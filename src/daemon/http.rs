@@ -8,17 +8,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// Scrapers are few: more connections at a time wait.
+/// Scrapers are few: of more connections at a time the oldest is closed, so that nobody who holds some keeps out
+/// the others.
 const MOST: usize = 16;
+/// How often an address is tried again that somebody else has.
+const TRY_EVERY: Duration = Duration::from_secs(5);
 /// The longest that a connection may last.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the head of a request may take.
@@ -26,28 +30,42 @@ const HEAD: Duration = Duration::from_secs(5);
 /// How long to wait when the process has no descriptor left for a connection.
 const BREATHE: Duration = Duration::from_millis(100);
 
-/// Listens on `address`.
-///
-/// # Errors
-/// It is taken, or not ours.
-pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// Serves whoever connects to `address`, for ever. Monitoring is not worth a node without a daemon: an address that
+/// somebody else has is tried again, and said once.
+pub(super) async fn serve(address: SocketAddr, daemon: Arc<Daemon>) {
+    let mut is_told = false;
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) if is_told => tracing::debug!(%address, %error, "metrics are not served yet"),
+            Err(error) => {
+                tracing::warn!(%address, %error, "metrics are not served: the address is tried again");
+                is_told = true;
+            }
+        }
+        sleep(TRY_EVERY).await;
+    };
+    if is_told {
+        tracing::info!(%address, "metrics are served");
+    }
+    accept(&listener, daemon).await;
 }
 
-/// Serves whoever connects, for ever.
-pub(super) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
-    let places = Arc::new(Semaphore::new(MOST));
-    // The semaphore is never closed.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+async fn accept(listener: &TcpListener, daemon: Arc<Daemon>) {
+    let (mut running, mut oldest) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
+    loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(BREATHE).await;
             continue;
         };
-        let daemon = Arc::clone(&daemon);
-        tokio::spawn(async move {
-            converse(stream, daemon).await;
-            drop(place);
-        });
+        while running.try_join_next().is_some() {}
+        oldest.retain(|connection| !connection.is_finished());
+        while oldest.len() >= MOST
+            && let Some(connection) = oldest.pop_front()
+        {
+            connection.abort();
+        }
+        oldest.push_back(running.spawn(converse(stream, Arc::clone(&daemon))));
     }
 }
 

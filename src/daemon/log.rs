@@ -29,3 +29,28 @@ pub fn start(settings: &Settings) {
     // Only a second start can fail, and then the first one's lines go on.
     let _ = tracing_subscriber::registry().with(lines.with_filter(levels)).try_init();
 }
+
+/// `error` and its causes, each said once: libraries repeat a cause in the words of what it caused.
+pub fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = if line.is_empty() { cause } else { format!("{line}: {cause}") };
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let repeated = anyhow::anyhow!("no such variable").context("in cluster: no such variable");
+        let error = Err::<(), _>(repeated).context("reach the cluster").unwrap_err();
+        assert_eq!(in_one_line(&error), "reach the cluster: in cluster: no such variable");
+        assert_eq!(in_one_line(&anyhow::anyhow!("a").context("b")), "b: a");
+    }
+}

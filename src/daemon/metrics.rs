@@ -88,9 +88,10 @@ pub(super) fn encode(daemon: &Daemon) -> String {
     };
     let (definitions, pods) = daemon.cluster.cache().sizes();
     gauge("definitions", "Network attachment definitions known", definitions);
+    gauge("definition_bytes", "Bytes of their configurations that are kept", daemon.cluster.cache().bytes());
     gauge("pods", "Pods of this node known", pods);
     gauge("unpublished", "Network statuses that wait to be published", daemon.unpublished.count());
-    gauge("ready", "Whether every guard of readiness holds", daemon.readiness.is_ready().into());
+    gauge("ready", "Whether the daemon is ready: every readiness check passed", daemon.readiness.is_ready().into());
     gauge(
         "definitions_confirmed",
         "Whether the definitions known are current",

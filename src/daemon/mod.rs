@@ -16,6 +16,8 @@ mod policy;
 mod readiness;
 pub mod settings;
 mod socket;
+mod todo;
+mod turns;
 mod unpublished;
 
 pub use settings::Settings;
@@ -49,25 +51,23 @@ struct Daemon {
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// It cannot be set up: the socket cannot be made, an address is taken, the kubeconfig is wrong.
+/// It cannot be set up: the socket cannot be made, the kubeconfig is wrong.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?);
     let readiness = Readiness::default();
     let open = readiness.await_guard("socket", "the socket is not open yet");
     let synced = readiness.await_guard("definitions", "network attachment definitions are not known yet");
 
-    let cluster = Arc::new(settings.cluster().await.context("reach the cluster")?);
+    let cluster = Arc::new(settings.cluster().await?);
     let metrics = Metrics::default();
-    let unpublished = Arc::new(Unpublished::new(settings.run_directory(), Arc::clone(&cluster), metrics.clone()));
+    let denied_pause = Duration::from_secs(settings.denied_seconds.into());
+    let unpublished = Unpublished::new(settings.run_directory(), Arc::clone(&cluster), metrics.clone(), denied_pause);
+    let unpublished = Arc::new(unpublished);
     let kubelet = PodResources::at(settings.pod_resources_socket.clone());
     let daemon = Arc::new(Daemon { cluster, kubelet, unpublished, readiness, metrics });
 
     let socket = socket::Socket::open(&settings.run_directory()).context("open the socket")?;
-    let scrape = match settings.metrics_address {
-        Some(address) => Some(http::listen(address).await.with_context(|| format!("listen on {address}"))?),
-        None => None,
-    };
-    drop(open);
+    open.pass();
     tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), source = daemon.cluster.source(), "plexusd answers");
 
     let mut background = JoinSet::new();
@@ -81,8 +81,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     if let Some(source) = installation::Source::of(&settings) {
         background.spawn(Installation::new(&daemon).follow(source));
     }
-    if let Some(scrape) = scrape {
-        background.spawn(http::serve(scrape, Arc::clone(&daemon)));
+    if let Some(address) = settings.metrics_address {
+        background.spawn(http::serve(address, Arc::clone(&daemon)));
     }
     let mut conversations = Conversations::new(daemon);
     tokio::select! {

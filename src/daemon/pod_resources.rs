@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The shortest time from one call to the next: half of what the kubelet lets through is for others.
 const PAUSE: Duration = Duration::from_millis(20);
 const LIST: &str = "/v1.PodResourcesLister/List";
+const ALLOCATABLE: &str = "/v1.PodResourcesLister/GetAllocatableResources";
+/// How long it is remembered which resources device plugins have.
+const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// Devices by resource, in the order in which they are given to networks.
 pub type Devices = BTreeMap<String, Vec<String>>;
@@ -28,8 +31,25 @@ pub type Devices = BTreeMap<String, Vec<String>>;
 pub struct Allocated {
     /// What its containers got from device plugins.
     pub devices: Devices,
+    /// What they got from resource claims, as far as CDI knows it.
+    pub claims: Vec<ClaimDevice>,
     /// Whether its containers use resource claims; a pod may have others beside these.
     pub uses_claims: bool,
+}
+
+/// A device that a resource claim gave to a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimDevice {
+    /// The claim's name.
+    pub claim: String,
+    /// With the two others: which device.
+    pub driver: String,
+    /// See `driver`.
+    pub pool: String,
+    /// See `driver`.
+    pub device: String,
+    /// What CDI knows it by, without vendor and class.
+    pub ids: Vec<String>,
 }
 
 /// Why it is not known which devices a pod has.
@@ -62,6 +82,8 @@ pub struct PodResources {
     socket: PathBuf,
     /// Locked while the kubelet is asked: who comes meanwhile waits for the next call, together.
     last: Mutex<Option<Call>>,
+    /// The resources of device plugins, when they were asked for last.
+    plugins: Mutex<Option<(Instant, BTreeSet<String>)>>,
 }
 
 /// A call that has ended.
@@ -76,7 +98,7 @@ type Answer = Result<Arc<ListPodResourcesResponse>, Arc<GrpcError>>;
 impl PodResources {
     /// The one at `socket`, which need not be there yet.
     pub fn at(socket: PathBuf) -> Self {
-        PodResources { socket, last: Mutex::new(None) }
+        PodResources { socket, last: Mutex::new(None), plugins: Mutex::new(None) }
     }
 
     /// What was allocated to `pod`.
@@ -91,7 +113,38 @@ impl PodResources {
         let known = pods.pod_resources.iter().find(|known| known.namespace == pod.namespace && known.name == pod.name);
         let known = known.ok_or(Error::UnknownPod)?;
         let uses_claims = known.containers.iter().any(|container| !container.dynamic_resources.is_empty());
-        Ok(Allocated { devices: known.in_order(), uses_claims })
+        Ok(Allocated { devices: known.in_order(), claims: known.claims(), uses_claims })
+    }
+
+    /// Whether a device plugin of this node has, or gave, devices of `resource`.
+    ///
+    /// # Errors
+    /// It is not known: a kubelet before 1.28 may not tell.
+    pub async fn has_plugin(&self, resource: &str) -> Result<bool, Error> {
+        let socket = || self.socket.display().to_string();
+        let resources = timeout(PATIENCE, self.plugins()).await;
+        let resources = resources.map_err(|_| Error::Deadline { socket: socket(), within: PATIENCE })?;
+        let resources = resources.map_err(|source| Error::Unasked { socket: socket(), source })?;
+        Ok(resources.contains(resource))
+    }
+
+    async fn plugins(&self) -> Result<BTreeSet<String>, Arc<GrpcError>> {
+        let mut last = self.plugins.lock().await;
+        if let Some((asked, known)) = last.as_ref().filter(|(asked, _)| asked.elapsed() < REMEMBERED) {
+            tracing::trace!(age = ?asked.elapsed(), "resources of device plugins are known");
+            return Ok(known.clone());
+        }
+        let asked = Instant::now();
+        // A plugin that went, or whose devices are ill, has some that pods still have.
+        let given = self.answer_since(asked).await?;
+        sleep_until(Instant::now() + PAUSE).await;
+        let healthy: AllocatableResourcesResponse =
+            grpc::call(&self.socket, ALLOCATABLE, &AllocatableResourcesRequest {}, PATIENCE).await?;
+        let containers = given.pod_resources.iter().flat_map(|pod| &pod.containers);
+        let devices = containers.flat_map(|container| &container.devices).chain(&healthy.devices);
+        let resources: BTreeSet<String> = devices.map(|devices| devices.resource_name.clone()).collect();
+        *last = Some((asked, resources.clone()));
+        Ok(resources)
     }
 
     /// The answer of a call that began after `asked`: an older one may be about a predecessor of the pod.
@@ -136,6 +189,31 @@ impl PodDevices {
         all.retain(|_, devices| !devices.is_empty());
         all
     }
+
+    /// What claims gave, each device once, in the containers' order.
+    fn claims(&self) -> Vec<ClaimDevice> {
+        let mut all: Vec<ClaimDevice> = Vec::new();
+        for claim in self.containers.iter().flat_map(|container| &container.dynamic_resources) {
+            for given in &claim.claim_resources {
+                let device = ClaimDevice {
+                    claim: claim.claim_name.clone(),
+                    driver: given.driver_name.clone(),
+                    pool: given.pool_name.clone(),
+                    device: given.device_name.clone(),
+                    // vendor/class=name
+                    ids: given
+                        .cdi_devices
+                        .iter()
+                        .filter_map(|cdi| Some(cdi.name.split_once('=')?.1.to_owned()))
+                        .collect(),
+                };
+                if !all.contains(&device) {
+                    all.push(device);
+                }
+            }
+        }
+        all
+    }
 }
 
 // What we read of k8s.io/kubelet/pkg/apis/podresources/v1/api.proto; the rest is passed over.
@@ -167,9 +245,41 @@ struct ContainerResources {
     dynamic_resources: Vec<DynamicResource>,
 }
 
-/// A claim. What it was given is asked of the API server, which knows all of a pod's claims.
+/// A claim.
 #[derive(Clone, PartialEq, prost::Message)]
-struct DynamicResource {}
+struct DynamicResource {
+    #[prost(string, tag = "2")]
+    claim_name: String,
+    #[prost(message, repeated, tag = "4")]
+    claim_resources: Vec<ClaimResource>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ClaimResource {
+    #[prost(message, repeated, tag = "1")]
+    cdi_devices: Vec<CdiDevice>,
+    #[prost(string, tag = "2")]
+    driver_name: String,
+    #[prost(string, tag = "3")]
+    pool_name: String,
+    #[prost(string, tag = "4")]
+    device_name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CdiDevice {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AllocatableResourcesRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AllocatableResourcesResponse {
+    #[prost(message, repeated, tag = "1")]
+    devices: Vec<ContainerDevices>,
+}
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ContainerDevices {

@@ -1,4 +1,4 @@
-//! Readiness: a set of named guards, each of which says what is awaited until it is dropped.
+//! Readiness: a set of named checks, each of which says what is awaited until it is met.
 
 use crate::cluster::{Cache, Cluster};
 use std::collections::BTreeMap;
@@ -15,8 +15,9 @@ pub struct Readiness {
     remarks: Texts,
 }
 
-/// While it lives the daemon is not ready.
+/// Until it is met the daemon is not ready; nor where it is given up.
 #[derive(Debug)]
+#[must_use]
 pub struct Guard {
     readiness: Readiness,
     name: &'static str,
@@ -65,10 +66,16 @@ impl Readiness {
     }
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
+impl Guard {
+    /// What was awaited is there.
+    pub fn pass(self) {
         self.readiness.set(self.name, String::new());
-        tracing::info!(guard = self.name, ready = self.readiness.is_ready(), "a guard of readiness holds");
+        let awaited: Vec<&str> =
+            self.readiness.guards().iter().filter(|(_, awaited)| !awaited.is_empty()).map(|(name, _)| *name).collect();
+        match awaited.is_empty() {
+            true => tracing::info!(check = self.name, "readiness check passed: the daemon is ready"),
+            false => tracing::info!(check = self.name, still = awaited.join(", "), "readiness check passed"),
+        }
     }
 }
 
@@ -78,13 +85,14 @@ impl Readiness {
     pub async fn follow(self, cluster: Arc<Cluster>, definitions: Guard) {
         let cache = cluster.cache();
         let definitions = async {
-            let _guard = definitions;
             until(cache, Cache::definitions_synced).await;
+            definitions.pass();
         };
         let pods = async {
             cluster.pods_wanted().await;
-            let _guard = self.await_guard("pods", "pods of this node are not known yet");
+            let pods = self.await_guard("pods", "pods of this node are not known yet");
             until(cache, Cache::pods_synced).await;
+            pods.pass();
         };
         tokio::join!(definitions, pods);
     }
@@ -104,13 +112,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_when_no_guard_is_held() {
+    fn ready_is_when_every_check_is_met() {
         let readiness = Readiness::default();
         let (a, b) = (readiness.await_guard("a", "x"), readiness.await_guard("b", "y"));
-        drop(a);
+        a.pass();
         assert!(!readiness.is_ready());
         assert_eq!(readiness.tell()["b"], "y");
-        drop(b);
+        // Given up is not met.
+        drop(readiness.await_guard("c", "z"));
+        assert!(!readiness.is_ready());
+        readiness.set("c", String::new());
+        b.pass();
         assert!(readiness.is_ready());
         assert_eq!(readiness.tell()["a"], "");
     }

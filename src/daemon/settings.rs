@@ -1,7 +1,7 @@
 //! What the daemon is told at its start: by options or by the environment, nothing else.
 
 use crate::api::{RunDirectory, StateDirectory};
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Access, Cluster};
 use crate::keeper::POD_RESOURCES_SOCKET;
 use crate::nad::PodRef;
 use anyhow::Context;
@@ -62,6 +62,14 @@ pub struct Settings {
     #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
 
+    /// How long the API server keeps a watch open: one that died in silence is noticed a little after it.
+    #[arg(long, env = "PLEXUS_WATCH_SECONDS", default_value_t = cluster::WATCH_SECONDS, value_name = "SECONDS", hide = true)]
+    pub watch_seconds: u32,
+
+    /// How long to wait before a network status that a policy denied is tried again.
+    #[arg(long, env = "PLEXUS_DENIED_SECONDS", default_value_t = 60, value_name = "SECONDS", hide = true)]
+    pub denied_seconds: u32,
+
     /// How log lines look.
     #[arg(long, env = "PLEXUS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -97,8 +105,8 @@ impl Settings {
         if let Some(folder) = &self.source_directory {
             return Ok(Cluster::in_directory(folder.clone(), state, run));
         }
-        let config = cluster::configuration(self.kubeconfig.as_deref()).await?;
-        let cluster = Cluster::in_kubernetes(config, self.node_name()?, state, run)?;
+        let access = Access::open(self.kubeconfig.clone()).await.context("reach the cluster")?;
+        let cluster = Cluster::in_kubernetes(access, self.node_name()?, self.watch_seconds, state, run);
         Ok(cluster.with_canary(self.own_pod(), self.require_policy))
     }
 

@@ -12,7 +12,16 @@ use std::collections::BTreeMap;
 /// # Errors
 /// Code 7: a network does not exist, or its definition is no network configuration.
 pub fn resolve(turn: &Turn, known: &Known, nads: &[NadRef]) -> Result<BTreeMap<NadRef, NetworkConfig>, CniError> {
+    // One that certainly does not exist is named first: after it the daemon may not have looked for the others.
+    let is_missing = |nad: &&NadRef| known.missing.contains(nad) && operators_file(turn, nad).is_none();
+    if let Some(nad) = nads.iter().find(is_missing) {
+        return Err(missing(nad));
+    }
     nads.iter().map(|nad| Ok((nad.clone(), resolve_one(turn, known, nad)?))).collect()
+}
+
+fn missing(nad: &NadRef) -> CniError {
+    CniError::new(Code::InvalidConfig, format!("network {nad}: there is no such NetworkAttachmentDefinition"))
 }
 
 /// A network of `defaultNetworks` that is no NAD may be a file of that name, as in Multus.
@@ -27,8 +36,7 @@ fn operators_file(turn: &Turn, nad: &NadRef) -> Option<NetworkConfig> {
 fn resolve_one(turn: &Turn, known: &Known, nad: &NadRef) -> Result<NetworkConfig, CniError> {
     let invalid = |why: String| CniError::new(Code::InvalidConfig, format!("network {nad}: {why}"));
     let Some(definition) = known.definitions.get(nad) else {
-        let missing = || invalid("there is no such NetworkAttachmentDefinition".into());
-        return operators_file(turn, nad).ok_or_else(missing);
+        return operators_file(turn, nad).ok_or_else(|| missing(nad));
     };
     let network = of_definition(&turn.settings, definition).map_err(invalid)?;
     match recursion::names_itself(&network) {

@@ -64,12 +64,30 @@ impl Daemon {
     /// As [`Daemon::in_folder`], without waiting for anything.
     pub fn spawn(folder: &Path, arguments: &[&str]) -> Self {
         let (run, state) = (RunDirectory::new(folder.join("run")), StateDirectory::new(folder.join("state")));
-        // The shipped program is tested by naming it.
-        let program = std::env::var_os("PLEXUSD").unwrap_or_else(|| env!("CARGO_BIN_EXE_plexusd").into());
-        let mut command = Command::new(program);
+        let mut command = Command::new(Daemon::program());
         command.args(["--log-level", "debug", "--run-directory"]).arg(run.path());
         command.arg("--state-directory").arg(state.path()).args(arguments).env_remove("KUBECONFIG");
         Daemon::spawn_command(command, run, state, folder.join("plexusd.log"))
+    }
+
+    /// The shipped program is tested by naming it.
+    pub fn program() -> PathBuf {
+        std::env::var_os("PLEXUSD").unwrap_or_else(|| env!("CARGO_BIN_EXE_plexusd").into()).into()
+    }
+
+    /// As [`Daemon::in_folder`], as the user and group `uid`, who may read `folder` and write where it is theirs.
+    pub fn in_folder_as(folder: &Path, uid: u32, arguments: &[&str]) -> Self {
+        let (run, state) = (RunDirectory::new(folder.join("run")), StateDirectory::new(folder.join("state")));
+        // Who is somebody else may not reach the folder of the build.
+        let program = folder.join("plexusd");
+        fs::copy(Daemon::program(), &program).unwrap();
+        let mut command = Command::new(program);
+        command.args(["--log-level", "debug", "--run-directory"]).arg(run.path());
+        command.arg("--state-directory").arg(state.path()).args(arguments).env_remove("KUBECONFIG");
+        command.uid(uid).gid(uid).current_dir("/");
+        let daemon = Daemon::spawn_command(command, run, state, folder.join("plexusd.log"));
+        wait_until(|| daemon.connect().is_some(), || format!("plexusd does not answer:\n{}", daemon.log()));
+        daemon
     }
 
     fn spawn_command(mut command: Command, run: RunDirectory, state: StateDirectory, log: PathBuf) -> Self {

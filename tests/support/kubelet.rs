@@ -35,6 +35,8 @@ pub struct Kubelet {
 /// What it tells, and how it was asked.
 struct Told {
     pods: Vec<PodResources>,
+    healthy: Vec<(String, String)>,
+    tells_allocatable: bool,
     takes: Duration,
     answered: usize,
     rejected: usize,
@@ -42,7 +44,8 @@ struct Told {
     filled: Instant,
 }
 
-/// A container's devices: resource and ID; of the resource [`CLAIM`] the name of a resource claim.
+/// A container's devices: resource and ID; of the resource [`CLAIM`] the name of a resource claim, and behind `=` the
+/// name by which CDI knows its device.
 pub type Container<'a> = &'a [(&'a str, &'a str)];
 
 impl Kubelet {
@@ -53,6 +56,8 @@ impl Kubelet {
         listener.set_nonblocking(true).unwrap();
         let told = Told {
             pods: Vec::new(),
+            healthy: Vec::new(),
+            tells_allocatable: true,
             takes: Duration::ZERO,
             answered: 0,
             rejected: 0,
@@ -86,6 +91,16 @@ impl Kubelet {
         told.pods.push(pod);
     }
 
+    /// Has a healthy device of a device plugin, which no pod need have.
+    pub fn device(&self, resource: &str, id: &str) {
+        self.told.lock().unwrap().healthy.push((resource.into(), id.into()));
+    }
+
+    /// Is one that does not tell which devices there are.
+    pub fn tells_no_allocatable(&self) {
+        self.told.lock().unwrap().tells_allocatable = false;
+    }
+
     /// Takes so long for every answer.
     pub fn takes(&self, time: Duration) {
         self.told.lock().unwrap().takes = time;
@@ -116,9 +131,18 @@ impl Drop for Kubelet {
 /// Each device on its own and twice, the last one first, beside what nobody reads.
 fn container(number: usize, devices: Container<'_>) -> ContainerResources {
     let claims = devices.iter().filter(|(resource, _)| *resource == CLAIM);
-    let claims = claims
-        .map(|(_, name)| DynamicResource { claim_name: (*name).into(), claim_namespace: "default".into() })
-        .collect();
+    let claims = claims.map(|(_, claim)| {
+        let (name, cdi) = claim.split_once('=').unwrap_or((claim, ""));
+        let device = ClaimResource {
+            cdi_devices: vec![CdiDevice { name: format!("example.com/class={cdi}") }],
+            driver_name: "gpu.example.com".into(),
+            pool_name: "n1".into(),
+            device_name: "g0".into(),
+        };
+        let claim_resources = if cdi.is_empty() { Vec::new() } else { vec![device] };
+        DynamicResource { claim_name: name.into(), claim_namespace: "default".into(), claim_resources }
+    });
+    let claims = claims.collect();
     let told = devices.iter().rev().filter(|(resource, _)| *resource != CLAIM).flat_map(|(resource, id)| {
         [0, 1].map(|node| ContainerDevices {
             resource_name: (*resource).into(),
@@ -142,6 +166,10 @@ async fn serve(listener: UnixListener, told: Arc<Mutex<Told>>) {
         let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let told = Arc::clone(&told);
             async move {
+                if request.uri().path() == "/v1.PodResourcesLister/GetAllocatableResources" {
+                    let allocatable = Allocatable { told };
+                    return Ok(Grpc::new(ProstCodec::default()).unary(allocatable, request).await);
+                }
                 let list = List { told, known: request.uri().path() == "/v1.PodResourcesLister/List" };
                 Ok::<_, Infallible>(Grpc::new(ProstCodec::default()).unary(list, request).await)
             }
@@ -169,6 +197,32 @@ impl UnaryService<ListPodResourcesRequest> for List {
             tokio::time::sleep(takes).await;
             let pod_resources = told.lock().unwrap().pods.clone();
             Ok(Response::new(ListPodResourcesResponse { pod_resources }))
+        })
+    }
+}
+
+struct Allocatable {
+    told: Arc<Mutex<Told>>,
+}
+
+impl UnaryService<ListPodResourcesRequest> for Allocatable {
+    type Response = AllocatableResourcesResponse;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<AllocatableResourcesResponse>, Status>> + Send>>;
+
+    fn call(&mut self, _: tonic::Request<ListPodResourcesRequest>) -> Self::Future {
+        let told = Arc::clone(&self.told);
+        Box::pin(async move {
+            let mut told = told.lock().unwrap();
+            if !told.tells_allocatable {
+                return Err(Status::unimplemented("API GetAllocatableResources disabled"));
+            }
+            told.admit()?;
+            let devices = told.healthy.iter().map(|(resource, id)| ContainerDevices {
+                resource_name: resource.clone(),
+                device_ids: vec![id.clone()],
+                topology: None,
+            });
+            Ok(Response::new(AllocatableResourcesResponse { devices: devices.collect() }))
         })
     }
 }
@@ -225,6 +279,32 @@ struct DynamicResource {
     claim_name: String,
     #[prost(string, tag = "3")]
     claim_namespace: String,
+    #[prost(message, repeated, tag = "4")]
+    claim_resources: Vec<ClaimResource>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ClaimResource {
+    #[prost(message, repeated, tag = "1")]
+    cdi_devices: Vec<CdiDevice>,
+    #[prost(string, tag = "2")]
+    driver_name: String,
+    #[prost(string, tag = "3")]
+    pool_name: String,
+    #[prost(string, tag = "4")]
+    device_name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CdiDevice {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AllocatableResourcesResponse {
+    #[prost(message, repeated, tag = "1")]
+    devices: Vec<ContainerDevices>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

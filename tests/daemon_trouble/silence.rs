@@ -1,0 +1,39 @@
+//! Watches that end without a word.
+
+use crate::proxy::Proxy;
+use crate::support::cluster::{LEAST, put_network, role, server};
+use crate::support::daemon::{Daemon, nad};
+use crate::support::wait_until;
+use std::fs;
+
+#[test]
+fn a_watch_that_died_in_silence_is_noticed_and_one_too_old_begins_again() {
+    // FAULT-28
+    let Some(mut server) = server(&[role("plexus", &LEAST)]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(server.url().strip_prefix("https://").unwrap().parse().unwrap());
+    let kubeconfig = server.kubeconfig_for("plexusd-stale", &["plexus"]).unwrap();
+    let text = fs::read_to_string(&kubeconfig).unwrap();
+    fs::write(&kubeconfig, text.replace(&server.url(), &format!("https://{}", proxy.address))).unwrap();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--watch-seconds", "1"];
+    put_network(&server, "default", "a", "1");
+    put_network(&server, "default", "b", "1");
+    let daemon = Daemon::in_folder(folder.path(), &arguments);
+    wait_until(|| daemon.health().definitions == 2, || daemon.log());
+    let is_now = |config: &str| daemon.config_of(&nad("a")).as_deref() == Some(config);
+
+    proxy.cut();
+    put_network(&server, "default", "a", "22");
+    wait_until(|| is_now("22"), || daemon.log());
+
+    // A server that was started anew knows no history: a watch that goes on where it stopped is refused.
+    proxy.cut();
+    server.kubectl(&["delete", "net-attach-def", "b"], None).unwrap();
+    put_network(&server, "default", "a", "333");
+    server.restart().unwrap();
+    wait_until(|| is_now("333") && daemon.health().definitions == 1, || daemon.log());
+    // It is listed again, which a connection that broke is no reason for.
+    let listed = daemon.log().matches("network attachment definitions are known").count();
+    assert_eq!(listed, 2, "{}", daemon.log());
+    assert_eq!(daemon.config_of(&nad("b")), None);
+}
