@@ -108,6 +108,42 @@ fn memory() {
     tell("having listed them at its start", &daemon);
     burst(&cluster);
     tell("after another 100 pods", &daemon);
+    daemon.kill();
+    long_networks(&cluster);
+    let daemon = cluster.daemon();
+    tell("having listed 60 networks of 1.3 MiB beside them", &daemon);
+    names_of_nothing(&daemon);
+    tell("after 20 pods at once that name 200 networks each which do not exist", &daemon);
+    for n in 0..20 {
+        daemon.publish(&format!("long-{n}"), &support::daemon::pod("none", Some("a-b")), &"x".repeat(300 << 10));
+    }
+    tell("after 20 statuses of 300 KiB", &daemon);
+}
+
+/// Networks as long as a namespace's user can make them where the definition is upstream's, which has no limit.
+fn long_networks(cluster: &Cluster) {
+    let ours = include_str!("../crd/network-attachment-definitions.yaml");
+    let lines: Vec<&str> = ours.lines().filter(|line| !line.contains("maxLength")).collect();
+    cluster.kubectl(&["replace", "-f", "-"], Some(&lines.join("\n")));
+    std::thread::sleep(Duration::from_secs(2));
+    let config = json!({"cniVersion": "1.0.0", "type": "x", "filler": "x".repeat(1_300_000)}).to_string();
+    for n in 0..60 {
+        let object = json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+            "metadata": {"name": format!("long-{n}")}, "spec": {"config": config}});
+        cluster.kubectl(&["create", "--validate=false", "-f", "-"], Some(&object.to_string()));
+    }
+}
+
+fn names_of_nothing(daemon: &Daemon) {
+    std::thread::scope(|scope| {
+        for pod in 0..20 {
+            scope.spawn(move || {
+                let networks = (0..200).map(|n| support::daemon::nad(&format!("none-{pod}-{n}"))).collect();
+                // Under load there may be no answer in time, which is an answer, too.
+                let _ = daemon.facts(plexus::api::FactsRequest { networks, ..Default::default() });
+            });
+        }
+    });
 }
 
 const NETWORKS: usize = 5000;

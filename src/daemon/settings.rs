@@ -63,11 +63,11 @@ pub struct Settings {
     pub metrics_address: Option<SocketAddr>,
 
     /// How long the API server keeps a watch open: one that died in silence is noticed a little after it.
-    #[arg(long, env = "PLEXUS_WATCH_SECONDS", default_value_t = cluster::WATCH_SECONDS, value_name = "SECONDS", hide = true)]
+    #[arg(long, env = "PLEXUS_WATCH_SECONDS", default_value_t = cluster::WATCH_SECONDS, value_name = "SECONDS")]
     pub watch_seconds: u32,
 
     /// How long to wait before a network status that a policy denied is tried again.
-    #[arg(long, env = "PLEXUS_DENIED_SECONDS", default_value_t = 60, value_name = "SECONDS", hide = true)]
+    #[arg(long, env = "PLEXUS_DENIED_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub denied_seconds: u32,
 
     /// How log lines look.
