@@ -75,7 +75,7 @@ fn every_pod_can_be_planned_and_every_network_is_used() {
     let mut used = BTreeSet::new();
     let mut interfaces = BTreeMap::new();
     for ((namespace, name), pod) in objects().iter().flat_map(|objects| &objects.pods) {
-        let planned = plan(&pod.annotations()[NETWORKS], namespace, &networks);
+        let planned = plan(&pod.annotations().unwrap()[NETWORKS], namespace, &networks);
         used.extend(planned.iter().map(|planned| planned.network.clone()));
         let names: Vec<String> = planned.iter().map(|planned| planned.ifname.to_string()).collect();
         let twice = interfaces.insert(format!("{namespace}/{name}"), names.join(" "));
@@ -106,7 +106,7 @@ fn what_a_pod_asks_for_reaches_the_plugins() {
     let pods = objects();
     let planned = |wanted: &str| {
         let pod = pods.iter().flat_map(|objects| &objects.pods).find(|((_, name), _)| name == wanted).unwrap();
-        plan(&pod.1.annotations()[NETWORKS], &pod.0.0, &networks).remove(1)
+        plan(&pod.1.annotations().unwrap()[NETWORKS], &pod.0.0, &networks).remove(1)
     };
     let fixed = planned("static-addresses").capability_args.to_json();
     assert!(
