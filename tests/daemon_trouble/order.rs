@@ -42,8 +42,8 @@ fn of_two_sandboxes_of_a_pod_the_newer_one_tells_its_status() {
     wait_until(|| daemon.health().unpublished == 0, || daemon.log());
     let written: Vec<_> = stub.asked("PATCH", "").split_off(asked);
     for number in 0..10 {
-        let of_pod = written.iter().filter(|asked| asked.path.contains(&format!("/pods/p{number}/")));
-        let last = of_pod.last().unwrap();
+        let mut of_pod = written.iter().filter(|asked| asked.path.contains(&format!("/pods/p{number}/")));
+        let last = of_pod.next_back().unwrap();
         assert!(last.body.contains(&format!("after-{number}")), "{last:?}");
     }
 }
