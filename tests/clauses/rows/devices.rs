@@ -91,6 +91,8 @@ fn furnish(world: &World<'_>, devices: &[&str]) {
     let kubelet = Kubelet::start(Path::new(SOCKET));
     let devices: Vec<(&str, &str)> = devices.iter().map(|device| (RESOURCE, *device)).collect();
     kubelet.pod(&world.pod.name, &[&devices]);
+    // A device plugin has the resource: it is no marker.
+    kubelet.device(RESOURCE, "another-pods");
     world.beside.borrow_mut().push(Box::new(kubelet));
     world.beside.borrow_mut().push(Box::new(Daemon::start(world.node)));
 }
