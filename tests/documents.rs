@@ -5,7 +5,7 @@
 use clap::CommandFactory;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const CONFIGURATION: &str = include_str!("../docs/configuration.md");
 
@@ -51,28 +51,48 @@ fn every_option_of_the_daemon_is_described() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for document in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "docs/configuration.md",
-        "docs/faults.md",
-        "docs/conformance.md",
-        "docs/differences.md",
-        "docs/multus-differences.md",
-        "docs/natives.md",
-        "docs/primaries.md",
-        "docs/security.md",
-        "conf/README.md",
-    ] {
-        let text = fs::read_to_string(root.join(document)).unwrap();
-        for target in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-            .filter(|target| !target.contains("://") && !target.starts_with('#'))
-        {
-            assert!(root.join(document).with_file_name(target).exists(), "{document} links to {target}");
+    let documents = documents(root);
+    assert!(documents.len() > 25, "the documents are not found any more: {documents:?}");
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { document.clone() } else { document.with_file_name(file) };
+            assert!(file.exists(), "{} links to {target}", document.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&file).unwrap();
+                assert!(
+                    text.lines().any(|line| anchor(line).as_deref() == Some(heading)),
+                    "{} links to {target}, and no heading has that name",
+                    document.display()
+                );
+            }
         }
     }
+}
+
+/// Every document for people: those at the top, in `docs` and in `conf`.
+fn documents(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("docs"), root.join("conf")];
+    let is_document = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    found.extend(fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()).filter(is_document));
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_document(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The name by which a heading is linked to.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
 }
