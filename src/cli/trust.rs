@@ -3,6 +3,7 @@
 
 use super::Error;
 use crate::sys::{files, is_root};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -27,7 +28,9 @@ pub fn check(path: &Path) -> Result<(), Error> {
     };
     for (above, component) in real.ancestors().enumerate() {
         let found = fs::metadata(component).map_err(|e| untrusted(component, format!("cannot be looked at ({e})")))?;
-        if let Some(why) = stranger(&found, above > 0) {
+        // A volume of Kubernetes is writable by its modes, and mounted read-only.
+        let read_only = statvfs(component).is_ok_and(|system| system.flags().contains(FsFlags::ST_RDONLY));
+        if let Some(why) = stranger(&found, above > 0, read_only) {
             return Err(untrusted(component, why));
         }
     }
@@ -35,11 +38,13 @@ pub fn check(path: &Path) -> Result<(), Error> {
 }
 
 /// Who could change it beside root; nobody where `None`. In a sticky directory `above`, only the owner of an entry
-/// can rename it.
-fn stranger(found: &Metadata, above: bool) -> Option<String> {
+/// can rename it. Where the file system is mounted `read_only`, the modes allow nobody anything.
+fn stranger(found: &Metadata, above: bool, read_only: bool) -> Option<String> {
     let (mode, sticky) = (found.mode(), above && found.mode() & 0o1000 != 0);
     if found.uid() != 0 {
         Some(format!("belongs to user {}", found.uid()))
+    } else if read_only {
+        None
     } else if mode & 0o002 != 0 && !sticky {
         Some("may be written to by every user".to_owned())
     } else if mode & 0o020 != 0 && found.gid() != 0 && !sticky {
@@ -90,6 +95,14 @@ mod tests {
         assert!(why("a").unwrap_err().contains("every user"));
         chown(path("a"), Some(7), None).unwrap();
         assert!(why("a/file").unwrap_err().contains("user 7"));
+        // The modes of a file system that is mounted read-only allow nothing.
+        let found = fs::metadata(path("a")).unwrap();
+        chown(path("a"), Some(0), None).unwrap();
+        mode("a", 0o777);
+        let writable = fs::metadata(path("a")).unwrap();
+        assert!(stranger(&writable, false, false).is_some() && stranger(&writable, false, true).is_none());
+        assert!(stranger(&found, false, true).is_some_and(|why| why.contains("user 7")));
+        chown(path("a"), Some(7), None).unwrap();
         // A link is what it leads to.
         std::os::unix::fs::symlink(path("a/file"), path("link")).unwrap();
         assert!(why("link").unwrap_err().contains("user 7"));

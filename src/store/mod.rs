@@ -13,6 +13,7 @@ use crate::api::layout::DAMAGED;
 use crate::cni::ContainerId;
 use crate::sys::files::{self, Durability};
 use crate::sys::trusted::{self, Folder};
+use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
@@ -81,10 +82,7 @@ impl Store {
         let text = match trusted::read_bytes_bounded(&path, MAX_RECORD) {
             Ok(None) => return Ok(Found::Nothing),
             Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-            // It will not become a record by waiting.
-            Err(e) if matches!(e.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) => {
-                return Ok(salvaged(id, "", &e.to_string()));
-            }
+            Err(e) if is_no_record(&e) => return Ok(salvaged(id, "", &e.to_string())),
             Err(e) => return Err(e),
         };
         match serde_json::from_str::<Record>(&text) {
@@ -171,6 +169,13 @@ fn keep(from: &Folder, name: &str, to: &Folder, aside: &str) -> io::Result<(Stri
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are too many files {aside}")))
+}
+
+/// Whether what lies there will not become a record by waiting: it is too long, no file, or a symbolic link (open(2):
+/// ELOOP, because no link is followed).
+fn is_no_record(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput)
+        || error.raw_os_error() == Some(Errno::ELOOP as i32)
 }
 
 fn salvaged(id: &ContainerId, text: &str, why: &str) -> Found {
