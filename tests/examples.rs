@@ -5,7 +5,7 @@
 
 use plexus::cluster::manifest::{self, Objects};
 use plexus::cni::{CniArgs, IfName, NetworkConfig, RawObject};
-use plexus::engine::plan::{self, Ingredients, Planned};
+use plexus::engine::planning::plan::{self, Ingredients, Planned};
 use plexus::nad::{NETWORKS, NadRef, selection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

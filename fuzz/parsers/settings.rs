@@ -2,7 +2,7 @@
 
 use super::text;
 use plexus::engine::Settings;
-use plexus::engine::selections::Selections;
+use plexus::engine::planning::selections::Selections;
 use plexus::nad::PodRef;
 use std::time::Instant;
 

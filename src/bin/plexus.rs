@@ -11,8 +11,11 @@ fn main() -> ExitCode {
     match words.next().as_deref() {
         Some("sweep") => {
             return answer(
-                plexus::engine::sweep_command::run(io::stdin().lock(), words.any(|word| word == "--dry-run"))
-                    .map_err(|e| e.to_string()),
+                plexus::engine::leftovers::sweep_command::run(
+                    io::stdin().lock(),
+                    words.any(|word| word == "--dry-run"),
+                )
+                .map_err(|e| e.to_string()),
             );
         }
         Some(_) => return about(),

@@ -1,6 +1,6 @@
 //! Why a command could not be carried out: one line, with the object's name and what to do about it.
 
-use crate::engine::disk::DiskError;
+use crate::engine::planning::disk::DiskError;
 use crate::sys::is_root;
 use std::io;
 use std::path::PathBuf;

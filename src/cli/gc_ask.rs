@@ -4,8 +4,9 @@
 use super::Error;
 use super::gc_rows::Row;
 use super::output::Output;
-use crate::engine::survey::Survey;
-use crate::engine::{Settings, fate, sweep, wish};
+use crate::engine::Settings;
+use crate::engine::leftovers::survey::Survey;
+use crate::engine::leftovers::{fate, sweep, wish};
 use crate::store::{State, Store};
 use crate::sys::files;
 use std::thread::sleep;

@@ -2,7 +2,7 @@
 
 use super::output::Tone;
 use super::table::{Cell, Table};
-use crate::engine::forgive::Forgiven;
+use crate::engine::leftovers::forgive::Forgiven;
 use crate::store::{Attachment, Record};
 use serde::{Deserialize, Serialize};
 

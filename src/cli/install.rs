@@ -8,7 +8,7 @@ use super::output::Output;
 use super::{Error, install_multus, trust};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::{NetworkConfig, RawObject};
-use crate::engine::disk;
+use crate::engine::planning::disk;
 use crate::keeper::folders;
 use crate::sys::files;
 use clap::Args;

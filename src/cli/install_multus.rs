@@ -6,7 +6,7 @@ use super::config::{Mode, Wanted};
 use super::config_document::LIST;
 use super::output::Output;
 use super::{Error, trust};
-use crate::engine::{disk, recursion};
+use crate::engine::planning::{disk, recursion};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::Error;
 use super::config_document::LIST;
 use super::output::Output;
 use crate::api::{RunDirectory, StateDirectory};
-use crate::engine::disk;
+use crate::engine::planning::disk;
 use crate::store::{Attachment, Record, State, Store, record};
 use crate::sys::lock::FileLock;
 use std::collections::BTreeSet;

@@ -1,8 +1,10 @@
 //! From the process's environment to the answer on stdout.
 
+use super::Turn;
 use super::settings::Settings;
-use super::{Turn, add, check, del, gc, status, sweep, sweep_command};
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
+use crate::engine::leftovers::{sweep, sweep_command};
+use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;
 use std::io::{self, Read};

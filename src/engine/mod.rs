@@ -1,46 +1,16 @@
-//! The verbs. Each reads as a list of named steps.
+//! The plugin's work: one call, from the process's environment to its answer.
+//!
+//! [`verbs`] read as lists of named steps. [`planning`] decides, and changes nothing. [`sandbox`] changes one
+//! sandbox. [`leftovers`] cleans up when no call asks for it. [`multus`] knows what Multus left.
 
-pub mod add;
-mod attach;
-pub mod check;
-pub mod default_network;
-pub mod del;
-pub mod device_info;
-pub mod disk;
-mod drift;
 pub mod entry;
-pub mod fate;
-mod firewall_keys;
-pub mod forgive;
-pub mod gc;
-pub mod leases;
-mod libcni_cache;
-pub mod living;
+pub mod leftovers;
 pub mod multus;
-pub mod namesakes;
-mod namespace;
-mod naming;
-pub mod networks;
-pub mod plan;
-mod preflight;
-mod publish;
-mod reap;
-mod recalled;
-pub mod recursion;
-mod sandbox;
-pub mod selections;
+pub mod planning;
+pub mod sandbox;
 pub mod settings;
-mod settle;
-mod spared;
-pub mod status;
-pub mod survey;
-pub mod sweep;
-pub mod sweep_command;
-mod traces;
-mod trust;
 pub mod turn;
-mod undo;
-pub mod wish;
+pub mod verbs;
 
 pub use entry::run;
 pub use settings::Settings;

@@ -1,7 +1,7 @@
 //! What Plexus is installed as on this node: the file by which the runtime calls us, and the plugin's program.
 
 use crate::cni::NetworkConfig;
-use crate::engine::disk;
+use crate::engine::planning::disk;
 use crate::sys::files::{self, Durability};
 use std::fs;
 use std::io;

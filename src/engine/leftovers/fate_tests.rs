@@ -1,0 +1,96 @@
+use crate::cni::ContainerId;
+use crate::engine::*;
+use crate::sys::is_root;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// A record of this boot with one attachment, unless `owed`.
+fn record(netns: &Path, created: u64) -> Record {
+    let text = r#"{"version":1,"containerId":"c","attachments":[
+        {"call":"eth0","network":"n","ifname":"eth0","state":"attached","config":{}}]}"#;
+    let mut record: Record = serde_json::from_str(text).unwrap();
+    record.container_id = ContainerId::new("c").unwrap();
+    record.boot_id = boot::id();
+    record.netns = Some(netns.to_owned());
+    record.created = created;
+    record
+}
+
+/// A path that leads to a living namespace as long as the handle lives.
+fn living(folder: &Path, name: &str) -> (PathBuf, Netns) {
+    let netns = Netns::create().unwrap();
+    let file = File::from(netns.as_fd().try_clone_to_owned().unwrap());
+    let path = folder.join(name);
+    // The descriptor stays open with `netns`: a link of /proc is as good as a mount.
+    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd()), &path).unwrap();
+    drop(file);
+    (path, netns)
+}
+
+fn sight(records: &[&Record]) -> Sight {
+    Sight::of(records.iter().copied(), Vec::new)
+}
+
+#[test]
+fn absence_alone_proves_nothing() {
+    // H1
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (record(&folder.path().join("a"), 100), record(&folder.path().join("b"), 100));
+    let sight = sight(&[&a, &b]);
+    let unseen = |exists| Fate::Unseen { folder: folder.path().to_owned(), exists };
+    assert_eq!(sight.fate(&a), unseen(true));
+    let doubt = sight.doubt().unwrap();
+    assert!(doubt.contains("all 2 recorded") && doubt.contains(folder.path().to_str().unwrap()), "{doubt}");
+    let elsewhere = record(&folder.path().join("none/a"), 100);
+    assert!(matches!(sight.fate(&elsewhere), Fate::Unseen { exists: false, .. }));
+}
+
+#[test]
+fn another_boot_is_evidence() {
+    // H1
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = record(&folder.path().join("a"), 100);
+    other.boot_id = Some("another".to_owned());
+    let mut former = record(&folder.path().join("b"), 100);
+    former.boot_id = None;
+    let sight = sight(&[&other, &former]);
+    assert_eq!(sight.fate(&other), Fate::Gone(Evidence::OtherBoot));
+    // A record of an older release tells no boot: its time does.
+    assert_eq!(sight.fate(&former), Fate::Gone(Evidence::OtherBoot));
+    assert_eq!(sight.doubt(), None);
+    former.created = crate::store::record::now();
+    assert!(matches!(sight.fate(&former), Fate::Unseen { .. }));
+}
+
+#[test]
+fn a_living_neighbour_is_evidence() {
+    if !is_root() {
+        eprintln!("SKIP a_living_neighbour_is_evidence: needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _netns) = living(folder.path(), "alive");
+    let alive = record(&path, 100);
+    let gone = record(&folder.path().join("gone"), 200);
+    let both = sight(&[&alive, &gone]);
+    assert_eq!((both.fate(&alive), both.doubt()), (Fate::Alive, None));
+    assert!(matches!(both.fate(&gone), Fate::Gone(Evidence::NotInFolder(_))));
+    // A file that is no namespace is what another mount namespace shows of a younger sandbox.
+    fs::write(folder.path().join("gone"), "").unwrap();
+    assert!(matches!(both.fate(&gone), Fate::Unseen { .. }));
+    let older = record(&folder.path().join("gone"), 100);
+    assert!(matches!(both.fate(&older), Fate::Gone(_)));
+    // What the runtime recorded is a witness, too; in another folder it is none.
+    let witness = || vec![Witness { netns: path.clone(), created: 300 }];
+    let told = Sight::of([&gone].into_iter(), witness);
+    assert!(matches!(told.fate(&gone), Fate::Gone(_)) && told.doubt().is_none());
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert!(matches!(told.fate(&record(&elsewhere.path().join("x"), 1)), Fate::Unseen { .. }));
+}
+
+#[test]
+fn our_own_namespace_is_no_witness() {
+    let own = record(Path::new("/proc/self/ns/net"), 100);
+    let gone = record(Path::new("/proc/4194305/ns/net"), 100);
+    assert!(matches!(sight(&[&own, &gone]).fate(&gone), Fate::Unseen { exists: true, .. }));
+}

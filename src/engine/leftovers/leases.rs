@@ -1,0 +1,133 @@
+//! Addresses of `host-local` that are taken for nobody: a DEL was lost, or the node with its sandboxes.
+//!
+//! GC frees them, but containerd never calls it. Here nobody lists what is valid, so an address is given back
+//! only when nothing on the node speaks for it: no record of ours, of Multus or of libcni, and no link that has it.
+
+use crate::cni::NetworkConfig;
+use crate::delegate::ipam::host_local::leases::{self, Lease};
+use crate::engine::Turn;
+use crate::engine::leftovers::fate::Sight;
+use crate::engine::leftovers::living;
+use crate::engine::leftovers::living::Living;
+use crate::engine::leftovers::survey::Survey;
+use crate::engine::verbs::gc::Networks;
+use crate::sys::ownership::is_roots_alone;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// libcni writes its record at the end of ADD, and kubelet allows 4 minutes for that.
+const YOUNG: Duration = Duration::from_secs(600);
+
+/// A lease that nobody holds.
+#[derive(Debug)]
+pub struct Orphan {
+    /// The network whose pool it is in.
+    pub network: String,
+    /// The lease.
+    pub lease: Lease,
+    pool: PathBuf,
+}
+
+impl Orphan {
+    /// One line for a person.
+    pub fn why(&self) -> String {
+        format!("address {} is taken for a container that is gone", self.lease.address)
+    }
+
+    /// Whether it is still taken.
+    pub fn is_taken(&self) -> bool {
+        self.pool.join(self.lease.address.to_string()).exists()
+    }
+}
+
+/// The leases that nobody holds. Where anything that might speak for one cannot be read there are none.
+pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
+    // The leases first: what is attached after this look is younger.
+    let mut found = Vec::new();
+    for (pool, network) in pools(turn, survey) {
+        match leases::older_than(&pool, YOUNG) {
+            Ok(leases) => {
+                let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
+                found.extend(leases.into_iter().map(orphan));
+            }
+            Err(e) => turn.warn(format!("{}: {e}", pool.display())),
+        }
+    }
+    if found.is_empty() {
+        return found;
+    }
+    // Read again: a record may be younger than the survey, and with it the container's other leases.
+    let living = Survey::read(&turn.store).and_then(|survey| Living::look(turn, &survey, sight));
+    let living = match living {
+        Ok(living) => living,
+        Err(e) => {
+            turn.warn(format!("addresses are not given back, for it is not known which sandboxes exist: {e}"));
+            return Vec::new();
+        }
+    };
+    found.retain(|orphan| !living.has(&orphan.lease.container));
+    if found.is_empty() {
+        return found;
+    }
+    match living::addresses() {
+        Ok(used) => found.retain(|orphan| !used.contains(&orphan.lease.address)),
+        Err(e) => {
+            turn.warn(format!("addresses are not given back, for it is not known which are used: {e}"));
+            found.clear();
+        }
+    }
+    found
+}
+
+/// Gives them back.
+pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
+    for orphan in orphans {
+        match leases::give_back(&orphan.pool, &orphan.lease, deadline) {
+            Ok(true) => turn.warn(format!("network {}: {}: given back", orphan.network, orphan.why())),
+            Ok(false) => {}
+            Err(e) => turn.warn(format!("network {}: {} and cannot be given back: {e}", orphan.network, orphan.why())),
+        }
+    }
+}
+
+/// The pools of `network` that can be looked into: no other user than root may lead us elsewhere (D7). A pool that does
+/// not exist holds nothing.
+///
+/// # Errors
+/// One that exists cannot be looked into.
+pub(in crate::engine) fn pools_of(network: &NetworkConfig) -> Result<Vec<PathBuf>, String> {
+    let mut all = Vec::new();
+    for pool in leases::pools(network) {
+        match is_roots_alone(&pool) {
+            Ok(true) => all.push(pool),
+            Ok(false) => return Err(format!("{}: a part of this path is not root's alone", pool.display())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(format!("{}: {e}", pool.display())),
+        }
+    }
+    Ok(all)
+}
+
+/// The pools of the default network, of every network this node has used and of what is attached, unless the
+/// network forbids it (CNI-CFG-06). A network that others define forbids nothing in the default network's pools.
+fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
+    let networks = Networks::known(turn, survey.records.values());
+    let mut all = BTreeMap::new();
+    let forbidding = networks.others.values().filter(|network| network.disable_gc);
+    let forbidden: Vec<PathBuf> = forbidding.flat_map(leases::pools).collect();
+    let default = networks.default.iter().map(|network| (network, true));
+    for (network, is_default) in default.chain(networks.others.values().map(|network| (network, false))) {
+        let pools = pools_of(network).unwrap_or_else(|e| {
+            turn.warn(format!("network {}: its addresses are not looked at: {e}", network.name));
+            Vec::new()
+        });
+        let allowed = |pool: &PathBuf| !network.disable_gc && (is_default || !forbidden.contains(pool));
+        for pool in pools.into_iter().filter(allowed) {
+            all.entry(pool).or_insert_with(|| network.name.to_string());
+        }
+    }
+    let own = networks.default.iter().filter(|network| network.disable_gc).flat_map(leases::pools);
+    own.for_each(|pool| drop(all.remove(&pool)));
+    all
+}

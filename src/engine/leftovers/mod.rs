@@ -1,0 +1,13 @@
+//! What calls leave behind, and who cleans it up: debts, records of sandboxes that are gone, leases of nobody.
+
+pub mod fate;
+pub mod forgive;
+pub mod leases;
+pub mod living;
+pub(super) mod reap;
+pub(super) mod spared;
+pub mod survey;
+pub mod sweep;
+pub mod sweep_command;
+pub(super) mod traces;
+pub mod wish;

@@ -1,0 +1,52 @@
+//! Files that nobody asks for any more.
+
+use crate::cni::ContainerId;
+use crate::engine::Turn;
+use crate::engine::leftovers::sweep::INTERVAL;
+use crate::sys::files;
+use crate::sys::lock::FileLock;
+use std::fs::DirEntry;
+use std::path::Path;
+use std::time::Duration;
+
+/// Who writes a file for so long was killed.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// Lock files of sandboxes without a record are only notes that everything is deleted; after a while nobody asks.
+pub fn locks(turn: &Turn) {
+    for entry in std::fs::read_dir(turn.settings.run.locks()).into_iter().flatten().flatten() {
+        let old = is_older(&entry, INTERVAL);
+        let id = entry.file_name().to_str().and_then(|name| ContainerId::new(name.strip_suffix(".lock")?).ok());
+        let Some(id) = id.filter(|id| old && !turn.settings.state.record(id).exists()) else { continue };
+        if let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.lock(&id)) {
+            lock.remove();
+        }
+    }
+}
+
+/// Files are written beside their place, by names that begin with a dot; a writer that was killed leaves one.
+pub fn temporary_files(turn: &Turn) {
+    let (state, run) = (&turn.settings.state, &turn.settings.run);
+    for folder in [state.path().to_owned(), state.sandboxes(), state.networks(), run.due(), run.unpublished()] {
+        abandoned_in(turn, &folder);
+    }
+}
+
+fn abandoned_in(turn: &Turn, folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let temporary = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if temporary
+            && file
+            && is_older(&entry, ABANDONED)
+            && let Err(e) = files::remove(&entry.path())
+        {
+            turn.warn(format!("{}: {e}", entry.path().display()));
+        }
+    }
+}
+
+fn is_older(entry: &DirEntry, age: Duration) -> bool {
+    let modified = entry.metadata().and_then(|file| file.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed >= age))
+}

@@ -1,0 +1,228 @@
+//! Work that no call asks for: debts are retried, records of sandboxes that are gone are deleted.
+//!
+//! It is done by a turn of the plugin binary, after its answer, so that no privileged process runs
+//! between calls. containerd never calls GC (measured on 2.4 and 1.6), so on most nodes this is the GC.
+
+use crate::api::RunDirectory;
+use crate::engine::Turn;
+use crate::engine::leftovers::fate::{Fate, Sight};
+use crate::engine::leftovers::leases::Orphan;
+use crate::engine::leftovers::survey;
+use crate::engine::leftovers::survey::Survey;
+use crate::engine::leftovers::wish;
+use crate::engine::leftovers::wish::Wishes;
+use crate::engine::leftovers::{leases, living, reap};
+use crate::engine::sandbox::publish;
+use crate::engine::verbs::gc;
+use crate::engine::verbs::gc::{Cleaning, Damaged};
+use crate::store::{Attachment, Record, State, record};
+use crate::sys::files::{self, Durability};
+use crate::sys::lock::FileLock;
+use crate::sys::trusted;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// One sweep at most takes this; then it is killed.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// So much before it is killed it ends by itself.
+const MARGIN: Duration = Duration::from_secs(10);
+/// However many sandboxes are left, one has at least this.
+const LEAST: Duration = Duration::from_secs(5);
+/// Without a reason there is one so often. Only such a one looks for addresses that are taken for nobody.
+pub(in crate::engine) const INTERVAL: Duration = Duration::from_secs(600);
+/// With a reason (a debt, a wish), so often.
+const URGENT: Duration = wish::PAUSE;
+/// A record is not judged before this age: its ADD may be under way in a way we do not see.
+const YOUNG: u64 = 60;
+/// A time in the marker.
+const MAX_MARKER: usize = 64;
+
+/// Which debts are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Those whose pause is over.
+    AsDue,
+    /// All: a person asks, who has perhaps removed the cause.
+    Now,
+}
+
+/// A sandbox that would be swept, and why.
+#[derive(Debug)]
+pub struct Stale {
+    /// Its record.
+    pub record: Record,
+    /// Which of its attachments would be deleted.
+    pub attachments: Vec<Attachment>,
+    /// One line for a person.
+    pub why: String,
+    /// What becomes of its record if that is damaged.
+    damaged: Damaged,
+    /// Whether it is certain that the sandbox is gone.
+    gone: bool,
+}
+
+/// What a sweep would do, or did.
+#[derive(Debug, Default)]
+pub struct Outlook {
+    /// What is deleted.
+    pub stale: Vec<Stale>,
+    /// What is given back.
+    pub orphans: Vec<Orphan>,
+    /// Why nothing is deleted or given back, where that is so.
+    pub doubt: Option<String>,
+}
+
+/// Whether a sweep should be started: nobody swept for a while, or there is a reason to hurry.
+pub fn is_due(turn: &Turn) -> bool {
+    match marker_age(turn) {
+        None => true,
+        Some(age) => age >= INTERVAL || (age >= URGENT && wish::is_any_due(&turn.settings.run)),
+    }
+}
+
+/// Asks for a sweep soon.
+pub fn request(turn: &Turn, why: &str) {
+    wish::soon(turn, why);
+}
+
+/// What a sweep would do now; none where the records cannot be listed.
+pub fn look(turn: &Turn, haste: Haste) -> Option<Outlook> {
+    let survey = survey::read(turn)?;
+    let sight = living::sight(turn, &survey);
+    if let Some(doubt) = sight.doubt() {
+        return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
+    }
+    let orphans = leases::orphans(turn, &survey, &sight);
+    Some(Outlook { stale: stale(&survey, &sight, haste), orphans, doubt: None })
+}
+
+/// Sweeps once; none, at once, where somebody else does or did.
+pub fn sweep(turn: &Turn, haste: Haste) -> Option<Outlook> {
+    let lock = FileLock::try_acquire(&turn.settings.run.sweep_lock()).ok().flatten()?;
+    if haste == Haste::AsDue && !is_due(turn) {
+        return None;
+    }
+    let deadline = Instant::now() + LIMIT.saturating_sub(MARGIN);
+    // Reasons that come while we work are for the next sweep.
+    let wishes = Wishes::take(turn, LIMIT);
+    let haste = if wishes.all() { Haste::Now } else { haste };
+    let full = haste == Haste::Now || is_full_due(turn);
+    mark(turn, full);
+    let mut survey = survey::read(turn)?;
+    let sight = living::sight(turn, &survey);
+    let mut outlook = Outlook::default();
+    if let Some(doubt) = sight.doubt() {
+        turn.warn(doubt);
+        outlook.doubt = Some(doubt.to_owned());
+    } else {
+        outlook.stale = stale(&survey, &sight, haste);
+        clean(turn, &outlook.stale, &mut survey, deadline);
+        if full {
+            outlook.orphans = leases::orphans(turn, &survey, &sight);
+            leases::give_back(turn, &outlook.orphans, deadline);
+        }
+    }
+    publish::publish_late(turn);
+    reap::locks(turn);
+    reap::temporary_files(turn);
+    wishes.fulfil(turn, survey.records.values());
+    drop(lock);
+    Some(outlook)
+}
+
+/// Cleans one sandbox after another. The time that is left is shared among those that are left, so that one plugin that
+/// hangs takes its own share only.
+fn clean(turn: &Turn, all: &[Stale], survey: &mut Survey, deadline: Instant) {
+    for (done, stale) in all.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            turn.warn(format!("{} sandboxes are left to the next sweep", all.len() - done));
+            return;
+        }
+        let share = left / u32::try_from(all.len() - done).unwrap_or(u32::MAX);
+        let until = deadline.min(Instant::now() + share.max(LEAST));
+        let id = &stale.record.container_id;
+        turn.warn(format!("sweeping {id}: {}", stale.why));
+        let cleaning = Cleaning { damaged: stale.damaged, gone: stale.gone, deadline: until };
+        match gc::clean(turn, id, |attachment| !is_swept(stale, attachment), cleaning) {
+            Ok(Some(cleaned)) => survey.update(cleaned.record),
+            Ok(None) => {}
+            Err(e) => turn.warn(e),
+        }
+    }
+}
+
+fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
+    stale.attachments.iter().any(|swept| swept.call == attachment.call && swept.ifname == attachment.ifname)
+}
+
+/// What is to be deleted: what was never tried first, what was tried last at the end. Whatever hung comes last.
+fn stale(survey: &Survey, sight: &Sight, haste: Haste) -> Vec<Stale> {
+    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight, haste));
+    let salvaged = survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, sight, haste));
+    let mut all: Vec<Stale> = whole.chain(salvaged).collect();
+    let tried = |stale: &Stale| stale.attachments.iter().filter_map(|a| a.debt.as_ref()).map(|debt| debt.last).max();
+    all.sort_by_key(tried);
+    all
+}
+
+fn judge(record: &Record, damaged: Damaged, sight: &Sight, haste: Haste) -> Option<Stale> {
+    let fate = sight.fate(record);
+    let gone = matches!(fate, Fate::Gone(_)) && is_past(record.created, YOUNG);
+    // While its sandbox may exist a damaged record is left to its DEL: only that knows what it cannot tell. And where the
+    // folder of its namespace does not exist is not its node.
+    if !gone && (damaged == Damaged::Salvaged || matches!(fate, Fate::Unseen { exists: false, .. })) {
+        return None;
+    }
+    let is_due = |attachment: &&Attachment| match attachment.state {
+        State::Owed => haste == Haste::Now || wish::is_payable(attachment),
+        _ => gone,
+    };
+    let attachments: Vec<Attachment> = record.attachments.iter().filter(is_due).cloned().collect();
+    let owed = || attachments.iter().find_map(|attachment| attachment.debt.as_ref());
+    let why = match (&fate, owed()) {
+        (_, Some(debt)) if attachments.iter().all(|a| a.state == State::Owed) => format!("owed: {}", debt.error),
+        (Fate::Gone(evidence), _) => evidence.to_string(),
+        _ => return None,
+    };
+    // A damaged record without attachments is settled, too: it is moved aside.
+    let nothing = attachments.is_empty() && damaged == Damaged::Spared;
+    (!nothing).then(|| Stale { record: record.clone(), attachments, why, damaged, gone })
+}
+
+/// Whether `time` was `seconds` ago. A time to come is of a clock that was set back since: it may have been any time,
+/// and who waits for it waits for years.
+fn is_past(time: u64, seconds: u64) -> bool {
+    record::now().checked_sub(time).is_none_or(|age| age >= seconds)
+}
+
+/// Its modification time is when the last sweep began; it holds the time of the last full one.
+fn marker(turn: &Turn) -> PathBuf {
+    turn.settings.run.swept()
+}
+
+fn marker_age(turn: &Turn) -> Option<Duration> {
+    std::fs::metadata(marker(turn)).and_then(|file| file.modified()).ok()?.elapsed().ok()
+}
+
+fn is_full_due(turn: &Turn) -> bool {
+    let last = || last_full(turn).is_none_or(|last| is_past(last, INTERVAL.as_secs()));
+    marker_age(turn).is_none_or(|age| age >= INTERVAL) || last()
+}
+
+fn last_full(turn: &Turn) -> Option<u64> {
+    files::read_bounded(&marker(turn), MAX_MARKER).ok()??.trim().parse().ok()
+}
+
+fn mark(turn: &Turn, full: bool) {
+    let last = if full { Some(record::now()) } else { last_full(turn) };
+    let text = last.map(|last| last.to_string()).unwrap_or_default();
+    if let Err(e) = trusted::replace(&marker(turn), text.as_bytes(), 0o600, Durability::Cached) {
+        turn.warn(format!("{}: {e}", marker(turn).display()));
+    }
+}
+
+/// What the last detached sweep told, which nobody hears while it works.
+pub fn log_of(run: &RunDirectory) -> PathBuf {
+    run.path().join("sweep.log")
+}

@@ -1,0 +1,159 @@
+//! What a network that cannot be deleted may have left on the node, and which debts are therefore given up.
+
+use crate::cni::{ContainerId, NetworkConfig, PluginConfig};
+use crate::delegate::ipam::host_local::{self, leases};
+use crate::engine::Turn;
+use crate::engine::leftovers::leases::pools_of;
+use crate::store::{Attachment, State, record};
+use crate::sys::netlink::Socket;
+use crate::sys::netns::Netns;
+use std::path::Path;
+use std::time::Duration;
+
+/// Plugins that leave nothing but links, which this node shows.
+const VISIBLE: [&str; 11] =
+    ["bridge", "macvlan", "ipvlan", "vlan", "ptp", "loopback", "dummy", "tap", "tuning", "sbr", "vrf"];
+/// Address plugins that keep nothing but what this node shows.
+const VISIBLE_IPAM: [&str; 2] = [host_local::TYPE, "static"];
+/// Keys with which those plugins make rules of the firewall, which nobody looks for.
+const RULES: [&str; 2] = ["ipMasq", "macspoofchk"];
+
+/// A debt is given up after so many attempts …
+const ATTEMPTS: u32 = 5;
+/// … over so long, where the node shows that nothing is left …
+const SOON: Duration = Duration::from_secs(600);
+/// … and over so long where it cannot show it: an address that a cluster's service keeps, a rule.
+const LATE: Duration = Duration::from_secs(24 * 3600);
+
+/// What is left of an attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Neither link nor address, and the network's plugins make nothing else.
+    Nothing,
+    /// A link or an address.
+    Something,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What is left of `attachment`; `netns` is its namespace while that is there.
+pub fn left(id: &ContainerId, attachment: &Attachment, netns: Option<&Path>) -> Left {
+    let Ok(network) = NetworkConfig::parse(attachment.config.get(), None) else { return Left::Unknown };
+    match (has_link(attachment, netns), has_lease(&network, id, attachment)) {
+        (Some(true), _) | (_, Some(true)) => Left::Something,
+        (Some(false), Some(false)) if network.plugins.iter().all(is_visible) => Left::Nothing,
+        _ => Left::Unknown,
+    }
+}
+
+/// Whether all that `plugin` makes can be seen.
+fn is_visible(plugin: &PluginConfig) -> bool {
+    let ipam = plugin.ipam.as_ref().is_none_or(|kind| VISIBLE_IPAM.contains(&kind.as_str()));
+    let rules = RULES.iter().any(|key| plugin.object.read::<bool>(key).unwrap_or(Some(true)).unwrap_or(false));
+    VISIBLE.contains(&plugin.kind.as_str()) && ipam && !rules
+}
+
+/// None where it cannot be told. With its namespace a link is gone.
+fn has_link(attachment: &Attachment, netns: Option<&Path>) -> Option<bool> {
+    let Some(netns) = netns else { return Some(false) };
+    let mut socket = Socket::in_netns(&Netns::open(netns).ok()?).ok()?;
+    Some(socket.link_by_name(attachment.ifname.as_str()).ok()?.is_some())
+}
+
+fn has_lease(network: &NetworkConfig, id: &ContainerId, attachment: &Attachment) -> Option<bool> {
+    let mut found = false;
+    for pool in pools_of(network).ok()? {
+        found |= leases::older_than(&pool, Duration::ZERO).ok()?.iter().any(|lease| {
+            let ifname = lease.ifname.as_deref();
+            lease.container == id.as_str() && ifname.is_none_or(|ifname| ifname == attachment.ifname.as_str())
+        });
+    }
+    Some(found)
+}
+
+/// Whether the failing `attachment`, of an ADD that was just undone, was never made: its plugins never answered, and
+/// nothing of it is there. Then nothing is owed.
+pub fn was_never_made(id: &ContainerId, attachment: &Attachment, netns: Option<&Path>) -> bool {
+    attachment.result.is_none() && left(id, attachment, netns) == Left::Nothing
+}
+
+/// Whether a debt of a sandbox that is gone is given up: it was tried often and for long, and nothing is left that this
+/// node can show. It is told once, here.
+pub fn is_settled(turn: &Turn, id: &ContainerId, attachment: &Attachment) -> bool {
+    let Some(debt) = attachment.debt.as_ref().filter(|_| attachment.state == State::Owed) else { return false };
+    let tried = Duration::from_secs(record::now().saturating_sub(debt.since));
+    if debt.attempts < ATTEMPTS || tried < SOON {
+        return false;
+    }
+    let needed = match left(id, attachment, None) {
+        Left::Nothing => SOON,
+        Left::Unknown => LATE,
+        Left::Something => return false,
+    };
+    let settled = tried >= needed;
+    if settled {
+        turn.warn(format!(
+            "container {id}: network {} ({}) is given up after {} attempts in {} minutes: its sandbox is gone, and neither a link nor an address of it is left on this node; the last error: {}",
+            attachment.network,
+            attachment.ifname,
+            debt.attempts,
+            tried.as_secs() / 60,
+            debt.error
+        ));
+    }
+    settled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(config: &str) -> Attachment {
+        let text = format!(r#"{{"call":"eth0","network":"ns/n","ifname":"net1","state":"owed","config":{config}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_looked_for_is_not_nothing() {
+        let id = ContainerId::new("c").unwrap();
+        let of = |plugins: &str| left(&id, &attachment(&format!(r#"{{"name":"none","plugins":[{plugins}]}}"#)), None);
+        let local = r#""ipam":{"type":"host-local","subnt":"10.0.0.0/24"}"#;
+        for nothing in [
+            format!(r#"{{"type":"macvlan",{local}}}"#),
+            r#"{"type":"bridge"},{"type":"tuning"}"#.to_owned(),
+            r#"{"type":"bridge","ipMasq":false,"ipam":{"type":"static"}}"#.to_owned(),
+        ] {
+            assert_eq!(of(&nothing), Left::Nothing, "{nothing}");
+        }
+        for unknown in [
+            r#"{"type":"macvlan","ipam":{"type":"whereabouts"}}"#,
+            r#"{"type":"bridge","ipMasq":true}"#,
+            r#"{"type":"bridge","macspoofchk":"perhaps"}"#,
+            r#"{"type":"bridge"},{"type":"portmap"}"#,
+            r#"{"type":"sriov"}"#,
+        ] {
+            assert_eq!(of(unknown), Left::Unknown, "{unknown}");
+        }
+        assert_eq!(left(&id, &attachment("7"), None), Left::Unknown);
+    }
+
+    #[test]
+    fn a_lease_is_something() {
+        // The pool has to be root's alone: below /tmp nothing is.
+        if !crate::sys::is_root() {
+            eprintln!("SKIP a_lease_is_something: needs root");
+            return;
+        }
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        std::fs::create_dir(folder.path().join("n")).unwrap();
+        let text = format!(
+            r#"{{"name":"n","type":"macvlan","ipam":{{"type":"host-local","dataDir":"{}"}}}}"#,
+            folder.path().display()
+        );
+        let (id, other) = (ContainerId::new("c").unwrap(), ContainerId::new("d").unwrap());
+        assert_eq!(left(&id, &attachment(&text), None), Left::Nothing);
+        std::fs::write(folder.path().join("n/10.0.0.2"), "c\r\nnet1").unwrap();
+        assert_eq!(left(&id, &attachment(&text), None), Left::Something);
+        assert_eq!(left(&other, &attachment(&text), None), Left::Nothing);
+    }
+}

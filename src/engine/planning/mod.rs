@@ -1,0 +1,12 @@
+//! What a call is to do: decided before the first side effect.
+
+pub mod default_network;
+pub mod disk;
+pub(super) mod firewall_keys;
+pub mod namesakes;
+pub(super) mod naming;
+pub mod networks;
+pub mod plan;
+pub(super) mod preflight;
+pub mod recursion;
+pub mod selections;

@@ -1,0 +1,125 @@
+//! What can be known to fail is found here, with the last look at the machine before the first side effect.
+
+use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
+use crate::delegate::registry::Carrier;
+use crate::delegate::{Ground, Scope};
+use crate::engine::Turn;
+use crate::engine::planning::plan::Planned;
+use crate::engine::sandbox::{attach, namespace};
+use crate::sys::netlink::Socket;
+use std::str::FromStr;
+
+/// Plugins whose `master` is a link that has to be there.
+const ON_A_MASTER: [&str; 3] = ["macvlan", "ipvlan", "vlan"];
+/// The bridge that bridge and flannel make unasked.
+const DEFAULT_BRIDGE: &str = "cni0";
+
+/// Checks versions, namespace, plugins, interface names, masters, and all that natives will be asked.
+///
+/// # Errors
+/// Code 8: `CNI_NETNS` is no namespace, or our own. Code 7, naming network and interface: a version is unknown, a
+/// plugin or a master is missing, the interface's name is taken, or a native could not do what it is asked.
+pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
+    let path = turn.path();
+    for planned in plan {
+        known_version(planned)?;
+        turn.registry.present(&planned.config, &path).map_err(|e| e.to_cni().about(label(planned)))?;
+    }
+    let target = turn.target()?;
+    let Some(netns) = target.netns.as_deref() else { return Ok(()) };
+    let netns = namespace::open(netns)?;
+    let mut inside = Socket::in_netns(&netns)
+        .map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
+    let mut host = Socket::in_own().map_err(|e| CniError::new(Code::Io, e.to_string()))?;
+    for (index, planned) in plan.iter().enumerate() {
+        let io = |e: crate::sys::netlink::Error| CniError::new(Code::Io, e.to_string()).about(label(planned));
+        if inside.link_by_name(planned.ifname.as_str()).map_err(io)?.is_some() {
+            return Err(invalid(
+                planned,
+                format!("an interface of that name is in {} already", netns.path().display()),
+            ));
+        }
+        let is_made_before = |name: &str| is_made_by(&plan[..index], name);
+        let mut ground =
+            Ground { is_first: true, host: &mut host, inside: &mut inside, is_made_before: &is_made_before };
+        masters_of_programs(turn, planned, &mut ground)?;
+        let scope = Scope {
+            container_id: Some(&target.container_id),
+            ifname: Some(&planned.ifname),
+            netns: target.netns.as_deref(),
+            args: &planned.args,
+            path: &path,
+            patience: turn.settings.delegate_timeout,
+            deadline: turn.until(attach::ADD),
+            lock: None,
+        };
+        let prepared = turn.registry.prepare(&planned.config, &planned.capability_args, &scope, &mut ground);
+        prepared.map_err(|e| e.to_cni().about(label(planned)))?;
+    }
+    turn.registry.adopt(host, netns, inside);
+    Ok(())
+}
+
+/// A result in a version that we do not know could not be read, after the network was attached.
+fn known_version(planned: &Planned) -> Result<(), CniError> {
+    match Version::from_str(planned.config.version.as_str()) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(invalid(planned, format!("plugin {}: cniVersion: {e}", planned.config.kinds()))),
+    }
+}
+
+/// Natives look for their masters themselves.
+fn masters_of_programs(turn: &Turn, planned: &Planned, ground: &mut Ground<'_>) -> Result<(), CniError> {
+    let on_a_master = |plugin: &&PluginConfig| ON_A_MASTER.contains(&plugin.kind.as_str());
+    for plugin in planned.config.plugins.iter().filter(on_a_master) {
+        if turn.registry.carriers(plugin).main == Carrier::Native {
+            continue;
+        }
+        let Some(master) = text(&plugin.object, "master").filter(|master| !master.is_empty()) else { continue };
+        let in_container = plugin.object.read::<bool>("linkInContainer").ok().flatten().unwrap_or(false);
+        let (socket, place) =
+            if in_container { (&mut *ground.inside, "in the container") } else { (&mut *ground.host, "on this node") };
+        if (ground.is_made_before)(&master) {
+            continue;
+        }
+        match socket.link_by_name(&master) {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let why = format!("plugin {}: master {master}: there is no link {master} {place}", plugin.kind);
+                return Err(invalid(planned, why));
+            }
+            Err(e) => return Err(invalid(planned, format!("plugin {}: master: {e}", plugin.kind))),
+        }
+    }
+    Ok(())
+}
+
+/// Whether one of the networks `before` makes the link `name`: it is its interface, the bridge or the parent of one
+/// of its plugins, or the end of that bridge in a VLAN.
+fn is_made_by(before: &[Planned], name: &str) -> bool {
+    before.iter().any(|planned| {
+        planned.ifname.as_str() == name || planned.config.plugins.iter().any(|plugin| makes(plugin, name))
+    })
+}
+
+fn makes(plugin: &PluginConfig, name: &str) -> bool {
+    let has_bridge = matches!(plugin.kind.as_str(), "bridge" | "flannel");
+    let delegate: RawObject = plugin.object.read("delegate").ok().flatten().unwrap_or_default();
+    let bridge = text(&plugin.object, "bridge").or(text(&delegate, "bridge"));
+    let bridge = bridge.or_else(|| has_bridge.then(|| DEFAULT_BRIDGE.to_owned()));
+    let is_vlan_of = |bridge: &str| name.strip_prefix(bridge).is_some_and(|rest| rest.starts_with('.'));
+    bridge.is_some_and(|bridge| bridge == name || is_vlan_of(&bridge))
+        || ["master", "ifName"].iter().any(|key| text(&plugin.object, key).as_deref() == Some(name))
+}
+
+fn text(object: &RawObject, key: &str) -> Option<String> {
+    object.read(key).ok().flatten()
+}
+
+fn label(planned: &Planned) -> String {
+    format!("network {} ({})", planned.network, planned.ifname)
+}
+
+fn invalid(planned: &Planned, why: String) -> CniError {
+    CniError::new(Code::InvalidConfig, why).about(label(planned))
+}
