@@ -171,11 +171,11 @@ fn keep(from: &Folder, name: &str, to: &Folder, aside: &str) -> io::Result<(Stri
     Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are too many files {aside}")))
 }
 
-/// Whether what lies there will not become a record by waiting: it is too long, no file, or a symbolic link (open(2):
-/// ELOOP, because no link is followed).
+/// Whether what lies there will not become a record by waiting: it is too long, no file, a symbolic link (open(2):
+/// ELOOP, because no link is followed) or a socket (ENXIO).
 fn is_no_record(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput)
-        || error.raw_os_error() == Some(Errno::ELOOP as i32)
+        || [Errno::ELOOP, Errno::ENXIO].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 fn salvaged(id: &ContainerId, text: &str, why: &str) -> Found {

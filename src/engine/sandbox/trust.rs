@@ -17,8 +17,9 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
         return Ok(());
     }
     let settings = &turn.settings;
-    for folder in [settings.run.path(), settings.state.path(), &settings.run.locks(), &settings.state.sandboxes()] {
-        match Folder::open(folder) {
+    // With what is above them: there the sticky bit is enough, because these two are root's own.
+    for folder in [settings.run.locks(), settings.state.sandboxes()] {
+        match Folder::open(&folder) {
             Err(e) if Untrusted::is(&e) => {
                 return Err(CniError::new(Code::Io, format!("additional networks are not attached: {e}")));
             }
