@@ -1,5 +1,5 @@
+use super::*;
 use crate::cni::ContainerId;
-use crate::engine::*;
 use crate::sys::is_root;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,4 +1,4 @@
-use crate::engine::*;
+use super::*;
 use crate::nad::selection;
 
 struct Kitchen {
