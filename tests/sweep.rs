@@ -386,6 +386,30 @@ fn an_attempt_that_is_cut_off_counts_and_comes_last_the_next_time() {
 }
 
 #[test]
+fn whatever_hung_comes_last_however_long_ago_that_was() {
+    // H3
+    let Some(node) = Node::new() else { return };
+    let pods = ["a", "b", "c"].map(|name| {
+        let recorder = node.recorded_network(name);
+        let pod = Pod::new(&node, name).selecting(name);
+        pod.add().result();
+        recorder.on("DEL", "fail 103 broken");
+        pod.del().error();
+        recorder.as_usual("DEL");
+        pod
+    });
+    for (pod, hung, last) in [(&pods[0], true, 1), (&pods[1], false, 3), (&pods[2], false, 2)] {
+        edit_record(&node, pod, |record| {
+            record["attachments"][0]["debt"]["hung"] = json!(hung);
+            record["attachments"][0]["debt"]["last"] = json!(last);
+        });
+    }
+    node.forget_calls();
+    assert!(command(&node, &[]).0);
+    assert_eq!(node.call_names(), ["DEL c net1", "DEL b net1", "DEL a net1"]);
+}
+
+#[test]
 fn only_a_regular_sweep_looks_for_addresses() {
     // M11
     let Some(node) = Node::new() else { return };

@@ -161,7 +161,10 @@ fn stale(survey: &Survey, sight: &Sight, haste: Haste) -> Vec<Stale> {
     let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight, haste));
     let salvaged = survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, sight, haste));
     let mut all: Vec<Stale> = whole.chain(salvaged).collect();
-    let tried = |stale: &Stale| stale.attachments.iter().filter_map(|a| a.debt.as_ref()).map(|debt| debt.last).max();
+    let tried = |stale: &Stale| {
+        let debts = stale.attachments.iter().filter_map(|attachment| attachment.debt.as_ref());
+        debts.map(|debt| (debt.hung, debt.last)).max()
+    };
     all.sort_by_key(tried);
     all
 }
