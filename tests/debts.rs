@@ -122,6 +122,37 @@ fn an_operator_can_forgive_what_is_owed() {
     assert_eq!(plexusctl(&node, &["--forgive"]), (Some(0), String::new()));
 }
 
+#[test]
+fn an_operator_can_give_up_a_sandbox_that_is_gone_without_its_deletion() {
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let a = node.recorded_network("a");
+    let [gone, other] = attached(&node, ["gone", "gone-other"]);
+    let both = || gone.record(&node).is_some() && other.record(&node).is_some();
+    // It is there.
+    assert_eq!(plexusctl(&node, &["--forgive", &gone.id]).0, Some(1));
+    for pod in [&gone, &other] {
+        pod.end_sandbox();
+    }
+    // No sandbox of this boot can be seen, so that nothing is deleted.
+    assert_eq!(plexusctl(&node, &[]).0, Some(3));
+    // Only by a name that is of no other, and not where nothing of the node can be seen.
+    assert_eq!(plexusctl(&node, &["--forgive"]), (Some(0), String::new()));
+    assert_eq!(plexusctl(&node, &["--forgive", "gone"]).0, Some(1));
+    let (code, _, told) = ended(without_capabilities(&node, &["--forgive", &gone.id]));
+    assert!(code == Some(1) && told.contains("on the node only"), "{code:?} {told}");
+    let (code, text) = plexusctl(&node, &["--dry-run", "--forgive", &gone.id]);
+    assert!(code == Some(0) && text.contains("would be forgiven"), "{code:?} {text}");
+    assert!(both());
+    let (code, text) = plexusctl(&node, &["-o", "json", "--forgive", &gone.id]);
+    let row = &serde_json::from_str::<Value>(&text).unwrap()["attachments"][0];
+    assert_eq!((code, &row["forgiven"], &row["addresses"]), (Some(0), &json!(true), &json!(["10.99.0.2/24"])));
+    assert!(row["reason"].as_str().unwrap().contains("namespace is missing"), "{row}");
+    assert!(gone.record(&node).is_none() && other.record(&node).is_some());
+    assert_eq!(a.calls_of("DEL").len(), 0);
+}
+
 /// `plexusctl gc` as in a container of the manifests: root without any capability.
 fn without_capabilities(node: &Node, words: &[&str]) -> std::process::Child {
     use std::os::unix::process::CommandExt;

@@ -10,7 +10,7 @@ use super::{Error, Verdict};
 use crate::cni::NetworkConfig;
 use crate::engine::Settings;
 use crate::engine::leftovers::forgive;
-use crate::engine::leftovers::forgive::Forgiven;
+use crate::engine::leftovers::forgive::{Forgiven, Place};
 use crate::engine::leftovers::sweep_command;
 use crate::engine::planning::disk;
 use crate::sys::capabilities::may_change_networks;
@@ -26,7 +26,8 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
-    /// Give up what is owed, of these containers or of all: it is forgotten, and what is left of it is yours to remove
+    /// Give up what is owed, of these containers or of all, and a named container that is gone without its removal:
+    /// it is forgotten, and what is left of it is yours to remove
     #[arg(long, num_args = 0.., value_name = "CONTAINER")]
     forgive: Option<Vec<String>>,
 
@@ -96,12 +97,15 @@ fn forgive(
 ) -> Result<Verdict, Error> {
     let folder = settings.state.sandboxes();
     let turn = sweep_command::turn(settings, Vec::new());
-    let forgiven = forgive::forgive(&turn, chosen, arguments.dry_run)
+    let place = if may_change_networks() { Place::Node } else { Place::Container };
+    let forgiven = forgive::forgive(&turn, chosen, place, arguments.dry_run)
         .map_err(|e| Error::Forgive { folder, why: e.to_string() })?;
     let kept = forgiven.iter().any(|one| one.kept.is_some());
     let rows: Vec<Row> = forgiven.iter().map(|one: &Forgiven| Row::forgiven(one, arguments.dry_run)).collect();
     match arguments.output {
-        Format::Table if rows.is_empty() => output.remark("Nothing is owed, so there is nothing to forgive."),
+        Format::Table if rows.is_empty() => output.remark(
+            "Nothing is owed, so there is nothing to forgive. A container that is gone without its removal is forgiven by its ID.",
+        ),
         Format::Table => output.table(&forgiven_table(&rows, arguments.dry_run))?,
         Format::Json => {
             output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows, doubt: None })?

@@ -2,7 +2,7 @@
 
 use super::output::Tone;
 use super::table::{Cell, Table};
-use crate::engine::leftovers::forgive::Forgiven;
+use crate::engine::leftovers::forgive::{self, Forgiven};
 use crate::store::{Attachment, Record};
 use serde::{Deserialize, Serialize};
 
@@ -60,10 +60,13 @@ impl Row {
         }
     }
 
-    /// A debt that was to be forgiven.
+    /// An attachment that was to be forgiven.
     pub fn forgiven(one: &Forgiven, dry_run: bool) -> Row {
         let result = one.attachment.add_result().unwrap_or_default();
         let mut row = Row::debt(&one.record, &one.attachment);
+        if !forgive::is_debt(&one.attachment) {
+            row.reason = "its namespace is missing; it was never removed".to_owned();
+        }
         if let Some(kept) = &one.kept {
             row.reason = format!("{}; it is not forgiven: {kept}", row.reason);
         }

@@ -1,76 +1,126 @@
-//! Debts that an operator gives up: they are forgotten, and what may be left of them is the operator's.
+//! What an operator gives up: it is forgotten, and what may be left of it is the operator's.
+//!
+//! Debts are given up. So is the whole record of a sandbox that the operator names and that cannot be seen: where no
+//! sandbox can be seen a sweep deletes nothing, and the record would stay.
 
 use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
+use crate::engine::leftovers::fate::{Fate, Sight};
+use crate::engine::leftovers::{living, survey};
 use crate::engine::sandbox::lock::Sandbox;
-use crate::engine::sandbox::undo;
+use crate::engine::sandbox::{publish, undo};
 use crate::store::{Attachment, Found, Record, State};
 
-/// A debt that was to be forgiven.
+/// An attachment that was to be forgiven.
 #[derive(Debug)]
 pub struct Forgiven {
     /// The record, as it was.
     pub record: Record,
-    /// What was owed.
+    /// What was owed, or attached.
     pub attachment: Attachment,
-    /// Why it is still owed; none where it is forgotten.
+    /// Why it is still there; none where it is forgotten.
     pub kept: Option<String>,
 }
 
+/// Whose namespaces may be looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the node.
+    Node,
+    /// In a container, which does not see the node's namespaces: only debts are forgiven.
+    Container,
+}
+
 /// Forgets every debt of the containers that `chosen` names by the beginning of their IDs, of all where it names none.
+/// Of a container that is the only one of its name, everything is forgotten if its namespace cannot be seen.
 /// With `dry_run` they are only listed.
 ///
 /// # Errors
-/// Code 5: the records cannot be listed. Code 7: a name is of no container that owes anything.
-pub fn forgive(turn: &Turn, chosen: &[String], dry_run: bool) -> Result<Vec<Forgiven>, CniError> {
+/// Code 5: the records cannot be listed. Code 7: a name is of no container of which something can be forgotten.
+pub fn forgive(turn: &Turn, chosen: &[String], place: Place, dry_run: bool) -> Result<Vec<Forgiven>, CniError> {
     let unlisted = |e| CniError::new(Code::Io, format!("the records cannot be listed: {e}"));
     let mut ids = turn.store.list().map_err(unlisted)?;
     ids.sort();
-    let is_chosen = |id: &ContainerId| chosen.is_empty() || chosen.iter().any(|name| id.as_str().starts_with(name));
     let mut all = Vec::new();
-    for id in ids.iter().filter(|id| is_chosen(id)) {
-        all.extend(if dry_run { listed(turn, id) } else { forgotten(turn, id) });
+    let sight = (place == Place::Node && !chosen.is_empty()).then(|| survey::read(turn)).flatten();
+    let sight = sight.map(|survey| living::sight(turn, &survey));
+    for id in ids.iter().filter(|id| chosen.is_empty() || chosen.iter().any(|name| begins(id, name))) {
+        let sight = sight.as_ref().filter(|_| chosen.iter().any(|name| is_name_of(name, id, &ids)));
+        all.extend(if dry_run { listed(turn, id, sight) } else { forgotten(turn, id, sight) });
     }
-    let owes = |name: &str| all.iter().any(|one: &Forgiven| one.record.container_id.as_str().starts_with(name));
-    match chosen.iter().find(|name| !owes(name)) {
-        Some(name) => Err(CniError::new(Code::InvalidConfig, format!("container {name:?} owes nothing"))),
+    match chosen.iter().find(|name| !all.iter().any(|one: &Forgiven| begins(&one.record.container_id, name))) {
+        Some(name) => Err(CniError::new(
+            Code::InvalidConfig,
+            format!(
+                "container {name:?} owes nothing; a record without debts is forgiven on the node only, if the name is of one container and its namespace is missing in a directory that exists"
+            ),
+        )),
         None => Ok(all),
     }
 }
 
-fn is_debt(attachment: &Attachment) -> bool {
+fn begins(id: &ContainerId, name: &str) -> bool {
+    id.as_str().starts_with(name)
+}
+
+/// Whether `name` is of `id` and of no other.
+fn is_name_of(name: &str, id: &ContainerId, ids: &[ContainerId]) -> bool {
+    id.as_str() == name || (begins(id, name) && ids.iter().filter(|id| begins(id, name)).count() == 1)
+}
+
+/// Whether a deletion of `attachment` was asked for.
+pub fn is_debt(attachment: &Attachment) -> bool {
     attachment.state == State::Owed || attachment.debt.is_some()
 }
 
-fn debts(record: &Record, kept: Option<&str>) -> Vec<Forgiven> {
-    let debt = |attachment: &Attachment| Forgiven {
-        record: record.clone(),
-        attachment: attachment.clone(),
-        kept: kept.map(str::to_owned),
-    };
-    record.attachments.iter().filter(|attachment| is_debt(attachment)).map(debt).collect()
+/// Whether the namespace of `record` was looked for, and is missing where it would be.
+fn is_missing(record: &Record, sight: Option<&Sight>) -> bool {
+    match sight.map(|sight| sight.fate(record)) {
+        Some(Fate::Gone(_)) => true,
+        Some(Fate::Unseen { exists, .. }) => exists,
+        Some(Fate::Alive) | None => false,
+    }
+}
+
+/// What of `record` is given up: debts, or all of it.
+fn given_up(record: &Record, whole: bool) -> Vec<Forgiven> {
+    let given = record.attachments.iter().filter(|attachment| whole || is_debt(attachment));
+    given.map(|attachment| Forgiven { record: record.clone(), attachment: attachment.clone(), kept: None }).collect()
+}
+
+fn kept(all: Vec<Forgiven>, why: &str) -> Vec<Forgiven> {
+    all.into_iter().map(|one| Forgiven { kept: Some(why.to_owned()), ..one }).collect()
 }
 
 /// A damaged record is not listed: what it owes is not known before its DEL.
-fn listed(turn: &Turn, id: &ContainerId) -> Vec<Forgiven> {
+fn listed(turn: &Turn, id: &ContainerId, sight: Option<&Sight>) -> Vec<Forgiven> {
     match turn.store.look(id) {
-        Ok(Found::Record(record)) => debts(&record, None),
+        Ok(Found::Record(record)) => given_up(&record, is_missing(&record, sight)),
         _ => Vec::new(),
     }
 }
 
-fn forgotten(turn: &Turn, id: &ContainerId) -> Vec<Forgiven> {
+fn forgotten(turn: &Turn, id: &ContainerId, sight: Option<&Sight>) -> Vec<Forgiven> {
     let Ok(Some(_sandbox)) = Sandbox::try_lock(turn, id) else {
-        let busy = "a call works in the sandbox";
-        return listed(turn, id).into_iter().map(|one| Forgiven { kept: Some(busy.to_owned()), ..one }).collect();
+        return kept(listed(turn, id, sight), "a call works in the sandbox");
     };
     let Ok(Found::Record(mut record)) = turn.store.look(id) else { return Vec::new() };
-    let before = record.clone();
-    record.attachments.retain(|attachment| !is_debt(attachment));
-    if record.attachments.len() == before.attachments.len() {
-        return Vec::new();
+    let whole = is_missing(&record, sight);
+    let given = given_up(&record, whole);
+    if given.is_empty() {
+        return given;
     }
+    record.attachments.retain(|attachment| !(whole || is_debt(attachment)));
     undo::write_back(turn, &record);
-    let still = matches!(turn.store.look(id), Ok(Found::Record(record)) if record.attachments.iter().any(is_debt));
-    debts(&before, still.then_some("the record cannot be written"))
+    let left = match turn.store.look(id) {
+        Ok(Found::Record(left)) => left.attachments.len(),
+        _ => 0,
+    };
+    if left > record.attachments.len() {
+        return kept(given, "the record cannot be written");
+    }
+    if left == 0 {
+        publish::withdraw(turn, id);
+    }
+    given
 }
