@@ -141,6 +141,7 @@ fn of_addresses() -> Vec<Mistake> {
         of(json!({"subnet": "10.7.0.0/24", "resolvConf": "/no/such"}), &["resolvConf /no/such"]),
         // N2
         of(json!({"subnet": "10.7.0.0/24", "dataDir": "/run/open"}), &["dataDir", "/run/open", "others may write"]),
+        of(json!({"subnet": "10.7.0.0/24", "dataDir": "pools"}), &["dataDir", "pools/", "not an absolute path"]),
         of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.8.0.5", "10.7.0.1-10.7.0.254"])
             .selected(json!({"ips": ["10.8.0.5"]})),
         of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.7.0.1", "gateway"])

@@ -33,6 +33,10 @@ impl Pool {
     /// Whether `path` is, or will be, a folder that nobody but root can exchange.
     pub(super) fn judge(path: &Path) -> Result<(), Failure> {
         let unsafe_folder = |e| Failure::Config(format!("dataDir: the pool {} cannot be used: {e}", path.display()));
+        // What it is relative to is the runtime's affair, and may be another directory at the DEL.
+        if path.is_relative() {
+            return Err(Failure::Config(format!("dataDir: the pool {} is not an absolute path", path.display())));
+        }
         shared_folder::find(path).map(drop).map_err(unsafe_folder)
     }
 
