@@ -1,12 +1,23 @@
 //! How a program was built. Cargo builds the plugin with the daemon's libraries wherever it builds the daemon, too:
 //! a program of the same name, several times as large and linked dynamically, that nodes must not get.
 
-/// What such a plugin prints of itself, and contains, therefore.
+/// What every plugin prints of itself, and contains, therefore.
+pub const ABOUT: &str = "a CNI plugin that attaches pods to several networks";
+/// What a plugin of that build prints, too.
 pub const WITH_DAEMON: &str = "built with the daemon's libraries (feature `cluster`): not for nodes";
+
+/// Whether `program` is a program for Linux that contains what our plugin prints of itself.
+pub fn is_plugin(program: &[u8]) -> bool {
+    program.starts_with(b"\x7fELF") && contains(program, ABOUT)
+}
 
 /// Whether `program` is a plugin of that build.
 pub fn has_daemon(program: &[u8]) -> bool {
-    let mark = WITH_DAEMON.as_bytes();
+    contains(program, WITH_DAEMON)
+}
+
+fn contains(program: &[u8], mark: &str) -> bool {
+    let mark = mark.as_bytes();
     // Horspool's search: a program has many megabytes, and most of them need not be looked at.
     let mut at = 0;
     while let Some(window) = program.get(at..at + mark.len()) {
@@ -31,6 +42,7 @@ mod tests {
                 assert!(has_daemon(format!("{}{WITH_DAEMON}x", filler.repeat(before)).as_bytes()), "{before} {filler}");
             }
         }
+        assert!(is_plugin(format!("\u{7f}ELF {ABOUT}").as_bytes()) && !is_plugin(ABOUT.as_bytes()));
         assert!(!has_daemon(b"") && !has_daemon(&WITH_DAEMON.as_bytes()[1..]));
     }
 }

@@ -47,10 +47,10 @@ fn answer(answer: Result<String, String>) -> ExitCode {
 
 fn about() -> ExitCode {
     let release = env!("CARGO_PKG_VERSION");
-    plexus::sys::tell(format_args!("plexus {release}: a CNI plugin that attaches pods to several networks."));
+    plexus::sys::tell(format_args!("plexus {release}: {}.", plexus::api::build::ABOUT));
     let versions = plexus::cni::Version::ALL.map(plexus::cni::Version::as_str).join(", ");
     plexus::sys::tell(format_args!("CNI protocol versions supported: {versions}"));
-    // `plexusctl install` knows such a program by this line.
+    // `plexusctl install` knows such a program by this line, and every plugin by the first one.
     #[cfg(feature = "cluster")]
     plexus::sys::tell(plexus::api::build::WITH_DAEMON);
     ExitCode::SUCCESS

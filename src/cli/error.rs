@@ -109,6 +109,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Another file than the plugin.
+    #[error("{path} is not the Plexus plugin, and was not installed: name the plugin with --plugin")]
+    NoPlugin {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A plugin that was built for something else than nodes.
     #[error(
         "{path} is built with the daemon's libraries and is not the plugin that nodes run: build that with `make plugin`, and name target/plugin/plexus with --plugin"

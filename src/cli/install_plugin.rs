@@ -17,7 +17,7 @@ const MAX_PROGRAM: usize = 512 << 20;
 /// or the new one. Without `source` it is the program beside this one.
 ///
 /// # Errors
-/// There is none, it is of a build that is not for nodes, or it cannot be written.
+/// There is none, it is another program or of a build that is not for nodes, or it cannot be written.
 pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), Error> {
     let program = read(source)?;
     let path = folder.join(PLUGIN);
@@ -38,7 +38,11 @@ fn read(source: Option<&Path>) -> Result<Vec<u8>, Error> {
     let found = files::read_bytes_bounded(&path, MAX_PROGRAM);
     let found = found.and_then(|program| program.ok_or_else(|| io::ErrorKind::NotFound.into()));
     let program = found.map_err(|source| Error::Plugin { path: path.clone(), source })?;
-    if build::has_daemon(&program) { Err(Error::WrongBuild { path }) } else { Ok(program) }
+    match () {
+        () if !build::is_plugin(&program) => Err(Error::NoPlugin { path }),
+        () if build::has_daemon(&program) => Err(Error::WrongBuild { path }),
+        () => Ok(program),
+    }
 }
 
 fn is_same(path: &Path, program: &[u8]) -> bool {

@@ -18,6 +18,11 @@ struct Uninstall {
     arguments: uninstall::Arguments,
 }
 
+/// What is taken for the plugin of release `n`.
+fn program(n: &str) -> String {
+    format!("\u{7f}ELF {} {n}", crate::api::build::ABOUT)
+}
+
 /// A node: the folders that we are given.
 struct Node(tempfile::TempDir);
 
@@ -27,7 +32,7 @@ impl Node {
         for folder in ["conf", "bin", "state", "run"] {
             fs::create_dir(node.path(folder)).unwrap();
         }
-        fs::write(node.path("plugin"), "program 1").unwrap();
+        node.write("plugin", &program("1"));
         node
     }
 
@@ -107,9 +112,9 @@ fn a_second_time_changes_nothing() {
     let before = (stamp("bin/plexus"), stamp("conf/00-plexus.conflist"));
     node.install().unwrap();
     assert_eq!((stamp("bin/plexus"), stamp("conf/00-plexus.conflist")), before);
-    fs::write(node.path("plugin"), "program 2").unwrap();
+    node.write("plugin", &program("2"));
     node.install().unwrap();
-    assert_eq!(fs::read_to_string(node.path("bin/plexus")).unwrap(), "program 2");
+    assert_eq!(fs::read_to_string(node.path("bin/plexus")).unwrap(), program("2"));
     assert_eq!(stamp("conf/00-plexus.conflist"), before.1);
 }
 
@@ -188,10 +193,23 @@ fn multus_is_replaced_only_on_request_and_kept() {
 fn a_build_with_the_daemons_libraries_is_never_installed() {
     let node = Node::new();
     node.write("conf/10-cbr0.conflist", PRIMARY);
-    node.write("plugin", &format!("\u{7f}ELF {} more", crate::api::build::WITH_DAEMON));
+    node.write("plugin", &program(crate::api::build::WITH_DAEMON));
     let why = node.install().unwrap_err();
     assert!(why.contains("make plugin") && why.contains("--plugin"), "{why}");
     assert!(node.files("bin").is_empty() && node.files("conf") == ["10-cbr0.conflist"]);
+}
+
+#[test]
+fn a_file_that_is_not_the_plugin_is_never_installed() {
+    let node = Node::new();
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    for other in ["", "root:x:0:0:root:/root:/bin/bash", "\u{7f}ELF true", crate::api::build::ABOUT] {
+        node.write("plugin", other);
+        let why = node.install().unwrap_err();
+        let path = node.path("plugin").display().to_string();
+        assert!(why.contains(&path) && why.contains("is not the Plexus plugin"), "{why}");
+        assert!(node.files("bin").is_empty() && node.files("conf") == ["10-cbr0.conflist"]);
+    }
 }
 
 #[test]
