@@ -23,7 +23,9 @@ macro_rules! for_both {
 for_both! {
     of_networks_that_bring_a_default_route_the_last_has_it
     a_network_that_brings_one_family_leaves_the_other
-    a_default_route_that_is_preferred_by_metric_stays
+    the_last_network_has_it_whatever_its_metric
+    a_default_route_of_another_table_is_not_the_pods
+    the_network_that_asked_for_one_family_has_both
     a_node_can_leave_out_default_routes_that_nobody_asked_for
     chained_the_last_network_has_the_default_route_too
 }
@@ -109,13 +111,53 @@ fn a_network_that_brings_one_family_leaves_the_other(natives: bool) {
     assert_eq!(routes("d", &asked), expected("10.21.0.1 net1", "fd23::1 net2"));
 }
 
-fn a_default_route_that_is_preferred_by_metric_stays(natives: bool) {
+fn the_last_network_has_it_whatever_its_metric(natives: bool) {
     let Some(node) = node(natives) else { return };
-    bringing(&node, "spare", 21, &json!([{"dst": "0.0.0.0/0", "priority": 500}]));
-    let pod = Pod::new(&node, "metric").selecting("spare");
+    bringing(&node, "plain", 21, &json!([{"dst": "0.0.0.0/0"}]));
+    bringing(&node, "spare", 22, &json!([{"dst": "0.0.0.0/0", "priority": 50}]));
+    for (name, networks, link) in [("alone", "spare", "net1"), ("behind", "plain,spare", "net2")] {
+        let pod = Pod::new(&node, name).selecting(networks);
+        pod.add().result();
+        let (v4, v6, gateways) = default_routes(&node, &pod);
+        assert_eq!((v4, v6), (vec![format!("10.22.0.1 {link}")], vec!["fd01::1 eth0".to_owned()]));
+        assert_eq!(gateways.first(), Some(&json!(["fd01::1"])));
+        assert_eq!(gateways.last(), Some(&json!(["10.22.0.1"])));
+        assert_eq!(pod.ip("-4 route show default")[0]["metric"], 50);
+        pod.call("CHECK").make().silence();
+        pod.del().silence();
+    }
+}
+
+fn a_default_route_of_another_table_is_not_the_pods(natives: bool) {
+    let Some(node) = node(natives) else { return };
+    bringing(&node, "aside", 21, &json!([{"dst": "0.0.0.0/0", "table": 100}]));
+    bringing(&node, "main", 22, &json!([{"dst": "0.0.0.0/0", "table": 254}]));
+    let eth0 = json!(["10.1.0.1", "fd01::1"]);
+    let reported = [
+        ("a", "aside", "10.1.0.1 eth0", vec![eth0, json!(null)]),
+        ("b", "main,aside", "10.22.0.1 net1", vec![json!(["fd01::1"]), json!(["10.22.0.1"]), json!(null)]),
+    ];
+    for (name, networks, route, expected) in reported {
+        let pod = Pod::new(&node, name).selecting(networks);
+        pod.add().result();
+        let (v4, _, gateways) = default_routes(&node, &pod);
+        assert_eq!((v4, gateways), (vec![route.to_owned()], expected));
+        assert_eq!(pod.ip("-4 route show table 100")[0]["gateway"], "10.21.0.1");
+        pod.call("CHECK").make().silence();
+        pod.del().silence();
+    }
+}
+
+fn the_network_that_asked_for_one_family_has_both(natives: bool) {
+    let Some(node) = node(natives) else { return };
+    bringing(&node, "gw", 21, &both());
+    bringing(&node, "gw2", 22, &both());
+    let asked = json!([{"name": "gw", "default-route": ["10.21.0.1"]}, {"name": "gw2"}]);
+    let pod = Pod::new(&node, "both").selecting(asked);
     pod.add().result();
-    let (v4, _, gateways) = default_routes(&node, &pod);
-    assert_eq!((v4, gateways), (vec!["10.1.0.1 eth0".to_owned()], vec![json!(["10.1.0.1", "fd01::1"]), json!(null)]));
+    let (v4, v6, gateways) = default_routes(&node, &pod);
+    assert_eq!((v4, v6), (vec!["10.21.0.1 net1".to_owned()], vec!["fd21::1 net1".to_owned()]));
+    assert_eq!(gateways, [json!(null), json!(["fd21::1", "10.21.0.1"]), json!(null)]);
     pod.call("CHECK").make().silence();
     pod.del().silence();
 }

@@ -167,9 +167,10 @@ impl Route {
         Route { dst, gw, mtu: 0, advmss: 0, priority: 0, table: None, scope: None }
     }
 
-    /// Whether this is a default route: the whole of a family, not merely an address of zeros.
+    /// Whether this is a default route: the whole of a family, not merely an address of zeros, in the main table
+    /// (254; the kernel reads 0 as that). Another table is only for packets that a rule sends there.
     pub fn is_default(&self) -> bool {
-        self.dst.prefix_len() == 0
+        self.dst.prefix_len() == 0 && matches!(self.table, None | Some(0 | 254))
     }
 }
 

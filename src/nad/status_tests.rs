@@ -127,10 +127,11 @@ fn a_status_has_an_end() {
 
 #[test]
 fn a_gateway_is_an_address_or_absent() {
-    // NPWG-STA-20: neither `<nil>` nor routes to half of the address space
+    // NPWG-STA-20: neither `<nil>` nor routes to half of the address space, nor those of another table
     let status = of(
         json!({"interfaces": [{"name": "net1", "sandbox": "/x"}],
-               "routes": [{"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/1", "gw": "10.0.0.1"}]}),
+               "routes": [{"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/1", "gw": "10.0.0.1"},
+                          {"dst": "0.0.0.0/0", "gw": "10.0.0.2", "table": 100}]}),
         false,
     );
     assert_eq!(status[0].get("gateway"), None);

@@ -130,8 +130,9 @@ struct Kept {
 }
 
 impl Kept {
-    /// Chooses the owner of each family: of the routes that are preferred by metric, the last network's; and the same
-    /// network for both families if it brings both. Links of no candidate are what was there before us.
+    /// Chooses the owner of each family: a network that asked for the other family before one that asked for nothing,
+    /// then the last; and the same network for both families if it brings both. Metrics do not matter: the owner's
+    /// routes are the only ones. Links of no candidate are what was there before us.
     fn choose(rule: DefaultRoute, candidates: &[Candidate], routes: &[Route], settled: &Families) -> Self {
         let defaults: Vec<&Route> = routes
             .iter()
@@ -143,19 +144,17 @@ impl Kept {
         let is_concerned =
             |family: &bool| candidates.iter().any(|one| one.additional && of(one.link, *family).next().is_some());
         let families: Vec<bool> = [true, false].into_iter().filter(is_concerned).collect();
-        let metric = |link: Option<u32>, family: bool| of(link, family).map(|route| route.priority).min();
-        let best =
-            |family: bool| defaults.iter().filter(|route| is_v4(route) == family).map(|route| route.priority).min();
-        let wins = |one: &Candidate, family: bool| match (rule, metric(one.link, family)) {
-            (_, None) => false,
-            (DefaultRoute::Asked, Some(_)) => one.asked || !one.additional,
-            (DefaultRoute::Last, metric) => metric == best(family),
+        let may_have = |one: &Candidate, family: bool| {
+            let is_allowed = rule == DefaultRoute::Last || one.asked || !one.additional;
+            is_allowed && of(one.link, family).next().is_some()
         };
-        let last = |family: bool| candidates.iter().rposition(|one| wins(one, family));
-        let overall = families.iter().filter_map(|family| last(*family)).max();
+        let rank = |at: &usize| (candidates[*at].asked, *at);
+        let first =
+            |family: bool| (0..candidates.len()).filter(|at| may_have(&candidates[*at], family)).max_by_key(rank);
+        let overall = families.iter().filter_map(|family| first(*family)).max_by_key(rank);
         let mut superfluous = Vec::new();
         for family in families {
-            let owner = overall.filter(|owner| wins(&candidates[*owner], family)).or_else(|| last(family));
+            let owner = overall.filter(|owner| may_have(&candidates[*owner], family)).or_else(|| first(family));
             let owner = owner.and_then(|owner| candidates[owner].link);
             let is_kept = |route: &&&Route| match owner {
                 Some(owner) => route.oif == Some(owner),
@@ -275,11 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn metrics_decide_first() {
+    fn metrics_do_not_matter() {
         let last = DefaultRoute::Last;
         let spare = [over(2, true, 0), over(3, true, 100), over(4, true, 0), over(5, true, 200)];
-        assert_eq!(losers(last, 3, &spare, &[]), [(2, true), (3, true), (5, true)]);
-        assert_eq!(losers(last, 1, &[over(2, true, 0), over(3, true, 100)], &[]), [(3, true)]);
+        assert_eq!(losers(last, 3, &spare, &[]), [(2, true), (3, true), (4, true)]);
+        // All routes of the owner stay.
+        let several = [over(2, true, 0), over(3, true, 100), over(3, true, 0)];
+        assert_eq!(losers(last, 1, &several, &[]), [(2, true)]);
         // Chained, the default network is none of the candidates.
         let candidates = [Candidate { link: Some(3), additional: true, asked: false }];
         let choose = |priority, rule| {
@@ -287,8 +288,21 @@ mod tests {
             Kept::choose(rule, &candidates, &routes, &Families::new()).superfluous[0].oif
         };
         assert_eq!(choose(0, last), Some(2));
-        assert_eq!(choose(100, last), Some(3));
+        assert_eq!(choose(100, last), Some(2));
         assert_eq!(choose(0, DefaultRoute::Asked), Some(3));
+    }
+
+    #[test]
+    fn who_asked_for_one_family_has_the_other_too() {
+        let one = |at: u32, asked| Candidate { link: Some(ETH0 + at), additional: at > 0, asked };
+        let candidates = [one(0, false), one(1, true), one(2, false)];
+        let losers = |routes: &[Route]| -> Vec<u32> {
+            let kept = Kept::choose(DefaultRoute::Last, &candidates, routes, &[true].into());
+            kept.superfluous.iter().map(|route| route.oif.unwrap()).collect()
+        };
+        assert_eq!(losers(&[2, 3, 4].map(|link| over(link, false, 1024))), [2, 4]);
+        // If it brings one.
+        assert_eq!(losers(&[2, 4].map(|link| over(link, false, 1024))), [2]);
     }
 
     #[test]
