@@ -271,6 +271,35 @@ fn a_dead_socket_is_replaced_and_the_own_one_removed() {
 }
 
 #[test]
+fn what_a_former_daemon_left_in_its_folder_stops_no_successor() {
+    let folder = tempfile::tempdir().unwrap();
+    write_nad(folder.path(), "a", "1");
+    let elsewhere = folder.path().join("elsewhere");
+    for (place, what) in [("plexusd.sock", "folder"), ("networks", "link"), ("networks", "file")] {
+        let mut first = start(folder.path());
+        first.signal("KILL");
+        first.wait();
+        let at = first.run.daemon().join(place);
+        let _ = fs::remove_file(&at);
+        let _ = fs::remove_dir_all(&at);
+        match what {
+            "folder" => fs::create_dir_all(at.join("full")).unwrap(),
+            "link" => {
+                fs::create_dir_all(&elsewhere).unwrap();
+                std::os::unix::fs::symlink(&elsewhere, &at).unwrap();
+            }
+            _ => fs::write(&at, "").unwrap(),
+        }
+        let daemon = start(folder.path());
+        assert!(daemon.config_of(&nad("a")).is_some(), "{what} at {place}: {}", daemon.log());
+        let copy = daemon.run.network(&nad("a"));
+        wait_until(|| copy.exists(), || format!("no copy with a {what} at {place}: {}", daemon.log()));
+        assert!(fs::symlink_metadata(daemon.run.networks()).unwrap().is_dir());
+    }
+    assert!(!elsewhere.exists() || fs::read_dir(&elsewhere).unwrap().next().is_none());
+}
+
+#[test]
 fn what_was_asked_is_answered_before_the_end() {
     // FAULT-3
     let folder = tempfile::tempdir().unwrap();

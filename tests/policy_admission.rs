@@ -169,7 +169,13 @@ fn a_token_changes_one_annotation_of_its_nodes_pods() {
     // 256 networks, each of which has much to tell.
     own(status(&format!("[{}]", vec![format!("{{\"name\":\"{}\"}}", "x".repeat(700)); 256].join(",")))).unwrap();
     own(status("[]")).unwrap();
+    own(status("[\n\t{\"name\": \"é\"}\n]")).unwrap();
     assert_refused(own(status("{}")), "a list");
+    // Not to be read by a person, or by `kubectl describe` in a terminal.
+    assert_refused(own(status("[\u{1b}[2J")), "a list");
+    for control in ["\u{1b}[2J", "\u{7}", "\r", "\u{7f}", "\u{9b}2J"] {
+        assert_refused(own(status(&format!("[\"{control}\"]"))), "control characters");
+    }
     assert_refused(own(json!({ "metadata": { "annotations": { STATUS: null } } })), "only change the annotation");
     assert_refused(own(json!({ "metadata": { "annotations": { "x": "y" } } })), "only change the annotation");
     assert_refused(own(json!({ "metadata": { "labels": { "app": null } } })), "labels");
@@ -246,6 +252,19 @@ fn a_token_reports_in_its_own_name_only() {
         ("annotations", json!({ "metadata": { "annotations": { "x": "y" } } }), "nothing else"),
         ("finalizers", json!({ "metadata": { "finalizers": ["a.b/c"] } }), "nothing else"),
         ("another object", json!({ "related": { "kind": "Node", "name": "n2" } }), "nothing else"),
+        ("an action of another kind", json!({ "action": "\u{1b}[2Jabc" }), "nothing else"),
+        ("a field", json!({ "regarding": { "fieldPath": "\u{1b}]0;owned\u{7}" } }), "names its object"),
+        ("a long field", json!({ "regarding": { "fieldPath": "x".repeat(900_000) } }), "names its object"),
+        ("a long UID", json!({ "regarding": { "uid": "x".repeat(900_000) } }), "names its object"),
+        ("a name that moves the cursor", json!({ "regarding": { "name": "\u{1b}[2J" } }), "names its object"),
+        ("a long name", json!({ "regarding": { "name": "z".repeat(900_000) } }), "names its object"),
+        ("another version", json!({ "regarding": { "apiVersion": "\u{1b}[2J" } }), "names its object"),
+        ("a state", json!({ "regarding": { "resourceVersion": "1" } }), "names its object"),
+        (
+            "a node in a namespace",
+            json!({ "regarding": { "kind": "Node", "name": "n1", "namespace": "\u{1b}" } }),
+            "names its object",
+        ),
         ("a reason of another kind", json!({ "reason": "Killing\u{1b}[2J" }), "nothing else"),
         ("an escape sequence", json!({ "note": "\u{1b}[31m" }), "control"),
         ("text in another direction", json!({ "note": "a\u{202e}b" }), "control"),

@@ -239,6 +239,10 @@ fn the_plugin_speaks_to_the_daemon_and_to_nobody_elses_socket() {
     symlink(&roots, folder.join("plexusd.sock")).unwrap();
     Pod::new(&node, "link").selecting("a").add().result();
     assert!(listener.accept().is_err(), "the plugin connected to somebody else's socket");
+    // By way of the link that a daemon of root's once left for former programs, too.
+    symlink("daemon/plexusd.sock", node.run().former_socket()).unwrap();
+    Pod::new(&node, "former").selecting("a").add().result();
+    assert!(listener.accept().is_err(), "the plugin connected to somebody else's socket by the former path");
 }
 
 #[test]

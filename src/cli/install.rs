@@ -62,7 +62,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     let state = wanted.state_directory.as_deref().map_or_else(StateDirectory::default, StateDirectory::new);
     if let Some(group) = arguments.daemon_group {
         let run = wanted.run_directory.as_deref().map_or_else(RunDirectory::default, RunDirectory::new);
-        folders::prepare(&run, &state, group)?;
+        for remark in folders::prepare(&run, &state, group)? {
+            output.remark(remark);
+        }
     }
     install_plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, output)?;
     make_state(&state)?;

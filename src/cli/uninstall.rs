@@ -83,8 +83,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         sleep(SETTLE);
     }
     remove(&arguments.cni_bin_dir.join(PLUGIN), output)?;
-    empty(&arguments.run_directory)?;
-    empty(&arguments.state_directory)?;
+    empty_of_daemon(&run.daemon(), output);
+    empty(&arguments.run_directory, Some(&run.daemon()))?;
+    empty(&arguments.state_directory, None)?;
     for path in install_multus::replaced(&arguments.cni_conf_dir) {
         output.remark(format!(
             "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
@@ -161,19 +162,38 @@ fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
     }
 }
 
-/// Removes what is in `folder`, and the folder where it is no mount point.
-fn empty(folder: &Path) -> Result<(), Error> {
+/// Removes what is in `folder` but `except`, and the folder where it is no mount point.
+fn empty(folder: &Path, except: Option<&Path>) -> Result<(), Error> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        let removed = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        removed.map_err(|source| Error::Remove { path, source })?;
+        if except != Some(&path) || !is_folder(&entry) {
+            remove_entry(&entry).map_err(|source| Error::Remove { path, source })?;
+        }
     }
     let _ = fs::remove_dir(folder);
     Ok(())
+}
+
+/// Empties and removes the daemon's folder. A daemon may have left folders that root without capabilities may not
+/// empty: these stay.
+fn empty_of_daemon(folder: &Path, output: &Output) {
+    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if let Err(error) = remove_entry(&entry) {
+            output.remark(format!("warning: {} stays, because it cannot be removed: {error}", entry.path().display()));
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+fn is_folder(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+fn remove_entry(entry: &fs::DirEntry) -> io::Result<()> {
+    if is_folder(entry) { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }
 }
 
 #[cfg(test)]

@@ -45,6 +45,34 @@ fn a_pod_that_needs_the_plugin_keeps_it() {
 }
 
 #[test]
+fn what_a_daemon_left_that_cannot_be_removed_stays_and_the_rest_goes() {
+    let node = tempfile::tempdir().unwrap();
+    let path = |name: &str| node.path().join(name);
+    for folder in ["run/daemon/networks/full", "run/locks", "run/daemon/busy"] {
+        fs::create_dir_all(path(folder)).unwrap();
+    }
+    fs::write(path("run/daemon/plexusd.sock"), "").unwrap();
+    if !crate::sys::is_root() {
+        return;
+    }
+    // Not even root with all its capabilities removes a mount point.
+    let none: Option<&str> = None;
+    if nix::mount::mount(Some("tmpfs"), &path("run/daemon/busy"), Some("tmpfs"), nix::mount::MsFlags::empty(), none)
+        .is_err()
+    {
+        return;
+    }
+    let daemon = path("run/daemon");
+    empty_of_daemon(&daemon, &Output::of_process());
+    let emptied = empty(&path("run"), Some(&daemon));
+    let left: Vec<_> = fs::read_dir(&daemon).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    nix::mount::umount(&path("run/daemon/busy")).unwrap();
+    emptied.unwrap();
+    assert_eq!(left, ["busy"]);
+    assert!(!path("run/locks").exists());
+}
+
+#[test]
 fn a_runtime_that_watches_its_folder_hears_that_an_element_went() {
     let conf = tempfile::tempdir().unwrap();
     let path = |name: &str| conf.path().join(name);

@@ -9,6 +9,8 @@ use crate::api::layout::MAX_COPY;
 use crate::api::{NetworkCopy, RunDirectory};
 use crate::nad::{Definition, NadRef};
 use crate::sys::files::{self, Durability};
+use crate::sys::handover;
+use nix::unistd::{AccessFlags, access};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -65,6 +67,7 @@ impl Step {
 impl Copies {
     /// The copies of an earlier daemon are kept up to date as well.
     pub fn open(run: RunDirectory) -> Self {
+        clear_place(&run.networks());
         let kept = match read_all(&run) {
             Ok(kept) => kept,
             Err(e) => {
@@ -182,6 +185,18 @@ impl Copies {
     }
 }
 
+/// What a daemon that was taken over left in the folder's place is removed or renamed: the folder is made again.
+fn clear_place(folder: &Path) {
+    let Ok(found) = folder.symlink_metadata() else { return };
+    if found.is_dir() && access(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
+        return;
+    }
+    match handover::set_aside(folder) {
+        Ok(aside) => tracing::warn!(folder = %folder.display(), ?aside, "this is no folder of ours: made again"),
+        Err(error) => tracing::warn!(folder = %folder.display(), %error, "this is no folder of ours, and stays"),
+    }
+}
+
 /// The group may remove what is in it: an uninstallation is root without capabilities, in the daemon's group.
 fn make_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
@@ -214,7 +229,10 @@ fn read_all(run: &RunDirectory) -> io::Result<HashMap<NadRef, Kept>> {
             }
             _ => {
                 tracing::warn!(file = %path.display(), "this is no last-known copy: removed");
-                files::remove(&path)?;
+                // One that stays must not hide the others.
+                if let Err(error) = files::remove(&path) {
+                    tracing::warn!(file = %path.display(), %error, "it cannot be removed");
+                }
             }
         }
     }

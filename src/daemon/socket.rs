@@ -2,7 +2,7 @@
 
 use crate::api::RunDirectory;
 use crate::api::layout::{DAEMON, SOCKET};
-use crate::sys::files;
+use crate::sys::{files, handover};
 use anyhow::Context;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -47,7 +47,7 @@ impl Socket {
         // The folder's group is root's tool in a container without capabilities; who may speak is asked at each call.
         fs::set_permissions(temporary, Permissions::from_mode(0o660))?;
         let inode = fs::metadata(temporary)?.ino();
-        fs::rename(temporary, path).with_context(|| format!("put the socket at {}", path.display()))?;
+        take_place(temporary, path).with_context(|| format!("put the socket at {}", path.display()))?;
         Ok(Socket { listener, path: path.to_owned(), inode })
     }
 
@@ -81,6 +81,14 @@ impl Socket {
             }
         }
     }
+}
+
+/// Moves the socket over whatever is at `path`. A folder, which no file can replace, is renamed.
+fn take_place(temporary: &Path, path: &Path) -> io::Result<()> {
+    let Err(error) = fs::rename(temporary, path) else { return Ok(()) };
+    let aside = handover::set_aside(path)?;
+    tracing::warn!(socket = %path.display(), %error, ?aside, "something else was in the socket's place");
+    fs::rename(temporary, path)
 }
 
 /// Makes the daemon's folder, for a daemon that is started by hand: in a cluster it is there, with its owner.

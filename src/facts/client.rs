@@ -9,6 +9,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockop
 use nix::sys::time::TimeVal;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -71,6 +72,10 @@ impl Client {
             connected => return connected,
         };
         let former = run.former_socket();
+        // A link leads to the daemon's folder, where it was just asked, and there to whatever a daemon has put.
+        if !former.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+            return Err(absent);
+        }
         Client::connect_to(&former, &former, None, deadline).map_err(|e| if e.is_absent() { absent } else { e })
     }
 

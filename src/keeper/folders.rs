@@ -38,11 +38,12 @@ pub struct FolderError {
 }
 
 /// Makes the folders for a daemon of the group `group`, also where a former release, whose daemon was root, made them
-/// for itself. Done again it changes nothing.
+/// for itself. Done again it changes nothing. Answers what a person should know: what a daemon that was taken over left
+/// in its folder is renamed, or passed over, and stops nothing.
 ///
 /// # Errors
 /// One of them cannot be made or given.
-pub fn prepare(run: &RunDirectory, state: &StateDirectory, group: u32) -> Result<(), FolderError> {
+pub fn prepare(run: &RunDirectory, state: &StateDirectory, group: u32) -> Result<Vec<String>, FolderError> {
     let named = |path: &Path| {
         let path = path.to_owned();
         |source| FolderError { path, source }
@@ -57,11 +58,13 @@ pub fn prepare(run: &RunDirectory, state: &StateDirectory, group: u32) -> Result
         (run.unpublished(), group, PLUGINS),
         (run.keeper(), group, READ_BY_GROUP),
         (run.daemon(), group, WRITTEN_BY_GROUP),
-        (run.networks(), group, WRITTEN_BY_GROUP),
     ];
     for (path, group, mode) in folders {
         handover::folder(&path, group, mode).map_err(named(&path))?;
     }
+    let mut remarks = Vec::new();
+    give_networks(&run.networks(), group, &mut remarks);
+    remove_link(&run.former_socket(), &mut remarks);
     let unpublished = run.unpublished();
     for entry in fs::read_dir(&unpublished).map_err(named(&unpublished))?.flatten() {
         match handover::file(&entry.path(), group, STATUS) {
@@ -70,7 +73,31 @@ pub fn prepare(run: &RunDirectory, state: &StateDirectory, group: u32) -> Result
             given => given.map_err(named(&entry.path()))?,
         }
     }
-    Ok(())
+    Ok(remarks)
+}
+
+/// Gives the daemon its folder of copies, where the daemon itself may have put something else.
+fn give_networks(path: &Path, group: u32, remarks: &mut Vec<String>) {
+    let give = || handover::folder(path, group, WRITTEN_BY_GROUP);
+    let Err(why) = give() else { return };
+    let place = path.display();
+    let again = handover::set_aside(path).and_then(|aside| give().map(|()| aside));
+    remarks.push(match again {
+        Ok(Some(aside)) => format!("warning: {place} is not root's ({why}): renamed to {}", aside.display()),
+        Ok(None) => format!("warning: {place} is not root's ({why}): removed and made again"),
+        Err(error) => format!("warning: {place} stays as it is, though it is not root's: {error}"),
+    });
+}
+
+/// A daemon of root's has left a link for former programs. Now the daemon's folder is not root's alone: what lies there
+/// may lead anywhere.
+fn remove_link(path: &Path, remarks: &mut Vec<String>) {
+    if !path.is_symlink() {
+        return;
+    }
+    if let Err(error) = files::remove(path) {
+        remarks.push(format!("warning: the link {} cannot be removed: {error}", path.display()));
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +121,7 @@ mod tests {
         let status = run.unpublished().join("c.json");
         fs::write(&status, "{}").unwrap();
         for _ in 0..2 {
-            prepare(&run, &state, GROUP).unwrap();
+            assert!(prepare(&run, &state, GROUP).unwrap().is_empty());
         }
         let is = |path: &Path| {
             let found = fs::metadata(path).unwrap();
@@ -109,6 +136,37 @@ mod tests {
         let made = run.keeper().join("state.json");
         fs::write(&made, "").unwrap();
         assert_eq!(is(&made).1, GROUP);
+    }
+
+    #[test]
+    fn what_a_daemon_left_in_the_place_of_its_folder_of_copies_stops_nothing() {
+        if !crate::sys::is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (run, state) =
+            (RunDirectory::new(folder.path().join("run")), StateDirectory::new(folder.path().join("state")));
+        let other = folder.path().join("other");
+        fs::create_dir(&other).unwrap();
+        let networks = run.networks();
+        let put: [(&str, &dyn Fn()); 2] = [
+            ("a link", &|| std::os::unix::fs::symlink(&other, &networks).unwrap()),
+            ("a file", &|| fs::write(&networks, "").unwrap()),
+        ];
+        prepare(&run, &state, GROUP).unwrap();
+        for (what, put) in put {
+            fs::remove_dir(&networks).unwrap();
+            put();
+            let remarks = prepare(&run, &state, GROUP).unwrap();
+            assert!(remarks.len() == 1 && remarks[0].contains("made again"), "{what}: {remarks:?}");
+            let made = fs::symlink_metadata(&networks).unwrap();
+            assert_eq!((made.is_dir(), made.gid(), made.mode() & 0o7777), (true, GROUP, 0o2770), "{what}");
+        }
+        assert_eq!(fs::metadata(&other).unwrap().gid(), 0);
+        // A daemon of root's left it.
+        std::os::unix::fs::symlink("daemon/plexusd.sock", run.former_socket()).unwrap();
+        prepare(&run, &state, GROUP).unwrap();
+        assert!(!run.former_socket().is_symlink());
     }
 
     #[test]
