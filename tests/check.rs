@@ -211,3 +211,22 @@ fn a_damaged_record_is_used_as_far_as_it_goes() {
     pod.del().silence();
     assert_eq!(node.call_names(), ["ADD primary eth0", "CHECK primary eth0", "DEL primary eth0"]);
 }
+
+#[test]
+fn a_record_of_which_nothing_can_be_read_is_not_an_empty_one() {
+    let Some(node) = Node::new() else { return };
+    quiet_primary(&node);
+    let pod = Pod::new(&node, "unreadable");
+    pod.add().result();
+    let text = fs::read_to_string(pod.record_file(&node)).unwrap();
+    let kept = json!({"cniVersion": "1.0.0", "ips": [{"address": "10.99.0.7/24"}]});
+    for damaged in [&text[..40], "{", ""] {
+        fs::write(pod.record_file(&node), damaged).unwrap();
+        // CRI-O hands over what it kept, as to a sandbox that is older than the installation.
+        pod.call("CHECK").configured("prevResult", kept.clone()).make().refusal(5, &["record", &pod.id, "damaged"]);
+        assert_eq!(fs::read_to_string(pod.record_file(&node)).unwrap(), damaged);
+    }
+    fs::remove_file(pod.record_file(&node)).unwrap();
+    pod.call("CHECK").configured("prevResult", kept).make().silence();
+    assert_eq!(node.call_names(), ["ADD primary eth0", "CHECK primary eth0"]);
+}

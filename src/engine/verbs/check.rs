@@ -18,8 +18,8 @@ const CHECK: Duration = Duration::from_secs(30);
 /// Compares the record with the kernel, in one look, then asks the delegates.
 ///
 /// # Errors
-/// Code 3: the sandbox is unknown. Code 101: something drifted; the line says what. Else the first
-/// delegate's own.
+/// Code 3: the sandbox is unknown. Code 5: its record cannot be read. Code 101: something drifted; the line says
+/// what. Else the first delegate's own.
 pub fn check(turn: &Turn) -> Result<(), CniError> {
     let target = turn.target()?;
     let deadline = turn.until(CHECK);
@@ -27,7 +27,12 @@ pub fn check(turn: &Turn) -> Result<(), CniError> {
     let mine = match turn.store.look(&target.container_id) {
         Ok(Found::Record(record)) => record.attachments,
         Ok(Found::Salvaged { record, damage }) => {
-            // It stays for DEL, which deletes what it still tells.
+            // It stays for DEL, which deletes what it still tells. Whatever was attached by this call is to be checked:
+            // what cannot be read is not nothing.
+            if !record.attachments.iter().any(|attachment| attachment.call == target.ifname) {
+                let why = format!("{damage}, none of interface {}: nothing can be checked", target.ifname);
+                return Err(CniError::new(Code::Io, why));
+            }
             turn.warn(damage);
             record.attachments
         }
