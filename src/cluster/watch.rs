@@ -11,13 +11,13 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::ResetTimerBackoff;
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -56,6 +56,7 @@ struct Watch<'a, K> {
     client: u64,
     api: Api<K>,
     events: BoxStream<'static, watcher::Result<Event<K>>>,
+    patience: Patience,
     trouble: Trouble,
 }
 
@@ -66,15 +67,20 @@ where
     fn new(source: &'a Source<'a>, name: &'static str, fields: String) -> Self {
         let (client, number) = source.access.client();
         let api: Api<K> = Api::all(client);
-        let events = events(api.clone(), &fields, source.seconds, PAGE.0);
-        Watch { source, fields, page: PAGE.0, client: number, api, events, trouble: Trouble::new(name) }
+        let patience = Patience::default();
+        let events = events(api.clone(), &fields, source.seconds, PAGE.0, patience.clone());
+        Watch { source, fields, page: PAGE.0, client: number, api, events, patience, trouble: Trouble::new(name) }
     }
 
     /// The next event; none after a failure, which is told and counted.
     async fn next(&mut self) -> Option<Event<K>> {
         match self.events.next().await? {
             Ok(event) => {
-                self.trouble.is_over();
+                // The first one comes before the API server is asked.
+                if !matches!(event, Event::Init | Event::InitApply(_)) {
+                    self.trouble.is_over();
+                    self.patience.worked();
+                }
                 Some(event)
             }
             Err(error) => {
@@ -105,7 +111,7 @@ where
         }
         let (client, number) = self.source.access.client();
         (self.api, self.client) = (Api::all(client), number);
-        self.events = events(self.api.clone(), &self.fields, self.source.seconds, self.page);
+        self.events = events(self.api.clone(), &self.fields, self.source.seconds, self.page, self.patience.clone());
     }
 }
 
@@ -209,7 +215,13 @@ pub(super) fn known_pod(head: &PodHead) -> KnownPod {
     KnownPod::new(meta.uid.as_deref(), |key| meta.annotations.as_ref()?.get(key).map(String::as_str))
 }
 
-fn events<K>(api: Api<K>, fields: &str, seconds: u32, page: u32) -> BoxStream<'static, watcher::Result<Event<K>>>
+fn events<K>(
+    api: Api<K>,
+    fields: &str,
+    seconds: u32,
+    page: u32,
+    patience: Patience,
+) -> BoxStream<'static, watcher::Result<Event<K>>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -217,7 +229,40 @@ where
     if !fields.is_empty() {
         config = config.fields(fields);
     }
-    watcher(api, config).backoff(ResetTimerBackoff::new(Pauses::new(PAUSES.0, PAUSES.1), QUIET)).boxed()
+    watcher(api, config).backoff(patience).boxed()
+}
+
+/// The pauses of a watch. They begin again after a whole list or a change, and not already when a list begins.
+#[derive(Clone)]
+struct Patience(Arc<Mutex<ResetTimerBackoff<Pauses>>>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience(Arc::new(Mutex::new(ResetTimerBackoff::new(Pauses::new(PAUSES.0, PAUSES.1), QUIET))))
+    }
+}
+
+impl Patience {
+    fn worked(&self) {
+        self.pauses().reset();
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, ResetTimerBackoff<Pauses>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.pauses().next()
+    }
+}
+
+impl Backoff for Patience {
+    /// The stream calls this for every event, also for those that are no success.
+    fn reset(&mut self) {}
 }
 
 /// Says once that a watch does not work, and for how long it did not when it works again.

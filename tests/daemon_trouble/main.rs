@@ -7,6 +7,7 @@
 mod credentials;
 mod limits;
 mod order;
+mod pauses;
 mod proxy;
 mod silence;
 mod stub;
