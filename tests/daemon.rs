@@ -113,6 +113,45 @@ fn copies_of_networks_that_went_while_nobody_looked_are_removed() {
 }
 
 #[test]
+fn a_network_whose_manifest_cannot_be_read_is_not_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = folder.path().join("source/a.yaml");
+    write_nad(folder.path(), "a", "1");
+    write_pod(folder.path(), "p", "u1", "a");
+    let mut daemon = start(folder.path());
+    assert!(daemon.config_of(&nad("a")).is_some());
+    let copy = daemon.run.network(&nad("a"));
+    wait_until(|| copy.exists(), || "no last-known copy".into());
+    assert_eq!(daemon.publish("c1", &pod("p", Some("u1")), "[]"), Published::Written);
+    daemon.signal("KILL");
+    daemon.wait();
+    let good = fs::read_to_string(&a).unwrap();
+    fs::write(&a, "a: [").unwrap();
+    fs::rename(folder.path().join("source/pod-p.yaml"), folder.path().join("pod-p.yaml")).unwrap();
+    let daemon = start(folder.path());
+    // The plugin has copies, too: of one that is in no manifest, nothing is left either.
+    let ask = |name: &str, copies: &[&str]| {
+        let copies = copies.iter().map(|name| nad(name)).collect();
+        daemon.facts(FactsRequest { networks: vec![nad(name)], copies, ..FactsRequest::default() })
+    };
+    assert!(ask("a", &["a", "b"]).unwrap_err().contains("a.yaml"));
+    // Whatever is read beside it, nothing becomes certain by that.
+    write_nad(folder.path(), "other", "1");
+    assert_eq!(ask("other", &[]).unwrap().definitions.len(), 1);
+    let other = daemon.run.network(&nad("other"));
+    wait_until(|| other.exists(), || "no last-known copy".into());
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!fs::read_to_string(&copy).unwrap().contains("gone") && !daemon.run.network(&nad("b")).exists());
+    let status = daemon.run.network_status().join("default_p.json");
+    assert!(status.exists());
+    // Once everything can be read again, what is gone is gone.
+    fs::write(&a, good.replace("name: a", "name: c")).unwrap();
+    assert_eq!(ask("a", &[]).unwrap().missing, [nad("a")]);
+    let gone = |name: &str| fs::read_to_string(daemon.run.network(&nad(name))).is_ok_and(|text| text.contains("gone"));
+    wait_until(|| gone("a") && gone("b") && !status.exists(), || "a deleted network stays".into());
+}
+
+#[test]
 fn a_folder_that_cannot_be_read_is_not_an_empty_cluster() {
     let folder = tempfile::tempdir().unwrap();
     write_nad(folder.path(), "a", "1");

@@ -178,11 +178,16 @@ impl Cache {
 
     /// Every definition has been seen: those not in `seen` are gone.
     pub(super) fn definitions_are(&self, seen: &HashSet<NadRef>) {
+        self.definitions_are_at_least(seen, true);
+    }
+
+    /// As [`Cache::definitions_are`]; where they are not `all`, a definition that is not in `seen` may still exist.
+    pub(super) fn definitions_are_at_least(&self, seen: &HashSet<NadRef>, all: bool) {
         self.change(|known| {
             known.definitions.retain(|nad, _| seen.contains(nad));
             known.bytes = known.definitions.values().map(Kept::bytes).sum();
             known.definitions_synced = true;
-            known.confirmed = true;
+            known.confirmed = all;
         });
     }
 

@@ -30,7 +30,7 @@ struct ReadFile {
 }
 
 /// When a file is the same file with the same content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     size: u64,
@@ -62,7 +62,9 @@ impl Directory {
         match stamps(&self.path) {
             Ok(found) => {
                 let read = self.read_changed(&mut files, found);
-                if read || !self.cache.definitions_synced() {
+                // The folder can be read again, and nothing in it has changed.
+                let recovered = !self.cache.confirmed() && is_whole(&files);
+                if read || recovered || !self.cache.definitions_synced() {
                     self.fill(&files);
                 }
             }
@@ -117,9 +119,16 @@ impl Directory {
         for (name, pod) in &pods {
             self.cache.put_pod((*name).clone(), (*pod).clone());
         }
-        self.cache.definitions_are(&definitions.into_keys().cloned().collect::<HashSet<_>>());
+        // What a file that cannot be read contains is not known: a network that is in no other file is not gone.
+        let seen = definitions.into_keys().cloned().collect::<HashSet<_>>();
+        self.cache.definitions_are_at_least(&seen, is_whole(files));
         self.cache.pods_are(&pods.into_keys().cloned().collect::<HashSet<_>>());
     }
+}
+
+/// Whether all of `files` could be read.
+fn is_whole(files: &BTreeMap<PathBuf, ReadFile>) -> bool {
+    files.values().all(|file| file.error.is_none())
 }
 
 /// The manifests in `folder`; sub-folders and hidden files are passed over.
@@ -129,13 +138,22 @@ fn stamps(folder: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
         let path = entry?.path();
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         let manifest = path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
-        // A file that vanishes between the two calls is none.
-        if let (false, true, Ok(metadata)) = (hidden, manifest, fs::metadata(&path))
-            && metadata.is_file()
-        {
-            let changed = (metadata.ctime(), metadata.ctime_nsec());
-            stamps.insert(path, Stamp { inode: metadata.ino(), size: metadata.size(), changed });
+        if hidden || !manifest {
+            continue;
         }
+        let stamp = match fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => continue,
+            Ok(metadata) => Stamp {
+                inode: metadata.ino(),
+                size: metadata.size(),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            },
+            // It vanished between the two calls.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            // The attempt to read it gives the reason.
+            Err(_) => Stamp::default(),
+        };
+        stamps.insert(path, stamp);
     }
     Ok(stamps)
 }
@@ -174,17 +192,34 @@ mod tests {
         let beside = directory.path().join("y.yaml");
         fs::write(&beside, nad("b")).unwrap();
         directory.refresh();
-        assert_eq!(cache.sizes(), (2, 0));
+        assert!(cache.sizes() == (2, 0) && cache.definitions_synced() && !cache.confirmed());
         let unreadable = directory.unreadable();
         assert!(unreadable.len() == 1 && unreadable[0].contains("x.yaml: "), "{unreadable:?}");
         fs::write(&file, nad("other")).unwrap();
         fs::remove_file(&beside).unwrap();
         directory.refresh();
-        assert_eq!(directory.unreadable(), [""; 0]);
+        assert!(directory.unreadable().is_empty() && cache.confirmed());
         assert!(cache.definition(&NadRef::new("default", "other").unwrap()).is_some());
         assert_eq!(cache.sizes(), (1, 0));
         fs::remove_file(&file).unwrap();
         directory.refresh();
         assert_eq!(cache.sizes(), (0, 0));
+
+        // A file that is there and cannot even be looked at.
+        std::os::unix::fs::symlink("loop.yaml", directory.path().join("loop.yaml")).unwrap();
+        directory.refresh();
+        assert!(directory.unreadable().len() == 1 && !cache.confirmed());
+        fs::remove_file(directory.path().join("loop.yaml")).unwrap();
+        directory.refresh();
+        assert!(cache.confirmed());
+
+        // The folder itself goes and comes again without a change.
+        let away = folder.path().join("away");
+        fs::rename(directory.path(), &away).unwrap();
+        directory.refresh();
+        assert!(!cache.confirmed());
+        fs::rename(&away, directory.path()).unwrap();
+        directory.refresh();
+        assert!(cache.confirmed());
     }
 }

@@ -149,10 +149,10 @@ impl Cluster {
                 // Absence is certain only while the folder and all of its files can be read.
                 match (self.cache.definition(&nad()), directory.unreadable().pop()) {
                     (Some(found), _) => Some(found),
-                    (None, _) if !self.cache.confirmed() => {
+                    (None, Some(file)) => return Err(Error::FileUnread { nad: nad(), file }),
+                    (None, None) if !self.cache.confirmed() => {
                         return Err(Error::FolderUnread { nad: nad(), folder: directory.path().to_owned() });
                     }
-                    (None, Some(file)) => return Err(Error::FileUnread { nad: nad(), file }),
                     (None, None) => None,
                 }
             }

@@ -12,42 +12,66 @@ use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+/// Why there is no copy to use. An error is not an absence.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("this node has no copy to use instead")]
+    Absent,
+    #[error("this node has no copy to use instead: the network was deleted")]
+    Gone,
+    #[error("the copy on this node was last confirmed {} s ago, which is too old", .0.as_secs())]
+    TooOld(Duration),
+    #[error("the copy on this node cannot be read: {0}")]
+    Unread(io::Error),
+}
+
 /// The copy of `nad` and its age: how long ago it was last known that it still holds.
 pub(super) fn read(
     state: &StateDirectory,
     run: &RunDirectory,
     nad: &NadRef,
     oldest: Option<Duration>,
-) -> Option<(Definition, Duration)> {
-    let own = of_plugin(state, nad).map(|(definition, time)| (NetworkCopy::Known(definition), time));
+) -> Result<(Definition, Duration), Unusable> {
+    let own = of_plugin(state, nad).map(|own| own.map(|(definition, time)| (NetworkCopy::Known(definition), time)));
     let (copy, time) = match (own, of_daemon(run, nad)) {
-        (Some(own), Some(fresh)) => {
+        (Ok(Some(own)), Ok(Some(fresh))) => {
             if own.1 > fresh.1 {
                 own
             } else {
                 fresh
             }
         }
-        (own, fresh) => own.or(fresh)?,
+        (Ok(Some(copy)), _) | (_, Ok(Some(copy))) => copy,
+        (Err(e), _) | (_, Err(e)) => return Err(Unusable::Unread(e)),
+        (Ok(None), Ok(None)) => return Err(Unusable::Absent),
     };
-    let NetworkCopy::Known(definition) = copy else { return None };
+    let NetworkCopy::Known(definition) = copy else { return Err(Unusable::Gone) };
     let age = time.elapsed().unwrap_or_default();
-    oldest.is_none_or(|oldest| age <= oldest).then_some((definition, age))
+    if oldest.is_some_and(|oldest| age > oldest) { Err(Unusable::TooOld(age)) } else { Ok((definition, age)) }
 }
 
-fn of_plugin(state: &StateDirectory, nad: &NadRef) -> Option<(Definition, SystemTime)> {
-    let folder = Folder::open(&state.networks()).ok()?;
-    let (text, time) = folder.read_dated(OsStr::new(&copy_name(nad)), MAX_COPY).ok()??;
-    let definition: Definition = serde_json::from_str(&text).ok()?;
-    (definition.nad == *nad).then_some((definition, time))
+fn of_plugin(state: &StateDirectory, nad: &NadRef) -> io::Result<Option<(Definition, SystemTime)>> {
+    let read =
+        Folder::open(&state.networks()).and_then(|folder| folder.read_dated(OsStr::new(&copy_name(nad)), MAX_COPY));
+    let Some((text, time)) = absent_is_none(read)? else { return Ok(None) };
+    let definition: Definition = serde_json::from_str(&text)?;
+    Ok((definition.nad == *nad).then_some((definition, time)))
 }
 
 /// What the daemon left is no more than content, as its answers are.
-fn of_daemon(run: &RunDirectory, nad: &NadRef) -> Option<(NetworkCopy, SystemTime)> {
-    let folder = TheirFolder::open(run.path(), &[DAEMON, NETWORKS]).ok()?;
-    let (text, time) = folder.read(OsStr::new(&copy_name(nad)), MAX_COPY).ok()??;
-    let copy: NetworkCopy = serde_json::from_str(&text).ok()?;
-    (copy.nad() == nad).then_some((copy, time))
+fn of_daemon(run: &RunDirectory, nad: &NadRef) -> io::Result<Option<(NetworkCopy, SystemTime)>> {
+    let folder = TheirFolder::open(run.path(), &[DAEMON, NETWORKS]);
+    let read = folder.and_then(|folder| folder.read(OsStr::new(&copy_name(nad)), MAX_COPY));
+    let Some((text, time)) = absent_is_none(read)? else { return Ok(None) };
+    let copy: NetworkCopy = serde_json::from_str(&text)?;
+    Ok((copy.nad() == nad).then_some((copy, time)))
+}
+
+fn absent_is_none<T>(read: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match read {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read,
+    }
 }
 
 /// Keeps copies of `definitions`, which the daemon has just confirmed; the copies of `missing` go.
@@ -109,4 +133,31 @@ pub(super) fn names(state: &StateDirectory) -> Vec<NadRef> {
         Some(definition.nad)
     };
     folder.names().unwrap_or_default().iter().filter_map(|name| nad(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_copy_that_cannot_be_used_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, run) = (StateDirectory::new(folder.path().join("s")), RunDirectory::new(folder.path().join("r")));
+        let nad = NadRef::new("default", "a").unwrap();
+        let definition = Definition::new(nad.clone(), Some("1".to_owned()), |_| None);
+        let read = |oldest| super::read(&state, &run, &nad, oldest);
+        assert!(matches!(read(None), Err(Unusable::Absent)));
+        keep(&state, [&definition].into_iter(), std::iter::empty()).unwrap();
+        assert_eq!(read(None).unwrap().0, definition);
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(matches!(read(Some(Duration::ZERO)), Err(Unusable::TooOld(_))));
+        fs::write(state.networks().join(copy_name(&nad)), "{").unwrap();
+        assert!(matches!(read(None), Err(Unusable::Unread(_))));
+        fs::create_dir_all(run.networks()).unwrap();
+        fs::write(run.network(&nad), serde_json::to_vec(&NetworkCopy::Known(definition.clone())).unwrap()).unwrap();
+        assert_eq!(read(None).unwrap().0, definition);
+        fs::write(run.network(&nad), serde_json::to_vec(&NetworkCopy::Gone { gone: nad.clone() }).unwrap()).unwrap();
+        assert!(matches!(read(None), Err(Unusable::Gone)));
+    }
 }

@@ -4,6 +4,7 @@ pub mod client;
 pub mod last_known;
 
 pub use client::{Client, ClientError};
+use last_known::Unusable;
 
 use crate::api::protocol::{Facts, FactsRequest, Reply, Request};
 use crate::api::{RunDirectory, StateDirectory};
@@ -26,12 +27,14 @@ pub enum Error {
         why: Refusal,
     },
     /// The daemon does not tell what is needed, and the node knows too little of these networks.
-    #[error("network {networks}: {why}; this node has no copy to use instead")]
+    #[error("network {networks}: {why}; {copy}")]
     Networks {
         /// Which ones.
         networks: String,
         /// Why the daemon does not tell.
         why: Refusal,
+        /// Why the copies on the node are not used.
+        copy: String,
     },
     /// Which devices the pod has only the daemon knows.
     #[error("{}", without_devices(networks, why))]
@@ -150,7 +153,7 @@ impl Question<'_> {
         let mut copies = None;
         let mut have_copies = || {
             *copies.get_or_insert_with(|| {
-                annotations_known && request.networks.iter().all(|nad| self.last_known(nad).is_some())
+                annotations_known && request.networks.iter().all(|nad| self.last_known(nad).is_ok())
             })
         };
         loop {
@@ -168,7 +171,7 @@ impl Question<'_> {
         }
     }
 
-    fn last_known(&self, nad: &NadRef) -> Option<(Definition, Duration)> {
+    fn last_known(&self, nad: &NadRef) -> Result<(Definition, Duration), Unusable> {
         last_known::read(self.state, self.run, nad, self.oldest)
     }
 
@@ -182,12 +185,15 @@ impl Question<'_> {
 
     fn recall(&self, annotations: Annotations, networks: &[NadRef], why: Refusal) -> Result<Known, Error> {
         let mut known = Known { annotations, ..Known::default() };
-        let (mut unknown, mut with_device) = (Vec::new(), Vec::new());
+        let (mut unknown, mut with_device, mut unusable) = (Vec::new(), Vec::new(), BTreeSet::new());
         for nad in networks {
             match self.last_known(nad) {
-                None => unknown.push(nad.to_string()),
-                Some((definition, _)) if definition.resource_name.is_some() => with_device.push(nad.to_string()),
-                Some((definition, age)) => {
+                Err(copy) => {
+                    unknown.push(nad.to_string());
+                    unusable.insert(copy.to_string());
+                }
+                Ok((definition, _)) if definition.resource_name.is_some() => with_device.push(nad.to_string()),
+                Ok((definition, age)) => {
                     known.stale.push((nad.clone(), age));
                     known.definitions.insert(nad.clone(), definition);
                 }
@@ -196,7 +202,10 @@ impl Question<'_> {
         match (unknown.is_empty(), with_device.is_empty()) {
             (true, true) => Ok(Known { refusal: Some(why), ..known }),
             (true, false) => Err(Error::Devices { networks: with_device.join(", "), why }),
-            (false, _) => Err(Error::Networks { networks: unknown.join(", "), why }),
+            (false, _) => {
+                let copy = unusable.into_iter().collect::<Vec<_>>().join("; ");
+                Err(Error::Networks { networks: unknown.join(", "), why, copy })
+            }
         }
     }
 }
