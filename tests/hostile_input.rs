@@ -152,6 +152,11 @@ fn what_a_tenant_may_not_do_is_refused_before_the_default_network() {
     node.network("default/rules", &json!({"cniVersion": "1.0.0", "name": "rules", "plugins": list}));
     let pod = Pod::new(&node, "rules").selecting("rules");
     pod.add().refusal(7, &["default/rules", "portmap", "conditionsV4", "control character"]);
+    // Go takes ſ for an s.
+    let list = json!([{"type": "a"}, {"type": "portmap", "backend": "nftables", "conditionſV4": [rules]}]);
+    node.network("default/folded", &json!({"cniVersion": "1.0.0", "name": "folded", "plugins": list}));
+    let pod = Pod::new(&node, "folded").selecting("folded");
+    pod.add().refusal(7, &["default/folded", "portmap", "conditionſV4", "control character"]);
     // N7: the addresses of the cluster's network.
     node.network("default/thief", &json!({"cniVersion": "1.0.0", "name": "cbr0", "type": "a"}));
     Pod::new(&node, "thief").selecting("thief").add().refusal(7, &["default/thief", "cbr0", "default network's"]);

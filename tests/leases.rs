@@ -210,6 +210,10 @@ fn a_pool_below_a_folder_that_others_may_write_is_not_looked_into() {
     assert!(pool(open).join("10.1.0.2").exists());
     // Not even its lock is made.
     assert!(!pool(open).join("lock").exists());
+    // A sticky folder lets nobody move what is root's: where ADD takes an address, GC gives it back.
+    fs::set_permissions(open, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    assert!(!pool(open).join("10.1.0.2").exists());
 }
 
 #[test]

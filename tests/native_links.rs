@@ -109,3 +109,43 @@ fn a_pool_that_is_not_roots_is_not_written_to() {
         pod.del().silence();
     }
 }
+
+/// Whichever program host-local is: a key that no native knows is enough for the program.
+#[test]
+fn a_pool_is_judged_before_any_program_is_called() {
+    // N2, N7
+    let Some(node) = Node::new() else { return };
+    let open = Path::new("/run/node/open");
+    fs::create_dir_all(open.join("net")).unwrap();
+    fs::set_permissions(open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let (cluster, volume) = (Path::new("/var/lib/cni/networks/cbr0"), Path::new("/run/node/volume"));
+    fs::create_dir_all(cluster).unwrap();
+    fs::create_dir_all(volume).unwrap();
+    std::os::unix::fs::symlink(cluster, volume.join("net")).unwrap();
+    std::os::unix::fs::symlink("/run/plexus", "/run/node/elsewhere").unwrap();
+    for (number, (folder, why)) in [
+        ("/run/node/open", "others may write there"),
+        ("/run/node/volume", "it is a symbolic link"),
+        ("/run/plexus", "it lies in /run/plexus"),
+        ("/run/node/elsewhere/locks", "it lies in /run/plexus"),
+        ("/var/lib/plexus/sandboxes", "it lies in /var/lib/plexus"),
+        ("/run/missing/../plexus", "\"..\""),
+        ("run/plexus", "is not an absolute path"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (form, keys) in [json!({}), json!({"bogus": 1}), json!({"datadir": "/run/node/fine"})].iter().enumerate() {
+            let mut ipam = json!({"type": "host-local", "subnet": "10.7.0.0/24", "dataDir": folder});
+            ipam.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            node.network("default/br", &network(&json!({"type": "bridge", "bridge": "br0", "ipam": ipam})));
+            let pod = Pod::new(&node, &format!("judged{number}{form}")).selecting("br");
+            pod.add().refusal(7, &["default/br", "net1", "host-local", "dataDir", folder, why]);
+            pod.del().silence();
+        }
+    }
+    assert!(node.call_names().iter().all(|call| call.starts_with("DEL ")), "{:?}", node.call_names());
+    let inside: Vec<_> = fs::read_dir(cluster).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(inside.is_empty(), "{inside:?}");
+    assert_eq!(fs::read_dir(open.join("net")).unwrap().count(), 0);
+}

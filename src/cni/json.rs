@@ -11,6 +11,25 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Whether Go's `encoding/json` reads `key` as the field `name`. Apart from the letters' case it takes two characters
+/// for ASCII letters: ſ (U+017F) for s, and the Kelvin sign (U+212A) for k.
+pub fn folds_to(key: &str, name: &str) -> bool {
+    key.chars().map(folded).eq(name.chars().map(folded))
+}
+
+/// The character that stands for all that Go reads as one with `c`. A name of a field has ASCII letters only.
+fn folded(c: char) -> char {
+    match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    }
+}
+
+fn fold(key: &str) -> String {
+    key.chars().map(folded).collect()
+}
+
 /// A JSON object: keys in their order, values byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct RawObject(Vec<(String, Box<RawValue>)>);
@@ -28,7 +47,7 @@ impl RawObject {
     /// is accepted, and of several the last wins.
     pub fn get(&self, key: &str) -> Option<&RawValue> {
         let exact = self.0.iter().rev().find(|(k, _)| k == key);
-        let folded = || self.0.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(key));
+        let folded = || self.0.iter().rev().find(|(k, _)| folds_to(k, key));
         exact.or_else(folded).map(|(_, value)| value.as_ref())
     }
 
@@ -50,7 +69,7 @@ impl RawObject {
 
     /// Sets `key` in place, or appends it; spellings in another letter case are removed.
     pub fn set(&mut self, key: &str, value: Box<RawValue>) {
-        let at = self.0.iter().position(|(k, _)| k.eq_ignore_ascii_case(key));
+        let at = self.0.iter().position(|(k, _)| folds_to(k, key));
         self.remove(key);
         let at = at.unwrap_or(self.0.len()).min(self.0.len());
         self.0.insert(at, (key.to_owned(), value));
@@ -70,18 +89,18 @@ impl RawObject {
     pub fn merge(&mut self, other: &RawObject) {
         let mut new: BTreeMap<String, Option<&(String, Box<RawValue>)>> = BTreeMap::new();
         for pair in &other.0 {
-            new.insert(pair.0.to_ascii_lowercase(), Some(pair));
+            new.insert(fold(&pair.0), Some(pair));
         }
         let mut merged = Vec::with_capacity(self.0.len() + new.len());
         for old in std::mem::take(&mut self.0) {
-            match new.get_mut(&old.0.to_ascii_lowercase()) {
+            match new.get_mut(&fold(&old.0)) {
                 None => merged.push(old),
                 // The first of several spellings gives the place to the new value.
                 Some(pair) => merged.extend(pair.take().cloned()),
             }
         }
         for (key, _) in &other.0 {
-            merged.extend(new.get_mut(&key.to_ascii_lowercase()).and_then(Option::take).cloned());
+            merged.extend(new.get_mut(&fold(key)).and_then(Option::take).cloned());
         }
         self.0 = merged;
     }
@@ -93,7 +112,7 @@ impl RawObject {
 
     /// Removes `key` in every letter case.
     pub fn remove(&mut self, key: &str) {
-        self.0.retain(|(k, _)| !k.eq_ignore_ascii_case(key));
+        self.0.retain(|(k, _)| !folds_to(k, key));
     }
 
     /// The keys and values in their order.
@@ -256,6 +275,25 @@ mod tests {
         assert_eq!(object.read::<String>("bridge").unwrap().as_deref(), Some("x"));
         assert_eq!(object.read::<u32>("mtu").unwrap(), Some(3));
         assert_eq!(object.read::<u32>("Mtu").unwrap(), Some(3));
+    }
+
+    #[test]
+    fn two_characters_are_letters_for_go() {
+        // N1: foldRune of encoding/json
+        for (key, name) in [("conditionſV4", "conditionsV4"), ("ma\u{212a}", "mak"), ("\u{212a}ſ", "KS")] {
+            assert!(folds_to(key, name) && folds_to(name, key), "{key}");
+        }
+        for (key, name) in [("ıpam", "ipam"), ("typeß", "typess"), ("a", "aa")] {
+            assert!(!folds_to(key, name), "{key}");
+        }
+        let mut object = RawObject::parse(r#"{"a":1,"argſ":2,"ma\u212a":3}"#).unwrap();
+        assert_eq!(object.read::<u32>("args").unwrap(), Some(2));
+        object.set_value("args", &4);
+        assert_eq!(object.to_json(), "{\"a\":1,\"args\":4,\"ma\u{212a}\":3}");
+        object.merge(&RawObject::parse(r#"{"Mak":5,"argſ":6}"#).unwrap());
+        assert_eq!(object.to_json(), r#"{"a":1,"argſ":6,"Mak":5}"#);
+        object.remove("ARGS");
+        assert_eq!(object.to_json(), r#"{"a":1,"Mak":5}"#);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use args::CniArgs;
 pub use config::{NetworkConfig, PluginConfig};
 pub use error::{CniError, Code};
 pub use invocation::{Invocation, Verb};
-pub use json::RawObject;
+pub use json::{RawObject, folds_to};
 pub use names::{ContainerId, IfName, NetworkName, PluginType};
 pub use request::Request;
 pub use result::AddResult;

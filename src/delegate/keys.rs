@@ -3,7 +3,7 @@
 //! A native never approximates: a configuration with one key that is not implemented here goes to
 //! the program. The tables are also what the documentation of natives is made from.
 
-use crate::cni::RawObject;
+use crate::cni::{RawObject, folds_to};
 
 /// A key that a native or an address plugin knows of.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +80,11 @@ pub enum Declined {
 pub fn understand(object: &RawObject, tables: &[&[Key]]) -> Result<(), Declined> {
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in object.iter() {
-        if seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+        if seen.iter().any(|other| folds_to(other, name)) {
             return Err(Declined::Twice(name.to_owned()));
         }
         seen.push(name);
-        let known = tables.iter().copied().flatten().find(|key| key.name.eq_ignore_ascii_case(name));
+        let known = tables.iter().copied().flatten().find(|key| folds_to(name, key.name));
         match known.map(|key| key.support) {
             None => return Err(Declined::Unknown(name.to_owned())),
             Some(Support::Implemented) => {}
@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(understand(r#"{"type":"x","MTU":1,"ipmasq":false}"#), Ok(()));
         assert_eq!(understand(r#"{"mtu":1,"future":1}"#), Err(Declined::Unknown("future".into())));
         assert_eq!(understand(r#"{"mtu":1,"Mtu":2}"#), Err(Declined::Twice("Mtu".into())));
+        assert_eq!(understand(r#"{"ipMasq":false,"ipMaſq":true}"#), Err(Declined::Twice("ipMaſq".into())));
+        assert!(matches!(understand(r#"{"ipMaſq":true}"#), Err(Declined::Needs { .. })));
         assert!(matches!(understand(r#"{"ipMasq":true}"#), Err(Declined::Needs { .. })));
     }
 }

@@ -14,7 +14,6 @@ pub mod netlink;
 pub mod netns;
 pub mod netns_list;
 pub mod owner;
-pub mod ownership;
 pub mod proc_net;
 pub mod process;
 pub mod shared_folder;

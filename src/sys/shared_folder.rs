@@ -7,12 +7,12 @@
     reason = "the folder has checked its path, and each file is opened by its own flags"
 )]
 
-use super::trusted::Folder;
+use super::trusted::{Folder, Untrusted};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Instant;
@@ -39,6 +39,7 @@ impl LockedFolder {
     /// # Errors
     /// The folder cannot be made or locked, or somebody else could exchange it; `TimedOut` when the deadline passes.
     pub fn acquire(folder: &Path, deadline: Instant) -> io::Result<Self> {
+        is_no_link(folder)?;
         let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
         missing.into_iter().rev().try_for_each(|folder| Folder::make(folder, FOLDER).map(drop))?;
         LockedFolder::lock(&Folder::open(folder)?, deadline)
@@ -138,12 +139,39 @@ impl LockedFolder {
 /// The folder at `path`, without locking it; `None` where there is none.
 ///
 /// # Errors
-/// Somebody else than root could exchange it or what is in it, or it cannot be looked at.
+/// Somebody else than root could exchange it or what is in it, it is a symbolic link, or it cannot be looked at.
 pub fn find(path: &Path) -> io::Result<Option<Folder>> {
+    is_no_link(path)?;
     match Folder::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     }
+}
+
+/// A link to another folder would share the files of that one. Root in a container can make it where its volume lies
+/// on the node, and is root there.
+fn is_no_link(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Err(Untrusted::error(path, "it is a symbolic link")),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// The first of `folders` that `path` is, or is in, by whatever links and mounts it leads there. What is missing of
+/// `path` counts as it is written.
+///
+/// # Errors
+/// A part of `path` is there and leads nowhere.
+pub fn lies_in<'a>(path: &Path, folders: &[&'a Path]) -> io::Result<Option<&'a Path>> {
+    let path = std::path::absolute(path)?;
+    let there = path.ancestors().find(|part| fs::symlink_metadata(part).is_ok()).unwrap_or(Path::new("/"));
+    let there = fs::canonicalize(there)?;
+    let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let above: Vec<_> = there.ancestors().filter_map(identity).collect();
+    let contains =
+        |folder: &&&Path| path.starts_with(folder) || identity(folder).is_some_and(|own| above.contains(&own));
+    Ok(folders.iter().find(contains).copied())
 }
 
 /// Waits in the kernel's queue, so that others who wait there do not always come first. `flock` knows no
@@ -190,6 +218,49 @@ mod tests {
         assert!(LockedFolder::acquire(&path, Instant::now()).is_err());
         assert!(!folder.path().join("made").exists());
         assert_eq!(fs::read_to_string(target).unwrap(), "root's");
+    }
+
+    #[test]
+    fn a_pool_is_a_folder_and_no_link_to_one() {
+        // N7
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link, above) = (folder.path().join("real"), folder.path().join("link"), folder.path().join("above"));
+        fs::create_dir(&real).unwrap();
+        for at in [&link, &above] {
+            std::os::unix::fs::symlink(&real, at).unwrap();
+        }
+        assert!(Untrusted::is(&find(&link).unwrap_err()));
+        assert!(Untrusted::is(&LockedFolder::acquire(&link, Instant::now()).unwrap_err()));
+        assert!(Untrusted::is(&LockedFolder::acquire_existing(&link, Instant::now()).unwrap_err()));
+        assert!(LockedFolder::acquire(&above.join("pool"), Instant::now()).is_ok());
+        assert!(real.join("pool").join(LOCK).exists() && !real.join(LOCK).exists());
+        // What leads nowhere is not made.
+        let nowhere = folder.path().join("nowhere");
+        std::os::unix::fs::symlink(folder.path().join("made"), &nowhere).unwrap();
+        assert!(LockedFolder::acquire(&nowhere, Instant::now()).is_err() && !folder.path().join("made").exists());
+    }
+
+    #[test]
+    fn a_folder_is_found_by_every_way_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, link) = (folder.path().join("own"), folder.path().join("link"));
+        fs::create_dir_all(own.join("in")).unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        std::os::unix::fs::symlink(own.join("missing"), folder.path().join("nowhere")).unwrap();
+        let lies = |path: &str| lies_in(&folder.path().join(path), &[&own]);
+        for (path, is_own) in [
+            ("own", true),
+            ("own/in/pool", true),
+            ("link/in", true),
+            ("link/new/pool", true),
+            ("new/own", false),
+            ("", false),
+        ] {
+            assert_eq!(lies(path).unwrap().is_some(), is_own, "{path}");
+        }
+        assert!(lies("nowhere/pool").is_err());
+        let missing = folder.path().join("not/yet");
+        assert!(lies_in(&missing.join("pool"), &[&missing]).unwrap().is_some());
     }
 
     #[test]

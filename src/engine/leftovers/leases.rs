@@ -11,7 +11,7 @@ use crate::engine::leftovers::living;
 use crate::engine::leftovers::living::Living;
 use crate::engine::leftovers::survey::Survey;
 use crate::engine::verbs::gc::Networks;
-use crate::sys::ownership::is_roots_alone;
+use crate::sys::shared_folder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -99,10 +99,9 @@ pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
 pub(in crate::engine) fn pools_of(network: &NetworkConfig) -> Result<Vec<PathBuf>, String> {
     let mut all = Vec::new();
     for pool in leases::pools(network) {
-        match is_roots_alone(&pool) {
-            Ok(true) => all.push(pool),
-            Ok(false) => return Err(format!("{}: a part of this path is not root's alone", pool.display())),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        match shared_folder::find(&pool) {
+            Ok(Some(_)) => all.push(pool),
+            Ok(None) => {}
             Err(e) => return Err(format!("{}: {e}", pool.display())),
         }
     }

@@ -1,7 +1,7 @@
 //! Keys whose values a reference plugin pastes into rules of the host's firewall. With a line end in one of them a
 //! definition could add rules of its own, or delete the host's. The plugins do not look; so we do, before they are called.
 
-use crate::cni::{CniError, Code, NetworkConfig};
+use crate::cni::{CniError, Code, NetworkConfig, folds_to};
 use serde_json::Value;
 
 /// Of portmap and firewall: names of chains and tables, and parts of rules. A definition may also have a `runtimeConfig`
@@ -25,7 +25,7 @@ pub const KEYS: [&str; 10] = [
 /// Code 7, naming plugin and key.
 pub fn refuse(label: &str, network: &NetworkConfig) -> Result<(), CniError> {
     for plugin in &network.plugins {
-        for (key, raw) in plugin.object.iter().filter(|(key, _)| KEYS.iter().any(|own| own.eq_ignore_ascii_case(key))) {
+        for (key, raw) in plugin.object.iter().filter(|(key, _)| KEYS.iter().any(|own| folds_to(key, own))) {
             let why = serde_json::from_str(raw.get()).map_or(Some("it cannot be read"), |value| wrong(&value));
             if let Some(why) = why {
                 let kind = &plugin.kind;
@@ -49,10 +49,14 @@ fn wrong(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// `--modprobe=…` or `-M…`. As getopt_long(3) has it, a long option may be cut short as long as it is the only one.
+/// `--modprobe=…` or `-M…`. As getopt_long(3) has it, a long option may be cut short as long as it is the only one,
+/// and a short one may stand behind others that take no value.
 fn is_modprobe(text: &str) -> bool {
+    const WITHOUT_VALUE: [char; 8] = ['4', '6', 'V', 'b', 'f', 'n', 'v', 'x'];
     let option = text.split('=').next().unwrap_or_default();
-    text.starts_with("-M") || (option.len() >= "--mo".len() && "--modprobe".starts_with(option))
+    let short = text.strip_prefix('-').map(|letters| letters.trim_start_matches(WITHOUT_VALUE));
+    short.is_some_and(|letters| letters.starts_with('M'))
+        || (option.len() >= "--mo".len() && "--modprobe".starts_with(option))
 }
 
 #[cfg(test)]
@@ -70,6 +74,9 @@ mod tests {
         for (key, value) in [
             ("conditionsV4", r#"["accept\nadd table inet x","b"]"#),
             ("ConditionsV6", r#"["a\u0000b"]"#),
+            ("conditionſV4", r#"["a\nb"]"#),
+            ("iptableſAdminChainName", r#""--modprobe=/tmp/x""#),
+            ("bac\u{212a}end", r#""nft\n""#),
             ("externalSetMarkChain", r#""x\ty""#),
             ("backend", r#""nftables\u0085""#),
             ("firewalldZone", r#"{"x":["a\rb"]}"#),
@@ -77,6 +84,7 @@ mod tests {
             ("conditionsV4", r#"["--modprobe=/tmp/x"]"#),
             ("conditionsV4", r#"["--mod=/tmp/x"]"#),
             ("conditionsV4", r#"["-M","/tmp/x"]"#),
+            ("conditionsV4", r#"["-vM/tmp/x"]"#),
         ] {
             let refusal = refused(&format!(r#"{{"type":"portmap","{key}":{value}}}"#)).unwrap_or_default();
             assert!(["ns/n", "portmap", key].iter().all(|part| refusal.contains(part)), "{key} {value}: {refusal}");

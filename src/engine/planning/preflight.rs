@@ -1,6 +1,7 @@
 //! What can be known to fail is found here, with the last look at the machine before the first side effect.
 
 use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
+use crate::delegate::ipam::host_local::{self, leases};
 use crate::delegate::registry::Carrier;
 use crate::delegate::{Ground, Scope};
 use crate::engine::Turn;
@@ -66,6 +67,27 @@ fn known_version(planned: &Planned) -> Result<(), CniError> {
         Ok(_) => Ok(()),
         Err(e) => Err(invalid(planned, format!("plugin {}: cniVersion: {e}", planned.config.kinds()))),
     }
+}
+
+/// Whoever may define a network says where root keeps its addresses. The program host-local does not look at the
+/// folder; so we do, before it is called, also for a DEL that has to guess. The operator's own default network is left
+/// to the operator.
+///
+/// # Errors
+/// Code 7, naming network, interface and folder: somebody else than root could exchange it, or it is one of Plexus.
+pub fn pools(turn: &Turn, planned: &Planned) -> Result<(), CniError> {
+    // A NAD is called by its namespace, too.
+    if planned.default && !planned.network.contains('/') {
+        return Ok(());
+    }
+    let own = [turn.settings.state.path(), turn.settings.run.path()];
+    for pool in leases::pools(&planned.config) {
+        leases::judge(&pool, &own).map_err(|why| {
+            let kind = host_local::TYPE;
+            invalid(planned, format!("plugin {kind}: dataDir: the pool {} cannot be used: {why}", pool.display()))
+        })?;
+    }
+    Ok(())
 }
 
 /// Natives look for their masters themselves.

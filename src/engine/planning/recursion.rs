@@ -1,6 +1,6 @@
 //! We never delegate to ourselves, nor to another plugin that would call us again.
 
-use crate::cni::NetworkConfig;
+use crate::cni::{NetworkConfig, folds_to};
 
 /// Plugins that read the cluster's configuration and delegate to whatever comes first in it.
 const META_PLUGINS: [&str; 3] = ["plexus", "multus", "multus-shim"];
@@ -24,7 +24,7 @@ fn find(json: &str) -> Option<String> {
         let (key, after) = text(&rest[rest.find('"')?..])?;
         rest = after;
         let Some(value) = rest.trim_start().strip_prefix(':').map(str::trim_start) else { continue };
-        if key.eq_ignore_ascii_case("type") && value.starts_with('"') {
+        if folds_to(&key, "type") && value.starts_with('"') {
             let kind = text(value)?.0;
             if is_meta_plugin(&kind) {
                 return Some(kind);

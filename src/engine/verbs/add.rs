@@ -161,7 +161,7 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
     let resources: BTreeMap<NadRef, String> =
         known.definitions.values().filter_map(|d| Some((d.nad.clone(), d.resource_name.clone()?))).collect();
     let parallel: Vec<NadRef> = known.definitions.values().filter(|d| d.parallel).map(|d| d.nad.clone()).collect();
-    plan::make(&Ingredients {
+    let plan = plan::make(&Ingredients {
         container_id: target.container_id.as_str(),
         ifname: &target.ifname,
         args: &turn.invocation.args,
@@ -174,7 +174,9 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
         resources: &resources,
         devices: &known.devices,
         parallel: (&parallel, turn.settings.parallel),
-    })
+    })?;
+    plan.iter().try_for_each(|planned| preflight::pools(turn, planned))?;
+    Ok(plan)
 }
 
 /// The default network's result in the version that was asked for (CNI-VER-07, NPWG-DEF-03); chained,

@@ -38,7 +38,7 @@ pub struct Untrusted {
 }
 
 impl Untrusted {
-    fn error(path: &Path, why: impl Into<String>) -> io::Error {
+    pub(in crate::sys) fn error(path: &Path, why: impl Into<String>) -> io::Error {
         let untrusted = Untrusted { path: path.to_owned(), why: why.into() };
         io::Error::new(io::ErrorKind::PermissionDenied, untrusted)
     }

@@ -1,12 +1,12 @@
 //! Leases seen from outside of a call: whom each is for, and since when. Both programs write them alike.
 
-use super::settings;
-use crate::cni::{NetworkConfig, RawObject};
+use super::settings::DEFAULT_DATA_DIR;
+use crate::cni::{NetworkConfig, PluginConfig, RawObject, folds_to};
 use crate::sys::files;
 use crate::sys::shared_folder::{self, LockedFolder};
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// An owner is a container and an interface.
@@ -29,15 +29,53 @@ pub struct Lease {
 
 /// The pools that the plugins of `network` take addresses from, each once.
 pub fn pools(network: &NetworkConfig) -> Vec<PathBuf> {
-    let pool = |plugin: &crate::cni::PluginConfig| {
-        let ipam = plugin.object.read::<RawObject>("ipam").ok().flatten().unwrap_or_default();
-        let local = plugin.ipam.as_ref().is_some_and(|kind| kind.as_str() == super::TYPE);
-        (local || plugin.kind.as_str() == FLANNEL).then(|| settings::folder_in(&ipam, network.name.as_str()).ok())?
-    };
-    let mut pools: Vec<PathBuf> = network.plugins.iter().filter_map(pool).collect();
+    let folders = network.plugins.iter().flat_map(data_dirs);
+    let mut pools: Vec<PathBuf> = folders.map(|folder| Path::new(&folder).join(network.name.as_str())).collect();
     pools.sort();
     pools.dedup();
     pools
+}
+
+/// Each `dataDir` that host-local could read in `plugin`, if it may be called for it. Of a key that is there several
+/// times Go takes the last one, whatever its letters' case, and merges objects; so all of them are looked at.
+fn data_dirs(plugin: &PluginConfig) -> Vec<String> {
+    let sections: Vec<RawObject> =
+        values(&plugin.object, "ipam").filter_map(|section| RawObject::parse(section).ok()).collect();
+    let texts = |key: &'static str| {
+        let values = sections.iter().flat_map(move |section| values(section, key));
+        values.filter_map(|value| serde_json::from_str::<String>(value).ok()).filter(|text| !text.is_empty())
+    };
+    let kind = plugin.kind.as_str();
+    if kind != FLANNEL && kind != super::TYPE && !texts("type").any(|kind| kind == super::TYPE) {
+        return Vec::new();
+    }
+    let folders: Vec<String> = texts("dataDir").collect();
+    if folders.is_empty() { vec![DEFAULT_DATA_DIR.to_owned()] } else { folders }
+}
+
+fn values<'a>(object: &'a RawObject, key: &'static str) -> impl Iterator<Item = &'a str> {
+    object.iter().filter(move |(name, _)| folds_to(name, key)).map(|(_, value)| value.get())
+}
+
+/// Whether host-local may write to `pool`, whichever program does it: the folder is, or will be, one that nobody but
+/// root can exchange, and lies in none of `own`.
+///
+/// # Errors
+/// Why it may not.
+pub fn judge(pool: &Path, own: &[&Path]) -> Result<(), String> {
+    if pool.is_relative() {
+        return Err("it is not an absolute path".to_owned());
+    }
+    // The program takes such parts out of the text, the kernel follows links before them.
+    if pool.components().any(|part| part == Component::ParentDir) {
+        return Err("\"..\" is a part of the path".to_owned());
+    }
+    shared_folder::find(pool).map_err(|e| e.to_string())?;
+    match shared_folder::lies_in(pool, own) {
+        Ok(None) => Ok(()),
+        Ok(Some(folder)) => Err(format!("it lies in {}, where Plexus keeps its own files", folder.display())),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 /// The leases in `pool` that are older than `age`, without its lock: one that is being written has no owner and is left out.
@@ -91,6 +129,15 @@ mod tests {
         );
         assert_eq!(of(r#"{"type":"bridge","ipam":{"type":"host-local","dataDir":"/d"}}"#), [Path::new("/d/n")]);
         assert_eq!(of(r#"{"type":"flannel","delegate":{}}"#), [usual]);
+        assert_eq!(of(r#"{"type":"host-local"}"#), [usual]);
+        // N2: whichever of them Go takes.
+        let both = [Path::new("/d/n"), Path::new("/e/n")];
+        for twice in [
+            r#""ipam":{"type":"host-local","dataDir":"/d","datadir":"/e"}"#,
+            r#""ipam":{"type":"x","Type":"host-local","dataDir":"/d"},"IPAM":{"dataDir":"/e"}"#,
+        ] {
+            assert_eq!(of(&format!(r#"{{"type":"bridge",{twice}}}"#)), both, "{twice}");
+        }
         assert!(of(r#"{"type":"bridge","ipam":{"type":"whereabouts"}},{"type":"y"}"#).is_empty());
     }
 

@@ -11,7 +11,7 @@ use crate::delegate::stdin::{Stdin, read_cni_args, read_routes};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
+pub(super) const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// What one call of `host-local` is to do.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) fn folder(stdin: &Stdin) -> Result<PathBuf, Failure> {
     Ok(folder_in(&stdin.section("ipam")?, &stdin.network)?)
 }
 
-/// The pool of `network` with the section `ipam`.
+/// The pool of `network` with the section `ipam`, as the native reads it.
 pub(super) fn folder_in(ipam: &RawObject, network: &str) -> Result<PathBuf, InvalidValue> {
     let data_dir = ipam.read::<String>("dataDir")?.filter(|path| !path.is_empty());
     Ok(Path::new(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)).join(network))
