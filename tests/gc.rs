@@ -358,6 +358,6 @@ fn what_cannot_be_read_frees_nothing() {
     // Where others may write it is not looked either.
     fs::remove_file("/var/lib/cni/results").unwrap();
     fs::set_permissions(POOL, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    gc(&node, &json!([])).refusal(5, &["network br", "root's alone"]);
+    gc(&node, &json!([])).refusal(5, &["network br", "cannot be trusted"]);
     assert_eq!(owners(), ["unknown net1"]);
 }
