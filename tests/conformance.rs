@@ -1,4 +1,4 @@
-//! `docs/conformance.md` is made of the clause IDs that the code and its tests cite, so it cannot drift.
+//! `docs/evidence/conformance.md` is made of the clause IDs that the code and its tests cite, so it cannot drift.
 //!
 //! `UPDATE=1 cargo test --test conformance` writes it again.
 

@@ -1,4 +1,4 @@
-//! `docs/faults.md` is made of the faults that tests cite (`FAULT-<number>`), and of the reasons where none does.
+//! `docs/evidence/faults.md` is made of the faults that tests cite (`FAULT-<number>`), and of the reasons where none does.
 //!
 //! `UPDATE=1 cargo test --test faults` writes it again.
 

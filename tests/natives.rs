@@ -1,4 +1,4 @@
-//! `docs/natives.md` is made of the tables by which a native takes a configuration or leaves it to the program.
+//! `docs/reference/built-in-plugins.md` is made of the tables by which a native takes a configuration or leaves it to the program.
 //!
 //! `UPDATE=1 cargo test --test natives` writes it again.
 
@@ -19,7 +19,7 @@ const HEAD: &str = "\
 # Natives
 
 Plugins that Plexus carries out in its own process. What they make is what the reference plugins v1.9.1 make; what they do
-differently, and why, is [one list](differences.md). The tables on this page are made of the code by
+differently, and why, is [one list](../evidence/differences.md). The tables on this page are made of the code by
 `tests/natives.rs`.
 
 A native takes a configuration only when it understands **all** of it. The whole configuration goes to the program in the
@@ -90,13 +90,13 @@ fn row(page: &mut String, key: &str, support: Support) {
 
 #[test]
 fn the_page_says_what_the_tables_say() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/natives.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/built-in-plugins.md");
     let page = page();
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &page).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(page == written, "docs/natives.md is old; UPDATE=1 cargo test --test natives writes it");
+    assert!(page == written, "docs/reference/built-in-plugins.md is old; UPDATE=1 cargo test --test natives writes it");
 }
 
 /// Who carries out `config`.

@@ -1,6 +1,6 @@
 //! The CNI protocol as data: who calls, with what configuration, and what is answered.
 //!
-//! Pure: nothing here touches the machine. Clause IDs (`CNI-…`) are those of `docs/conformance.md`.
+//! Pure: nothing here touches the machine. Clause IDs (`CNI-…`) are those of `docs/evidence/conformance.md`.
 
 pub mod args;
 pub mod config;

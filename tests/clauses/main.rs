@@ -2,7 +2,7 @@
 //! out by our plugin and, where `MULTUS_BIN_DIR` names its programs, by that of Multus 4.3; rows about a list of
 //! plugins also by libcni, through cnitool. So what we call a fault is shown, and the rows themselves are proven.
 //!
-//! `docs/multus-differences.md` is made of the rows: `UPDATE=1 MULTUS_BIN_DIR=… cargo test --test clauses` writes it
+//! `docs/evidence/multus-differences.md` is made of the rows: `UPDATE=1 MULTUS_BIN_DIR=… cargo test --test clauses` writes it
 //! once they all hold of Multus.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
@@ -74,6 +74,6 @@ fn the_page_is_made_of_the_rows() {
     let differing = page.lines().zip(written.lines()).find(|(a, b)| a != b);
     assert!(
         page == written,
-        "docs/multus-differences.md is old; UPDATE=1 MULTUS_BIN_DIR=… cargo test --test clauses writes it: {differing:?}"
+        "docs/evidence/multus-differences.md is old; UPDATE=1 MULTUS_BIN_DIR=… cargo test --test clauses writes it: {differing:?}"
     );
 }

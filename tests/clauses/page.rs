@@ -1,4 +1,4 @@
-//! `docs/multus-differences.md`, made of the rows.
+//! `docs/evidence/multus-differences.md`, made of the rows.
 
 use super::row::{Peer, Row};
 use std::fmt::Write;
@@ -21,7 +21,7 @@ A fault that is mended makes the test fail.
 
 /// Where it is.
 pub fn path() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/multus-differences.md"))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/evidence/multus-differences.md"))
 }
 
 /// The page.

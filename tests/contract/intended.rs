@@ -1,6 +1,6 @@
 //! The one list of how natives differ from the reference plugins on purpose.
 //!
-//! `docs/differences.md` is made of it: `UPDATE=1 cargo test --test contract intended` writes it again.
+//! `docs/evidence/differences.md` is made of it: `UPDATE=1 cargo test --test contract intended` writes it again.
 
 use crate::cases::{Twins, config, host_local};
 use crate::optional::{IPVLAN, has, is_complete_kernel};
@@ -243,14 +243,14 @@ fn the_page_of_differences_is_current() {
         format!("| {plugin} | {verb} | {reference} | {native} | {why} |\n")
     };
     let page = HEAD.to_owned() + &INTENDED.iter().map(line).collect::<String>();
-    let path = root.join("docs/differences.md");
+    let path = root.join("docs/evidence/differences.md");
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &page).unwrap();
     }
     // The machine of the kernel test has the programs alone.
     if root.exists() {
         let written = fs::read_to_string(&path).unwrap_or_default();
-        assert!(page == written, "docs/differences.md is old: UPDATE=1 cargo test --test contract intended");
+        assert!(page == written, "docs/evidence/differences.md is old: UPDATE=1 cargo test --test contract intended");
     }
 }
 

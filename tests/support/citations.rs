@@ -19,13 +19,13 @@ pub struct Cited {
 
 /// Compares `page` with `docs/<name>.md`; with `UPDATE` set it is written.
 pub fn compare(name: &str, page: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/evidence/{name}.md"));
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, page).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
     let differing = page.lines().zip(written.lines()).find(|(a, b)| a != b);
-    assert!(page == written, "docs/{name}.md is old; UPDATE=1 cargo test --test {name} writes it: {differing:?}");
+    assert!(page == written, "docs/evidence/{name}.md is old; UPDATE=1 cargo test --test {name} writes it: {differing:?}");
 }
 
 /// For a cell of a table.
