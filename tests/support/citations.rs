@@ -25,7 +25,10 @@ pub fn compare(name: &str, page: &str) {
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
     let differing = page.lines().zip(written.lines()).find(|(a, b)| a != b);
-    assert!(page == written, "docs/evidence/{name}.md is old; UPDATE=1 cargo test --test {name} writes it: {differing:?}");
+    assert!(
+        page == written,
+        "docs/evidence/{name}.md is old; UPDATE=1 cargo test --test {name} writes it: {differing:?}"
+    );
 }
 
 /// For a cell of a table.
