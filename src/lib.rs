@@ -14,7 +14,7 @@
 //! | `cluster` | pods and definitions from Kubernetes or a folder; publishing |
 //! | `keeper` | what others displace of the installation is put back; root's part of the DaemonSet |
 //! | `daemon` | the daemon's wiring |
-//! | `cli` | one file a subcommand |
+//! | `cli` | one file or folder a subcommand |
 //!
 //! Who may use whom is in `ARCHITECTURE.md` and enforced by `tests/modules.rs`.
 

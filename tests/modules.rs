@@ -35,13 +35,13 @@ const ONLY_IN: [(&str, &[&str]); 3] =
 
 /// What the daemon's folders may wait for a disk in, and why that holds up nobody: the daemon has one loop.
 const MAY_WAIT_FOR_A_DISK: &[(&str, &str)] = &[
-    ("cluster/access.rs", "reads credentials on a thread of its own"),
+    ("cluster/kubernetes/access.rs", "reads credentials on a thread of its own"),
     ("cluster/copies.rs", "reads at the start, writes on a thread of its own"),
-    ("cluster/directory.rs", "cluster/lookup.rs calls it on a thread of its own"),
-    ("cluster/publish_file.rs", "cluster/lookup.rs calls it on a thread of its own"),
-    ("daemon/installation.rs", "looks on a thread of its own"),
-    ("daemon/socket.rs", "the run directory is in memory"),
-    ("daemon/todo.rs", "the run directory is in memory"),
+    ("cluster/directory/source.rs", "cluster/lookup.rs calls it on a thread of its own"),
+    ("cluster/directory/publish.rs", "cluster/lookup.rs calls it on a thread of its own"),
+    ("daemon/health/installation.rs", "looks on a thread of its own"),
+    ("daemon/questions/socket.rs", "the run directory is in memory"),
+    ("daemon/publishing/todo.rs", "the run directory is in memory"),
 ];
 
 #[test]

@@ -1,10 +1,10 @@
 //! `plexusctl health`: how the daemon on this node is.
 
 use super::output::{Format, Output, Tone};
-use super::table::{Cell, Table};
 use super::{Error, Verdict, get};
 use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{RunDirectory, StateDirectory};
+use crate::cli::output::table::{Cell, Table};
 use crate::facts::Client;
 use clap::Args;
 use serde::Serialize;

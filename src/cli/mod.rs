@@ -1,4 +1,4 @@
-//! `plexusctl`, which also runs as `kubectl plexus`: one file a subcommand.
+//! `plexusctl`, which also runs as `kubectl plexus`: one file or folder a subcommand.
 //!
 //! What was asked for goes to stdout, what is to be known about it to stderr. Exit codes, which
 //! scripts may rely on:
@@ -10,38 +10,25 @@
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
 
-mod age;
 mod config;
-mod config_document;
-mod config_keys;
 mod crd;
 pub mod error;
 mod gc;
-mod gc_ask;
-mod gc_rows;
 mod get;
-mod get_rows;
 mod health;
 mod install;
-mod install_multus;
-mod install_plugin;
 mod keep;
 mod migrate;
-mod migrate_keys;
 mod natives;
-mod natives_rows;
 mod output;
-mod printable;
-mod schema;
-mod table;
 mod trust;
 mod uninstall;
-mod uninstall_drain;
 mod version;
 
 pub use error::Error;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use config::schema;
 use output::Output;
 use std::ffi::OsString;
 use std::path::Path;

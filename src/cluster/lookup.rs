@@ -1,14 +1,13 @@
 //! What the daemon asks of the cluster, whichever source it has.
 
-use super::canary::Canary;
 use super::copies::Copies;
-use super::directory::Directory;
-use super::kubernetes::Kubernetes;
-use super::{
-    Access, Attempt, Cache, Claimed, Error, Haste, Notice, Outcome, Progress, Requests, event, has_valid_name,
-    publish_file,
-};
+use super::{Access, Attempt, Cache, Claimed, Error, Haste, Notice, Outcome, Progress, Requests, has_valid_name};
 use crate::api::{Publication, RunDirectory, StateDirectory};
+use crate::cluster::directory::publish;
+use crate::cluster::directory::source::Directory;
+use crate::cluster::kubernetes::canary::Canary;
+use crate::cluster::kubernetes::client::Kubernetes;
+use crate::cluster::kubernetes::event;
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -120,7 +119,7 @@ impl Cluster {
                     refresh(directory).await;
                     if self.cache.confirmed() {
                         let (run, state, cache) = (self.run.clone(), self.state.clone(), Arc::clone(&self.cache));
-                        off_the_loop(move || publish_file::forget(&run, &state, &cache)).await;
+                        off_the_loop(move || publish::forget(&run, &state, &cache)).await;
                     }
                     tokio::time::sleep(LOOK_EVERY).await;
                 },
@@ -246,7 +245,7 @@ impl Cluster {
             Origin::Directory(_) => {
                 let (run, state) = (self.run.clone(), self.state.clone());
                 let (cache, publication) = (Arc::clone(&self.cache), publication.clone());
-                let publish = move || publish_file::publish(&run, &state, &cache, &publication);
+                let publish = move || publish::publish(&run, &state, &cache, &publication);
                 let outcome = off_the_loop(publish).await;
                 outcome.unwrap_or_else(|| Outcome::Later("the daemon stops".to_owned())).into()
             }

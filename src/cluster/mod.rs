@@ -3,42 +3,28 @@
 //!
 //! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
 
-mod absent;
-mod access;
-mod bounded;
 pub mod cache;
-mod canary;
-mod claimed;
-mod claims;
 mod copies;
 pub mod crd;
-mod directory;
+pub mod directory;
 pub mod error;
-mod event;
 mod kubernetes;
 mod lookup;
-pub mod manifest;
-mod object;
 mod pauses;
 pub mod pod;
-mod publish;
-mod publish_file;
-mod requests;
-mod slices;
-mod watch;
 
-pub use access::{Access, configuration};
 pub use cache::Cache;
-pub use canary::{Canary, Verdict};
-pub use claimed::Claimed;
 pub use error::{ConfigurationError, Error};
-pub use event::Notice;
-pub use kubernetes::{Haste, Kubernetes};
+pub use kubernetes::access::{Access, configuration};
+pub use kubernetes::canary::{Canary, Verdict};
+pub use kubernetes::claimed::Claimed;
+pub use kubernetes::client::{Haste, Kubernetes};
+pub use kubernetes::event::Notice;
+pub use kubernetes::requests::Requests;
+pub use kubernetes::watch::WATCH_SECONDS;
 pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;
-pub use requests::Requests;
-pub use watch::WATCH_SECONDS;
 
 use crate::nad::PodRef;
 use std::time::SystemTime;

@@ -3,37 +3,31 @@
 //! It needs no privilege but being root in name: everything that touches the node's network is done
 //! by the plugin. [`run`] is the composition root; no other file knows more than its own part.
 
-mod answer;
-mod conversation;
 mod devices;
-mod grpc;
+mod health;
 mod http;
-mod installation;
 pub mod log;
 mod metrics;
-mod pod_resources;
-mod policy;
-mod readiness;
+mod publishing;
+mod questions;
 pub mod settings;
-mod socket;
-mod todo;
-mod turns;
-mod unpublished;
 
 pub use settings::Settings;
 
 use crate::cluster::Cluster;
 use anyhow::Context;
-use conversation::Conversations;
-use installation::Installation;
+use devices::pod_resources::PodResources;
+use health::installation::{self, Installation};
+use health::policy;
+use health::readiness::Readiness;
 use metrics::Metrics;
-use pod_resources::PodResources;
-use readiness::Readiness;
+use publishing::unpublished::Unpublished;
+use questions::conversation::Conversations;
+use questions::socket;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
-use unpublished::Unpublished;
 
 /// How long what runs may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);

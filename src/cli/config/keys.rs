@@ -1,0 +1,110 @@
+//! The operator's keys of our configuration, checked before they are written: what the plugin passes
+//! over with a log line is refused here.
+
+use crate::cli::{Error, trust};
+use crate::engine::Settings;
+use crate::sys::files;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+/// Settings are a few lines; what is longer is none.
+const MAX_SETTINGS: usize = 1 << 20;
+/// Keys that follow from the primary, or are the runtime's to set.
+const NOT_THE_OPERATORS: [&str; 14] = [
+    "name",
+    "type",
+    "cniVersion",
+    "cniVersions",
+    "plugins",
+    "clusterNetwork",
+    "delegates",
+    "args",
+    "runtimeConfig",
+    "prevResult",
+    "loadOnlyInlinedPlugins",
+    "cni.dev/valid-attachments",
+    "cni.dev/attachments",
+    "ipam",
+];
+
+/// The keys that an operator sets.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// `capabilities`, beside those that follow from the primary.
+    pub capabilities: BTreeMap<String, bool>,
+    /// All others.
+    pub others: BTreeMap<String, Value>,
+}
+
+/// Reads the keys in the file `path`; the folders of the command line win over those in it.
+///
+/// # Errors
+/// Every mistake at once.
+pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Result<Keys, Error> {
+    path.map_or(Ok(()), trust::check)?;
+    let mut object = path.map(read_object).transpose()?.unwrap_or_default();
+    for (key, folder) in [("stateDirectory", state), ("runDirectory", run)] {
+        if let Some(folder) = folder {
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            object.insert(key.to_owned(), folder.to_string_lossy().into());
+        }
+    }
+    let mistakes = mistakes(&object);
+    if !mistakes.is_empty() {
+        return Err(Error::Settings { path: path.unwrap_or(Path::new("the command line")).to_owned(), mistakes });
+    }
+    let capabilities =
+        object.remove("capabilities").and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    Ok(Keys { capabilities, others: object.into_iter().collect() })
+}
+
+/// Checks `text`, which is to be written to `path`, as [`read`] would.
+///
+/// # Errors
+/// Every mistake at once.
+pub fn review(path: &Path, text: &str) -> Result<(), Error> {
+    let refuse = |mistakes: Vec<String>| Error::Settings { path: path.to_owned(), mistakes };
+    let object = serde_json::from_str(text).map_err(|e| refuse(vec![format!("not a JSON object: {e}")]))?;
+    let mistakes = mistakes(&object);
+    if mistakes.is_empty() { Ok(()) } else { Err(refuse(mistakes)) }
+}
+
+/// Whether `key` follows from the primary, or is the runtime's to set.
+pub fn is_not_the_operators(key: &str) -> bool {
+    NOT_THE_OPERATORS.iter().any(|known| known.eq_ignore_ascii_case(key))
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
+    let refuse = |mistake: String| Error::Settings { path: path.to_owned(), mistakes: vec![mistake] };
+    let text = files::read_named_bounded(path, MAX_SETTINGS).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => refuse("there is no such file".to_owned()),
+        _ => refuse(e.to_string()),
+    })?;
+    serde_json::from_str(&text).map_err(|e| refuse(format!("not a JSON object: {e}")))
+}
+
+/// Everything that is wrong with `object`, as the plugin would read it.
+fn mistakes(object: &Map<String, Value>) -> Vec<String> {
+    let ours = is_not_the_operators;
+    let (taken, mut rest): (Vec<_>, Map<_, _>) = (
+        object
+            .keys()
+            .filter(|key| ours(key))
+            .map(|key| format!("key {key:?} is not set here: plexusctl or the runtime sets it"))
+            .collect(),
+        object.iter().filter(|(key, _)| !ours(key)).map(|(key, value)| (key.clone(), value.clone())).collect(),
+    );
+    rest.insert("name".to_owned(), "any".into());
+    rest.insert("cniVersion".to_owned(), "1.0.0".into());
+    let (unknown, wrong) = match Settings::review(&Value::Object(rest).to_string()) {
+        Ok((settings, wrong)) => (settings.unknown, wrong),
+        Err(e) => (Vec::new(), vec![e.to_string()]),
+    };
+    let capabilities =
+        object.get("capabilities").map(|value| serde_json::from_value::<BTreeMap<String, bool>>(value.clone()));
+    let capabilities = capabilities.and_then(Result::err).map(|e| format!("key \"capabilities\": {e}"));
+    let unknown = unknown.into_iter().map(|key| format!("key {key:?} is unknown"));
+    taken.into_iter().chain(unknown).chain(wrong).chain(capabilities).collect()
+}

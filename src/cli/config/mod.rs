@@ -1,0 +1,194 @@
+//! `plexusctl config`: the CNI configuration that puts Plexus before or behind a cluster's network.
+
+pub(super) mod document;
+pub(super) mod keys;
+pub(super) mod multus_keys;
+pub(super) mod schema;
+
+use super::output::Output;
+use super::{Error, trust};
+use crate::cli::config::document::Written;
+use crate::cli::install::plugin::PLUGIN;
+use crate::cni::NetworkConfig;
+use crate::engine::planning::disk;
+use crate::engine::planning::disk::DiskError;
+use crate::engine::planning::recursion;
+use crate::sys::files::{self, Durability};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+/// Everybody may read it: it names files, and holds no secret.
+const MODE: u32 = 0o644;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    wanted: Wanted,
+
+    /// Write the file instead of printing it, whole or not at all; a file with the same content is left alone
+    #[arg(long)]
+    write: bool,
+}
+
+/// What the configuration follows from.
+#[derive(Debug, Args)]
+pub struct Wanted {
+    /// The configuration of the cluster's own network; without it, the first file in the folder that is
+    /// neither ours nor Multus'
+    #[arg(long, value_name = "FILE")]
+    primary: Option<PathBuf>,
+
+    /// How Plexus is put into the node's configuration
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: Mode,
+
+    /// Where the runtime looks for its configuration
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    pub cni_conf_dir: PathBuf,
+
+    /// A JSON object of further keys (see `plexusctl schema --settings`); unknown ones are refused
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+
+    /// Where the plugin keeps its records [default: /var/lib/plexus]
+    #[arg(long, value_name = "FOLDER")]
+    pub state_directory: Option<PathBuf>,
+
+    /// Where the daemon's socket is [default: /run/plexus]
+    #[arg(long, value_name = "FOLDER")]
+    pub run_directory: Option<PathBuf>,
+}
+
+/// The two ways of being installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// The runtime calls Plexus, which calls the cluster's network
+    #[default]
+    Delegate,
+    /// The runtime calls the cluster's network, then Plexus (needs libcni 1.3 in the runtime)
+    Chain,
+}
+
+/// Prints or writes the configuration.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+    let written = make(&arguments.wanted, output)?;
+    if !arguments.write {
+        return output.document(&written.text);
+    }
+    put(&arguments.wanted, &written, output)
+}
+
+/// The configuration for what the runtime's folder holds now.
+pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
+    trust::check(&wanted.cni_conf_dir)?;
+    let (path, network) = match &wanted.primary {
+        Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
+        None => first_of(&wanted.cni_conf_dir, output)?,
+    };
+    let keys =
+        keys::read(wanted.settings.as_deref(), wanted.state_directory.as_deref(), wanted.run_directory.as_deref())?;
+    for (key, why) in multus_keys::without_effect(keys.others.keys()) {
+        output.remark(format!("warning: key {key:?} of the settings has no effect: {why}"));
+    }
+    match wanted.mode {
+        Mode::Delegate => document::delegate(&path, &network, keys),
+        Mode::Chain => document::chain(&path, &network, keys),
+    }
+}
+
+/// Writes it where the runtime finds it.
+pub fn put(wanted: &Wanted, written: &Written, output: &Output) -> Result<(), Error> {
+    let folder = &wanted.cni_conf_dir;
+    match wanted.mode {
+        Mode::Delegate => write(folder, written, output).and_then(|()| tell_rivals(folder, written, output)),
+        Mode::Chain => and_tell_runtime(folder, || write(folder, written, output)),
+    }
+}
+
+/// [`disk::and_tell_runtime`], with our errors.
+pub fn and_tell_runtime<T>(folder: &Path, change: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    disk::and_tell_runtime(folder, |path, source| Error::Write { path, source }, change)
+}
+
+/// The network in `path`, if we may delegate to it.
+fn read(path: &Path) -> Result<NetworkConfig, Error> {
+    let network = disk::read(path).map_err(|source| Error::Primary { source })?;
+    match recursion::names_itself(&network) {
+        Some(kind) => Err(Error::Recursion { path: path.to_owned(), kind }),
+        None => Ok(network),
+    }
+}
+
+/// The file a runtime would take without us, and without Multus.
+fn first_of(folder: &Path, output: &Output) -> Result<(PathBuf, NetworkConfig), Error> {
+    let source = |source: DiskError| Error::Primary { source };
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut skipped = String::new();
+    let mut candidates = disk::candidates(&folder).map_err(source)?.into_iter();
+    while let Some(path) = candidates.next() {
+        // Whatever is in it: damaged, or written over, it is ours to write.
+        if path.file_name().is_some_and(|name| name == document::LIST) {
+            skipped.push_str(&format!(", without {}, which is {PLUGIN}'s", document::LIST));
+            continue;
+        }
+        let network = disk::read(&path).map_err(source)?;
+        match recursion::names_itself(&network) {
+            None => {
+                output.remark(format!(
+                    "primary: {} (network {}, {}): the first in {}{skipped}{}",
+                    path.display(),
+                    network.name,
+                    network.kinds(),
+                    folder.display(),
+                    passed_over(candidates)
+                ));
+                return Ok((path, network));
+            }
+            Some(kind) => skipped.push_str(&format!(", without {}, which is {kind}'s", file_name(&path))),
+        }
+    }
+    Err(Error::NoPrimary { folder, skipped })
+}
+
+/// The files after the primary's: whoever meant one of them sees that it is not used, and how to name it.
+fn passed_over(rest: impl Iterator<Item = PathBuf>) -> String {
+    let names: Vec<String> = rest.map(|path| file_name(&path).to_string()).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("; passed over: {} (--primary names another)", names.join(", ")),
+    }
+}
+
+fn file_name(path: &Path) -> impl std::fmt::Display {
+    path.file_name().unwrap_or_default().display()
+}
+
+fn write(folder: &Path, written: &Written, output: &Output) -> Result<(), Error> {
+    let path = folder.join(&written.path);
+    let failed = |source| Error::Write { path: path.clone(), source };
+    // Every change makes the runtime load its configuration again, and calls wait meanwhile.
+    if files::read_bounded(&path, 1 << 20).ok().flatten().as_deref() == Some(&written.text) {
+        output.remark(format!("{} is as it should be; not written again", path.display()));
+        return Ok(());
+    }
+    files::replace(&path, written.text.as_bytes(), MODE, Durability::Synced).map_err(failed)?;
+    output.remark(format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// A runtime takes the first file of its folder: one that stands before ours makes ours useless.
+fn tell_rivals(folder: &Path, written: &Written, output: &Output) -> Result<(), Error> {
+    let ours = folder.join(&written.path);
+    for rival in disk::candidates(folder).map_err(|source| Error::Primary { source })? {
+        if rival < ours {
+            output.remark(format!(
+                "warning: {} stands before it: the runtime goes on using that one until it is removed or renamed",
+                rival.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

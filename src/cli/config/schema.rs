@@ -1,0 +1,203 @@
+//! `plexusctl schema`: what an editor needs to check the plugin's configuration while it is written.
+
+use crate::cli::Error;
+use crate::cli::config::keys;
+use crate::cli::output::Output;
+use crate::engine::Settings;
+use clap::Args;
+use schemars::{JsonSchema, schema_for};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The element of Plexus in a CNI network configuration list.
+#[derive(JsonSchema)]
+#[schemars(rename = "Plexus", rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Configuration {
+    /// The plugin's name.
+    r#type: Type,
+    /// What the runtime is asked for, as in every CNI configuration.
+    capabilities: Option<BTreeMap<String, bool>>,
+    /// The default network: the path of a configuration or of a folder, or the name of a
+    /// NetworkAttachmentDefinition or of a configuration in `confDir`.
+    cluster_network: Option<String>,
+    /// Instead of `clusterNetwork`: configurations. The first is the default network, the others are attached to every pod.
+    delegates: Option<Vec<Map<String, Value>>>,
+    /// Networks attached to every pod outside `systemNamespaces`, before its own.
+    default_networks: Option<Vec<String>>,
+    /// Namespaces whose pods do not get `defaultNetworks` [`["kube-system"]`].
+    system_namespaces: Option<Vec<String>>,
+    /// Where networks are that the operator names without a namespace [`kube-system`].
+    multus_namespace: Option<String>,
+    /// A pod may use only networks of its own namespace and of `globalNamespaces` [`false`].
+    namespace_isolation: Option<bool>,
+    /// Namespaces whose networks every pod may use [`default`].
+    global_namespaces: Option<Namespaces>,
+    /// A pod may replace its default network by annotation [`true`].
+    default_network_annotation: Option<bool>,
+    /// A network without `spec.config` means the configuration of its name in `confDir` [`true`].
+    networks_from_files: Option<bool>,
+    /// Which network has a pod's default route where no `default-route` asks for it [`last`].
+    default_route: Option<DefaultRoute>,
+    /// Where a network without `spec.config` finds its configuration, by name [`/etc/cni/multus/net.d`].
+    conf_dir: Option<String>,
+    /// A folder of CNI plugins that is searched before the runtime's.
+    bin_dir: Option<String>,
+    /// What Multus kept of the pods it attached [`/var/lib/cni/multus`].
+    cni_dir: Option<String>,
+    /// A folder whose `results` holds the runtime's records of attachments, beside `/var/lib/cni` and `/var/lib/cni/cache`.
+    cni_cache_dir: Option<String>,
+    /// Records, and the last-known copies of networks [`/var/lib/plexus`].
+    state_directory: Option<String>,
+    /// The daemon's socket, locks, and statuses that wait to be published [`/run/plexus`].
+    run_directory: Option<String>,
+    /// How long one delegate may take [120].
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
+    delegate_timeout_seconds: Option<f64>,
+    /// How long the daemon may take to answer [5].
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
+    daemon_timeout_seconds: Option<f64>,
+    /// How long ADD waits until the status is on a pod with additional networks [2].
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
+    publish_timeout_seconds: Option<f64>,
+    /// How old a last-known copy of a network may be that is used while the daemon does not answer [any age].
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
+    last_known_max_age_seconds: Option<f64>,
+    /// Which plugin types Plexus carries out itself [`true`].
+    natives: Option<Natives>,
+    /// Networks whose plugins are programs are attached at the same time [`false`].
+    parallel: Option<bool>,
+    /// What the plugin tells on stderr [`error`].
+    log_level: Option<LogLevel>,
+}
+
+/// The plugin's name.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Type {
+    Plexus,
+}
+
+/// The last network that brings one, or the default network.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum DefaultRoute {
+    Last,
+    Asked,
+}
+
+/// A list, or one text with commas.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Namespaces {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// All or none, a list of types, or types with `true` or `false`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Natives {
+    All(bool),
+    Types(Vec<String>),
+    EachType(BTreeMap<String, bool>),
+}
+
+/// How much is told; `panic`, `verbose` and `warning` are Multus' names.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum LogLevel {
+    Off,
+    Error,
+    Info,
+    Debug,
+    Panic,
+    Verbose,
+    Warning,
+}
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Of a file of settings, as `config`, `install` and the manifests take it, instead of the element in a CNI list
+    #[arg(long)]
+    settings: bool,
+}
+
+/// Prints it.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
+    let mut schema = serde_json::to_value(schema_for!(Configuration)).map_err(|e| Error::Output(e.into()))?;
+    accept(&mut schema);
+    if arguments.settings {
+        reduce(&mut schema);
+    }
+    output.json(&schema)
+}
+
+/// Keys of Multus that are accepted and have no effect.
+fn accept(schema: &mut Value) {
+    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    for key in Settings::without_effect() {
+        let description = "Accepted for the sake of Multus' configurations, without effect.";
+        properties.insert(key.to_owned(), json!({"description": description, "deprecated": true}));
+    }
+}
+
+/// Leaves what an operator sets: the rest follows from the cluster's network, or is the runtime's.
+fn reduce(schema: &mut Value) {
+    schema["title"] = json!("Settings of Plexus");
+    schema["description"] = json!("The operator's settings of the plugin.");
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("required");
+    }
+    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    properties.retain(|key, _| !keys::is_not_the_operators(key));
+    if let Some(definitions) = schema["$defs"].as_object_mut() {
+        definitions.remove("Type");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What the runtime adds; nobody writes it.
+    const OF_THE_RUNTIME: [&str; 4] =
+        ["runtimeConfig", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"];
+
+    #[test]
+    fn its_keys_are_those_the_plugin_reads() {
+        let schema = serde_json::to_value(schema_for!(Configuration)).unwrap();
+        let described: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let read = Settings::keys().into_iter().filter(|key| !OF_THE_RUNTIME.contains(key));
+        // Of every network configuration.
+        let expected: BTreeSet<&str> = read.chain(["type", "capabilities"]).collect();
+        assert_eq!(described, expected);
+        assert_eq!(schema["required"], json!(["type"]));
+    }
+
+    #[test]
+    fn every_word_of_it_is_understood() {
+        let read = |key: &str, value: Value| {
+            let (settings, mistakes) =
+                Settings::review(&json!({"name": "n", "cniVersion": "1.0.0", key: value}).to_string()).unwrap();
+            assert!(mistakes.is_empty() && settings.unknown.is_empty(), "{key}: {value}: {mistakes:?}");
+        };
+        for level in ["off", "error", "info", "debug", "panic", "verbose", "warning"] {
+            read("logLevel", level.into());
+        }
+        for natives in [json!(true), json!(["bridge"]), json!({"bridge": false})] {
+            read("natives", natives);
+        }
+        read("defaultRoute", "last".into());
+        read("defaultRoute", "asked".into());
+        read("globalNamespaces", json!("a, b"));
+        read("globalNamespaces", json!(["a"]));
+        read("delegateTimeoutSeconds", json!(0.5));
+    }
+}

@@ -1,0 +1,124 @@
+//! What `plexusctl gc` tells: the shape of its JSON, and its rows.
+
+use crate::cli::output::Tone;
+use crate::cli::output::table::{Cell, Table};
+use crate::engine::leftovers::forgive::{self, Forgiven};
+use crate::store::{Attachment, Record};
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON document.
+pub const VERSION: u32 = 1;
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The version of this shape.
+    pub version: u32,
+    /// Whether it was only looked.
+    pub dry_run: bool,
+    /// What goes, is given back, or is forgiven.
+    pub attachments: Vec<Row>,
+    /// Why nothing is deleted; null where that is not so.
+    pub doubt: Option<String>,
+}
+
+/// One attachment, or one address: what the plugin's `sweep` tells, too.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row {
+    pub container: String,
+    pub pod: Option<String>,
+    pub network: String,
+    pub interface: String,
+    pub reason: String,
+    pub deleted: bool,
+    /// The addresses that are given up with a debt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Whether it is forgiven; absent where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgiven: Option<bool>,
+    /// It is no attachment: its reason is why nothing is deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubt: bool,
+}
+
+impl Row {
+    /// A debt that is not paid yet; `reason` is the last error.
+    pub fn debt(record: &Record, attachment: &Attachment) -> Row {
+        let error = attachment.debt.as_ref().map_or("never tried", |debt| debt.error.as_str());
+        Row {
+            container: record.container_id.to_string(),
+            pod: record.pod.as_ref().map(ToString::to_string),
+            network: attachment.network.clone(),
+            interface: attachment.ifname.to_string(),
+            reason: format!("owed: {error}"),
+            deleted: false,
+            addresses: Vec::new(),
+            forgiven: None,
+            doubt: false,
+        }
+    }
+
+    /// An attachment that was to be forgiven.
+    pub fn forgiven(one: &Forgiven, dry_run: bool) -> Row {
+        let result = one.attachment.add_result().unwrap_or_default();
+        let mut row = Row::debt(&one.record, &one.attachment);
+        if !forgive::is_debt(&one.attachment) {
+            row.reason = "its namespace is missing; it was never removed".to_owned();
+        }
+        if let Some(kept) = &one.kept {
+            row.reason = format!("{}; it is not forgiven: {kept}", row.reason);
+        }
+        row.addresses = result.ips.iter().map(|ip| ip.address.to_string()).collect();
+        row.forgiven = Some(!dry_run && one.kept.is_none());
+        row
+    }
+
+    fn short(&self) -> Cell {
+        self.container.chars().take(13).collect::<String>().into()
+    }
+}
+
+/// The table of what goes.
+pub fn table(rows: &[Row], dry_run: bool) -> Table {
+    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "CONTAINER", "OUTCOME", "REASON"]);
+    for row in rows {
+        let outcome = match (row.deleted, dry_run) {
+            (true, _) => Cell::new("deleted", Tone::Good),
+            (false, true) => Cell::new("would go", Tone::Waiting),
+            (false, false) => Cell::new("still owed", Tone::Bad),
+        };
+        table.row(vec![
+            row.pod.clone().unwrap_or_default().into(),
+            row.network.as_str().into(),
+            row.interface.as_str().into(),
+            row.short(),
+            outcome,
+            row.reason.as_str().into(),
+        ]);
+    }
+    table
+}
+
+/// The table of what is given up.
+pub fn forgiven_table(rows: &[Row], dry_run: bool) -> Table {
+    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "ADDRESSES", "CONTAINER", "OUTCOME", "REASON"]);
+    for row in rows {
+        let outcome = match (row.forgiven, dry_run) {
+            (Some(true), _) => Cell::new("forgiven", Tone::Waiting),
+            (_, true) => Cell::new("would be forgiven", Tone::Waiting),
+            _ => Cell::new("still owed", Tone::Bad),
+        };
+        table.row(vec![
+            row.pod.clone().unwrap_or_default().into(),
+            row.network.as_str().into(),
+            row.interface.as_str().into(),
+            row.addresses.join(",").into(),
+            row.short(),
+            outcome,
+            row.reason.as_str().into(),
+        ]);
+    }
+    table
+}

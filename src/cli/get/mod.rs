@@ -1,0 +1,125 @@
+//! `plexusctl get`: what is attached on this node.
+
+mod rows;
+
+use super::output::Output;
+use super::{Error, Verdict, trust};
+use crate::api::StateDirectory;
+use crate::cli::get::rows::{Document, Row, debts_table, rows, table};
+use crate::store::{Store, record};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+/// What is told while the mark of an uninstallation is there.
+pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods start without their additional networks. `plexusctl uninstall --cancel` ends that.";
+
+/// How the list is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// The same, and the gateways of the pod's default routes beside the network that has them
+    Wide,
+    /// One JSON document, for programs; its shape is stable
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only pods of this namespace
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    /// Only what should have been deleted and could not be, with the reason
+    #[arg(long)]
+    debts: bool,
+
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Shape,
+
+    /// Where the plugin keeps its records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    state_directory: PathBuf,
+}
+
+/// Prints what the records tell; not well where there are none because this is no node.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let state = StateDirectory::new(&arguments.state_directory);
+    trust::check(state.path())?;
+    let is_node = state.path().exists();
+    let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
+    let (records, damaged) = Store::new(&state).survey().map_err(unreadable)?;
+    let draining = state.draining().exists();
+    let all = rows(records);
+    let total = all.len();
+    let wanted: Vec<Row> = all.into_iter().filter(|row| arguments.want(row)).collect();
+    let now = record::now();
+    match arguments.output {
+        Shape::Json => {
+            output.json(&Document {
+                version: VERSION,
+                attachments: wanted,
+                damaged_records: damaged,
+                draining,
+                is_node,
+            })?;
+        }
+        _ if !is_node => {}
+        _ if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
+        _ if arguments.debts => output.table(&debts_table(&wanted, now))?,
+        shape => output.table(&table(&wanted, now, shape == Shape::Wide))?,
+    }
+    if damaged > 0 {
+        let folder = state.sandboxes();
+        output.remark(format!(
+            "{damaged} record{} in {} cannot be read and {} not shown: the pod's DEL, or a sweep when the pod is gone, deletes what it still tells and moves it to {}",
+            if damaged == 1 { "" } else { "s" },
+            folder.display(),
+            if damaged == 1 { "is" } else { "are" },
+            state.damaged().display()
+        ));
+    }
+    if draining {
+        output.remark(DRAINING);
+    }
+    if is_node {
+        return Ok(Verdict::Well);
+    }
+    output.remark(not_a_node(&state, "get"));
+    Ok(Verdict::NotWell)
+}
+
+/// What a person must do who runs `command` where no state directory is.
+pub fn not_a_node(state: &StateDirectory, command: &str) -> String {
+    format!(
+        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, or `kubectl -n kube-system exec <pod of plexus on that node> -c keeper -- plexusctl {command}`",
+        state.path().display()
+    )
+}
+
+impl Arguments {
+    fn want(&self, row: &Row) -> bool {
+        let of_namespace = self.namespace.as_ref().is_none_or(|wanted| row.namespace.as_ref() == Some(wanted));
+        of_namespace && (!self.debts || row.debt.is_some())
+    }
+
+    /// Why the table is empty, where it is.
+    fn nothing(&self, state: &StateDirectory, total: usize) -> String {
+        let of =
+            self.namespace.as_ref().map_or_else(String::new, |namespace| format!(" for pods of namespace {namespace}"));
+        let folder = state.sandboxes();
+        match (self.debts, total) {
+            (true, _) => format!("Nothing is owed{of}: everything that had to be deleted is deleted."),
+            (false, 0) if !folder.exists() => format!(
+                "Nothing is attached: {} does not exist, so the plugin has attached nothing on this node yet.",
+                folder.display()
+            ),
+            (false, 0) => format!("Nothing is attached: {} holds no record.", folder.display()),
+            (false, _) => format!("Nothing is attached{of}; in other namespaces there is ({total} in all)."),
+        }
+    }
+}

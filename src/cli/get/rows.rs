@@ -1,0 +1,175 @@
+//! What `plexusctl get` tells of an attachment: the shape of its JSON, and its rows.
+
+use crate::cli::output::Tone;
+use crate::cli::output::age::age;
+use crate::cli::output::table::{Cell, Table};
+use crate::cni::ContainerId;
+use crate::nad::status;
+use crate::store::{Attachment, Debt, Record, State};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The version of this shape.
+    pub version: u32,
+    /// What is attached, sorted by pod and then in the order of attachment.
+    pub attachments: Vec<Row>,
+    /// How many records cannot be read, and are not part of the above.
+    pub damaged_records: usize,
+    /// Whether Plexus is being uninstalled: new pods start without additional networks.
+    pub draining: bool,
+    /// Whether the state directory exists: without it, this is no node with Plexus.
+    pub is_node: bool,
+}
+
+/// One network in one sandbox.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The pod's namespace; null for a container of no pod.
+    pub namespace: Option<String>,
+    /// The pod's name; null likewise.
+    pub pod: Option<String>,
+    /// The pod's UID, where the runtime told it.
+    pub uid: Option<String>,
+    /// The sandbox.
+    pub container_id: ContainerId,
+    /// The path of its network namespace at the time of ADD.
+    pub netns: Option<PathBuf>,
+    /// The interface in the sandbox.
+    pub interface: String,
+    /// `<namespace>/<NAD>`, or the name of the default network.
+    pub network: String,
+    /// Whether this is the default network.
+    pub default: bool,
+    /// `planned`, `attached` or `owed`.
+    pub state: State,
+    /// Addresses with their prefix length.
+    pub addresses: Vec<String>,
+    /// The gateways of the pod's default routes, where this network has them.
+    pub gateways: Vec<String>,
+    /// The interface's hardware address; null where the plugin did not tell.
+    pub mac: Option<String>,
+    /// When ADD began, in seconds of Unix time.
+    pub created: u64,
+    /// Why it could not be deleted; null where nothing is owed.
+    pub debt: Option<Debt>,
+}
+
+/// The rows of `records`, one for each attachment, sorted by pod.
+pub fn rows(mut records: Vec<Record>) -> Vec<Row> {
+    let key = |record: &Record| record.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
+    records.sort_by(|a, b| {
+        (key(a), a.created, a.container_id.as_str()).cmp(&(key(b), b.created, b.container_id.as_str()))
+    });
+    records.iter().flat_map(|record| record.attachments.iter().map(move |attachment| row(record, attachment))).collect()
+}
+
+fn row(record: &Record, attachment: &Attachment) -> Row {
+    let result = attachment.add_result().unwrap_or_default();
+    let asked_for = |name: &str| name == attachment.ifname.as_str();
+    let interface =
+        result.interfaces.iter().find(|i| !i.sandbox.is_empty() && asked_for(&i.name)).or(result.sandbox_interface());
+    let pod = record.pod.as_ref();
+    let gateways = attachment.gateways.clone().unwrap_or_else(|| status::gateways(&result));
+    Row {
+        namespace: pod.map(|pod| pod.namespace.clone()),
+        pod: pod.map(|pod| pod.name.clone()),
+        uid: pod.and_then(|pod| pod.uid.clone()),
+        container_id: record.container_id.clone(),
+        netns: record.netns.clone(),
+        interface: attachment.ifname.to_string(),
+        network: attachment.network.clone(),
+        default: attachment.default,
+        state: attachment.state,
+        gateways: gateways.iter().map(ToString::to_string).collect(),
+        addresses: result.ips.iter().map(|ip| ip.address.to_string()).collect(),
+        mac: interface.map(|interface| interface.mac.clone()).filter(|mac| !mac.is_empty()),
+        created: record.created,
+        debt: attachment.debt.clone(),
+    }
+}
+
+/// The table of what is attached; a `wide` one has the gateways.
+pub fn table(rows: &[Row], now: u64, wide: bool) -> Table {
+    let mut table = if wide {
+        Table::new(["POD", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE", "AGE", "DEFAULT ROUTE"])
+    } else {
+        Table::new(["POD", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE", "AGE"])
+    };
+    for row in rows {
+        let mut cells = vec![
+            row.pod_cell(),
+            row.interface.as_str().into(),
+            row.network.as_str().into(),
+            row.addresses.join(",").into(),
+            row.mac.clone().unwrap_or_default().into(),
+            row.state_cell(),
+            age(now.saturating_sub(row.created)).into(),
+        ];
+        cells.extend(wide.then(|| row.gateways.join(",").into()));
+        table.row(cells);
+    }
+    table
+}
+
+/// The table of what is owed.
+pub fn debts_table(rows: &[Row], now: u64) -> Table {
+    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "OWED", "ATTEMPTS", "REASON"]);
+    for row in rows {
+        let Some(debt) = &row.debt else { continue };
+        table.row(vec![
+            row.pod_cell(),
+            row.interface.as_str().into(),
+            row.network.as_str().into(),
+            age(now.saturating_sub(debt.since)).into(),
+            debt.attempts.to_string().into(),
+            Cell::new(debt.error.as_str(), Tone::Bad),
+        ]);
+    }
+    table
+}
+
+impl Row {
+    fn pod_cell(&self) -> Cell {
+        match (&self.namespace, &self.pod) {
+            (Some(namespace), Some(pod)) => format!("{namespace}/{pod}").into(),
+            _ => format!("(container {})", self.container_id.as_str().chars().take(12).collect::<String>()).into(),
+        }
+    }
+
+    fn state_cell(&self) -> Cell {
+        match self.state {
+            State::Attached => Cell::new("attached", Tone::Good),
+            State::Planned => Cell::new("planned", Tone::Waiting),
+            State::Owed => Cell::new("owed", Tone::Bad),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_wide_table_names_who_has_the_default_route() {
+        let attachment = |ifname: &str, gateway: Option<&str>| {
+            let routes = gateway.map_or(json!([]), |gateway| json!([{"dst": "0.0.0.0/0", "gw": gateway}]));
+            json!({"call": "eth0", "network": ifname, "ifname": ifname, "state": "attached",
+                "config": {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "a"}]},
+                "result": {"cniVersion": "1.0.0", "routes": routes}})
+        };
+        let record = json!({"version": 1, "containerId": "c1",
+            "attachments": [attachment("eth0", None), attachment("net1", Some("10.2.0.1"))]});
+        // Records keep values as they were written, which only a text has.
+        let rows = rows(vec![serde_json::from_str(&record.to_string()).unwrap()]);
+        assert_eq!(rows.iter().map(|row| row.gateways.join(" ")).collect::<Vec<_>>(), ["", "10.2.0.1"]);
+        let shown = |wide: bool| table(&rows, 0, wide).render(false);
+        assert!(shown(true).contains("DEFAULT ROUTE") && shown(true).contains("10.2.0.1"), "{}", shown(true));
+        assert!(!shown(false).contains("10.2.0.1"));
+    }
+}

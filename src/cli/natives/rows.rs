@@ -1,0 +1,105 @@
+//! What `plexusctl natives` tells of a network: the shape of its JSON, and its rows.
+
+use crate::cli::output::Tone;
+use crate::cli::output::table::{Cell, Table};
+use crate::cni::NetworkConfig;
+use crate::delegate::Registry;
+use crate::delegate::registry::Carrier;
+use serde::Serialize;
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The version of this shape.
+    pub version: u32,
+    /// The default network first, then the others by name, or as they stand in what was given.
+    pub networks: Vec<Network>,
+}
+
+/// A network and who carries it out.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// `<namespace>/<NAD>`, or the name of the configuration.
+    pub network: String,
+    /// Whether this is the default network of the node.
+    pub default: bool,
+    /// Its plugins in their order; none where it cannot be read.
+    pub plugins: Vec<Plugin>,
+    /// Why it cannot be read, as ADD would say it; null where it can.
+    pub error: Option<String>,
+    /// Its configuration, for comparing it with others.
+    #[serde(skip)]
+    pub config: Option<NetworkConfig>,
+}
+
+/// A plugin of a network.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plugin {
+    /// Its type.
+    pub r#type: String,
+    /// Plexus carries it out itself.
+    pub native: bool,
+    /// Why a program does; null where Plexus does.
+    pub reason: Option<String>,
+    /// The address plugin that it asks; null for none.
+    pub ipam: Option<Box<Plugin>>,
+}
+
+impl Network {
+    /// Who carries out `network`, called `name`.
+    pub fn of(name: String, default: bool, registry: &Registry, network: Result<NetworkConfig, String>) -> Self {
+        let (config, error) = match network {
+            Ok(network) => (Some(network), None),
+            Err(why) => (None, Some(why)),
+        };
+        let plugins = config.iter().flat_map(|network| &network.plugins).map(|plugin| {
+            let carriers = registry.carriers(plugin);
+            let ipam = plugin.ipam.as_ref().zip(carriers.ipam);
+            Plugin {
+                ipam: ipam.map(|(kind, carrier)| Box::new(Plugin::of(kind.to_string(), carrier, plugin.kind.as_str()))),
+                ..Plugin::of(plugin.kind.to_string(), carriers.main, "")
+            }
+        });
+        Network { network: name, default, plugins: plugins.collect(), error, config }
+    }
+}
+
+impl Plugin {
+    fn of(kind: String, carrier: Carrier, asked_by: &str) -> Self {
+        let reason = match carrier {
+            Carrier::Native => None,
+            Carrier::Program(why) => Some(why.to_string()),
+            Carrier::AskedFor => Some(format!("the program {asked_by} asks it")),
+        };
+        Plugin { r#type: kind, native: reason.is_none(), reason, ipam: None }
+    }
+
+    fn cells(&self, network: &Network) -> Vec<Cell> {
+        let by = if self.native { Cell::new("native", Tone::Good) } else { Cell::new("program", Tone::Waiting) };
+        vec![network.cell(), self.r#type.as_str().into(), by, self.reason.clone().unwrap_or_default().into()]
+    }
+}
+
+impl Network {
+    fn cell(&self) -> Cell {
+        if self.default { format!("{} (default)", self.network).into() } else { self.network.as_str().into() }
+    }
+}
+
+/// The table: a row for each plugin, and one for its address plugin after it.
+pub fn table(networks: &[Network]) -> Table {
+    let mut table = Table::new(["NETWORK", "PLUGIN", "BY", "WHY"]);
+    for network in networks {
+        for plugin in &network.plugins {
+            table.row(plugin.cells(network));
+            plugin.ipam.iter().for_each(|ipam| table.row(ipam.cells(network)));
+        }
+        if let Some(error) = &network.error {
+            table.row(vec![network.cell(), "".into(), Cell::new("nobody", Tone::Bad), error.as_str().into()]);
+        }
+    }
+    table
+}

@@ -1,0 +1,91 @@
+//! Where a command's answer goes, and how it looks there.
+
+pub(super) mod age;
+pub(super) mod printable;
+pub(super) mod table;
+
+use super::Error;
+use crate::cli::output::table::Table;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// One JSON document, for programs; its shape is stable
+    Json,
+}
+
+/// How important, good or bad a piece of text is. Colour never says what the text does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    #[default]
+    Plain,
+    Heading,
+    Good,
+    Waiting,
+    Bad,
+}
+
+impl Tone {
+    /// The escape sequence that begins it, of the eight colours every terminal has.
+    pub fn begin(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Heading => "\x1b[1m",
+            Tone::Good => "\x1b[32m",
+            Tone::Waiting => "\x1b[33m",
+            Tone::Bad => "\x1b[31m",
+        }
+    }
+}
+
+/// Stdout, and stderr for remarks.
+pub struct Output {
+    answer: Box<dyn Write>,
+    colour: bool,
+}
+
+impl Output {
+    /// Of this process; coloured where it is a terminal and nobody asked for none (no-color.org).
+    pub fn of_process() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Output { answer: Box::new(io::stdout()), colour: io::stdout().is_terminal() && !refused }
+    }
+
+    /// Prints `text` as it is: what this program has composed of its own words.
+    pub fn text(&mut self, text: &str) -> Result<(), Error> {
+        self.answer.write_all(text.as_bytes()).and_then(|()| self.answer.flush()).map_err(Error::Output)
+    }
+
+    /// Prints `document` as JSON.
+    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(document).map_err(|e| Error::Output(e.into()))?;
+        self.document(&format!("{text}\n"))
+    }
+
+    /// Prints `text`, which is JSON, with the same meaning and nothing that a terminal acts on.
+    pub fn document(&mut self, text: &str) -> Result<(), Error> {
+        self.text(&printable::json(text))
+    }
+
+    /// Prints `table`.
+    pub fn table(&mut self, table: &Table) -> Result<(), Error> {
+        self.text(&table.render(self.colour))
+    }
+
+    /// Tells a person something that is not the answer, on one line.
+    pub fn remark(&self, text: impl std::fmt::Display) {
+        // Nothing that is written there can end a command: the reader may be gone, or the disk full.
+        let _ = writeln!(io::stderr(), "{}", printable::line(&text.to_string()));
+    }
+
+    /// As [`Output::remark`], a table.
+    pub fn remark_table(&self, table: &Table) {
+        let _ = write!(io::stderr(), "{}", table.render(false));
+    }
+}

@@ -1,0 +1,203 @@
+//! `plexusctl uninstall`: takes Plexus off this node without losing an address or an interface.
+//!
+//! A runtime sends DEL to whatever configuration is loaded then. So ours stays while a pod has networks that
+//! the cluster's own plugin knows nothing of, and until then new pods get no such networks. Then it goes,
+//! then the plugin, then its records. Pods with the default network only are deleted by its own plugin,
+//! which finds its result because our configuration has the same name.
+
+mod drain;
+
+use super::output::Output;
+use super::{Error, Verdict, config, install, trust};
+use crate::api::{RunDirectory, StateDirectory};
+use crate::cli::config::document::{ELEMENT, LIST};
+use crate::cli::install::multus;
+use crate::cli::install::plugin::PLUGIN;
+use crate::sys::files::{self, Durability};
+use clap::Args;
+use std::fs;
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Until the runtime has loaded what is left, and calls under the old configuration are over.
+const SETTLE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where the runtime looks for its configuration
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    cni_conf_dir: PathBuf,
+
+    /// Where the runtime looks for plugins
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "FOLDER")]
+    cni_bin_dir: PathBuf,
+
+    /// Where the plugin keeps its records
+    #[arg(long, default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    state_directory: PathBuf,
+
+    /// Where the daemon's socket is
+    #[arg(long, default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    run_directory: PathBuf,
+
+    /// Wait until the pods that need the plugin are gone
+    #[arg(long)]
+    wait: bool,
+
+    /// Do not ask: from now on new pods start without their additional networks
+    #[arg(long)]
+    yes: bool,
+
+    /// End the uninstallation: new pods get their additional networks again
+    #[arg(long, conflicts_with_all = ["wait", "stay"])]
+    cancel: bool,
+
+    /// Do nothing but sleep: for a container that must not end. The variables of the container, which name
+    /// directories, mean nothing then
+    #[arg(long, conflicts_with = "wait")]
+    stay: bool,
+}
+
+/// Uninstalls; not well while pods need the plugin.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    if arguments.stay {
+        loop {
+            sleep(Duration::from_secs(3600));
+        }
+    }
+    let state = StateDirectory::new(&arguments.state_directory);
+    for folder in arguments.folders() {
+        trust::check(folder)?;
+    }
+    if arguments.cancel {
+        return cancel(&state, output);
+    }
+    let draining = state.draining();
+    confirm(arguments, draining.exists(), output)?;
+    files::replace(&draining, b"", 0o600, Durability::Synced)
+        .map_err(|source| Error::Write { path: draining.clone(), source })?;
+    let run = RunDirectory::new(&arguments.run_directory);
+    if !drain::drain(&state, &run, &arguments.cni_conf_dir, arguments.wait, output)? {
+        return Ok(Verdict::NotWell);
+    }
+    if remove_configuration(&arguments.cni_conf_dir, output)? {
+        sleep(SETTLE);
+    }
+    remove(&arguments.cni_bin_dir.join(PLUGIN), output)?;
+    empty_of_daemon(&run.daemon(), output);
+    empty(&arguments.run_directory, Some(&run.daemon()))?;
+    empty(&arguments.state_directory, None)?;
+    for path in multus::replaced(&arguments.cni_conf_dir) {
+        output.remark(format!(
+            "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
+            path.display()
+        ));
+    }
+    output.remark("uninstalled");
+    Ok(Verdict::Well)
+}
+
+impl Arguments {
+    /// What is read, or emptied. The directory of plugins is the runtime's to trust: only our own file is removed.
+    fn folders(&self) -> [&Path; 3] {
+        [&self.cni_conf_dir, &self.state_directory, &self.run_directory]
+    }
+}
+
+fn cancel(state: &StateDirectory, output: &Output) -> Result<Verdict, Error> {
+    if !install::end_draining(state, output)? {
+        output.remark(format!("Plexus is not being uninstalled: {} does not exist", state.draining().display()));
+    }
+    Ok(Verdict::Well)
+}
+
+/// Pods that start from now on lack networks that they ask for, and no error shows it: a person is asked, a script is
+/// told. Once it is under way it is not asked again.
+fn confirm(arguments: &Arguments, under_way: bool, output: &Output) -> Result<(), Error> {
+    const FROM_NOW_ON: &str = "from now on, new pods on this node start without their additional networks";
+    if arguments.yes || under_way {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        output.remark(format!("warning: {FROM_NOW_ON}; `plexusctl uninstall --cancel` ends that"));
+        return Ok(());
+    }
+    output.remark(format!("{FROM_NOW_ON}, and Plexus is removed when no pod needs it. Go on? [y/N]"));
+    let mut answer = String::new();
+    // A terminal that cannot be read does not say yes.
+    let _ = io::stdin().lock().take(64).read_line(&mut answer);
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(Error::Unconfirmed) }
+}
+
+/// Removes our list, or our element beside the primary's; answers whether there was one.
+fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
+    let found = remove(&folder.join(LIST), output)?;
+    // Cilium renames what others install, and names it back when it is itself removed: without the plugin
+    // no pod would start then.
+    remove(&folder.join(format!("{LIST}.cilium_bak")), output)?;
+    let failed = |source| Error::Records { folder: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?.flatten();
+    let elements: Vec<PathBuf> = entries.map(|entry| entry.path().join(ELEMENT)).filter(|path| path.exists()).collect();
+    if elements.is_empty() {
+        return Ok(found);
+    }
+    config::and_tell_runtime(folder, || elements.iter().try_for_each(|element| remove_element(element, output)))?;
+    Ok(true)
+}
+
+fn remove_element(element: &Path, output: &Output) -> Result<(), Error> {
+    remove(element, output)?;
+    // Others may have plugins there.
+    let _ = element.parent().map(fs::remove_dir);
+    Ok(())
+}
+
+fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => {
+            output.remark(format!("removed {}", path.display()));
+            Ok(true)
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::Remove { path: path.to_owned(), source }),
+    }
+}
+
+/// Removes what is in `folder` but `except`, and the folder where it is no mount point.
+fn empty(folder: &Path, except: Option<&Path>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if except != Some(&path) || !is_folder(&entry) {
+            remove_entry(&entry).map_err(|source| Error::Remove { path, source })?;
+        }
+    }
+    let _ = fs::remove_dir(folder);
+    Ok(())
+}
+
+/// Empties and removes the daemon's folder. A daemon may have left folders that root without capabilities may not
+/// empty: these stay.
+fn empty_of_daemon(folder: &Path, output: &Output) {
+    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if let Err(error) = remove_entry(&entry) {
+            output.remark(format!("warning: {} stays, because it cannot be removed: {error}", entry.path().display()));
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+fn is_folder(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+fn remove_entry(entry: &fs::DirEntry) -> io::Result<()> {
+    if is_folder(entry) { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The cluster as the API server shows it: watches that fill the cache, single questions where the watches are not
+//! enough, and the way back: patches of pods, and events.
+
+mod absent;
+pub(super) mod access;
+mod bounded;
+pub(super) mod canary;
+pub(super) mod claimed;
+mod claims;
+pub(super) mod client;
+pub(super) mod event;
+mod object;
+pub(super) mod publish;
+pub(super) mod requests;
+mod slices;
+pub(super) mod watch;

@@ -1,0 +1,111 @@
+//! The order of statuses of one pod: a pod that gets another sandbox has two files for a while, and what is newer stays.
+
+use crate::cni::ContainerId;
+use crate::daemon::publishing::todo::Stamp;
+use crate::nad::PodRef;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::OwnedMutexGuard;
+
+/// Whether a status may go to its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// None that is newer is known.
+    Newest,
+    /// A newer one is on its way, or there.
+    Superseded,
+}
+
+/// Namespace and name.
+type Pod = (String, String);
+
+/// Who is at which pod.
+#[derive(Debug, Default)]
+pub struct PodTurns {
+    pods: Mutex<HashMap<Pod, Seen>>,
+}
+
+/// The newest file of a pod, and the turn of who sends.
+#[derive(Debug)]
+struct Seen {
+    newest: (Stamp, ContainerId),
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A turn at a pod: nobody else sends a status of it until this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    order: Order,
+    _held: OwnedMutexGuard<()>,
+}
+
+impl Turn {
+    /// Whether the status may go.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+}
+
+/// So many pods are remembered; a node has hundreds. Then those are forgotten at which nobody is.
+const MOST: usize = 4096;
+
+impl PodTurns {
+    /// Waits for the turn of the file of `sandbox` at `pod`. What is newer is seen at once, by who waits as well.
+    pub async fn take(&self, pod: &PodRef, sandbox: &ContainerId, stamp: Stamp) -> Turn {
+        let key = (pod.namespace.clone(), pod.name.clone());
+        let turn = {
+            let mut pods = self.pods();
+            if pods.len() >= MOST {
+                pods.retain(|_, seen| Arc::strong_count(&seen.turn) > 1);
+            }
+            let this = || (stamp, sandbox.clone());
+            let seen = pods.entry(key.clone()).or_insert_with(|| Seen { newest: this(), turn: Arc::default() });
+            if seen.newest.0 < stamp {
+                seen.newest = this();
+            }
+            Arc::clone(&seen.turn)
+        };
+        let held = turn.lock_owned().await;
+        let is_newest = self.pods().get(&key).is_none_or(|seen| seen.newest.0 <= stamp || seen.newest.1 == *sandbox);
+        Turn { order: if is_newest { Order::Newest } else { Order::Superseded }, _held: held }
+    }
+
+    fn pods(&self) -> MutexGuard<'_, HashMap<Pod, Seen>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn stamp(seconds: i64) -> Stamp {
+        serde_json::from_value(serde_json::json!({ "seconds": seconds, "nanoseconds": 0, "inode": 1 })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_newer_one_stays() {
+        let turns = PodTurns::default();
+        let pod = PodRef { namespace: "ns".into(), name: "p".into(), uid: None };
+        let id = |name: &str| ContainerId::new(name).unwrap();
+        let old = turns.take(&pod, &id("old"), stamp(1)).await;
+        assert_eq!(old.order(), Order::Newest);
+        // The newer one waits until the older one has been sent, and comes after it.
+        let (newer, name) = (id("new"), id("old"));
+        let new = {
+            let waiting = turns.take(&pod, &newer, stamp(2));
+            tokio::pin!(waiting);
+            assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
+            drop(old);
+            waiting.await
+        };
+        assert_eq!(new.order(), Order::Newest);
+        drop(new);
+        // The older one's next try is none.
+        assert_eq!(turns.take(&pod, &name, stamp(1)).await.order(), Order::Superseded);
+        assert_eq!(turns.take(&pod, &id("new"), stamp(2)).await.order(), Order::Newest);
+        let other = PodRef { name: "q".into(), ..pod };
+        assert_eq!(turns.take(&other, &name, stamp(1)).await.order(), Order::Newest);
+    }
+}
