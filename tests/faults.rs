@@ -33,7 +33,7 @@ const FAULTS: [(u8, &str, &str); 48] = [
     ),
     (6, "killed again and again while pods start", ""),
     (7, "socket missing, stale, of the wrong owner", ""),
-    (8, "programs of neighbouring releases", "`e2e/cases/70-upgrade`"),
+    (8, "programs of neighbouring releases", "`e2e/cases/85-upgrade`"),
     (9, "two daemons at once", ""),
     (10, "never comes back", ""),
     (11, "reboot with pods present", ""),

@@ -105,6 +105,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The command line, for tests and for documents that are compared with it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// The parser; started as `kubectl-plexus` its help says what people type, `kubectl plexus`.
 fn parser(program: Option<&OsString>) -> clap::Command {
     let name = program.and_then(|program| Path::new(program).file_name()).unwrap_or_default();

@@ -1,0 +1,13 @@
+//! The documentation is complete and true as far as a program can tell: links, commands, paths, keys, the reference pages,
+//! and the output that it shows.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod commands;
+mod keys;
+mod links;
+mod pages;
+mod paths;
+mod reference;
+#[path = "../support/mod.rs"]
+mod support;
