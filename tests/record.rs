@@ -360,7 +360,7 @@ fn a_record_that_cannot_be_read_now_is_neither_replaced_nor_removed() {
     unreadable.unwrap();
     node.forget_calls();
     for _ in 1..=2 {
-        pod.del().refusal(5, &["record", "cannot be read", "Input/output error"]);
+        pod.del().refusal(5, &["record", "cannot be read", "os error 5"]);
         assert_eq!(fs::read(&path).unwrap_err().raw_os_error(), Some(5));
     }
     pod.add().refusal(5, &["record"]);

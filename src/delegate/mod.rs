@@ -82,6 +82,8 @@ pub struct Scope<'a> {
     pub patience: Duration,
     /// When all of them must be over.
     pub deadline: Instant,
+    /// No earlier call can have left anything of this attachment: the node knew nothing of its sandbox.
+    pub is_first: bool,
     /// The sandbox's lock. A started program inherits it, so that an orphan still holds it.
     pub lock: Option<&'a FileLock>,
 }
@@ -89,7 +91,17 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A call that is about no container: STATUS and GC (CNI-STA-06, CNI-GC-03).
     pub fn of_node(args: &'a CniArgs, path: &'a [PathBuf], patience: Duration, deadline: Instant) -> Self {
-        Scope { container_id: None, ifname: None, netns: None, args, path, patience, deadline, lock: None }
+        Scope {
+            container_id: None,
+            ifname: None,
+            netns: None,
+            args,
+            path,
+            patience,
+            deadline,
+            is_first: false,
+            lock: None,
+        }
     }
 }
 

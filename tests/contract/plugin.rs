@@ -88,6 +88,7 @@ pub fn with_call<T>(config: &Value, attachment: &Attachment, work: impl FnOnce(&
         path: &path,
         patience: PATIENCE,
         deadline: Instant::now() + PATIENCE,
+        is_first: true,
         lock: None,
     };
     work(&Call { scope: &scope, plugin: &plugin, stdin: config.to_string() })

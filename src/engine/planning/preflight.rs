@@ -52,6 +52,7 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
             path: &path,
             patience: turn.settings.delegate_timeout,
             deadline: turn.until(attach::ADD),
+            is_first: false,
             lock: None,
         };
         let prepared = turn.registry.prepare(&planned.config, &planned.capability_args, &scope, &mut ground);

@@ -32,6 +32,8 @@ pub struct Session<'t> {
     /// Attachments of earlier calls for other interfaces of the sandbox.
     before: usize,
     attempted: usize,
+    /// The node had no record of the sandbox before this call.
+    is_first: bool,
     /// The record on the disk may be replaced by ours.
     replaceable: bool,
     synced: Option<std::thread::JoinHandle<std::io::Result<()>>>,
@@ -63,8 +65,9 @@ impl<'t> Session<'t> {
         let target = turn.target()?;
         let path = turn.path();
         let before = record.attachments.len();
+        let is_first = matches!(standing, Standing::Sound) && before == 0 && !record.incomplete;
         let mut session =
-            Session { turn, sandbox, record, plan, before, attempted: 0, replaceable: true, synced: None };
+            Session { turn, sandbox, record, plan, before, attempted: 0, is_first, replaceable: true, synced: None };
         let intended = session.plan.iter().map(|planned| intended(planned, &target.ifname, &path));
         session.record.attachments.extend(intended);
         if !session.plan.is_empty() {
@@ -182,7 +185,7 @@ impl<'t> Session<'t> {
     }
 
     fn attach_batch(&self, batch: std::ops::Range<usize>) -> Vec<Result<Box<RawValue>, Failed>> {
-        let attach = |index: usize| attach_one(self.turn, self.sandbox, &self.plan[index]);
+        let attach = |index: usize| attach_one(self.turn, self.sandbox, self.is_first, &self.plan[index]);
         if batch.len() == 1 {
             return batch.map(attach).collect();
         }
@@ -308,7 +311,7 @@ impl From<CniError> for Failed {
     }
 }
 
-fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<RawValue>, Failed> {
+fn attach_one(turn: &Turn, sandbox: &Sandbox, is_first: bool, planned: &Planned) -> Result<Box<RawValue>, Failed> {
     let target = turn.target()?;
     let path = turn.path();
     let scope = Scope {
@@ -319,6 +322,7 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, planned: &Planned) -> Result<Box<R
         path: &path,
         patience: turn.settings.delegate_timeout,
         deadline: turn.until(ADD),
+        is_first,
         lock: sandbox.inherited(),
     };
     turn.tell_carriers(&planned.config);

@@ -84,6 +84,7 @@ impl Recalled {
             path: &self.path,
             patience: turn.settings.delegate_timeout,
             deadline,
+            is_first: false,
             lock: sandbox.inherited(),
         };
         Chain { network: &self.network, capability_args: &attachment.capability_args, scope, registry: &turn.registry }

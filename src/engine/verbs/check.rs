@@ -83,6 +83,7 @@ fn check_without_record(turn: &Turn, sandbox: &Sandbox, deadline: Instant) -> Re
         path: &path,
         patience: turn.settings.delegate_timeout,
         deadline,
+        is_first: false,
         lock: sandbox.inherited(),
     };
     let chain =

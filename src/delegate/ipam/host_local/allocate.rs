@@ -4,15 +4,19 @@ use super::pool::Pool;
 use super::range::{Range, RangeSet};
 use super::settings::Settings;
 use crate::cni::result::IpConfig;
+use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Target;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Takes an address of every set of `settings`, or none.
-pub(super) fn all(pool: &Pool, settings: &Settings, target: Target<'_>) -> Result<Vec<IpConfig>, Failure> {
+pub(super) fn all(pool: &Pool, settings: &Settings, call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
+    let target = Target::of(call)?;
+    // Only a whole look at the pool shows an address of this interface, which takes as long as the pool is large.
+    let own = if call.scope.is_first { Vec::new() } else { pool.addresses_of(target)? };
     let mut taken = Vec::new();
-    let done = take_all(pool, settings, target, &mut taken);
+    let done = take_all(pool, settings, (target, &own), &mut taken);
     if done.is_err() {
         for ip in &taken {
             // Best effort: the caller's DEL comes after a failed ADD.
@@ -22,12 +26,17 @@ pub(super) fn all(pool: &Pool, settings: &Settings, target: Target<'_>) -> Resul
     done.map(|()| taken)
 }
 
-fn take_all(pool: &Pool, settings: &Settings, target: Target<'_>, taken: &mut Vec<IpConfig>) -> Result<(), Failure> {
+fn take_all(
+    pool: &Pool,
+    settings: &Settings,
+    (target, own): (Target<'_>, &[IpAddr]),
+    taken: &mut Vec<IpConfig>,
+) -> Result<(), Failure> {
     for (number, (set, wanted)) in settings.sets.iter().zip(requested_of_sets(settings)?).enumerate() {
         let (address, range) = match wanted {
             Some((address, range)) if pool.take(address, target, number)? => (address, range),
             Some((address, _)) => return Err(Failure::Failed(format!("requested IP {address} is taken"))),
-            None => take_next(pool, set, number, target)?,
+            None => take_next(pool, (set, number), target, own)?,
         };
         taken.push(IpConfig {
             address: IpNet::new(address, range.subnet.prefix_len()).map_err(|e| Failure::Failed(e.to_string()))?,
@@ -65,19 +74,30 @@ pub(super) fn requested_of_sets(settings: &Settings) -> Result<Vec<Option<(IpAdd
 
 fn take_next<'a>(
     pool: &Pool,
-    set: &'a RangeSet,
-    number: usize,
+    (set, number): (&'a RangeSet, usize),
     target: Target<'_>,
+    own: &[IpAddr],
 ) -> Result<(IpAddr, &'a Range), Failure> {
-    let own = pool.addresses_of(target)?;
-    if let Some(address) = own.into_iter().find(|address| set.range_of(*address).is_some()) {
+    if let Some(address) = own.iter().find(|address| set.range_of(**address).is_some()) {
         let Target { container_id, ifname } = target;
         return Err(Failure::Failed(format!("{address} is already taken for {ifname} of container {container_id}")));
     }
-    for (address, range) in set.candidates(pool.cursor(number)?) {
-        if pool.take(address, target, number)? {
-            return Ok((address, range));
+    let search = || -> Result<_, Failure> {
+        for (address, range) in set.candidates(pool.cursor(number)?) {
+            if pool.take(address, target, number)? {
+                return Ok(Some((address, range)));
+            }
         }
+        Ok(None)
+    };
+    if let Some(found) = search()? {
+        return Ok(found);
+    }
+    // The last resort: what a killed writer has left.
+    if pool.release_unwritten()?
+        && let Some(found) = search()?
+    {
+        return Ok(found);
     }
     Err(Failure::Failed(format!("no address is free in {set}")))
 }

@@ -26,6 +26,7 @@ use crate::delegate::stdin::{Stdin, Target};
 use crate::delegate::{Call, Error};
 use pool::Pool;
 use settings::Settings;
+use std::net::IpAddr;
 
 /// Its `type`.
 pub const TYPE: &str = "host-local";
@@ -95,10 +96,9 @@ fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
 }
 
 fn add(call: &Call<'_>, settings: &Settings) -> Result<AddResult, Failure> {
-    let target = Target::of(call)?;
     let dns = settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?.unwrap_or_default();
     let pool = Pool::open(&settings.folder, call.scope.deadline)?;
-    let ips = allocate::all(&pool, settings, target)?;
+    let ips = allocate::all(&pool, settings, call)?;
     Ok(AddResult { ips, routes: settings.routes.clone(), dns, ..AddResult::default() })
 }
 
@@ -106,10 +106,22 @@ fn add(call: &Call<'_>, settings: &Settings) -> Result<AddResult, Failure> {
 /// taken, and the pod must go all the same.
 fn del(call: &Call<'_>) -> Result<(), Failure> {
     let target = Target::of(call)?;
-    match Pool::open_existing(&settings::folder(&Stdin::parse(call)?)?, call.scope.deadline)? {
-        Some(pool) => pool.release(target),
-        None => Ok(()),
+    let stdin = Stdin::parse(call)?;
+    let Some(pool) = Pool::open_existing(&settings::folder(&stdin)?, call.scope.deadline)? else { return Ok(()) };
+    let known = told(call, &stdin).unwrap_or_default();
+    if !known.is_empty() && pool.release_known(&known, target)? {
+        return Ok(());
     }
+    pool.release(target)
+}
+
+/// The addresses that ADD told, where they are all that it took: one of each set.
+fn told(call: &Call<'_>, stdin: &Stdin) -> Option<Vec<IpAddr>> {
+    let result = stdin.prev_result().ok().flatten()?;
+    let settings = Settings::read(call).ok()?;
+    let ours = |address: &IpAddr| settings.sets.iter().any(|set| set.range_of(*address).is_some());
+    let told: Vec<IpAddr> = result.ips.iter().map(|ip| ip.address.addr()).filter(ours).collect();
+    (told.len() == settings.sets.len()).then_some(told)
 }
 
 fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {

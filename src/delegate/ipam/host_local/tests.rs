@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 struct Network {
     folder: tempfile::TempDir,
     config: Value,
+    is_first: bool,
 }
 
 impl Network {
@@ -19,7 +20,7 @@ impl Network {
         let mut config = json!({"cniVersion": "1.1.0", "name": "net", "type": "bridge", "ipam": ipam});
         config["ipam"]["type"] = json!("host-local");
         config["ipam"]["dataDir"] = json!(folder.path());
-        Network { folder, config }
+        Network { folder, config, is_first: false }
     }
 
     fn pool(&self) -> std::path::PathBuf {
@@ -40,6 +41,7 @@ impl Network {
             path,
             patience: Duration::from_secs(60),
             deadline,
+            is_first: self.is_first,
             lock: None,
         };
         work(&Call { scope: &scope, plugin: &plugin, stdin: self.config.to_string() })
@@ -138,6 +140,39 @@ fn broken_ranges_are_refused() {
         let error = Network::new(ipam.clone()).add("a").unwrap_err();
         assert!(error.contains(part), "{ipam}: {error}");
     }
+}
+
+#[test]
+fn no_other_file_is_looked_at_where_what_is_taken_is_known() {
+    // What a call costs must not grow with the pool: the files of others, among them one that would count, are not read.
+    let mut network = Network::new(json!({"subnet": "10.1.2.0/24"}));
+    network.add("b").unwrap();
+    fs::write(network.pool().join("10.1.2.9"), "a\r\neth0").unwrap();
+    assert!(network.add("a").unwrap_err().contains("10.1.2.9"));
+    network.is_first = true;
+    assert_eq!(network.add("a").unwrap(), "10.1.2.3/24");
+    network.config["prevResult"] = json!({"cniVersion": "1.1.0", "ips": [{"address": "10.1.2.3/24"}]});
+    network.del("a");
+    assert_eq!(network.taken(), ["10.1.2.2", "10.1.2.9"]);
+    // What was told is not there: now all that carries its name goes.
+    network.del("a");
+    assert_eq!(network.taken(), ["10.1.2.2"]);
+    // Another's address is never given back, whatever a result says.
+    network.config["prevResult"] = json!({"cniVersion": "1.1.0", "ips": [{"address": "10.1.2.2/24"}]});
+    network.del("a");
+    assert_eq!(network.taken(), ["10.1.2.2"]);
+}
+
+#[test]
+fn a_full_pool_gets_back_what_was_never_written() {
+    let mut network = Network::new(json!({"subnet": "10.1.2.0/29"}));
+    network.is_first = true;
+    for container in ["a", "b", "c", "d"] {
+        network.add(container).unwrap();
+    }
+    fs::write(network.pool().join("10.1.2.6"), "").unwrap();
+    assert_eq!(network.add("e").unwrap(), "10.1.2.6/29");
+    assert!(network.add("f").is_err());
 }
 
 #[test]
