@@ -5,6 +5,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+/// musl's own gives each larger piece back to the kernel when it is freed, and the next one is asked for again.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     plexus::sys::core_files::keep_out();
     let mut words = std::env::args().skip(1);
