@@ -62,6 +62,20 @@ pub enum Reply {
     Unavailable(String),
 }
 
+impl Reply {
+    /// What it answers, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Reply::Hello(_) => "hello",
+            Reply::Facts(_) => "facts",
+            Reply::Published(_) => "published",
+            Reply::Health(_) => "health",
+            Reply::Unsupported(_) => "unsupported",
+            Reply::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
 /// What a call must know of a pod and its networks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

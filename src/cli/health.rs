@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         Ok(Reply::Health(health)) if arguments.ready => return Ok(tell_ready(&health, output)),
         Ok(Reply::Health(health)) => Ok(health),
         Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => Err(why),
-        Ok(other) => Err(format!("plexusd answered another question: {other:?}")),
+        Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
         Err(e) => Err(e.to_string()),
     };
     let state = StateDirectory::new(&arguments.state_directory);

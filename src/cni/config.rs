@@ -1,6 +1,6 @@
 //! Network configurations: a list of plugins, or one plugin that is read as a list of one.
 
-use super::json::{InvalidValue, LenientBool, RawObject};
+use super::json::{InvalidJson, InvalidValue, LenientBool, RawObject};
 use super::names::{InvalidName, NetworkName, PluginType};
 use super::version::{self, DeclaredVersion, UnknownVersion};
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ pub const MOST_PLUGINS: usize = 64;
 pub enum ConfigError {
     /// Not a JSON object.
     #[error("not a JSON object: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] InvalidJson),
     /// A key of the wrong type.
     #[error(transparent)]
     Value(#[from] InvalidValue),
@@ -146,14 +146,14 @@ impl NetworkConfig {
 
 fn read_plugins(object: &RawObject) -> Result<Vec<PluginConfig>, ConfigError> {
     let Some(raw) = object.get("plugins") else { return Ok(Vec::new()) };
-    let no_list = |_| ConfigError::Shape("\"plugins\" is not a list of objects");
-    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(no_list)?;
+    const NO_LIST: ConfigError = ConfigError::Shape("\"plugins\" is not a list of objects");
+    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| NO_LIST)?;
     if list.is_empty() {
         return Err(ConfigError::Shape("\"plugins\" is empty"));
     }
     bounded(list.len())?;
     let read = |(index, raw): (usize, &RawValue)| {
-        let object = RawObject::parse(raw.get()).map_err(no_list)?;
+        let object = RawObject::parse(raw.get()).map_err(|_| NO_LIST)?;
         PluginConfig::new(object).map_err(|source| ConfigError::Plugin { index, source: Box::new(source) })
     };
     list.into_iter().enumerate().map(read).collect()

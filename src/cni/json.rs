@@ -4,6 +4,8 @@
 //! Reading it into numbers and maps would lose integers beyond 2^53 and the order of keys
 //! (CNI-CFG-14), so only the keys are read and the values are kept as text.
 
+pub use super::json_error::{InvalidJson, InvalidValue};
+
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -39,8 +41,8 @@ impl RawObject {
     ///
     /// # Errors
     /// `text` is no JSON object.
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    pub fn parse(text: &str) -> Result<Self, InvalidJson> {
+        Ok(serde_json::from_str(text)?)
     }
 
     /// The value of `key`, found as Go finds it: the exact key is preferred, another letter case
@@ -174,69 +176,6 @@ impl Serialize for RawObject {
     }
 }
 
-/// A known key whose value is of the wrong type. Its text is for whoever wrote the value.
-#[derive(Debug, thiserror::Error)]
-#[error("key {key:?} {}", in_words(shown, source))]
-pub struct InvalidValue {
-    key: String,
-    shown: String,
-    source: serde_json::Error,
-}
-
-/// How much of a value is shown.
-const SHOWN: usize = 60;
-
-impl InvalidValue {
-    fn new(key: &str, raw: &RawValue, source: serde_json::Error) -> Self {
-        let mut shown = raw.get().to_owned();
-        if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
-            shown.truncate(end);
-            shown.push('…');
-        }
-        InvalidValue { key: key.to_owned(), shown, source }
-    }
-}
-
-/// What serde says of `value`, without Rust's names of types and without the place in a text that nobody sees.
-fn in_words(value: &str, error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    let is_composite = value.starts_with(['{', '[']);
-    let found = text.split_once(": ").and_then(|(kind, rest)| Some((kind, rest.rsplit_once(", expected ")?)));
-    match found {
-        // What is wrong may be anywhere in it, and what else is there may be secret.
-        Some((_, (found, wanted))) if is_composite => {
-            format!("has {} where {} is expected", found_in_words(found), wanted_in_words(wanted))
-        }
-        Some((_, (_, wanted))) => format!("is {value} where {} is expected", wanted_in_words(wanted)),
-        None if is_composite => format!("cannot be read: {text}"),
-        None => format!("is {value}: {text}"),
-    }
-}
-
-fn found_in_words(found: &str) -> String {
-    match found {
-        "map" => "an object".to_owned(),
-        "sequence" => "a list".to_owned(),
-        "null" => "null".to_owned(),
-        other => other.trim_start_matches(|c: char| c.is_alphabetic() || c == ' ').replace('`', ""),
-    }
-}
-
-fn wanted_in_words(wanted: &str) -> &str {
-    match wanted.trim_end_matches(" expected") {
-        "i8" | "i16" | "i32" | "i64" => "a whole number",
-        "u8" => "a whole number from 0 to 255",
-        "u16" => "a whole number from 0 to 65535",
-        "u32" | "u64" | "usize" => "a whole number that is not negative",
-        "a boolean" => "true or false",
-        "a sequence" => "a list",
-        "a map" | "a JSON object" => "an object",
-        "path string" => "a string",
-        other => other,
-    }
-}
-
 /// A boolean that older configurations write as a string in any letter case (CNI-CFG-09).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LenientBool(pub bool);
@@ -294,29 +233,6 @@ mod tests {
         assert_eq!(object.to_json(), r#"{"a":1,"argſ":6,"Mak":5}"#);
         object.remove("ARGS");
         assert_eq!(object.to_json(), r#"{"a":1,"Mak":5}"#);
-    }
-
-    #[test]
-    fn a_wrong_value_is_told_in_its_writers_words() {
-        let object = RawObject::parse(r#"{"mtu":"1400","on":1,"ips":["a",1],"ranges":[{"a":1}],"ip":"10.0.0.0/33"}"#);
-        let object = object.unwrap();
-        let error = [
-            object.read::<i64>("mtu").unwrap_err(),
-            object.read::<bool>("on").unwrap_err(),
-            object.read::<Vec<String>>("ips").unwrap_err(),
-            object.read::<Vec<Vec<u8>>>("ranges").unwrap_err(),
-            object.read::<ipnet::IpNet>("ip").unwrap_err(),
-        ];
-        assert_eq!(
-            error.map(|error| error.to_string()),
-            [
-                r#"key "mtu" is "1400" where a whole number is expected"#,
-                r#"key "on" is 1 where true or false is expected"#,
-                r#"key "ips" has 1 where a string is expected"#,
-                r#"key "ranges" has an object where a list is expected"#,
-                r#"key "ip" is "10.0.0.0/33": invalid IP address syntax"#,
-            ]
-        );
     }
 
     #[test]

@@ -7,10 +7,12 @@ pub mod config;
 pub mod error;
 pub mod invocation;
 pub mod json;
+mod json_error;
 pub mod names;
 pub mod request;
 pub mod result;
 mod result_convert;
+pub mod spelling;
 pub mod version;
 
 pub use args::CniArgs;

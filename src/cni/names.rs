@@ -110,6 +110,8 @@ fn interface(text: &str) -> Option<&'static str> {
     match text {
         "" => Some("is empty"),
         "." | ".." => Some("is not a link name"),
+        // net.ipv4.conf has folders of these names, and the kernel makes no link whose own would be one of them.
+        "all" | "default" => Some("is a name that Linux keeps for the settings of all links"),
         _ if text.len() > 15 => Some("is longer than 15 bytes"),
         _ if text.contains(['/', ':']) || text.contains(char::is_whitespace) => {
             Some("may not hold '/', ':' or white space")
@@ -142,8 +144,22 @@ mod tests {
     #[test]
     fn interface_names() {
         // CNI-ENV-07
-        for bad in ["", ".", "..", "a:b", "a/b", "a b", "sixteen-bytes-xx", "a\u{a0}b", "a%d", "a\u{1b}b", "à", "a\0"]
-        {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a:b",
+            "a/b",
+            "a b",
+            "sixteen-bytes-xx",
+            "a\u{a0}b",
+            "a%d",
+            "a\u{1b}b",
+            "à",
+            "a\0",
+            "all",
+            "default",
+        ] {
             assert!(IfName::new(bad).is_err(), "{bad}");
         }
         for good in ["fifteen-bytes-x", "é", "a.b-c_d@e"] {

@@ -1,6 +1,6 @@
 //! The result of ADD, in the shape of the newest version; other versions are converted at the edge.
 
-use super::json::{InvalidValue, RawObject};
+use super::json::{InvalidJson, InvalidValue, RawObject};
 use super::version::{UnknownVersion, Version};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub enum ResultError {
     /// Not JSON, or a member of the wrong type.
     #[error("no CNI result: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] InvalidJson),
     /// `cniVersion` is no text.
     #[error("no CNI result: {0}")]
     Value(#[from] InvalidValue),
@@ -23,6 +23,12 @@ pub enum ResultError {
     /// 0.1.0 and 0.2.0 need an address (CNI-CONV-04).
     #[error("a result without addresses cannot be written in CNI {0}")]
     NoAddress(Version),
+}
+
+impl From<serde_json::Error> for ResultError {
+    fn from(error: serde_json::Error) -> Self {
+        ResultError::Json(error.into())
+    }
 }
 
 /// What an ADD made (CNI-RES-01).

@@ -1,6 +1,6 @@
 //! How a plugin in this process can fail.
 
-use crate::cni::json::InvalidValue;
+use crate::cni::json::{InvalidJson, InvalidValue};
 use crate::cni::result::ResultError;
 use crate::cni::version::UnknownVersion;
 use crate::cni::{CniError, Code};
@@ -19,7 +19,7 @@ pub enum Failure {
     Value(#[from] InvalidValue),
     /// The configuration is no JSON object.
     #[error("configuration: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] InvalidJson),
     /// A version of the configuration that we do not speak.
     #[error(transparent)]
     Version(#[from] UnknownVersion),

@@ -209,10 +209,12 @@ impl Settings {
     /// # Errors
     /// It is no map of texts.
     pub fn pod_annotations(&self) -> Result<Option<BTreeMap<String, String>>, CniError> {
-        let Some(raw) = self.runtime_config.get(POD_ANNOTATIONS) else { return Ok(None) };
-        serde_json::from_str::<Option<_>>(raw.get())
-            .map(|annotations| Some(annotations.unwrap_or_default()))
-            .map_err(|e| CniError::new(Code::InvalidConfig, format!("runtimeConfig {POD_ANNOTATIONS}: {e}")))
+        if !self.runtime_config.contains(POD_ANNOTATIONS) {
+            return Ok(None);
+        }
+        let read = self.runtime_config.read(POD_ANNOTATIONS);
+        read.map(|annotations| Some(annotations.unwrap_or_default()))
+            .map_err(|e| CniError::new(Code::InvalidConfig, format!("runtimeConfig: {e}")))
     }
 }
 

@@ -133,7 +133,7 @@ impl Client {
             // What it calls itself matters to nobody yet; that it greets shows that it is one of ours.
             match self.read()? {
                 Reply::Hello(_) => self.greeted = true,
-                other => return Err(ClientError::Unreadable(format!("no greeting but {other:?}"))),
+                other => return Err(ClientError::Unreadable(format!("no greeting but an answer ({})", other.kind()))),
             }
         }
         self.read()

@@ -162,7 +162,9 @@ impl Question<'_> {
             match reply {
                 Ok(Reply::Facts(facts)) => return Ok(facts),
                 Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(Refusal::Answered(why)),
-                Ok(other) => return Err(Refusal::Answered(format!("an answer to another question: {other:?}"))),
+                Ok(other) => {
+                    return Err(Refusal::Answered(format!("an answer to another question ({})", other.kind())));
+                }
                 Err(e) if e.is_absent() && Instant::now() < deadline && !have_copies() => {
                     std::thread::sleep(Duration::from_millis(50))
                 }

@@ -2,8 +2,9 @@
 
 use super::reference::{InvalidReference, NadRef, is_dns_label};
 use super::requests::{Bandwidth, PortMapping, is_hardware_address};
-use crate::cni::json::{InvalidValue, RawObject};
+use crate::cni::json::{InvalidJson, InvalidValue, RawObject};
 use crate::cni::names::{IfName, InvalidName};
+use crate::cni::{folds_to, spelling};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -33,7 +34,39 @@ pub struct Selection {
     pub default_route: Option<Vec<IpAddr>>,
     /// Name of an IPAMClaim (NPWG-KEY-20).
     pub ipam_claim_reference: Option<String>,
+    /// Keys of the element that mean nothing here: they are passed over, as by Multus.
+    pub unknown: Vec<UnknownKey>,
 }
+
+/// A key of an element that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// As it is written.
+    pub key: String,
+    /// The key that is probably meant.
+    pub meant: Option<&'static str>,
+}
+
+/// Nobody reads more of them, nor more of one.
+const TOLD: usize = 8;
+const SHOWN: usize = 60;
+
+/// What an element may have.
+const KEYS: [&str; 13] = [
+    "name",
+    "namespace",
+    "interface",
+    "interfaceRequest",
+    "ips",
+    "mac",
+    "infiniband-guid",
+    "portMappings",
+    "bandwidth",
+    "deviceID",
+    "cni-args",
+    "default-route",
+    "ipam-claim-reference",
+];
 
 /// A pod has a handful of networks. The status of more than this would not fit into an annotation.
 pub const MOST: usize = 256;
@@ -44,7 +77,7 @@ pub const MOST: usize = 256;
 pub enum SelectionError {
     /// The JSON form is no list of objects.
     #[error("not a JSON list of objects: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] InvalidJson),
     /// Whoever may write an annotation would decide how much memory we take on the node, and how long.
     #[error("it selects {0} networks, more than {MOST}")]
     TooMany(usize),
@@ -98,7 +131,7 @@ pub fn parse(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Select
 }
 
 fn parse_json(annotation: &str, namespace: &str) -> Result<Vec<Selection>, SelectionError> {
-    let elements: Vec<RawObject> = serde_json::from_str(annotation)?;
+    let elements: Vec<RawObject> = serde_json::from_str(annotation).map_err(InvalidJson::from)?;
     bounded(elements.len())?;
     let read = |(at, element): (usize, &RawObject)| {
         read_element(element, namespace).map_err(|source| SelectionError::Element {
@@ -152,6 +185,7 @@ impl Selection {
             cni_args: None,
             default_route: None,
             ipam_claim_reference: None,
+            unknown: Vec::new(),
         }
     }
 }
@@ -176,8 +210,15 @@ fn read_element(element: &RawObject, namespace: &str) -> Result<Selection, Eleme
         cni_args: element.read::<RawObject>("cni-args")?,
         default_route: read_default_route(element)?,
         ipam_claim_reference: text("ipam-claim-reference")?,
+        unknown: unknown_keys(element),
         ..Selection::of(nad)
     })
+}
+
+fn unknown_keys(element: &RawObject) -> Vec<UnknownKey> {
+    let unknown = element.iter().map(|(key, _)| key).filter(|key| !KEYS.iter().any(|known| folds_to(key, known)));
+    let shown = |key: &str| key.chars().take(SHOWN).collect();
+    unknown.take(TOLD).map(|key| UnknownKey { key: shown(key), meant: spelling::nearest(key, KEYS) }).collect()
 }
 
 /// Linux takes any bytes. Characters that look like others, or that turn the direction of writing, would deceive who

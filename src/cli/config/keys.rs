@@ -2,6 +2,7 @@
 //! over with a log line is refused here.
 
 use crate::cli::{Error, trust};
+use crate::cni::json::InvalidJson;
 use crate::engine::Settings;
 use crate::sys::files;
 use serde_json::{Map, Value};
@@ -66,7 +67,8 @@ pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Re
 /// Every mistake at once.
 pub fn review(path: &Path, text: &str) -> Result<(), Error> {
     let refuse = |mistakes: Vec<String>| Error::Settings { path: path.to_owned(), mistakes };
-    let object = serde_json::from_str(text).map_err(|e| refuse(vec![format!("not a JSON object: {e}")]))?;
+    let object =
+        serde_json::from_str(text).map_err(|e| refuse(vec![format!("not a JSON object: {}", InvalidJson::from(e))]))?;
     let mistakes = mistakes(&object);
     if mistakes.is_empty() { Ok(()) } else { Err(refuse(mistakes)) }
 }
@@ -82,7 +84,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
         io::ErrorKind::NotFound => refuse("there is no such file".to_owned()),
         _ => refuse(e.to_string()),
     })?;
-    serde_json::from_str(&text).map_err(|e| refuse(format!("not a JSON object: {e}")))
+    serde_json::from_str(&text).map_err(|e| refuse(format!("not a JSON object: {}", InvalidJson::from(e))))
 }
 
 /// Everything that is wrong with `object`, as the plugin would read it.

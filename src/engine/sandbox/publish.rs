@@ -114,8 +114,18 @@ fn announce(turn: &Turn, id: &ContainerId, wait: Option<Duration>) {
         Ok(None) => {}
         // The daemon only reads the folder. Nobody else writes this file: the sandbox is locked.
         Ok(Some(Reply::Published(Published::Written | Published::Gone))) => withdraw(turn, id),
-        Ok(Some(reply)) => turn.warn(format!("the network status is not on the pod yet: {reply:?}")),
+        Ok(Some(reply)) => turn.warn(format!("the network status is not on the pod yet: {}", in_words(reply))),
         Err(e) => turn.warn(format!("the network status is not on the pod yet: {e}")),
+    }
+}
+
+/// What the daemon answered instead of having published.
+fn in_words(reply: Reply) -> String {
+    match reply {
+        Reply::Published(Published::Retrying(why)) => format!("plexusd tries again: {why}"),
+        Reply::Published(Published::Refused(why)) => format!("the API server refuses it for good: {why}"),
+        Reply::Unavailable(why) | Reply::Unsupported(why) => format!("plexusd answered: {why}"),
+        other => format!("plexusd answered another question ({})", other.kind()),
     }
 }
 

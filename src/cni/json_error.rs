@@ -1,0 +1,180 @@
+//! What is wrong with a JSON text, in the words of whoever wrote it: neither Rust's names of types, nor a place in a text
+//! that nobody sees.
+
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// A text that is not the JSON it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", broken(.0))]
+pub struct InvalidJson(#[from] serde_json::Error);
+
+/// A known key whose value is of the wrong type.
+#[derive(Debug, thiserror::Error)]
+#[error("key {key:?} {}", in_words(shown, source))]
+pub struct InvalidValue {
+    key: String,
+    shown: String,
+    source: serde_json::Error,
+}
+
+/// How much of a value is shown.
+const SHOWN: usize = 60;
+
+impl InvalidValue {
+    pub(super) fn new(key: &str, raw: &RawValue, source: serde_json::Error) -> Self {
+        let mut shown = raw.get().to_owned();
+        if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
+            shown.truncate(end);
+            shown.push('…');
+        }
+        InvalidValue { key: key.to_owned(), shown, source }
+    }
+}
+
+/// What serde_json says of a whole text. Where it is no JSON at all the place matters: the text is the user's.
+fn broken(error: &serde_json::Error) -> String {
+    let text = without_place(error);
+    let what = match text.as_str() {
+        _ if error.classify() == Category::Data => return format!("it {}", in_words("{", error)),
+        _ if text.starts_with("EOF") => "it ends too early".to_owned(),
+        "trailing characters" => "there is more after its end".to_owned(),
+        "key must be a string" => "a key in quotation marks is expected".to_owned(),
+        "expected value" | "expected ident" => "a value is expected".to_owned(),
+        other => match other.strip_prefix("expected ") {
+            Some(wanted) => format!("{} is expected", wanted.replace('`', "'")),
+            None => other.to_owned(),
+        },
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(text, _)| text.to_owned())
+}
+
+/// What serde says of `value`.
+fn in_words(value: &str, error: &serde_json::Error) -> String {
+    let text = without_place(error);
+    let is_composite = value.starts_with(['{', '[']);
+    // What is wrong may be anywhere in it, and what else is there may be secret.
+    let subject = if is_composite { None } else { Some(value) };
+    if let Some(key) = text.strip_prefix("missing field ") {
+        return format!("has an object without \"{}\"", key.replace('`', ""));
+    }
+    if let Some((_, wanted)) = text.strip_prefix("unknown variant ").and_then(|rest| rest.rsplit_once(", expected ")) {
+        return format!("{} where {} is expected", is_or_has(subject), wanted.replace('`', ""));
+    }
+    let found = text.split_once(": ").and_then(|(kind, rest)| Some((kind, rest.rsplit_once(", expected ")?)));
+    match (found, subject) {
+        (Some((_, (found, wanted))), None) => {
+            format!("has {} where {} is expected", found_in_words(found), wanted_in_words(wanted))
+        }
+        (Some((_, (_, wanted))), Some(value)) => format!("is {value} where {} is expected", wanted_in_words(wanted)),
+        (None, _) => match (text.strip_suffix(" expected"), subject) {
+            (Some(wanted), Some(value)) => format!("is {value} where {wanted} is expected"),
+            (Some(wanted), None) => format!("cannot be read: {wanted} is expected"),
+            (None, Some(value)) => format!("is {value}: {text}"),
+            (None, None) => format!("cannot be read: {text}"),
+        },
+    }
+}
+
+fn is_or_has(value: Option<&str>) -> String {
+    value.map_or_else(|| "has a value".to_owned(), |value| format!("is {value}"))
+}
+
+fn found_in_words(found: &str) -> String {
+    match found {
+        "map" => "an object".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "null" => "null".to_owned(),
+        other => other.trim_start_matches(|c: char| c.is_alphabetic() || c == ' ').replace('`', ""),
+    }
+}
+
+fn wanted_in_words(wanted: &str) -> &str {
+    match wanted.trim_end_matches(" expected") {
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" | "a JSON object" => "an object",
+        "path string" => "a string",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cni::RawObject;
+    use crate::cni::json::LenientBool;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Level {
+        Low,
+        High,
+        None,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Valid {
+        #[serde(rename = "name")]
+        _name: String,
+    }
+
+    #[test]
+    fn a_text_that_is_no_object_is_told_in_its_writers_words() {
+        for (text, told) in [
+            ("", "it ends too early (line 1, column 0)"),
+            ("{\"a\":1", "it ends too early (line 1, column 6)"),
+            ("{\"a\":1 \"b\"}", "',' or '}' is expected (line 1, column 8)"),
+            ("{a}", "a key in quotation marks is expected (line 1, column 2)"),
+            ("{\"a\":x}", "a value is expected (line 1, column 6)"),
+            ("{} {", "there is more after its end (line 1, column 4)"),
+            ("{\"a\":1,}", "trailing comma (line 1, column 8)"),
+            ("[]", "it has a list where an object is expected"),
+            ("\"x\"", "it has \"x\" where an object is expected"),
+            ("7", "it has 7 where an object is expected"),
+        ] {
+            assert_eq!(RawObject::parse(text).unwrap_err().to_string(), told, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_in_its_writers_words() {
+        let text =
+            r#"{"mtu":"1400","on":1,"ips":["a",1],"ranges":[{"a":1}],"ip":"10.0.0.0/33","level":"loud","valid":[{}]}"#;
+        let object = RawObject::parse(text).unwrap();
+        let error = [
+            object.read::<i64>("mtu").unwrap_err(),
+            object.read::<bool>("on").unwrap_err(),
+            object.read::<Vec<String>>("ips").unwrap_err(),
+            object.read::<Vec<Vec<u8>>>("ranges").unwrap_err(),
+            object.read::<ipnet::IpNet>("ip").unwrap_err(),
+            object.read::<Level>("level").unwrap_err(),
+            object.read::<Vec<Valid>>("valid").unwrap_err(),
+            object.read::<LenientBool>("mtu").unwrap_err(),
+            object.read::<LenientBool>("ips").unwrap_err(),
+        ];
+        assert_eq!(
+            error.map(|error| error.to_string()),
+            [
+                r#"key "mtu" is "1400" where a whole number is expected"#,
+                r#"key "on" is 1 where true or false is expected"#,
+                r#"key "ips" has 1 where a string is expected"#,
+                r#"key "ranges" has an object where a list is expected"#,
+                r#"key "ip" is "10.0.0.0/33": invalid IP address syntax"#,
+                r#"key "level" is "loud" where one of low, high, none is expected"#,
+                r#"key "valid" has an object without "name""#,
+                r#"key "mtu" is "1400": "1400" is neither true nor false"#,
+                r#"key "ips" cannot be read: true or false is expected"#,
+            ]
+        );
+    }
+}
