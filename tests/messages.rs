@@ -14,8 +14,20 @@ use support::{Node, Pod, kernel};
 /// The pool of the default network, which nothing may be taken from.
 const POOL: &str = "/var/lib/cni/networks/cbr0";
 /// What Rust's programmers write to each other.
-const NOT_FOR_USERS: [&str; 10] =
-    ["Some(", "None", " { ", "at line", "i64", "u32", "RawObject", "untagged", "variant", "sequence"];
+const NOT_FOR_USERS: [&str; 12] = [
+    "Some(",
+    "None",
+    " { ",
+    "at line",
+    "i64",
+    "u32",
+    "RawObject",
+    "untagged",
+    "variant",
+    "sequence",
+    "missing field",
+    "invalid type",
+];
 
 /// A network named `default/bad` of one plugin, what else the pod's selection has, and words of the message.
 struct Mistake {
@@ -50,20 +62,46 @@ impl Mistake {
     }
 }
 
+fn addresses(list: Value) -> Value {
+    json!({"type": "static", "addresses": list})
+}
+
 fn pool() -> Value {
     host_local(json!({"subnet": "10.7.0.0/24"}))
 }
 
 /// Of the main plugins.
 fn of_plugins() -> Vec<Mistake> {
+    let v6 = host_local(json!({"subnet": "fd00:7::/64"}));
     let long = "x".repeat(65_532);
     let gateway = json!({"bridge": "a-bridge-of-14", "vlan": 4000, "isGateway": true, "ipam": pool()});
     vec![
         mistake("bridge", json!({"bridge": "sixteen-bytes-xx"}), &["plugin bridge", "bridge: ", "sixteen-bytes-xx"]),
         // M13
         mistake("bridge", json!({"bridge": long}), &["plugin bridge", "bridge: ", "xxxx…", "127 bytes"]),
+        mistake("bridge", json!({"bridge": "all"}), &["plugin bridge", "bridge: ", "\"all\"", "all links"]),
+        mistake("bridge", json!({"bridge": "default"}), &["plugin bridge", "bridge: ", "\"default\""]),
+        mistake("bridge", json!({"bridge": ".."}), &["plugin bridge", "bridge: ", "\"..\"", "not a link name"]),
+        mistake("bridge", json!({"bridge": "a b"}), &["plugin bridge", "bridge: ", "\"a b\"", "white space"]),
+        mistake("bridge", json!({"bridge": "a/b"}), &["plugin bridge", "bridge: ", "\"a/b\"", "'/'"]),
         mistake("bridge", json!({"bridge": "master0"}), &["plugin bridge", "bridge master0", "not a bridge"]),
         mistake("bridge", json!({"mtu": 40}), &["plugin bridge", "mtu 40"]),
+        mistake("bridge", json!({"mtu": -5}), &["plugin bridge", "mtu -5", "68 and 65535"]),
+        mistake("macvlan", json!({"master": "master0", "mtu": 40}), &["plugin macvlan", "mtu 40", "68 and 65535"]),
+        mistake("macvlan", json!({"master": "master0", "mtu": -1}), &["plugin macvlan", "mtu -1"]),
+        mistake("ptp", json!({"mtu": -1, "ipam": pool()}), &["plugin ptp", "mtu -1"]),
+        mistake(
+            "vlan",
+            json!({"master": "master0", "vlanId": 5, "mtu": 67, "ipam": pool()}),
+            &["plugin vlan", "mtu 67", "68"],
+        ),
+        mistake("bridge", json!({"mtu": 1279, "ipam": v6}), &["plugin bridge", "mtu 1279", "fd00:7::/64", "1280"]),
+        mistake("ptp", json!({"mtu": 576, "ipam": v6}), &["plugin ptp", "mtu 576", "fd00:7::/64", "1280"]),
+        mistake(
+            "macvlan",
+            json!({"master": "narrow", "ipam": v6}),
+            &["plugin macvlan", "mtu 1200 of master narrow", "fd00:7::/64", "1280"],
+        ),
         mistake("bridge", json!({"mtu": "1400"}), &["plugin bridge", "\"mtu\" is \"1400\"", "whole number"]),
         mistake("bridge", json!({"isGateway": "yes"}), &["\"isGateway\" is \"yes\"", "true or false"]),
         mistake("bridge", json!({"vlan": 5000}), &["plugin bridge", "vlan 5000"]),
@@ -94,6 +132,15 @@ fn of_plugins() -> Vec<Mistake> {
             &["plugin macvlan", "master lost", "there is no link lost on this node"],
         ),
         mistake("macvlan", json!({"master": "lost", "linkInContainer": true}), &["no link lost in the container"]),
+        mistake("macvlan", json!({"master": "all"}), &["plugin macvlan", "master all", "no link all on this node"]),
+        mistake("macvlan", json!({"master": "a/b"}), &["plugin macvlan", "master a/b", "no link a/b on this node"]),
+        mistake("macvlan", json!({"master": "lo"}), &["plugin macvlan", "master lo", "no Ethernet link", "macvlan"]),
+        mistake(
+            "vlan",
+            json!({"master": "lo", "vlanId": 5, "ipam": pool()}),
+            &["plugin vlan", "master lo", "no Ethernet link"],
+        ),
+        mistake("macvlan", json!({"master": "tun0"}), &["plugin macvlan", "master tun0", "no Ethernet link"]),
         mistake("macvlan", json!({}), &["plugin macvlan", "master is missing", "no default route"]),
         // M13
         mistake("macvlan", json!({"master": "y".repeat(65_532)}), &["master: ", "yyyy…", "127 bytes"]),
@@ -126,6 +173,46 @@ fn of_addresses() -> Vec<Mistake> {
     let mixed = json!({"ranges": [[{"subnet": "10.7.0.0/24"}, {"subnet": "fd00:7::/64"}]]});
     vec![
         of(json!({}), &["plugin host-local", "no ranges"]),
+        of(
+            json!({"subnt": "10.78.0.0/24"}),
+            &["plugin host-local", "no ranges and no subnet", "unknown key \"subnt\"", "perhaps \"subnet\""],
+        ),
+        of(json!({"ranges": "10.7.0.0/24"}), &["\"ranges\" is \"10.7.0.0/24\"", "a list is expected"]),
+        of(json!({"ranges": [["10.7.0.0/24"]]}), &["\"ranges\" has \"10.7.0.0/24\"", "an object is expected"]),
+        of(json!({"ranges": {"subnet": "10.7.0.0/24"}}), &["\"ranges\" has an object where a list is expected"]),
+        of(json!({"subnet": "224.0.7.0/24"}), &["plugin host-local", "224.0.7.1", "multicast"]),
+        of(
+            json!({"subnet": "10.7.0.0/24", "gateway": "fd00:7::1"}),
+            &["plugin host-local", "gateway fd00:7::1", "subnet 10.7.0.0/24", "IPv6", "IPv4"],
+        ),
+        of(
+            json!({"ranges": [[{"subnet": "fd00:7::/64", "gateway": "10.7.0.1"}]]}),
+            &["plugin host-local", "gateway 10.7.0.1", "subnet fd00:7::/64"],
+        ),
+        of(
+            json!({"subnet": "10.7.0.0/24", "gateway": "10.200.0.1", "routes": [{"dst": "0.0.0.0/0"}]}),
+            &["the network's gateway 10.200.0.1", "0.0.0.0/0", "no subnet", "10.7.0.0/24"],
+        ),
+        mistake(
+            "bridge",
+            json!({"isDefaultGateway": true,
+                "ipam": host_local(json!({"subnet": "10.7.0.0/24", "gateway": "10.200.0.1"}))}),
+            &["plugin bridge", "isDefaultGateway", "10.200.0.1", "10.7.0.0/24"],
+        ),
+        mistake(
+            "macvlan",
+            json!({"master": "master0", "ipam": "host-local"}),
+            &["\"ipam\" is \"host-local\"", "object"],
+        ),
+        mistake(
+            "macvlan",
+            json!({"master": "master0", "ipam": [1]}),
+            &["\"ipam\" has a list", "an object is expected"],
+        ),
+        mistake("macvlan", json!({"master": "master0", "ipam": 7}), &["plugin macvlan", "\"ipam\" is 7", "an object"]),
+        mistake("bridge", json!({"ipMasq": true, "ipam": "x"}), &["plugin bridge", "\"ipam\" is \"x\"", "an object"]),
+        ipam(json!({"subnet": "10.7.0.0/24"}), &["plugin macvlan", "ipam has \"subnet\" and no \"type\""]),
+        ipam(json!({"type": "", "ranges": []}), &["plugin macvlan", "ipam has \"ranges\" and no \"type\""]),
         of(json!({"subnet": "10.7.0.0/33"}), &["plugin host-local", "\"subnet\" is \"10.7.0.0/33\""]),
         of(json!({"subnet": "10.7.0.0/31"}), &["subnet 10.7.0.0/31", "too small"]),
         of(json!({"subnet": "10.7.0.5/24"}), &["subnet 10.7.0.5/24", "10.7.0.0/24"]),
@@ -144,6 +231,18 @@ fn of_addresses() -> Vec<Mistake> {
         of(json!({"subnet": "10.7.0.0/24", "dataDir": "pools"}), &["dataDir", "pools/", "not an absolute path"]),
         of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.8.0.5", "10.7.0.1-10.7.0.254"])
             .selected(json!({"ips": ["10.8.0.5"]})),
+        of(json!({"subnet": "10.7.0.0/24"}), &["requested IP fd00::5 is IPv6", "no IPv6 range", "10.7.0.1-10.7.0.254"])
+            .selected(json!({"ips": ["10.7.0.5", "fd00::5"]})),
+        of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.7.0.6 is one too many", "10.7.0.1-10.7.0.254"])
+            .selected(json!({"ips": ["10.7.0.5", "10.7.0.6"]})),
+        of(json!({"subnet": "10.7.0.0/24"}), &["default-route: gateway 10.200.0.1", "no subnet", "10.7.0.0/24"])
+            .selected(json!({"default-route": ["10.200.0.1"]})),
+        of(json!({"subnet": "10.7.0.0/24"}), &["default-route: gateway fd00:7::1", "no subnet", "10.7.0.0/24"])
+            .selected(json!({"default-route": ["10.7.0.1", "fd00:7::1"]})),
+        mistake("macvlan", json!({"master": "master0"}), &["default-route: gateway 10.7.0.1", "gives", "no address"])
+            .selected(json!({"default-route": ["10.7.0.1"]})),
+        mistake("ptp", json!({"ipam": pool()}), &["default-route: gateway 10.7.0.9", "10.7.0.1/32"])
+            .selected(json!({"default-route": ["10.7.0.9"]})),
         of(json!({"subnet": "10.7.0.0/24"}), &["requested IP 10.7.0.1", "gateway"])
             .selected(json!({"ips": ["10.7.0.1"]})),
         of(json!({"subnet": "10.7.0.0/24"}), &["requested IP \"nonsense\""])
@@ -151,6 +250,32 @@ fn of_addresses() -> Vec<Mistake> {
         ipam(
             json!({"type": "static", "addresses": [{"address": "10.7.0.5"}]}),
             &["plugin static", "address: \"10.7.0.5\""],
+        ),
+        ipam(
+            addresses(json!([{"address": "10.7.0.5/24"}, {"address": "10.7.0.5/24"}])),
+            &["plugin static", "address 10.7.0.5/24", "twice"],
+        ),
+        ipam(addresses(json!([{"address": "ff02::5/64"}])), &["plugin static", "address ff02::5/64", "multicast"]),
+        ipam(addresses(json!([{"address": "224.0.0.5/24"}])), &["plugin static", "address 224.0.0.5/24", "multicast"]),
+        ipam(addresses(json!([{"address": "0.0.0.0/24"}])), &["plugin static", "address 0.0.0.0/24", "no address"]),
+        ipam(addresses(json!([{"address": "::1/128"}])), &["plugin static", "address ::1/128", "loopback"]),
+        ipam(
+            addresses(json!([{"address": "10.7.0.255/24"}])),
+            &["plugin static", "address 10.7.0.255/24", "broadcast"],
+        ),
+        ipam(
+            addresses(json!([{"address": "10.7.0.5/24", "gateway": "fd00::1"}])),
+            &["plugin static", "gateway fd00::1", "address 10.7.0.5/24", "IPv6"],
+        ),
+        mistake(
+            "macvlan",
+            json!({"master": "master0", "capabilities": {"ips": true}, "ipam": {"type": "static"}}),
+            &["plugin static", "address 10.7.0.7/24", "twice"],
+        )
+        .selected(json!({"ips": ["10.7.0.7/24", "10.7.0.7/24"]})),
+        ipam(
+            json!({"type": "static", "adresses": []}),
+            &["plugin static", "addresses is empty", "\"adresses\"", "perhaps"],
         ),
         ipam(json!({"type": "static"}), &["plugin static", "addresses is empty"]),
         ipam(json!({"type": "static", "addresses": [{"address": "10.7.0.5/24", "gateway": 1}]}), &["\"gateway\" is 1"]),
@@ -161,6 +286,8 @@ fn node() -> Option<Node> {
     let node = Node::new()?;
     node.ip("link add master0 type veth peer name master1");
     node.ip("link set master0 up");
+    node.ip("link add narrow mtu 1200 type veth peer name narrow1");
+    node.ip("tuntap add tun0 mode tun");
     node.ip("link set master1 up");
     std::fs::create_dir("/run/open").unwrap();
     std::fs::set_permissions("/run/open", std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -214,13 +341,10 @@ fn a_mistake_that_can_be_known_costs_the_default_network_nothing() {
 #[test]
 fn what_the_kernel_or_a_program_refuses_is_told_in_a_users_words() {
     let Some(node) = node() else { return };
-    let multicast = json!({"type": "static", "addresses": [{"address": "ff02::5/64"}]});
-    let error = ipam(multicast, &["plugin macvlan", "address ff02::5/64", "EADDRNOTAVAIL"]);
-    refused(&node, &error, 999);
     // The program refuses without a word about the key.
     let mistyped = ipam(
-        host_local(json!({"subnt": "10.78.0.0/24"})),
-        &["plugin host-local", "ipam of type host-local: unknown key \"subnt\""],
+        host_local(json!({"cidr": "10.78.0.0/24"})),
+        &["plugin host-local", "ipam of type host-local: unknown key \"cidr\""],
     );
     refused(&node, &mistyped, 999);
     node.ip("link add br5 type bridge");
@@ -231,6 +355,29 @@ fn what_the_kernel_or_a_program_refuses_is_told_in_a_users_words() {
         &mistake("bridge", taken, &["plugin bridge", "br5 already has address 10.5.0.9/24", "10.5.0.1/24"]),
         999,
     );
+}
+
+#[test]
+fn a_kernel_without_a_kind_of_links_is_named_before_anything_is_made() {
+    let Some(node) = node() else { return };
+    for kind in ["macvlan", "ipvlan", "vlan"] {
+        let probe = ["link", "add", "probe", "link", "master0", "type", kind];
+        let id = if kind == "vlan" { ["id", "5"].as_slice() } else { &[] };
+        if std::process::Command::new("ip").args(probe).args(id).status().unwrap().success() {
+            node.ip("link delete probe");
+            support::say(&format!("SKIP a_kernel_without_a_kind_of_links_is_named: this kernel has {kind}"));
+            continue;
+        }
+        let words: &[&str] = &["the kernel of this node has no "];
+        let missing = mistake(kind, json!({"master": "master0", "vlanId": 5, "ipam": pool()}), words);
+        let missing = match kind {
+            "vlan" => missing,
+            kind => mistake(kind, json!({"master": "master0", "ipam": pool()}), words),
+        };
+        let error = refused(&node, &missing, 999);
+        assert!(error.msg.ends_with(&format!("has no {kind} (module {kind})")), "{}", error.msg);
+        assert!(!Path::new(POOL).exists() && node.calls().iter().all(|call| call.verb() != "ADD"));
+    }
 }
 
 #[test]

@@ -20,14 +20,12 @@ fn mac(link: &str) -> String {
 #[test]
 fn the_first_pod_of_a_gateway_fails_and_the_next_one_starts() {
     let Some(node) = Node::new() else { return };
-    let bridge = |addresses: Value| {
-        network(&json!({"type": "bridge", "bridge": "br0", "isGateway": true,
-            "ipam": {"type": "static", "addresses": addresses}}))
-    };
-    node.network("default/bad", &bridge(json!([{"address": "ff02::5/64"}])));
-    node.network("default/good", &bridge(json!([{"address": "10.7.0.5/24"}])));
+    let bridge = |ipam: Value| network(&json!({"type": "bridge", "bridge": "br0", "isGateway": true, "ipam": ipam}));
+    node.recorder("broken").on("ADD", "fail 42 'no address today'");
+    node.network("default/bad", &bridge(json!({"type": "broken"})));
+    node.network("default/good", &bridge(json!({"type": "static", "addresses": [{"address": "10.7.0.5/24"}]})));
     let first = Pod::new(&node, "first").selecting("bad");
-    first.add().refusal(999, &["default/bad", "ff02::5/64"]);
+    first.add().refusal(42, &["default/bad", "no address today"]);
     // It has lost its only port, and with it its MAC.
     assert_eq!(mac("br0"), "00:00:00:00:00:00");
     let second = Pod::new(&node, "second").selecting("good");

@@ -35,7 +35,10 @@ The address plugin is judged apart: a native asks the program for addresses wher
 while a program always starts the address plugin itself.
 
 Before the first network of a pod is attached, each native judges its configuration and what the pod requests. So a mistake
-costs the default network no address. A program cannot be asked.
+costs the default network no address. A program cannot be asked. What the reference plugins take, and no pod can use, is
+refused there too: an address that is multicast, a broadcast or there twice; a gateway of the other family or in no subnet
+of the interface; an MTU below 1280 for IPv6; a link of the node as `master` that is no Ethernet link; a section `ipam` with
+keys and no `type`. So is a section whose one unknown key is a known one with a slip, if the rest cannot be used.
 
 The native `host-local` uses a `dataDir` only if root owns each directory of the path and nobody else may write to it.
 

@@ -3,7 +3,7 @@
 //! A native never approximates: a configuration with one key that is not implemented here goes to
 //! the program. The tables are also what the documentation of natives is made from.
 
-use crate::cni::{RawObject, folds_to};
+use crate::cni::{RawObject, folds_to, spelling};
 
 /// A key that a native or an address plugin knows of.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,19 @@ pub fn understand(object: &RawObject, tables: &[&[Key]]) -> Result<(), Declined>
         }
     }
     Ok(())
+}
+
+/// The key of `tables` that is probably meant by `key`.
+pub fn nearest(key: &str, tables: &[&'static [Key]]) -> Option<&'static str> {
+    spelling::nearest(key, tables.iter().copied().flatten().map(|known| known.name))
+}
+
+/// What to say of a `key` that is in none of `tables`.
+pub fn unknown(key: &str, tables: &[&'static [Key]]) -> String {
+    match nearest(key, tables) {
+        Some(meant) => format!("unknown key {key:?}, perhaps {meant:?}"),
+        None => format!("unknown key {key:?}"),
+    }
 }
 
 /// As [`understand`] for each object of the list `key`; anything else is left to whoever reads the value.

@@ -13,7 +13,7 @@ pub mod stdin;
 
 pub use chain::Chain;
 pub use error::Error;
-pub use prepare::Ground;
+pub use prepare::{Ground, Reached};
 pub use registry::Registry;
 
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
@@ -30,8 +30,8 @@ pub trait Delegate: Send + Sync {
     ///
     /// # Errors
     /// ADD could not succeed.
-    fn prepare(&self, _call: &Call<'_>, _ground: &mut Ground<'_>) -> Result<(), Error> {
-        Ok(())
+    fn prepare(&self, _call: &Call<'_>, _ground: &mut Ground<'_>) -> Result<Reached, Error> {
+        Ok(None)
     }
 
     /// Attaches; answers the result as JSON in the version of the configuration.

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::sys::netlink::Socket;
+use ipnet::IpNet;
 use std::sync::OnceLock;
 
 /// Where the attachment will be made, to be looked at only.
@@ -15,6 +16,9 @@ pub struct Ground<'a> {
     /// Whether a network that is attached before makes the link of that name.
     pub is_made_before: &'a dyn Fn(&str) -> bool,
 }
+
+/// The subnets in which a gateway will be reached over the interface; none where that is not known before ADD.
+pub type Reached = Option<Vec<IpNet>>;
 
 /// What a delegate reads from its configuration: once, by whichever of its verbs comes first.
 ///

@@ -3,7 +3,7 @@
 use super::external::{self, External};
 use super::keys::Declined;
 use super::native::{self, Enabled, Sockets};
-use super::{Call, Delegate, Error, Ground, Scope, ipam};
+use super::{Call, Delegate, Error, Ground, Reached, Scope, ipam};
 use crate::cni::{IfName, NetworkConfig, PluginConfig, PluginType, RawObject, Request};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Plugins that start the program of their `ipam` section.
 const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "host-device", "tap", "dummy"];
+
+/// Chained plugins that change neither the addresses of an interface nor what is reached over it.
+const KEEPS_ADDRESSES: [&str; 4] = ["tuning", "portmap", "bandwidth", "firewall"];
 
 /// Resolves a plugin's `type` to whoever carries it out.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +42,8 @@ impl Registry {
         Registry { natives, sockets: Arc::default(), prepared: Arc::default() }
     }
 
-    /// Judges every plugin of `network` before anything is made, and keeps what they have read for ADD.
+    /// Judges every plugin of `network` before anything is made, and keeps what they have read for ADD. Answers where
+    /// gateways will be reached over the network's interface.
     ///
     /// # Errors
     /// The first plugin's that could not succeed.
@@ -49,17 +53,26 @@ impl Registry {
         capability_args: &RawObject,
         scope: &Scope<'_>,
         ground: &mut Ground<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Reached, Error> {
         let request = Request { capability_args: Some(capability_args), ..Request::default() };
+        let mut reached = None;
         for (position, plugin) in network.plugins.iter().enumerate() {
+            if STARTS_IPAM.contains(&plugin.kind.as_str()) {
+                ipam::judge_section(&plugin.object).map_err(|e| e.of(plugin.kind.as_str()))?;
+            }
             let delegate = self.resolve(plugin);
             ground.is_first = position == 0;
-            delegate.prepare(&Call { scope, plugin, stdin: request.derive(network, plugin) }, ground)?;
+            let now = delegate.prepare(&Call { scope, plugin, stdin: request.derive(network, plugin) }, ground)?;
+            if position == 0 {
+                reached = now;
+            } else if !KEEPS_ADDRESSES.contains(&plugin.kind.as_str()) {
+                reached = None;
+            }
             if let Some(ifname) = scope.ifname {
                 self.prepared().0.insert((ifname.clone(), position), delegate);
             }
         }
-        Ok(())
+        Ok(reached)
     }
 
     /// The delegate for the plugin at `position` of the network of `ifname` as it was prepared, else a new one.
@@ -85,10 +98,10 @@ impl Registry {
         if let Some((kind, section)) = plugin.ipam.as_ref().zip(ipam)
             && let Err(Declined::Unknown(key)) = ipam::find(&section, kind.as_str(), ipam::Enabled::ALL)
         {
-            return Some(format!("ipam of type {kind}: unknown key {key:?}"));
+            return Some(ipam::unknown_key(kind.as_str(), &key));
         }
         match native::find(plugin, &Enabled::ALL, &self.sockets) {
-            Err(Declined::Unknown(key)) => Some(format!("{}: unknown key {key:?}", plugin.kind)),
+            Err(Declined::Unknown(key)) => Some(native::unknown_key(plugin.kind.as_str(), &key)),
             _ => None,
         }
     }
@@ -130,7 +143,12 @@ impl Registry {
 
     /// Whether any plugin of `network` starts a program: it sees the disk, and may be slow.
     pub fn needs_programs(&self, network: &NetworkConfig) -> bool {
-        network.plugins.iter().any(|plugin| self.programs(plugin).next().is_some())
+        network.plugins.iter().any(|plugin| self.starts_programs(plugin))
+    }
+
+    /// Whether `plugin` starts a program, itself or for its addresses.
+    pub fn starts_programs(&self, plugin: &PluginConfig) -> bool {
+        self.programs(plugin).next().is_some()
     }
 
     /// Finds out before any side effect whether a program is missing.

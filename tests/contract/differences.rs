@@ -268,6 +268,31 @@ fn a_pool_that_others_can_write_to_is_refused() {
 }
 
 #[test]
+fn a_negative_mtu_is_refused() {
+    let Some(twins) = Twins::new() else { return };
+    for (kind, more) in [("bridge", json!({"mtu": -5})), ("ptp", json!({"mtu": -5, "ipam": pool()}))] {
+        let config = config("1.1.0", kind, more);
+        let [native, reference] = twins.call_each("ADD", &config, &Attachment::default());
+        assert!(native.unwrap_err().contains("not between 68 and 65535"), "{config}");
+        reference.unwrap_or_else(|e| panic!("{config}: the reference does not take it any more: {e}"));
+        let _ = twins.call_each("DEL", &config, &Attachment::default());
+    }
+}
+
+#[test]
+fn several_addresses_of_cni_args_are_taken() {
+    let Some(twins) = Twins::new() else { return };
+    let ranges = json!({"ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]]});
+    let config = config("1.1.0", "bridge", json!({"ipam": host_local(ranges)}));
+    let args = "IgnoreUnknown=1;IP=10.7.0.7/24,fd00:7::7".to_owned();
+    let [native, reference] = twins.call_each("ADD", &config, &Attachment { args, ..Attachment::default() });
+    let result = native.unwrap();
+    let addresses: Vec<_> = result["ips"].as_array().unwrap().iter().map(|ip| &ip["address"]).collect();
+    assert_eq!(addresses, ["10.7.0.7/24", "fd00:7::7/64"]);
+    assert!(reference.is_err(), "the reference does not fail any more");
+}
+
+#[test]
 fn other_users_of_a_bridge_do_not_disturb() {
     let Some(twins) = Twins::new() else { return };
     let config = config("1.1.0", "bridge", json!({"ipam": pool()}));

@@ -72,6 +72,20 @@ const INTENDED: &[Difference] = &[
         Shown::Test("failures_have_codes"),
     ),
     difference(
+        ["bridge, ipvlan, ptp", "ADD"],
+        "takes a negative `mtu` for none",
+        "refuses it",
+        "it is a slip, and the link would have an MTU that nobody asked for",
+        Shown::Test("a_negative_mtu_is_refused"),
+    ),
+    difference(
+        ["host-local", "ADD"],
+        "fails for several addresses of `IP` in CNI_ARGS",
+        "takes one of each range set",
+        "so `ips` of the annotation ask for one of each family, with or without the capability",
+        Shown::Test("several_addresses_of_cni_args_are_taken"),
+    ),
+    difference(
         ["all", "ADD, DEL"],
         "carried out, then refused, where `CNI_NETNS` is the plugin's own namespace",
         "refused first",

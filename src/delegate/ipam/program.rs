@@ -1,6 +1,6 @@
 //! An address plugin that is a program on disk.
 
-use super::Ipam;
+use super::{Foreseen, Ipam};
 use crate::cni::{AddResult, Code, PluginConfig, PluginType, RawObject};
 use crate::delegate::external::External;
 use crate::delegate::failure::Failure;
@@ -11,24 +11,41 @@ use crate::delegate::{Call, Delegate, Error};
 const DHCP: &str = "dhcp";
 
 /// The program of that name, handed what the main plugin was handed (CNI-DLG-02).
-pub struct Program(pub PluginType);
+pub struct Program {
+    pub(super) kind: PluginType,
+    /// Who can judge the section all the same, and what is to be said if it cannot succeed.
+    pub(super) judge: Option<(Box<dyn Ipam>, String)>,
+}
 
 impl Program {
+    /// The program `kind`.
+    pub fn new(kind: PluginType) -> Self {
+        Program { kind, judge: None }
+    }
+
     fn run<T>(&self, call: &Call<'_>, work: impl FnOnce(&Call<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let mut object = RawObject::default();
-        object.set_value("type", self.0.as_str());
-        let failed = |e: &dyn std::fmt::Display| Failure::Config(e.to_string()).of(self.0.as_str());
+        object.set_value("type", self.kind.as_str());
+        let failed = |e: &dyn std::fmt::Display| Failure::Config(e.to_string()).of(self.kind.as_str());
         let plugin = PluginConfig::new(object).map_err(|e| failed(&e))?;
         work(&Call { scope: call.scope, plugin: &plugin, stdin: call.stdin.clone() })
     }
 }
 
 impl Ipam for Program {
+    /// What it will answer is not known.
+    fn prepare(&self, call: &Call<'_>) -> Result<Foreseen, Error> {
+        if let Some((judge, hint)) = &self.judge {
+            judge.prepare(call).map_err(|e| e.with_hint(hint))?;
+        }
+        Ok(Foreseen::default())
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
         let answer = self.run(call, |call| External.add(call))?;
         // Without a version it is in that of the configuration (CNI-ADD-10).
         let read = Stdin::parse(call).and_then(|stdin| Ok(AddResult::parse(answer.get(), stdin.version)?));
-        read.map_err(|e| Error::Broken { plugin: self.0.to_string(), what: format!("printed no result: {e}") })
+        read.map_err(|e| Error::Broken { plugin: self.kind.to_string(), what: format!("printed no result: {e}") })
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Error> {
@@ -36,7 +53,7 @@ impl Ipam for Program {
     }
 
     fn needs_link(&self) -> bool {
-        self.0.as_str() == DHCP
+        self.kind.as_str() == DHCP
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! `static`: the addresses of the configuration or of the pod, as they are.
 
-use super::{Foreseen, Ipam};
+use super::{Foreseen, Ipam, address};
 use crate::cni::result::{Dns, IpConfig, Route};
 use crate::cni::{AddResult, RawObject, Version};
 use crate::delegate::failure::Failure;
@@ -87,8 +87,16 @@ fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
     if settings.ips.is_empty() {
         return Err(Failure::Config("addresses is empty, and the pod requests none (ips)".to_owned()));
     }
-    let subnets = settings.ips.iter().map(|ip| ip.address.trunc()).collect();
-    Ok(Foreseen { ips: settings.ips.clone(), subnets: Some(subnets), routes: settings.routes.clone() })
+    address::judge(&settings.ips.iter().map(|ip| ip.address).collect::<Vec<_>>())?;
+    for (ip, gateway) in settings.ips.iter().filter_map(|ip| Some((ip, ip.gateway?))) {
+        address::same_family(gateway, "address", ip.address)?;
+    }
+    Ok(Foreseen {
+        ips: settings.ips.clone(),
+        subnets: Some(settings.ips.iter().map(|ip| ip.address.trunc()).collect()),
+        gateways: settings.ips.iter().filter_map(|ip| ip.gateway).collect(),
+        routes: settings.routes.clone(),
+    })
 }
 
 fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! What every native does with the interface it has made: settings, addresses, routes.
 
 use super::sockets::Container;
-use crate::cni::result::{IpConfig, Route as RouteOfResult};
+use crate::cni::result::IpConfig;
 use crate::cni::{AddResult, RawObject, Version};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::{Foreseen, Ipam};
@@ -11,11 +11,13 @@ use crate::sys::netlink::{Change, Link, Mac, OperState, Route, Socket, TABLE_MAI
 use crate::sys::sysctl::{self, Family};
 use ipnet::IpNet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// What Ethernet links take (net/ethernet: `ETH_MIN_MTU`, `ETH_MAX_MTU`).
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65535;
+/// include/uapi/linux/ipv6.h: `IPV6_MIN_MTU`. The kernel switches IPv6 off on a link with less.
+const LEAST_MTU_OF_V6: u32 = 1280;
 /// How long IPv6 may ask whether somebody else has an address.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between two looks: most things are over at once, the rest takes long.
@@ -57,12 +59,23 @@ fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure
     }
 }
 
-/// Reads `mtu` where one that is not positive is the kernel's choice, of a link that takes those of Ethernet.
+/// Reads `mtu`; 0 is the kernel's choice. Some kinds of links take less than IPv4 does, and then no address.
 pub(super) fn read_mtu(object: &RawObject) -> Result<Option<u32>, Failure> {
-    let Some(mtu) = object.read::<i64>("mtu")?.filter(|mtu| *mtu > 0) else { return Ok(None) };
+    let Some(mtu) = object.read::<i64>("mtu")?.filter(|mtu| *mtu != 0) else { return Ok(None) };
     let valid = u32::try_from(mtu).ok().filter(|mtu| MTUS.contains(mtu));
     let out_of_range = || Failure::Config(format!("mtu {mtu} is not between {} and {}", MTUS.start(), MTUS.end()));
     valid.map(Some).ok_or_else(out_of_range)
+}
+
+/// Whether IPv6 can use an interface with the `mtu` of `what`, where it is to have such addresses.
+pub(super) fn judge_mtu(mtu: u32, what: &str, foreseen: &Foreseen) -> Result<(), Failure> {
+    let v6 = foreseen.subnets.iter().flatten().find(|subnet| subnet.addr().is_ipv6());
+    match v6.filter(|_| mtu < LEAST_MTU_OF_V6) {
+        Some(subnet) => Err(Failure::Config(format!(
+            "mtu {mtu}{what} is too small for addresses of {subnet}: IPv6 needs {LEAST_MTU_OF_V6}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Reads the hardware address that is asked for.
@@ -83,43 +96,54 @@ pub(super) fn unknown_mode(mode: &str, known: &str) -> Failure {
 
 /// Judges what `ipam` will be asked for; without one nothing is.
 pub(super) fn foresee(ipam: Option<&dyn Ipam>, call: &Call<'_>) -> Result<Foreseen, Failure> {
-    let foreseen = ipam.map(|ipam| ipam.prepare(call)).transpose()?.unwrap_or_default();
-    if let Some(subnets) = &foreseen.subnets {
-        judge_gateways(subnets, &foreseen.routes)?;
-    }
+    let none = Foreseen { subnets: Some(Vec::new()), ..Foreseen::default() };
+    let foreseen = ipam.map(|ipam| ipam.prepare(call)).transpose()?.unwrap_or(none);
+    judge_gateways(&foreseen)?;
     Ok(foreseen)
 }
 
-/// The kernel takes a gateway only when it is reached without one.
-fn judge_gateways(subnets: &[IpNet], routes: &[RouteOfResult]) -> Result<(), Failure> {
-    for route in routes {
-        let Some(gateway) = route.gw.filter(|gateway| !gateway.is_unspecified() && !is_link_local(*gateway)) else {
-            continue;
+/// The kernel takes a gateway only when it is reached without one. A route without has that of its family's addresses.
+fn judge_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
+    for route in &foreseen.routes {
+        let is_v4 = route.dst.addr().is_ipv4();
+        let of_family = || foreseen.gateways.iter().copied().filter(|gateway| gateway.is_ipv4() == is_v4);
+        let (what, gateways): (_, Vec<IpAddr>) = match route.gw {
+            Some(gateway) => ("routes: gw", vec![gateway]),
+            None => ("routes: the network's gateway", of_family().collect()),
         };
-        let known = subnets.iter().any(|subnet| subnet.contains(&gateway));
-        // Another route may lead there; the kernel decides in which order.
-        let led = routes.iter().any(|other| other.dst.prefix_len() > 0 && other.dst.contains(&gateway));
-        if !known && !led {
-            let subnets: Vec<String> = subnets.iter().map(IpNet::to_string).collect();
-            return Err(Failure::Config(format!(
-                "routes: gw {gateway} of {} is in no subnet of the interface ({})",
-                route.dst,
-                subnets.join(", ")
-            )));
+        if let Some(gateway) = gateways.first()
+            && !gateways.iter().any(|gateway| foreseen.reaches(*gateway, &route.dst))
+        {
+            return Err(unreached(&format!("{what} {gateway} of {}", route.dst), foreseen));
         }
     }
     Ok(())
 }
 
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+/// Judges the default route that `gateway` is to have, unasked by any route.
+pub(super) fn judge_default_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
+    match foreseen.gateways.iter().find(|gateway| !foreseen.reaches(**gateway, &everything(**gateway))) {
+        Some(gateway) => Err(unreached(&format!("isDefaultGateway: gateway {gateway}"), foreseen)),
+        None => Ok(()),
+    }
+}
+
+fn everything(like: IpAddr) -> IpNet {
+    let any: IpAddr = if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // The length fits every address.
+    IpNet::new(any, 0).unwrap_or(IpNet::from(any))
+}
+
+fn unreached(what: &str, foreseen: &Foreseen) -> Failure {
+    let subnets: Vec<String> = foreseen.subnets.iter().flatten().map(IpNet::to_string).collect();
+    Failure::Config(format!("{what} is in no subnet of the interface ({})", subnets.join(", ")))
 }
 
 /// Lets the host forward packets of the families of `addresses`.
 pub(super) fn enable_forwarding(addresses: impl Iterator<Item = IpNet> + Clone) -> Result<(), Failure> {
     for family in [Family::V4, Family::V6] {
         if addresses.clone().any(|address| address.addr().is_ipv4() == (family == Family::V4)) {
-            let failed = |source| Failure::Io { what: format!("enable forwarding for {family:?}"), source };
+            let failed = |source| Failure::Io { what: format!("enable forwarding for {family}"), source };
             sysctl::enable_forwarding(family).map_err(failed)?;
         }
     }

@@ -9,7 +9,7 @@ use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::delegate::{Call, Ground};
+use crate::delegate::{Call, Ground, Reached};
 use crate::sys::netlink::{IpVlanMode, Kind, LinkName, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -52,18 +52,24 @@ impl Native for IpVlan {
         TYPE
     }
 
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Failure> {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings.get(|| Settings::read(&stdin))?;
         stdin.dns()?;
         if self.ipam.is_none() && ground.is_first {
             return Err(no_addresses());
         }
+        let foreseen = interface::foresee(self.ipam(), call)?;
         // Later in a chain the master may be the interface of the plugin before, which is not there yet.
         if settings.parent.name.is_some() || ground.is_first {
-            settings.parent.foresee(0, ground)?;
+            // Its MTU may be greater than the master's.
+            settings.parent.foresee(TYPE, None, &foreseen, ground)?;
         }
-        interface::foresee(self.ipam(), call).map(drop)
+        if let Some(mtu) = settings.mtu {
+            interface::judge_mtu(mtu, "", &foreseen)?;
+        }
+        // Later in a chain the addresses are those of the plugin before.
+        Ok(foreseen.reached().filter(|_| ground.is_first))
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {

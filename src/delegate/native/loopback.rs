@@ -7,7 +7,7 @@ use crate::cni::result::{Interface, IpConfig};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::stdin::{Stdin, netns_path};
-use crate::delegate::{Call, Ground};
+use crate::delegate::{Call, Ground, Reached};
 use crate::sys::netlink::{Change, Link, Mac};
 use crate::sys::netns;
 use ipnet::IpNet;
@@ -27,8 +27,8 @@ impl Native for Loopback {
         TYPE
     }
 
-    fn prepare(&self, call: &Call<'_>, _: &mut Ground<'_>) -> Result<(), Failure> {
-        Stdin::parse(call).map(drop)
+    fn prepare(&self, call: &Call<'_>, _: &mut Ground<'_>) -> Result<Reached, Failure> {
+        Stdin::parse(call).map(|_| None)
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {

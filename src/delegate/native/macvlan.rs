@@ -10,7 +10,7 @@ use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path, read_cni_args};
-use crate::delegate::{Call, Ground};
+use crate::delegate::{Call, Ground, Reached};
 use crate::sys::netlink::{Kind, Link, Mac, MacVlanMode, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct MacVlan {
 pub(super) struct Settings {
     parent: Parent,
     mode: MacVlanMode,
-    mtu: i64,
+    mtu: Option<u32>,
     mac: Option<Mac>,
     broadcast_queue: Option<u32>,
 }
@@ -50,7 +50,7 @@ impl Settings {
             parent: Parent::read(object)?,
             mode: MacVlanMode::parse(&mode)
                 .ok_or_else(|| interface::unknown_mode(&mode, "bridge, private, vepa and passthru"))?,
-            mtu: object.read("mtu")?.unwrap_or_default(),
+            mtu: interface::read_mtu(object)?,
             mac: mac.as_deref().map(interface::read_mac).transpose()?,
             broadcast_queue: object.read("bcqueuelen")?.filter(|length| *length != 0),
         })
@@ -62,12 +62,13 @@ impl Native for MacVlan {
         TYPE
     }
 
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Failure> {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings.get(|| Settings::read(call, &stdin))?;
         stdin.dns()?;
-        settings.parent.foresee(settings.mtu, ground)?;
-        interface::foresee(self.ipam(), call).map(drop)
+        let foreseen = interface::foresee(self.ipam(), call)?;
+        settings.parent.foresee(TYPE, settings.mtu, &foreseen, ground)?;
+        Ok(foreseen.reached())
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {

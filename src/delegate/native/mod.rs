@@ -20,9 +20,9 @@ mod verify;
 pub use sockets::Sockets;
 
 use super::ipam::{self, Ipam};
-use super::keys::{COMMON, Declined, Key, understand};
+use super::keys::{COMMON, Declined, Key, understand, unknown};
 use super::prepare::Once;
-use super::{Call, Delegate, Error, Ground, failure::Failure};
+use super::{Call, Delegate, Error, Ground, Reached, failure::Failure};
 use crate::cni::{PluginConfig, PluginType, RawObject};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ trait Native: Send + Sync {
     /// Its `type`.
     fn kind(&self) -> &'static str;
     /// Reads and judges what [`Native::add`] will be called with, makes nothing.
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure>;
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Failure>;
     /// Attaches, or leaves nothing behind.
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure>;
     /// Detaches what may already be detached.
@@ -84,7 +84,7 @@ trait Native: Send + Sync {
 }
 
 impl<N: Native> Delegate for N {
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Error> {
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Error> {
         Native::prepare(self, call, ground).map_err(|e| e.of(self.kind()))
     }
 
@@ -160,6 +160,12 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
     Ok(Found { native, program })
 }
 
+/// What to say of a `key` that the native `kind` does not know.
+pub fn unknown_key(kind: &str, key: &str) -> String {
+    let own = TABLES.iter().find(|(native, _)| *native == kind).map_or(&[] as &[Key], |(_, keys)| keys);
+    format!("{kind}: {}", unknown(key, &[COMMON, own]))
+}
+
 type FoundIpam = (Option<Box<dyn Ipam>>, Option<(PluginType, Declined)>);
 
 /// The address plugin; the program where its own native does not take the section.
@@ -169,7 +175,7 @@ fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled) -> Result<FoundIpam,
     let (Some(section), Some(kind)) = (section, &plugin.ipam) else { return Ok((None, None)) };
     Ok(match ipam::find(&section, kind.as_str(), enabled) {
         Ok(found) => (Some(found), None),
-        Err(why) => (Some(Box::new(ipam::Program(kind.clone()))), Some((kind.clone(), why))),
+        Err(why) => (Some(Box::new(ipam::program(kind, &why))), Some((kind.clone(), why))),
     })
 }
 

@@ -5,7 +5,7 @@ use super::sockets::Container;
 use crate::cni::result::Interface;
 use crate::cni::{AddResult, RawObject};
 use crate::delegate::failure::Failure;
-use crate::delegate::ipam::Ipam;
+use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, native::Sockets};
 use crate::sys::netlink::{Change, Link, LinkName, NewLink, Socket, teardown};
@@ -47,19 +47,42 @@ impl Parent {
         }
     }
 
-    /// As [`Parent::find_with_mtu`] before anything is made; a link that an earlier network makes is not there yet.
-    pub(super) fn foresee(&self, mtu: i64, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    /// Judges before anything is made whether a link of `kind` can be made on it; a link that an earlier network makes
+    /// is not there yet.
+    pub(super) fn foresee(
+        &self,
+        kind: &str,
+        mtu: Option<u32>,
+        foreseen: &Foreseen,
+        ground: &mut Ground<'_>,
+    ) -> Result<(), Failure> {
         if self.name.as_ref().is_some_and(|name| (ground.is_made_before)(name.as_str())) {
+            mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen))?;
+        } else {
+            self.judge(kind, mtu, foreseen, ground)?;
+        }
+        if ground.host.makes_links_on_others(kind)? {
             return Ok(());
         }
-        self.find_with_mtu(mtu, ground.host, ground.inside).map(drop)
+        Err(Failure::Failed(format!("the kernel of this node has no {kind} (module {kind})")))
     }
 
-    /// As [`Parent::find`], with the `mtu` of what is made on it, which may not be greater than its own; 0 is the
-    /// kernel's choice.
+    fn judge(&self, kind: &str, mtu: Option<u32>, foreseen: &Foreseen, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        let (parent, mtu) = self.find_with_mtu(mtu, ground.host, ground.inside)?;
+        if parent.loopback || (!parent.ethernet && kind != super::vlan::TYPE) {
+            return Err(Failure::Config(format!(
+                "master {} is no Ethernet link: there can be no {kind} on it",
+                parent.name
+            )));
+        }
+        let of_parent = format!(" of master {}", parent.name);
+        interface::judge_mtu(mtu.unwrap_or(parent.mtu), mtu.map_or(&of_parent, |_| ""), foreseen)
+    }
+
+    /// As [`Parent::find`], with the `mtu` of what is made on it, which may not be greater than its own.
     pub(super) fn find_with_mtu(
         &self,
-        mtu: i64,
+        mtu: Option<u32>,
         host: &mut Socket,
         inside: &mut Socket,
     ) -> Result<(Link, Option<u32>), Failure> {
@@ -76,13 +99,12 @@ fn default_route_link(socket: &mut Socket, place: &str) -> Result<Link, Failure>
     link.ok_or_else(|| Failure::Config(format!("master is missing, and there is no default route {place} to tell it")))
 }
 
-fn mtu_within(parent: &Link, mtu: i64) -> Result<Option<u32>, Failure> {
-    match u32::try_from(mtu) {
-        Ok(mtu) if mtu <= parent.mtu => Ok(Some(mtu).filter(|mtu| *mtu != 0)),
-        _ => Err(Failure::Config(format!(
-            "mtu {mtu} is not between 0 and {}, the MTU of master {}",
-            parent.mtu, parent.name
-        ))),
+fn mtu_within(parent: &Link, mtu: Option<u32>) -> Result<Option<u32>, Failure> {
+    match mtu {
+        Some(mtu) if mtu > parent.mtu => {
+            Err(Failure::Config(format!("mtu {mtu} is greater than {}, the MTU of master {}", parent.mtu, parent.name)))
+        }
+        mtu => Ok(mtu),
     }
 }
 

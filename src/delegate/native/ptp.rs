@@ -9,7 +9,7 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, declined, key};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::delegate::{Call, Ground};
+use crate::delegate::{Call, Ground, Reached};
 use crate::sys::netlink::{Link, Peer, Route, SCOPE_HOST, SCOPE_LINK, Socket};
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -49,12 +49,15 @@ impl Native for Ptp {
         TYPE
     }
 
-    fn prepare(&self, call: &Call<'_>, _: &mut Ground<'_>) -> Result<(), Failure> {
+    fn prepare(&self, call: &Call<'_>, _: &mut Ground<'_>) -> Result<Reached, Failure> {
         let stdin = Stdin::parse(call)?;
-        read_mtu(&stdin.object)?;
+        let mtu = read_mtu(&stdin.object)?;
         stdin.dns()?;
         let foreseen = interface::foresee(Some(self.needed_ipam()?), call)?;
-        foreseen.ips.iter().try_for_each(|ip| Hop::read(ip).map(drop))
+        mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
+        foreseen.ips.iter().try_for_each(|ip| Hop::read(ip).map(drop))?;
+        // The subnets are not on the cable, only the gateways are.
+        Ok(foreseen.subnets.map(|_| foreseen.gateways.into_iter().map(IpNet::from).collect()))
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {

@@ -8,7 +8,7 @@ use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Key, key};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::delegate::{Call, Ground};
+use crate::delegate::{Call, Ground, Reached};
 use crate::sys::netlink::{Kind, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Vlan {
 pub(super) struct Settings {
     parent: Parent,
     id: u16,
-    mtu: i64,
+    mtu: Option<u32>,
 }
 
 impl Settings {
@@ -48,7 +48,7 @@ impl Settings {
         Ok(Settings {
             parent,
             id: valid.ok_or_else(|| Failure::Config(format!("vlanId {id} is no VLAN: they are 0 to {LAST_ID}")))?,
-            mtu: object.read("mtu")?.unwrap_or_default(),
+            mtu: interface::read_mtu(object)?,
         })
     }
 }
@@ -64,13 +64,14 @@ impl Native for Vlan {
         TYPE
     }
 
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Failure> {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings.get(|| Settings::read(&stdin))?;
         let ipam = self.needed_ipam()?;
         stdin.dns()?;
-        settings.parent.foresee(settings.mtu, ground)?;
-        interface::foresee(Some(ipam), call).map(drop)
+        let foreseen = interface::foresee(Some(ipam), call)?;
+        settings.parent.foresee(TYPE, settings.mtu, &foreseen, ground)?;
+        Ok(foreseen.reached())
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {

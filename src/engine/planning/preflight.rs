@@ -1,13 +1,17 @@
 //! What can be known to fail is found here, with the last look at the machine before the first side effect.
 
 use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
-use crate::delegate::ipam::host_local::{self, leases};
+use crate::delegate::ipam::{
+    self,
+    host_local::{self, leases},
+};
 use crate::delegate::registry::Carrier;
-use crate::delegate::{Ground, Scope};
+use crate::delegate::{Ground, Reached, Scope};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::{attach, namespace};
 use crate::sys::netlink::Socket;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Plugins whose `master` is a link that has to be there.
@@ -56,7 +60,7 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
             lock: None,
         };
         let prepared = turn.registry.prepare(&planned.config, &planned.capability_args, &scope, &mut ground);
-        prepared.map_err(|e| e.to_cni().about(label(planned)))?;
+        default_route(planned, prepared.map_err(|e| e.to_cni().about(label(planned)))?)?;
     }
     turn.registry.adopt(host, netns, inside);
     Ok(())
@@ -89,6 +93,20 @@ pub fn pools(turn: &Turn, planned: &Planned) -> Result<(), CniError> {
         })?;
     }
     Ok(())
+}
+
+/// The kernel takes the gateways of a `default-route` only in what is `reached` over the interface.
+fn default_route(planned: &Planned, reached: Reached) -> Result<(), CniError> {
+    let (Some(gateways), Some(subnets)) = (&planned.default_route, reached) else { return Ok(()) };
+    let is_reached =
+        |gateway: &IpAddr| ipam::is_everywhere(*gateway) || subnets.iter().any(|subnet| subnet.contains(gateway));
+    let Some(gateway) = gateways.iter().find(|gateway| !is_reached(gateway)) else { return Ok(()) };
+    let reached: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+    let why = match reached.as_slice() {
+        [] => "the network gives the interface no address".to_owned(),
+        reached => format!("it is in no subnet of the network ({})", reached.join(", ")),
+    };
+    Err(invalid(planned, format!("default-route: gateway {gateway} cannot be reached: {why}")))
 }
 
 /// Natives look for their masters themselves.

@@ -2,6 +2,7 @@
 
 use crate::cni::result::Route as ResultRoute;
 use crate::cni::{CniError, Code, NetworkConfig};
+use crate::delegate::ipam::is_everywhere;
 use crate::engine::Turn;
 use crate::engine::sandbox::attach::Session;
 use crate::engine::settings::DefaultRoute;
@@ -48,11 +49,23 @@ fn hand_over(turn: &Turn, session: &mut Session<'_>, owner: usize) -> Result<Fam
         .link_by_name(&name)
         .map_err(|e| failed(&e))?
         .ok_or_else(|| failed(&format!("there is no interface {name}")))?;
-    replace(&mut socket, &families, &own, link.index).map_err(|e| failed(&e))?;
+    replace(&mut socket, &families, &own, link.index).map_err(|e| match unreached(&attachments[owner], &own) {
+        Some(why) => failed(&format!("{why}: {e}")),
+        None => failed(&e),
+    })?;
     for (index, attachment) in attachments.iter_mut().enumerate() {
         remember(attachment, &families, if index == owner { &own } else { &[] });
     }
     Ok(families)
+}
+
+/// The gateway that is in no subnet of the addresses of `attachment`, in words: the kernel names no reason.
+fn unreached(attachment: &Attachment, gateways: &[IpAddr]) -> Option<String> {
+    let subnets: Vec<IpNet> = attachment.add_result()?.ips.iter().map(|ip| ip.address.trunc()).collect();
+    let outside = |gateway: &&IpAddr| !is_everywhere(**gateway) && !subnets.iter().any(|net| net.contains(*gateway));
+    let gateway = gateways.iter().find(outside)?;
+    let subnets: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+    Some(format!("gateway {gateway} is in no subnet of the interface ({})", subnets.join(", ")))
 }
 
 /// The sandbox's namespace; none where the call names none.

@@ -4,6 +4,9 @@ use super::name::InvalidLinkName;
 use nix::errno::Errno;
 use std::io;
 
+/// rtnetlink.c: `rtnl_newlink`.
+const UNKNOWN_KIND: &str = "Unknown device type";
+
 /// Why an operation on links, addresses or routes failed. Every text says what was tried on what.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -60,6 +63,19 @@ impl Error {
         match self {
             Error::Refused { errno, .. } => Some(*errno),
             _ => None,
+        }
+    }
+
+    /// In the words of a kernel that cannot make links of `kind`, where that is why it refused.
+    pub(super) fn about_kind(self, kind: &str) -> Self {
+        match self {
+            Error::Refused { action, errno: Errno::EOPNOTSUPP, sentence }
+                if sentence.as_deref().is_none_or(|text| text == UNKNOWN_KIND) =>
+            {
+                let sentence = Some(format!("the kernel of this node has no {kind} (module {kind})"));
+                Error::Refused { action, errno: Errno::EOPNOTSUPP, sentence }
+            }
+            other => other,
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Link {
     pub state: OperState,
     /// It is `lo`.
     pub loopback: bool,
+    /// Its packets are Ethernet's.
+    pub ethernet: bool,
     /// How many want it promiscuous (IFLA_PROMISCUITY): also the bridge it is a port of.
     pub promiscuity: u32,
     /// The bridge, bond or VRF it belongs to.

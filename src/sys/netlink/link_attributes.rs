@@ -5,7 +5,7 @@ use super::mac::Mac;
 use super::mode::{IpVlanMode, MacVlanMode};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, State,
+    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, State,
 };
 
 /// The link of a message; `None` for a message of another kind.
@@ -20,6 +20,7 @@ pub(super) fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
         up: message.header.flags.contains(LinkFlags::Up),
         state: OperState::Unknown,
         loopback: message.header.flags.contains(LinkFlags::Loopback),
+        ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         promiscuity: 0,
         master: None,
         parent: None,

@@ -11,6 +11,7 @@ use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, InfoVlan, IpVlanFlags, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage,
 };
+use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A link to be made.
@@ -104,6 +105,27 @@ impl Socket {
         let action = || link.describe();
         let message = link.to_message().map_err(|why| Error::Name { action: action(), why })?;
         self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action)
+            .map_err(|e| e.about_kind(&link.kind.info_kind().to_string()))
+    }
+
+    /// Whether the kernel can make links of `kind`, which sit on another link, as `macvlan` does. Makes none: a request
+    /// that names no other link is refused, for that reason where the kind is known.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    pub fn makes_links_on_others(&mut self, kind: &str) -> Result<bool, Error> {
+        if std::path::Path::new("/sys/module").join(kind).exists() {
+            return Ok(true);
+        }
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName("plexus-asks".to_owned()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
+        let action = || format!("ask for links of kind {kind}");
+        match self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action) {
+            Err(e) if e.is(Errno::EOPNOTSUPP) => Ok(false),
+            Err(e) if e.errno().is_none() => Err(e),
+            _ => Ok(true),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Taking one address of each range set.
 
+use super::super::address;
 use super::pool::Pool;
 use super::range::{Range, RangeSet};
 use super::settings::Settings;
@@ -61,14 +62,23 @@ pub(super) fn requested_of_sets(settings: &Settings) -> Result<Vec<Option<(IpAdd
         of_sets.push(wanted);
     }
     match left.first() {
-        Some(address) => {
-            let sets: Vec<String> = settings.sets.iter().map(ToString::to_string).collect();
-            Err(Failure::Config(format!(
-                "requested IP {address} is in no range set that is still free: {}",
-                sets.join("; ")
-            )))
-        }
+        Some(address) => Err(Failure::Config(format!("requested IP {address} {}", why_not(*address, &settings.sets)))),
         None => Ok(of_sets),
+    }
+}
+
+/// Why no set of `sets` gives the `address`.
+fn why_not(address: IpAddr, sets: &[RangeSet]) -> String {
+    let family = address::family(address);
+    let of_family = |set: &&RangeSet| set.0.first().is_some_and(|range| range.start.is_ipv4() == address.is_ipv4());
+    let all = || sets.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    match sets.iter().find(|set| set.range_of(address).is_some()) {
+        // One address is taken of each set.
+        Some(set) => format!("is one too many: another requested IP is already the one of {set}"),
+        None if !sets.iter().any(|set| of_family(&set)) => {
+            format!("is {family}, and there is no {family} range: {}", all())
+        }
+        None => format!("is in no range: {}", all()),
     }
 }
 

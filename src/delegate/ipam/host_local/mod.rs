@@ -91,8 +91,14 @@ fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
     settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?;
     allocate::requested_of_sets(settings)?;
     Pool::judge(&settings.folder)?;
-    let subnets = settings.sets.iter().flat_map(|set| &set.0).map(|range| range.subnet);
-    Ok(Foreseen { ips: Vec::new(), subnets: Some(subnets.collect()), routes: settings.routes.clone() })
+    let ranges = || settings.sets.iter().flat_map(|set| &set.0);
+    ranges().try_for_each(range::Range::judge)?;
+    Ok(Foreseen {
+        ips: Vec::new(),
+        subnets: Some(ranges().map(|range| range.subnet).collect()),
+        gateways: ranges().map(|range| range.gateway).collect(),
+        routes: settings.routes.clone(),
+    })
 }
 
 fn add(call: &Call<'_>, settings: &Settings) -> Result<AddResult, Failure> {

@@ -1,5 +1,6 @@
 //! Ranges of addresses, and the order in which they are tried.
 
+use super::super::address;
 use crate::cni::RawObject;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::read_ip;
@@ -52,6 +53,16 @@ impl Range {
             return Err(Failure::Config(format!("rangeEnd {} is before rangeStart {}", range.end, range.start)));
         }
         Ok(range)
+    }
+
+    /// What the reference takes and no attachment can use.
+    pub(super) fn judge(&self) -> Result<(), Failure> {
+        for (name, end) in [("rangeStart", self.start), ("rangeEnd", self.end)] {
+            if let Some(why) = address::fault(end) {
+                return Err(Failure::Config(format!("{name} {end} of subnet {} cannot be used: {why}", self.subnet)));
+            }
+        }
+        address::same_family(self.gateway, "subnet", self.subnet)
     }
 
     pub(super) fn contains(&self, address: IpAddr) -> bool {

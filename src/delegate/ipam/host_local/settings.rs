@@ -78,10 +78,11 @@ fn read_sets(stdin: &Stdin, ipam: &RawObject) -> Result<Vec<RangeSet>, Failure> 
     Ok(sets)
 }
 
-/// All that is asked for anywhere; a prefix length may be there and does not count.
+/// All that is asked for anywhere; a prefix length may be there and does not count. In CNI_ARGS there may be several,
+/// joined by commas as for `static`: so `ips` of the annotation reach a plugin without that capability.
 fn read_requested(call: &Call<'_>, stdin: &Stdin) -> Result<Vec<IpAddr>, Failure> {
     let [ip] = read_cni_args(call, ["IP"])?;
-    let mut texts: Vec<String> = ip.into_iter().collect();
+    let mut texts: Vec<String> = ip.iter().flat_map(|ip| ip.split(',')).map(|ip| ip.trim().to_owned()).collect();
     for section in [stdin.cni_args()?, stdin.section("runtimeConfig")?] {
         texts.extend(section.read::<Vec<String>>("ips")?.unwrap_or_default());
     }

@@ -112,7 +112,7 @@ fn requested_addresses() {
     for (args, part) in [
         ("IP=10.1.2.77", "is taken"),
         ("IP=10.1.2.1", "is the gateway"),
-        ("IP=10.1.3.1", "is in no range set"),
+        ("IP=10.1.3.1", "is in no range: "),
         ("IP=x", "no address"),
         ("FOO=1", "unknown keys"),
         ("FOO", "no pair"),

@@ -14,7 +14,7 @@ use crate::delegate::ipam::Ipam;
 use crate::delegate::keys::{Declined, Key, declined, key, understand_list};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
-use crate::delegate::{Call, Ground};
+use crate::delegate::{Call, Ground, Reached};
 use crate::sys::netlink::{Link, Socket};
 use crate::sys::sysctl::Family;
 use port::Cable;
@@ -77,14 +77,19 @@ impl Native for Bridge {
         TYPE
     }
 
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Failure> {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings(call, &stdin)?;
         stdin.dns()?;
         if let Some(link) = ground.host.link_by_name(settings.name.as_str())? {
             port::bridge(link)?;
         }
-        interface::foresee(self.ipam(), call).map(drop)
+        let foreseen = interface::foresee(self.ipam(), call)?;
+        settings.mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
+        if settings.is_default_gateway {
+            interface::judge_default_gateways(&foreseen)?;
+        }
+        Ok(foreseen.reached())
     }
 
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure> {
