@@ -104,6 +104,46 @@ fn results_are_kept_while_later_networks_are_attached() {
 }
 
 #[test]
+fn a_chain_that_is_killed_on_its_way_keeps_its_results() {
+    // FAULT-1: the call is killed, and with it the chain's second or third plugin.
+    let Some(node) = Node::new() else { return };
+    let list = |name: &str, last: &str| {
+        let plugins = json!([{"type": "a"}, {"type": "b"}, {"type": last}]);
+        json!({"cniVersion": "1.0.0", "name": name, "plugins": plugins})
+    };
+    let [a, b] = ["a", "b"].map(|name| node.recorder(name));
+    a.answers(&json!({"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.2/24"}]}));
+    b.answers(&json!({"cniVersion": "1.0.0", "ips": [{"address": "10.2.0.2/24"}]}));
+    let addresses = || {
+        let calls = [&a, &b].map(|recorder| recorder.calls_of("DEL").pop().unwrap());
+        calls.map(|call| call.config()["prevResult"]["ips"][0]["address"].as_str().unwrap().to_owned())
+    };
+    // As a plain pod's default network, and as one of several that are attached at the same time.
+    for (name, parallel) in [("alone", false), ("parallel", true)] {
+        let slow = node.recorder(&format!("slow-{name}"));
+        slow.on("ADD", "touch $here/began; sleep 60");
+        let pod = match parallel {
+            false => {
+                node.primary(&list("cbr0", &slow.name));
+                Pod::new(&node, name)
+            }
+            true => {
+                node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary"}]}));
+                node.network("default/chain", &list("chain", &slow.name));
+                node.recorded_network("other");
+                Pod::new(&node, name).selecting("chain,other").configured("parallel", json!(true))
+            }
+        };
+        let running = pod.call("ADD").start();
+        support::eventually("the slow plugin", || slow.folder().join("began").exists());
+        running.kill();
+        pod.del().silence();
+        assert_eq!(addresses(), ["10.2.0.2/24", "10.2.0.2/24"], "{name}");
+        assert!(pod.record(&node).is_none());
+    }
+}
+
+#[test]
 fn a_list_without_a_version_hands_its_results_on() {
     let Some(node) = Node::new() else { return };
     for (name, version) in [("none", None), ("first", Some("0.1.0")), ("second", Some("0.2.0"))] {

@@ -51,13 +51,17 @@ impl Left {
 }
 
 impl Chain<'_> {
-    /// ADD: in order, each with its predecessor's result; the first error ends it (CNI-ADD-06).
+    /// ADD: in order, each with its predecessor's result; the first error ends it (CNI-ADD-06). Before a program is
+    /// started, `keep` is handed the result so far: it may be all that tells what was made, if we die meanwhile.
     ///
     /// # Errors
     /// That error. What was made so far is still there: the caller follows with [`Chain::del`].
-    pub fn add(&self) -> Result<Box<RawValue>, Interrupted> {
+    pub fn add(&self, keep: impl Fn(&RawValue)) -> Result<Box<RawValue>, Interrupted> {
         let mut previous: Option<Box<RawValue>> = None;
         for (position, plugin) in self.network.plugins.iter().enumerate() {
+            if let Some(result) = previous.as_deref().filter(|_| self.registry.starts_programs(plugin)) {
+                keep(result);
+            }
             let call = self.call(plugin, self.request(previous.as_deref()));
             let delegate = self.registry.prepared_or_new(self.scope.ifname, position, plugin);
             let answer = delegate.add(&call).map_err(|e| match self.registry.unknown_key(plugin) {

@@ -13,6 +13,7 @@ use crate::sys::files::Durability;
 use serde_json::value::RawValue;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// kubelet gives a sandbox up after 4 minutes: attaching has this, undoing has [`UNDO`].
@@ -184,8 +185,21 @@ impl<'t> Session<'t> {
         self.attempted..self.attempted + count.max(1)
     }
 
-    fn attach_batch(&self, batch: std::ops::Range<usize>) -> Vec<Result<Box<RawValue>, Failed>> {
-        let attach = |index: usize| attach_one(self.turn, self.sandbox, self.is_first, &self.plan[index]);
+    fn attach_batch(&mut self, batch: std::ops::Range<usize>) -> Vec<Result<Box<RawValue>, Failed>> {
+        let Session { turn, sandbox, is_first, plan, before, replaceable, .. } = self;
+        let (turn, sandbox, is_first, plan) = (*turn, *sandbox, *is_first, &*plan);
+        let (before, replaceable) = (*before, *replaceable);
+        let record = Mutex::new(&mut self.record);
+        let keep = |index: usize, result: &RawValue| {
+            // A panic in between leaves a record that is whole.
+            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.attachments[before + index].result = Some(result.to_owned());
+            if replaceable {
+                // A disk that is full is told by whoever writes the results of all.
+                let _ = turn.store.write(&record, Durability::Cached);
+            }
+        };
+        let attach = |index: usize| attach_one(turn, sandbox, is_first, &plan[index], |result| keep(index, result));
         if batch.len() == 1 {
             return batch.map(attach).collect();
         }
@@ -311,7 +325,13 @@ impl From<CniError> for Failed {
     }
 }
 
-fn attach_one(turn: &Turn, sandbox: &Sandbox, is_first: bool, planned: &Planned) -> Result<Box<RawValue>, Failed> {
+fn attach_one(
+    turn: &Turn,
+    sandbox: &Sandbox,
+    is_first: bool,
+    planned: &Planned,
+    keep: impl Fn(&RawValue),
+) -> Result<Box<RawValue>, Failed> {
     let target = turn.target()?;
     let path = turn.path();
     let scope = Scope {
@@ -329,7 +349,7 @@ fn attach_one(turn: &Turn, sandbox: &Sandbox, is_first: bool, planned: &Planned)
     device_info::lay_out(turn, planned);
     let chain =
         Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };
-    chain.add().map_err(|interrupted| Failed {
+    chain.add(keep).map_err(|interrupted| Failed {
         error: interrupted.error.to_cni().about(format!("network {} ({})", planned.network, planned.ifname)),
         last: interrupted.last,
     })
