@@ -111,6 +111,27 @@ fn cni_args_are_merged_into_every_plugin_and_the_pod_wins() {
 }
 
 #[test]
+fn a_key_that_means_nothing_is_passed_over_and_told() {
+    // As by Multus; a slip of the pen is told at every level.
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let element = json!([{"name": "a", "defaultroute": ["10.1.0.1"], "x-team": "blue", "Default-Route": null}]);
+    for (name, level, words) in [
+        ("usual", "error", ["default/a", "default/usual", "\"defaultroute\"", "perhaps \"default-route\""].as_slice()),
+        ("talkative", "info", &["\"defaultroute\"", "\"x-team\" means nothing"]),
+    ] {
+        let pod = Pod::new(&node, name).selecting(&element).configured("logLevel", json!(level));
+        let answer = pod.add();
+        answer.result();
+        for word in words {
+            assert!(answer.stderr.contains(word), "{word}: {}", answer.stderr);
+        }
+        assert_eq!(answer.stderr.contains("x-team"), level == "info", "{}", answer.stderr);
+        pod.del().silence();
+    }
+}
+
+#[test]
 fn an_annotation_that_cannot_be_followed_is_refused_before_the_default_network() {
     // FAULT-32
     let Some(node) = Node::new() else { return };
@@ -118,9 +139,11 @@ fn an_annotation_that_cannot_be_followed_is_refused_before_the_default_network()
     let element = |key: &str, value: Value| json!([{"name": "a", key: value}]).to_string();
     let cases = [
         // NPWG-ANN-09, NPWG-ANN-10
-        ("[{\"name\":".to_owned(), ""),
-        ("{\"name\":\"a\"}".to_owned(), ""),
-        ("[null]".to_owned(), ""),
+        ("[{\"name\":".to_owned(), "it ends too early (line 1, column 9)"),
+        ("[{\"name\":\"a\" \"mac\":1}]".to_owned(), "',' or '}' is expected (line 1, column 14)"),
+        ("{\"name\":\"a\"}".to_owned(), "it has an object where a list is expected"),
+        ("[null]".to_owned(), "it has null where an object is expected"),
+        ("[\"a\"]".to_owned(), "it has \"a\" where an object is expected"),
         ("x/y/z".to_owned(), "x/y/z"),
         ("Net_A".to_owned(), "Net_A"),
         ("a@sixteen-bytes-xx".to_owned(), "sixteen-bytes-xx"),
@@ -130,6 +153,13 @@ fn an_annotation_that_cannot_be_followed_is_refused_before_the_default_network()
         (element("ips", json!(["nonsense"])), "nonsense"),
         (element("mac", json!("zz:zz")), "zz:zz"),
         (element("interface", json!("a b")), "a b"),
+        (element("interface", json!("all")), "\"all\" is a name that Linux keeps"),
+        (element("interface", json!("default")), "\"default\""),
+        (element("interface", json!(".")), "\".\" is not a link name"),
+        (element("interface", json!("..")), "\"..\""),
+        (element("interface", json!("a/b")), "\"a/b\""),
+        (element("interface", json!("a:b")), "\"a:b\""),
+        (element("interface", json!(7)), "key \"interface\" is 7 where a string is expected"),
         // NPWG-KEY-12, NPWG-KEY-14
         (element("portMappings", json!([{"hostPort": 65536, "containerPort": 1}])), "65536"),
         (element("bandwidth", json!({"ingressBurst": 1})), "ingressRate"),

@@ -10,8 +10,9 @@ use crate::engine::sandbox::attach;
 use crate::engine::sandbox::attach::{Session, Standing};
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{publish, settle, trust};
-use crate::engine::settings::Primary;
+use crate::engine::settings::{LogLevel, Primary};
 use crate::facts::{Annotations, Known, Question};
+use crate::nad::selection::UnknownKey;
 use crate::nad::{NadRef, NetworkStatus, status};
 use crate::store::{Attachment, Found, Record};
 use serde_json::value::RawValue;
@@ -67,7 +68,22 @@ fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
     }
     let known = facts(turn)?;
     let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &known.annotations)?;
+    tell_unknown_keys(turn, &selections);
     Ok((known, selections))
+}
+
+/// Tells of keys of the annotations that mean nothing. Multus passes them over, and so do we; one that is nearly
+/// another key is probably a slip, and told at every level.
+fn tell_unknown_keys(turn: &Turn, selections: &Selections) {
+    for selection in selections.default_network.iter().chain(&selections.additional) {
+        for UnknownKey { key, meant } in &selection.unknown {
+            let text = format!("annotation element of network {}: key {key:?} means nothing to Plexus", selection.nad);
+            match meant {
+                Some(meant) => turn.warn(format!("{text}; perhaps {meant:?} is meant")),
+                None => turn.log(LogLevel::Info, text),
+            }
+        }
+    }
 }
 
 /// The record of the sandbox, if an earlier call for another interface left one, and what the disk has of it.
