@@ -42,12 +42,12 @@ fn a_debt_of_a_network_that_forbids_gc_is_paid() {
 /// A network whose `ipam` has a key that nobody knows: neither ADD nor DEL of it can succeed.
 fn mistyped() -> Value {
     json!({"cniVersion": "1.0.0", "name": "typo", "plugins": [
-        {"type": "macvlan", "master": "eth1", "ipam": {"type": "host-local", "subnt": "10.78.0.0/24"}}]})
+        {"type": "macvlan", "master": "eth1", "ipam": {"type": "host-local", "cidr": "10.78.0.0/24"}}]})
 }
 
 #[test]
 fn what_was_never_made_is_not_owed() {
-    // One mistyped key of an ipam section made a debt at every attempt of the kubelet.
+    // One wrong key of an ipam section made a debt at every attempt of the kubelet.
     let Some(node) = Node::new() else { return };
     node.ip("link add eth1 type veth peer name eth1-peer");
     node.network("default/typo", &mistyped());
@@ -57,6 +57,29 @@ fn what_was_never_made_is_not_owed() {
     assert!(pod.record(&node).is_none(), "{:?}", pod.record(&node));
     pod.del().silence();
     assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_lease_of_dhcp_that_no_daemon_can_have_is_not_owed() {
+    // The daemon has its leases in memory; the program fails where it does not run, also for DEL.
+    let Some(node) = Node::new() else { return };
+    node.ip("link add eth1 type veth peer name eth1-peer");
+    let ipam = json!({"type": "dhcp"});
+    let list =
+        |more: Value| json!({"cniVersion": "1.0.0", "name": "dhcp", "type": "macvlan", "master": "eth1", "ipam": more});
+    node.network("default/dhcp", &list(ipam));
+    let pod = Pod::new(&node, "dhcp").selecting("dhcp");
+    assert!(pod.add().error().msg.contains("default/dhcp"));
+    assert!(pod.record(&node).is_none(), "{:?}", pod.record(&node));
+    pod.del().silence();
+    // One that runs may have it.
+    let socket = "/run/node/dhcp.sock";
+    let _daemon = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    node.recorder("dhcp").on("ADD", "fail 11 'no answer'").on("DEL", "fail 11 'no answer'");
+    node.network("default/dhcp", &list(json!({"type": "dhcp", "daemonSocketPath": socket})));
+    let pod = Pod::new(&node, "served").selecting("dhcp");
+    pod.add().refusal(11, &["default/dhcp", "no answer"]);
+    assert_eq!(pod.record(&node).unwrap()["attachments"][0]["state"], "owed");
 }
 
 #[test]

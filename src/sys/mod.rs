@@ -19,6 +19,7 @@ pub mod process;
 pub mod shared_folder;
 pub mod sysctl;
 pub mod trusted;
+pub mod unix_socket;
 
 /// Writes a line to stderr. Where nobody reads it, or the disk behind it is full, the line is lost, and no more: this
 /// process may be in the middle of attaching a pod.

@@ -1,13 +1,14 @@
 //! What a network that cannot be deleted may have left on the node, and which debts are therefore given up.
 
-use crate::cni::{ContainerId, NetworkConfig, PluginConfig};
+use crate::cni::{ContainerId, NetworkConfig, PluginConfig, RawObject};
 use crate::delegate::ipam::host_local::{self, leases};
 use crate::engine::Turn;
 use crate::engine::leftovers::leases::pools_of;
 use crate::store::{Attachment, State, record};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
-use std::path::Path;
+use crate::sys::unix_socket;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Plugins that leave nothing but links, which this node shows.
@@ -15,6 +16,10 @@ const VISIBLE: [&str; 11] =
     ["bridge", "macvlan", "ipvlan", "vlan", "ptp", "loopback", "dummy", "tap", "tuning", "sbr", "vrf"];
 /// Address plugins that keep nothing but what this node shows.
 const VISIBLE_IPAM: [&str; 2] = [host_local::TYPE, "static"];
+/// The address plugin that asks its own daemon.
+const DHCP: &str = "dhcp";
+/// Where that listens, unless the section says otherwise.
+const DHCP_SOCKET: &str = "/run/cni/dhcp.sock";
 /// Keys with which those plugins make rules of the firewall, which nobody looks for.
 const RULES: [&str; 2] = ["ipMasq", "macspoofchk"];
 
@@ -48,9 +53,19 @@ pub fn left(id: &ContainerId, attachment: &Attachment, netns: Option<&Path>) -> 
 
 /// Whether all that `plugin` makes can be seen.
 fn is_visible(plugin: &PluginConfig) -> bool {
-    let ipam = plugin.ipam.as_ref().is_none_or(|kind| VISIBLE_IPAM.contains(&kind.as_str()));
+    let ipam = plugin.ipam.as_ref().is_none_or(|kind| match kind.as_str() {
+        DHCP => !dhcp_daemon_lives(plugin),
+        kind => VISIBLE_IPAM.contains(&kind),
+    });
     let rules = RULES.iter().any(|key| plugin.object.read::<bool>(key).unwrap_or(Some(true)).unwrap_or(false));
     VISIBLE.contains(&plugin.kind.as_str()) && ipam && !rules
+}
+
+/// The daemon of `dhcp` has its leases in memory: without it there is none that could be given back.
+fn dhcp_daemon_lives(plugin: &PluginConfig) -> bool {
+    let section: RawObject = plugin.object.read("ipam").ok().flatten().unwrap_or_default();
+    let socket = section.read::<PathBuf>("daemonSocketPath").ok().flatten().filter(|path| !path.as_os_str().is_empty());
+    unix_socket::has_listener(socket.as_deref().unwrap_or(Path::new(DHCP_SOCKET)))
 }
 
 /// None where it cannot be told. With its namespace a link is gone.
