@@ -76,7 +76,9 @@ impl Turn {
         if level <= self.settings.log_level {
             let call =
                 self.invocation.target.as_ref().map(|target| format!(" {} {}", target.container_id, target.ifname));
-            crate::sys::tell(format_args!("plexus {}{}: {text}", self.invocation.verb, call.unwrap_or_default()));
+            let pod = self.pod().map(|pod| format!(" of pod {pod}")).unwrap_or_default();
+            let call = call.unwrap_or_default();
+            crate::sys::tell(format_args!("plexus {}{call}{pod}: {text}", self.invocation.verb));
         }
     }
 

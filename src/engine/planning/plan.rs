@@ -115,15 +115,19 @@ pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
 /// Refuses what would be too much, before any of it is copied.
 fn bounded(ingredients: &Ingredients<'_>) -> Result<(), CniError> {
     let selected = || ingredients.default_selection.into_iter().chain(ingredients.selections);
-    let sizes = selected().map(|selection| Ok(size(ingredients, network(ingredients, selection)?, selection)));
-    let total: usize = sizes.sum::<Result<_, CniError>>()?;
-    if total > MAX_CONFIGURATION {
-        return Err(invalid(format!(
-            "the configurations of the {} selected networks have more than {MAX_CONFIGURATION} bytes together",
-            selected().count()
-        )));
+    let size = |selection: &Selection| {
+        Ok((size(ingredients, network(ingredients, selection)?, selection), selection.nad.to_string()))
+    };
+    let sizes: Vec<(usize, String)> = selected().map(size).collect::<Result<_, CniError>>()?;
+    match sizes.iter().max() {
+        Some((longest, nad)) if sizes.iter().map(|(size, _)| size).sum::<usize>() > MAX_CONFIGURATION => {
+            Err(invalid(format!(
+                "the configurations of the {} selected networks have more than {MAX_CONFIGURATION} bytes together; the longest is network {nad} with {longest} bytes",
+                sizes.len()
+            )))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What a network will take once everything asked of it was copied into each of its plugins.
