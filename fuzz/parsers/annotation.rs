@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json, value::RawValue};
 /// What is understood can be written again, in both forms, and is understood the same.
 pub fn run(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    let Ok(selections) = selection::parse(text, "own") else { return };
+    let Ok(mut selections) = selection::parse(text, "own") else { return };
+    // What means nothing is not written again.
+    selections.iter_mut().for_each(|selection| selection.unknown.clear());
     for selection in &selections {
         assert_is_dns_name(selection.nad.namespace());
         assert_is_dns_name(selection.nad.name());
