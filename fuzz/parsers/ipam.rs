@@ -47,6 +47,7 @@ pub fn run(data: &[u8]) {
         path: &[],
         patience: Duration::from_secs(60),
         deadline: Instant::now() + Duration::from_secs(60),
+        is_first: false,
         lock: None,
     };
     let call = Call { scope: &scope, plugin: &plugin, stdin: config.to_json() };
