@@ -345,6 +345,39 @@ fn a_delegate_that_does_not_read_or_complains_without_end_is_no_problem() {
     pod.del().silence();
 }
 
+/// L5: what a plugin prints reaches root's terminal and the runtime's log.
+#[test]
+fn what_a_delegate_prints_does_not_act_on_a_terminal() {
+    let Some(node) = Node::new() else { return };
+    let hostile = r"a\033]0;x\007b\033[2Jc\302\2332Jd\342\200\256e\177f";
+    let is_harmless = |text: &str| text.chars().all(|c| c == '\n' || !plexus::sys::printable::acts(c));
+    let a = node.recorded_network("a");
+    for (number, script) in [
+        format!("printf '{hostile}\\nmore\\n' >&2; result"),
+        format!("printf '{hostile}' >&2; exit 1"),
+        format!("printf '{hostile}'; exit 1"),
+        // The JSON text names them by escapes, or as they are.
+        r#"printf '{"code":7,"msg":"a\\u001b[2Jb\\u202ec\302\2332J","details":"a\\u001b[2Jb\\u202ec"}'; exit 1"#
+            .to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        a.on("ADD", &script);
+        let pod = Pod::new(&node, &format!("hostile{number}")).selecting("a").configured("logLevel", json!("debug"));
+        let answer = pod.add();
+        assert!(is_harmless(&answer.stderr), "{script}: {:?}", answer.stderr);
+        if number == 0 {
+            assert!(answer.stderr.contains("a ]0;x b [2Jc 2Jd e f\nmore\n"), "{:?}", answer.stderr);
+        } else {
+            let error = answer.error();
+            assert!(is_harmless(&error.msg) && is_harmless(&error.details), "{script}: {error:?}");
+            assert!(error.msg.contains('b') && error.msg.contains('c'), "{script}: {error:?}");
+        }
+        pod.del().silence();
+    }
+}
+
 #[test]
 fn a_sandbox_that_ends_during_an_add_is_cleaned_up_by_del() {
     // FAULT-16

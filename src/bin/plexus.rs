@@ -19,7 +19,7 @@ fn main() -> ExitCode {
                     io::stdin().lock(),
                     words.any(|word| word == "--dry-run"),
                 )
-                .map_err(|e| e.to_string()),
+                .map_err(|e| plexus::sys::printable::line(&e.to_string())),
             );
         }
         Some(_) => return about(),

@@ -2,6 +2,7 @@
 
 use crate::engine::planning::disk::DiskError;
 use crate::sys::is_root;
+use crate::sys::trusted::Untrusted;
 use std::io;
 use std::path::PathBuf;
 
@@ -141,6 +142,9 @@ pub enum Error {
         /// Who could change it.
         why: String,
     },
+    /// Somebody else may write what the plugin believes.
+    #[error("nothing is deleted: {0}")]
+    NotOurs(String),
     /// A person was asked and did not say yes.
     #[error("not uninstalled: it was not confirmed, and nothing was changed; --yes confirms it")]
     Unconfirmed,
@@ -185,6 +189,9 @@ fn remedy(error: &DiskError) -> &'static str {
 
 /// What helps is most often to be root; otherwise `other`.
 fn hint(error: &io::Error, other: &str) -> String {
+    if let Some(command) = Untrusted::remedy(error) {
+        return format!("; see who changed it, then run as root: {command}");
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied if !is_root() => "; run this as root".to_owned(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

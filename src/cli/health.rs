@@ -5,9 +5,11 @@ use super::{Error, Verdict, get};
 use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::output::table::{Cell, Table};
+use crate::engine::sandbox::trust;
 use crate::facts::Client;
 use clap::Args;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -59,9 +61,31 @@ struct Document<'a> {
     reason: Option<&'a str>,
     /// Whether Plexus is being uninstalled from this node, as far as this program can see its state.
     draining: bool,
+    /// The checks by name: what `guards` contains, in other words.
+    checks: BTreeMap<&'a str, Check<'a>>,
+    /// What an administrator must repair on this node: one line each.
+    problems: &'a [String],
 }
 
-/// Asks the daemon and prints what it says of itself; not well where it is not ready, or Plexus is being uninstalled.
+/// One check of the daemon's readiness.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Check<'a> {
+    ok: bool,
+    /// What the check waits for; empty where it is ok.
+    waits_for: &'a str,
+}
+
+fn checks(health: &Health) -> BTreeMap<&str, Check<'_>> {
+    health
+        .guards
+        .iter()
+        .map(|(name, awaited)| (name.as_str(), Check { ok: awaited.is_empty(), waits_for: awaited }))
+        .collect()
+}
+
+/// Asks the daemon and prints its answer; not well where it is not ready, Plexus is being uninstalled, or a directory of
+/// the node cannot be trusted.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let run = RunDirectory::new(&arguments.run_directory);
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
@@ -76,17 +100,24 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     };
     let state = StateDirectory::new(&arguments.state_directory);
     let draining = state.draining().exists();
+    let problems = trust::doubts(&run, &state);
     let ready = answer.as_ref().is_ok_and(|health| health.ready);
+    let none = Health::default();
     match (arguments.output, &answer) {
         (Format::Json, answer) => output.json(&Document {
             version: VERSION,
             running: answer.is_ok(),
-            health: answer.as_ref().unwrap_or(&Health::default()),
+            health: answer.as_ref().unwrap_or(&none),
             reason: answer.as_ref().err().map(String::as_str),
             draining,
+            checks: checks(answer.as_ref().unwrap_or(&none)),
+            problems: &problems,
         })?,
         (Format::Table, Ok(health)) => tell(health, output)?,
         (Format::Table, Err(_)) => {}
+    }
+    for problem in &problems {
+        output.remark(format!("Problem: {problem}. Until then, pods start without additional networks or not at all."));
     }
     if draining {
         output.remark(get::DRAINING);
@@ -97,7 +128,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             state.networks().display()
         ));
     }
-    Ok(if ready && !draining { Verdict::Well } else { Verdict::NotWell })
+    Ok(if ready && !draining && problems.is_empty() { Verdict::Well } else { Verdict::NotWell })
 }
 
 /// For the kubelet, which shows the line in an event.
@@ -129,11 +160,10 @@ fn tell(health: &Health, output: &mut Output) -> Result<(), Error> {
 }
 
 fn table(health: &Health) -> Table {
-    let mut table = Table::new(["GUARD", "STATE", "AWAITED"]);
-    for (name, awaited) in &health.guards {
-        let state =
-            if awaited.is_empty() { Cell::new("holds", Tone::Good) } else { Cell::new("awaited", Tone::Waiting) };
-        table.row(vec![name.as_str().into(), state, awaited.as_str().into()]);
+    let mut table = Table::new(["CHECK", "STATE", "WAITS FOR"]);
+    for (name, check) in checks(health) {
+        let state = if check.ok { Cell::new("ok", Tone::Good) } else { Cell::new("waiting", Tone::Waiting) };
+        table.row(vec![name.into(), state, check.waits_for.into()]);
     }
     table
 }

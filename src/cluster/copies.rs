@@ -192,7 +192,9 @@ fn clear_place(folder: &Path) {
         return;
     }
     match handover::set_aside(folder) {
-        Ok(aside) => tracing::warn!(folder = %folder.display(), ?aside, "this is no folder of ours: made again"),
+        Ok(aside) => {
+            tracing::warn!(folder = %folder.display(), aside = aside.map(|path| path.display().to_string()), "this is no folder of ours: made again")
+        }
         Err(error) => tracing::warn!(folder = %folder.display(), %error, "this is no folder of ours, and stays"),
     }
 }

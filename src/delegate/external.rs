@@ -4,8 +4,8 @@ use super::{Call, Delegate, Error};
 use crate::cni::{CniError, PluginType, Verb};
 use crate::sys::owner::Owner;
 use crate::sys::process::{Finished, Run, RunError};
+use crate::sys::tell_lines;
 use serde_json::value::RawValue;
-use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -111,8 +111,7 @@ fn note_group(call: &Call<'_>, group: i32) {
 
 /// The delegate's complaints go where ours go (CNI-DLG-03), whether it succeeded or not.
 fn pass_on_stderr(finished: &Finished) {
-    // stderr may be closed; a complaint that nobody reads is no reason to fail.
-    let _ = std::io::stderr().write_all(&finished.stderr);
+    tell_lines(&finished.stderr);
 }
 
 fn run_error(kind: &PluginType, program: &Path, after: Duration, error: RunError) -> Error {

@@ -7,6 +7,7 @@ use crate::engine::leftovers::{sweep, sweep_command};
 use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;
+use crate::sys::printable;
 use std::io::{self, Read};
 
 /// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
@@ -53,6 +54,8 @@ pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Se
     let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());
     let answer = outcome.map_err(|mut error| {
         version.clone_into(&mut error.cni_version);
+        // Runtimes write both into their log and into events of the pod.
+        (error.msg, error.details) = (printable::line(&error.msg), printable::line(&error.details));
         // An error of texts and a number always serialises.
         serde_json::to_string_pretty(&error).unwrap_or_default()
     });

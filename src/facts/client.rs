@@ -3,7 +3,7 @@
 use crate::api::RunDirectory;
 use crate::api::layout::{DAEMON, SOCKET};
 use crate::api::protocol::{Hello, MAX_LINE, Reply, Request};
-use crate::sys::trusted::TheirFolder;
+use crate::sys::trusted::{TheirFolder, Untrusted};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
 use nix::sys::time::TimeVal;
@@ -25,6 +25,9 @@ pub enum ClientError {
         /// Why it could not be reached.
         source: io::Error,
     },
+    /// Somebody else could have put a socket there.
+    #[error("plexusd is not asked: {0}")]
+    Untrusted(io::Error),
     /// Somebody listens who is neither root nor in the group of the daemon's folder.
     #[error("the process that listens on {0} is neither root nor the daemon")]
     NotRoot(String),
@@ -83,7 +86,8 @@ impl Client {
     fn connect_to_daemon(run: &RunDirectory, deadline: Instant) -> Result<Self, ClientError> {
         let socket = run.socket();
         let absent = |source| ClientError::Absent { socket: socket.display().to_string(), source };
-        let folder = TheirFolder::open(run.path(), &[DAEMON]).map_err(absent)?;
+        let folder = TheirFolder::open(run.path(), &[DAEMON])
+            .map_err(|e| if Untrusted::is(&e) { ClientError::Untrusted(e) } else { absent(e) })?;
         let pinned = folder.socket(SOCKET).map_err(absent)?;
         Client::connect_to(&pinned.path(), &socket, folder.trusted_group(), deadline)
     }

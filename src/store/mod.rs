@@ -14,7 +14,7 @@ use crate::cni::ContainerId;
 use crate::sys::files::{self, Durability};
 use crate::sys::trusted::{self, Folder};
 use nix::errno::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
@@ -123,16 +123,14 @@ impl Store {
     /// The containers that have a record, in no order.
     ///
     /// # Errors
-    /// The folder is there and cannot be read.
+    /// The folder is there and cannot be read, or somebody else may write there.
     pub fn list(&self) -> io::Result<Vec<ContainerId>> {
-        let folder = match std::fs::read_dir(self.folder.sandboxes()) {
+        let folder = match Folder::open(&self.folder.sandboxes()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        let id = |path: PathBuf| ContainerId::new(path.file_name()?.to_str()?.strip_suffix(".json")?).ok();
-        // An entry that cannot be read is an error: an answer without it would be one that is not whole.
-        let ids = folder.map(|entry| Ok(id(entry?.path())));
-        ids.filter_map(io::Result::transpose).collect()
+        let id = |name: &OsString| ContainerId::new(name.to_str()?.strip_suffix(".json")?).ok();
+        Ok(folder.names()?.iter().filter_map(id).collect())
     }
 
     /// Reads every record for showing: damaged ones are left alone and counted. One that is removed

@@ -14,6 +14,7 @@ pub mod netlink;
 pub mod netns;
 pub mod netns_list;
 pub mod owner;
+pub mod printable;
 pub mod proc_net;
 pub mod process;
 pub mod shared_folder;
@@ -22,10 +23,19 @@ pub mod trusted;
 pub mod unix_socket;
 
 /// Writes a line to stderr. Where nobody reads it, or the disk behind it is full, the line is lost, and no more: this
-/// process may be in the middle of attaching a pod.
+/// process may be in the middle of attaching a pod. Much of it is of others, so nothing of it acts on a terminal.
 pub fn tell(line: impl std::fmt::Display) {
-    // One write a line, so that lines of processes that share the descriptor are not mixed.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
+    write(&(printable::line(&line.to_string()) + "\n"));
+}
+
+/// As [`tell`], a text of any length and origin: line by line.
+pub fn tell_lines(text: &[u8]) {
+    write(&printable::lines(&String::from_utf8_lossy(text)));
+}
+
+fn write(lines: &str) {
+    // One write, so that lines of processes that share the descriptor are not mixed.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), lines.as_bytes());
 }
 
 /// Whether we may make namespaces and links: what tests on the real kernel ask first.

@@ -15,6 +15,7 @@ use crate::engine::leftovers::forgive;
 use crate::engine::leftovers::forgive::{Forgiven, Place};
 use crate::engine::leftovers::sweep_command;
 use crate::engine::planning::disk;
+use crate::engine::sandbox::trust as engine_trust;
 use crate::sys::capabilities::may_change_networks;
 use crate::sys::files;
 use clap::Args;
@@ -55,13 +56,15 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let configuration = configuration(&arguments.cni_conf_dir, output);
     let failed = |why: String| Error::Sweep { plugin: arguments.plugin.clone(), why };
+    let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
+    if let Some(doubt) = engine_trust::doubts(&settings.run, &settings.state).into_iter().next() {
+        return Err(Error::NotOurs(doubt));
+    }
     if let Some(chosen) = &arguments.forgive {
-        let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
         ask::see_records(&settings)?;
         return forgive(arguments, settings, chosen, output);
     }
     if !may_change_networks() {
-        let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
         let rows = ask::ask(&settings, arguments.dry_run, arguments.wait, output)?;
         return print(arguments, rows, output);
     }

@@ -1,11 +1,11 @@
 //! Where a command's answer goes, and how it looks there.
 
 pub(super) mod age;
-pub(super) mod printable;
 pub(super) mod table;
 
 use super::Error;
 use crate::cli::output::table::Table;
+use crate::sys::printable;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};

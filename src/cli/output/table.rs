@@ -1,7 +1,7 @@
 //! Aligned columns, as kubectl prints them: no frame, so that `awk` and `grep` go on working.
 
 use crate::cli::output::Tone;
-use crate::cli::output::printable;
+use crate::sys::printable;
 
 const GAP: &str = "   ";
 const END: &str = "\x1b[0m";

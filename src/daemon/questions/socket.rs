@@ -87,7 +87,7 @@ impl Socket {
 fn take_place(temporary: &Path, path: &Path) -> io::Result<()> {
     let Err(error) = fs::rename(temporary, path) else { return Ok(()) };
     let aside = handover::set_aside(path)?;
-    tracing::warn!(socket = %path.display(), %error, ?aside, "something else was in the socket's place");
+    tracing::warn!(socket = %path.display(), %error, aside = shown(aside.as_deref()), "something else was in the socket's place");
     fs::rename(temporary, path)
 }
 
@@ -112,6 +112,11 @@ fn leave_link(run: &RunDirectory) {
         let _ = files::remove(&temporary);
         tracing::debug!(link = %run.former_socket().display(), %error, "the socket's former place leads nowhere");
     }
+}
+
+/// Where a file was moved to; nothing where it was removed.
+fn shown(aside: Option<&Path>) -> Option<String> {
+    aside.map(|path| path.display().to_string())
 }
 
 fn may_speak(uid: u32) -> bool {

@@ -2,9 +2,11 @@
 
 use crate::cni::{CniArgs, CniError, Code, Invocation, Verb};
 use crate::engine::Turn;
+use crate::engine::leftovers::fate;
 use crate::engine::leftovers::leases::Orphan;
 use crate::engine::leftovers::sweep;
 use crate::engine::leftovers::sweep::{Haste, Outlook, Stale};
+use crate::engine::sandbox::trust;
 use crate::engine::settings::Settings;
 use crate::store::{Attachment, Found};
 use crate::sys::files;
@@ -20,11 +22,14 @@ const MAX_STDIN: usize = 1 << 20;
 /// whether it is `deleted` now. An element with `doubt` names no attachment but why nothing is deleted.
 ///
 /// # Errors
-/// The configuration or the records cannot be read. Code 11: another sweep is under way.
+/// The configuration or the records cannot be read, or somebody else may write them. Code 11: another sweep is under way.
 pub fn run(stdin: impl Read, dry_run: bool) -> Result<String, CniError> {
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
     let turn = turn(Settings::parse(&text)?, Vec::new());
+    if let Some(doubt) = trust::doubts(&turn.settings.run, &turn.settings.state).into_iter().next() {
+        return Err(CniError::new(Code::Io, format!("{} {doubt}", fate::DOUBT)));
+    }
     let outlook = if dry_run {
         sweep::look(&turn, Haste::Now)
             .ok_or_else(|| CniError::new(Code::Io, "the records cannot be listed, see the lines before"))?

@@ -8,5 +8,5 @@ pub(super) mod namespace;
 pub(super) mod publish;
 pub(super) mod recalled;
 pub(super) mod settle;
-pub(super) mod trust;
+pub mod trust;
 pub(super) mod undo;

@@ -1,11 +1,40 @@
 //! What is believed of files on the node: folders that are ours alone, and records that no other one contradicts.
 
+use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::store::Found;
 use crate::sys::trusted::{self, Folder, Untrusted};
+use std::io;
 use std::path::{Path, PathBuf};
+
+/// How it begins in a pod's event and in the log.
+const NOT_ATTACHED: &str = "additional networks are not attached";
+
+/// Where somebody else may write locks, statuses or records: one line each that names the directory, its owner, its
+/// mode and the remedy.
+pub fn doubts(run: &RunDirectory, state: &StateDirectory) -> Vec<String> {
+    // With what is above them: there the sticky bit is enough, because these two are root's own.
+    let folders = [run.locks(), state.sandboxes()].into_iter();
+    // What cannot be opened for another reason is told by whoever needs it.
+    let untrusted = folders.filter_map(|folder| Folder::open(&folder).err()).filter(Untrusted::is);
+    untrusted.map(|error| with_remedy(&error)).collect()
+}
+
+/// `error`, and for a directory that others may write the command that helps.
+pub fn with_remedy(error: &io::Error) -> String {
+    match Untrusted::remedy(error) {
+        Some(command) => format!("{error}; see who changed it, then run as root: {command}"),
+        None => error.to_string(),
+    }
+}
+
+/// The error for a pod with additional networks; none where all is ours.
+fn refusal(turn: &Turn) -> Option<CniError> {
+    let doubt = doubts(&turn.settings.run, &turn.settings.state).into_iter().next()?;
+    Some(CniError::new(Code::Io, format!("{NOT_ATTACHED}: {doubt}")))
+}
 
 /// Refuses a plan with additional networks where somebody else may write locks, statuses or records: what is noted there
 /// would be believed later. A pod with the default network alone starts without them.
@@ -16,18 +45,20 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     if plan.iter().all(|planned| planned.default) {
         return Ok(());
     }
-    let settings = &turn.settings;
-    // With what is above them: there the sticky bit is enough, because these two are root's own.
-    for folder in [settings.run.locks(), settings.state.sandboxes()] {
-        match Folder::open(&folder) {
-            Err(e) if Untrusted::is(&e) => {
-                return Err(CniError::new(Code::Io, format!("additional networks are not attached: {e}")));
-            }
-            // What cannot be opened for another reason is told by whoever needs it.
-            _ => {}
-        }
+    refusal(turn).map_or(Ok(()), Err)
+}
+
+/// Why nothing is known of a pod: a directory that others may write is neither asked nor read, and is the cause of
+/// `error`.
+pub fn cause(turn: &Turn, error: CniError) -> CniError {
+    refusal(turn).map_or(error.clone(), |refusal| refusal.with_details(&error.msg))
+}
+
+/// Tells it in the log of a STATUS, which it does not make fail: pods without additional networks start.
+pub fn warn(turn: &Turn) {
+    for doubt in doubts(&turn.settings.run, &turn.settings.state) {
+        turn.warn(format!("{NOT_ATTACHED}: {doubt}"));
     }
-    Ok(())
 }
 
 /// Where the programs of an attachment are looked for: in the folders that its record names, then in today's. A folder

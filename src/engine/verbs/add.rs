@@ -66,7 +66,7 @@ fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
     if turn.settings.state.draining().exists() {
         return Ok((Known::default(), Selections::default()));
     }
-    let known = facts(turn)?;
+    let known = facts(turn).map_err(|error| trust::cause(turn, error))?;
     let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &known.annotations)?;
     tell_unknown_keys(turn, &selections);
     Ok((known, selections))

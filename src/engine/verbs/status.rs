@@ -7,6 +7,7 @@ use crate::cni::{CniArgs, CniError, Code};
 use crate::delegate::{Chain, Scope};
 use crate::engine::Turn;
 use crate::engine::planning::default_network;
+use crate::engine::sandbox::trust;
 use crate::facts::{Annotations, Known, Question};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub fn status(turn: &Turn) -> Result<(), CniError> {
     if turn.settings.state.draining().exists() {
         turn.warn("Plexus is being uninstalled: new pods start without their additional networks");
     }
+    trust::warn(turn);
     let unavailable = |error: CniError| CniError { code: Code::Unavailable.number(), ..error };
     let Some(network) = default_network::resolve(turn, &look_up(turn)).map_err(unavailable)? else { return Ok(()) };
     // A STATUS that succeeds has no answer to say it in.

@@ -49,7 +49,7 @@ impl TheirFolder {
             return Err(Untrusted::error(&path(), "the file has another name, too"));
         }
         if !is_own(stat.st_uid) && stat.st_uid != self.owner {
-            return Err(Untrusted::error(&path(), format!("it belongs to uid {}", stat.st_uid)));
+            return Err(Untrusted::owner(&path(), &stat));
         }
         let text = read::text(read::bounded(&file, &stat, limit)?)?;
         Ok(Some((text, file.metadata()?.modified()?)))

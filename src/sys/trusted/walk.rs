@@ -116,14 +116,10 @@ fn link(folder: BorrowedFd<'_>, name: &OsStr, path: &Path) -> io::Result<PathBuf
 fn check(folder: &OwnedFd, path: &Path, last: bool) -> io::Result<()> {
     let stat = fstat(folder)?;
     if !is_own(stat.st_uid) {
-        return Err(Untrusted::error(path, format!("it belongs to uid {}", stat.st_uid)));
+        return Err(Untrusted::owner(path, &stat));
     }
     let (everybody, group) = (stat.st_mode & 0o002 != 0, stat.st_mode & 0o020 != 0);
     let sticky = stat.st_mode & nix::libc::S_ISVTX != 0;
     let open = if last { everybody || group } else { !sticky && (everybody || (group && stat.st_gid != 0)) };
-    if open {
-        let mode = stat.st_mode & 0o7777;
-        return Err(Untrusted::error(path, format!("others may write there (mode {mode:03o}, group {})", stat.st_gid)));
-    }
-    Ok(())
+    if open { Err(Untrusted::mode(path, &stat)) } else { Ok(()) }
 }

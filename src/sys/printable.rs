@@ -1,5 +1,5 @@
-//! What may reach a terminal. A plugin's message, a record or a daemon's answer may hold escape sequences, which
-//! would act in the name of the person who reads them; and characters that change the order of what is read.
+//! What may reach a terminal or a log. A plugin's message, a record or a daemon's answer may hold escape sequences,
+//! which would act in the name of the person who reads them; and characters that change the order of what is read.
 
 /// Formatting characters (Unicode Cf) and the two separators that end a line, which `char::is_control` does not know.
 const FORMATTING: [(char, char); 21] = [
@@ -36,6 +36,11 @@ pub fn line(text: &str) -> String {
     text.chars().map(|c| if acts(c) { ' ' } else { c }).collect()
 }
 
+/// As [`line`], the lines of `text` as they are, each with its end.
+pub fn lines(text: &str) -> String {
+    text.lines().map(|one| line(one) + "\n").collect()
+}
+
 /// The JSON document `text` with such characters escaped as JSON does it: it means the same. serde_json escapes C0
 /// only. Outside of strings a document has none but line feeds.
 pub fn json(text: &str) -> String {
@@ -60,6 +65,7 @@ mod tests {
         let hostile = "a\u{1b}]0;x\u{7}b\u{9b}2Jc\u{202e}d\ne\u{7f}f\u{e0041}";
         assert_eq!(line(hostile), "a ]0;x b 2Jc d e f ");
         assert_eq!(line("é 漢 👍 ä"), "é 漢 👍 ä");
+        assert_eq!(lines("a\u{1b}[2J\r\n\nb"), "a [2J\n\nb\n");
     }
 
     #[test]
