@@ -129,6 +129,8 @@ fn a_pool_is_judged_before_any_program_is_called() {
         ("/var/lib/plexus/sandboxes", "it lies in /var/lib/plexus"),
         ("/run/missing/../plexus", "\"..\""),
         ("run/plexus", "is not an absolute path"),
+        ("/var/lib/kubelet/pods/uid/volumes/kubernetes.io~empty-dir/v", "the kubelet's directory of pods"),
+        ("/run/node/k0s/kubelet/pods/uid", "the kubelet's directory of pods"),
     ]
     .into_iter()
     .enumerate()
@@ -142,7 +144,46 @@ fn a_pool_is_judged_before_any_program_is_called() {
             pod.del().silence();
         }
     }
+    // An address plugin that nobody knows may hand its section on to host-local, as Go reads it; flannel has another key.
+    for (number, (plugin, words)) in [
+        (
+            json!({"type": "bridge", "IPAM": {"Type": "mine", "DATADIR": "/run/node/open"}}),
+            ["mine", "others may write there"],
+        ),
+        (
+            json!({"type": "bridge", "ipam": {"type": "mine", "dataDir": "/run/plexus"}}),
+            ["mine", "it lies in /run/plexus"],
+        ),
+        (
+            json!({"type": "flannel", "datadir": "/var/lib/kubelet/pods/uid"}),
+            ["flannel", "the kubelet's directory of pods"],
+        ),
+        (json!({"type": "flannel", "dataDir": "/var/lib/plexus/sandboxes"}), ["flannel", "it lies in /var/lib/plexus"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        node.network("default/br", &network(&plugin));
+        let pod = Pod::new(&node, &format!("other{number}")).selecting("br");
+        pod.add().refusal(7, &["default/br", "net1", "dataDir", words[0], words[1]]);
+        pod.del();
+    }
     assert!(node.call_names().iter().all(|call| call.starts_with("DEL ")), "{:?}", node.call_names());
+    // The node's own list of directories.
+    let ipam = |folder: &str| json!({"type": "host-local", "subnet": "10.7.0.0/24", "dataDir": folder});
+    let only = |pod: Pod| pod.configured("dataDirRoots", json!(["/run/node/pools"]));
+    for (number, (folder, is_allowed)) in
+        [("/run/node/other", false), ("/run/node/pools/x", true)].into_iter().enumerate()
+    {
+        node.network("default/br", &network(&json!({"type": "bridge", "bridge": "br0", "ipam": ipam(folder)})));
+        let pod = only(Pod::new(&node, &format!("roots{number}")).selecting("br"));
+        if is_allowed {
+            pod.add().result();
+        } else {
+            pod.add().refusal(7, &["default/br", "net1", folder, "dataDirRoots: /run/node/pools"]);
+        }
+        pod.del().silence();
+    }
     let inside: Vec<_> = fs::read_dir(cluster).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(inside.is_empty(), "{inside:?}");
     assert_eq!(fs::read_dir(open.join("net")).unwrap().count(), 0);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ pub struct Settings {
     pub default_network_annotation: bool,
     /// `networksFromFiles`: a NAD without `spec.config` means a file of its name.
     pub networks_from_files: bool,
+    /// `dataDirRoots`: where NADs may keep pools of addresses; anywhere if empty.
+    pub data_dir_roots: Vec<PathBuf>,
     /// `defaultRoute`.
     pub default_route: DefaultRoute,
     /// `systemNamespaces`: pods here get no `defaultNetworks`.
@@ -252,6 +254,7 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         global_namespaces: read_global_namespaces(keys),
         default_network_annotation: keys.get("defaultNetworkAnnotation").unwrap_or(true),
         networks_from_files: keys.get("networksFromFiles").unwrap_or(true),
+        data_dir_roots: keys.absolute_paths("dataDirRoots"),
         default_route: keys.get("defaultRoute").unwrap_or(DefaultRoute::Last),
         system_namespaces: keys.get("systemNamespaces").unwrap_or_else(|| vec!["kube-system".into()]),
         state: keys.get::<PathBuf>("stateDirectory").map(StateDirectory::new).unwrap_or_default(),
@@ -323,6 +326,18 @@ impl Keys<'_> {
         self.object.get(key).filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
     }
 
+    /// Absolute paths, as they are without a part `..`.
+    fn absolute_paths(&mut self, key: &'static str) -> Vec<PathBuf> {
+        let paths: Vec<PathBuf> = self.get(key).unwrap_or_default();
+        let is_absolute =
+            |path: &PathBuf| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+        if let Some(bad) = paths.iter().find(|path| !is_absolute(path)) {
+            self.mistakes
+                .push((key, format!("key {key:?}: {:?} is not an absolute path without \"..\"", bad.display())));
+        }
+        paths
+    }
+
     /// Seconds, whole or not.
     fn seconds(&mut self, key: &'static str) -> Option<Duration> {
         let seconds = self.get::<f64>(key)?;
@@ -384,6 +399,16 @@ mod tests {
         assert_eq!(settings.global_namespaces, ["default"]);
         assert_eq!(settings.unknown, ["future"]);
         assert!(matches!(settings.primary, Primary::Named(name) if name == "/a"));
+    }
+
+    #[test]
+    fn a_root_of_pools_is_an_absolute_path() {
+        let read =
+            |roots: &str| Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0","dataDirRoots":{roots}}}"#));
+        assert_eq!(read(r#"["/var/lib/cni"]"#).unwrap().data_dir_roots, [PathBuf::from("/var/lib/cni")]);
+        for bad in [r#"["pools"]"#, r#"["/a","/b/../c"]"#, r#""/var/lib/cni""#] {
+            assert!(read(bad).unwrap_err().msg.contains("dataDirRoots"), "{bad}");
+        }
     }
 
     #[test]

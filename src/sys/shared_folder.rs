@@ -165,13 +165,28 @@ fn is_no_link(path: &Path) -> io::Result<()> {
 /// A part of `path` is there and leads nowhere.
 pub fn lies_in<'a>(path: &Path, folders: &[&'a Path]) -> io::Result<Option<&'a Path>> {
     let path = std::path::absolute(path)?;
-    let there = path.ancestors().find(|part| fs::symlink_metadata(part).is_ok()).unwrap_or(Path::new("/"));
-    let there = fs::canonicalize(there)?;
+    let there = fs::canonicalize(existing(&path))?;
     let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let above: Vec<_> = there.ancestors().filter_map(identity).collect();
     let contains =
         |folder: &&&Path| path.starts_with(folder) || identity(folder).is_some_and(|own| above.contains(&own));
     Ok(folders.iter().find(contains).copied())
+}
+
+/// Where `path` leads, by whatever links. What is missing of it counts as it is written.
+///
+/// # Errors
+/// A part of `path` is there and leads nowhere.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let there = existing(&path);
+    let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
+    Ok(fs::canonicalize(there)?.join(missing))
+}
+
+/// The part of `path`, which is absolute, that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|part| fs::symlink_metadata(part).is_ok()).unwrap_or(Path::new("/"))
 }
 
 /// Waits in the kernel's queue, so that others who wait there do not always come first. `flock` knows no

@@ -37,6 +37,8 @@ struct Configuration {
     default_network_annotation: Option<bool>,
     /// A network without `spec.config` means the configuration of its name in `confDir` [`true`].
     networks_from_files: Option<bool>,
+    /// Directories in which networks that others define may keep pools of addresses [any directory of root].
+    data_dir_roots: Option<Vec<String>>,
     /// Which network has a pod's default route where no `default-route` asks for it [`last`].
     default_route: Option<DefaultRoute>,
     /// Where a network without `spec.config` finds its configuration, by name [`/etc/cni/multus/net.d`].

@@ -1,10 +1,8 @@
 //! What can be known to fail is found here, with the last look at the machine before the first side effect.
 
 use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
-use crate::delegate::ipam::{
-    self,
-    host_local::{self, leases},
-};
+use crate::delegate::ipam;
+use crate::delegate::ipam::host_local::leases::{self, FLANNEL, Place};
 use crate::delegate::registry::Carrier;
 use crate::delegate::{Ground, Reached, Scope};
 use crate::engine::Turn;
@@ -74,9 +72,8 @@ fn known_version(planned: &Planned) -> Result<(), CniError> {
     }
 }
 
-/// Whoever may define a network says where root keeps its addresses. The program host-local does not look at the
-/// folder; so we do, before it is called, also for a DEL that has to guess. The operator's own default network is left
-/// to the operator.
+/// Whoever may define a network says where root keeps its addresses. Programs do not look at the folder; so we do,
+/// before one is called, also for a DEL that has to guess. The operator's own default network is left to the operator.
 ///
 /// # Errors
 /// Code 7, naming network, interface and folder: somebody else than root could exchange it, or it is one of Plexus.
@@ -86,10 +83,10 @@ pub fn pools(turn: &Turn, planned: &Planned) -> Result<(), CniError> {
         return Ok(());
     }
     let own = [turn.settings.state.path(), turn.settings.run.path()];
-    for pool in leases::pools(&planned.config) {
-        leases::judge(&pool, &own).map_err(|why| {
-            let kind = host_local::TYPE;
-            invalid(planned, format!("plugin {kind}: dataDir: the pool {} cannot be used: {why}", pool.display()))
+    for Place { kind, path } in leases::places(&planned.config) {
+        leases::judge(&path, &own, &turn.settings.data_dir_roots).map_err(|why| {
+            let what = if kind == FLANNEL { "directory" } else { "pool" };
+            invalid(planned, format!("plugin {kind}: dataDir: the {what} {} cannot be used: {why}", path.display()))
         })?;
     }
     Ok(())

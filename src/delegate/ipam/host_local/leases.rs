@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 /// An owner is a container and an interface.
 const MAX_LEASE: usize = 4096;
+/// Where the kubelet keeps the volumes of pods, unless its root is elsewhere.
+const PODS: &str = "/var/lib/kubelet/pods";
 /// It keeps its configuration, with `host-local` in it, where it runs: the pool is in the usual place.
-const FLANNEL: &str = "flannel";
+pub const FLANNEL: &str = "flannel";
 
 /// An address that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,33 +38,74 @@ pub fn pools(network: &NetworkConfig) -> Vec<PathBuf> {
     pools
 }
 
+/// A directory that the configuration of a plugin chooses, and in which root's programs will write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The type of the plugin that reads the key.
+    pub kind: String,
+    /// The directory.
+    pub path: PathBuf,
+}
+
+/// The directories that `dataDir` chooses in `network`: the pools of host-local; what an address plugin that we do not
+/// know may hand on to host-local; and where flannel keeps configurations.
+pub fn places(network: &NetworkConfig) -> Vec<Place> {
+    let name = network.name.as_str();
+    network.plugins.iter().flat_map(|plugin| places_of(plugin, name)).collect()
+}
+
+fn places_of(plugin: &PluginConfig, network: &str) -> Vec<Place> {
+    let sections = sections(plugin);
+    let (kind, folders) = if calls_host_local(plugin, &sections) {
+        (super::TYPE.to_owned(), data_dirs(plugin))
+    } else {
+        let kind = texts(&sections, "type").last().unwrap_or_else(|| plugin.kind.to_string());
+        (kind, texts(&sections, "dataDir").collect())
+    };
+    let pools = folders.iter().map(|folder| Place { kind: kind.clone(), path: Path::new(folder).join(network) });
+    let own = values(&plugin.object, "dataDir").filter(|_| plugin.kind.as_str() == FLANNEL).filter_map(text);
+    pools.chain(own.map(|folder| Place { kind: FLANNEL.to_owned(), path: folder.into() })).collect()
+}
+
 /// Each `dataDir` that host-local could read in `plugin`, if it may be called for it. Of a key that is there several
 /// times Go takes the last one, whatever its letters' case, and merges objects; so all of them are looked at.
 fn data_dirs(plugin: &PluginConfig) -> Vec<String> {
-    let sections: Vec<RawObject> =
-        values(&plugin.object, "ipam").filter_map(|section| RawObject::parse(section).ok()).collect();
-    let texts = |key: &'static str| {
-        let values = sections.iter().flat_map(move |section| values(section, key));
-        values.filter_map(|value| serde_json::from_str::<String>(value).ok()).filter(|text| !text.is_empty())
-    };
-    let kind = plugin.kind.as_str();
-    if kind != FLANNEL && kind != super::TYPE && !texts("type").any(|kind| kind == super::TYPE) {
+    let sections = sections(plugin);
+    if !calls_host_local(plugin, &sections) {
         return Vec::new();
     }
-    let folders: Vec<String> = texts("dataDir").collect();
+    let folders: Vec<String> = texts(&sections, "dataDir").collect();
     if folders.is_empty() { vec![DEFAULT_DATA_DIR.to_owned()] } else { folders }
+}
+
+/// Whether host-local may be called for `plugin`, whose address sections are `sections`.
+fn calls_host_local(plugin: &PluginConfig, sections: &[RawObject]) -> bool {
+    let kind = plugin.kind.as_str();
+    kind == FLANNEL || kind == super::TYPE || texts(sections, "type").any(|kind| kind == super::TYPE)
+}
+
+fn sections(plugin: &PluginConfig) -> Vec<RawObject> {
+    values(&plugin.object, "ipam").filter_map(|section| RawObject::parse(section).ok()).collect()
+}
+
+fn texts(sections: &[RawObject], key: &'static str) -> impl Iterator<Item = String> {
+    sections.iter().flat_map(move |section| values(section, key)).filter_map(text)
+}
+
+fn text(value: &str) -> Option<String> {
+    serde_json::from_str::<String>(value).ok().filter(|text| !text.is_empty())
 }
 
 fn values<'a>(object: &'a RawObject, key: &'static str) -> impl Iterator<Item = &'a str> {
     object.iter().filter(move |(name, _)| folds_to(name, key)).map(|(_, value)| value.get())
 }
 
-/// Whether host-local may write to `pool`, whichever program does it: the folder is, or will be, one that nobody but
-/// root can exchange, and lies in none of `own`.
+/// Whether root may write to `pool`, whichever program does it: the folder is, or will be, one that nobody but root can
+/// exchange. It lies in none of `own`, in no container's volume and, unless `roots` is empty, in one of `roots`.
 ///
 /// # Errors
 /// Why it may not.
-pub fn judge(pool: &Path, own: &[&Path]) -> Result<(), String> {
+pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String> {
     if pool.is_relative() {
         return Err("it is not an absolute path".to_owned());
     }
@@ -72,10 +115,29 @@ pub fn judge(pool: &Path, own: &[&Path]) -> Result<(), String> {
     }
     shared_folder::find(pool).map_err(|e| e.to_string())?;
     match shared_folder::lies_in(pool, own) {
-        Ok(None) => Ok(()),
-        Ok(Some(folder)) => Err(format!("it lies in {}, where Plexus keeps its own files", folder.display())),
-        Err(e) => Err(e.to_string()),
+        Ok(None) => {}
+        Ok(Some(folder)) => return Err(format!("it lies in {}, where Plexus keeps its own files", folder.display())),
+        Err(e) => return Err(e.to_string()),
     }
+    let real = shared_folder::resolve(pool).map_err(|e| e.to_string())?;
+    if is_in_volume(&real) || shared_folder::lies_in(pool, &[Path::new(PODS)]).is_ok_and(|found| found.is_some()) {
+        return Err(
+            "it lies in the kubelet's directory of pods: root in a container could place links there".to_owned()
+        );
+    }
+    let contains = |root: &PathBuf| shared_folder::resolve(root).is_ok_and(|root| real.starts_with(root));
+    if roots.is_empty() || roots.iter().any(contains) {
+        return Ok(());
+    }
+    let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
+    Err(format!("it lies in none of the directories that this node allows (dataDirRoots: {})", roots.join(", ")))
+}
+
+/// Whether `path` is in a kubelet's directory of pods. Distributions have the kubelet's root in different places, and
+/// all of them call it so.
+fn is_in_volume(path: &Path) -> bool {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
+    parts.windows(2).any(|pair| pair[0] == "kubelet" && pair[1] == "pods")
 }
 
 /// The leases in `pool` that are older than `age`, without its lock: one that is being written has no owner and is left out.
@@ -139,6 +201,52 @@ mod tests {
             assert_eq!(of(&format!(r#"{{"type":"bridge",{twice}}}"#)), both, "{twice}");
         }
         assert!(of(r#"{"type":"bridge","ipam":{"type":"whereabouts"}},{"type":"y"}"#).is_empty());
+    }
+
+    #[test]
+    fn every_directory_that_a_plugin_chooses_is_a_place() {
+        // N2
+        let of = |plugin: &str| {
+            let text = format!(r#"{{"name":"n","plugins":[{plugin}]}}"#);
+            let places = places(&NetworkConfig::parse(&text, None).unwrap());
+            places.into_iter().map(|place| format!("{} {}", place.kind, place.path.display())).collect::<Vec<_>>()
+        };
+        for (plugin, expected) in [
+            (r#"{"type":"bridge","ipam":{"type":"host-local"}}"#, &["host-local /var/lib/cni/networks/n"][..]),
+            (r#"{"type":"bridge","ipam":{"type":"other","DATADIR":"/d"}}"#, &["other /d/n"]),
+            (
+                r#"{"type":"bridge","IPAM":{"Type":"other","dataDir":"/d","datadir":"/e"}}"#,
+                &["other /d/n", "other /e/n"],
+            ),
+            (r#"{"type":"bridge","ipam":{"type":"whereabouts"}}"#, &[]),
+            (r#"{"type":"bridge","dataDir":"/d"}"#, &[]),
+            (r#"{"type":"flannel","DataDir":"/f"}"#, &["host-local /var/lib/cni/networks/n", "flannel /f"]),
+        ] {
+            assert_eq!(of(plugin), expected, "{plugin}");
+        }
+    }
+
+    #[test]
+    fn a_pool_is_in_no_volume_and_in_an_allowed_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("kubelet/pods/uid/volumes/x")).unwrap();
+        std::fs::create_dir_all(path("pools")).unwrap();
+        std::os::unix::fs::symlink(path("kubelet/pods/uid/volumes"), path("pools/link")).unwrap();
+        let judged = |name: &str, roots: &[PathBuf]| judge(&path(name), &[], roots);
+        for volume in ["kubelet/pods/uid/volumes/x/n", "kubelet/pods/n", "pools/link/n", "pools/link/x/n"] {
+            assert!(judged(volume, &[]).unwrap_err().contains("kubelet"), "{volume}");
+        }
+        for fine in ["kubelet/n", "pools/n", "pods/n", "absent/kubelet/n"] {
+            judged(fine, &[]).unwrap();
+        }
+        judged("pools/n", &[path("other"), path("pools")]).unwrap();
+        assert!(judged("pools2/n", &[path("pools")]).unwrap_err().contains("dataDirRoots"));
+        // By where it is, not by its name: a link that leaves the root does not lie in it.
+        std::fs::create_dir(path("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(path("elsewhere"), path("pools/out")).unwrap();
+        assert!(judged("pools/out/n", &[path("pools")]).unwrap_err().contains("dataDirRoots"));
+        judged("pools/out/n", &[path("elsewhere")]).unwrap();
     }
 
     #[test]
