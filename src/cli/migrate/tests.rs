@@ -132,6 +132,7 @@ fn every_key_of_ours_that_multus_has_is_carried_over() {
         "parallel",
         "defaultNetworkAnnotation",
         "networksFromFiles",
+        "dataDirRoots",
         "defaultRoute",
         "runtimeConfig",
         "prevResult",

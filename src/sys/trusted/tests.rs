@@ -27,7 +27,7 @@ fn a_folder_that_others_may_write_is_not_ours() {
         (0o755, 0, 0o755, 0, ""),
         (0o1777, 0, 0o700, 0, ""),
         (0o775, 0, 0o711, 0, ""),
-        (0o755, 0, 0o775, 0, "own cannot be trusted: others may write there (mode 775, group 0)"),
+        (0o755, 0, 0o775, 0, "own cannot be trusted: others may write there (owner 0:0, mode 775)"),
         (0o755, 0, 0o1777, 0, "others may write there"),
         (0o755, 0, 0o700, 65532, "own cannot be trusted: it belongs to uid 65532"),
         (0o755, 65532, 0o700, 0, "above cannot be trusted: it belongs to uid 65532"),
