@@ -21,6 +21,11 @@ struct Installed {
     metrics: std::net::SocketAddr,
 }
 
+/// What is enough of a plugin for whoever puts it back.
+fn plugin() -> String {
+    format!("\u{7f}ELF {}", plexus::api::build::ABOUT)
+}
+
 impl Installed {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -32,8 +37,11 @@ impl Installed {
         fs::write(path("net.d/05-cilium.conflist"), PRIMARY).unwrap();
         fs::write(path("bin/plexus"), "program").unwrap();
         let metrics = http::free_address();
-        let daemon = Daemon::in_folder(
+        fs::write(path("plexus"), plugin()).unwrap();
+        // Beside the plugin that it puts back.
+        let daemon = Daemon::in_folder_as(
             folder.path(),
+            nix::unistd::geteuid().as_raw(),
             &["--source-directory", &path("source"), "--metrics-address", &metrics.to_string()]
                 .into_iter()
                 .chain(["--cni-conf-dir", &path("net.d"), "--cni-bin-dir", &path("bin")])
@@ -120,8 +128,7 @@ fn what_is_written_over_or_removed_returns() {
     let program = installed.path("bin/plexus");
     fs::remove_file(&program).unwrap();
     installed.returns(&program);
-    let beside = Path::new(env!("CARGO_BIN_EXE_plexusd")).with_file_name("plexus");
-    assert_eq!(fs::metadata(&program).unwrap().len(), fs::metadata(beside).unwrap().len());
+    assert_eq!(fs::read_to_string(&program).unwrap(), plugin());
     assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
     eventually("both to be counted", || {
         (installed.times("configuration"), installed.times("plugin")) == ("1".to_owned(), "1".to_owned())

@@ -458,6 +458,76 @@ fn the_program_that_cargo_builds_beside_the_daemon_is_not_installed() {
     assert!(!Path::new(&folder.path("bin/plexus")).exists());
 }
 
+/// What stands on stderr.
+fn told(words: &[&str]) -> (Option<i32>, String) {
+    let output = plexusctl(words);
+    (output.status.code(), text(&output.stderr).to_owned())
+}
+
+#[test]
+fn an_installation_prints_what_it_repairs_and_renames() {
+    let plugin = format!("\u{7f}ELF {}", plexus::api::build::ABOUT);
+    let folder =
+        Folder::with(&[("net.d/10-flannel.conflist", FLANNEL), ("plugin", &plugin), ("bin/x", ""), ("s/x", "")]);
+    let path = |name: &str| folder.path(name);
+    let (net_d, bin, source, state) = (path("net.d"), path("bin"), path("plugin"), path("s"));
+    let install = |more: &[&str]| {
+        let words = ["install", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--plugin", &source];
+        told(&[&words[..], &["--state-directory", &state, "--wait", "1"], more].concat())
+    };
+    let list = path("net.d/00-plexus.conflist");
+    let (code, first) = install(&[]);
+    assert!(code == Some(0) && !first.contains("repaired"), "{first}");
+    for damaged in ["", "{", "{}", FLANNEL] {
+        fs::write(&list, damaged).unwrap();
+        let (code, told) = install(&[]);
+        assert!(code == Some(0) && told.contains(&format!("{list} was damaged")), "{damaged}: {told}");
+    }
+    assert!(!install(&[]).1.contains("repaired"));
+    // Before anything is changed.
+    let multus = path("net.d/00-multus.conf");
+    fs::write(&multus, r#"{"name":"m","type":"multus"}"#).unwrap();
+    let (code, told) = install(&["--replace-multus"]);
+    let (before, after) = (told.find("it will be renamed to"), told.find("wrote ").or(told.find("already")));
+    assert!(code == Some(0) && before.is_some() && before < after && told.contains(&multus), "{told}");
+    assert!(!Path::new(&multus).exists());
+}
+
+#[test]
+fn where_nothing_is_installed_nothing_is_uninstalled() {
+    let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL), ("bin/bridge", "")]);
+    let path = |name: &str| folder.path(name);
+    let (net_d, bin, state, run) = (path("net.d"), path("bin"), path("state"), path("run"));
+    let words = ["uninstall", "--yes", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--state-directory", &state];
+    let (code, told) = told(&[&words[..], &["--run-directory", &run]].concat());
+    assert!(code == Some(0) && told.contains("nothing is uninstalled") && told.contains(&state), "{told}");
+    assert!(told.lines().count() == 1 && !Path::new(&state).exists() && !Path::new(&run).exists(), "{told}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_status_1_after_the_others() {
+    let nad = |config: &str| {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: a}}\nspec: {{config: {config}}}\n"
+        )
+    };
+    let folder = Folder::with(&[
+        ("nads/good.yaml", &nad(r#"'{"cniVersion":"1.0.0","type":"bridge"}'"#)),
+        ("nads/map.yaml", &nad("{type: bridge}")),
+        ("net.d/x", ""),
+    ]);
+    let utf16: Vec<u8> = nad("''").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path("nads/wide.yaml"), [&[0xff, 0xfe][..], &utf16].concat()).unwrap();
+    let (nads, net_d) = (folder.path("nads"), folder.path("net.d"));
+    let output = plexusctl(&["natives", "--cni-conf-dir", &net_d, &nads]);
+    let (table, last) = (text(&output.stdout), text(&output.stderr).lines().last().unwrap_or_default());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    for word in ["default/a", "UTF-16", "must be a string"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    assert!(last.contains("2 of the files cannot be read") && last.contains("wide.yaml"), "{last}");
+}
+
 #[test]
 fn root_does_not_believe_what_others_may_write() {
     // L6

@@ -11,6 +11,7 @@ use plexus::cni::ContainerId;
 use plexus::nad::{Definition, NadRef};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
@@ -165,6 +166,82 @@ fn a_lock_that_is_a_link_is_not_locked() {
         pod.del_without_netns().silence();
         assert_unharmed(&victim);
     }
+}
+
+#[test]
+fn a_forged_note_in_a_lock_ends_nobody() {
+    // D3, by somebody who may write there: SIGKILL to any process group of the host.
+    let Some(node) = Node::new() else { return };
+    let mut victim = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+    let group = i32::try_from(victim.id()).unwrap();
+    let owner = plexus::sys::owner::Owner::here(group).to_string();
+    let words: Vec<&str> = owner.split(' ').collect();
+    // Of a call that was killed, with all that can be learnt of the group.
+    let notes = [format!("0 0 {group}"), format!("{} 0 {group}", words[0]), format!("1 0 {group} {}", words[3])];
+    for (number, note) in notes.into_iter().enumerate() {
+        let pod = Pod::new(&node, &format!("p{number}"));
+        pod.add().result();
+        let path = node.run().lock(&ContainerId::new(&*pod.id).unwrap());
+        let lock = fs::File::options().write(true).truncate(true).open(&path).unwrap();
+        lock.lock().unwrap();
+        (&lock).write_all(note.as_bytes()).unwrap();
+        let mut del = pod.call("DEL").start();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!del.has_ended(), "it waits for the lock");
+        assert!(victim.try_wait().unwrap().is_none(), "{note}: the group was killed");
+        drop(lock);
+        let answer = del.wait();
+        answer.silence();
+        assert!(!answer.stderr.contains("killed process group"), "{}", answer.stderr);
+    }
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+}
+
+#[test]
+fn what_lies_in_a_locks_place_or_note_stops_no_deletion() {
+    // D5, by somebody who may write there.
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let [folder, note] = ["folder", "note"].map(|name| Pod::new(&node, name).selecting("a"));
+    let lock = |pod: &Pod| node.run().lock(&ContainerId::new(&*pod.id).unwrap());
+    fs::create_dir_all(lock(&folder)).unwrap();
+    let answer = folder.add();
+    answer.result();
+    assert!(answer.stderr.contains("cannot be locked"), "{}", answer.stderr);
+    folder.del().silence();
+    assert!(folder.record(&node).is_none());
+    note.add().result();
+    fs::write(lock(&note), "deleted").unwrap();
+    note.del_without_netns().silence();
+    assert_eq!((a.calls_of("DEL").len(), note.record(&node).is_none()), (2, true));
+}
+
+#[test]
+fn a_sweep_that_somebody_stopped_is_told() {
+    // D18, by somebody who may write there: there is a sweep all the same, or a line that names the file.
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    a.on("DEL", "fail 103 broken");
+    let pod = Pod::new(&node, "p").selecting("a");
+    pod.add().result();
+    pod.del().refusal(103, &[]);
+    a.as_usual("DEL");
+    let run = node.run();
+    let in_2099 = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_070_908_800);
+    let _ = fs::remove_file(run.sweep_lock());
+    fs::create_dir(run.sweep_lock()).unwrap();
+    node::write(&run.swept(), "4070908800");
+    fs::File::options().write(true).open(run.swept()).unwrap().set_modified(in_2099).unwrap();
+    let told = || {
+        let answer = support::Call::of_node(&node, "STATUS").make();
+        answer.stderr.contains("nothing is swept") && answer.stderr.contains("sweep.lock")
+    };
+    support::eventually("the file to be named", told);
+    assert!(pod.record(&node).is_some());
+    fs::remove_dir(run.sweep_lock()).unwrap();
+    sweep(&node);
+    assert!(pod.record(&node).is_none());
 }
 
 #[test]

@@ -163,6 +163,31 @@ fn an_uninstallation_is_logged_and_fails_nothing() {
 }
 
 #[test]
+fn a_pod_that_starts_without_its_networks_is_told() {
+    // D17
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    support::node::write(&node.state().draining(), "");
+    let left = |pod: &Pod| {
+        let file = node.run().publication(&plexus::cni::ContainerId::new(pod.id.clone()).unwrap());
+        let publication: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        publication["leftOut"].clone()
+    };
+    let pod = Pod::new(&node, "p").selecting("a, other/b");
+    let answer = pod.add();
+    answer.result();
+    for word in ["default/p", "default/a", "other/b", "is being uninstalled"] {
+        assert!(answer.stderr.contains(word), "{word}: {}", answer.stderr);
+    }
+    // The daemon makes an event of it.
+    assert_eq!(left(&pod), json!(["default/a", "other/b"]));
+    let plain = Pod::new(&node, "plain");
+    assert!(!plain.add().stderr.contains("uninstalled"));
+    assert_eq!(left(&plain), serde_json::Value::Null);
+    assert_eq!(node.call_names(), ["ADD primary eth0", "ADD primary eth0"]);
+}
+
+#[test]
 fn a_status_that_cannot_be_left_for_the_daemon_is_left_by_a_later_call() {
     // FAULT-13: /run is full for a moment.
     let Some(node) = Node::new() else { return };

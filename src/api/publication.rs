@@ -15,4 +15,7 @@ pub struct Publication {
     pub pod: PodRef,
     /// The annotation's value.
     pub network_status: String,
+    /// The networks that the pod asks for and does not get, because Plexus is being uninstalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }

@@ -20,6 +20,20 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A directory cannot be read.
+    #[error("{folder} cannot be read: {source}{}", hint(.source, "name another directory with --cni-conf-dir"))]
+    Directory {
+        /// Which one.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Some of the files cannot be read; the others were shown.
+    #[error("{} of the files cannot be read: {}", files.len(), files.join(", "))]
+    Unread {
+        /// Which ones.
+        files: Vec<String>,
+    },
     /// No configuration of a default network.
     #[error("{source}; {}", remedy(.source))]
     Primary {

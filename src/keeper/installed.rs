@@ -1,5 +1,6 @@
 //! What Plexus is installed as on this node: the file by which the runtime calls us, and the plugin's program.
 
+use crate::api::build;
 use crate::cni::NetworkConfig;
 use crate::engine::planning::disk;
 use crate::sys::files::{self, Durability};
@@ -15,8 +16,8 @@ const LIST: &str = "00-plexus.conflist";
 const CHAINED: &str = "90-plexus.conf";
 /// A configuration is a few kilobytes.
 const MAX_CONFIG: usize = 1 << 20;
-/// A plugin is a few megabytes.
-const MAX_PROGRAM: u64 = 64 << 20;
+/// A plugin is a few megabytes; built for development, some more.
+const MAX_PROGRAM: usize = 512 << 20;
 
 /// A file that is ours, as it is when it is as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,12 +129,16 @@ impl Program {
     /// Puts it back, whole.
     ///
     /// # Errors
-    /// There is none beside the daemon's program, or it cannot be written.
+    /// There is none beside the daemon's program, it is another program or a build that is not for nodes, or it cannot be
+    /// written.
     pub fn put_back(&self) -> io::Result<()> {
-        if fs::metadata(&self.source)?.len() > MAX_PROGRAM {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{} is no plugin", self.source.display())));
+        let program = files::read_bytes_bounded(&self.source, MAX_PROGRAM)?.ok_or(io::ErrorKind::NotFound)?;
+        let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} {why}", self.source.display())));
+        match () {
+            () if !build::is_plugin(&program) => refused("is not the plugin of Plexus"),
+            () if build::has_daemon(&program) => refused("is built with the daemon's libraries, and is not for nodes"),
+            () => files::replace(&self.path, &program, 0o755, Durability::Synced),
         }
-        files::replace(&self.path, &fs::read(&self.source)?, 0o755, Durability::Synced)
     }
 }
 
@@ -191,6 +196,24 @@ mod tests {
         // What watches a folder hears what changes its time, and nothing of it stays.
         assert!(fs::metadata(folder.path()).unwrap().modified().unwrap() > long_ago);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn only_the_plugin_is_put_back() {
+        let folder = folder(&[("image/plexus", "another program")]);
+        let program = Program { path: folder.path().join("plexus"), source: folder.path().join("image/plexus") };
+        let plugin = format!("\u{7f}ELF {}", build::ABOUT);
+        let with_daemon = format!("{plugin} {}", build::WITH_DAEMON);
+        for (text, why) in [("another program", "not the plugin"), (with_daemon.as_str(), "not for nodes")] {
+            fs::write(&program.source, text).unwrap();
+            let error = program.put_back().unwrap_err().to_string();
+            assert!(error.contains(why) && program.is_missing(), "{error}");
+        }
+        fs::write(&program.source, &plugin).unwrap();
+        program.put_back().unwrap();
+        assert_eq!(fs::read_to_string(&program.path).unwrap(), plugin);
+        fs::remove_file(&program.source).unwrap();
+        assert_eq!(program.put_back().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -104,6 +104,26 @@ pub fn read_named_bounded(path: &Path, limit: usize) -> io::Result<String> {
     read_to_string_bounded(File::open(path)?, limit)
 }
 
+/// As [`read_named_bounded`], whatever the bytes are.
+///
+/// # Errors
+/// There is no such file, it cannot be read, or is longer than `limit`.
+pub fn read_named_bytes_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    read_to_end_bounded(File::open(path)?, limit)
+}
+
+/// As [`read_to_string_bounded`], whatever the bytes are.
+///
+/// # Errors
+/// It cannot be read, or is longer than `limit`.
+pub fn read_to_end_bounded(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if source.take(limit as u64 + 1).read_to_end(&mut bytes)? > limit {
+        return Err(too_long(limit));
+    }
+    Ok(bytes)
+}
+
 /// Reads all of `source`, at most `limit` bytes.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ fn read_keys() -> BTreeSet<String> {
     let calls = code
         .split("keys.")
         .skip(1)
-        .filter(|call| ["get(", "get::<", "seconds("].iter().any(|begin| call.starts_with(begin)));
+        .filter(|call| ["get(", "get::<", "seconds(", "absolute_paths("].iter().any(|begin| call.starts_with(begin)));
     calls.filter_map(|call| Some(call.split_once("(\"")?.1.split_once('"')?.0.to_owned())).collect()
 }
 

@@ -136,8 +136,12 @@ impl Daemon {
     /// Leaves a publication as the plugin does.
     pub fn leave(&self, sandbox: &str, pod: &PodRef, status: &str) -> ContainerId {
         let container_id = ContainerId::new(sandbox).unwrap();
-        let publication =
-            Publication { container_id: container_id.clone(), pod: pod.clone(), network_status: status.to_owned() };
+        let publication = Publication {
+            container_id: container_id.clone(),
+            pod: pod.clone(),
+            network_status: status.to_owned(),
+            left_out: Vec::new(),
+        };
         let text = serde_json::to_vec(&publication).unwrap();
         files::replace(&self.run.publication(&container_id), &text, 0o600, Durability::Cached).unwrap();
         container_id

@@ -37,7 +37,8 @@ pub fn ask(settings: &Settings, dry_run: bool, seconds: u64, output: &Output) ->
     if swept {
         let now = log(settings);
         let new = now.strip_prefix(told.as_str()).unwrap_or(&now);
-        new.lines().for_each(|line| output.remark(line));
+        // A doubt is printed with the answer.
+        new.lines().filter(|line| !line.contains(fate::DOUBT)).for_each(|line| output.remark(line));
         rows.extend(new.lines().find_map(|line| line.find(fate::DOUBT).map(|at| doubt(&line[at..]))));
     } else {
         rows.push(doubt(&format!(

@@ -58,7 +58,9 @@ pub struct Arguments {
 /// Installs.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     let wanted = &arguments.wanted;
-    if !arguments.replace_multus {
+    if arguments.replace_multus {
+        multus::announce(wanted, output)?;
+    } else {
         multus::refuse(wanted)?;
     }
     let state = wanted.state_directory.as_deref().map_or_else(StateDirectory::default, StateDirectory::new);
@@ -72,7 +74,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     make_state(&state)?;
     end_draining(&state, output)?;
     let Some(mut written) = wait_for_primary(arguments, output)? else { return replace_multus(arguments, output) };
-    let present = files::read_bounded(&wanted.cni_conf_dir.join(&written.path), MAX_CONFIG).ok().flatten();
+    let target = wanted.cni_conf_dir.join(&written.path);
+    let was_damaged = target.exists() && !names_us(&target);
+    let present = files::read_bounded(&target, MAX_CONFIG).ok().flatten();
     if let Some(kept) = present.and_then(|present| with_others(&present, &written.text)) {
         written.text = kept;
         tell_doubles(&written, output);
@@ -82,6 +86,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
         multus::refuse(wanted)?;
     }
     config::put(wanted, &written, output)?;
+    if was_damaged {
+        output.remark(format!("{} was damaged or overwritten by another program: it is repaired", target.display()));
+    }
     replace_multus(arguments, output)
 }
 

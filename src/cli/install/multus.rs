@@ -26,6 +26,23 @@ pub fn refuse(wanted: &Wanted) -> Result<(), Error> {
     }
 }
 
+/// Prints what [`replace`] will rename, before anything is changed.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn announce(wanted: &Wanted, output: &Output) -> Result<(), Error> {
+    trust::check(&wanted.cni_conf_dir)?;
+    for path in before_ours(wanted)? {
+        let aside = free_name(&path);
+        output.remark(format!(
+            "{} is Multus' configuration: it will be renamed to {}",
+            path.display(),
+            aside.display()
+        ));
+    }
+    Ok(())
+}
+
 /// Renames the files of Multus that the runtime takes before ours. Ours is there by now, so that it always has one.
 ///
 /// # Errors

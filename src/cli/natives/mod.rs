@@ -55,8 +55,8 @@ pub struct Arguments {
 /// Prints who carries out what; not well where there is nothing to tell because this is no node.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let settings = arguments.settings(output)?;
-    let networks = match arguments.files.as_slice() {
-        [] => of_node(&settings, arguments.state_directory.as_deref())?,
+    let (networks, unread) = match arguments.files.as_slice() {
+        [] => (of_node(&settings, arguments.state_directory.as_deref())?, Vec::new()),
         files => of_files(&settings, files)?,
     };
     let configured = networks.iter().filter_map(|network| Some((network.network.clone(), network.config.as_ref()?)));
@@ -70,6 +70,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             output.remark("No network: there is no default network, and no pod has used another one on this node.");
         }
         Format::Table => output.table(&table(&networks))?,
+    }
+    if !unread.is_empty() {
+        return Err(Error::Unread { files: unread });
     }
     if is_node {
         return Ok(Verdict::Well);
@@ -131,9 +134,10 @@ fn copies(state: &StateDirectory) -> Result<Vec<Definition>, Error> {
     Ok(definitions)
 }
 
-fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<Vec<Network>, Error> {
+/// The networks of `files`, and which files of directories among them cannot be read.
+fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<(Vec<Network>, Vec<String>), Error> {
     let registry = Registry::new(settings.natives.clone());
-    let mut found = Vec::new();
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for file in files {
         if file.is_dir() {
             let failed = |e: io::Error| Error::Networks { what: file.display().to_string(), why: e.to_string() };
@@ -147,6 +151,7 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<Vec<Network>, Erro
                 // One file that cannot be read does not hide the others.
                 found.extend(of_file(settings, &registry, &path).unwrap_or_else(|e| {
                     let why = if let Error::Networks { why, .. } = e { why } else { e.to_string() };
+                    unread.push(path.display().to_string());
                     vec![Network::of(path.display().to_string(), false, &registry, Err(why))]
                 }));
             }
@@ -154,18 +159,20 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<Vec<Network>, Erro
             found.extend(of_file(settings, &registry, file)?);
         }
     }
-    Ok(found)
+    Ok((found, unread))
 }
 
 /// A manifest has a `kind`, a CNI configuration a `type` or `plugins`.
 fn of_file(settings: &Settings, registry: &Registry, path: &Path) -> Result<Vec<Network>, Error> {
     let failed = |why: String| Error::Networks { what: path.display().to_string(), why };
-    let text = if path == Path::new("-") {
-        files::read_to_string_bounded(io::stdin().lock(), MAX_FILE)
+    let bytes = if path == Path::new("-") {
+        files::read_to_end_bounded(io::stdin().lock(), MAX_FILE)
     } else {
-        files::read_named_bounded(path, MAX_FILE)
+        files::read_named_bytes_bounded(path, MAX_FILE)
     };
-    let text = text.map_err(|e| failed(e.to_string()))?;
+    let text = bytes
+        .map_err(|e| failed(e.to_string()))
+        .and_then(|bytes| manifest::text(bytes).map_err(|e| failed(e.to_string())))?;
     if let Ok(network) = NetworkConfig::parse(&text, None) {
         // As the plugin reads it, with the plugins in the folder beside it.
         let network = if path.is_file() { disk::read(path).map_err(|e| failed(e.to_string()))? } else { network };

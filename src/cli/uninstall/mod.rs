@@ -74,6 +74,14 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if arguments.cancel {
         return cancel(&state, output);
     }
+    if arguments.is_nothing_there() {
+        output.remark(format!(
+            "nothing is uninstalled: Plexus is not installed on this machine, {} contains no file of Plexus and {} does not exist; run this on the node",
+            arguments.cni_conf_dir.display(),
+            state.path().display()
+        ));
+        return Ok(Verdict::Well);
+    }
     let draining = state.draining();
     confirm(arguments, draining.exists(), output)?;
     files::replace(&draining, b"", 0o600, Durability::Synced)
@@ -87,8 +95,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     remove(&arguments.cni_bin_dir.join(PLUGIN), output)?;
     empty_of_daemon(&run.daemon(), output);
-    empty(&arguments.run_directory, Some(&run.daemon()))?;
-    empty(&arguments.state_directory, None)?;
+    empty(&arguments.run_directory, Some(&run.daemon()), output)?;
+    empty(&arguments.state_directory, None, output)?;
     for path in multus::replaced(&arguments.cni_conf_dir) {
         output.remark(format!(
             "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
@@ -100,6 +108,14 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 }
 
 impl Arguments {
+    /// Whether there is no trace of Plexus: what an uninstallation would make, it would only remove again.
+    fn is_nothing_there(&self) -> bool {
+        let elements = elements(&self.cni_conf_dir).unwrap_or_default();
+        let ours = [self.cni_conf_dir.join(LIST), self.cni_bin_dir.join(PLUGIN)];
+        let all = ours.iter().chain([&self.state_directory, &self.run_directory]).chain(&elements);
+        all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
+    }
+
     /// What is read, or emptied. The directory of plugins is the runtime's to trust: only our own file is removed.
     fn folders(&self) -> [&Path; 3] {
         [&self.cni_conf_dir, &self.state_directory, &self.run_directory]
@@ -137,14 +153,20 @@ fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
     // Cilium renames what others install, and names it back when it is itself removed: without the plugin
     // no pod would start then.
     remove(&folder.join(format!("{LIST}.cilium_bak")), output)?;
-    let failed = |source| Error::Records { folder: folder.to_owned(), source };
-    let entries = fs::read_dir(folder).map_err(failed)?.flatten();
-    let elements: Vec<PathBuf> = entries.map(|entry| entry.path().join(ELEMENT)).filter(|path| path.exists()).collect();
+    let elements = elements(folder)?;
     if elements.is_empty() {
         return Ok(found);
     }
     config::and_tell_runtime(folder, || elements.iter().try_for_each(|element| remove_element(element, output)))?;
     Ok(true)
+}
+
+/// Our elements beside the list of a network. Other programs' directories may not be readable to us, who may be root
+/// without capabilities: what is in there is not ours, because the runtime could not read it either.
+fn elements(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::Directory { folder: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?.flatten();
+    Ok(entries.map(|entry| entry.path().join(ELEMENT)).filter(|path| path.exists()).collect())
 }
 
 fn remove_element(element: &Path, output: &Output) -> Result<(), Error> {
@@ -165,12 +187,17 @@ fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
     }
 }
 
-/// Removes what is in `folder` but `except`, and the folder where it is no mount point.
-fn empty(folder: &Path, except: Option<&Path>) -> Result<(), Error> {
+/// Removes what is in `folder` but `except`, and the folder where it is no mount point. A directory of somebody else
+/// that cannot be removed stays: root without capabilities may not even read it.
+fn empty(folder: &Path, except: Option<&Path>, output: &Output) -> Result<(), Error> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if except != Some(&path) || !is_folder(&entry) {
-            remove_entry(&entry).map_err(|source| Error::Remove { path, source })?;
+        if except == Some(&path) && is_folder(&entry) {
+            continue;
+        }
+        match remove_entry(&entry) {
+            Err(error) if is_foreign(&entry) => stays(&path, &error, output),
+            removed => removed.map_err(|source| Error::Remove { path, source })?,
         }
     }
     let _ = fs::remove_dir(folder);
@@ -185,10 +212,19 @@ fn empty_of_daemon(folder: &Path, output: &Output) {
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if let Err(error) = remove_entry(&entry) {
-            output.remark(format!("warning: {} stays, because it cannot be removed: {error}", entry.path().display()));
+            stays(&entry.path(), &error, output);
         }
     }
     let _ = fs::remove_dir(folder);
+}
+
+fn stays(path: &Path, error: &io::Error, output: &Output) {
+    output.remark(format!("warning: {} stays, because it cannot be removed: {error}", path.display()));
+}
+
+fn is_foreign(entry: &fs::DirEntry) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    entry.metadata().is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw())
 }
 
 fn is_folder(entry: &fs::DirEntry) -> bool {

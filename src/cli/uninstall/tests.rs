@@ -64,10 +64,16 @@ fn what_a_daemon_left_that_cannot_be_removed_stays_and_the_rest_goes() {
     }
     let daemon = path("run/daemon");
     empty_of_daemon(&daemon, &Output::of_process());
-    let emptied = empty(&path("run"), Some(&daemon));
+    let emptied = empty(&path("run"), Some(&daemon), &Output::of_process());
+    // A directory of somebody else stays, too; one of ours is an error.
+    let busy = path("run/daemon/busy");
+    let of_ours = empty(&daemon, None, &Output::of_process()).is_err();
+    std::os::unix::fs::chown(&busy, Some(7), None).unwrap();
+    let of_another = empty(&daemon, None, &Output::of_process()).is_ok();
     let left: Vec<_> = fs::read_dir(&daemon).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     nix::mount::umount(&path("run/daemon/busy")).unwrap();
     emptied.unwrap();
+    assert!(of_ours && of_another);
     assert_eq!(left, ["busy"]);
     assert!(!path("run/locks").exists());
 }

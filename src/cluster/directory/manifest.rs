@@ -4,6 +4,7 @@ use crate::cluster::cache::PodName;
 use crate::cluster::pod::KnownPod;
 use crate::nad::{Definition, NadRef};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ struct Manifest {
     kind: String,
     metadata: Metadata,
     /// Of objects that do not concern us it may be anything.
-    spec: serde_json::Value,
+    spec: Value,
     items: Option<Vec<Manifest>>,
 }
 
@@ -43,6 +44,22 @@ pub enum ManifestError {
     /// It cannot be read at all.
     #[error(transparent)]
     Unreadable(#[from] std::io::Error),
+    /// It is in another encoding, as an editor or a shell of Windows writes it.
+    #[error("the file is UTF-16: save it as UTF-8")]
+    Utf16,
+    /// It is in no encoding that is known.
+    #[error("the file is not UTF-8: {0}")]
+    Encoding(std::str::Utf8Error),
+    /// A configuration that is not text.
+    #[error(
+        "NetworkAttachmentDefinition {nad}: spec.config is {what}: it must be a string that contains JSON, in quotes or after `|`"
+    )]
+    Config {
+        /// Of which network.
+        nad: NadRef,
+        /// What it is instead.
+        what: &'static str,
+    },
     /// It is neither YAML nor JSON, or an object has members of the wrong type.
     #[error("{0}")]
     Syntax(String),
@@ -54,6 +71,18 @@ pub enum ManifestError {
         /// What is wrong with its name.
         reference: crate::nad::reference::InvalidReference,
     },
+}
+
+/// The text of a file of manifests.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn text(bytes: Vec<u8>) -> Result<String, ManifestError> {
+    // By its byte order mark, or by its first character, which is ASCII in every manifest.
+    if matches!(bytes.as_slice(), [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, 1..=0xff, ..] | [1..=0xff, 0, ..]) {
+        return Err(ManifestError::Utf16);
+    }
+    String::from_utf8(bytes).map_err(|e| ManifestError::Encoding(e.utf8_error()))
 }
 
 /// Reads the documents in `text`, YAML or JSON, as `kubectl` reads them; kinds that do not concern us are passed over.
@@ -114,7 +143,11 @@ impl Objects {
 impl Manifest {
     fn into_definition(self) -> Result<Definition, ManifestError> {
         let nad = self.reference()?;
-        let config = self.spec.get("config").and_then(|config| config.as_str()).map(str::to_owned);
+        let config = match self.spec.get("config") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(config)) => Some(config.clone()),
+            Some(other) => return Err(ManifestError::Config { nad, what: kind_of(other) }),
+        };
         Ok(Definition::new(nad, config, |key| self.metadata.annotation(key)))
     }
 
@@ -129,6 +162,16 @@ impl Manifest {
             self.metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
         NadRef::new(namespace, &self.metadata.name)
             .map_err(|reference| ManifestError::Name { kind: self.kind.clone(), reference })
+    }
+}
+
+/// What a person calls it.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "a map",
+        Value::Array(_) => "a list",
+        Value::Bool(_) => "true or false",
+        _ => "a number",
     }
 }
 
@@ -241,6 +284,32 @@ items:
         ] {
             assert!(read(&text).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_person_mistakes_is_named() {
+        // The API server refuses it, because the CRD wants a string; an empty configuration would be a file's.
+        for (config, what) in
+            [("{type: bridge}", "a map"), ("[1]", "a list"), ("7", "a number"), ("true", "true or false")]
+        {
+            let why = read(&spec(&format!("  config: {config}\n"))).unwrap_err().to_string();
+            for word in ["default/a", "spec.config", what, "must be a string"] {
+                assert!(why.contains(word), "{word}: {why}");
+            }
+        }
+        let manifest = spec("  config: '{}'\n");
+        let utf16 = |swap: bool| -> Vec<u8> {
+            manifest
+                .encode_utf16()
+                .flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() })
+                .collect()
+        };
+        let marked = |mark: [u8; 2], swap| [mark.to_vec(), utf16(swap)].concat();
+        for bytes in [utf16(true), utf16(false), marked([0xfe, 0xff], true), marked([0xff, 0xfe], false)] {
+            assert!(text(bytes).unwrap_err().to_string().contains("UTF-16"));
+        }
+        assert!(text(vec![b'a', 0xff]).unwrap_err().to_string().contains("not UTF-8"));
+        assert_eq!(text(manifest.clone().into_bytes()).unwrap(), manifest);
     }
 
     #[test]

@@ -160,8 +160,8 @@ fn stamps(folder: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
 }
 
 fn read_file(path: &Path) -> Result<Objects, ManifestError> {
-    let text = crate::sys::files::read_bounded(path, MAX_FILE)?.unwrap_or_default();
-    manifest::read(&text)
+    let bytes = crate::sys::files::read_bytes_bounded(path, MAX_FILE)?.unwrap_or_default();
+    manifest::read(&manifest::text(bytes)?)
 }
 
 #[cfg(test)]

@@ -32,6 +32,15 @@ pub(in crate::cluster) fn added(node: &str, publication: &Publication, uid: &str
         .then(|| event(node, publication, uid, "Normal", "AddedInterface", &note(&entries)))
 }
 
+/// That a pod starts without networks that it asks for; none where it has all.
+pub(in crate::cluster) fn left_out(node: &str, publication: &Publication, uid: &str) -> Option<Event> {
+    let networks = publication.left_out.join(", ");
+    let note = format!(
+        "Plexus is being uninstalled from this node: the pod starts without {networks}. `plexusctl uninstall --cancel` on the node ends the uninstallation"
+    );
+    (!networks.is_empty()).then(|| event(node, publication, uid, "Warning", "NetworksLeftOut", &note))
+}
+
 /// That a pod does not get its network status.
 pub(in crate::cluster) fn refused(node: &str, publication: &Publication, uid: &str, reason: &str) -> Event {
     let note = format!("the network status was refused: {reason}");
@@ -194,6 +203,7 @@ mod tests {
             container_id: ContainerId::new("c").unwrap(),
             pod: PodRef { namespace: "ns".into(), name: "p".into(), uid: None },
             network_status: network_status.to_owned(),
+            left_out: Vec::new(),
         };
         let default = r#"{"name":"cbr0","interface":"eth0","ips":["10.1.1.2","fd00::2"],"default":true,"dns":{}}"#;
         assert!(added("n", &publication(&format!("[{default}]")), "u").is_none());
@@ -207,6 +217,12 @@ mod tests {
         let mixed = default.replace(r#""dns""#, r#""gateway":["fd00::1"],"dns""#);
         let note = told(format!(r#"[{mixed},{}]"#, net1(r#"["10.2.2.1"]"#)));
         assert!(note.ends_with("; default route over eth0 (IPv6), net1 (IPv4)"), "{note}");
+        let mut draining = publication("[]");
+        assert!(left_out("n", &draining, "u").is_none());
+        draining.left_out = vec!["ns/a".to_owned(), "ns/b".to_owned()];
+        let event = left_out("n", &draining, "u").unwrap();
+        assert_eq!((event.reason.as_deref(), event.type_.as_deref()), (Some("NetworksLeftOut"), Some("Warning")));
+        assert!(event.note.is_some_and(|note| note.contains("without ns/a, ns/b.")));
         let long = refused("n", &publication("[]"), "u", &"é".repeat(2000));
         assert!(long.note.is_some_and(|note| note.len() <= LONGEST_NOTE));
         let told = refused("n", &publication("[]"), "u", "a\u{1b}[31m\nb\u{202e}c\u{9b}é");

@@ -69,8 +69,9 @@ impl Kubernetes {
         };
         match sent {
             Ok(uid) => {
-                let notice = event::added(&self.node, publication, &uid).map(Notice::new);
-                Attempt { outcome: Outcome::Written, notice }
+                let left_out = || event::left_out(&self.node, publication, &uid);
+                let notice = event::added(&self.node, publication, &uid).or_else(left_out);
+                Attempt { outcome: Outcome::Written, notice: notice.map(Notice::new) }
             }
             // The kubelet makes, or replaces, the object when it gets to it.
             Err(Refusal::NoPod | Refusal::OtherUid) if is_hash(&uid) && may_get_mirror(progress) => {

@@ -20,6 +20,8 @@ pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
     inode: u64,
+    /// Where the socket of former releases was.
+    former: Option<PathBuf>,
 }
 
 impl Socket {
@@ -32,12 +34,14 @@ impl Socket {
         let folder = run.daemon();
         make_folder(&folder).with_context(|| format!("make {}", folder.display()))?;
         let temporary = folder.join(temporary_name());
-        let opened = Socket::open_as(&temporary, &run.socket());
-        if opened.is_err() {
+        let mut opened = Socket::open_as(&temporary, &run.socket());
+        match &mut opened {
             // Best effort: the error that matters is the one above.
-            let _ = files::remove(&temporary);
-        } else {
-            leave_link(run);
+            Err(_) => drop(files::remove(&temporary)),
+            Ok(socket) => {
+                leave_link(run);
+                socket.former = Some(run.former_socket());
+            }
         }
         opened
     }
@@ -48,7 +52,7 @@ impl Socket {
         fs::set_permissions(temporary, Permissions::from_mode(0o660))?;
         let inode = fs::metadata(temporary)?.ino();
         take_place(temporary, path).with_context(|| format!("put the socket at {}", path.display()))?;
-        Ok(Socket { listener, path: path.to_owned(), inode })
+        Ok(Socket { listener, path: path.to_owned(), inode, former: None })
     }
 
     /// Where it is.
@@ -62,6 +66,15 @@ impl Socket {
         if fs::metadata(&self.path).is_ok_and(|now| now.ino() == self.inode) {
             // A file that stays is replaced by the next daemon; until then nobody listens either way.
             let _ = files::remove(&self.path);
+            self.withdraw_link();
+        }
+    }
+
+    /// Removes the link of [`leave_link`], which leads nowhere now. Another file in its place is not ours.
+    fn withdraw_link(&self) {
+        let is_ours = |link: &PathBuf| fs::read_link(link).is_ok_and(|target| target == link_target());
+        if let Some(link) = self.former.as_ref().filter(|link| is_ours(link)) {
+            let _ = files::remove(link);
         }
     }
 
@@ -105,13 +118,17 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 /// cluster, nobody looks there either.
 fn leave_link(run: &RunDirectory) {
     let temporary = run.path().join(temporary_name());
-    let target = Path::new(DAEMON).join(SOCKET);
-    let left = symlink(&target, &temporary).and_then(|()| fs::rename(&temporary, run.former_socket()));
+    let left = symlink(link_target(), &temporary).and_then(|()| fs::rename(&temporary, run.former_socket()));
     if let Err(error) = left {
         // Best effort.
         let _ = files::remove(&temporary);
         tracing::debug!(link = %run.former_socket().display(), %error, "the socket's former place leads nowhere");
     }
+}
+
+/// Where the link leads.
+fn link_target() -> PathBuf {
+    Path::new(DAEMON).join(SOCKET)
 }
 
 /// Where a file was moved to; nothing where it was removed.

@@ -3,6 +3,7 @@
 use crate::cni::ContainerId;
 use crate::engine::Turn;
 use crate::engine::leftovers::sweep::INTERVAL;
+use crate::engine::sandbox::lock;
 use crate::sys::files;
 use crate::sys::lock::FileLock;
 use std::fs::DirEntry;
@@ -12,12 +13,18 @@ use std::time::Duration;
 /// Who writes a file for so long was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
-/// Lock files of sandboxes without a record are only notes that everything is deleted; after a while nobody asks.
+/// Lock files of sandboxes without a record are only notes that everything is deleted, and beside them the numbers of
+/// DELs that got nowhere; after a while nobody asks.
 pub fn locks(turn: &Turn) {
     for entry in std::fs::read_dir(turn.settings.run.locks()).into_iter().flatten().flatten() {
         let old = is_older(&entry, INTERVAL);
-        let id = entry.file_name().to_str().and_then(|name| ContainerId::new(name.strip_suffix(".lock")?).ok());
-        let Some(id) = id.filter(|id| old && !turn.settings.state.record(id).exists()) else { continue };
+        let name = entry.file_name();
+        let of = |suffix| name.to_str().and_then(|name| ContainerId::new(name.strip_suffix(suffix)?).ok());
+        let is_left = |id: &ContainerId| old && !turn.settings.state.record(id).exists();
+        if let Some(id) = of(".attempts").filter(is_left) {
+            lock::forget_attempts(turn, &id);
+        }
+        let Some(id) = of(".lock").filter(is_left) else { continue };
         if let Ok(Some(lock)) = FileLock::try_acquire(&turn.settings.run.lock(&id)) {
             lock.remove();
         }

@@ -12,13 +12,14 @@ use crate::engine::leftovers::survey::Survey;
 use crate::engine::leftovers::wish;
 use crate::engine::leftovers::wish::Wishes;
 use crate::engine::leftovers::{leases, living, reap};
-use crate::engine::sandbox::publish;
+use crate::engine::sandbox::{publish, trust};
 use crate::engine::verbs::gc;
 use crate::engine::verbs::gc::{Cleaning, Damaged};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::files::{self, Durability};
 use crate::sys::lock::FileLock;
 use crate::sys::trusted;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -97,22 +98,27 @@ pub fn look(turn: &Turn, haste: Haste) -> Option<Outlook> {
 }
 
 /// Sweeps once; none, at once, where somebody else does or did.
-pub fn sweep(turn: &Turn, haste: Haste) -> Option<Outlook> {
-    let lock = FileLock::try_acquire(&turn.settings.run.sweep_lock()).ok().flatten()?;
-    if haste == Haste::AsDue && !is_due(turn) {
+pub fn sweep(turn: &Turn, asked: Haste) -> Option<Outlook> {
+    let path = turn.settings.run.sweep_lock();
+    let failed = |e: &io::Error| turn.warn(format!("nothing is swept: {}: {}", path.display(), trust::with_remedy(e)));
+    let lock = FileLock::try_acquire(&path).inspect_err(failed).ok().flatten()?;
+    if asked == Haste::AsDue && !is_due(turn) {
         return None;
     }
     let deadline = Instant::now() + LIMIT.saturating_sub(MARGIN);
     // Reasons that come while we work are for the next sweep.
     let wishes = Wishes::take(turn, LIMIT);
-    let haste = if wishes.all() { Haste::Now } else { haste };
+    let haste = if wishes.all() { Haste::Now } else { asked };
     let full = haste == Haste::Now || is_full_due(turn);
     mark(turn, full);
     let mut survey = survey::read(turn)?;
     let sight = living::sight(turn, &survey);
     let mut outlook = Outlook::default();
     if let Some(doubt) = sight.doubt() {
-        turn.warn(doubt);
+        // A person who asks has it in the answer.
+        if asked == Haste::AsDue {
+            turn.warn(doubt);
+        }
         outlook.doubt = Some(doubt.to_owned());
     } else {
         outlook.stale = stale(&survey, &sight, haste);

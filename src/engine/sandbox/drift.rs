@@ -1,9 +1,9 @@
 //! What differs between the record and the kernel.
 
-use crate::cni::result::{AddResult, Interface, IpConfig};
+use crate::cni::result::{AddResult, Interface, IpConfig, Route as Wanted};
 use crate::cni::{CniError, Code, NetworkConfig};
 use crate::store::Attachment;
-use crate::sys::netlink::{Address, Error, Link, Route, Socket};
+use crate::sys::netlink::{Address, Error, Link, Route, Socket, TABLE_MAIN};
 use crate::sys::netns::Netns;
 
 /// What the kernel has in a namespace, read once for all networks of a pod.
@@ -56,7 +56,9 @@ fn differences(kernel: &Kernel, attachment: &Attachment) -> Vec<String> {
                 .filter_map(|ip| missing_address(kernel, attachment, &result, ip))
                 .map(|what| format!("{label}: {what}")),
         );
-        found.extend(missing_routes(kernel, &result).map(|what| format!("{label}: {what}")));
+        found.extend(
+            missing_routes(kernel, &result, has_several_plugins(attachment)).map(|what| format!("{label}: {what}")),
+        );
     }
     found
 }
@@ -85,17 +87,27 @@ fn missing_address(kernel: &Kernel, attachment: &Attachment, result: &AddResult,
 }
 
 /// Routes are looked for in every table, since a later plugin may have moved them (CNI-CHK-02); the
-/// next hop of a default route is not compared, as in the reference plugins.
-fn missing_routes<'a>(kernel: &'a Kernel, result: &'a AddResult) -> impl Iterator<Item = String> + 'a {
-    let present = |dst: ipnet::IpNet, gw: Option<std::net::IpAddr>| {
-        kernel
-            .routes
-            .iter()
-            .any(|route| route.dst == dst && (dst.prefix_len() == 0 || gw.is_none() || route.gateway == gw))
+/// next hop of a default route is not compared, as in the reference plugins. The pod's default route is that of the main
+/// table, unless the result names another one, or a later plugin of the list may have moved it.
+fn missing_routes<'a>(
+    kernel: &'a Kernel,
+    result: &'a AddResult,
+    may_be_moved: bool,
+) -> impl Iterator<Item = String> + 'a {
+    let present = move |wanted: &Wanted| {
+        let dst = wanted.dst.trunc();
+        let in_table = |route: &Route| {
+            dst.prefix_len() != 0
+                || may_be_moved
+                || route.table == wanted.table.filter(|table| *table != 0).unwrap_or(TABLE_MAIN)
+        };
+        let same = |route: &Route| dst.prefix_len() == 0 || wanted.gw.is_none() || route.gateway == wanted.gw;
+        kernel.routes.iter().any(|route| route.dst == dst && in_table(route) && same(route))
     };
-    result
-        .routes
-        .iter()
-        .filter(move |route| !present(route.dst.trunc(), route.gw))
-        .map(|route| format!("route to {} is gone", route.dst))
+    result.routes.iter().filter(move |route| !present(route)).map(|route| format!("route to {} is gone", route.dst))
+}
+
+/// Whether `attachment` has more than one plugin: then a later one may change what an earlier one made.
+fn has_several_plugins(attachment: &Attachment) -> bool {
+    NetworkConfig::parse(attachment.config.get(), None).is_ok_and(|network| network.plugins.len() > 1)
 }

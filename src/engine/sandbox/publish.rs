@@ -53,7 +53,7 @@ fn hardware_address(turn: &Turn, attachment: &Attachment) -> Option<String> {
 }
 
 /// Puts the status on the daemon's to-do list and tells it. With `wait`, until it is on the pod or the
-/// configured time is over, so that an init container can read it.
+/// configured time is over, so that an init container can read it. `left_out` are networks that the pod does not get.
 ///
 /// Nothing here fails a pod: the daemon finds the file when it comes back.
 ///
@@ -64,13 +64,14 @@ pub fn publish(
     id: &ContainerId,
     pod: PodRef,
     entries: &[NetworkStatus],
+    left_out: Vec<String>,
     wait: bool,
 ) -> Result<(), String> {
-    let (network_status, left_out) = status::bounded_annotation(entries.to_vec());
-    if let Some(what) = left_out {
+    let (network_status, cut) = status::bounded_annotation(entries.to_vec());
+    if let Some(what) = cut {
         turn.warn(format!("the network status of pod {pod} is too long for an annotation: {what}"));
     }
-    let publication = Publication { container_id: id.clone(), pod, network_status };
+    let publication = Publication { container_id: id.clone(), pod, network_status, left_out };
     if !leave(turn, &publication) {
         return Err(publication.network_status);
     }
@@ -140,7 +141,7 @@ pub fn publish_late(turn: &Turn) {
         let Ok(Some(_sandbox)) = Sandbox::try_lock(turn, &id) else { continue };
         let Ok(Found::Record(mut record)) = turn.store.look(&id) else { continue };
         let (Some(network_status), Some(pod)) = (record.unpublished.take(), record.pod.clone()) else { continue };
-        if leave(turn, &Publication { container_id: id.clone(), pod, network_status }) {
+        if leave(turn, &Publication { container_id: id.clone(), pod, network_status, left_out: Vec::new() }) {
             announce(turn, &id, None);
             if let Err(e) = turn.store.write(&record, Durability::Cached) {
                 turn.warn(format!("the record of {id} cannot be updated: {e}"));

@@ -30,7 +30,7 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
     let target = turn.target()?;
     let sandbox = Sandbox::lock(turn, &target.container_id, turn.until(attach::ADD))?;
     let before = record_before(turn)?;
-    let plan = prepare(turn).inspect_err(|_| sandbox.mark_nothing_made(&target.ifname))?;
+    let (plan, left_out) = prepare(turn).inspect_err(|_| sandbox.mark_nothing_made(&target.ifname))?;
     let mut session = Session::begin(turn, &sandbox, before, plan)?;
     let attached = session.attach().and_then(|()| settle::settle(turn, &mut session));
     if let Err(first) = attached.and_then(|()| session.commit()) {
@@ -38,34 +38,45 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
     }
     match answer(turn, &mut session) {
         Ok(result) => {
-            report(turn, &mut session, &result);
+            report(turn, &mut session, &result, left_out);
             Ok(result)
         }
         Err(first) => Err(session.undo(first)),
     }
 }
 
-/// Everything that is decided before the first side effect.
-fn prepare(turn: &Turn) -> Result<Vec<Planned>, CniError> {
+/// Everything that is decided before the first side effect; and the networks that an uninstallation leaves out.
+fn prepare(turn: &Turn) -> Result<(Vec<Planned>, Vec<String>), CniError> {
     if matches!(turn.settings.primary, Primary::Chained) && turn.settings.prev_result.is_none() {
         return Err(CniError::new(
             Code::InvalidConfig,
             "the configuration of Plexus names no default network (clusterNetwork or delegates), and there is no prevResult to be chained behind",
         ));
     }
-    let (known, selections) = wanted(turn)?;
+    let draining = turn.settings.state.draining().exists();
+    let (known, selections) = if draining { Default::default() } else { wanted(turn)? };
     let plan = plan(turn, &known, &selections)?;
     trust::check(turn, &plan)?;
     preflight::check(turn, &plan)?;
-    Ok(plan)
+    Ok((plan, if draining { left_out(turn) } else { Vec::new() }))
 }
 
-/// What is known of the pod, and what it selects. While Plexus is being uninstalled it is nothing: pods
-/// start as they will afterwards, so that no more attachments are made that nobody would delete.
-fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
-    if turn.settings.state.draining().exists() {
-        return Ok((Known::default(), Selections::default()));
+/// The networks that the pod asks for, as far as that is known at once. While Plexus is being uninstalled it gets
+/// none of them: pods start as they will afterwards, so that no more attachments are made that nobody would delete.
+fn left_out(turn: &Turn) -> Vec<String> {
+    let given = turn.settings.pod_annotations().ok().flatten();
+    let annotations = given.or_else(|| Some(facts_within(turn, PLAIN).ok()?.annotations)).unwrap_or_default();
+    let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &annotations).unwrap_or_default();
+    let left_out: Vec<String> = selections.networks().iter().map(ToString::to_string).collect();
+    if !left_out.is_empty() {
+        let pod = turn.pod().map_or_else(|| "the container".to_owned(), |pod| format!("pod {pod}"));
+        turn.warn(format!("Plexus is being uninstalled: {pod} starts without networks {}", left_out.join(", ")));
     }
+    left_out
+}
+
+/// What is known of the pod, and what it selects.
+fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
     let known = facts(turn).map_err(|error| trust::cause(turn, error))?;
     let selections = Selections::read(&turn.settings, turn.pod().as_ref(), &known.annotations)?;
     tell_unknown_keys(turn, &selections);
@@ -225,7 +236,7 @@ fn declares(result: &RawValue, version: Version) -> bool {
 }
 
 /// The network status: of the default network first, then of the others in the order of attachment.
-fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
+fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue, left_out: Vec<String>) {
     let Some(pod) = turn.pod() else { return };
     let id = session.record.container_id.clone();
     let wait = session.attachments().iter().any(|attachment| !attachment.default);
@@ -234,7 +245,7 @@ fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue) {
         Primary::Named(_) | Primary::Inline(_) => Vec::new(),
     };
     entries.extend(publish::entries(turn, session.attachments()));
-    if let Err(text) = publish::publish(turn, &id, pod, &entries, wait) {
+    if let Err(text) = publish::publish(turn, &id, pod, &entries, left_out, wait) {
         session.keep_status(text);
     }
 }

@@ -8,6 +8,7 @@ use crate::engine::sandbox::lock::{PATIENCE, Sandbox};
 use crate::engine::sandbox::undo;
 use crate::engine::sandbox::undo::Failure;
 use crate::engine::sandbox::{attach, namespace, publish, recalled};
+use crate::engine::settings::LogLevel;
 use crate::engine::verbs::add;
 use crate::engine::{Turn, multus};
 use crate::facts::Known;
@@ -40,7 +41,8 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     let target = turn.target()?;
     let id = &target.container_id;
     let sandbox = Sandbox::lock_to_delete(turn, id, turn.until(DEL))?;
-    if sandbox.is_deleted() && target.netns.is_none() {
+    // The note only spares work: a record says that there is some.
+    if sandbox.is_deleted() && target.netns.is_none() && matches!(turn.store.look(id), Ok(Found::Nothing)) {
         return Ok(());
     }
     let netns = namespace::still_there(target.netns.as_deref())?;
@@ -89,7 +91,10 @@ fn what_to_delete(turn: &Turn, sandbox: &Sandbox) -> Result<Basis, CniError> {
             let replaceable = undo::restore(turn, &record, &damage);
             completed(turn, record, replaceable)
         }
-        Ok(Found::Nothing) => guess(turn, sandbox),
+        Ok(Found::Nothing) => {
+            turn.log(LogLevel::Debug, "there is no record of this sandbox: what is probably attached is deleted");
+            guess(turn, sandbox)
+        }
         Err(e) => {
             let error = CniError::new(Code::Io, format!("the record of sandbox {id} cannot be read: {e}"));
             turn.warn(&error);
