@@ -152,6 +152,38 @@ fn a_network_whose_manifest_cannot_be_read_is_not_gone() {
 }
 
 #[test]
+fn a_daemon_that_is_not_root_writes_statuses_into_its_own_folder() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !plexus::sys::is_root() {
+        return support::cannot_run("needs root");
+    }
+    const SOMEBODY: u32 = 65532;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(folder.path(), 0o755);
+    write_nad(folder.path(), "a", "1");
+    write_pod(folder.path(), "p", "u1", "a");
+    // As `plexusctl install --daemon-group` makes them.
+    let run = folder.path().join("run");
+    fs::create_dir_all(run.join("daemon")).unwrap();
+    fs::create_dir_all(run.join("unpublished")).unwrap();
+    mode(&run, 0o711);
+    for (name, bits) in [("daemon", 0o2770), ("unpublished", 0o750)] {
+        chown(run.join(name), Some(0), Some(SOMEBODY)).unwrap();
+        mode(&run.join(name), bits);
+    }
+    let source = folder.path().join("source").display().to_string();
+    let daemon = support::daemon::Daemon::in_folder_as(folder.path(), SOMEBODY, &["--source-directory", &source]);
+    let id = daemon.leave("c1", &pod("p", Some("u1")), "[]");
+    chown(daemon.run.publication(&id), Some(0), Some(SOMEBODY)).unwrap();
+    mode(&daemon.run.publication(&id), 0o640);
+    let answer = daemon.ask(&Request::Publish(id));
+    assert!(matches!(answer, Reply::Published(Published::Written)), "{answer:?}: {}", daemon.log());
+    let status = fs::metadata(run.join("daemon/network-status/default_p.json")).unwrap();
+    assert_eq!((status.mode() & 0o777, status.gid()), (0o640, SOMEBODY));
+}
+
+#[test]
 fn a_folder_that_cannot_be_read_is_not_an_empty_cluster() {
     let folder = tempfile::tempdir().unwrap();
     write_nad(folder.path(), "a", "1");

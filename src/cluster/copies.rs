@@ -214,11 +214,11 @@ fn write(path: &Path, copy: &NetworkCopy) -> io::Result<()> {
 /// The copies on disk; what is none is removed.
 fn read_all(run: &RunDirectory) -> io::Result<HashMap<NadRef, Kept>> {
     let mut kept = HashMap::new();
-    let entries = match fs::read_dir(run.networks()) {
+    let entries = match files::entries(&run.networks()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(kept),
         entries => entries?,
     };
-    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+    for path in entries.into_iter().map(|entry| entry.path()) {
         let text = files::read_bounded(&path, MAX_COPY).unwrap_or_default().unwrap_or_default();
         match serde_json::from_str::<NetworkCopy>(&text) {
             Ok(copy) if run.network(copy.nad()) == path => {

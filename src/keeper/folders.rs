@@ -10,7 +10,6 @@
 
 use crate::api::{RunDirectory, StateDirectory};
 use crate::sys::{files, handover};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -66,7 +65,7 @@ pub fn prepare(run: &RunDirectory, state: &StateDirectory, group: u32) -> Result
     give_networks(&run.networks(), group, &mut remarks);
     remove_link(&run.former_socket(), &mut remarks);
     let unpublished = run.unpublished();
-    for entry in fs::read_dir(&unpublished).map_err(named(&unpublished))?.flatten() {
+    for entry in files::entries(&unpublished).map_err(named(&unpublished))? {
         match handover::file(&entry.path(), group, STATUS) {
             // Published meanwhile.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -103,6 +102,7 @@ fn remove_link(path: &Path, remarks: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     const GROUP: u32 = 65532;

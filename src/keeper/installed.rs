@@ -31,7 +31,7 @@ impl Configuration {
     /// Ours in the runtime's folder, whoever has added to it; none where there is none that names us.
     pub fn find(folder: &Path) -> Option<Self> {
         let list = Configuration::read(&folder.join(LIST));
-        let beside = || fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join(CHAINED));
+        let beside = || files::entries(folder).into_iter().flatten().map(|entry| entry.path().join(CHAINED));
         list.or_else(|| beside().find_map(|path| Configuration::read(&path)))
     }
 
@@ -98,7 +98,7 @@ impl Configuration {
     /// `00-plexus.conflist.cilium_bak` and the like.
     fn renamed(&self) -> Option<PathBuf> {
         let name = self.path.file_name()?.to_str()?;
-        let entries = fs::read_dir(self.path.parent()?).ok()?.flatten();
+        let entries = files::entries(self.path.parent()?).ok()?.into_iter();
         let is_longer = |path: &PathBuf| {
             path.file_name().and_then(|other| other.to_str()?.strip_prefix(name)).is_some_and(|rest| !rest.is_empty())
         };

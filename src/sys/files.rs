@@ -6,11 +6,14 @@ use super::trusted::replace_at;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+
+/// A directory of ours has one file a sandbox; a pool of host-local one for each address, up to a /14.
+pub const MOST_ENTRIES: usize = 1 << 18;
 
 /// When a replaced file has to be on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +141,21 @@ pub fn read_to_string_bounded(source: impl Read, limit: usize) -> io::Result<Str
 
 fn too_long(limit: usize) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))
+}
+
+/// What is in the directory `path`, in no order. A directory that others may fill has no end that we wait for.
+///
+/// # Errors
+/// It cannot be read, all of it, or contains more than [`MOST_ENTRIES`].
+pub fn entries(path: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        if entries.len() == MOST_ENTRIES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {MOST_ENTRIES} entries")));
+        }
+        entries.push(entry?);
+    }
+    Ok(entries)
 }
 
 /// Removes a file; one that is not there is removed.

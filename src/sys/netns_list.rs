@@ -76,8 +76,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn list(folder: &Path) -> Result<Vec<DirEntry>, Error> {
-    let entries = fs::read_dir(folder).and_then(Iterator::collect);
-    entries.map_err(|source| Error::Io { what: "list", path: folder.to_owned(), source })
+    super::files::entries(folder).map_err(|source| Error::Io { what: "list", path: folder.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -134,8 +134,7 @@ pub fn installed(folder: &Path) -> Option<String> {
     if let Some(text) = networks.into_iter().find_map(|network| element(&network)) {
         return Some(text);
     }
-    let chained =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join("90-plexus.conf"));
+    let chained = files::entries(folder).into_iter().flatten().map(|entry| entry.path().join("90-plexus.conf"));
     let read = |path: PathBuf| NetworkConfig::parse(&files::read_bounded(&path, 1 << 20).ok()??, Some("plexus")).ok();
     chained.filter_map(read).find_map(|network| element(&network))
 }

@@ -7,6 +7,7 @@ use crate::cli::config::{Mode, Wanted};
 use crate::cli::output::Output;
 use crate::cli::{Error, trust};
 use crate::engine::planning::{disk, recursion};
+use crate::sys::files;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ pub fn replace(wanted: &Wanted, output: &Output) -> Result<(), Error> {
 
 /// What was renamed by [`replace`] and is still there, for whoever takes Plexus off the node again.
 pub fn replaced(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries = files::entries(folder).into_iter().flatten().map(|entry| entry.path());
     let mut replaced: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().contains(REPLACED)).collect();
     replaced.sort();
     replaced

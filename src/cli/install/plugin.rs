@@ -54,7 +54,7 @@ fn is_same(path: &Path, program: &[u8]) -> bool {
 
 /// Temporary files of an installer that was killed. There is one installer a node.
 fn remove_leftovers(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = files::entries(folder).into_iter().flatten();
     let leftovers: Vec<PathBuf> = entries
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(".plexus-")))
         .map(|entry| entry.path())

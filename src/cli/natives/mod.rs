@@ -18,7 +18,6 @@ use crate::facts::{Known, last_known};
 use crate::nad::Definition;
 use crate::sys::files;
 use clap::Args;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -141,7 +140,7 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<(Vec<Network>, Vec
     for file in files {
         if file.is_dir() {
             let failed = |e: io::Error| Error::Networks { what: file.display().to_string(), why: e.to_string() };
-            let entries = fs::read_dir(file).map_err(failed)?.flatten().map(|entry| entry.path());
+            let entries = files::entries(file).map_err(failed)?.into_iter().map(|entry| entry.path());
             let wanted = |path: &PathBuf| {
                 ["yaml", "yml", "json"].iter().any(|e| path.extension() == Some(e.as_ref())) && path.is_file()
             };

@@ -1,5 +1,6 @@
 use super::*;
 use serde_json::{Value, json};
+use std::fs;
 
 /// A node with Plexus installed as `natives` says, and networks that its pods have used.
 fn node(natives: &Value, networks: &[(&str, Value)]) -> (tempfile::TempDir, Settings) {

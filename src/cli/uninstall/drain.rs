@@ -6,9 +6,9 @@ use crate::cli::config::document::LIST;
 use crate::cli::output::Output;
 use crate::engine::planning::disk;
 use crate::store::{Attachment, Record, State, Store, record};
+use crate::sys::files;
 use crate::sys::lock::FileLock;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -155,7 +155,7 @@ fn own_name(folder: &Path) -> Option<String> {
 
 /// Whether a call holds the lock of its sandbox.
 fn is_busy(run: &RunDirectory) -> bool {
-    let locks = fs::read_dir(run.locks()).into_iter().flatten().flatten();
+    let locks = files::entries(&run.locks()).into_iter().flatten();
     locks.into_iter().any(|entry| matches!(FileLock::try_acquire(&entry.path()), Ok(None)))
 }
 

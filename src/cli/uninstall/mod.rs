@@ -165,7 +165,7 @@ fn remove_configuration(folder: &Path, output: &Output) -> Result<bool, Error> {
 /// without capabilities: what is in there is not ours, because the runtime could not read it either.
 fn elements(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::Directory { folder: folder.to_owned(), source };
-    let entries = fs::read_dir(folder).map_err(failed)?.flatten();
+    let entries = files::entries(folder).map_err(failed)?.into_iter();
     Ok(entries.map(|entry| entry.path().join(ELEMENT)).filter(|path| path.exists()).collect())
 }
 
@@ -190,7 +190,7 @@ fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
 /// Removes what is in `folder` but `except`, and the folder where it is no mount point. A directory of somebody else
 /// that cannot be removed stays: root without capabilities may not even read it.
 fn empty(folder: &Path, except: Option<&Path>, output: &Output) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in files::entries(folder).into_iter().flatten() {
         let path = entry.path();
         if except == Some(&path) && is_folder(&entry) {
             continue;
@@ -210,7 +210,7 @@ fn empty_of_daemon(folder: &Path, output: &Output) {
     if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return;
     }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in files::entries(folder).into_iter().flatten() {
         if let Err(error) = remove_entry(&entry) {
             stays(&entry.path(), &error, output);
         }

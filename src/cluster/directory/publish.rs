@@ -5,6 +5,7 @@ use crate::cluster::{Cache, Outcome, has_valid_name};
 use crate::nad::{NETWORK_STATUS, PodRef};
 use crate::store::Store;
 use crate::sys::files::{self, Durability};
+use nix::unistd::{AccessFlags, access};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,15 @@ const UNRECORDED: &str = "plexus.dev/unrecorded";
 /// A status is at most what an annotation may be, quoted once more.
 const MAX_FILE: usize = 4 << 20;
 
-/// Writes `publication` to `<run directory>/network-status/<namespace>_<pod>.json`.
+/// The directory of statuses: beside the daemon's own, or in that where the daemon may write nowhere else.
+fn statuses(run: &RunDirectory) -> PathBuf {
+    let usual = run.network_status();
+    let is_writable = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
+    let may_be_made = || !usual.exists() && is_writable(run.path());
+    if is_writable(&usual) || may_be_made() { usual } else { run.daemon().join("network-status") }
+}
+
+/// Writes `publication` to `<run directory>/network-status/<namespace>_<pod>.json`, for the daemon's group to read.
 pub fn publish(run: &RunDirectory, state: &StateDirectory, cache: &Cache, publication: &Publication) -> Outcome {
     let pod = &publication.pod;
     if !has_valid_name(pod) {
@@ -38,8 +47,8 @@ pub fn publish(run: &RunDirectory, state: &StateDirectory, cache: &Cache, public
             "annotations": annotations,
         },
     });
-    let path = run.network_status().join(format!("{}_{}.json", pod.namespace, pod.name));
-    match files::replace(&path, object.to_string().as_bytes(), 0o600, Durability::Cached) {
+    let path = statuses(run).join(format!("{}_{}.json", pod.namespace, pod.name));
+    match files::replace(&path, object.to_string().as_bytes(), 0o640, Durability::Cached) {
         Ok(()) => Outcome::Written,
         Err(e) => Outcome::Later(format!("write {}: {e}", path.display())),
     }
@@ -48,7 +57,7 @@ pub fn publish(run: &RunDirectory, state: &StateDirectory, cache: &Cache, public
 /// Removes the files of pods that are gone: no manifest has them, and nothing is attached to them. A pod whose
 /// annotations the runtime hands over needs no manifest.
 pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
-    let names = std::fs::read_dir(run.network_status()).into_iter().flatten().flatten();
+    let names = files::entries(&statuses(run)).into_iter().flatten();
     let pod = |path: PathBuf| {
         let (namespace, name) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('_')?;
         let pod = PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: None };

@@ -135,8 +135,8 @@ fn is_whole(files: &BTreeMap<PathBuf, ReadFile>) -> bool {
 /// The manifests in `folder`; sub-folders and hidden files are passed over.
 fn stamps(folder: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
     let mut stamps = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+    for entry in crate::sys::files::entries(folder)? {
+        let path = entry.path();
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         let manifest = path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
         if hidden || !manifest {

@@ -197,6 +197,35 @@ mod tests {
     use crate::cni::ContainerId;
     use crate::nad::PodRef;
 
+    /// An API server that never answers.
+    struct Silent;
+
+    impl tower::Service<hyper::Request<kube::client::Body>> for Silent {
+        type Response = hyper::Response<kube::client::Body>;
+        type Error = std::io::Error;
+        type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: hyper::Request<kube::client::Body>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    #[tokio::test]
+    async fn events_that_wait_are_bounded() {
+        let announcer = Announcer::new(Requests::default());
+        let client = Client::new(Silent, "default");
+        let waiting = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = waiting();
+        for _ in 0..3 * MOST_WAITING {
+            announcer.announce(client.clone(), Notice::new(on_node("n", "Draining", "x")));
+        }
+        assert_eq!(waiting() - before, MOST_WAITING);
+    }
+
     #[test]
     fn only_additional_networks_are_told() {
         let publication = |network_status: &str| Publication {

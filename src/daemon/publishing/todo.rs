@@ -139,14 +139,14 @@ impl Todo {
     }
 
     fn files(&self) -> HashMap<ContainerId, Stamp> {
-        let entries = fs::read_dir(self.run.unpublished()).into_iter().flatten().flatten();
+        let entries = files::entries(&self.run.unpublished()).into_iter().flatten();
         let paths = entries.map(|entry| entry.path());
         paths.filter_map(|path| Some((sandbox_of(&path)?, stamp(&path)?))).collect()
     }
 
     /// A former release moved files aside that it could not read, for ever.
     fn remove_damaged(&self) {
-        let entries = fs::read_dir(self.run.unpublished()).into_iter().flatten().flatten();
+        let entries = files::entries(&self.run.unpublished()).into_iter().flatten();
         let paths = entries.map(|entry| entry.path());
         for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "damaged")) {
             // Where we may not, the plugin does it with the sandbox.

@@ -16,7 +16,7 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// Lock files of sandboxes without a record are only notes that everything is deleted, and beside them the numbers of
 /// DELs that got nowhere; after a while nobody asks.
 pub fn locks(turn: &Turn) {
-    for entry in std::fs::read_dir(turn.settings.run.locks()).into_iter().flatten().flatten() {
+    for entry in files::entries(&turn.settings.run.locks()).into_iter().flatten() {
         let old = is_older(&entry, INTERVAL);
         let name = entry.file_name();
         let of = |suffix| name.to_str().and_then(|name| ContainerId::new(name.strip_suffix(suffix)?).ok());
@@ -40,7 +40,7 @@ pub fn temporary_files(turn: &Turn) {
 }
 
 fn abandoned_in(turn: &Turn, folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in files::entries(folder).into_iter().flatten() {
         let temporary = entry.file_name().as_encoded_bytes().starts_with(b".");
         let file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if temporary

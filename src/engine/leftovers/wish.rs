@@ -95,7 +95,7 @@ fn found(run: &RunDirectory) -> Vec<Wish> {
         let text = files::read_bounded(&path, MAX_WISH).unwrap_or_else(|_| Some(String::new()))?;
         Some(Wish { path, text })
     };
-    let entries = std::fs::read_dir(run.due()).into_iter().flatten().flatten();
+    let entries = files::entries(&run.due()).into_iter().flatten();
     // What begins with a dot is being written.
     let named = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
     named.filter_map(|entry| read(entry.path())).collect()

@@ -45,7 +45,7 @@ impl Cached {
     /// to look (CNI-CACHE-07, CNI-CACHE-08).
     pub fn all_of(folder: &Path, id: &ContainerId) -> Vec<Cached> {
         let part = format!("-{id}-");
-        let entries = std::fs::read_dir(folder.join("results")).into_iter().flatten().flatten();
+        let entries = files::entries(&folder.join("results")).into_iter().flatten();
         let files = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.contains(&part)));
         let read =
             |path: PathBuf| serde_json::from_str::<Cached>(&files::read_bounded(&path, MAX_FILE).ok().flatten()?).ok();

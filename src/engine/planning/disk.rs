@@ -112,14 +112,14 @@ fn text(path: &Path) -> Result<String, DiskError> {
 
 /// The files of `folder` with one of `extensions`, exactly so written (CNI-LOAD-03), in the order of their names.
 fn sorted(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, DiskError> {
-    let entries = match std::fs::read_dir(folder) {
+    let entries = match files::entries(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(DiskError::Unreadable { path: folder.to_owned(), source }),
         Ok(entries) => entries,
     };
     let wanted = |path: &PathBuf| path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.contains(&e));
     let mut files: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| wanted(path) && !path.is_dir()).collect();
+        entries.iter().map(|entry| entry.path()).filter(|path| wanted(path) && !path.is_dir()).collect();
     files.sort();
     Ok(files)
 }

@@ -188,7 +188,7 @@ impl Folder {
     /// It cannot be read.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         // By its path: nobody else can have exchanged the folder since it was opened.
-        std::fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name())).collect()
+        Ok(super::files::entries(&self.path)?.iter().map(|entry| entry.file_name()).collect())
     }
 
     /// Removes the file `name`. A missing file is not an error.

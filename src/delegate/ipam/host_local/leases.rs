@@ -146,9 +146,8 @@ fn is_in_volume(path: &Path) -> bool {
 /// The folder is there and cannot be read, or somebody else than root could exchange it.
 pub fn older_than(pool: &Path, age: Duration) -> io::Result<Vec<Lease>> {
     let Some(pool) = shared_folder::find(pool)? else { return Ok(Vec::new()) };
-    let entries = std::fs::read_dir(pool.path())?;
-    let leases = entries.map(|entry| Ok(lease(&entry?.path()))).collect::<io::Result<Vec<_>>>()?;
-    Ok(leases.into_iter().flatten().filter(|lease| lease.age >= age).collect())
+    let entries = files::entries(pool.path())?;
+    Ok(entries.iter().filter_map(|entry| lease(&entry.path())).filter(|lease| lease.age >= age).collect())
 }
 
 /// Gives `lease` back; `false` where its address belongs to somebody else by now, or to nobody.
