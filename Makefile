@@ -1,4 +1,4 @@
-# What there is to do, and how. `make help` lists it.
+# Commands for development. `make help` lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,50 +11,50 @@ plugin := $(target)/plugin/plexus
 programs := $(target)/debug
 
 .PHONY: help
-help: ## This list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: plugin programs ## See it work: two pods on four networks, without a cluster and without touching this machine (root)
+demo: plugin programs ## Run two pods on four networks, without a cluster and without changing this machine (root)
 	@e2e/demo/run $(plugin) $(programs)
 
 .PHONY: test
-test: deps assets plugin ## Every test; installs what the tests need (root, for the tests of the kernel)
+test: deps assets plugin ## Run all tests; installs what they need (root)
 	PLEXUS_PLUGIN=$(plugin) cargo test --no-fail-fast
 
 .PHONY: build
-build: plugin ## Everything as it is shipped: plugin (static), daemon and tool
+build: plugin ## Build everything as it is shipped: plugin (static), daemon and tool
 	CARGO_ENCODED_RUSTFLAGS="$$(e2e/plugin/flags)" cargo build --release --bins
 	@ls -l $(plugin) $(target)/release/plexusd $(target)/release/plexusctl
 
 .PHONY: plugin
-plugin: ## The plugin as it is shipped, into target/plugin
+plugin: ## Build the shipped plugin into target/plugin
 	@e2e/plugin/build $(plugin)
 
 .PHONY: programs
-programs: ## Daemon and tool for development, into target/debug
+programs: ## Build daemon and tool for development into target/debug
 	cargo build --bin plexusd --bin plexusctl
 
 .PHONY: check
-check: ## Format and lints, with and without the cluster
+check: ## Check format and lints, with and without the cluster
 	cargo fmt --check
 	cargo clippy --lib --bin plexus --no-default-features -- -D warnings
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: deps
-deps: ## What building and testing needs beside Rust and Go: Debian packages (root), Rust components
+deps: ## Install build and test dependencies other than Rust and Go: Debian packages (root), Rust components
 	e2e/assets/get packages
 	e2e/plugin/build --target >/dev/null
 	rustup --quiet component add rustfmt clippy || true
 
 .PHONY: assets
-assets: ## What the tests run against: reference plugins, etcd, Kubernetes (5 to 15 minutes, once)
+assets: ## Build test dependencies: reference plugins, etcd, Kubernetes (5 to 15 minutes, once)
 	e2e/assets/get plugins
 	e2e/assets/get etcd
 	e2e/assets/get kubernetes
 
 .PHONY: size
-size: plugin ## Is the plugin small, static, stripped and free of the daemon's libraries?
+size: plugin ## Check that the plugin is small, static, stripped and free of the daemon's libraries
 	@e2e/plugin/check $(plugin)
 
 include e2e/cluster/cluster.mk
@@ -62,40 +62,40 @@ include e2e/kernel/kernel.mk
 include fuzz/fuzz.mk
 
 .PHONY: deny
-deny: ## Licences, banned and duplicate dependencies
+deny: ## Check licences, banned dependencies, and the words of documents and messages
 	cargo test --quiet --test policy -- --nocapture
 
 .PHONY: crd
-crd: ## Generates crd/ from the Rust type; a test compares
+crd: ## Generate crd/ from the Rust type; a test compares
 	cargo run --quiet --bin plexusctl -- crd >crd/network-attachment-definitions.yaml.new
 	mv crd/network-attachment-definitions.yaml.new crd/network-attachment-definitions.yaml
 	git diff --stat crd
 
 .PHONY: bench
-bench: plugin ## What the shipped programs cost here: VERSION, ADD and DEL, memory (root)
+bench: plugin ## Measure the shipped programs: VERSION, ADD and DEL, memory (root)
 	e2e/assets/get plugins >/dev/null
 	PLEXUS_PLUGIN=$(plugin) cargo bench --bench shipped
 	cargo bench --no-default-features --bench teardown
 
 .PHONY: outage
-outage: plugin ## Daemon and API server away for ten minutes, in real time (root)
+outage: plugin ## Run without daemon and API server for ten minutes, in real time (root)
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_OUTAGE_SECONDS=600 cargo test --test outage -- --nocapture
 
 .PHONY: bench-multus
-bench-multus: plugin ## The same beside Multus 4.3, whose programs are in MULTUS_BIN_DIR (root)
+bench-multus: plugin ## Measure side by side with Multus 4.3, whose programs are in MULTUS_BIN_DIR (root)
 	@test -n "$$MULTUS_BIN_DIR" || { echo "MULTUS_BIN_DIR must name the folder of multus-daemon and multus-shim" >&2; exit 2; }
 	e2e/assets/get plugins >/dev/null
 	PLEXUS_PLUGIN=$(plugin) cargo bench --bench multus
 
 .PHONY: bench-delegates
-bench-delegates: plugin ## ADD and DEL by natives, by the reference programs and by the kernel alone, side by side (root)
+bench-delegates: plugin ## Measure ADD and DEL of built-in plugins, reference programs and the kernel alone (root)
 	e2e/assets/get plugins >/dev/null
 	PLEXUS_PLUGIN=$(plugin) cargo bench --profile dev --bench delegates
 
 .PHONY: ci
-ci: ## What decides whether a change is good; also .ci/run
+ci: ## Decide whether a change is good; also .ci/run
 	.ci/run
 
 .PHONY: clean
-clean: ## Removes what was built here; assets stay in the user's cache
+clean: ## Remove build results; assets stay in the user's cache
 	cargo clean

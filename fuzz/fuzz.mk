@@ -1,7 +1,7 @@
 .PHONY: fuzz
-fuzz: ## What parsers make of a minute of random input each; FUZZ="config -runs=1000000" is one of them, for longer
+fuzz: ## Fuzz every parser for a minute; FUZZ="config -runs=1000000" fuzzes one of them, for longer
 	@fuzz/run $(FUZZ)
 
 .PHONY: fuzz-corpus
-fuzz-corpus: ## Keeps what `make fuzz` has found and every `make test` replays: fuzz/corpus
+fuzz-corpus: ## Keep findings of `make fuzz` in fuzz/corpus, for `make test`
 	@fuzz/run --keep

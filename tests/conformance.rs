@@ -14,12 +14,11 @@ use std::path::Path;
 const HEAD: &str = "\
 # Conformance
 
-Which clause of the standards is shown by which test. An ID names one clause of the CNI specification and of libcni's and
-its plugins' behaviour (`CNI-…`), of the Kubernetes Network Plumbing Working Group's multi-network standard (`NPWG-…`), or of
-its device information standard (`DEVINFO-…`); the letters after it are the topic, as in the headings. A test cites the
-clauses it shows in its comments, the rows of `tests/clauses` beside each case; code cites those that are the reason it is
-as it is. This page is made of these citations by `tests/conformance.rs`. Where no test shows a clause it is said why.
-[multus-differences.md](multus-differences.md) has the rows, compared with Multus and libcni.
+Each row lists the tests that verify a clause, and the code that implements it. If there is no test, the row has the reason. An ID
+names one clause: of the CNI specification and of the behaviour of libcni and its plugins (`CNI-…`), of the multi-network standard of
+the Kubernetes Network Plumbing Working Group (`NPWG-…`), or of its device information standard (`DEVINFO-…`). The letters after it
+are the topic, as in the headings. Tests and code cite the clauses in comments; `tests/conformance.rs` generates this page from them.
+[multus-differences.md](multus-differences.md) has the cases of `tests/clauses`, compared with Multus and libcni.
 ";
 
 /// The topics, in the order of the page, and how many clauses each has.
@@ -39,19 +38,19 @@ const TOPICS: [(&str, &str, u8); 33] = [
     ("CNI-REQ", "request of one plugin", 8),
     ("CNI-CAP", "capabilities and runtimeConfig", 13),
     ("CNI-CARG", "args.cni", 3),
-    ("CNI-CHAIN", "plugins behind others", 1),
+    ("CNI-CHAIN", "chained plugins", 1),
     ("CNI-RES", "results", 9),
     ("CNI-CONV", "conversion of results", 8),
-    ("CNI-RT", "what a runtime does", 6),
+    ("CNI-RT", "runtimes", 6),
     ("CNI-DLG", "delegation", 17),
     ("CNI-CACHE", "libcni's records", 8),
     ("CNI-LOAD", "loading of configurations", 11),
-    ("CNI-EXEC", "starting of plugins", 5),
+    ("CNI-EXEC", "execution of plugins", 5),
     ("NPWG-NAD", "NetworkAttachmentDefinition", 10),
     ("NPWG-ANN", "forms of the selection", 10),
     ("NPWG-KEY", "keys of a selection", 23),
     ("NPWG-MUL", "several attachments", 3),
-    ("NPWG-RC", "runtimeConfig apart", 3),
+    ("NPWG-RC", "separate runtimeConfig", 3),
     ("NPWG-STA", "network status", 22),
     ("NPWG-DEF", "default network", 8),
     ("NPWG-ERR", "failures", 4),
@@ -62,56 +61,53 @@ const TOPICS: [(&str, &str, u8); 33] = [
 /// Clauses that no test shows, and why: what they ask is for somebody else, or we decided against it.
 const NOT_SHOWN: [(&str, &str); 36] = [
     ("CNI-CFG-12", "the multi-network standard has configurations use `args`, so they are not warned of"),
-    ("CNI-CFG-13", "keys of plugins: those that a native does not know send the configuration to the plugin's program"),
+    ("CNI-CFG-13", "keys of plugins: Plexus starts the program if the built-in plugin does not know a key"),
     ("CNI-IO-05", "answers are compared as JSON, not as text"),
-    ("CNI-DEL-10", "what a runtime may leave out; what is in a record was valid when it was written"),
+    ("CNI-DEL-10", "for runtimes, which may leave variables out; a record was valid when it was written"),
     (
         "CNI-STA-03",
-        "decided against, as in the reference's host-local: while STATUS fails the node is not ready and its pods are evicted, those with addresses as well; an ADD without an address left says so",
+        "decided against, as in the reference host-local: while STATUS fails the node is not ready, and pods that have addresses are evicted too; an ADD without a free address fails with that reason",
     ),
     (
         "CNI-VSN-05",
-        "plugins are not asked for their versions: the configuration says which one is spoken, and a plugin that does not speak it says so (CNI-VER-08)",
+        "Plexus does not call VERSION; a plugin that does not support the configured version returns an error (CNI-VER-08)",
     ),
-    (
-        "CNI-VSN-06",
-        "plugins are not asked for their versions; that their programs are there is checked at every ADD (CNI-ADD-06)",
-    ),
-    ("CNI-CHAIN-01", "for plugins that change an interface of another one; ours make interfaces"),
-    ("CNI-RES-06", "for programs that give addresses; ours are part of the plugins that call them"),
+    ("CNI-VSN-06", "Plexus does not call VERSION; every ADD checks that the programs exist (CNI-ADD-06)"),
+    ("CNI-CHAIN-01", "for plugins that change an interface of another plugin; the built-in ones make interfaces"),
+    ("CNI-RES-06", "for IPAM programs; the built-in ones are part of the plugins that call them"),
     ("CNI-RES-09", "decided against: results of other versions are converted (CNI-ADD-11)"),
-    ("CNI-CONV-07", "a fault of the reference: versions are always converted"),
+    ("CNI-CONV-07", "a bug of the reference: versions are always converted"),
     ("CNI-RT-01", "for the runtime"),
-    ("CNI-EXEC-05", "cnitool is what the tests have for a runtime"),
+    ("CNI-EXEC-05", "the tests use cnitool as the runtime"),
     ("NPWG-NAD-05", "for implementations that do not delegate to CNI plugins"),
-    ("NPWG-KEY-06", "decided against: manifests that work on Multus have addresses go in `CNI_ARGS` (ARCHITECTURE.md)"),
+    ("NPWG-KEY-06", "decided against: manifests for Multus rely on addresses in `CNI_ARGS` (ARCHITECTURE.md)"),
     (
         "NPWG-KEY-21",
         "decided against, as by the client library since 1.7.7: plugins that know neither ignore one of them",
     ),
-    ("NPWG-STA-03", "whoever changes the annotation later is left alone"),
-    ("NPWG-STA-07", "no key of our own is written"),
+    ("NPWG-STA-03", "not tested: Plexus does not overwrite later changes of the annotation"),
+    ("NPWG-STA-07", "Plexus writes no key of its own"),
     (
         "NPWG-STA-18",
-        "how the client library writes; ours is one patch of the pod's status (`tests/daemon_kubernetes.rs`)",
+        "for the client library; Plexus writes one patch of the pod's status (`tests/daemon_kubernetes.rs`)",
     ),
-    ("NPWG-DEF-05", "the alternative is chosen: NPWG-DEF-07"),
-    ("NPWG-DEF-06", "the alternative is chosen: NPWG-DEF-07"),
-    ("NPWG-IPC-01", "for whoever installs IPAMClaims"),
-    ("NPWG-IPC-02", "for whoever installs IPAMClaims"),
-    ("NPWG-IPC-03", "for plugins that give addresses by claims"),
-    ("NPWG-IPC-04", "for plugins that give addresses by claims"),
-    ("NPWG-IPC-05", "for whoever installs IPAMClaims"),
-    ("NPWG-IPC-07", "for controllers that make claims"),
-    ("NPWG-IPC-08", "mistakes in the standard's text"),
-    ("DEVINFO-01", "for device plugins: what they say is handed on as it is (DEVINFO-13)"),
+    ("NPWG-DEF-05", "Plexus implements the alternative, NPWG-DEF-07"),
+    ("NPWG-DEF-06", "Plexus implements the alternative, NPWG-DEF-07"),
+    ("NPWG-IPC-01", "for the installation of IPAMClaims"),
+    ("NPWG-IPC-02", "for the installation of IPAMClaims"),
+    ("NPWG-IPC-03", "for IPAM plugins that use claims"),
+    ("NPWG-IPC-04", "for IPAM plugins that use claims"),
+    ("NPWG-IPC-05", "for the installation of IPAMClaims"),
+    ("NPWG-IPC-07", "for controllers that create claims"),
+    ("NPWG-IPC-08", "not applicable: an error in the text of the standard"),
+    ("DEVINFO-01", "for device plugins: their file is passed on unchanged (DEVINFO-13)"),
     ("DEVINFO-02", "for device plugins"),
     ("DEVINFO-03", "for device plugins"),
     ("DEVINFO-04", "for device plugins"),
     ("DEVINFO-05", "for device plugins"),
     ("DEVINFO-07", "for device plugins"),
     ("DEVINFO-12", "for CNI plugins that know their device"),
-    ("DEVINFO-16", "mistakes in the standard's examples"),
+    ("DEVINFO-16", "not applicable: an error in the examples of the standard"),
 ];
 
 #[test]

@@ -496,7 +496,7 @@ fn a_daemon_that_was_never_ready_does_not_log_it() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("plexusd cannot go on") && !told.contains("ready"), "{told}");
+    assert!(told.contains("plexusd ends with an error") && !told.contains("ready"), "{told}");
     assert_eq!(told.matches("not found").count(), 1, "{told}");
 }
 

@@ -10,82 +10,87 @@ mod citations;
 use std::path::Path;
 
 const HEAD: &str = "\
-# Faults to survive
+# Faults
 
-What goes wrong on nodes, and which test shows that Plexus survives it: no wrong success, nothing left behind, no wait past
-the deadline, a reason in the log, and recovery without a person. A test cites the faults it shows in its comments; this
-page is made of these citations by `tests/faults.rs`.
+Failures on nodes, and the tests that show the behaviour of Plexus. The expected behaviour: no false success, no leftovers, no
+unlimited wait, a reason in the log, and automatic recovery. FAULT-23 is the exception: after three attempts a person has to act.
+A test cites the faults that it shows in its comments. `tests/faults.rs` generates this page from these citations. A row without a
+test has a note.
 
-| fault | what happens | tests that show it | |
+| fault | what happens | tests | note |
 |---|---|---|---|
 ";
 
-/// Number, words, and what there is to say beside the tests; where there is no test, why.
+/// Number, words, and a note; where no test shows the fault, the reason.
 const FAULTS: [(u8, &str, &str); 48] = [
-    (1, "killed at each step of ADD", ""),
-    (2, "killed at each step of DEL, GC, CHECK", "GC is made of DELs, and CHECK changes nothing"),
-    (3, "told to stop with questions in flight", ""),
-    (4, "halted, its socket open", ""),
+    (1, "the plugin is killed at any step of ADD", ""),
+    (2, "the plugin is killed at any step of DEL, GC or CHECK", "GC consists of DELs, and CHECK changes nothing"),
+    (3, "the daemon is stopped while it answers", ""),
+    (4, "the daemon is suspended (SIGSTOP) with its socket open", ""),
     (
         5,
-        "out of memory while many delegates run",
-        "the daemon starts no delegate; `make bench` measures its memory in a burst",
+        "the daemon runs out of memory while many CNI plugins run",
+        "no test: the daemon starts no CNI plugin; `make bench` measures its memory in a burst",
     ),
-    (6, "killed again and again while pods start", ""),
-    (7, "socket missing, stale, of the wrong owner", ""),
-    (8, "programs of neighbouring releases", "`e2e/cases/85-upgrade`"),
-    (9, "two daemons at once", ""),
-    (10, "never comes back", ""),
-    (11, "reboot with pods present", ""),
-    (12, "power loss: files cut, zeroed, swapped", ""),
-    (13, "disk full or read-only", "out of inodes is the same error"),
-    (14, "clock jumps", ""),
-    (15, "namespace empty, missing, a plain file, the node's own", ""),
-    (16, "the sandbox ends before DEL", ""),
-    (17, "DEL before the end of ADD, twice, for nobody; ADD twice, or again", ""),
-    (18, "GC never, with an empty list, during an ADD, with damaged records", ""),
-    (19, "no UID, no pod", ""),
-    (20, "plugin folder moves, a plugin is replaced, is no program", ""),
+    (6, "the daemon is killed repeatedly while pods start", ""),
+    (7, "the daemon's socket is missing, stale, or has the wrong owner", ""),
+    (8, "plugin and daemon are of different releases", "`e2e/cases/85-upgrade`"),
+    (9, "two daemons run at once", ""),
+    (10, "the daemon stays down", ""),
+    (11, "the node reboots with pods on it", ""),
+    (12, "power loss: files are truncated, zeroed or swapped", ""),
+    (13, "the disk is full or read-only", "a disk without free inodes gives the same error"),
+    (14, "the clock jumps", ""),
+    (15, "CNI_NETNS is empty, missing, a regular file, or the host's namespace", ""),
+    (16, "the sandbox is deleted before DEL", ""),
+    (17, "DEL during ADD, repeated DEL, DEL of an unknown container; repeated ADD", ""),
+    (18, "GC is never called, or with an empty list, during an ADD, or with damaged records", ""),
+    (19, "a container without a pod or without a UID", ""),
+    (20, "the plugin directory moves; a plugin is replaced, or is not a program", ""),
     (21, "the runtime cancels a call", ""),
-    (22, "the primary's file is absent, arrives, is cut", ""),
-    (23, "our file is renamed, outsorted, added to", ""),
-    (24, "a configuration that names us", ""),
-    (25, "the primary changes under running pods", ""),
-    (26, "API server away at the start, or for long", ""),
-    (27, "token rotated, new CA", ""),
-    (28, "watch silently stale, too old", "the test waits for a second where a node waits for two minutes"),
-    (29, "conflicts when the status is written", "a merge patch without resourceVersion has none of its own"),
-    (30, "pod deleted, made again, static", ""),
-    (31, "network deleted, edited, late", ""),
-    (32, "annotations of any kind", ""),
-    (33, "delegates that hang, print garbage or nothing, or without end", ""),
-    (34, "a delegate dies before it answers", ""),
-    (35, "one of many delegates fails, and so does an undo", ""),
-    (36, "a DEL that fails for ever", ""),
+    (22, "the default network's file is missing, appears later, or is truncated", ""),
+    (23, "Plexus' CNI file is renamed, preceded by another file, or edited", ""),
+    (24, "a configuration calls Plexus again", ""),
+    (25, "the default network changes while pods run", ""),
+    (26, "the API server is unavailable at the start, or for a long time", ""),
+    (27, "the token is rotated, the CA is new", ""),
+    (28, "a watch is silently stale, or too old", "the test waits for one second, a node for two minutes"),
+    (29, "a conflict when the status is written", "no test: a merge patch without resourceVersion cannot conflict"),
+    (30, "a pod is deleted, recreated, or static", ""),
+    (31, "a NAD is deleted, edited, or created late", ""),
+    (32, "invalid annotations", ""),
+    (33, "a CNI plugin hangs, prints garbage, nothing, or endlessly", ""),
+    (34, "a CNI plugin dies before it answers", ""),
+    (35, "one of several networks fails, and so does its removal", ""),
+    (36, "a DEL that always fails", ""),
     (
         37,
-        "a result that is not true",
-        "CHECK tells it; ADD does not look, since a plugin may make what it tells of elsewhere",
+        "a plugin reports a wrong result",
+        "CHECK finds it; ADD does not look, because a plugin may configure something outside of the container",
     ),
-    (38, "a slow plugin holds up others", ""),
+    (38, "a slow plugin delays others", ""),
     (
         39,
-        "few addresses, many pods",
-        "two nodes share no pool of `host-local`; other address plugins see to it themselves",
+        "an address pool is exhausted",
+        "two nodes do not share a pool of `host-local`; other IPAM plugins handle this themselves",
     ),
-    (40, "killed between lease and result", ""),
-    (41, "node dead for an hour, then back with its pods", ""),
-    (42, "DHCP server gone, lease lost", "the `dhcp` plugin's"),
+    (40, "the plugin is killed between lease and result", ""),
+    (41, "a node is down for an hour, then returns with its pods", ""),
+    (42, "the DHCP server is gone, a lease is lost", "no test: this is the task of the `dhcp` plugin"),
     (
         43,
-        "duplicate IPv6 address, neighbours with old entries",
-        "announcing an address is the plugin's: `arp_notify`, `ndisc_notify`",
+        "a duplicate IPv6 address, neighbours with old entries",
+        "plugins announce addresses: `arp_notify`, `ndisc_notify`",
     ),
-    (44, "the device or its parent vanishes", ""),
-    (45, "DEL of the old owner of a device after ADD of the new", ""),
-    (46, "kubelet's devices in another order, slow, absent", ""),
-    (47, "the same interface added and removed again and again", "interfaces are not plugged into running pods"),
-    (48, "sandbox made anew during a plug", "interfaces are not plugged into running pods"),
+    (44, "the device or its parent disappears", ""),
+    (45, "DEL of a device's old owner after ADD of the new one", ""),
+    (46, "the kubelet reports devices in another order, slowly, or not at all", ""),
+    (
+        47,
+        "an interface is plugged and unplugged repeatedly",
+        "no test: Plexus does not plug interfaces into running pods",
+    ),
+    (48, "a sandbox is recreated during a plug", "no test: Plexus does not plug interfaces into running pods"),
 ];
 
 #[test]

@@ -134,13 +134,17 @@ fn of_plugins() -> Vec<Mistake> {
         mistake("macvlan", json!({"master": "lost", "linkInContainer": true}), &["no link lost in the container"]),
         mistake("macvlan", json!({"master": "all"}), &["plugin macvlan", "master all", "no link all on this node"]),
         mistake("macvlan", json!({"master": "a/b"}), &["plugin macvlan", "master a/b", "no link a/b on this node"]),
-        mistake("macvlan", json!({"master": "lo"}), &["plugin macvlan", "master lo", "no Ethernet link", "macvlan"]),
+        mistake(
+            "macvlan",
+            json!({"master": "lo"}),
+            &["plugin macvlan", "master lo", "not an Ethernet link", "macvlan"],
+        ),
         mistake(
             "vlan",
             json!({"master": "lo", "vlanId": 5, "ipam": pool()}),
-            &["plugin vlan", "master lo", "no Ethernet link"],
+            &["plugin vlan", "master lo", "not an Ethernet link"],
         ),
-        mistake("macvlan", json!({"master": "tun0"}), &["plugin macvlan", "master tun0", "no Ethernet link"]),
+        mistake("macvlan", json!({"master": "tun0"}), &["plugin macvlan", "master tun0", "not an Ethernet link"]),
         mistake("macvlan", json!({}), &["plugin macvlan", "master is missing", "no default route"]),
         // M13
         mistake("macvlan", json!({"master": "y".repeat(65_532)}), &["master: ", "yyyy…", "127 bytes"]),

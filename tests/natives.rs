@@ -16,35 +16,37 @@ use std::fs;
 use std::path::Path;
 
 const HEAD: &str = "\
-# Natives
+# Built-in plugins
 
-Plugins that Plexus carries out in its own process. What they make is what the reference plugins v1.9.1 make; what they do
-differently, and why, is [one list](../evidence/differences.md). The tables on this page are made of the code by
-`tests/natives.rs`.
+Plexus has built-in versions of some CNI plugins. They behave like the reference plugins v1.9.1, except for the
+[intended differences](../evidence/differences.md). `tests/natives.rs` generates the tables from the code.
 
-A native takes a configuration only when it understands **all** of it. The whole configuration goes to the program in the
-plugin folder when
+A built-in plugin is used only if it supports **every** key of the configuration. Otherwise Plexus starts the program of that type
+in the plugin directory. Plexus starts the program if
 
-- the plugin's type has no table here, or `natives` switches it off (`docs/configuration.md`);
-- one key is in no table below: natives never guess at what a newer plugin does;
-- a key is there twice, however its letters are written: which one counts would depend on the order in which Go reads them;
-- an address is written as IPv4 in IPv6 (`::ffff:…`), which Go takes for IPv4 and the kernel does not;
-- a key has a value for which its table says \"program\".
+- there is no built-in plugin of that type, or the setting [`natives`](../configuration.md) disables it;
+- the configuration contains a key that is not listed below;
+- a key occurs twice, ignoring upper and lower case;
+- an address is an IPv4-mapped IPv6 address (`::ffff:…`);
+- the table below has \"program\" for the value of a key.
 
-The address plugin is judged apart: a native asks the program for addresses where the section `ipam` is not for the native,
-while a program always starts the address plugin itself.
+IPAM is decided separately. A built-in plugin calls the IPAM program if the section `ipam` has an unsupported key. A program always
+calls the IPAM program.
 
-Before the first network of a pod is attached, each native judges its configuration and what the pod requests. So a mistake
-costs the default network no address. A program cannot be asked. What the reference plugins take, and no pod can use, is
-refused there too: an address that is multicast, a broadcast or there twice; a gateway of the other family or in no subnet
-of the interface; an MTU below 1280 for IPv6; a link of the node as `master` that is no Ethernet link; a section `ipam` with
-keys and no `type`. So is a section whose one unknown key is a known one with a slip, if the rest cannot be used.
+Each built-in plugin checks its configuration, and the requests of the pod, before Plexus attaches the first network of the pod. An
+error found there does not use up an address of the default network. A program finds its errors only when it runs. A built-in plugin
+also refuses values that the reference plugins accept and no pod can use:
 
-The native `host-local` uses a `dataDir` only if root owns each directory of the path and nobody else may write to it.
+- an address that is multicast, a broadcast address, or listed twice;
+- a gateway of the other IP family, or outside of the subnets of the interface;
+- an MTU below 1280 for IPv6;
+- a `master` that is not an Ethernet interface;
+- a section `ipam` with keys and no `type`, or with one misspelt key, if the rest is not usable.
 
-`plexusctl natives` says of each network of a node, of a manifest or of a cluster who carries it out, and why, with `-o json`
-for programs. STATUS cannot say it: it answers nothing when all is well. With `logLevel` `debug` every ADD and every STATUS
-writes it to stderr.
+The built-in `host-local` uses a `dataDir` only if root owns each directory of the path and nobody else may write to it.
+
+`plexusctl natives` shows which plugins of each network are built in and which are programs, and why. With the setting
+`\"logLevel\": \"debug\"` the plugin logs this for every ADD and STATUS.
 ";
 
 /// The objects in lists have keys too.
@@ -74,7 +76,7 @@ fn section(page: &mut String, heading: &str, kind: &str, keys: &[Key]) {
         writeln!(page, "No keys of its own.").unwrap();
         return;
     }
-    writeln!(page, "| key | native |\n|---|---|").unwrap();
+    writeln!(page, "| key | support |\n|---|---|").unwrap();
     for key in keys {
         row(page, key.name, key.support);
         for (_, _, parts) in PARTS.iter().filter(|(of, list, _)| (*of, *list) == (kind, key.name)) {
@@ -85,7 +87,7 @@ fn section(page: &mut String, heading: &str, kind: &str, keys: &[Key]) {
 
 fn row(page: &mut String, key: &str, support: Support) {
     let text = match support {
-        Support::Implemented => "implemented".to_owned(),
+        Support::Implemented => "yes".to_owned(),
         Support::DeclinedWhenTrue(why) => format!("`true`: program, because {why}"),
     };
     writeln!(page, "| `{key}` | {text} |").unwrap();

@@ -1,7 +1,14 @@
-//! What we depend on is what `deny.toml` allows: licences, banned libraries, no foreign sources.
+//! What the project depends on is what `deny.toml` allows: licences, banned libraries, no foreign sources. And the words
+//! that people read are the usual ones.
 //! Duplicates are printed; `cargo test --test policy -- --nocapture` shows them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+#[path = "documents/pages.rs"]
+#[allow(dead_code, reason = "tests/documents uses the rest")]
+mod pages;
+#[path = "policy/words.rs"]
+mod words;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
 # Included by the Makefile: the contract of delegates on a stock Debian kernel.
 
 .PHONY: kernel-test
-kernel-test: deps ## Natives against reference plugins on a Debian kernel in QEMU: ipvlan, bridge VLANs
+kernel-test: deps ## Compare built-in and reference plugins on a Debian kernel in QEMU: ipvlan, bridge VLANs
 	e2e/kernel/run

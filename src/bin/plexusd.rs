@@ -21,7 +21,7 @@ async fn start(settings: Settings) -> ExitCode {
         Err(error) => {
             // Within the macro `log` is another one.
             let error = log::in_one_line(&error);
-            tracing::error!(error, "plexusd cannot go on");
+            tracing::error!(error, "plexusd ends with an error");
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the answer cannot be printed: {0}")]
     Output(#[source] io::Error),
     /// The records cannot be read.
-    #[error("the records in {folder} cannot be read: {source}{}", hint(.source, "name another folder with --state-directory"))]
+    #[error("the records in {folder} cannot be read: {source}{}", hint(.source, "name another directory with --state-directory"))]
     Records {
         /// Where they are.
         folder: PathBuf,

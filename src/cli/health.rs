@@ -18,27 +18,27 @@ const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 
-    /// Where the daemon's socket is
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    /// Run directory, with the daemon's socket
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
     run_directory: PathBuf,
 
-    /// Where the plugin keeps its records, and copies of networks
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    /// State directory, with the plugin's records and cached NetworkAttachmentDefinitions
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
     state_directory: PathBuf,
 
-    /// How long to wait for the answer
+    /// Timeout in seconds
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     timeout: f64,
 
-    /// For a liveness probe: well while the daemon answers, ready or not. Prints one line, and only when it does not
+    /// For a liveness probe: success while the daemon answers, ready or not; prints one line if it does not
     #[arg(long, conflicts_with_all = ["output", "ready"])]
     live: bool,
 
-    /// For a readiness probe: as without it, in one line
+    /// For a readiness probe: success if the daemon is ready; otherwise prints the reason in one line
     #[arg(long, conflicts_with = "output")]
     ready: bool,
 }

@@ -12,23 +12,23 @@ use std::thread;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where the runtime looks for its configuration: ours is put back there, a few times, when others displace it
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    /// CNI configuration directory of the runtime: Plexus' file is restored there, at most three times an hour
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
     cni_conf_dir: PathBuf,
 
-    /// Where the runtime looks for plugins: the same for ours
-    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "FOLDER")]
+    /// Plugin directory of the runtime: the plugin is restored in the same way
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
     cni_bin_dir: PathBuf,
 
-    /// Where the plugin keeps its records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    /// State directory, with the plugin's records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
     state_directory: PathBuf,
 
-    /// Where the daemon reads what is found
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    /// Run directory, where the daemon reads the findings
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
     run_directory: PathBuf,
 
-    /// The kubelet's socket for devices, which is passed on to the daemon
+    /// Socket of the kubelet's pod-resources API, which is relayed to the daemon
     #[arg(long, env = "PLEXUS_POD_RESOURCES_SOCKET", default_value = POD_RESOURCES_SOCKET, value_name = "SOCKET")]
     pod_resources_socket: PathBuf,
 }

@@ -5,7 +5,7 @@
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 0 | done |
+//! | 0 | success |
 //! | 1 | it could not be done; the last line on stderr says what and on which object |
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
@@ -34,12 +34,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Shows and configures what Plexus does on this node.
+/// Inspects and manages Plexus on this node.
 #[derive(Debug, Parser)]
 #[command(name = "plexusctl", version, subcommand_required = true, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 could not be done, 2 wrong command line, 3 what was looked at is not well."
-)]
+#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 success, but a problem was found.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,29 +45,29 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What is attached on this node, from the plugin's records
+    /// List the attached network interfaces on this node
     Get(get::Arguments),
-    /// The CNI configuration that puts Plexus before or behind a cluster's network
+    /// Print, or write, the CNI configuration of Plexus for this node
     Config(config::Arguments),
-    /// Put the plugin and its configuration on this node
+    /// Install or upgrade Plexus on this node
     Install(install::Arguments),
-    /// Put back what others displace of them, for as long as this runs: for the DaemonSet
+    /// Restore Plexus' files when another agent removes or changes them, until stopped; for the DaemonSet
     Keep(keep::Arguments),
-    /// Take them away again, when no pod needs them any more
+    /// Remove Plexus from this node after its last pod with additional networks; new pods get none from now on
     Uninstall(uninstall::Arguments),
-    /// Delete what is left of sandboxes that are gone, and try again what is owed
+    /// Clean up leftovers of deleted pods, and retry failed removals
     Gc(gc::Arguments),
-    /// Which plugins Plexus carries out itself, which are left to programs, and why
+    /// Show which plugins run inside Plexus, which run as programs, and why
     Natives(natives::Arguments),
-    /// A Multus configuration as one of Plexus, and what became of each key
+    /// Convert a Multus configuration, and show the result for each key
     Migrate(migrate::Arguments),
-    /// The JSON Schema of the plugin's configuration, or of a file of settings
+    /// Print the JSON Schema of the plugin's configuration, or of a settings file
     Schema(schema::Arguments),
-    /// The CustomResourceDefinition of networks, for clusters that have none
+    /// Print the CRD NetworkAttachmentDefinition
     Crd,
-    /// How the daemon on this node is
+    /// Show whether the daemon on this node is ready
     Health(health::Arguments),
-    /// The release, and the protocols it speaks
+    /// Print the version, and the supported CNI versions
     Version(version::Arguments),
 }
 

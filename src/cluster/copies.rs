@@ -193,9 +193,9 @@ fn clear_place(folder: &Path) {
     }
     match handover::set_aside(folder) {
         Ok(aside) => {
-            tracing::warn!(folder = %folder.display(), aside = aside.map(|path| path.display().to_string()), "this is no folder of ours: made again")
+            tracing::warn!(folder = %folder.display(), aside = aside.map(|path| path.display().to_string()), "not a directory of Plexus: created again")
         }
-        Err(error) => tracing::warn!(folder = %folder.display(), %error, "this is no folder of ours, and stays"),
+        Err(error) => tracing::warn!(folder = %folder.display(), %error, "not a directory of Plexus: not changed"),
     }
 }
 
@@ -230,7 +230,7 @@ fn read_all(run: &RunDirectory) -> io::Result<HashMap<NadRef, Kept>> {
                 kept.insert(nad, Kept { latest, written: true, listed: true });
             }
             _ => {
-                tracing::warn!(file = %path.display(), "this is no last-known copy: removed");
+                tracing::warn!(file = %path.display(), "not a cached NAD: removed");
                 // One that stays must not hide the others.
                 if let Err(error) = files::remove(&path) {
                     tracing::warn!(file = %path.display(), %error, "it cannot be removed");

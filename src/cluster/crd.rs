@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
     // There is a spec, but kube's own would be a required one.
     no_spec,
     doc = "A network that pods can be attached to (Network Plumbing Working Group standard).",
-    printcolumn = r#"{"name":"Resource","type":"string","description":"The resource its attachments take a device of","jsonPath":".metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/resourceName"}"#,
+    printcolumn = r#"{"name":"Resource","type":"string","description":"Device plugin resource","jsonPath":".metadata.annotations.k8s\\.v1\\.cni\\.cncf\\.io/resourceName"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[schemars(rename = "NetworkAttachmentDefinition")]
 pub struct Content {
-    /// How attachments to this network are made.
+    /// CNI configuration of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Spec")]
     pub spec: Option<Spec>,
@@ -37,8 +37,8 @@ const LONGEST_CONFIG: u32 = 256 << 10;
 /// How attachments to a network are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Spec {
-    /// A CNI configuration, or a list of them, as JSON. Without one the configuration is a file on the node that is
-    /// named after this object.
+    /// A CNI network configuration or configuration list, as a JSON string. If it is empty, Plexus uses the configuration
+    /// file on the node whose key `name` has the name of this object (setting `confDir`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = LONGEST_CONFIG))]
     pub config: Option<String>,

@@ -12,7 +12,7 @@ pub enum Error {
     #[error("pod {0} does not exist")]
     NoSuchPod(PodRef),
     /// Only an older pod of that name is there.
-    #[error("pod {pod} is not known yet: the one of that name has uid {found}, asked is {}", pod.uid.as_deref().unwrap_or("any"))]
+    #[error("pod {pod} is not known yet: the known pod has UID {found}, the request is for {}", pod.uid.as_deref().unwrap_or("any"))]
     OtherPod {
         /// Which one was asked for.
         pod: PodRef,
@@ -23,7 +23,7 @@ pub enum Error {
     #[error("{0} is not a name that a pod can have")]
     InvalidPod(PodRef),
     /// The folder of manifests cannot be read.
-    #[error("network {nad} is not known: folder {} cannot be read", folder.display())]
+    #[error("network {nad} is not known: directory {} cannot be read", folder.display())]
     FolderUnread {
         /// Which one was asked for.
         nad: NadRef,
@@ -97,7 +97,9 @@ pub enum ConfigurationError {
     #[error("kubeconfig: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
     /// Without one we have to be a pod of the cluster.
-    #[error("neither --kubeconfig nor $KUBECONFIG is there, and this is no pod: {0}")]
+    #[error(
+        "no cluster configuration: neither --kubeconfig nor $KUBECONFIG is set, and plexusd does not run in a pod: {0}"
+    )]
     NoPod(#[from] kube::config::InClusterError),
     /// What they say cannot be used.
     #[error("the credentials or certificates cannot be used: {0}")]

@@ -23,7 +23,7 @@ pub enum Code {
     Decode,
     /// 7: the configuration, the annotation or a network attachment definition is wrong.
     InvalidConfig,
-    /// 8: `CNI_NETNS` is no network namespace, or our own.
+    /// 8: `CNI_NETNS` is not a network namespace, or our own.
     Namespace,
     /// 11: not now: daemon or API server away, or a deadline passed.
     TryAgain,

@@ -63,14 +63,18 @@ impl Metrics {
     }
 
     fn register(&self, registry: &mut Registry) {
-        registry.register("questions", "Questions on the socket", self.questions.clone());
-        let help = "How long questions took";
+        registry.register("questions", "Requests of the plugin and of plexusctl", self.questions.clone());
+        let help = "Time to answer a request";
         registry.register_with_unit("question_duration", help, Unit::Seconds, self.question_duration.clone());
-        registry.register("publications", "Network statuses dealt with", self.publications.clone());
-        registry.register("publication_retries", "Tries to publish that failed", self.publication_retries.clone());
-        let help = "From the first try to publish a network status to its end";
+        registry.register("publications", "network-status updates that ended, by result", self.publications.clone());
+        registry.register(
+            "publication_retries",
+            "Failed attempts to write a network-status",
+            self.publication_retries.clone(),
+        );
+        let help = "Time from the first attempt to write a network-status to its end";
         registry.register_with_unit("publication_duration", help, Unit::Seconds, self.publication_duration.clone());
-        let help = "Files of the installation that others displaced and that were put back";
+        let help = "Files of Plexus that another agent removed or changed, and that were restored";
         registry.register("displacements", help, self.displacements.clone());
     }
 }
@@ -87,18 +91,18 @@ pub(super) fn encode(daemon: &Daemon) -> String {
         registry.register(name, help, gauge);
     };
     let (definitions, pods) = daemon.cluster.cache().sizes();
-    gauge("definitions", "Network attachment definitions known", definitions);
-    gauge("definition_bytes", "Bytes of their configurations that are kept", daemon.cluster.cache().bytes());
-    gauge("pods", "Pods of this node known", pods);
-    gauge("unpublished", "Network statuses that wait to be published", daemon.unpublished.count());
-    gauge("ready", "Whether the daemon is ready: every readiness check passed", daemon.readiness.is_ready().into());
+    gauge("definitions", "NetworkAttachmentDefinitions in memory", definitions);
+    gauge("definition_bytes", "Bytes of their configurations in memory", daemon.cluster.cache().bytes());
+    gauge("pods", "Pods of this node in memory", pods);
+    gauge("unpublished", "network-status updates that wait", daemon.unpublished.count());
+    gauge("ready", "1 if every readiness check passed", daemon.readiness.is_ready().into());
     gauge(
         "definitions_confirmed",
-        "Whether the definitions known are current",
+        "1 if the NetworkAttachmentDefinitions in memory are in sync with the API server",
         daemon.cluster.cache().confirmed().into(),
     );
     if let Some(guards) = daemon.cluster.canary().guards() {
-        gauge("policy_guards", "Whether the admission policy refused what the token may not do", guards.into());
+        gauge("policy_guards", "1 if the admission policy protects the daemon's token", guards.into());
     }
     let mut lines = String::new();
     // Writing to a string cannot fail.

@@ -9,72 +9,72 @@ use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Answers the plexus CNI plugin's questions about pods and networks, and publishes network statuses.
+/// The Plexus daemon: provides the plugin with pods and networks, and writes network-status.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "plexusd", version)]
 pub struct Settings {
-    /// Where the plugin has its records: with --source-directory a status in a file stays as long as its record
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    /// Directory with the plugin's records; with --source-directory a network-status file is kept as long as its record
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
     pub state_directory: PathBuf,
 
-    /// Where the socket and unpublished statuses are.
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    /// Directory with the socket and the network-status updates that wait
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
     pub run_directory: PathBuf,
 
-    /// How to reach the cluster; without it $KUBECONFIG, without that the pod's service account.
+    /// Path of the kubeconfig; default: $KUBECONFIG, then the pod's service account
     #[arg(long, env = "PLEXUS_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// This node's name in the cluster; without it $NODE_NAME, without that the host name.
+    /// Name of this node in the cluster; default: $NODE_NAME, then the host name
     #[arg(long, env = "PLEXUS_NODE_NAME", value_name = "NAME")]
     pub node_name: Option<String>,
 
-    /// Read pods and networks from the manifests in this folder instead of a cluster.
-    #[arg(long, env = "PLEXUS_SOURCE_DIRECTORY", value_name = "FOLDER")]
+    /// Read pods and NetworkAttachmentDefinitions from the manifests in this directory instead of the API server
+    #[arg(long, env = "PLEXUS_SOURCE_DIRECTORY", value_name = "DIRECTORY")]
     pub source_directory: Option<PathBuf>,
 
-    /// Where the kubelet tells which devices its pods have.
+    /// Socket of the kubelet's pod-resources API, which reports the devices of pods
     #[arg(long, env = "PLEXUS_POD_RESOURCES_SOCKET", default_value = POD_RESOURCES_SOCKET, value_name = "SOCKET")]
     pub pod_resources_socket: PathBuf,
 
-    /// Where the runtime looks for its configuration: ours is put back there, a few times, when others displace it;
-    /// nothing is put back without it
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", value_name = "FOLDER")]
+    /// CNI configuration directory of the runtime: the daemon restores Plexus' file there, at most three times an hour;
+    /// without it nothing is restored
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", value_name = "DIRECTORY")]
     pub cni_conf_dir: Option<PathBuf>,
 
-    /// Where the runtime looks for plugins: the same for ours
-    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", value_name = "FOLDER", requires = "cni_conf_dir")]
+    /// Plugin directory of the runtime: the daemon restores the plugin in the same way
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", value_name = "DIRECTORY", requires = "cni_conf_dir")]
     pub cni_bin_dir: Option<PathBuf>,
 
-    /// The pod that this daemon runs in, to test on it whether the admission policy guards the daemon's token.
+    /// Name of the daemon's own pod, on which it tests whether the admission policy protects its token
     #[arg(long, env = "PLEXUS_POD_NAME", value_name = "NAME", requires = "pod_namespace")]
     pub pod_name: Option<String>,
 
-    /// The namespace of that pod.
+    /// Namespace of that pod
     #[arg(long, env = "PLEXUS_POD_NAMESPACE", value_name = "NAMESPACE")]
     pub pod_namespace: Option<String>,
 
-    /// Publish nothing, and be not ready, unless the admission policy is seen to guard the daemon's token.
+    /// Write no network-status, and be not ready, unless that test finds the policy
     #[arg(long, env = "PLEXUS_REQUIRE_POLICY", requires = "pod_name")]
     pub require_policy: bool,
 
-    /// Serve /metrics, /healthz and /readyz there; nowhere without it.
+    /// Address for /metrics, /healthz and /readyz; without it the daemon opens no port
     #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
 
-    /// How long the API server keeps a watch open: one that died in silence is noticed a little after it.
+    /// Time that the API server keeps a watch open; a silent, broken connection is noticed soon after it
     #[arg(long, env = "PLEXUS_WATCH_SECONDS", default_value_t = cluster::WATCH_SECONDS, value_name = "SECONDS")]
     pub watch_seconds: u32,
 
-    /// How long to wait before a network status that a policy denied is tried again.
+    /// Pause before a network-status that a policy denied is tried again
     #[arg(long, env = "PLEXUS_DENIED_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub denied_seconds: u32,
 
-    /// How log lines look.
+    /// Format of log lines
     #[arg(long, env = "PLEXUS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 
-    /// The least important lines that are logged: error, warn, info, debug or trace.
+    /// Log level: error, warn, info, debug or trace
     #[arg(long, env = "PLEXUS_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     pub log_level: tracing::Level,
 }
@@ -82,9 +82,9 @@ pub struct Settings {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object for each line
     Json,
-    /// For people.
+    /// Human-readable lines
     Text,
 }
 

@@ -60,8 +60,8 @@ pub enum Declined {
     /// A key is not in the table.
     #[error("key {0:?} is not known")]
     Unknown(String),
-    /// A key is there twice: which one counts depends on the order in which Go reads them.
-    #[error("key {0:?} is there twice")]
+    /// A key occurs twice: which one counts depends on the order in which Go reads them.
+    #[error("key {0:?} occurs twice")]
     Twice(String),
     /// A value that needs something a native has not.
     #[error("{key}: {why}")]

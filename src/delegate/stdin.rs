@@ -125,7 +125,7 @@ fn read_route(route: &RawObject) -> Result<Route, Failure> {
 /// The address `key`; an empty text is none, and an IPv4 address written as one of IPv6 is that, as in Go.
 ///
 /// # Errors
-/// It is no address.
+/// It is not an address.
 pub fn read_ip(section: &RawObject, key: &str) -> Result<Option<IpAddr>, Failure> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "an IP address expected")]
@@ -184,7 +184,7 @@ pub fn read_cni_args<const N: usize>(call: &Call<'_>, known: [&str; N]) -> Resul
     for pair in text.split(';').filter(|_| !text.is_empty()) {
         let mut parts = pair.split('=');
         let (Some(name), Some(value), None) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(Failure::Config(format!("CNI_ARGS: {pair:?} is no pair")));
+            return Err(Failure::Config(format!("CNI_ARGS: {pair:?} is not a pair key=value")));
         };
         match (known.iter().position(|key| *key == name), name) {
             (Some(at), _) => values[at] = Some(value.to_owned()),

@@ -221,8 +221,8 @@ impl Settings {
 }
 
 fn read_object(text: &str) -> Result<(RawObject, NetworkName, Version), CniError> {
-    let object = RawObject::parse(text)
-        .map_err(|e| CniError::new(Code::Decode, format!("the configuration on stdin is no JSON object: {e}")))?;
+    let object =
+        RawObject::parse(text).map_err(|e| CniError::new(Code::Decode, format!("stdin is not a JSON object: {e}")))?;
     let (name, version) = read_head(&object)?;
     Ok((object, name, version))
 }
@@ -289,7 +289,7 @@ fn read_primary(keys: &mut Keys<'_>) -> Primary {
 /// A comma-separated text, as in Multus, or a list.
 fn read_global_namespaces(keys: &mut Keys<'_>) -> Vec<String> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a comma-separated text or a list of texts expected")]
+    #[serde(untagged, expecting = "a comma-separated string or a list of strings is expected")]
     enum Form {
         Text(String),
         List(Vec<String>),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("plexusd is not there ({socket}: {source})")]
+    #[error("plexusd is not running ({socket}: {source})")]
     Absent {
         /// Where it should be.
         socket: String,
@@ -38,7 +38,7 @@ pub enum ClientError {
     #[error("plexusd closed the connection: {0}")]
     Broken(io::Error),
     /// It said something else than the protocol.
-    #[error("plexusd said something unreadable: {0}")]
+    #[error("plexusd sent an unreadable answer: {0}")]
     Unreadable(String),
 }
 

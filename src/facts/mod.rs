@@ -50,7 +50,7 @@ pub enum Error {
 fn without_annotations(pod: &PodRef, why: &Refusal) -> String {
     match why {
         Refusal::Answered(_) => format!("pod {pod}: {why}"),
-        Refusal::NotReached(_) => format!("the runtime handed over no annotations of pod {pod}, and {why}"),
+        Refusal::NotReached(_) => format!("the runtime did not pass the annotations of pod {pod}, and {why}"),
     }
 }
 

@@ -84,7 +84,7 @@ fn give_networks(path: &Path, group: u32, remarks: &mut Vec<String>) {
     remarks.push(match again {
         Ok(Some(aside)) => format!("warning: {place} is not root's ({why}): renamed to {}", aside.display()),
         Ok(None) => format!("warning: {place} is not root's ({why}): removed and made again"),
-        Err(error) => format!("warning: {place} stays as it is, though it is not root's: {error}"),
+        Err(error) => format!("warning: {place} does not belong to root, and was not changed: {error}"),
     });
 }
 

@@ -150,14 +150,14 @@ impl Guard {
                 self.displaced[which].failed = outcome.as_ref().err().map(ToString::to_string);
                 let path = path.display();
                 self.notes.push(match outcome {
-                    Ok(()) => format!("{path} was displaced ({culprit}) and is put back"),
-                    Err(e) => format!("{path} was displaced ({culprit}) and cannot be put back: {e}"),
+                    Ok(()) => format!("{path} was displaced ({culprit}) and is restored"),
+                    Err(e) => format!("{path} was displaced ({culprit}) and cannot be restored: {e}"),
                 });
             }
             Step::GiveUp => {
                 let what = match &self.displaced[which].failed {
-                    Some(why) => format!("cannot be put back ({why})"),
-                    None => format!("was put back {} times and is displaced again", PAUSES.len()),
+                    Some(why) => format!("cannot be restored ({why})"),
+                    None => format!("was restored {} times and is displaced again", PAUSES.len()),
                 };
                 let line =
                     format!("{} {what}: {culprit}; pods get no additional networks until it is back", path.display());

@@ -233,7 +233,7 @@ fn read_interface(name: &str) -> Result<IfName, ElementError> {
 fn read_ips(element: &RawObject) -> Result<Vec<String>, ElementError> {
     let ips = element.read::<Vec<String>>("ips")?.unwrap_or_default();
     match ips.iter().find(|ip| ip.parse::<IpNet>().is_err() && ip.parse::<IpAddr>().is_err()) {
-        Some(bad) => Err(ElementError::Invalid(format!("ips: {bad:?} is no address"))),
+        Some(bad) => Err(ElementError::Invalid(format!("ips: {bad:?} is not an address"))),
         None => Ok(ips),
     }
 }
@@ -241,7 +241,7 @@ fn read_ips(element: &RawObject) -> Result<Vec<String>, ElementError> {
 fn read_hardware(element: &RawObject, key: &str, lengths: &[usize]) -> Result<Option<String>, ElementError> {
     match element.read::<String>(key)?.filter(|text| !text.is_empty()) {
         Some(text) if !is_hardware_address(&text, lengths) => {
-            Err(ElementError::Invalid(format!("{key}: {text:?} is no hardware address")))
+            Err(ElementError::Invalid(format!("{key}: {text:?} is not a hardware address")))
         }
         text => Ok(text),
     }
@@ -262,9 +262,9 @@ fn read_bandwidth(element: &RawObject) -> Result<Option<Bandwidth>, ElementError
 
 fn read_default_route(element: &RawObject) -> Result<Option<Vec<IpAddr>>, ElementError> {
     let Some(texts) = element.read::<Vec<String>>("default-route")? else { return Ok(None) };
-    let gateways = texts
-        .iter()
-        .map(|text| text.parse().map_err(|_| ElementError::Invalid(format!("default-route: {text:?} is no address"))));
+    let gateways = texts.iter().map(|text| {
+        text.parse().map_err(|_| ElementError::Invalid(format!("default-route: {text:?} is not an address")))
+    });
     // As Go has it, ::ffff:10.0.0.1 is 10.0.0.1: a gateway of its family.
     gateways.map(|ip| ip.map(|ip: IpAddr| ip.to_canonical())).collect::<Result<_, _>>().map(Some)
 }

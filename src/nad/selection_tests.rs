@@ -144,5 +144,5 @@ fn json_form_refuses() {
 #[test]
 fn the_error_names_the_element() {
     let error = parse(r#"[{"name":"a"},{"name":"b","mac":"zz"}]"#, "pod-ns").unwrap_err().to_string();
-    assert_eq!(error, r#"element 2 (b): mac: "zz" is no hardware address"#);
+    assert_eq!(error, r#"element 2 (b): mac: "zz" is not a hardware address"#);
 }

@@ -27,7 +27,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file is there and is something else.
-    #[error("{} is no network namespace", path.display())]
+    #[error("{} is not a network namespace", path.display())]
     NotANamespace {
         /// The file.
         path: PathBuf,

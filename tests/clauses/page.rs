@@ -7,16 +7,17 @@ use std::path::PathBuf;
 const HEAD: &str = "\
 # Compared with Multus and libcni
 
-What is written here was carried out, case by case, by Plexus, by the plugin of Multus 4.3.0 and, where a case is about a
-list of plugins, by libcni (cnitool with its own cache). `tests/clauses` holds the cases and makes this page of them; the
-clauses are those of [conformance.md](conformance.md). Plexus does as every case says. Of the others:
+We ran each case with Plexus, with the plugin of Multus 4.3.0 and, for lists of plugins, with libcni (cnitool with its own
+cache). `tests/clauses` contains the cases, and generates this page; [conformance.md](conformance.md) lists the clauses. **Plexus
+behaves as described in every case.** A case is a short description of the input, and of the required behaviour where the input does
+not imply it. The columns describe the others:
 
-- **yes**: the same;
-- **fault**: something else, which loses a network, leaks, crashes, or is not what was asked for;
-- **otherwise**: something else, by decision or by its place;
-- no word: the case is not for it.
+- **same**: the same behaviour;
+- **bug**: loses a network, leaks, crashes or ignores the request;
+- **differs**: other behaviour, by design or because of its place in the call;
+- empty: not applicable.
 
-A fault that is mended makes the test fail.
+A test fails when Multus fixes a bug.
 ";
 
 /// Where it is.
@@ -31,11 +32,12 @@ pub fn of(topics: &[(&'static str, Vec<Row>)]) -> String {
     let mut page = HEAD.to_owned();
     let _ = writeln!(
         page,
-        "\n{} cases; of Multus {} yes, {} fault, {} otherwise.",
+        "\n{} cases. Multus: {} same, {} bug, {} differs, {} not applicable.",
         rows.len(),
         count(|peer| matches!(peer, Peer::Same)),
         count(|peer| matches!(peer, Peer::Fault(..))),
         count(|peer| matches!(peer, Peer::Otherwise(..))),
+        count(|peer| matches!(peer, Peer::NotAsked)),
     );
     for (topic, rows) in topics {
         let _ = write!(page, "\n## {topic}\n\n| case | clauses | Multus 4.3.0 | libcni |\n|---|---|---|---|\n");
@@ -49,9 +51,9 @@ pub fn of(topics: &[(&'static str, Vec<Row>)]) -> String {
 
 fn word(peer: &Peer) -> String {
     match peer {
-        Peer::Same => "yes".to_owned(),
-        Peer::Fault(why, _) => format!("**fault**: {why}"),
-        Peer::Otherwise(why, _) => format!("otherwise: {why}"),
+        Peer::Same => "same".to_owned(),
+        Peer::Fault(why, _) => format!("**bug**: {why}"),
+        Peer::Otherwise(why, _) => format!("differs: {why}"),
         Peer::NotAsked => String::new(),
     }
 }

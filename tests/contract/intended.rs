@@ -11,14 +11,13 @@ use std::fs;
 use std::path::Path;
 
 const HEAD: &str = "\
-# Natives and reference plugins
+# Built-in plugins and reference plugins
 
-In this process the natives make what the reference plugins v1.9.1 make, object by object, setting by setting and file by
-file: `tests/contract` compares the two after every call, on this machine's kernel (`make test`) and on Debian's
-(`make kernel-test`). This is the list of how they differ, all on purpose. The page is made of the table in
-`tests/contract/intended.rs`, of which every row is shown by a test.
+The built-in plugins produce the same interfaces, settings and files as the reference plugins v1.9.1. `tests/contract` compares the
+two after every call, on this machine's kernel (`make test`) and on Debian's (`make kernel-test`). This table lists the intended
+differences. It is generated from `tests/contract/intended.rs`, and a test shows each row.
 
-| plugin | call | the reference | the native | why |
+| plugin | call | the reference plugin | the built-in plugin | reason |
 |---|---|---|---|---|
 ";
 
@@ -59,79 +58,79 @@ const fn difference(
 const INTENDED: &[Difference] = &[
     difference(
         ["all", "ADD"],
-        "a failure leaves links, and with some plugins addresses, until DEL",
-        "a failure leaves nothing",
-        "the next ADD for the same namespace would fail for another reason",
+        "after a failed ADD, interfaces (and sometimes addresses) remain until DEL",
+        "a failed ADD leaves nothing",
+        "otherwise the next ADD fails with a misleading error",
         Shown::Test("both_refuse_and_natives_leave_nothing"),
     ),
     difference(
         ["all", "all"],
         "code 999 for nearly every failure",
-        "the codes of the CNI specification",
-        "a runtime can tell what is worth another try",
+        "the specification's codes for wrong configurations and environments; 999 for what the kernel or a full pool refuses",
+        "a runtime can decide whether to retry",
         Shown::Test("failures_have_codes"),
     ),
     difference(
         ["bridge, ipvlan, ptp", "ADD"],
-        "takes a negative `mtu` for none",
+        "ignores a negative `mtu`",
         "refuses it",
-        "it is a slip, and the link would have an MTU that nobody asked for",
+        "otherwise the interface has an MTU that the configuration does not request",
         Shown::Test("a_negative_mtu_is_refused"),
     ),
     difference(
         ["host-local", "ADD"],
         "fails for several addresses of `IP` in CNI_ARGS",
-        "takes one of each range set",
-        "so `ips` of the annotation ask for one of each family, with or without the capability",
+        "uses one address of each range set",
+        "`ips` of the annotation can request one address of each family, with or without the capability",
         Shown::Test("several_addresses_of_cni_args_are_taken"),
     ),
     difference(
         ["all", "ADD, DEL"],
-        "carried out, then refused, where `CNI_NETNS` is the plugin's own namespace",
-        "refused first",
-        "links of the host would be gone by then",
+        "changes the host, then fails, if `CNI_NETNS` is the host's namespace",
+        "fails before it changes anything",
+        "the host would lose interfaces",
         Shown::Test("our_own_namespace_is_refused"),
     ),
     difference(
         ["all", "DEL"],
-        "fails before it gives addresses back, where the namespace was unmounted and its file is left",
+        "fails, and leaks addresses, if the namespace's file exists but is no longer mounted",
         "succeeds",
-        "everything in the namespace is gone, and the addresses would stay taken",
+        "everything in the namespace is gone; only the addresses are left",
         Shown::Test("del_works_whatever_is_left_of_the_namespace"),
     ),
     difference(
         ["all", "GC"],
         "does nothing",
-        "asks the address plugin",
-        "addresses of pods that nobody deletes would stay taken for ever",
+        "calls the IPAM plugin",
+        "otherwise addresses of pods without a DEL are never released",
         Shown::Test("gc_gives_back_what_nobody_has"),
     ),
     difference(
         ["bridge", "ADD"],
-        "fails for a gateway on a bridge that lost its last port before, and with it its MAC",
-        "succeeds, with the MAC that the new port brings",
-        "one pod that fails would keep all others from starting",
+        "fails if a gateway bridge lost its last port, and with it its MAC address",
+        "succeeds, with the MAC address of the new port",
+        "otherwise no later pod can start on that bridge",
         Shown::Test("a_gateway_on_a_bridge_that_lost_its_mac"),
     ),
     difference(
         ["host-local", "ADD"],
         "writes to any `dataDir`, and follows symbolic links in it",
-        "refuses a `dataDir` that others than root can write to, and follows no link in it",
-        "whoever may write there chooses which file of the node root writes to",
+        "refuses a `dataDir` that a user other than root can write to, and follows no link in it",
+        "a user who can write there could choose which file of the node root writes to",
         Shown::Test("a_pool_that_others_can_write_to_is_refused"),
     ),
     difference(
         ["bridge", "CHECK"],
         "fails without `ipam`",
         "succeeds",
-        "an attachment without addresses asks no address plugin",
+        "an attachment without addresses has no IPAM plugin",
         Shown::Error("no plugin name provided", || json!({})),
     ),
     difference(
         ["bridge", "CHECK"],
-        "fails when somebody else makes the bridge promiscuous, or another pod changes the MAC of one without a gateway",
+        "fails if something else changed the bridge's promiscuous flag or MAC address",
         "succeeds",
-        "neither disturbs this attachment",
+        "neither affects this attachment",
         Shown::Test("other_users_of_a_bridge_do_not_disturb"),
     ),
     difference(
@@ -148,7 +147,7 @@ const INTENDED: &[Difference] = &[
         ["all", "CHECK"],
         "fails for a route whose `gw` is `0.0.0.0`",
         "succeeds",
-        "that is how a configuration says that there is none",
+        "`0.0.0.0` means that the route has no gateway",
         Shown::Error("not found in routing table", || {
             let route = json!({"dst": "10.9.0.0/16", "scope": 253, "gw": "0.0.0.0"});
             json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [route]}))})
@@ -157,8 +156,8 @@ const INTENDED: &[Difference] = &[
     difference(
         ["all", "CHECK"],
         "fails for a route with a `table`",
-        "looks into that table",
-        "the route is where it was asked for",
+        "looks in that table",
+        "the configuration requests that table",
         Shown::Error("not found in routing table", || {
             let route = json!({"dst": "10.12.0.0/16", "table": 100});
             json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [route]}))})
@@ -168,14 +167,14 @@ const INTENDED: &[Difference] = &[
         ["ipvlan", "CHECK"],
         "fails without `master`",
         "succeeds",
-        "it sits on the default route's link",
+        "ADD used the interface of the default route",
         Shown::Error("failed to lookup master \"\"", || json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24"}))})),
     ),
     difference(
         ["ipvlan", "DEL"],
-        "fails without `master` and default route, or when the container is gone it would look for one in",
+        "fails if no `master` is set and the host has no default route, or (`linkInContainer`) if the container is gone",
         "succeeds",
-        "it looks for no master: DEL needs none",
+        "DEL does not need a master",
         Shown::Error(
             "failed to open netns",
             || json!({"linkInContainer": true, "ipam": host_local(json!({"subnet": "10.7.0.0/24"}))}),
@@ -183,16 +182,16 @@ const INTENDED: &[Difference] = &[
     ),
     difference(
         ["vlan", "DEL"],
-        "fails when the master is gone",
+        "fails if the master is gone",
         "succeeds",
-        "the VLAN went with it, and the addresses would stay taken",
+        "the VLAN interface is gone too; only the addresses are left",
         Shown::Test("a_vlan_can_be_deleted_without_its_master"),
     ),
     difference(
         ["loopback", "ADD"],
-        "a result as of 1.0.0 that says it is of an older version",
-        "a result of that version",
-        "others could not read it",
+        "the result has the format of 1.0.0, and an older `cniVersion`",
+        "the result has the format of that version",
+        "otherwise other programs cannot read it",
         Shown::Shape(|config| {
             let is_new = config["cniVersion"].as_str().is_some_and(|version| version.starts_with("1."));
             config["type"] == "loopback" && !is_new

@@ -68,7 +68,16 @@ fn lines(page: &Page) -> Vec<(usize, String, bool)> {
         return command.collect();
     }
     let mut is_continued = false;
-    for line in page.lines().iter().filter(|line| matches!(line.code, Some("sh" | "console" | "text"))) {
+    for line in page.lines() {
+        // In a block with output only the lines of a prompt are commands.
+        let is_command = match line.code {
+            Some("sh" | "text") => true,
+            Some("console") => line.text.trim().starts_with("$ "),
+            _ => false,
+        };
+        if !is_command {
+            continue;
+        }
         let text = line.text.trim().trim_end_matches('\\');
         match found.last_mut() {
             Some((_, before, _)) if is_continued => before.push_str(text),
@@ -94,8 +103,10 @@ fn every_command_of_ours_is_one_that_the_programs_take() {
             {
                 for call in calls(&text, program) {
                     let words = words(call);
-                    // `plexusctl <command> --help`, or the program's name alone.
-                    if words.len() < 2 || words[1] == "1" {
+                    // `plexusctl <command> --help`, or the program's name alone; messages begin with plexusd, too.
+                    let is_message =
+                        is_sentence && program == "plexusd" && !words[1..].iter().any(|word| word.starts_with('-'));
+                    if words.len() < 2 || words[1] == "1" || is_message {
                         continue;
                     }
                     seen += 1;

@@ -9,5 +9,6 @@ mod links;
 mod pages;
 mod paths;
 mod reference;
+mod samples;
 #[path = "../support/mod.rs"]
 mod support;

@@ -83,17 +83,11 @@ fn every_annotation_and_every_key_of_a_selection_is_described() {
         assert!(text.contains(&format!("\n## `{annotation}`")), "{annotation}");
     }
     let source = fs::read_to_string(root().join("src/nad/selection.rs")).unwrap();
-    let (_, source) = source.split_once("fn read_element").unwrap();
-    let (element, _) = source.split_once("fn read_interface").unwrap();
-    let named = element
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(|text| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
-    let mut expected: BTreeSet<String> = named.map(str::to_owned).collect();
-    // What functions of their own read; and the former name of `interface`.
-    expected.extend(["ips", "bandwidth", "default-route"].map(str::to_owned));
-    expected.remove("interfaceRequest");
+    let (_, keys) = source.split_once("const KEYS").unwrap();
+    let (keys, _) = keys.split_once("];").unwrap();
+    let mut expected: BTreeSet<String> = keys.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    // The former name of `interface`.
+    assert!(expected.remove("interfaceRequest"));
     let described = unique(first_cells("docs/reference/annotations.md", "`k8s.v1.cni.cncf.io/networks` (on pods)"));
     assert_eq!(described, expected);
 }
@@ -115,7 +109,21 @@ fn every_key_of_the_network_status_is_described() {
     assert_eq!(unique(first_cells("docs/reference/network-status.md", "The annotation network-status")), expected);
 }
 
-/// What a row of a table here says is what the daemon serves, name by name and kind by kind.
+/// The page for a pod that does not start quotes messages.
+#[test]
+fn every_message_that_is_explained_exists() {
+    let sources = pages::sources().into_iter().filter(|page| page.name.starts_with("src/"));
+    let source: String = sources.map(|page| page.text).collect();
+    let rows = page("docs/how-to/debug.md").table("A pod does not start");
+    let quoted: Vec<&str> = rows.iter().flat_map(|row| row[0].split('`').filter(|part| part.contains(' '))).collect();
+    assert!(quoted.len() > 5, "{quoted:?}");
+    for message in quoted.into_iter().filter(|part| !["(", ",", "…"].iter().any(|begin| part.trim().starts_with(begin)))
+    {
+        assert!(source.contains(message), "docs/how-to/debug.md explains {message:?}, and no source has it");
+    }
+}
+
+/// The page has the metrics that a daemon serves, by name and type.
 #[test]
 fn the_metrics_of_a_daemon_are_those_of_the_page() {
     let rows = page("docs/reference/metrics.md").table("Metrics");

@@ -1,4 +1,4 @@
-//! `docs/primaries.md`: its table is made of the fixtures, so it cannot drift.
+//! `docs/reference/cluster-networks.md`: its table is made of the fixtures, so it cannot drift.
 //!
 //! `UPDATE=1 cargo test --test primaries document` writes it again.
 
@@ -49,11 +49,11 @@ fn row(fixture: &Fixture) -> String {
 
 #[test]
 fn the_table_is_what_the_fixtures_say() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/primaries.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/cluster-networks.md");
     let page = fs::read_to_string(path).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    let head = "| network | file | name | plugins | asks for | version: verbs that reach it | modes |\n|---|---|---|---|---|---|---|\n";
+    let head = "| network | file | name | plugins | capabilities | CNI version: operations | install modes |\n|---|---|---|---|---|---|---|\n";
     let rows: String = fixture::all().iter().map(row).collect();
     let expected = format!("{before}{BEGIN}\n{head}{rows}\n{END}{after}");
     if std::env::var_os("UPDATE").is_some() {
@@ -64,7 +64,7 @@ fn the_table_is_what_the_fixtures_say() {
 
 #[test]
 fn every_link_within_the_page_has_its_heading() {
-    let page = include_str!("../../docs/primaries.md");
+    let page = include_str!("../../docs/reference/cluster-networks.md");
     for link in page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
         let anchor = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
         assert!(page.lines().any(|line| line.starts_with('#') && anchor(line) == link), "{link}");

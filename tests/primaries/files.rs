@@ -104,10 +104,10 @@ fn status_tells_which_file_is_missing_on_a_node_that_never_had_it() {
     let pod = Pod::new(&bare.node, "early");
     // CNI-STA-02
     cnitool::direct(&bare.node, "STATUS", &bare.head(), &pod)
-        .refusal(50, &["default network", "10-flannel.conflist is not there"]);
-    cnitool::direct(&bare.node, "ADD", &bare.head(), &pod).refusal(11, &["10-flannel.conflist is not there"]);
+        .refusal(50, &["default network", "10-flannel.conflist does not exist"]);
+    cnitool::direct(&bare.node, "ADD", &bare.head(), &pod).refusal(11, &["10-flannel.conflist does not exist"]);
     let told = bare.install(&[]);
-    assert!(told.contains("00-plexus.conflist stays as it is"), "{told}");
+    assert!(told.contains("00-plexus.conflist is not changed"), "{told}");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn of_two_primaries_the_first_is_taken_and_the_other_is_told() {
     // As texts: "10-" comes before "100".
     let told = bare.install(&[]);
     let expected = "10-flannel.conflist (network cbr0, flannel+portmap): the first in ";
-    assert!(told.contains(expected) && told.contains("passed over: 100-crio-bridge.conf"), "{told}");
+    assert!(told.contains(expected) && told.contains("ignored: 100-crio-bridge.conf"), "{told}");
     let other = bare.node.net_d().join("100-crio-bridge.conf");
     bare.install(&["--primary", other.to_str().unwrap()]);
     runtime(&bare.node, "add", &Pod::new(&bare.node, "other")).result();

@@ -144,7 +144,7 @@ fn in_both_lists_it_would_run_twice_and_that_is_told() {
     // Without that setting it follows the first list.
     insert(&bare, OURS);
     let told = bare.install(&[]);
-    assert!(told.contains("istio-cni is in our list and in the primary's"), "{told}");
+    assert!(told.contains("istio-cni is in the list of Plexus and in the default network's"), "{told}");
     take_out(&bare, PRIMARY);
     let told = bare.install(&[]);
     assert!(!told.contains("istio-cni"), "{told}");
@@ -159,7 +159,7 @@ fn a_list_of_its_own_that_it_makes_of_ours_is_not_followed() {
     fs::copy(bare.node.net_d().join(PRIMARY), &owned).unwrap();
     insert(&bare, "02-istio-cni.conflist");
     let told = bare.install(&[]);
-    assert!(told.contains("02-istio-cni.conflist (network cbr0") && told.contains("passed over: 10-flannel"), "{told}");
+    assert!(told.contains("02-istio-cni.conflist (network cbr0") && told.contains("ignored: 10-flannel"), "{told}");
     assert_eq!(calls(&bare, "owned"), IN_THE_PRIMARY);
     // Its agent starts again, finds ours to be the first, and copies that.
     fs::copy(bare.node.net_d().join(OURS), &owned).unwrap();

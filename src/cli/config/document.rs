@@ -97,10 +97,10 @@ fn list<V: Serialize>(name: &str, plugin: Plugin<V>) -> Result<Written, Error> {
 pub fn chain(primary: &Path, network: &NetworkConfig, keys: Keys) -> Result<Written, Error> {
     let refuse = |why| Err(Error::NotChainable { path: primary.to_owned(), why });
     if primary.extension().is_none_or(|extension| extension != "conflist") {
-        return refuse("it is no list (.conflist), and runtimes add plugins to lists only");
+        return refuse("it is not a list (.conflist), and runtimes add plugins to lists only");
     }
     if network.load_only_inlined_plugins {
-        return refuse("it says loadOnlyInlinedPlugins");
+        return refuse("it sets loadOnlyInlinedPlugins");
     }
     let capabilities = capabilities(&keys, std::iter::empty());
     let plugin = Plugin { r#type: "plexus", cluster_network: None, capabilities, keys: keys.others };

@@ -25,7 +25,7 @@ pub struct Arguments {
     #[command(flatten)]
     wanted: Wanted,
 
-    /// Write the file instead of printing it, whole or not at all; a file with the same content is left alone
+    /// Write the file instead of printing it, in one step; a file with the same content is not written again
     #[arg(long)]
     write: bool,
 }
@@ -33,36 +33,36 @@ pub struct Arguments {
 /// What the configuration follows from.
 #[derive(Debug, Args)]
 pub struct Wanted {
-    /// The configuration of the cluster's own network; without it, the first file in the folder that is
-    /// neither ours nor Multus'
+    /// CNI file of the cluster's default network; default: the first file in --cni-conf-dir that does not belong to
+    /// Plexus or Multus
     #[arg(long, value_name = "FILE")]
     primary: Option<PathBuf>,
 
-    /// How Plexus is put into the node's configuration
+    /// Install mode
     #[arg(long, value_enum, default_value_t)]
     pub mode: Mode,
 
-    /// Where the runtime looks for its configuration
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    /// CNI configuration directory of the runtime
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
     pub cni_conf_dir: PathBuf,
 
-    /// A JSON object of further keys (see `plexusctl schema --settings`); unknown ones are refused
+    /// JSON file with settings of the plugin; unknown keys are errors (`plexusctl schema --settings` lists the keys)
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
 
-    /// Where the plugin keeps its records [default: /var/lib/plexus]
-    #[arg(long, value_name = "FOLDER")]
+    /// State directory, with the plugin's records [default: /var/lib/plexus]
+    #[arg(long, value_name = "DIRECTORY")]
     pub state_directory: Option<PathBuf>,
 
-    /// Where the daemon's socket is [default: /run/plexus]
-    #[arg(long, value_name = "FOLDER")]
+    /// Run directory, with the daemon's socket [default: /run/plexus]
+    #[arg(long, value_name = "DIRECTORY")]
     pub run_directory: Option<PathBuf>,
 }
 
 /// The two ways of being installed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// The runtime calls Plexus, which calls the cluster's network
+    /// The runtime calls Plexus, and Plexus calls the cluster's network
     #[default]
     Delegate,
     /// The runtime calls the cluster's network, then Plexus (needs libcni 1.3 in the runtime)
@@ -155,7 +155,7 @@ fn passed_over(rest: impl Iterator<Item = PathBuf>) -> String {
     let names: Vec<String> = rest.map(|path| file_name(&path).to_string()).collect();
     match names.is_empty() {
         true => String::new(),
-        false => format!("; passed over: {} (--primary names another)", names.join(", ")),
+        false => format!("; ignored: {} (--primary names another)", names.join(", ")),
     }
 }
 
@@ -182,7 +182,7 @@ fn tell_rivals(folder: &Path, written: &Written, output: &Output) -> Result<(), 
     for rival in disk::candidates(folder).map_err(|source| Error::Primary { source })? {
         if rival < ours {
             output.remark(format!(
-                "warning: {} stands before it: the runtime goes on using that one until it is removed or renamed",
+                "warning: {} sorts before it: the runtime uses that file until it is removed or renamed",
                 rival.display()
             ));
         }

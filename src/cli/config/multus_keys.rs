@@ -24,7 +24,7 @@ const KEPT: [(&str, &str); 10] = [
     ("defaultNetworks", "attached to every pod outside systemNamespaces"),
     ("confDir", "configurations by name"),
     ("cniDir", "pods that Multus attached are deleted by what it kept there"),
-    ("binDir", "searched before the runtime's folders"),
+    ("binDir", "searched before the runtime's directories"),
     ("namespaceIsolation", "also for the default-network annotation, which Multus lets through"),
     ("globalNamespaces", "as before"),
     ("systemNamespaces", "as before"),
@@ -35,8 +35,8 @@ const KEPT: [(&str, &str); 10] = [
 /// Those of them that are paths.
 const PATHS: [&str; 3] = ["confDir", "cniDir", "binDir"];
 
-const CHAIN: &str = "names a directory whose plugins Multus runs after the default network's: move its files into the directory beside the default network's file that has the name of that network (its key \"name\"), from where Plexus runs them";
-const LOGS: &str = "the plugin tells on stderr, which the runtime logs; the daemon's log is its container's";
+const CHAIN: &str = "names a directory whose plugins Multus runs after the default network's: move its files into the directory next to the default network's file that has the name of that network (its key \"name\"), from where Plexus runs them";
+const LOGS: &str = "the plugin logs to stderr, which the runtime logs; the daemon logs to the log of its container";
 const OWN_DAEMON: &str = "the daemon has its own command line (docs/configuration.md)";
 const INSTALLER: &str = "plexusctl install writes the configuration";
 const RUNTIME: &str = "the runtime sets it at each call";
@@ -49,7 +49,7 @@ const NOT_NEEDED: [(&str, &str); 30] = [
     ("logOptions", LOGS),
     (
         "readinessindicatorfile",
-        "the default network's own file is read at each call, and STATUS tells whether it is there",
+        "the default network's own file is read at each call, and STATUS reports whether it exists",
     ),
     ("retryDeleteOnError", "always: what cannot be deleted is owed and tried again"),
     ("daemonSocketDir", "the daemon's socket is in runDirectory"),
@@ -69,7 +69,7 @@ const NOT_NEEDED: [(&str, &str); 30] = [
     ("args", "Multus passes it to nobody"),
     ("disableCheck", UNUSED),
     ("disableGC", UNUSED),
-    ("loadOnlyInlinedPlugins", "always so in our list"),
+    ("loadOnlyInlinedPlugins", "always set in the list of Plexus"),
     ("cniVersions", "1.0.0 and 1.1.0 are offered"),
     ("ipam", UNUSED),
     ("dns", UNUSED),
@@ -91,7 +91,7 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
         return Fate::Elsewhere("with the one for the pod's annotations, which spares the daemon a question");
     }
     if is("type") || is("cniVersion") {
-        return Fate::NotNeeded("the list says it: plexus, of 1.0.0 and 1.1.0");
+        return Fate::NotNeeded("set by the new list: type plexus, versions 1.0.0 and 1.1.0");
     }
     if is("auxiliaryCNIChainName") {
         return Fate::ByHand(CHAIN);

@@ -16,18 +16,18 @@ use std::collections::BTreeMap;
 struct Configuration {
     /// The plugin's name.
     r#type: Type,
-    /// What the runtime is asked for, as in every CNI configuration.
+    /// Capabilities to request from the runtime, as in every CNI configuration.
     capabilities: Option<BTreeMap<String, bool>>,
-    /// The default network: the path of a configuration or of a folder, or the name of a
+    /// The default network: the path of a configuration or of a directory, or the name of a
     /// NetworkAttachmentDefinition or of a configuration in `confDir`.
     cluster_network: Option<String>,
     /// Instead of `clusterNetwork`: configurations. The first is the default network, the others are attached to every pod.
     delegates: Option<Vec<Map<String, Value>>>,
-    /// Networks attached to every pod outside `systemNamespaces`, before its own.
+    /// Networks attached to every pod outside of `systemNamespaces`, before the networks of its annotation.
     default_networks: Option<Vec<String>>,
     /// Namespaces whose pods do not get `defaultNetworks` [`["kube-system"]`].
     system_namespaces: Option<Vec<String>>,
-    /// Where networks are that the operator names without a namespace [`kube-system`].
+    /// Namespace of networks that this configuration names without a namespace [`kube-system`].
     multus_namespace: Option<String>,
     /// A pod may use only networks of its own namespace and of `globalNamespaces` [`false`].
     namespace_isolation: Option<bool>,
@@ -35,41 +35,42 @@ struct Configuration {
     global_namespaces: Option<Namespaces>,
     /// A pod may replace its default network by annotation [`true`].
     default_network_annotation: Option<bool>,
-    /// A network without `spec.config` means the configuration of its name in `confDir` [`true`].
+    /// A network without `spec.config` uses the configuration with its name in `confDir` [`true`].
     networks_from_files: Option<bool>,
     /// Directories in which networks that others define may keep pools of addresses [any directory of root].
     data_dir_roots: Option<Vec<String>>,
-    /// Which network has a pod's default route where no `default-route` asks for it [`last`].
+    /// The network that has a pod's default route if no `default-route` requests it [`last`].
     default_route: Option<DefaultRoute>,
-    /// Where a network without `spec.config` finds its configuration, by name [`/etc/cni/multus/net.d`].
+    /// Directory with the configurations of networks without `spec.config`, by name [`/etc/cni/multus/net.d`].
     conf_dir: Option<String>,
-    /// A folder of CNI plugins that is searched before the runtime's.
+    /// Extra directory of CNI plugins, searched before the runtime's.
     bin_dir: Option<String>,
-    /// What Multus kept of the pods it attached [`/var/lib/cni/multus`].
+    /// Multus' state directory, to delete what Multus attached [`/var/lib/cni/multus`].
     cni_dir: Option<String>,
-    /// A folder whose `results` holds the runtime's records of attachments, beside `/var/lib/cni` and `/var/lib/cni/cache`.
+    /// A directory whose `results` contains the runtime's records of attachments, in addition to `/var/lib/cni` and
+    /// `/var/lib/cni/cache`.
     cni_cache_dir: Option<String>,
-    /// Records, and the last-known copies of networks [`/var/lib/plexus`].
+    /// Directory with records and cached networks [`/var/lib/plexus`].
     state_directory: Option<String>,
-    /// The daemon's socket, locks, and statuses that wait to be published [`/run/plexus`].
+    /// Directory with the daemon's socket, locks, and network-status updates that wait [`/run/plexus`].
     run_directory: Option<String>,
-    /// How long one delegate may take [120].
+    /// Time limit in seconds for one call of a CNI plugin [120].
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     delegate_timeout_seconds: Option<f64>,
-    /// How long the daemon may take to answer [5].
+    /// Time limit in seconds for an answer of the daemon [5].
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     daemon_timeout_seconds: Option<f64>,
-    /// How long ADD waits until the status is on a pod with additional networks [2].
+    /// Seconds that ADD waits for the network-status of a pod with additional networks [2].
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     publish_timeout_seconds: Option<f64>,
-    /// How old a last-known copy of a network may be that is used while the daemon does not answer [any age].
+    /// Maximum age in seconds of a cached network that is used while the daemon does not answer [any age].
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 315_360_000))]
     last_known_max_age_seconds: Option<f64>,
-    /// Which plugin types Plexus carries out itself [`true`].
+    /// Built-in plugins to use [`true`].
     natives: Option<Natives>,
-    /// Networks whose plugins are programs are attached at the same time [`false`].
+    /// Attach networks at the same time if their plugins are programs [`false`].
     parallel: Option<bool>,
-    /// What the plugin tells on stderr [`error`].
+    /// Log level of the plugin, which logs to stderr [`error`].
     log_level: Option<LogLevel>,
 }
 
@@ -125,7 +126,7 @@ enum LogLevel {
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Of a file of settings, as `config`, `install` and the manifests take it, instead of the element in a CNI list
+    /// Schema of a settings file, as for `config`, `install` and the manifests, instead of the entry in a CNI list
     #[arg(long)]
     settings: bool,
 }

@@ -137,7 +137,7 @@ fn a_primary_that_would_call_us_is_refused() {
     }
     let error = folder.refusal(&[]);
     assert!(error.contains("10-nested.conf") && error.contains("multus"), "{error}");
-    assert!(folder.refusal(&["--primary", &folder.path("absent")]).contains("is not there"));
+    assert!(folder.refusal(&["--primary", &folder.path("absent")]).contains("does not exist"));
 }
 
 #[test]

@@ -25,29 +25,29 @@ use std::process::{Command, Stdio};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Only show what would be deleted or forgiven
+    /// Only show what would be removed or forgiven
     #[arg(long)]
     dry_run: bool,
 
-    /// Give up what is owed, of these containers or of all, and a named container that is gone without its removal:
-    /// it is forgotten, and what is left of it is yours to remove
+    /// Drop failed removals, of these containers or of all, and the record of a named container that is gone; you have to
+    /// remove its leftovers yourself
     #[arg(long, num_args = 0.., value_name = "CONTAINER")]
     forgive: Option<Vec<String>>,
 
-    /// How many seconds to wait, in a container, until the node's own plugin has swept
+    /// In a container: seconds to wait for the cleanup by the node's own plugin
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     wait: u64,
 
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 
-    /// Where the runtime looks for its configuration, ours among it
+    /// CNI configuration directory of the runtime, which contains the configuration of Plexus
     // No variable: whoever becomes root keeps another user's environment, and what lies there is run.
-    #[arg(long, default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    #[arg(long, default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
     cni_conf_dir: PathBuf,
 
-    /// The plugin's program
+    /// Path of the plugin's program
     #[arg(long, default_value = "/opt/cni/bin/plexus", value_name = "FILE")]
     plugin: PathBuf,
 }
@@ -123,7 +123,8 @@ fn forgive(
 /// every key has its default.
 fn configuration(folder: &Path, output: &Output) -> String {
     installed(folder).unwrap_or_else(|| {
-        output.remark(format!("{} holds no configuration of Plexus: the usual folders are swept", folder.display()));
+        output
+            .remark(format!("{} holds no configuration of Plexus: gc uses the default directories", folder.display()));
         r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#.to_owned()
     })
 }

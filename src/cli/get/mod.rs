@@ -18,12 +18,12 @@ pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods
 /// How the list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Shape {
-    /// Aligned columns, for people
+    /// Human-readable table
     #[default]
     Table,
-    /// The same, and the gateways of the pod's default routes beside the network that has them
+    /// The same, with the gateways of the pod's default routes
     Wide,
-    /// One JSON document, for programs; its shape is stable
+    /// One JSON document; members are added, never changed
     Json,
 }
 
@@ -33,16 +33,16 @@ pub struct Arguments {
     #[arg(short, long)]
     namespace: Option<String>,
 
-    /// Only what should have been deleted and could not be, with the reason
+    /// Only failed removals that Plexus will retry, with the reason
     #[arg(long)]
     debts: bool,
 
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Shape,
 
-    /// Where the plugin keeps its records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    /// State directory, with the plugin's records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
     state_directory: PathBuf,
 }
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if damaged > 0 {
         let folder = state.sandboxes();
         output.remark(format!(
-            "{damaged} record{} in {} cannot be read and {} not shown: the pod's DEL, or a sweep when the pod is gone, deletes what it still tells and moves it to {}",
+            "{damaged} record{} in {} cannot be read and {} not shown: the pod's DEL, or a sweep when the pod is gone, deletes the attachments that can still be read, and moves it to {}",
             if damaged == 1 { "" } else { "s" },
             folder.display(),
             if damaged == 1 { "is" } else { "are" },

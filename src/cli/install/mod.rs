@@ -33,24 +33,24 @@ pub struct Arguments {
     #[command(flatten)]
     wanted: Wanted,
 
-    /// Where the runtime looks for plugins
-    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "FOLDER")]
+    /// Plugin directory of the runtime
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
     cni_bin_dir: PathBuf,
 
-    /// The plugin's program; without it, the one beside this program
+    /// Path of the plugin's program; default: `plexus` in the directory of plexusctl
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
 
-    /// Prepare the run directory for a plexusd that is not root but of this group; without it nothing is prepared
+    /// Prepare the run directory for a plexusd that runs with this group instead of as root
     #[arg(long, value_name = "GID")]
     daemon_group: Option<u32>,
 
-    /// How long to wait for the cluster's own network, which may be configured after us
+    /// Seconds to wait for the CNI file of the cluster's network
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     wait: u64,
 
-    /// Take the place of Multus: rename its configuration where the runtime takes it before ours. Delete Multus'
-    /// DaemonSet first, whose next start would write it again
+    /// Replace Multus: rename its configuration file if the runtime prefers it to that of Plexus. Delete the DaemonSet of
+    /// Multus first, because its next start writes the file again
     #[arg(long, env = "PLEXUS_REPLACE_MULTUS", value_parser = BoolishValueParser::new())]
     replace_multus: bool,
 }
@@ -127,7 +127,7 @@ fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Wri
         };
         let ours = arguments.wanted.cni_conf_dir.join(LIST);
         if names_us(&ours) {
-            output.remark(format!("{error}; {} stays as it is", ours.display()));
+            output.remark(format!("{error}; {} is not changed", ours.display()));
             return Ok(None);
         }
         if begin.elapsed() >= Duration::from_secs(arguments.wait) {
@@ -188,7 +188,7 @@ fn tell_doubles(written: &Written, output: &Output) {
     let theirs = primary.and_then(|path| disk::read(&path).ok()).map_or_else(Vec::new, |primary| kinds(&primary));
     for double in kinds(&list).into_iter().filter(|kind| theirs.contains(kind)) {
         output.remark(format!(
-            "warning: {double} is in our list and in the primary's: it is called twice for each pod; leave it in one of them (docs/primaries.md)"
+            "warning: {double} is in the list of Plexus and in the default network's list: it runs twice for each pod; remove it from one of them (docs/reference/cluster-networks.md)"
         ));
     }
 }

@@ -21,13 +21,13 @@ const MULTUS: &str = "multus-cni-network";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Multus' configuration: the one in the runtime's folder (00-multus.conf or .conflist), or the
-    /// daemon's (daemon-config.json) where that names a default network
+    /// CNI file of Multus (/etc/cni/net.d/00-multus.conf), or daemon-config.json of its thick daemon if that sets
+    /// clusterNetwork
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Instead of a list, write settings into this file, `-` for stdout: what `config`, `install` and the manifests
-    /// (conf/base/settings.json) take with --settings. The default network is found by `install`
+    /// Write a settings file instead of a list (`-` for stdout), for `config --settings`, `install --settings` and
+    /// conf/base/settings.json; `install` finds the default network
     #[arg(long, value_name = "SETTINGS")]
     settings: Option<PathBuf>,
 }
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 fn leave_to_install(migrated: &mut Migrated) {
     let row = |key: &str, outcome: Cell, why: &str| vec![Cell::from(key), outcome, why.into()];
     if migrated.keys.remove("clusterNetwork").is_some() {
-        let why = "no setting: install takes the first file of the runtime's directory that is neither ours nor Multus', or the one that --primary names";
+        let why = "not a setting: install uses the first file of the runtime's directory that does not belong to Plexus or Multus, or the file of --primary";
         migrated.table.row(row("(settings) clusterNetwork", Cell::new("not needed", Tone::Plain), why));
     }
     if let Some(delegates) = migrated.keys.remove("delegates") {
@@ -158,7 +158,7 @@ fn review(name: &str, keys: &BTreeMap<String, Box<RawValue>>) -> Result<(), Vec<
     }
     let (settings, mut mistakes) = Settings::review(&object.to_json()).map_err(|e| vec![e.to_string()])?;
     if mistakes.is_empty() && matches!(settings.primary, Primary::Chained) {
-        mistakes.push("it names no default network (clusterNetwork or delegates): take the file Multus wrote into the runtime's folder".to_owned());
+        mistakes.push("it names no default network (clusterNetwork or delegates): use the file that Multus wrote to the runtime's directory".to_owned());
     }
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }

@@ -33,21 +33,21 @@ const DEFAULTS: &str = r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}
     after_help = "The networks of a whole cluster:\n  kubectl get net-attach-def -A -o yaml | plexusctl natives -"
 )]
 pub struct Arguments {
-    /// Manifests with NetworkAttachmentDefinitions, folders of them, or CNI configurations; `-` for stdin.
-    /// Without any: the default network of this node and the networks its pods have used
+    /// Manifests with NetworkAttachmentDefinitions, directories of them, or CNI configurations; `-` reads stdin.
+    /// Default: the default network of this node, and the networks that its pods have used
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// How to print it
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 
-    /// Where the runtime looks for its configuration, ours among it
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    /// CNI configuration directory of the runtime, which contains the configuration of Plexus
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
     cni_conf_dir: PathBuf,
 
-    /// Where copies of networks are kept [default: that of the configuration]
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "FOLDER")]
+    /// State directory, with cached NetworkAttachmentDefinitions [default: from the configuration]
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "DIRECTORY")]
     state_directory: Option<PathBuf>,
 }
 

@@ -13,10 +13,10 @@ use std::io::{self, IsTerminal, Write};
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns, for people
+    /// Human-readable table
     #[default]
     Table,
-    /// One JSON document, for programs; its shape is stable
+    /// One JSON document; members are added, never changed
     Json,
 }
 

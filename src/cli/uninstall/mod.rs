@@ -26,36 +26,35 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where the runtime looks for its configuration
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "FOLDER")]
+    /// CNI configuration directory of the runtime
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
     cni_conf_dir: PathBuf,
 
-    /// Where the runtime looks for plugins
-    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "FOLDER")]
+    /// Plugin directory of the runtime
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
     cni_bin_dir: PathBuf,
 
-    /// Where the plugin keeps its records
-    #[arg(long, default_value = StateDirectory::DEFAULT, value_name = "FOLDER")]
+    /// State directory, with the plugin's records
+    #[arg(long, default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
     state_directory: PathBuf,
 
-    /// Where the daemon's socket is
-    #[arg(long, default_value = RunDirectory::DEFAULT, value_name = "FOLDER")]
+    /// Run directory, with the daemon's socket
+    #[arg(long, default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
     run_directory: PathBuf,
 
-    /// Wait until the pods that need the plugin are gone
+    /// Wait until no pod on this node needs the plugin
     #[arg(long)]
     wait: bool,
 
-    /// Do not ask: from now on new pods start without their additional networks
+    /// Do not ask for confirmation; from now on new pods start without their additional networks
     #[arg(long)]
     yes: bool,
 
-    /// End the uninstallation: new pods get their additional networks again
+    /// Cancel the uninstallation: new pods get their additional networks again
     #[arg(long, conflicts_with_all = ["wait", "stay"])]
     cancel: bool,
 
-    /// Do nothing but sleep: for a container that must not end. The variables of the container, which name
-    /// directories, mean nothing then
+    /// Only sleep, for a container that must not end; the environment variables for directories have no effect
     #[arg(long, conflicts_with = "wait")]
     stay: bool,
 }
@@ -140,7 +139,7 @@ fn confirm(arguments: &Arguments, under_way: bool, output: &Output) -> Result<()
         output.remark(format!("warning: {FROM_NOW_ON}; `plexusctl uninstall --cancel` ends that"));
         return Ok(());
     }
-    output.remark(format!("{FROM_NOW_ON}, and Plexus is removed when no pod needs it. Go on? [y/N]"));
+    output.remark(format!("{FROM_NOW_ON}, and Plexus is removed when no pod needs it. Continue? [y/N]"));
     let mut answer = String::new();
     // A terminal that cannot be read does not say yes.
     let _ = io::stdin().lock().take(64).read_line(&mut answer);

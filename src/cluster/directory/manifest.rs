@@ -109,7 +109,7 @@ fn json(text: &str) -> Option<Vec<Option<Manifest>>> {
 }
 
 /// YAML documents. `kubectl` allows more than YAML does: continuation lines of a quoted text at any column and after
-/// tabs, and a key that is there twice, of which the last counts.
+/// tabs, and a key that occurs twice, of which the last counts.
 fn yaml(text: &str) -> Result<Vec<Option<Manifest>>, ManifestError> {
     let lenient = serde_saphyr::options! {
         strict_indentation: false,

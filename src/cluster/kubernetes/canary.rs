@@ -77,7 +77,7 @@ impl Canary {
         let verdict = match &own {
             Some(_) => Verdict::Unknown("it was not tested yet".to_owned()),
             None => {
-                Verdict::Untested("the admission policy is not tested: plexusd was not told its own pod (--pod-name)")
+                Verdict::Untested("the admission policy is not tested: plexusd does not know its own pod (--pod-name)")
             }
         };
         Canary { own, required, verdict: watch::Sender::new(verdict) }

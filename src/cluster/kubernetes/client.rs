@@ -32,7 +32,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
 
 /// Where pods are read for their annotations only.
-const NO_PODS_NEEDED: &str = "grant it (conf/overlays/pod-watch does), or let the runtime hand over the pod's annotations (capability io.kubernetes.cri.pod-annotations)";
+const NO_PODS_NEEDED: &str = "grant it (conf/overlays/pod-watch does), or let the runtime pass the pod's annotations (capability io.kubernetes.cri.pod-annotations)";
 
 /// Whether a definition that is not known may have been made a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ impl Requests {
 
     /// Shows the counters in `registry`.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("api_requests", "Requests to the API server, watches not counted", self.made.clone());
+        registry.register("api_requests", "Requests to the API server, without watches", self.made.clone());
         registry.register("watch_failures", "Interruptions of a watch", self.watch_failures.clone());
     }
 }

@@ -107,7 +107,7 @@ fn framed(message: &impl Message) -> Bytes {
 
 fn unframed<A: Message + Default>(body: &[u8]) -> Result<A, GrpcError> {
     let Some((&[compressed, a, b, c, d], message)) = body.split_first_chunk::<HEAD>() else {
-        return Err(GrpcError::Unreadable(format!("{} bytes are no message", body.len())));
+        return Err(GrpcError::Unreadable(format!("{} bytes are not a message", body.len())));
     };
     let length = u32::from_be_bytes([a, b, c, d]);
     if compressed != 0 || usize::try_from(length) != Ok(message.len()) {

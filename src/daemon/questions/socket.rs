@@ -85,7 +85,7 @@ impl Socket {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) if may_speak(peer.uid()) => return stream,
                     Ok(peer) => tracing::warn!(uid = peer.uid(), "a peer that is not root was refused"),
-                    Err(error) => tracing::warn!(%error, "a peer that cannot be told was refused"),
+                    Err(error) => tracing::warn!(%error, "rejected a connection: its user is unknown"),
                 },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");

@@ -40,7 +40,7 @@ fn are_the_same(one: IpNet, other: IpNet) -> bool {
 /// Judges the addresses that an interface is to have together.
 ///
 /// # Errors
-/// One of them cannot be had, or is there twice.
+/// One of them cannot be had, or occurs twice.
 pub fn judge(addresses: &[IpNet]) -> Result<(), Failure> {
     for (at, address) in addresses.iter().enumerate() {
         if let Some(why) = fault_in_subnet(*address) {

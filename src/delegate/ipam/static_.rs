@@ -106,7 +106,7 @@ fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {
         let same_gateway = |ip: &&IpConfig| wanted.gateway.is_none() || wanted.gateway == ip.gateway;
         if found.filter(same_gateway).is_none() {
             return Err(Failure::Drifted(format!(
-                "address {} is not in prevResult as it is configured",
+                "prevResult does not contain the configured address {}",
                 wanted.address
             )));
         }
@@ -155,8 +155,10 @@ fn from_cni_args(call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
         addresses.push(IpConfig { address: read_net("CNI_ARGS: IP", text.trim())?, gateway: None, interface: None });
     }
     for text in gateway.iter().flat_map(|gateway| gateway.split(',')) {
-        let gateway: IpAddr =
-            text.trim().parse().map_err(|_| Failure::Config(format!("CNI_ARGS: GATEWAY: {text:?} is no address")))?;
+        let gateway: IpAddr = text
+            .trim()
+            .parse()
+            .map_err(|_| Failure::Config(format!("CNI_ARGS: GATEWAY: {text:?} is not an address")))?;
         for address in addresses.iter_mut().filter(|address| address.address.contains(&gateway)) {
             address.gateway = Some(gateway);
         }
@@ -165,7 +167,7 @@ fn from_cni_args(call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
 }
 
 fn read_net(key: &str, text: &str) -> Result<IpNet, Failure> {
-    text.parse().map_err(|_| Failure::Config(format!("{key}: {text:?} is no address with a prefix length")))
+    text.parse().map_err(|_| Failure::Config(format!("{key}: {text:?} is not an address with a prefix length")))
 }
 
 /// Before 0.3.0 a result has room for one address of each family.

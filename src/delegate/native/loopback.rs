@@ -41,7 +41,7 @@ impl Native for Loopback {
         let addresses: Vec<IpNet> =
             container.socket.addresses(Some(lo.index))?.iter().map(|address| address.net).collect();
         if let Some(other) = addresses.iter().find(|net| !net.addr().is_loopback()) {
-            return Err(Failure::Failed(format!("lo has {other}, which is no loopback address")));
+            return Err(Failure::Failed(format!("lo has {other}, which is not a loopback address")));
         }
         if let Some(result) = prev_result {
             return stdin.answer(&result);

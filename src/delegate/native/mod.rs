@@ -170,8 +170,10 @@ type FoundIpam = (Option<Box<dyn Ipam>>, Option<(PluginType, Declined)>);
 
 /// The address plugin; the program where its own native does not take the section.
 fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled) -> Result<FoundIpam, Declined> {
-    let section: Option<RawObject> =
-        plugin.object.read("ipam").map_err(|_| Declined::Needs { key: "ipam".to_owned(), why: "it is no object" })?;
+    let section: Option<RawObject> = plugin
+        .object
+        .read("ipam")
+        .map_err(|_| Declined::Needs { key: "ipam".to_owned(), why: "it is not an object" })?;
     let (Some(section), Some(kind)) = (section, &plugin.ipam) else { return Ok((None, None)) };
     Ok(match ipam::find(&section, kind.as_str(), enabled) {
         Ok(found) => (Some(found), None),

@@ -71,7 +71,7 @@ impl Parent {
         let (parent, mtu) = self.find_with_mtu(mtu, ground.host, ground.inside)?;
         if parent.loopback || (!parent.ethernet && kind != super::vlan::TYPE) {
             return Err(Failure::Config(format!(
-                "master {} is no Ethernet link: there can be no {kind} on it",
+                "master {} is not an Ethernet link: {kind} does not work on it",
                 parent.name
             )));
         }
@@ -96,7 +96,9 @@ impl Parent {
 fn default_route_link(socket: &mut Socket, place: &str) -> Result<Link, Failure> {
     let oif = socket.default_routes()?.first().and_then(|route| route.oif);
     let link = oif.map(|oif| socket.link_by_index(oif)).transpose()?.flatten();
-    link.ok_or_else(|| Failure::Config(format!("master is missing, and there is no default route {place} to tell it")))
+    link.ok_or_else(|| {
+        Failure::Config(format!("master is missing, and there is no default route {place} to choose it from"))
+    })
 }
 
 fn mtu_within(parent: &Link, mtu: Option<u32>) -> Result<Option<u32>, Failure> {

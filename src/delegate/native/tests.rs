@@ -48,7 +48,7 @@ fn what_is_left_to_the_program() {
         (r#"{"type":"ptp","ipMasq":true}"#, "masquerading"),
         (r#"{"type":"bridge","vlanTrunk":[{"name":1}]}"#, "name"),
         (r#"{"type":"bridge","mtu":1,"MTU":2}"#, "twice"),
-        (r#"{"type":"bridge","ipam":"x"}"#, "no object"),
+        (r#"{"type":"bridge","ipam":"x"}"#, "not an object"),
         (r#"{"type":"macvlan","ipam":{"type":"static","addresses":[{"address":"::FFFF:10.0.0.1/120"}]}}"#, "IPv4"),
         (r#"{"type":"sriov"}"#, "no native sriov"),
     ] {

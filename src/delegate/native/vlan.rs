@@ -47,7 +47,7 @@ impl Settings {
         let valid = u16::try_from(id).ok().filter(|id| *id <= LAST_ID);
         Ok(Settings {
             parent,
-            id: valid.ok_or_else(|| Failure::Config(format!("vlanId {id} is no VLAN: they are 0 to {LAST_ID}")))?,
+            id: valid.ok_or_else(|| Failure::Config(format!("vlanId {id} is not valid: it must be 0 to {LAST_ID}")))?,
             mtu: interface::read_mtu(object)?,
         })
     }

@@ -168,7 +168,7 @@ impl Sight {
             _ => None,
         })?;
         Some(format!(
-            "{DOUBT} all {} recorded sandboxes of this boot look gone, so {folder} is probably not the folder of the runtime's namespaces here",
+            "{DOUBT} all {} recorded sandboxes of this boot look gone, so {folder} is probably not the directory of the runtime's namespaces here",
             fates.len()
         ))
     }

@@ -79,7 +79,9 @@ pub fn kept_result(turn: &Turn, network: &NetworkConfig) -> Option<Box<RawValue>
     let kept = turn.settings.prev_result.as_deref()?;
     let converted = AddResult::parse(kept.get(), turn.settings.version)
         .and_then(|result| result.to_raw(network.version.known()))
-        .inspect_err(|e| turn.warn(format!("prevResult cannot be said in version {}: {e}", network.version.as_str())));
+        .inspect_err(|e| {
+            turn.warn(format!("prevResult cannot be converted to version {}: {e}", network.version.as_str()))
+        });
     // As it is it still names the interface.
     Some(converted.unwrap_or_else(|_| kept.to_owned()))
 }

@@ -15,7 +15,7 @@ const MAX_CONFIG: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// It is not there.
-    #[error("{0} is not there")]
+    #[error("{0} does not exist")]
     Absent(PathBuf),
     /// It cannot be read.
     #[error("{path} cannot be read: {source}")]

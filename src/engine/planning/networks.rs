@@ -22,7 +22,7 @@ pub fn resolve(turn: &Turn, known: &Known, nads: &[NadRef]) -> Result<BTreeMap<N
 }
 
 fn missing(nad: &NadRef) -> CniError {
-    CniError::new(Code::InvalidConfig, format!("network {nad}: there is no such NetworkAttachmentDefinition"))
+    CniError::new(Code::InvalidConfig, format!("network {nad}: the NetworkAttachmentDefinition does not exist"))
 }
 
 /// A network of `defaultNetworks` that is no NAD may be a file of that name, as in Multus.

@@ -37,10 +37,7 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     for (index, planned) in plan.iter().enumerate() {
         let io = |e: crate::sys::netlink::Error| CniError::new(Code::Io, e.to_string()).about(label(planned));
         if inside.link_by_name(planned.ifname.as_str()).map_err(io)?.is_some() {
-            return Err(invalid(
-                planned,
-                format!("an interface of that name is in {} already", netns.path().display()),
-            ));
+            return Err(invalid(planned, format!("the interface exists in {} already", netns.path().display())));
         }
         let is_made_before = |name: &str| is_made_by(&plan[..index], name);
         let mut ground =

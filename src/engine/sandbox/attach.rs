@@ -111,7 +111,7 @@ impl<'t> Session<'t> {
 
     fn cannot_be_kept(&self, what: &str, why: &io::Error) -> CniError {
         let folder = self.turn.settings.state.path().display();
-        CniError::new(Code::Io, format!("no {what} of the sandbox can be kept in {folder}: {why}"))
+        CniError::new(Code::Io, format!("the {what} of the sandbox cannot be kept in {folder}: {why}"))
     }
 
     /// The record is forced to the disk while we go on; awaited before the first program is started.

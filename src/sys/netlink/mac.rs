@@ -7,9 +7,9 @@ use std::str::FromStr;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mac(Vec<u8>);
 
-/// A text that is no hardware address.
+/// A text that is not a hardware address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no hardware address")]
+#[error("{0:?} is not a hardware address")]
 pub struct InvalidMac(String);
 
 impl Mac {

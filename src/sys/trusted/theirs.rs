@@ -23,7 +23,7 @@ impl TheirFolder {
     /// Opens `names`, one beneath the other, in our folder at `own`.
     ///
     /// # Errors
-    /// `NotFound`: there is none. Else it is no folder, or the folder at `own` is not to be trusted.
+    /// `NotFound`: there is none. Else it is not a directory, or the folder at `own` is not to be trusted.
     pub fn open(own: &Path, names: &[&str]) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = Folder::open(own)?;

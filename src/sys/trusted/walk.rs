@@ -55,7 +55,7 @@ pub(super) fn to_folder(path: &Path, mode: Option<u32>) -> io::Result<OwnedFd> {
 /// The folder `name` in `folder`, as [`to_folder`]; a symbolic link is none.
 pub(super) fn beneath(folder: BorrowedFd<'_>, name: &OsStr, path: &Path, mode: Option<u32>) -> io::Result<OwnedFd> {
     let entered = enter(folder, name, mode).map_err(|e| match e {
-        Errno::ENOTDIR => Untrusted::error(path, "it is no folder"),
+        Errno::ENOTDIR => Untrusted::error(path, "it is not a directory"),
         e => e.into(),
     })?;
     check(&entered, path, true)?;

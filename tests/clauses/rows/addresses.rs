@@ -21,7 +21,7 @@ fn delegated() -> Vec<Row> {
     let given = |address: &str| json!({"cniVersion": "1.0.0", "ips": [{"address": address}]});
     let list = || bridge("clipam", "1.0.0", json!({"type": "special"}));
     vec![
-        row("it is handed the whole configuration, in the same environment", "CNI-DLG-02, CNI-CARG-01")
+        row("it gets the whole configuration, in the same environment", "CNI-DLG-02, CNI-CARG-01")
             .primary(list())
             .answers("special", &given("10.70.0.9/24"))
             .expect(
@@ -47,7 +47,7 @@ fn delegated() -> Vec<Row> {
                 success().sees("DEL special eth0", "/note", Value::Null),
             )
             .libcni(),
-        row("it fails at ADD: it is deleted, its code and words are told", "CNI-DLG-06, CNI-DLG-08")
+        row("it fails at ADD: it is deleted, and its code and message are returned", "CNI-DLG-06, CNI-DLG-08")
             .primary(list())
             .script("special", "ADD", "fail 11 'pool is empty'")
             .expect(refusal(&["pool is empty"]).code(11).calls(&["ADD special eth0", "DEL special eth0"]))
@@ -69,7 +69,7 @@ fn delegated() -> Vec<Row> {
                 "it leaves DEL to its caller",
                 refusal(&[]).calls(&["ADD special eth0", "DEL special eth0"]),
             ),
-        row("it fails at DEL: its code is told", "CNI-DLG-05")
+        row("it fails at DEL: its code is returned", "CNI-DLG-05")
             .primary(list())
             .answers("special", &given("10.70.0.9/24"))
             .script("special", "DEL", "fail 103 'stuck'")

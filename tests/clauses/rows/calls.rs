@@ -20,17 +20,17 @@ fn environment() -> Vec<Row> {
                 .variable(call, "CNI_IFNAME", "net1")
                 .variable(call, "CNI_PATH", "/run/node/bin"),
         ),
-        row("what the runtime says of the pod is in `CNI_ARGS`", "CNI-ARG-07").networks("a").expect(
+        row("the runtime's data about the pod is in `CNI_ARGS`", "CNI-ARG-07").networks("a").expect(
             success()
                 .variable(call, "CNI_ARGS", "K8S_POD_NAMESPACE=default;")
                 .variable(call, "CNI_ARGS", "K8S_POD_NAME=row-")
                 .variable(call, "CNI_ARGS", "K8S_POD_UID=uid-of-row-"),
         ),
-        row("each pair of `CNI_ARGS` stands there once", "CNI-ARG-01, CNI-ARG-02")
+        row("`CNI_ARGS` contains each pair once", "CNI-ARG-01, CNI-ARG-02")
             .networks("a")
             .expect(success().judge("pairs", pairs_are_single))
             .multus_fault(
-                "its own pairs are put before the runtime's: every pair twice",
+                "adds its own pairs before the runtime's: every pair twice",
                 success().judge("pairs", pairs_are_double),
             ),
         row("the runtime's environment is inherited", "CNI-ENV-12")
@@ -60,7 +60,7 @@ fn pairs(world: &World<'_>) -> Vec<String> {
 fn pairs_are_single(world: &World<'_>) -> Result<(), String> {
     let all = pairs(world);
     let twice = all.iter().find(|key| all.iter().filter(|other| other == key).count() > 1);
-    twice.map_or(Ok(()), |key| Err(format!("{key} is there twice")))
+    twice.map_or(Ok(()), |key| Err(format!("{key} occurs twice")))
 }
 
 fn pairs_are_double(world: &World<'_>) -> Result<(), String> {
@@ -84,19 +84,16 @@ fn bytes() -> Vec<Row> {
             .with(write)
             .expect(success().sees(call, "/Upper", json!({"z": 1, "a": [null]})).sees(call, "/u", json!("é")))
             .libcni(),
-        row("great numbers reach it as they are written", "CNI-CFG-14")
+        row("large integers are passed unchanged", "CNI-CFG-14")
             .with(write)
             .expect(success().text(call, number))
-            .multus_fault("rounded, as by libcni", success().text(call, "123456789012345680000"))
-            .libcni_otherwise(
-                "rounded: they pass through floating-point numbers",
-                success().text(call, "123456789012345680000"),
-            ),
-        row("great numbers of an additional network", "CNI-CFG-14")
+            .multus_fault("rounded, as in libcni", success().text(call, "123456789012345680000"))
+            .libcni_otherwise("rounded to floating-point numbers", success().text(call, "123456789012345680000")),
+        row("large integers of an additional network", "CNI-CFG-14")
             .nad("default/a", r#"{"cniVersion":"1.0.0","type":"a","n":123456789012345678901}"#)
             .networks("a")
             .expect(success().text("ADD a net1", number))
-            .multus_fault("rounded, as by libcni", success().text("ADD a net1", "123456789012345680000")),
+            .multus_fault("rounded, as in libcni", success().text("ADD a net1", "123456789012345680000")),
     ]
 }
 
@@ -119,7 +116,7 @@ fn answers() -> Vec<Row> {
             .expect(success().answer("/cniVersion", json!("0.4.0")).answer("/ips/0/version", json!("4")))
             .multus_fault("in the delegate's version", success().answer("/cniVersion", json!("1.0.0"))),
         row(
-            "chained: the result we were given is the answer, in our version where it has none",
+            "chained: the answer is the runtime's `prevResult`, in Plexus' version if it has none",
             "CNI-CONV-08, CNI-RES-05",
         )
         .config("clusterNetwork", Value::Null)

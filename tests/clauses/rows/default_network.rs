@@ -18,7 +18,7 @@ fn annotation() -> Vec<Row> {
         row("the default-network annotation with a namespace", "NPWG-DEF-08")
             .default_network("other/b")
             .calls(&["ADD b eth0"]),
-        row("the default-network annotation with an interface: there is no eth0", "NPWG-DEF-08")
+        row("default-network annotation with its own interface name: the pod has no eth0", "NPWG-DEF-08")
             .default_network("special@foo0")
             .networks("a")
             .calls(&["ADD special foo0", "ADD a net1"]),
@@ -30,7 +30,7 @@ fn annotation() -> Vec<Row> {
             .default_network(r#"[{"name":"special","ips":["10.1.1.7/24"]}]"#)
             .expect(success().sees("ADD special eth0", "/runtimeConfig/ips", json!(["10.1.1.7/24"])))
             .multus_fault(
-                "left out in silence; in CNI_ARGS alone",
+                "silently ignored; only in CNI_ARGS",
                 success().sees("ADD special eth0", "/runtimeConfig", Value::Null).variable(
                     "ADD special eth0",
                     "CNI_ARGS",
@@ -49,7 +49,7 @@ fn annotation() -> Vec<Row> {
         row("the default-network annotation, `[]`", "NPWG-DEF-08")
             .default_network("[]")
             .refused(&["default-network"])
-            .multus_fault("it panics", crash("panic")),
+            .multus_fault("panics", crash("panic")),
     ]
 }
 
@@ -69,14 +69,14 @@ fn resolution() -> Vec<Row> {
             .config("confDir", conf())
             .with(|_| write("10.conflist", r#"{"cniVersion":"1.0.0","name":"on-disk","plugins":[{"type":"second"}]}"#))
             .calls(&["ADD second eth0"]),
-        row("`clusterNetwork` is a folder: its first file", "NPWG-DEF-01")
+        row("`clusterNetwork` is a directory: its first file", "NPWG-DEF-01")
             .config("clusterNetwork", folder())
             .calls(&["ADD primary eth0"]),
         row("`clusterNetwork` is a file of one plugin", "NPWG-DEF-01")
             .config("clusterNetwork", json!(conf_dir().join("10.conf")))
             .with(|_| write("10.conf", r#"{"cniVersion":"0.4.0","name":"one","type":"second"}"#))
             .calls(&["ADD second eth0"]),
-        row("plugins in the folder of the list's name belong to it", "CNI-LOAD-07, CNI-CFG-07, CNI-DLG-16")
+        row("plugins in the directory with the list's name belong to it", "CNI-LOAD-07, CNI-CFG-07, CNI-DLG-16")
             .with(beside)
             .calls(&["ADD primary eth0", "ADD second eth0"])
             .libcni(),
@@ -90,7 +90,7 @@ fn resolution() -> Vec<Row> {
             .config("delegates", json!([{"cniVersion": "1.0.0", "name": "one", "type": "second"}, {"cniVersion": "1.0.0", "name": "two", "plugins": [{"type": "third"}]}]))
             .networks("a")
             .calls(&["ADD second eth0", "ADD third net1", "ADD a net2"]),
-        row("a default network that is not there", "NPWG-DEF-01")
+        row("a default network that does not exist", "NPWG-DEF-01")
             .config("clusterNetwork", json!("/run/node/nowhere.conflist"))
             .expect(refusal(&["nowhere"]).our_code(11)),
         row("neither `clusterNetwork` nor `delegates`", "")
@@ -114,7 +114,7 @@ fn for_every_pod() -> Vec<Row> {
         with("`defaultNetworks` are not for pods of the system namespaces")
             .namespace("kube-system")
             .calls(&["ADD primary eth0"]),
-        with("`systemNamespaces` says which these are")
+        with("`systemNamespaces` lists these namespaces")
             .namespace("other")
             .config("systemNamespaces", json!(["other"]))
             .calls(&["ADD primary eth0"]),

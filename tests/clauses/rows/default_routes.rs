@@ -69,7 +69,7 @@ pub fn rows() -> Vec<Row> {
                 }),
             )
             .not_multus(),
-        with("an empty text in `default-route` is no address", "NPWG-KEY-16, NPWG-ANN-09")
+        with("an empty string in `default-route` is not an address", "NPWG-KEY-16, NPWG-ANN-09")
             .networks(json!([{"name": "a", "default-route": [""]}]))
             .refused(&["default-route"]),
     ]

@@ -5,7 +5,7 @@ use crate::subject::conf_dir;
 use crate::support::node;
 use serde_json::{Value, json};
 
-const LATE: &str = "found when it is executed, after the default network is attached";
+const LATE: &str = "detected only after the default network is attached";
 
 pub fn rows() -> Vec<Row> {
     [names(), forms(), files(), broken(), refused()].concat()
@@ -29,7 +29,7 @@ fn names() -> Vec<Row> {
             r#"{"cniVersion":"1.0.0","name":"own","type":"a"}"#,
         )
         .expect(success().sees(call, "/name", json!("own")).status("/1/name", json!("default/a"))),
-        of("no `cniVersion`: the plugin gets none", "CNI-VER-04", r#"{"type":"a"}"#).expect(success().sees(
+        of("no `cniVersion`: the plugin gets no version", "CNI-VER-04", r#"{"type":"a"}"#).expect(success().sees(
             call,
             "/cniVersion",
             json!(""),
@@ -48,13 +48,13 @@ fn forms() -> Vec<Row> {
         )
         .calls(&["ADD primary eth0", "ADD a net1"]),
         of(
-            "an unknown key of the list is passed over",
+            "an unknown key of the list is ignored",
             "CNI-CFG-16",
             r#"{"cniVersion":"1.0.0","name":"l","future":1,"plugins":[{"type":"a"}]}"#,
         )
         .calls(&["ADD primary eth0", "ADD a net1"]),
         of(
-            "plugins in a folder do not belong to it: it comes from no folder",
+            "plugins in the network's directory are not added to a NAD",
             "CNI-DLG-16",
             r#"{"cniVersion":"1.0.0","name":"l","plugins":[{"type":"a"}]}"#,
         )
@@ -92,7 +92,7 @@ fn files() -> Vec<Row> {
             .with(|_| node::write(&conf_dir().join("10.conf"), r#"{"cniVersion":"1.0.0","name":"a","type":"a"}"#))
             .calls(&["ADD primary eth0", "ADD a net1"]),
         empty(
-            "no configuration: a list comes before a plugin, whatever the files are called",
+            "no configuration: a list is preferred to a single plugin, in spite of the file names",
             "NPWG-NAD-07, CNI-LOAD-01",
         )
         .with(|_| {
@@ -103,7 +103,7 @@ fn files() -> Vec<Row> {
             );
         })
         .calls(&["ADD primary eth0", "ADD b net1"])
-        .multus_fault("the first file is taken", success().calls(&["ADD primary eth0", "ADD a net1"])),
+        .multus_fault("uses the first file", success().calls(&["ADD primary eth0", "ADD a net1"])),
         empty("no configuration, and a broken file before the one that is meant", "CNI-LOAD-02")
             .with(|_| {
                 node::write(&conf_dir().join("00.conflist"), "{");
@@ -128,10 +128,10 @@ fn broken() -> Vec<Row> {
             .refused(&["default/a"]),
         of("`plugins` is empty", "CNI-CFG-10", r#"{"cniVersion":"1.0.0","name":"x","plugins":[]}"#)
             .refused(&["default/a"])
-            .multus_fault("it panics", crash("panic")),
+            .multus_fault("panics", crash("panic")),
         of("`plugins` holds null", "CNI-CFG-10", r#"{"cniVersion":"1.0.0","name":"x","plugins":[null]}"#)
             .refused(&["default/a"])
-            .multus_fault("it panics", crash("panic")),
+            .multus_fault("panics", crash("panic")),
         of("`plugins` is an object", "CNI-CFG-10", r#"{"cniVersion":"1.0.0","name":"x","plugins":{}}"#)
             .refused(&["default/a"]),
         of(
@@ -144,20 +144,20 @@ fn broken() -> Vec<Row> {
         of("`type` is a path", "CNI-CFG-11", r#"{"cniVersion":"1.0.0","type":"../bin/a"}"#)
             .refused(&["default/a"])
             .multus_otherwise(LATE, undone("")),
-        of("a plugin that is not there", "CNI-ADD-06", r#"{"cniVersion":"1.0.0","type":"absent"}"#)
+        of("a missing plugin", "CNI-ADD-06", r#"{"cniVersion":"1.0.0","type":"absent"}"#)
             .refused(&["absent"])
             .multus_otherwise(LATE, undone("")),
         of("a `name` with a slash", "CNI-CFG-03", r#"{"cniVersion":"1.0.0","name":"a/b","type":"a"}"#)
             .refused(&["a/b"])
             .multus_otherwise(LATE, undone("DEL a net1")),
         of(
-            "a capability that is a text",
+            "a capability that is a string",
             "CNI-REQ-07",
             r#"{"cniVersion":"1.0.0","type":"a","capabilities":{"mac":"true"}}"#,
         )
         .refused(&["capabilities"]),
         of(
-            "a `cniVersions` entry that is no version",
+            "an invalid entry in `cniVersions`",
             "CNI-VER-03",
             r#"{"cniVersion":"1.0.0","name":"x","cniVersions":["1.0.f"],"plugins":[{"type":"a"}]}"#,
         )
@@ -191,12 +191,12 @@ fn refused() -> Vec<Row> {
         )
         .calls(&["ADD primary eth0", "ADD primary net1"]),
         of(
-            "a line end in what becomes a rule of the firewall",
+            "a line break in the text of a firewall rule",
             "",
             json!({"cniVersion": "1.0.0", "type": "a", "conditionsV4": ["accept\nadd table inet x"]}),
         )
         .refused(&["conditionsV4"])
-        .multus_otherwise("handed to the plugin as it is", success().calls(&["ADD primary eth0", "ADD a net1"])),
+        .multus_otherwise("passed to the plugin unchecked", success().calls(&["ADD primary eth0", "ADD a net1"])),
         row("isolated: a NAD without a configuration does not get the operator's file", "NPWG-NAD-04, NPWG-RC-03")
             .namespace("other")
             .config("namespaceIsolation", json!(true))

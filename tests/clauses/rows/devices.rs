@@ -39,7 +39,7 @@ pub fn rows() -> Vec<Row> {
             .networks("a,b")
             .with(|world| furnish(world, &["d1", "d2"]))
             .expect(both("ADD a net1").sees("ADD b net2", "/deviceID", json!("d2"))),
-        row("a device is what the kubelet allocated, whatever the pod asks for", "DEVINFO-10")
+        row("the device is the one that the kubelet allocated, in spite of the pod's request", "DEVINFO-10")
             .networks(json!([{"name": "a", "deviceID": "other"}]))
             .with(|world| furnish(world, &["d1"]))
             .expect(both("ADD a net1").sees("ADD a net1", "/runtimeConfig/deviceID", json!("d1"))),

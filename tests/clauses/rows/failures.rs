@@ -38,7 +38,7 @@ fn add() -> Vec<Row> {
                     "DEL primary eth0",
                 ]),
             ),
-        row("undoing fails as well: the first error is told", "CNI-DLG-09")
+        row("the removal fails as well: the first error is returned", "CNI-DLG-09")
             .networks("a")
             .script("a", "ADD", "fail 999 'first'")
             .script("primary", "DEL", "fail 999 'second'")
@@ -72,12 +72,12 @@ fn del() -> Vec<Row> {
     let all = ["ADD primary eth0", "ADD a net1", "ADD b net2", "DEL b net2", "DEL a net1", "DEL primary eth0"];
     vec![
         row("DEL in reverse", "CNI-DLG-15").networks("a,b").then("DEL").calls(&all),
-        row("one that cannot be deleted does not keep the others, and is told", "NPWG-ERR-02, NPWG-ERR-03")
+        row("a failed removal does not stop the others, and is returned", "NPWG-ERR-02, NPWG-ERR-03")
             .networks("a,b")
             .script("b", "DEL", "fail 999 'stuck'")
             .then("DEL")
             .expect(refusal(&["stuck"]).code(999).calls(&all)),
-        row("what could not be deleted is deleted by the next DEL, and nothing else", "NPWG-ERR-02, CNI-DEL-04")
+        row("the next DEL deletes only the failed removals", "NPWG-ERR-02, CNI-DEL-04")
             .networks("a,b")
             .script("b", "DEL", "fail 999 'stuck'")
             .then("DEL")
@@ -85,7 +85,7 @@ fn del() -> Vec<Row> {
             .before(|world| _ = world.node.recorder("b").as_usual("DEL"))
             .expect(success().calls(&[all.as_slice(), &["DEL b net2"]].concat()))
             .multus_otherwise(
-                "everything is deleted again, while the pod's object is there",
+                "everything is deleted again, while the pod's object exists",
                 success().calls(&[all.as_slice(), &all[3..]].concat()),
             ),
         row(
@@ -102,14 +102,14 @@ fn del() -> Vec<Row> {
         })
         .expect(success().calls(&[all.as_slice(), &["DEL b net2"]].concat()))
         .multus_fault("what it knew is gone with the first attempt: a leak", success().calls(&all)),
-        row("DEL again, when the namespace is gone: nothing is left to do", "CNI-DEL-04")
+        row("a second DEL after the namespace is gone does nothing", "CNI-DEL-04")
             .networks("a,b")
             .then("DEL")
             .then("DEL")
             .env("CNI_NETNS", "")
             .calls(&all)
             .multus_otherwise(
-                "everything is deleted again, while the pod's object is there",
+                "everything is deleted again, while the pod's object exists",
                 success().calls(&[all.as_slice(), &all[3..]].concat()),
             ),
         row("DEL when the namespace is gone", "CNI-DEL-03")
@@ -126,7 +126,7 @@ fn del() -> Vec<Row> {
                 let _ = fs::remove_dir_all(world.node.state().networks());
             })
             .calls(&all),
-        row("DEL with the configuration of ADD, whatever the definition says now", "CNI-DLG-17, CNI-RT-04")
+        row("DEL with the configuration of ADD, in spite of changes of the NAD", "CNI-DLG-17, CNI-RT-04")
             .nad("default/a", r#"{"cniVersion":"1.0.0","type":"a","x":1}"#)
             .networks("a")
             .then("DEL")
@@ -176,25 +176,19 @@ fn scratch(world: &World<'_>) -> std::path::PathBuf {
 
 fn without_a_record() -> Vec<Row> {
     vec![
-        row(
-            "nothing is recorded: what the annotation names is deleted, and the default network",
-            "CNI-DEL-03, CNI-DEL-04",
-        )
-        .networks("a")
-        .then("DEL")
-        .before(forget)
-        .calls(&["ADD primary eth0", "ADD a net1", "DEL a net1", "DEL primary eth0"]),
-        row(
-            "nothing is recorded, and the pod's object is gone: the default network is deleted",
-            "CNI-DEL-03, CNI-DEL-09",
-        )
-        .then("DEL")
-        .before(|world| {
-            forget(world);
-            world.cluster.forget_all();
-        })
-        .calls(&["ADD primary eth0", "DEL primary eth0"])
-        .multus_fault("success, and nothing is deleted: a leak", success().calls(&["ADD primary eth0"])),
+        row("no record: the networks of the annotation and the default network are deleted", "CNI-DEL-03, CNI-DEL-04")
+            .networks("a")
+            .then("DEL")
+            .before(forget)
+            .calls(&["ADD primary eth0", "ADD a net1", "DEL a net1", "DEL primary eth0"]),
+        row("no record, and the pod's object is gone: the default network is deleted", "CNI-DEL-03, CNI-DEL-09")
+            .then("DEL")
+            .before(|world| {
+                forget(world);
+                world.cluster.forget_all();
+            })
+            .calls(&["ADD primary eth0", "DEL primary eth0"])
+            .multus_fault("success without a removal: a leak", success().calls(&["ADD primary eth0"])),
         row("libcni's record is gone: DEL without a result", "CNI-DEL-07, CNI-DEL-02")
             .then("DEL")
             .before(forget)
@@ -224,15 +218,12 @@ fn truncate(world: &World<'_>) {
 fn broken_record() -> Vec<Row> {
     let calls = ["ADD primary eth0", "ADD a net1", "DEL a net1", "DEL primary eth0"];
     vec![
-        row("a record that is cut off: everything is deleted all the same", "CNI-DEL-03, CNI-DEL-07")
+        row("a truncated record: everything is deleted", "CNI-DEL-03, CNI-DEL-07")
             .networks("a")
             .then("DEL")
             .before(truncate)
             .calls(&calls)
-            .multus_fault(
-                "multus-cni issues 948 and 1087: success, and nothing is deleted",
-                success().calls(&calls[..2]),
-            ),
+            .multus_fault("multus-cni issues 948 and 1087: success without a removal", success().calls(&calls[..2])),
         row("libcni's record is cut off: DEL without a result", "CNI-DEL-07")
             .then("DEL")
             .before(truncate)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// What is refused by us before anything is attached.
 const LATE: &str = "not looked at before the default network is attached";
-const DROPPED: &str = "left out in silence: the pod starts without it";
+const DROPPED: &str = "silently ignored: the pod starts without it";
 
 pub fn rows() -> Vec<Row> {
     [forms(), addresses(), requests(), arguments(), malformed(), out_of_range()].concat()
@@ -37,9 +37,7 @@ fn forms() -> Vec<Row> {
         row("keys in any letter case", "")
             .networks(r#"[{"Name":"b","NameSpace":"other","INTERFACE":"x"}]"#)
             .calls(&["ADD primary eth0", "ADD b x"]),
-        row("unknown keys are passed over", "NPWG-ANN-06")
-            .networks(r#"[{"name":"a","org.foo.x":{"y":[1]}}]"#)
-            .calls(&both),
+        row("unknown keys are ignored", "NPWG-ANN-06").networks(r#"[{"name":"a","org.foo.x":{"y":[1]}}]"#).calls(&both),
         row("a name with dots", "NPWG-NAD-06")
             .nad("default/a.b", r#"{"cniVersion":"1.0.0","type":"a"}"#)
             .networks(r#"[{"name":"a.b"}]"#)
@@ -157,16 +155,16 @@ fn arguments() -> Vec<Row> {
                 "/args",
                 json!({"cni": {"two": 2, "three": [3]}}),
             )),
-        row("`cni-args` null are none", "NPWG-KEY-10").networks(a("cni-args", Value::Null)).expect(success().sees(
+        row("`cni-args: null` is ignored", "NPWG-KEY-10").networks(a("cni-args", Value::Null)).expect(success().sees(
             call,
             "/args",
             Value::Null,
         )),
-        row("`cni-args` where the network's `args` are no object", "NPWG-KEY-11")
+        row("`cni-args`, and `args` of the network is not an object", "NPWG-KEY-11")
             .nad("default/a", json!({"cniVersion": "1.0.0", "type": "a", "args": "x"}))
             .networks(a("cni-args", json!({"one": 1})))
             .refused(&["args"])
-            .multus_fault("it panics", crash("panic")),
+            .multus_fault("panics", crash("panic")),
         row("`ipam-claim-reference` reaches the plugin", "NPWG-KEY-20, NPWG-IPC-06")
             .networks(a("ipam-claim-reference", json!("vm.a.net1")))
             .expect(success().sees(call, "/args/cni/ipam-claim-reference", json!("vm.a.net1")))
@@ -176,7 +174,7 @@ fn arguments() -> Vec<Row> {
 
 fn malformed() -> Vec<Row> {
     let mut rows = vec![
-        row("`[null]`", "NPWG-ANN-10").networks("[null]").refused(&[]).multus_fault("it panics", crash("panic")),
+        row("`[null]`", "NPWG-ANN-10").networks("[null]").refused(&[]).multus_fault("panics", crash("panic")),
         row("no `name`", "NPWG-KEY-01").networks(r#"[{"namespace":"other"}]"#).refused(&["name"]),
         row("a `name` that no object has", "NPWG-NAD-06").networks(r#"[{"name":"Net_A"}]"#).refused(&["Net_A"]),
         row("an `interface` with a blank", "NPWG-KEY-08")
@@ -198,7 +196,7 @@ fn malformed() -> Vec<Row> {
     let texts = [
         ("no JSON", "[{\"name\":"),
         ("an object instead of a list", r#"{"name":"a"}"#),
-        ("a list of texts", r#"["a"]"#),
+        ("a list of strings", r#"["a"]"#),
     ];
     rows.extend(
         texts.map(|(what, text)| row(what, "NPWG-ANN-10").networks(text).refused(&["k8s.v1.cni.cncf.io/networks"])),
@@ -244,11 +242,10 @@ fn out_of_range() -> Vec<Row> {
     ];
     values
         .map(|(what, clauses, key, value)| {
-            row(what, clauses)
-                .nad("default/a", all.clone())
-                .networks(a(key, value))
-                .refused(&[])
-                .multus_otherwise("handed to the plugin as it is", success().calls(&["ADD primary eth0", "ADD a net1"]))
+            row(what, clauses).nad("default/a", all.clone()).networks(a(key, value)).refused(&[]).multus_otherwise(
+                "passed to the plugin unchecked",
+                success().calls(&["ADD primary eth0", "ADD a net1"]),
+            )
         })
         .to_vec()
 }

@@ -96,13 +96,13 @@ fn failures() -> Vec<Row> {
                 refusal(&["stuck"]).code(999).calls(&[ADDS.as_slice(), &DELS[..2]].concat()),
             )
             .libcni(),
-        row("a plugin that is not there is found before the first is called", "CNI-ADD-06")
+        row("a missing plugin is found before the first one is called", "CNI-ADD-06")
             .primary(
                 json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "primary"}, {"type": "absent"}]}),
             )
             .refused(&["absent"])
-            .multus_otherwise("found when it is its turn", refusal(&["absent"]).calls(&["ADD primary eth0"]))
-            .libcni_otherwise("found when it is its turn", refusal(&["absent"]).calls(&["ADD primary eth0"])),
+            .multus_otherwise("detected only when it is called", refusal(&["absent"]).calls(&["ADD primary eth0"]))
+            .libcni_otherwise("detected only when it is called", refusal(&["absent"]).calls(&["ADD primary eth0"])),
         row("a plugin that fails without a word", "CNI-ERR-06")
             .script("primary", "ADD", "exit 7")
             .expect(refusal(&["primary"]).our_code(100).calls(&["ADD primary eth0", "DEL primary eth0"]))
@@ -123,20 +123,20 @@ fn answers() -> Vec<Row> {
             .answers("primary", &json!({"ips": [{"address": "10.1.0.2/24"}]}))
             .expect(success().sees(ADDS[1], "/prevResult/cniVersion", json!("1.0.0")))
             .libcni(),
-        row("a result of another version is handed on in the list's", "CNI-ADD-11")
+        row("a result of another version is converted to the list's version", "CNI-ADD-11")
             .primary(two)
             .answers("primary", &mixed)
             .expect(success().sees(ADDS[1], "/prevResult/cniVersion", json!("1.0.0")))
-            .multus_fault("as libcni", success().sees(ADDS[1], "/prevResult/cniVersion", json!("0.4.0")))
+            .multus_fault("as in libcni", success().sees(ADDS[1], "/prevResult/cniVersion", json!("0.4.0")))
             .libcni_otherwise(
                 "as it is; reference plugins then fail",
                 success().sees(ADDS[1], "/prevResult/cniVersion", json!("0.4.0")),
             ),
-        row("an answer that is no JSON", "CNI-DLG-04")
+        row("an answer that is not JSON", "CNI-DLG-04")
             .script("primary", "ADD", "echo hello")
             .expect(refusal(&["primary"]).our_code(100).calls(&["ADD primary eth0", "DEL primary eth0"]))
             .libcni_otherwise("it leaves DEL to its caller", refusal(&[]).calls(&["ADD primary eth0"])),
-        row("noise on stderr beside a result", "CNI-IO-03")
+        row("text on stderr in addition to a result", "CNI-IO-03")
             .script("primary", "ADD", "echo noise >&2; result")
             .calls(&["ADD primary eth0"])
             .libcni(),
@@ -145,7 +145,7 @@ fn answers() -> Vec<Row> {
 
 fn versions() -> Vec<Row> {
     vec![
-        row("the highest version of the list that we speak is taken", "CNI-VER-01, CNI-VER-03")
+        row("the highest supported version of the list is used", "CNI-VER-01, CNI-VER-03")
             .primary(json!({"cniVersion": "0.4.0", "cniVersions": ["0.4.0", "1.0.0", "99.0.0"], "name": "cbr0", "plugins": [{"type": "primary"}]}))
             .expect(success().sees(ADDS[0], "/cniVersion", json!("1.0.0")))
             .libcni(),

@@ -27,7 +27,7 @@ fn folders() -> Vec<Row> {
                 write("20.conflist", r#"{"cniVersion":"1.0.0","name":"on-disk","plugins":[{"type":"third"}]}"#);
             })
             .calls(&["ADD second eth0"]),
-        named("files with other endings, and folders, are no configurations", "CNI-LOAD-03")
+        named("files with other endings, and directories, are ignored", "CNI-LOAD-03")
             .with(|_| {
                 write("00.CONFLIST", "{");
                 write("01.conflist.bak", "{");
@@ -42,7 +42,7 @@ fn folders() -> Vec<Row> {
 /// The default network's own file.
 fn lists() -> Vec<Row> {
     vec![
-        row("`cniVersion` is handed to every plugin as it is", "CNI-CFG-01, CNI-CFG-02")
+        row("`cniVersion` is passed to every plugin unchanged", "CNI-CFG-01, CNI-CFG-02")
             .primary(
                 json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": [{"type": "primary"}, {"type": "second"}]}),
             )
@@ -52,18 +52,18 @@ fn lists() -> Vec<Row> {
                 json!("1.1.0"),
             ))
             .libcni(),
-        row("a file beside the list is broken: nothing of it is carried out", "CNI-CFG-15, CNI-LOAD-08")
+        row("a file in the list's directory is broken: nothing of the list runs", "CNI-CFG-15, CNI-LOAD-08")
             .with(|world| {
                 node::write(&world.node.net_d().join("cbr0/40-good.conf"), r#"{"type":"second"}"#);
                 node::write(&world.node.net_d().join("cbr0/50-bad.conf"), "{");
             })
             .expect(refusal(&["50-bad.conf"]).our_code(11))
             .libcni(),
-        row("a list without plugins, and none beside it", "CNI-LOAD-09, CNI-CFG-10")
+        row("a list without plugins, and none in its directory", "CNI-LOAD-09, CNI-CFG-10")
             .primary(json!({"cniVersion": "1.0.0", "name": "cbr0"}))
             .expect(refusal(&["plugins"]).our_code(11))
             .libcni(),
-        row("a list without plugins, and some beside it", "CNI-LOAD-07")
+        row("a list without plugins, and some in its directory", "CNI-LOAD-07")
             .primary(json!({"cniVersion": "1.0.0", "name": "cbr0"}))
             .with(|world| node::write(&world.node.net_d().join("cbr0/40-good.conf"), r#"{"type":"second"}"#))
             .calls(&["ADD second eth0"])
@@ -109,7 +109,7 @@ fn environment() -> Vec<Row> {
     let missing =
         |what, variable| row(what, "CNI-ENV-03, CNI-ENV-05").env(variable, "").expect(refusal(&[variable]).code(4));
     vec![
-        row("a variable of tracing is handed on", "CNI-ENV-13")
+        row("a tracing variable is passed on", "CNI-ENV-13")
             .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
             .expect(success().variable("ADD primary eth0", "TRACEPARENT", "00-0af7")),
         row("no `CNI_COMMAND`", "CNI-ENV-14")
@@ -137,14 +137,14 @@ fn environment() -> Vec<Row> {
 
 fn again() -> Vec<Row> {
     vec![
-        row("the default network once more, as an additional one", "NPWG-ANN-07")
+        row("the default network again, as an additional one", "NPWG-ANN-07")
             .config("clusterNetwork", json!("special"))
             .networks("kube-system/special")
             .calls(&["ADD special eth0", "ADD special net1"]),
         row("an ADD that failed leaves no record of the sandbox", "CNI-ADD-09, CNI-CACHE-03")
             .script("primary", "ADD", "fail 999 'no way'")
             .expect(refusal(&["no way"]).calls(&UNDONE).judge("records", |world| world.is_forgotten()))
-            .multus_otherwise("its own list of networks stays until DEL", refusal(&["no way"]).calls(&UNDONE))
+            .multus_otherwise("its list of networks stays until DEL", refusal(&["no way"]).calls(&UNDONE))
             .libcni_otherwise(
                 "it leaves DEL to its caller",
                 refusal(&["no way"]).calls(&UNDONE[..1]).judge("records", |world| world.is_forgotten()),

@@ -52,7 +52,7 @@ fn offers() -> Vec<Row> {
             .primary(able("primary"))
             .offered("portMappings", ports.clone())
             .expect(success().sees("ADD primary eth0", "/capabilities", Value::Null))
-            .multus_otherwise("as libcni", success().sees("ADD primary eth0", "/capabilities/portMappings", json!(true)))
+            .multus_otherwise("as in libcni", success().sees("ADD primary eth0", "/capabilities/portMappings", json!(true)))
             .libcni_otherwise("left in", success().sees("ADD primary eth0", "/capabilities/portMappings", json!(true))),
     ]
 }

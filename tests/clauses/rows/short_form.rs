@@ -3,7 +3,7 @@
 use crate::row::{Row, refusal, row, success};
 
 /// Recorders make no interface, so nothing is found to be taken.
-const LATE: &str = "found when the name is taken in the sandbox, after other networks were attached";
+const LATE: &str = "detected only when the name is taken in the sandbox, after other networks are attached";
 
 pub fn rows() -> Vec<Row> {
     [accepted(), refused()].concat()
@@ -21,11 +21,9 @@ fn accepted() -> Vec<Row> {
         row("`other/b@eth5`: namespace and interface", "NPWG-ANN-03, NPWG-ANN-04")
             .networks("other/b@eth5")
             .calls(&["ADD primary eth0", "ADD b eth5"]),
-        row("`a, b`: two, in this order, blanks passed over", "NPWG-ANN-03, NPWG-ANN-10").networks("a, b").calls(&[
-            "ADD primary eth0",
-            "ADD a net1",
-            "ADD b net2",
-        ]),
+        row("`a, b`: two networks in this order, blanks are ignored", "NPWG-ANN-03, NPWG-ANN-10")
+            .networks("a, b")
+            .calls(&["ADD primary eth0", "ADD a net1", "ADD b net2"]),
         row("`a,a`: the same network twice", "NPWG-MUL-01").networks("a,a").calls(&[
             "ADD primary eth0",
             "ADD a net1",
@@ -37,7 +35,7 @@ fn accepted() -> Vec<Row> {
         row("`/a`: an empty namespace is the pod's", "NPWG-ANN-10")
             .networks("/a")
             .calls(&["ADD primary eth0", "ADD a net1"]),
-        row("`a@`: an empty interface is none", "NPWG-ANN-10")
+        row("`a@`: an empty interface name is ignored", "NPWG-ANN-10")
             .networks("a@")
             .calls(&["ADD primary eth0", "ADD a net1"]),
         row("`a@my_interface`: an underscore in an interface's name", "NPWG-ANN-04")
@@ -48,11 +46,11 @@ fn accepted() -> Vec<Row> {
             "ADD a foo",
             "ADD b net2",
         ]),
-        row("`a@net2,b`: a number that is taken is passed over", "NPWG-MUL-02")
+        row("`a@net2,b`: auto-numbering skips an interface name that the pod requests itself", "NPWG-MUL-02")
             .networks("a@net2,b")
             .calls(&["ADD primary eth0", "ADD a net2", "ADD b net3"])
             .multus_fault(
-                "the same name is given twice, and real plugins then fail",
+                "gives the same name twice, and plugins then fail",
                 success().calls(&["ADD primary eth0", "ADD a net2", "ADD b net2"]),
             ),
         row("`null` is a network's name", "NPWG-ANN-10")
@@ -83,7 +81,7 @@ fn refused() -> Vec<Row> {
             // Without the daemon it cannot be known that there is none: the runtime tries again.
             refusal(&["missing"]).our_code(11),
         ),
-        row("`a@eth0`: the default network has that name", "NPWG-KEY-09")
+        row("`a@eth0`: the name of the default network's interface", "NPWG-KEY-09")
             .networks("a@eth0")
             .refused(&["eth0"])
             .multus_otherwise(LATE, success().calls(&["ADD primary eth0", "ADD a eth0"])),

@@ -88,7 +88,7 @@ fn read_requested(call: &Call<'_>, stdin: &Stdin) -> Result<Vec<IpAddr>, Failure
     }
     let mut requested = Vec::new();
     for text in texts {
-        let invalid = || Failure::Config(format!("requested IP {text:?} is no address"));
+        let invalid = || Failure::Config(format!("requested IP {text:?} is not an address"));
         let address: IpAddr = match text.split_once('/') {
             Some(_) => text.parse::<ipnet::IpNet>().map_err(|_| invalid())?.addr(),
             None => text.parse().map_err(|_| invalid())?,

@@ -113,9 +113,9 @@ fn requested_addresses() {
         ("IP=10.1.2.77", "is taken"),
         ("IP=10.1.2.1", "is the gateway"),
         ("IP=10.1.3.1", "is in no range: "),
-        ("IP=x", "no address"),
+        ("IP=x", "not an address"),
         ("FOO=1", "unknown keys"),
-        ("FOO", "no pair"),
+        ("FOO", "not a pair"),
     ] {
         let error = network.add_with("b", args).unwrap_err();
         assert!(error.contains(part), "{args}: {error}");

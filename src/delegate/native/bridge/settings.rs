@@ -174,5 +174,5 @@ fn vlan_id(what: &str, id: i64) -> Result<u16, Failure> {
     u16::try_from(id)
         .ok()
         .filter(|id| (1..=LAST_VLAN).contains(&i64::from(*id)))
-        .ok_or_else(|| Failure::Config(format!("{what} {id} is no VLAN: they are 1 to {LAST_VLAN}")))
+        .ok_or_else(|| Failure::Config(format!("{what} {id} is not a VLAN: it must be 1 to {LAST_VLAN}")))
 }

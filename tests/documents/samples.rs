@@ -1,0 +1,204 @@
+//! The output that documents show is what the programs print: it is captured here, on a machine of the test's own, with
+//! the pods of the tutorial.
+//!
+//! A block after `<!-- captured: <name> -->` is compared with the sample of that name.
+//! `UPDATE=1 cargo test --test documents samples` writes the blocks again.
+
+use crate::pages;
+use crate::support::daemon::Daemon;
+use crate::support::sweeping::edit_record;
+use crate::support::{Node, Pod, manifests, node};
+use plexus::nad::NETWORK_STATUS;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+/// Paths on the test's machine, and where the same is on a node.
+const PATHS: [(&str, &str); 4] = [
+    ("/run/node/net.d", "/etc/cni/net.d"),
+    ("/run/node/installed", "/opt/cni/bin"),
+    ("/run/node/bin", "/opt/cni/bin"),
+    ("/run/node/settings.json", "settings.json"),
+];
+const CONF_DIR: [&str; 2] = ["--cni-conf-dir", "/run/node/net.d"];
+
+/// What a person sees of `plexusctl <words>`, called with `more`.
+fn plexusctl(words: &str, more: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    let output = command.env_clear().args(words.split(' ')).args(more).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    normal(&format!("$ plexusctl {words}\n{}", String::from_utf8(text).unwrap()))
+}
+
+/// `text` without what differs from run to run and from machine to machine.
+fn normal(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (here, there) in PATHS {
+        text = text.replace(here, there);
+    }
+    let is_mac = |word: &str| word.len() == 17 && word.split(':').count() == 6;
+    let words = text.split(|c: char| !c.is_ascii_hexdigit() && c != ':').filter(|word| is_mac(word));
+    let mut macs: Vec<String> = Vec::new();
+    for mac in words {
+        if !macs.iter().any(|known| known == mac) {
+            macs.push(mac.to_owned());
+        }
+    }
+    for (at, mac) in macs.iter().enumerate() {
+        text = text.replace(mac, &format!("9a:4d:c1:07:5e:{:02x}", at + 0x10));
+    }
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
+}
+
+/// As if pod and debts were of twelve minutes ago.
+fn age(node: &Node, pod: &Pod) {
+    let then = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() - Duration::from_secs(750);
+    edit_record(node, pod, |record| {
+        record["created"] = json!(then.as_secs());
+        for attachment in record["attachments"].as_array_mut().unwrap() {
+            if attachment["debt"].is_object() {
+                attachment["debt"]["since"] = json!(then.as_secs());
+            }
+        }
+    });
+}
+
+fn bridge(name: &str, subnet: &str) -> Value {
+    json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": name, "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}})
+}
+
+/// The cluster's network, the network of the tutorial, and one that cannot be removed.
+fn furnish(node: &Node) {
+    let mut primary = bridge("cbr0", "10.244.1.0/24");
+    let version = primary.as_object_mut().unwrap().remove("cniVersion").unwrap();
+    node.primary(&json!({"cniVersion": version, "name": "cbr0", "plugins": [primary]}));
+    manifests::network("default/lan", &bridge("br-lan", "10.10.0.0/24"));
+    manifests::network("default/storage", &json!({"cniVersion": "1.0.0", "type": "example"}));
+    node.recorder("example").on("DEL", "fail 100 'the storage system does not answer'");
+}
+
+/// What the pod's annotation says.
+fn status_of(pod: &Pod) -> String {
+    let path = format!("/run/plexus/network-status/default_{}.json", pod.name);
+    let object: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    object["metadata"]["annotations"][NETWORK_STATUS].as_str().unwrap().to_owned()
+}
+
+fn installed(samples: &mut BTreeMap<&str, String>) {
+    let more = [&CONF_DIR[..], &["--cni-bin-dir", "/run/node/installed", "--plugin", "/run/node/bin/plexus"]].concat();
+    samples.insert("config", plexusctl("config", &CONF_DIR));
+    samples.insert("install", plexusctl("install", &more));
+}
+
+fn of_pods(node: &Node, samples: &mut BTreeMap<&str, String>) {
+    let pods = ["one", "two"].map(|name| Pod::new(node, name).selecting("lan"));
+    for pod in &pods {
+        pod.add().result();
+        age(node, pod);
+    }
+    samples.insert("network-status", normal(&status_of(&pods[1])));
+    samples.insert("get", plexusctl("get", &[]));
+    samples.insert("health", plexusctl("health", &[]));
+    samples.insert("natives", plexusctl("natives", &CONF_DIR));
+    samples.insert("uninstall", plexusctl("uninstall --yes", &CONF_DIR));
+    samples.insert("cancel", plexusctl("uninstall --cancel", &CONF_DIR));
+    let wrong = Pod::new(node, "wrong").selecting("lam");
+    samples.insert("refused", normal(&(wrong.add().error().msg + "\n")));
+    for pod in &pods {
+        pod.del().silence();
+        pod.end_sandbox();
+    }
+}
+
+fn of_debts(node: &Node, samples: &mut BTreeMap<&str, String>) {
+    samples.insert("no debts", plexusctl("get --debts", &[]));
+    let pod = Pod::new(node, "three").selecting("storage");
+    pod.add().result();
+    pod.del().error();
+    age(node, &pod);
+    samples.insert("debts", plexusctl("get --debts", &[]));
+    pod.end_sandbox();
+    // A sandbox counts as gone only where another one is seen.
+    Pod::new(node, "other").add().result();
+    let more = [&CONF_DIR[..], &["--plugin", "/run/node/bin/plexus"]].concat();
+    samples.insert("gc", plexusctl("gc --dry-run", &more));
+}
+
+fn of_multus(samples: &mut BTreeMap<&str, String>) {
+    let multus = json!({"cniVersion": "0.3.1", "name": "multus-cni-network", "type": "multus",
+        "kubeconfig": "/etc/cni/net.d/multus.d/multus.kubeconfig", "namespaceIsolation": true,
+        "clusterNetwork": "/host/etc/cni/net.d/10-primary.conflist", "logLevel": "verbose"});
+    node::write(&std::path::Path::new(node::FOLDER).join("net.d/00-multus.conf"), &multus.to_string());
+    let mut text = plexusctl("migrate /run/node/net.d/00-multus.conf --settings /run/node/settings.json", &[]);
+    text.push_str("$ cat settings.json\n");
+    text.push_str(&fs::read_to_string("/run/node/settings.json").unwrap());
+    samples.insert("migrate", text);
+}
+
+fn captured() -> Option<BTreeMap<&'static str, String>> {
+    let node = Node::new()?;
+    furnish(&node);
+    let mut samples = BTreeMap::new();
+    installed(&mut samples);
+    let _daemon = Daemon::start(&node);
+    of_pods(&node, &mut samples);
+    of_debts(&node, &mut samples);
+    of_multus(&mut samples);
+    Some(samples)
+}
+
+const MARK: &str = "<!-- captured: ";
+
+/// `text` with every captured block as in `samples`; the names are added to `used`.
+fn with(text: &str, samples: &BTreeMap<&str, String>, used: &mut BTreeSet<String>) -> String {
+    let mut parts = text.split(MARK);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once(" -->\n").unwrap();
+        let (fence, rest) = rest.split_once('\n').unwrap();
+        assert!(fence.trim_start().starts_with("```"), "{name} is captured, and no block follows");
+        let indent = &fence[..fence.len() - fence.trim_start().len()];
+        let end = format!("{indent}```\n");
+        let at = if rest.starts_with(&end) { 0 } else { rest.find(&format!("\n{end}")).unwrap() + 1 };
+        let sample = samples.get(name).unwrap_or_else(|| panic!("there is no sample {name:?}"));
+        let lines = sample.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("{indent}{line}\n") });
+        whole.push_str(&format!("{MARK}{name} -->\n{fence}\n{}{}", lines.collect::<String>(), &rest[at..]));
+        used.insert(name.to_owned());
+    }
+    whole
+}
+
+#[test]
+fn the_output_that_documents_show_is_what_the_programs_print() {
+    let Some(samples) = captured() else { return };
+    let mut used = BTreeSet::new();
+    for page in pages::all() {
+        let text = with(&page.text, &samples, &mut used);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(pages::root().join(&page.name), &text).unwrap();
+        }
+        let differing = text.lines().zip(page.text.lines()).find(|(now, shown)| now != shown);
+        assert!(
+            text == page.text || std::env::var_os("UPDATE").is_some(),
+            "{} shows old output; UPDATE=1 cargo test --test documents samples writes it again: {differing:?}",
+            page.name
+        );
+    }
+    let unused: Vec<_> = samples.iter().filter(|(name, _)| !used.contains(**name)).collect();
+    assert!(unused.is_empty(), "no document shows these: {unused:#?}");
+}
+
+/// Whoever writes a block of output by hand is told to capture it.
+#[test]
+fn no_output_is_written_by_hand() {
+    for page in pages::all() {
+        let lines: Vec<&str> = page.text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.trim() == "```console") {
+            let before = at.checked_sub(1).map_or("", |at| lines[at]);
+            assert!(before.trim_start().starts_with(MARK), "{}:{}: {line} without {MARK}…", page.name, at + 1);
+        }
+    }
+}
