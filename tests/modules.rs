@@ -1,10 +1,16 @@
-//! Which folder of `src` may use which: the table of the design, enforced.
+//! Which folder and which file of `src` may use which, and how long a file may be: the table of the design, enforced.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "modules/files.rs"]
+mod files;
+#[path = "modules/text.rs"]
+mod text;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use text::{paths, source, sources, without_tests};
 
 /// Folders, low to high: an arrow goes down only, and those of one row do not know each other.
 const ROWS: [&[&str]; 7] = [
@@ -133,10 +139,6 @@ fn paths_are_found_however_they_are_written() {
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests;\nb\n"), "a\nb\n");
 }
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
 fn row(folder: &str) -> usize {
     ROWS.iter().position(|row| row.contains(&folder)).unwrap_or_else(|| panic!("{folder} is in no row"))
 }
@@ -149,44 +151,6 @@ fn arrows() -> BTreeSet<(String, String)> {
         arrows.extend(used.into_iter().filter(|used| *used != folder).map(|used| (folder.clone(), used)));
     }
     arrows
-}
-
-/// Every source file but `lib.rs`: its folder, its path in `src`, and its code without tests.
-fn sources() -> Vec<(String, PathBuf, String)> {
-    let mut sources = Vec::new();
-    let mut folders = vec![source()];
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
-                let file = path.strip_prefix(source()).unwrap().to_owned();
-                let Some(folder) = file.parent().and_then(|parent| parent.iter().next()) else { continue };
-                let text = without_tests(&fs::read_to_string(&path).unwrap());
-                sources.push((folder.to_string_lossy().into_owned(), file, text));
-            }
-        }
-    }
-    sources
-}
-
-/// `text` without its `#[cfg(test)]` items: a block ends at a brace in the first column.
-fn without_tests(text: &str) -> String {
-    let mut kept = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.trim() != "#[cfg(test)]" {
-            kept.push_str(line);
-            kept.push('\n');
-            continue;
-        }
-        let item = lines.by_ref().find(|line| !line.trim_start().starts_with("#[")).unwrap_or_default();
-        if item.ends_with('{') {
-            lines.by_ref().find(|line| line.starts_with('}'));
-        }
-    }
-    kept
 }
 
 /// The folders of `src` that the code in `file` names.
@@ -203,44 +167,4 @@ fn folders_used(file: &Path, text: &str) -> BTreeSet<String> {
         rest.first().filter(|head| all.contains(&head.as_str())).cloned()
     };
     paths(text).into_iter().filter_map(of).collect()
-}
-
-/// Every path `a::b::c` in `text`; `a::{b, c::d}` is `a::b` and `a::c::d`. Comments are passed over.
-fn paths(text: &str) -> Vec<Vec<String>> {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
-    let mut found = Vec::new();
-    let mut path: Vec<String> = Vec::new();
-    // Where the braces of groups opened, by the path before them.
-    let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    let mut level = 0;
-    let mut rest = code.as_str();
-    while let Some(first) = rest.chars().next() {
-        let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        if !word.is_empty() {
-            rest = &rest[word.len()..];
-            path.push(word);
-            match rest.strip_prefix("::") {
-                Some(after) => rest = after,
-                None => found.push(std::mem::take(&mut path)),
-            }
-            if path.is_empty() {
-                path = groups.get(&level).cloned().unwrap_or_default();
-            }
-            continue;
-        }
-        rest = &rest[first.len_utf8()..];
-        match first {
-            '{' => {
-                level += 1;
-                groups.insert(level, path.clone());
-            }
-            '}' => {
-                groups.remove(&level);
-                level = usize::saturating_sub(level, 1);
-            }
-            _ => {}
-        }
-        path = groups.get(&level).cloned().unwrap_or_default();
-    }
-    found
 }

@@ -23,9 +23,11 @@ mod natives;
 mod output;
 mod trust;
 mod uninstall;
+mod verdict;
 mod version;
 
 pub use error::Error;
+pub(crate) use verdict::Verdict;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::schema;
@@ -69,13 +71,6 @@ enum Command {
     Health(health::Arguments),
     /// Print the version, and the supported CNI versions
     Version(version::Arguments),
-}
-
-/// How a command that did its work ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Well,
-    NotWell,
 }
 
 /// Carries out the command line `words`, of which the first is the program's name.

@@ -15,13 +15,12 @@ pub mod pod;
 
 pub use cache::Cache;
 pub use error::{ConfigurationError, Error};
-pub use kubernetes::access::{Access, configuration};
+pub use kubernetes::access::{Access, WATCH_SECONDS, configuration};
 pub use kubernetes::canary::{Canary, Verdict};
 pub use kubernetes::claimed::Claimed;
 pub use kubernetes::client::{Haste, Kubernetes};
 pub use kubernetes::event::Notice;
 pub use kubernetes::requests::Requests;
-pub use kubernetes::watch::WATCH_SECONDS;
 pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;

@@ -1,12 +1,10 @@
 //! The result of ADD, in the shape of the newest version; other versions are converted at the edge.
 
-use super::json::{InvalidJson, InvalidValue, RawObject};
+use super::json::{InvalidJson, InvalidValue};
 use super::version::{UnknownVersion, Version};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 /// Why a text is no ADD result.
 #[derive(Debug, thiserror::Error)]
@@ -137,25 +135,6 @@ impl Dns {
 }
 
 impl AddResult {
-    /// Reads a result of any version we speak; without `cniVersion` it is of version `assumed` (CNI-ADD-10).
-    ///
-    /// # Errors
-    /// No JSON object, a member of the wrong type, or a version we do not speak.
-    pub fn parse(text: &str, assumed: Version) -> Result<Self, ResultError> {
-        let head = serde_json::from_str::<Option<RawObject>>(text)?.unwrap_or_default();
-        let declared = head.read::<String>("cniVersion")?.unwrap_or_default();
-        let version = if declared.is_empty() { assumed } else { Version::from_str(&declared)? };
-        super::result_convert::read(text, version)
-    }
-
-    /// The result as a JSON object of `version` (CNI-VER-07, CNI-CONV).
-    ///
-    /// # Errors
-    /// 0.1.0 and 0.2.0 cannot say that there is no address.
-    pub fn to_raw(&self, version: Version) -> Result<Box<RawValue>, ResultError> {
-        super::result_convert::write(self, version)
-    }
-
     /// The first interface inside the container.
     pub fn sandbox_interface(&self) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| !interface.sandbox.is_empty())

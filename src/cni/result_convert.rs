@@ -1,14 +1,37 @@
 //! Results between the shapes of the specification's versions (CNI-CONV).
 
+use super::json::RawObject;
 use super::result::{AddResult, Dns, Interface, IpConfig, ResultError, Route, empty_is_none, null_is_default};
 use super::version::Version;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use std::net::IpAddr;
+use std::str::FromStr;
+
+impl AddResult {
+    /// Reads a result of any version we speak; without `cniVersion` it is of version `assumed` (CNI-ADD-10).
+    ///
+    /// # Errors
+    /// No JSON object, a member of the wrong type, or a version we do not speak.
+    pub fn parse(text: &str, assumed: Version) -> Result<Self, ResultError> {
+        let head = serde_json::from_str::<Option<RawObject>>(text)?.unwrap_or_default();
+        let declared = head.read::<String>("cniVersion")?.unwrap_or_default();
+        let version = if declared.is_empty() { assumed } else { Version::from_str(&declared)? };
+        read(text, version)
+    }
+
+    /// The result as a JSON object of `version` (CNI-VER-07, CNI-CONV).
+    ///
+    /// # Errors
+    /// 0.1.0 and 0.2.0 cannot say that there is no address.
+    pub fn to_raw(&self, version: Version) -> Result<Box<RawValue>, ResultError> {
+        write(self, version)
+    }
+}
 
 /// Reads `text` as a result of `version`.
-pub(super) fn read(text: &str, version: Version) -> Result<AddResult, ResultError> {
+fn read(text: &str, version: Version) -> Result<AddResult, ResultError> {
     if version >= Version::V0_3_0 {
         // The `version` of each 0.x address says what the address itself says; unknown members are dropped.
         return Ok(serde_json::from_str::<Option<AddResult>>(text)?.unwrap_or_default());
@@ -23,7 +46,7 @@ pub(super) fn read(text: &str, version: Version) -> Result<AddResult, ResultErro
 }
 
 /// Writes `result` in the shape of `version`.
-pub(super) fn write(result: &AddResult, version: Version) -> Result<Box<RawValue>, ResultError> {
+fn write(result: &AddResult, version: Version) -> Result<Box<RawValue>, ResultError> {
     let cni_version = version.as_str();
     let raw = match version {
         Version::V0_1_0 | Version::V0_2_0 => to_raw_value(&OldResult::from_result(result, version)?),

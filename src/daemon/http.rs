@@ -1,6 +1,6 @@
 //! What monitoring asks: /metrics, /healthz, /readyz.
 
-use super::{Daemon, metrics};
+use super::{Daemon, exposition};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -79,7 +79,7 @@ async fn converse(stream: TcpStream, daemon: Arc<Daemon>) {
 
 fn respond(request: &Request<Incoming>, daemon: &Daemon) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, metrics::encode(daemon)),
+        (&Method::GET, "/metrics") => (StatusCode::OK, exposition::encode(daemon)),
         (&Method::GET, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
         (&Method::GET, "/readyz") => readiness(daemon),
         (&Method::GET, _) => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),

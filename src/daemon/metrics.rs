@@ -1,12 +1,8 @@
 //! What is counted. No label is a pod, a network or a sandbox: their number has no bound.
 
-use super::Daemon;
-use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
@@ -62,7 +58,8 @@ impl Metrics {
         self.displacements.get_or_create(&[("file", file)]).inc_by(times);
     }
 
-    fn register(&self, registry: &mut Registry) {
+    /// Adds them to what is exported.
+    pub fn register(&self, registry: &mut Registry) {
         registry.register("questions", "Requests of the plugin and of plexusctl", self.questions.clone());
         let help = "Time to answer a request";
         registry.register_with_unit("question_duration", help, Unit::Seconds, self.question_duration.clone());
@@ -77,35 +74,4 @@ impl Metrics {
         let help = "Files of Plexus that another agent removed or changed, and that were restored";
         registry.register("displacements", help, self.displacements.clone());
     }
-}
-
-/// Everything that is counted or measured, as text for Prometheus.
-pub(super) fn encode(daemon: &Daemon) -> String {
-    let mut registry = Registry::with_prefix("plexus");
-    registry.register("build", "The release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-    daemon.metrics.register(&mut registry);
-    daemon.cluster.requests().register(&mut registry);
-    let mut gauge = |name: &str, help: &str, value: usize| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
-    };
-    let (definitions, pods) = daemon.cluster.cache().sizes();
-    gauge("definitions", "NetworkAttachmentDefinitions in memory", definitions);
-    gauge("definition_bytes", "Bytes of their configurations in memory", daemon.cluster.cache().bytes());
-    gauge("pods", "Pods of this node in memory", pods);
-    gauge("unpublished", "network-status updates that wait", daemon.unpublished.count());
-    gauge("ready", "1 if every readiness check passed", daemon.readiness.is_ready().into());
-    gauge(
-        "definitions_confirmed",
-        "1 if the NetworkAttachmentDefinitions in memory are in sync with the API server",
-        daemon.cluster.cache().confirmed().into(),
-    );
-    if let Some(guards) = daemon.cluster.canary().guards() {
-        gauge("policy_guards", "1 if the admission policy protects the daemon's token", guards.into());
-    }
-    let mut lines = String::new();
-    // Writing to a string cannot fail.
-    let _ = text::encode(&mut lines, &registry);
-    lines
 }

@@ -4,6 +4,7 @@
 //! by the plugin. [`run`] is the composition root; no other file knows more than its own part.
 
 mod devices;
+mod exposition;
 mod health;
 mod http;
 pub mod log;
@@ -11,10 +12,11 @@ mod metrics;
 mod publishing;
 mod questions;
 pub mod settings;
+mod shared;
 
 pub use settings::Settings;
+pub(in crate::daemon) use shared::Daemon;
 
-use crate::cluster::Cluster;
 use anyhow::Context;
 use devices::pod_resources::PodResources;
 use health::installation::{self, Installation};
@@ -31,16 +33,6 @@ use tokio::task::JoinSet;
 
 /// How long what runs may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Everything a question may need.
-#[derive(Debug)]
-struct Daemon {
-    cluster: Arc<Cluster>,
-    kubelet: PodResources,
-    unpublished: Arc<Unpublished>,
-    readiness: Readiness,
-    metrics: Metrics,
-}
 
 /// Runs the daemon until it is told to stop.
 ///

@@ -3,7 +3,7 @@
 use super::Turn;
 use super::settings::Settings;
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
-use crate::engine::leftovers::{sweep, sweep_command};
+use crate::engine::leftovers::{due, sweep, sweep_command};
 use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;
@@ -28,7 +28,7 @@ impl Served {
     /// After the answer: starts a sweep, if one is due, in a process of its own. Nobody listens to that one, so what the
     /// last one told is told first.
     pub fn follow_up(self) {
-        let Some(turn) = self.turn.filter(sweep::is_due) else { return };
+        let Some(turn) = self.turn.filter(due::is_due) else { return };
         let log = sweep::log_of(&turn.settings.run);
         detach::told(&log).lines().for_each(|line| turn.warn(format!("the last sweep: {line}")));
         // What is no text cannot be told in words; nor is there a plugin in such a folder.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "here files are opened")]
 
+pub use super::durability::Durability;
 use super::trusted::replace_at;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{UtimensatFlags, utimensat};
@@ -14,15 +15,6 @@ use std::path::Path;
 
 /// A directory of ours has one file a sandbox; a pool of host-local one for each address, up to a /14.
 pub const MOST_ENTRIES: usize = 1 << 18;
-
-/// When a replaced file has to be on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Before the call returns: it survives a power loss.
-    Synced,
-    /// When the kernel gets to it: it survives the death of this process.
-    Cached,
-}
 
 /// Replaces the file at `path` with `content`, mode `mode`: a reader sees the old or the new one, never half.
 ///

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod capabilities;
 pub mod core_files;
 pub mod detach;
+mod durability;
 pub mod environment;
 pub mod files;
 pub mod handover;

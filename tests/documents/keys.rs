@@ -31,7 +31,7 @@ fn keys(section: &str) -> BTreeSet<String> {
 
 /// The keys that the plugin reads, by the calls that read them.
 fn read_keys() -> BTreeSet<String> {
-    let code = include_str!("../../src/engine/settings.rs").split("#[cfg(test)]").next().unwrap();
+    let code = include_str!("../../src/engine/settings/mod.rs").split("#[cfg(test)]").next().unwrap();
     let calls = code
         .split("keys.")
         .skip(1)

@@ -5,6 +5,7 @@ pub(super) mod table;
 
 use super::Error;
 use crate::cli::output::table::Table;
+pub use crate::cli::output::table::Tone;
 use crate::sys::printable;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -18,30 +19,6 @@ pub enum Format {
     Table,
     /// One JSON document; members are added, never changed
     Json,
-}
-
-/// How important, good or bad a piece of text is. Colour never says what the text does not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tone {
-    #[default]
-    Plain,
-    Heading,
-    Good,
-    Waiting,
-    Bad,
-}
-
-impl Tone {
-    /// The escape sequence that begins it, of the eight colours every terminal has.
-    pub fn begin(self) -> &'static str {
-        match self {
-            Tone::Plain => "",
-            Tone::Heading => "\x1b[1m",
-            Tone::Good => "\x1b[32m",
-            Tone::Waiting => "\x1b[33m",
-            Tone::Bad => "\x1b[31m",
-        }
-    }
 }
 
 /// Stdout, and stderr for remarks.

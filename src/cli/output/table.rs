@@ -1,10 +1,33 @@
 //! Aligned columns, as kubectl prints them: no frame, so that `awk` and `grep` go on working.
 
-use crate::cli::output::Tone;
 use crate::sys::printable;
 
 const GAP: &str = "   ";
 const END: &str = "\x1b[0m";
+
+/// How important, good or bad a piece of text is. Colour never says what the text does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    #[default]
+    Plain,
+    Heading,
+    Good,
+    Waiting,
+    Bad,
+}
+
+impl Tone {
+    /// The escape sequence that begins it, of the eight colours every terminal has.
+    pub fn begin(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Heading => "\x1b[1m",
+            Tone::Good => "\x1b[32m",
+            Tone::Waiting => "\x1b[33m",
+            Tone::Bad => "\x1b[31m",
+        }
+    }
+}
 
 /// A heading and rows of the same length.
 #[derive(Clone, Debug)]

@@ -6,7 +6,6 @@
 
 use crate::cluster::error::{ConfigurationError, reason};
 use crate::cluster::kubernetes::bounded::Bound;
-use crate::cluster::kubernetes::watch;
 use crate::sys::files;
 use kube::Client;
 use kube::client::ClientBuilder;
@@ -17,6 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long the API server keeps a watch open. A connection that died in silence is noticed a little after it.
+pub const WATCH_SECONDS: u32 = 120;
+/// A connection on which nothing comes for so long is dead.
+pub(in crate::cluster) const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Credentials that did not change are tried with a new client so often: a program may have made them.
@@ -60,7 +63,7 @@ pub async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, Configur
     };
     config.connect_timeout = Some(CONNECT_PATIENCE);
     // For lists; watches notice silence themselves, everything else has a deadline of ours.
-    config.read_timeout = Some(watch::SILENCE);
+    config.read_timeout = Some(SILENCE);
     // A request that fails is answered or repeated by us, who know how long there is.
     config.default_retry = false;
     Ok(config)

@@ -4,7 +4,7 @@ use crate::cluster::Cache;
 use crate::cluster::error::{Error, READ_PODS, reason};
 use crate::cluster::kubernetes::absent::Absent;
 use crate::cluster::kubernetes::access::Access;
-use crate::cluster::kubernetes::event::Announcer;
+use crate::cluster::kubernetes::event::{Announcer, Notice};
 use crate::cluster::kubernetes::object::{NadObject, PodHead};
 use crate::cluster::kubernetes::requests::Requests;
 use crate::cluster::kubernetes::watch;
@@ -77,6 +77,11 @@ impl Kubernetes {
             places: Semaphore::new(AT_ONCE),
             pods_wanted: tokio::sync::watch::Sender::new(false),
         }
+    }
+
+    /// Tells `notice`, sooner or later.
+    pub(in crate::cluster) fn announce(&self, notice: Notice) {
+        self.announcer.announce(self.access.client().0, notice);
     }
 
     /// Watches definitions, and pods from the first question about one on, for ever.

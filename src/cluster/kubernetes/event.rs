@@ -1,7 +1,6 @@
 //! One event a pod, what `kubectl describe` shows of its networks; and one of a node that does not call us.
 
 use crate::api::Publication;
-use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::requests::Requests;
 use crate::nad::NetworkStatus;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -165,7 +164,7 @@ impl Announcer {
         Announcer { requests, waiting: places(MOST_WAITING), turns: places(AT_ONCE) }
     }
 
-    fn announce(&self, client: Client, Notice(event): Notice) {
+    pub(in crate::cluster) fn announce(&self, client: Client, Notice(event): Notice) {
         let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return tracing::debug!("too many events wait: one is left out");
         };
@@ -181,13 +180,6 @@ impl Announcer {
             }
             drop(waiting);
         });
-    }
-}
-
-impl Kubernetes {
-    /// Tells `notice`, sooner or later.
-    pub(in crate::cluster) fn announce(&self, notice: Notice) {
-        self.announcer.announce(self.access.client().0, notice);
     }
 }
 

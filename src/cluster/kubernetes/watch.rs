@@ -21,10 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long the API server keeps a watch open. A connection that died in silence is noticed a little after it.
-pub const WATCH_SECONDS: u32 = 120;
-/// A connection on which nothing comes for so long is dead.
-pub(in crate::cluster) const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
 /// Objects a page of the first list, and the fewest: a page is in memory as a whole. Where a page is longer than
 /// what an answer may be ([`bounded`]) the next ones have a fifth of it.
 const PAGE: (u32, u32) = (250, 5);

@@ -14,17 +14,18 @@ pub mod vlan;
 mod cable;
 mod interface;
 mod parent;
+mod plugin;
 mod sockets;
 mod verify;
 
+pub(in crate::delegate) use plugin::Native;
 pub use sockets::Sockets;
 
+use super::Delegate;
 use super::ipam::{self, Ipam};
 use super::keys::{COMMON, Declined, Key, understand, unknown};
 use super::prepare::Once;
-use super::{Call, Delegate, Error, Ground, Reached, failure::Failure};
 use crate::cni::{PluginConfig, PluginType, RawObject};
-use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Which natives are switched on.
@@ -65,49 +66,6 @@ pub struct Found {
     pub native: Arc<dyn Delegate>,
     /// The address plugin it asks, where that is a program, and why it is.
     pub program: Option<(PluginType, Declined)>,
-}
-
-/// What the natives do, in a form that shares the rest of [`Delegate`].
-trait Native: Send + Sync {
-    /// Its `type`.
-    fn kind(&self) -> &'static str;
-    /// Reads and judges what [`Native::add`] will be called with, makes nothing.
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Failure>;
-    /// Attaches, or leaves nothing behind.
-    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Failure>;
-    /// Detaches what may already be detached.
-    fn del(&self, call: &Call<'_>) -> Result<(), Failure>;
-    /// Compares.
-    fn check(&self, call: &Call<'_>) -> Result<(), Failure>;
-    /// The address plugin it asks.
-    fn ipam(&self) -> Option<&dyn Ipam>;
-}
-
-impl<N: Native> Delegate for N {
-    fn prepare(&self, call: &Call<'_>, ground: &mut Ground<'_>) -> Result<Reached, Error> {
-        Native::prepare(self, call, ground).map_err(|e| e.of(self.kind()))
-    }
-
-    fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
-        Native::add(self, call).map_err(|e| e.of(self.kind()))
-    }
-
-    fn del(&self, call: &Call<'_>) -> Result<(), Error> {
-        Native::del(self, call).map_err(|e| e.of(self.kind()))
-    }
-
-    fn check(&self, call: &Call<'_>) -> Result<(), Error> {
-        Native::check(self, call).map_err(|e| e.of(self.kind()))
-    }
-
-    fn status(&self, call: &Call<'_>) -> Result<(), Error> {
-        self.ipam().map_or(Ok(()), |ipam| ipam.status(call))
-    }
-
-    /// The reference plugins do not pass GC on, so that addresses of lost pods stay taken for ever.
-    fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
-        self.ipam().map_or(Ok(()), |ipam| ipam.gc(call))
-    }
 }
 
 /// The natives with the keys each knows besides [`COMMON`]: also the source of their documentation.

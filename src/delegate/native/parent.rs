@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
 
+/// The kind that can be on a link that is not Ethernet's.
+pub(super) const VLAN: &str = "vlan";
+
 /// Where the other link is.
 #[derive(Clone, Debug)]
 pub(super) struct Parent {
@@ -69,7 +72,7 @@ impl Parent {
 
     fn judge(&self, kind: &str, mtu: Option<u32>, foreseen: &Foreseen, ground: &mut Ground<'_>) -> Result<(), Failure> {
         let (parent, mtu) = self.find_with_mtu(mtu, ground.host, ground.inside)?;
-        if parent.loopback || (!parent.ethernet && kind != super::vlan::TYPE) {
+        if parent.loopback || (!parent.ethernet && kind != VLAN) {
             return Err(Failure::Config(format!(
                 "master {} is not an Ethernet link: {kind} does not work on it",
                 parent.name

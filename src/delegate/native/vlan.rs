@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Its `type`.
-pub const TYPE: &str = "vlan";
+pub const TYPE: &str = parent::VLAN;
 
 /// Its keys.
 pub const KEYS: &[Key] = &[key("master"), key("vlanId"), key("mtu"), key("linkInContainer")];

@@ -10,7 +10,7 @@ use crate::engine::leftovers::fate::Sight;
 use crate::engine::leftovers::living;
 use crate::engine::leftovers::living::Living;
 use crate::engine::leftovers::survey::Survey;
-use crate::engine::verbs::gc::Networks;
+use crate::engine::leftovers::used_networks::Networks;
 use crate::sys::shared_folder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! What calls leave behind, and who cleans it up: debts, records of sandboxes that are gone, leases of nobody.
 
+pub mod due;
 pub mod fate;
 pub mod forgive;
 pub mod leases;
@@ -10,4 +11,5 @@ pub mod survey;
 pub mod sweep;
 pub mod sweep_command;
 pub(super) mod traces;
+pub mod used_networks;
 pub mod wish;

@@ -5,6 +5,7 @@
 
 use crate::api::RunDirectory;
 use crate::engine::Turn;
+use crate::engine::leftovers::due::{self, is_due, is_past};
 use crate::engine::leftovers::fate::{Fate, Sight};
 use crate::engine::leftovers::leases::Orphan;
 use crate::engine::leftovers::survey;
@@ -15,10 +16,8 @@ use crate::engine::leftovers::{leases, living, reap};
 use crate::engine::sandbox::{publish, trust};
 use crate::engine::verbs::gc;
 use crate::engine::verbs::gc::{Cleaning, Damaged};
-use crate::store::{Attachment, Record, State, record};
-use crate::sys::files::{self, Durability};
+use crate::store::{Attachment, Record, State};
 use crate::sys::lock::FileLock;
-use crate::sys::trusted;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -29,15 +28,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 const MARGIN: Duration = Duration::from_secs(10);
 /// However many sandboxes are left, one has at least this.
 const LEAST: Duration = Duration::from_secs(5);
-/// Without a reason there is one so often. Only such a one looks for addresses that are taken for nobody.
-pub(in crate::engine) const INTERVAL: Duration = Duration::from_secs(600);
-/// With a reason (a debt, a wish), so often.
-const URGENT: Duration = wish::PAUSE;
 /// A record is not judged before this age: its ADD may be under way in a way we do not see.
 const YOUNG: u64 = 60;
-/// A time in the marker.
-const MAX_MARKER: usize = 64;
-
 /// Which debts are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Haste {
@@ -73,19 +65,6 @@ pub struct Outlook {
     pub doubt: Option<String>,
 }
 
-/// Whether a sweep should be started: nobody swept for a while, or there is a reason to hurry.
-pub fn is_due(turn: &Turn) -> bool {
-    match marker_age(turn) {
-        None => true,
-        Some(age) => age >= INTERVAL || (age >= URGENT && wish::is_any_due(&turn.settings.run)),
-    }
-}
-
-/// Asks for a sweep soon.
-pub fn request(turn: &Turn, why: &str) {
-    wish::soon(turn, why);
-}
-
 /// What a sweep would do now; none where the records cannot be listed.
 pub fn look(turn: &Turn, haste: Haste) -> Option<Outlook> {
     let survey = survey::read(turn)?;
@@ -109,8 +88,8 @@ pub fn sweep(turn: &Turn, asked: Haste) -> Option<Outlook> {
     // Reasons that come while we work are for the next sweep.
     let wishes = Wishes::take(turn, LIMIT);
     let haste = if wishes.all() { Haste::Now } else { asked };
-    let full = haste == Haste::Now || is_full_due(turn);
-    mark(turn, full);
+    let full = haste == Haste::Now || due::is_full_due(turn);
+    due::mark(turn, full);
     let mut survey = survey::read(turn)?;
     let sight = living::sight(turn, &survey);
     let mut outlook = Outlook::default();
@@ -197,38 +176,6 @@ fn judge(record: &Record, damaged: Damaged, sight: &Sight, haste: Haste) -> Opti
     // A damaged record without attachments is settled, too: it is moved aside.
     let nothing = attachments.is_empty() && damaged == Damaged::Spared;
     (!nothing).then(|| Stale { record: record.clone(), attachments, why, damaged, gone })
-}
-
-/// Whether `time` was `seconds` ago. A time to come is of a clock that was set back since: it may have been any time,
-/// and who waits for it waits for years.
-fn is_past(time: u64, seconds: u64) -> bool {
-    record::now().checked_sub(time).is_none_or(|age| age >= seconds)
-}
-
-/// Its modification time is when the last sweep began; it holds the time of the last full one.
-fn marker(turn: &Turn) -> PathBuf {
-    turn.settings.run.swept()
-}
-
-fn marker_age(turn: &Turn) -> Option<Duration> {
-    std::fs::metadata(marker(turn)).and_then(|file| file.modified()).ok()?.elapsed().ok()
-}
-
-fn is_full_due(turn: &Turn) -> bool {
-    let last = || last_full(turn).is_none_or(|last| is_past(last, INTERVAL.as_secs()));
-    marker_age(turn).is_none_or(|age| age >= INTERVAL) || last()
-}
-
-fn last_full(turn: &Turn) -> Option<u64> {
-    files::read_bounded(&marker(turn), MAX_MARKER).ok()??.trim().parse().ok()
-}
-
-fn mark(turn: &Turn, full: bool) {
-    let last = if full { Some(record::now()) } else { last_full(turn) };
-    let text = last.map(|last| last.to_string()).unwrap_or_default();
-    if let Err(e) = trusted::replace(&marker(turn), text.as_bytes(), 0o600, Durability::Cached) {
-        turn.warn(format!("{}: {e}", marker(turn).display()));
-    }
 }
 
 /// What the last detached sweep told, which nobody hears while it works.

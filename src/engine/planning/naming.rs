@@ -1,7 +1,11 @@
-//! Names of interfaces: requested ones, and `net1`, `net2`, … for the others.
+//! Names of interfaces: requested ones, and `net1`, `net2`, … for the others; and of the files that tell of a device.
 
 use crate::cni::{CniError, Code, IfName};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Where plugins find and leave what there is to know of a device (DEVINFO-08).
+pub const PROMISED: &str = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 
 /// Names the interfaces of a pod: `requested` in the order of attachment, the default network first.
 ///
@@ -27,6 +31,11 @@ pub fn name_interfaces(requested: &[Option<IfName>]) -> Result<Vec<IfName>, CniE
     requested.iter().enumerate().map(|(index, name)| name.clone().map_or_else(|| numbered(index), Ok)).collect()
 }
 
+/// The file promised to the plugins that attach `network` as `ifname`: another one for every attachment (DEVINFO-09).
+pub fn promised(container_id: &str, network: &str, ifname: &str) -> PathBuf {
+    Path::new(PROMISED).join(format!("{network}-{container_id}_{ifname}").replace('/', "-"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +43,13 @@ mod tests {
     fn names(requested: &[&str]) -> Result<Vec<String>, String> {
         let requested: Vec<_> = requested.iter().map(|name| IfName::new(*name).ok()).collect();
         name_interfaces(&requested).map(|names| names.iter().map(ToString::to_string).collect()).map_err(|e| e.msg)
+    }
+
+    #[test]
+    fn device_info_files_are_named_as_the_standard_has_it() {
+        // DEVINFO-08
+        let file = promised("c1", "ns/sriov", "net1");
+        assert_eq!(file, Path::new("/var/run/k8s.cni.cncf.io/devinfo/cni/ns-sriov-c1_net1"));
     }
 
     #[test]

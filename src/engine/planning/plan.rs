@@ -6,7 +6,6 @@
 use crate::cni::config::PluginConfig;
 use crate::cni::{CniArgs, CniError, Code, IfName, NetworkConfig, RawObject};
 use crate::engine::planning::{firewall_keys, naming};
-use crate::engine::sandbox::device_info;
 use crate::engine::settings::POD_ANNOTATIONS;
 use crate::nad::{NadRef, Selection};
 use serde_json::value::RawValue;
@@ -353,7 +352,7 @@ fn offer_device_info(container_id: &str, planned: &mut Planned) {
     if planned.default || !(has_device || planned.config.has_capability("CNIDeviceInfoFile")) {
         return;
     }
-    let path = device_info::promised(container_id, &planned.network, planned.ifname.as_str());
+    let path = naming::promised(container_id, &planned.network, planned.ifname.as_str());
     planned.capability_args.set_value("CNIDeviceInfoFile", &path);
     planned.device_info_file = Some(path);
 }

@@ -3,7 +3,7 @@
 use crate::cni::{CniError, Code};
 use crate::delegate::{Chain, Scope};
 use crate::engine::Turn;
-use crate::engine::leftovers::{sweep, traces};
+use crate::engine::leftovers::{traces, wish};
 use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{device_info, undo};
@@ -261,7 +261,7 @@ impl<'t> Session<'t> {
         if self.replaceable {
             self.keep_results();
         }
-        sweep::request(self.turn, "unpublished");
+        wish::soon(self.turn, "unpublished");
     }
 
     /// Deletes what was attempted, in reverse, the failing one included; the record goes only when

@@ -7,6 +7,7 @@
 
 use crate::cni::RawObject;
 use crate::engine::Turn;
+use crate::engine::planning::naming::PROMISED;
 use crate::engine::planning::plan::Planned;
 use crate::sys::files::{self, Durability};
 use std::fs::DirBuilder;
@@ -14,17 +15,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Where plugins find and leave what there is to know of a device (DEVINFO-08).
-pub const PROMISED: &str = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 /// Where device plugins leave what they know of a device (DEVINFO-06).
 const DEVICE_PLUGINS: &str = "/var/run/k8s.cni.cncf.io/devinfo/dp";
 /// Such a file is a few lines.
 pub const MAX_SIZE: usize = 64 << 10;
-
-/// The file promised to the plugins that attach `network` as `ifname`: another one for every attachment (DEVINFO-09).
-pub fn promised(container_id: &str, network: &str, ifname: &str) -> PathBuf {
-    Path::new(PROMISED).join(format!("{network}-{container_id}_{ifname}").replace('/', "-"))
-}
 
 /// Makes the file promised to the plugins of `planned` say what the device plugin says, or nothing (DEVINFO-10).
 pub fn lay_out(turn: &Turn, planned: &Planned) {
@@ -93,14 +87,10 @@ mod tests {
 
     #[test]
     fn files_are_named_as_the_standard_has_it() {
-        // DEVINFO-06, DEVINFO-08
+        // DEVINFO-06
         let named = |resource: &str, device: &str| left_by_device_plugin(Path::new("/dp"), resource, device);
         assert_eq!(named("intel.com/sriov", "0000:18:02.5"), Path::new("/dp/intel.com-sriov-0000:18:02.5-device.json"));
         assert_eq!(named("x.com/../r", "../../d"), Path::new("/dp/x.com-..-r-..-..-d-device.json"));
-        assert_eq!(
-            promised("c1", "ns/sriov", "net1"),
-            Path::new("/var/run/k8s.cni.cncf.io/devinfo/cni/ns-sriov-c1_net1")
-        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::api::protocol::{Published, Reply, Request};
 use crate::api::{Publication, RunDirectory};
 use crate::cni::{ContainerId, RawObject};
 use crate::engine::Turn;
-use crate::engine::leftovers::sweep;
+use crate::engine::leftovers::wish;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{attach, device_info};
 use crate::facts::Client;
@@ -147,7 +147,7 @@ pub fn publish_late(turn: &Turn) {
                 turn.warn(format!("the record of {id} cannot be updated: {e}"));
             }
         } else {
-            sweep::request(turn, "unpublished");
+            wish::soon(turn, "unpublished");
         }
     }
 }

@@ -4,14 +4,12 @@ use crate::cni::request::ValidAttachment;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, NetworkConfig, Version};
 use crate::delegate::{Chain, Scope};
 use crate::engine::leftovers::spared::Spared;
+use crate::engine::leftovers::used_networks::Networks;
 use crate::engine::leftovers::{fate, traces, wish};
-use crate::engine::planning::default_network;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{namespace, publish, trust, undo};
 use crate::engine::{Turn, multus};
-use crate::facts::{Known, last_known};
 use crate::store::{Attachment, Found, Record};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -185,44 +183,6 @@ fn is_forbidden(attachment: &Attachment) -> bool {
 /// A recorded path that still means the same namespace: one by process ID may be another's by now.
 fn lasting(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| !path.starts_with("/proc"))
-}
-
-/// The networks whose plugins may hold something on this node.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Networks {
-    /// The default network of today.
-    pub(in crate::engine) default: Option<NetworkConfig>,
-    /// The others, by their text.
-    pub(in crate::engine) others: BTreeMap<String, NetworkConfig>,
-}
-
-impl Networks {
-    /// The default network of today, every network this node has used, and those of `records`.
-    pub(in crate::engine) fn known<'a>(turn: &Turn, records: impl Iterator<Item = &'a Record>) -> Self {
-        let default = default_network::resolve(turn, &Known::default()).ok().flatten();
-        let mut networks = Networks { default, others: BTreeMap::new() };
-        let used = last_known::all(&turn.settings.state)
-            .inspect_err(|e| turn.warn(format!("the networks that this node has used cannot be read: {e}")));
-        for definition in used.unwrap_or_default() {
-            let name = definition.nad.name();
-            let network = definition.config.as_deref().map(|config| NetworkConfig::parse(config, Some(name)));
-            networks.add_network(network.and_then(Result::ok));
-        }
-        records.flat_map(|record| &record.attachments).for_each(|attachment| networks.add(attachment));
-        networks
-    }
-
-    fn add(&mut self, attachment: &Attachment) {
-        self.add_network(NetworkConfig::parse(attachment.config.get(), None).ok());
-    }
-
-    fn add_network(&mut self, network: Option<NetworkConfig>) {
-        let Some(network) = network else { return };
-        let text = network.to_raw().get().to_owned();
-        if self.default.as_ref().is_none_or(|default| default.to_raw().get() != text) {
-            self.others.entry(text).or_insert(network);
-        }
-    }
 }
 
 /// GC of the plugins of `network` (CNI-DLG-13).

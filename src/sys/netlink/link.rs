@@ -1,7 +1,7 @@
 //! Links: looking them up, changing them, deleting them.
 
 use super::error::{Error, accept};
-use super::link_attributes::read_link;
+use super::listed_link::{Link, read_link};
 use super::mac::Mac;
 use super::name;
 use super::socket::Socket;
@@ -10,58 +10,6 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkM
 use nix::errno::Errno;
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
-
-/// Whether a link can carry packets (RFC 2863).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperState {
-    /// It can.
-    Up,
-    /// Its kind does not say; it is to be taken as up when the link is.
-    Unknown,
-    /// It cannot.
-    Down,
-}
-
-/// A link as the kernel lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Its number, unique in its namespace.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// "veth", "bridge", "macvlan", …; empty for hardware.
-    pub kind: String,
-    /// Its hardware address.
-    pub mac: Mac,
-    /// Its MTU.
-    pub mtu: u32,
-    /// Switched on (IFF_UP).
-    pub up: bool,
-    /// Whether it can carry packets.
-    pub state: OperState,
-    /// It is `lo`.
-    pub loopback: bool,
-    /// Its packets are Ethernet's.
-    pub ethernet: bool,
-    /// How many want it promiscuous (IFLA_PROMISCUITY): also the bridge it is a port of.
-    pub promiscuity: u32,
-    /// The bridge, bond or VRF it belongs to.
-    pub master: Option<u32>,
-    /// The link it sits on, or the other end of a veth: an index in `parent_netns`.
-    pub parent: Option<u32>,
-    /// The number this namespace has for the one of `parent`; none: the same namespace.
-    pub parent_netns: Option<i32>,
-    /// The mode of a macvlan or ipvlan, spelled as plugins configure it.
-    pub mode: Option<String>,
-    /// The number of a VLAN.
-    pub vlan: Option<u16>,
-    /// Length of the transmit queue.
-    pub tx_queue_len: u32,
-    /// The alias somebody gave it.
-    pub alias: Option<String>,
-    /// Its group; 0 for none.
-    pub group: u32,
-}
 
 /// What is to become of a link. Only what is `Some` is touched, all in one message.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@
 //! we go on as soon as every link was notified.
 
 use super::error::Error;
-use super::link::Link;
+use super::listed_link::Link;
 use super::listener::Listener;
 use super::socket::Socket;
 use crate::sys::netns::Netns;

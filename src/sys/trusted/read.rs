@@ -1,6 +1,6 @@
 //! Reading files of ours, bounded and without waiting for anybody.
 
-use super::{Folder, own_file, split};
+use super::untrusted::own_file;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 use std::ffi::OsStr;
@@ -10,37 +10,22 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Reads a file of at most `limit` bytes in a folder of ours; `None` where there is no such file.
-///
-/// # Errors
-/// File or folder is not to be trusted, is no regular file, is longer than `limit`, or is not UTF-8.
-pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<String>> {
-    read_bytes_bounded(path, limit)?.map(text).transpose()
-}
-
-/// As [`read_bounded`], whatever the bytes are.
-///
-/// # Errors
-/// File or folder is not to be trusted, is no regular file, or is longer than `limit`.
-pub fn read_bytes_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
-    let (folder, name) = split(path)?;
-    match Folder::open(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        folder => own(&folder?, name, limit),
-    }
-}
-
-/// The file `name` of `folder`.
-pub(super) fn own(folder: &Folder, name: &OsStr, limit: usize) -> io::Result<Option<Vec<u8>>> {
-    let Some((file, stat)) = open(folder.descriptor(), name)? else { return Ok(None) };
-    own_file(&folder.path().join(name), &stat)?;
+/// The file `name` of `folder`, which is at `path`.
+pub(super) fn own(folder: BorrowedFd<'_>, path: &Path, name: &OsStr, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let Some((file, stat)) = open(folder, name)? else { return Ok(None) };
+    own_file(&path.join(name), &stat)?;
     bounded(&file, &stat, limit).map(Some)
 }
 
-/// The file `name` of `folder` as text, and its modification time.
-pub(super) fn own_dated(folder: &Folder, name: &OsStr, limit: usize) -> io::Result<Option<(String, SystemTime)>> {
-    let Some((file, stat)) = open(folder.descriptor(), name)? else { return Ok(None) };
-    own_file(&folder.path().join(name), &stat)?;
+/// As [`own`]: its text, and its modification time.
+pub(super) fn own_dated(
+    folder: BorrowedFd<'_>,
+    path: &Path,
+    name: &OsStr,
+    limit: usize,
+) -> io::Result<Option<(String, SystemTime)>> {
+    let Some((file, stat)) = open(folder, name)? else { return Ok(None) };
+    own_file(&path.join(name), &stat)?;
     let text = text(bounded(&file, &stat, limit)?)?;
     Ok(Some((text, file.metadata()?.modified()?)))
 }

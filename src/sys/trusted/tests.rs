@@ -110,7 +110,7 @@ fn what_the_daemon_leaves_is_read_as_content_only() {
     assert!(read("missing").unwrap().is_none());
     symlink(&secret, theirs.join("symbolic")).unwrap();
     fs::hard_link(&secret, theirs.join("hard")).unwrap();
-    nix::unistd::mkfifo(&theirs.join("fifo"), Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&theirs.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::write(theirs.join("long"), "12345678901").unwrap();
     fs::write(theirs.join("binary"), [0xff]).unwrap();
     for bad in ["symbolic", "hard", "fifo", "long", "binary"] {

@@ -1,7 +1,8 @@
 //! The folder of a less privileged process, in a folder of ours: we read its files as content, and nothing else.
 
+use super::folder::Folder;
 use super::read;
-use super::{Folder, Untrusted, is_own};
+use super::untrusted::{Untrusted, is_own};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};

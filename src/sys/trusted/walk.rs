@@ -1,6 +1,6 @@
 //! From the root folder to a folder of ours, one component after another.
 
-use super::{Untrusted, is_own};
+use super::untrusted::{Untrusted, is_own};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, fstatat, mkdirat};

@@ -1,6 +1,6 @@
 //! Writing a file so that nobody can have prepared where it goes.
 
-use crate::sys::files::Durability;
+use crate::sys::durability::Durability;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fchmod};

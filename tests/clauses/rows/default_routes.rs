@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 const BOTH_STAY: &str = "all of them stay; that of the last network is used";
 const SHARED: &str = "the kernel makes one route over all of them: connections go over either network";
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn rows() -> Vec<Row> {
     let both = || json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]);
     // Its DEL is another row's: Multus loses the ranges of the address plugin (multus-cni issue 1449).

@@ -12,11 +12,14 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The position of the container's interface in a result, after the bridge and its port.
+const CONTAINER_INTERFACE: i64 = 2;
+
 /// Fills in the gateways and default routes that `result` leaves open; answers the bridge's addresses.
 pub(super) fn complete(result: &mut AddResult, settings: &Settings) -> Result<Vec<IpNet>, Failure> {
     let mut addresses = Vec::new();
     for ip in &mut result.ips {
-        ip.interface = Some(super::CONTAINER_INTERFACE);
+        ip.interface = Some(CONTAINER_INTERFACE);
         if !settings.is_gateway {
             continue;
         }

@@ -49,8 +49,6 @@ pub const KEYS: &[Key] = &[
 /// The keys of an element of `vlanTrunk`.
 pub const TRUNK_KEYS: &[Key] = &[key("minID"), key("maxID"), key("id")];
 
-/// The position of the container's interface in a result, after the bridge and its port.
-const CONTAINER_INTERFACE: i64 = 2;
 const NO_DAD: &[Setting] = &[(Family::V6, "accept_dad", "0"), ARP_NOTIFY];
 const DAD: &[Setting] = &[(Family::V6, "enhanced_dad", "1"), (Family::V6, "accept_dad", "1"), ARP_NOTIFY];
 

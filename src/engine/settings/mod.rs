@@ -1,14 +1,17 @@
 //! The plugin's own configuration: what the runtime writes to its stdin.
 
+mod keys;
+
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniError, Code, NetworkName, RawObject, Version};
 use crate::delegate::registry::Natives;
+use keys::{Keys, NOT_NEEDED};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::{Component, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -117,35 +120,6 @@ pub struct Settings {
 
 /// What the runtime says is valid (CNI-GC-01, CNI-GC-02).
 const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
-/// Ten years. What is much longer has no end on the machine's clock.
-const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// Keys of Multus that need nothing here: what they set does not exist, or is always on.
-const NOT_NEEDED: [&str; 11] = [
-    "kubeconfig",
-    "logFile",
-    "logToStderr",
-    "logOptions",
-    "retryDeleteOnError",
-    "readinessindicatorfile",
-    "daemonSocketDir",
-    "auxiliaryCNIChainName",
-    "cniConf",
-    "ipam",
-    "dns",
-];
-/// Keys of every network configuration.
-const COMMON: [&str; 9] = [
-    "name",
-    "type",
-    "cniVersion",
-    "cniVersions",
-    "capabilities",
-    "args",
-    "disableCheck",
-    "disableGC",
-    "loadOnlyInlinedPlugins",
-];
-
 impl Settings {
     /// Reads stdin.
     ///
@@ -302,60 +276,6 @@ fn read_global_namespaces(keys: &mut Keys<'_>) -> Vec<String> {
         None => Vec::new(),
     };
     if list.is_empty() { vec!["default".to_owned()] } else { list }
-}
-
-/// Reads keys, remembers which, and collects what is wrong with them.
-struct Keys<'a> {
-    object: &'a RawObject,
-    used: Vec<&'static str>,
-    mistakes: Vec<(&'static str, String)>,
-}
-
-impl Keys<'_> {
-    fn get<T: for<'de> Deserialize<'de>>(&mut self, key: &'static str) -> Option<T> {
-        self.used.push(key);
-        self.object.read(key).unwrap_or_else(|e| {
-            self.mistakes.push((key, e.to_string()));
-            None
-        })
-    }
-
-    /// As written; `null` is absent.
-    fn raw(&mut self, key: &'static str) -> Option<Box<RawValue>> {
-        self.used.push(key);
-        self.object.get(key).filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
-    }
-
-    /// Absolute paths, as they are without a part `..`.
-    fn absolute_paths(&mut self, key: &'static str) -> Vec<PathBuf> {
-        let paths: Vec<PathBuf> = self.get(key).unwrap_or_default();
-        let is_absolute =
-            |path: &PathBuf| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
-        if let Some(bad) = paths.iter().find(|path| !is_absolute(path)) {
-            self.mistakes
-                .push((key, format!("key {key:?}: {:?} is not an absolute path without \"..\"", bad.display())));
-        }
-        paths
-    }
-
-    /// Seconds, whole or not.
-    fn seconds(&mut self, key: &'static str) -> Option<Duration> {
-        let seconds = self.get::<f64>(key)?;
-        let duration = Duration::try_from_secs_f64(seconds).ok();
-        let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MAX_DURATION);
-        if duration.is_none() {
-            let most = MAX_DURATION.as_secs();
-            let mistake = format!("key {key:?}: {seconds} is not a positive number of seconds up to {most}");
-            self.mistakes.push((key, mistake));
-        }
-        duration
-    }
-
-    fn unknown(&self) -> Vec<String> {
-        let known =
-            |key: &str| self.used.iter().chain(&NOT_NEEDED).chain(&COMMON).any(|known| known.eq_ignore_ascii_case(key));
-        self.object.iter().map(|(key, _)| key).filter(|key| !known(key)).map(str::to_owned).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,63 @@
-//! Reading links out of the kernel's messages.
+//! Links as the kernel lists them, read out of its messages.
 
-use super::link::{Link, OperState};
 use super::mac::Mac;
 use super::mode::{IpVlanMode, MacVlanMode};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, State,
 };
+
+/// Whether a link can carry packets (RFC 2863).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperState {
+    /// It can.
+    Up,
+    /// Its kind does not say; it is to be taken as up when the link is.
+    Unknown,
+    /// It cannot.
+    Down,
+}
+
+/// A link as the kernel lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number, unique in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// "veth", "bridge", "macvlan", …; empty for hardware.
+    pub kind: String,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Switched on (IFF_UP).
+    pub up: bool,
+    /// Whether it can carry packets.
+    pub state: OperState,
+    /// It is `lo`.
+    pub loopback: bool,
+    /// Its packets are Ethernet's.
+    pub ethernet: bool,
+    /// How many want it promiscuous (IFLA_PROMISCUITY): also the bridge it is a port of.
+    pub promiscuity: u32,
+    /// The bridge, bond or VRF it belongs to.
+    pub master: Option<u32>,
+    /// The link it sits on, or the other end of a veth: an index in `parent_netns`.
+    pub parent: Option<u32>,
+    /// The number this namespace has for the one of `parent`; none: the same namespace.
+    pub parent_netns: Option<i32>,
+    /// The mode of a macvlan or ipvlan, spelled as plugins configure it.
+    pub mode: Option<String>,
+    /// The number of a VLAN.
+    pub vlan: Option<u16>,
+    /// Length of the transmit queue.
+    pub tx_queue_len: u32,
+    /// The alias somebody gave it.
+    pub alias: Option<String>,
+    /// Its group; 0 for none.
+    pub group: u32,
+}
 
 /// The link of a message; `None` for a message of another kind.
 pub(super) fn read_link(message: RouteNetlinkMessage) -> Option<Link> {

@@ -1,0 +1,18 @@
+//! What the daemon's tasks share.
+
+use super::devices::pod_resources::PodResources;
+use super::health::readiness::Readiness;
+use super::metrics::Metrics;
+use super::publishing::unpublished::Unpublished;
+use crate::cluster::Cluster;
+use std::sync::Arc;
+
+/// Everything a question may need.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) kubelet: PodResources,
+    pub(super) unpublished: Arc<Unpublished>,
+    pub(super) readiness: Readiness,
+    pub(super) metrics: Metrics,
+}

@@ -1,0 +1,89 @@
+//! What an address plugin does, whoever it is.
+
+use crate::cni::AddResult;
+use crate::cni::result::{IpConfig, Route};
+use crate::delegate::prepare::Reached;
+use crate::delegate::{Call, Error};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// A plugin that another one asks for addresses. It is handed the same call as that one (CNI-DLG-02).
+pub trait Ipam: Send + Sync {
+    /// Judges what ADD will be called with, and takes nothing. A program cannot be asked.
+    ///
+    /// # Errors
+    /// ADD could not succeed.
+    fn prepare(&self, _call: &Call<'_>) -> Result<Foreseen, Error> {
+        Ok(Foreseen::default())
+    }
+
+    /// Takes addresses.
+    ///
+    /// # Errors
+    /// There is none, and none was taken.
+    fn add(&self, call: &Call<'_>) -> Result<AddResult, Error>;
+
+    /// Gives back what the attachment has; nothing to give back is success.
+    ///
+    /// # Errors
+    /// Something is still taken.
+    fn del(&self, call: &Call<'_>) -> Result<(), Error>;
+
+    /// Whether they are given back through the attachment's link, which therefore has to be there still.
+    fn needs_link(&self) -> bool {
+        false
+    }
+
+    /// Are they still taken?
+    ///
+    /// # Errors
+    /// They are not.
+    fn check(&self, call: &Call<'_>) -> Result<(), Error>;
+
+    /// Could one be taken?
+    ///
+    /// # Errors
+    /// Not now.
+    fn status(&self, call: &Call<'_>) -> Result<(), Error>;
+
+    /// Gives back what belongs to no valid attachment.
+    ///
+    /// # Errors
+    /// Something could not be given back.
+    fn gc(&self, call: &Call<'_>) -> Result<(), Error>;
+}
+
+/// What is known of the addresses before they are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Foreseen {
+    /// The addresses, where they do not depend on what is free.
+    pub ips: Vec<IpConfig>,
+    /// The subnets they will be in; none where that is not known.
+    pub subnets: Reached,
+    /// Their gateways.
+    pub gateways: Vec<IpAddr>,
+    /// The routes.
+    pub routes: Vec<Route>,
+}
+
+impl Foreseen {
+    /// Whether `gateway` may be reached for the route to `dst`; so it may where nobody knows.
+    pub fn reaches(&self, gateway: IpAddr, dst: &IpNet) -> bool {
+        // Another route may lead there; the kernel decides in which order.
+        let led = || self.routes.iter().any(|r| r.dst != *dst && r.dst.prefix_len() > 0 && r.dst.contains(&gateway));
+        is_everywhere(gateway)
+            || led()
+            || self.subnets.as_ref().is_none_or(|subnets| subnets.iter().any(|subnet| subnet.contains(&gateway)))
+    }
+
+    /// What is reached over the interface without a gateway, by the subnets and by routes.
+    pub fn reached(self) -> Reached {
+        let led = self.routes.into_iter().map(|route| route.dst).filter(|dst| dst.prefix_len() > 0);
+        self.subnets.map(|subnets| subnets.into_iter().chain(led).collect())
+    }
+}
+
+/// Whether a gateway needs no subnet: it stands for none, or every IPv6 interface reaches it.
+pub fn is_everywhere(gateway: IpAddr) -> bool {
+    gateway.is_unspecified() || matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local())
+}

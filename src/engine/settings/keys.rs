@@ -1,0 +1,92 @@
+//! Reading the keys of a configuration.
+
+use crate::cni::RawObject;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::path::{Component, PathBuf};
+use std::time::Duration;
+
+/// Ten years. What is much longer has no end on the machine's clock.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// Keys of Multus that need nothing here: what they set does not exist, or is always on.
+pub(super) const NOT_NEEDED: [&str; 11] = [
+    "kubeconfig",
+    "logFile",
+    "logToStderr",
+    "logOptions",
+    "retryDeleteOnError",
+    "readinessindicatorfile",
+    "daemonSocketDir",
+    "auxiliaryCNIChainName",
+    "cniConf",
+    "ipam",
+    "dns",
+];
+/// Keys of every network configuration.
+const COMMON: [&str; 9] = [
+    "name",
+    "type",
+    "cniVersion",
+    "cniVersions",
+    "capabilities",
+    "args",
+    "disableCheck",
+    "disableGC",
+    "loadOnlyInlinedPlugins",
+];
+
+/// Reads keys, remembers which, and collects what is wrong with them.
+pub(super) struct Keys<'a> {
+    pub(super) object: &'a RawObject,
+    pub(super) used: Vec<&'static str>,
+    pub(super) mistakes: Vec<(&'static str, String)>,
+}
+
+impl Keys<'_> {
+    /// The value of `key`; none where it is not there or wrong.
+    pub(super) fn get<T: for<'de> Deserialize<'de>>(&mut self, key: &'static str) -> Option<T> {
+        self.used.push(key);
+        self.object.read(key).unwrap_or_else(|e| {
+            self.mistakes.push((key, e.to_string()));
+            None
+        })
+    }
+
+    /// As written; `null` is absent.
+    pub(super) fn raw(&mut self, key: &'static str) -> Option<Box<RawValue>> {
+        self.used.push(key);
+        self.object.get(key).filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
+    }
+
+    /// Absolute paths, as they are without a part `..`.
+    pub(super) fn absolute_paths(&mut self, key: &'static str) -> Vec<PathBuf> {
+        let paths: Vec<PathBuf> = self.get(key).unwrap_or_default();
+        let is_absolute =
+            |path: &PathBuf| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+        if let Some(bad) = paths.iter().find(|path| !is_absolute(path)) {
+            self.mistakes
+                .push((key, format!("key {key:?}: {:?} is not an absolute path without \"..\"", bad.display())));
+        }
+        paths
+    }
+
+    /// Seconds, whole or not.
+    pub(super) fn seconds(&mut self, key: &'static str) -> Option<Duration> {
+        let seconds = self.get::<f64>(key)?;
+        let duration = Duration::try_from_secs_f64(seconds).ok();
+        let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MAX_DURATION);
+        if duration.is_none() {
+            let most = MAX_DURATION.as_secs();
+            let mistake = format!("key {key:?}: {seconds} is not a positive number of seconds up to {most}");
+            self.mistakes.push((key, mistake));
+        }
+        duration
+    }
+
+    /// The keys that mean nothing to us.
+    pub(super) fn unknown(&self) -> Vec<String> {
+        let known =
+            |key: &str| self.used.iter().chain(&NOT_NEEDED).chain(&COMMON).any(|known| known.eq_ignore_ascii_case(key));
+        self.object.iter().map(|(key, _)| key).filter(|key| !known(key)).map(str::to_owned).collect()
+    }
+}
