@@ -1,6 +1,7 @@
 //! What the shipped programs cost on this machine, side by side in one run: VERSION and the sizes, ADD and DEL of
 //! a pod with three networks (default bridge, bridge, macvlan) in this process and by programs, and the daemon's memory
-//! beside a real API server: idle, with 5,000 networks, after their first list, in a burst of pods.
+//! beside a real API server: idle, with 5,000 networks, after their first list, in a burst of pods, and what the
+//! plugin and the daemon need where a pod or a network asks for as much as it can.
 //!
 //! `make bench`, as root. Medians of alternating rounds: on a busy machine compare the columns, not the days.
 
@@ -32,6 +33,7 @@ fn main() {
     let Some(node) = Node::new() else { return };
     version(&node);
     attach(&node);
+    greedy_pods(&node);
 }
 
 /// How long a process takes that does next to nothing.
@@ -87,6 +89,42 @@ fn attach(node: &Node) {
     }
 }
 
+/// How much address space a call of the plugin needs where its pod asks for as much as it can.
+fn greedy_pods(node: &Node) {
+    node.recorded_network("plain");
+    let plugins = vec![json!({"type": "plain"}); 64];
+    node.network("default/chain", &json!({"cniVersion": "1.0.0", "name": "chain", "plugins": plugins}));
+    node.network("default/nobody", &json!({"cniVersion": "1.0.0", "type": "nobody"}));
+    let arguments = json!([{"name": "chain", "cni-args": {"x": "x".repeat(250_000)}}]);
+    let usual = || Pod::new(node, "usual").selecting("br,mv");
+    let copies = || Pod::new(node, "copies").selecting(arguments.clone());
+    let many = || {
+        let networks = vec!["nobody"; 256].join(",");
+        Pod::new(node, "many").selecting(networks).annotated("x", "x".repeat(250_000))
+    };
+    let cases: [(&str, &dyn Fn() -> Pod, &str); 3] = [
+        ("a pod with 3 networks", &usual, ""),
+        ("250 KB of cni-args for a network of 64 plugins, refused", &copies, "bytes"),
+        ("256 networks and an annotation of 250 KB, refused", &many, "nobody"),
+    ];
+    for (what, pod, refusal) in cases {
+        let suffices = |mebibytes: &u32| {
+            node.limit_memory(*mebibytes);
+            let pod = pod();
+            let answer = pod.add();
+            let is_right = if refusal.is_empty() { answer.status.success() } else { answer.stdout.contains(refusal) };
+            node.limit_memory(256);
+            pod.del();
+            pod.end_sandbox();
+            is_right
+        };
+        match (3..=64).find(suffices) {
+            Some(least) => println!("plexus     {least} MiB of address space suffice: {what}"),
+            None => println!("plexus     more than 64 MiB of address space are needed: {what}"),
+        }
+    }
+}
+
 /// What the daemon holds, and at most held, in KiB; `cargo bench` builds it as a release.
 fn memory() {
     let Some(cluster) = Cluster::new() else { return };
@@ -110,7 +148,13 @@ fn memory() {
     tell("after another 100 pods", &daemon);
     daemon.kill();
     long_networks(&cluster);
-    let daemon = cluster.daemon();
+    let daemon = cluster.starting_daemon();
+    // 78 MB to list, on a machine that may be busy.
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !daemon.health().ready {
+        assert!(Instant::now() < deadline, "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     tell("having listed 60 networks of 1.3 MiB beside them", &daemon);
     names_of_nothing(&daemon);
     tell("after 20 pods at once that name 200 networks each which do not exist", &daemon);

@@ -109,11 +109,15 @@ impl Cluster {
         pod
     }
 
+    /// The daemon of the node, which may not know the cluster yet.
+    pub fn starting_daemon(&self) -> Daemon {
+        let kubeconfig = self.kubeconfig.to_string_lossy();
+        Daemon::on_node(&self.node, Some(&self.home), &["--kubeconfig", &kubeconfig, "--node-name", "node1"])
+    }
+
     /// The daemon of the node.
     pub fn daemon(&self) -> Daemon {
-        let kubeconfig = self.kubeconfig.to_string_lossy();
-        let daemon =
-            Daemon::on_node(&self.node, Some(&self.home), &["--kubeconfig", &kubeconfig, "--node-name", "node1"]);
+        let daemon = self.starting_daemon();
         super::eventually("the daemon to know the cluster", || daemon.health().ready);
         daemon
     }

@@ -79,11 +79,20 @@ impl Node {
     /// From now on no call of the plugin, and no program it starts, gets more memory than this.
     pub fn limit_memory(&self, mebibytes: u32) {
         let (plugin, itself, limited) = (self.bin().join("plexus"), in_folder("plexus"), in_folder("limited"));
+        let limit = in_folder("limit");
+        let is_limited = limit.exists();
+        write(&limit, &(u64::from(mebibytes) << 10).to_string());
+        if is_limited {
+            return;
+        }
         let none = None::<&str>;
         let over = |source: &Path, target: &Path| mount(Some(source), target, none, MsFlags::MS_BIND, none).unwrap();
         write(&itself, "");
         over(&plugin, &itself);
-        write_program(&limited, &format!("#!/bin/sh\nulimit -v {}\nexec {}\n", mebibytes << 10, itself.display()));
+        write_program(
+            &limited,
+            &format!("#!/bin/sh\nread limit <{}\nulimit -v $limit\nexec {}\n", limit.display(), itself.display()),
+        );
         over(&limited, &plugin);
     }
 
