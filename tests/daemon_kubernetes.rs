@@ -356,6 +356,8 @@ fn an_outage_is_survived() {
     server.restart().unwrap();
     // Although nothing changes that a watch would tell.
     wait_until(|| confirmed(1), || daemon.log());
+    // The line comes after the number, and through a pipe.
+    wait_until(|| daemon.log().contains("the watch works again"), || daemon.log());
     // One line when it begins and one when it is over, however many requests failed.
     for line in ["the watch does not work", "the watch works again"] {
         assert_eq!(daemon.log().matches(line).count(), 1, "{line}: {}", daemon.log());
