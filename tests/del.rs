@@ -48,6 +48,47 @@ fn a_broken_annotation_does_not_stop_a_del() {
 }
 
 #[test]
+fn a_default_network_that_cannot_be_known_keeps_no_pod() {
+    // M7: nothing was made, so there is nothing to delete and nothing to owe.
+    let Some(node) = Node::new() else { return };
+    let pod = Pod::new(&node, "nowhere").configured("clusterNetwork", json!("/nope"));
+    pod.add().refusal(11, &["/nope"]);
+    pod.del().silence();
+    pod.end_sandbox();
+    pod.del_without_netns().silence();
+    assert!(pod.record(&node).is_none());
+    // One that may be older than our installation is asked for three times, and not for ever.
+    let pod = Pod::new(&node, "unknown").configured("clusterNetwork", json!("/nope"));
+    for _ in 1..=2 {
+        pod.del().refusal(11, &["/nope"]);
+    }
+    let answer = pod.del();
+    answer.silence();
+    assert!(answer.stderr.contains("after 3 attempts"), "{}", answer.stderr);
+    assert_eq!(node.call_names(), [""; 0]);
+}
+
+#[test]
+fn a_plugin_that_always_fails_keeps_nothing_of_its_chain_once_the_sandbox_is_gone() {
+    // As tuning does with a value that it cannot read: the address of the plugin before it was held for ever.
+    let Some(node) = Node::new() else { return };
+    let [a, b] = ["a", "b"].map(|name| node.recorder(name));
+    b.on("DEL", "fail 999 'no such value'");
+    node.network("default/ab", &json!({"cniVersion": "1.0.0", "plugins": [{"type": "a"}, {"type": "b"}]}));
+    let pod = Pod::new(&node, "chain").selecting("ab");
+    pod.add().result();
+    // CNI-DEL-05: while the namespace is there, the first error ends it.
+    pod.del().refusal(999, &["default/ab", "no such value"]);
+    assert!(a.calls_of("DEL").is_empty());
+    pod.end_sandbox();
+    pod.del_without_netns().refusal(999, &["default/ab", "no such value"]);
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    // Only what failed is owed.
+    pod.del_without_netns();
+    assert_eq!((a.calls_of("DEL").len(), b.calls_of("DEL").len()), (1, 3));
+}
+
+#[test]
 fn variables_that_del_needs_are_told() {
     let Some(node) = Node::new() else { return };
     let pod = Pod::new(&node, "wrong");

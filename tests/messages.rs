@@ -71,6 +71,7 @@ fn pool() -> Value {
 }
 
 /// Of the main plugins.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn of_plugins() -> Vec<Mistake> {
     let v6 = host_local(json!({"subnet": "fd00:7::/64"}));
     let long = "x".repeat(65_532);
@@ -170,6 +171,7 @@ fn of_plugins() -> Vec<Mistake> {
 }
 
 /// Of their addresses.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn of_addresses() -> Vec<Mistake> {
     let of = |more: Value, words| ipam(host_local(more), words);
     let route = |route: Value| json!({"subnet": "10.7.0.0/24", "routes": [route]});

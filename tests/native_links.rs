@@ -110,6 +110,7 @@ fn a_pool_that_is_not_roots_is_not_written_to() {
 
 /// Whichever program host-local is: a key that no native knows is enough for the program.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_pool_is_judged_before_any_program_is_called() {
     // N2, N7
     let Some(node) = Node::new() else { return };

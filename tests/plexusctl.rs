@@ -73,6 +73,7 @@ fn record(id: &str, pod: &str, network: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_is_one_line_that_says_what_to_do() {
     let files = [
         ("net.d/10-flannel.conflist", FLANNEL),

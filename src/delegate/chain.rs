@@ -77,7 +77,8 @@ impl Chain<'_> {
     }
 
     /// DEL: in reverse, each with the final result of ADD; the first error ends it (CNI-DEL-05). A program that is
-    /// missing is passed over: it may never come back, and what the others hold must not be held for ever.
+    /// missing is passed over, and so is one that fails after the namespace is gone: it may never succeed, and what the
+    /// others hold must not be held for ever.
     ///
     /// # Errors
     /// What is left, and why.
@@ -87,7 +88,8 @@ impl Chain<'_> {
         for (index, plugin) in self.network.plugins.iter().enumerate().rev() {
             match self.registry.resolve(plugin).del(&self.call(plugin, self.request(result))) {
                 Ok(()) => {}
-                Err(error @ Error::Missing { .. }) => {
+                // Where the namespace is gone nothing of one plugin rests on another's.
+                Err(error) if matches!(error, Error::Missing { .. }) || self.scope.netns.is_none() => {
                     left.plugins.push(index);
                     left.errors.push(error);
                 }

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -26,10 +27,13 @@ const FOLDER: u32 = 0o755;
 /// A symbolic link is never followed, and opening a FIFO does not wait for somebody else.
 const AS_IT_IS: i32 = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).bits();
 
-/// The folder while it is locked.
+/// The folder while it is locked. Whoever may change a part of its path cannot put another one into its place: all that
+/// is done in it goes by its descriptor.
 #[derive(Debug)]
 pub struct LockedFolder {
+    /// The way to the descriptor.
     folder: PathBuf,
+    _pinned: Folder,
     _lock: File,
 }
 
@@ -42,7 +46,7 @@ impl LockedFolder {
         is_no_link(folder)?;
         let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
         missing.into_iter().rev().try_for_each(|folder| Folder::make(folder, FOLDER).map(drop))?;
-        LockedFolder::lock(&Folder::open(folder)?, deadline)
+        LockedFolder::lock(Folder::open_itself(folder)?, deadline)
     }
 
     /// As [`LockedFolder::acquire`]; `None` where there is no such folder.
@@ -50,12 +54,11 @@ impl LockedFolder {
     /// # Errors
     /// As [`LockedFolder::acquire`].
     pub fn acquire_existing(folder: &Path, deadline: Instant) -> io::Result<Option<Self>> {
-        find(folder)?.map(|folder| LockedFolder::lock(&folder, deadline)).transpose()
+        find(folder)?.map(|folder| LockedFolder::lock(folder, deadline)).transpose()
     }
 
-    /// The folder is ours all the way, so that its path goes on to mean it.
-    fn lock(folder: &Folder, deadline: Instant) -> io::Result<Self> {
-        let folder = folder.path().to_owned();
+    fn lock(pinned: Folder, deadline: Instant) -> io::Result<Self> {
+        let folder = PathBuf::from(format!("/proc/self/fd/{}", pinned.descriptor().as_raw_fd()));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(AS_IT_IS);
         let file = options.open(folder.join(LOCK))?;
@@ -64,7 +67,7 @@ impl LockedFolder {
             Err(TryLockError::WouldBlock) => wait(&file, deadline)?,
             Err(TryLockError::Error(e)) => return Err(e),
         }
-        Ok(LockedFolder { folder, _lock: file })
+        Ok(LockedFolder { folder, _pinned: pinned, _lock: file })
     }
 
     /// Makes the file `name`, unless there is one; answers whether it did.
@@ -142,7 +145,7 @@ impl LockedFolder {
 /// Somebody else than root could exchange it or what is in it, it is a symbolic link, or it cannot be looked at.
 pub fn find(path: &Path) -> io::Result<Option<Folder>> {
     is_no_link(path)?;
-    match Folder::open(path) {
+    match Folder::open_itself(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     }
@@ -253,6 +256,28 @@ mod tests {
         let nowhere = folder.path().join("nowhere");
         std::os::unix::fs::symlink(folder.path().join("made"), &nowhere).unwrap();
         assert!(LockedFolder::acquire(&nowhere, Instant::now()).is_err() && !folder.path().join("made").exists());
+    }
+
+    #[test]
+    fn a_pool_that_is_exchanged_while_it_is_locked_is_not_left() {
+        // N2: root in a container exchanges directories of its own as often as it likes.
+        let folder = tempfile::tempdir().unwrap();
+        let (pool, away, victim) =
+            (folder.path().join("pool"), folder.path().join("away"), folder.path().join("victim"));
+        fs::create_dir_all(&pool).unwrap();
+        fs::create_dir(&victim).unwrap();
+        let locked = LockedFolder::acquire(&pool, Instant::now()).unwrap();
+        fs::rename(&pool, &away).unwrap();
+        std::os::unix::fs::symlink(&victim, &pool).unwrap();
+        assert!(locked.create("10.0.0.1", "x").unwrap());
+        locked.overwrite("last", "10.0.0.1").unwrap();
+        assert_eq!(locked.read("10.0.0.1").unwrap().as_deref(), Some("x"));
+        let mut names = locked.names().unwrap();
+        names.sort();
+        assert_eq!(names, ["10.0.0.1", "last", "lock"]);
+        locked.remove("last").unwrap();
+        assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+        assert!(away.join("10.0.0.1").exists() && !away.join("last").exists());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::sys::files::{self, Durability};
 use clap::Args;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A configuration is a few kilobytes.
@@ -94,10 +95,24 @@ fn write_settings(
     if file == Path::new("-") {
         return output.document(&text);
     }
-    files::replace(file, text.as_bytes(), 0o644, Durability::Synced)
+    replaceable(file)
+        .and_then(|target| files::replace(&target, text.as_bytes(), 0o644, Durability::Synced))
         .map_err(|source| Error::Write { path: file.to_owned(), source })?;
     output.remark(format!("wrote {}", file.display()));
     Ok(())
+}
+
+/// The file to which `file` leads. A device, a FIFO and the like is not replaced: others use it.
+fn replaceable(file: &Path) -> io::Result<PathBuf> {
+    match std::fs::metadata(file) {
+        Ok(found) if found.is_file() => std::fs::canonicalize(file),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file (the file name - writes to stdout)",
+        )),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(file.to_owned()),
+        Err(e) => Err(e),
+    }
 }
 
 fn read(path: &Path) -> Result<RawObject, String> {

@@ -144,3 +144,25 @@ fn every_key_of_ours_that_multus_has_is_carried_over() {
         assert!(matches!(fate(key, &any), Fate::Kept(..)), "{key}");
     }
 }
+
+#[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("multus.conf"), r#"{"name":"m","type":"multus","clusterNetwork":"/etc/x.conf"}"#).unwrap();
+    nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::write(path("real.json"), "old").unwrap();
+    std::os::unix::fs::symlink("real.json", path("link.json")).unwrap();
+    let write = |name: &str| {
+        let arguments = Arguments { file: path("multus.conf"), settings: Some(path(name)) };
+        run(&arguments, &mut Output::of_process()).map_err(|e| e.to_string())
+    };
+    for name in ["fifo", "."] {
+        let error = write(name).unwrap_err();
+        assert!(error.contains(name), "{error}");
+    }
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&path("fifo").metadata().unwrap().file_type()));
+    write("link.json").unwrap();
+    assert!(path("link.json").symlink_metadata().unwrap().is_symlink());
+    assert_ne!(std::fs::read_to_string(path("real.json")).unwrap(), "old");
+}

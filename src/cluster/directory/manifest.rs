@@ -35,7 +35,8 @@ struct Metadata {
     name: String,
     namespace: Option<String>,
     uid: Option<String>,
-    annotations: Option<BTreeMap<String, String>>,
+    /// A key without a value is one with nothing in it, as for the API server.
+    annotations: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// Why a file is not understood.
@@ -177,7 +178,7 @@ fn kind_of(value: &Value) -> &'static str {
 
 impl Metadata {
     fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
+        self.annotations.as_ref()?.get(key)?.as_deref()
     }
 }
 
@@ -191,7 +192,7 @@ mod tests {
             r#"
 apiVersion: k8s.cni.cncf.io/v1
 kind: NetworkAttachmentDefinition
-metadata: {name: a, annotations: {k8s.v1.cni.cncf.io/resourceName: x.com/y}}
+metadata: {name: a, annotations: {k8s.v1.cni.cncf.io/resourceName: x.com/y, empty: , nothing: null}}
 spec:
   config: '{"type":"bridge"}'
 ---

@@ -46,6 +46,8 @@ mod tests {
         std::thread::sleep(REMEMBERED);
         assert!(!absent.was_just_seen(&nad));
         (0..2 * MOST).for_each(|n| absent.note(&NadRef::new("ns", &format!("n{n}")).unwrap()));
-        assert_eq!(absent.0.lock().unwrap().len(), MOST);
+        // Where that took more than the moment, the first are forgotten already.
+        let remembered = absent.0.lock().unwrap().len();
+        assert!((1..=MOST).contains(&remembered), "{remembered}");
     }
 }

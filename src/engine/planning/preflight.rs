@@ -2,7 +2,7 @@
 
 use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
 use crate::delegate::ipam;
-use crate::delegate::ipam::host_local::leases::{self, FLANNEL, Place};
+use crate::delegate::ipam::host_local::leases::{self, KEEPERS, Place};
 use crate::delegate::registry::Carrier;
 use crate::delegate::{Ground, Reached, Scope};
 use crate::engine::Turn;
@@ -82,7 +82,7 @@ pub fn pools(turn: &Turn, planned: &Planned) -> Result<(), CniError> {
     let own = [turn.settings.state.path(), turn.settings.run.path()];
     for Place { kind, path } in leases::places(&planned.config) {
         leases::judge(&path, &own, &turn.settings.data_dir_roots).map_err(|why| {
-            let what = if kind == FLANNEL { "directory" } else { "pool" };
+            let what = if KEEPERS.contains(&kind.as_str()) { "directory" } else { "pool" };
             invalid(planned, format!("plugin {kind}: dataDir: the {what} {} cannot be used: {why}", path.display()))
         })?;
     }

@@ -263,7 +263,7 @@ fn read_primary(keys: &mut Keys<'_>) -> Primary {
 /// A comma-separated text, as in Multus, or a list.
 fn read_global_namespaces(keys: &mut Keys<'_>) -> Vec<String> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a comma-separated string or a list of strings is expected")]
+    #[serde(untagged, expecting = "a comma-separated string or a list of strings")]
     enum Form {
         Text(String),
         List(Vec<String>),

@@ -46,7 +46,10 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         return Ok(());
     }
     let netns = namespace::still_there(target.netns.as_deref())?;
-    let Basis { mut record, guessed, replaceable, unreadable } = what_to_delete(turn, &sandbox)?;
+    let Basis { mut record, guessed, replaceable, unreadable } = match what_to_delete(turn, &sandbox) {
+        Ok(basis) => basis,
+        Err(e) => return without_a_debt(turn, id, Err(e)),
+    };
     publish::withdraw(turn, id);
     record.unpublished = None;
     let (mut mine, others): (Vec<_>, _) =
@@ -140,7 +143,11 @@ fn probable(turn: &Turn, is_empty: bool) -> Result<(Vec<Attachment>, Vec<IfName>
         // What the annotation names cannot be resolved any more: the default network alone.
         Err(e) => {
             turn.warn(&e);
-            default_alone(turn, &known)?
+            match default_alone(turn, &known) {
+                // The ADD was refused for the same reason, before anything was made.
+                Err(_) if is_empty => Vec::new(),
+                plan => plan?,
+            }
         }
     };
     let mut attachments: Vec<Attachment> =

@@ -32,6 +32,14 @@ impl Folder {
         Ok(Folder { descriptor: walk::to_folder(path, None)?, path: path.to_owned() })
     }
 
+    /// As [`Folder::open`], where `path` itself is no symbolic link.
+    ///
+    /// # Errors
+    /// As [`Folder::open`], or it is a link.
+    pub fn open_itself(path: &Path) -> io::Result<Self> {
+        Ok(Folder { descriptor: walk::to_folder_itself(path)?, path: path.to_owned() })
+    }
+
     /// As [`Folder::open`]; a missing folder is made with `mode`, and what is missing above it with 0711.
     ///
     /// # Errors

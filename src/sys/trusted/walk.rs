@@ -19,6 +19,16 @@ const ABOVE: u32 = 0o711;
 /// # Errors
 /// `NotFound`, or [`Untrusted`]: a component belongs to somebody else, or somebody else may write there.
 pub(super) fn to_folder(path: &Path, mode: Option<u32>) -> io::Result<OwnedFd> {
+    walk(path, mode, true)
+}
+
+/// As [`to_folder`], of a folder that is there; where `path` itself is a symbolic link there is none, whatever it was a
+/// moment ago.
+pub(super) fn to_folder_itself(path: &Path) -> io::Result<OwnedFd> {
+    walk(path, None, false)
+}
+
+fn walk(path: &Path, mode: Option<u32>, follow_last: bool) -> io::Result<OwnedFd> {
     let mut pending = Vec::new();
     let mut at = start(path, &mut pending);
     let mut folder = open(AT_FDCWD, at.as_os_str())?;
@@ -31,6 +41,9 @@ pub(super) fn to_folder(path: &Path, mode: Option<u32>) -> io::Result<OwnedFd> {
             Ok(entered) => {
                 check(&entered, &next, last)?;
                 (folder, at) = (entered, next);
+            }
+            Err(Errno::ENOTDIR) if last && !follow_last => {
+                return Err(Untrusted::error(&next, "it is not a directory"));
             }
             Err(Errno::ENOTDIR) => {
                 let target = link(folder.as_fd(), &name, &next)?;

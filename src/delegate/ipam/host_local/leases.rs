@@ -15,6 +15,8 @@ const MAX_LEASE: usize = 4096;
 const PODS: &str = "/var/lib/kubelet/pods";
 /// It keeps its configuration, with `host-local` in it, where it runs: the pool is in the usual place.
 pub const FLANNEL: &str = "flannel";
+/// Plugins that keep files of their own in the directory of a top-level `dataDir`.
+pub const KEEPERS: [&str; 2] = [FLANNEL, "tuning"];
 
 /// An address that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +65,9 @@ fn places_of(plugin: &PluginConfig, network: &str) -> Vec<Place> {
         (kind, texts(&sections, "dataDir").collect())
     };
     let pools = folders.iter().map(|folder| Place { kind: kind.clone(), path: Path::new(folder).join(network) });
-    let own = values(&plugin.object, "dataDir").filter(|_| plugin.kind.as_str() == FLANNEL).filter_map(text);
-    pools.chain(own.map(|folder| Place { kind: FLANNEL.to_owned(), path: folder.into() })).collect()
+    let keeps = KEEPERS.contains(&plugin.kind.as_str());
+    let own = values(&plugin.object, "dataDir").filter(|_| keeps).filter_map(text);
+    pools.chain(own.map(|folder| Place { kind: plugin.kind.to_string(), path: folder.into() })).collect()
 }
 
 /// Each `dataDir` that host-local could read in `plugin`, if it may be called for it. Of a key that is there several
@@ -113,6 +116,7 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
     if pool.components().any(|part| part == Component::ParentDir) {
         return Err("\"..\" is a part of the path".to_owned());
     }
+    refuse_containers(pool)?;
     shared_folder::find(pool).map_err(|e| e.to_string())?;
     match shared_folder::lies_in(pool, own) {
         Ok(None) => {}
@@ -125,6 +129,7 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
             "it lies in the kubelet's directory of pods: root in a container could place links there".to_owned()
         );
     }
+    refuse_containers(&real)?;
     let contains = |root: &PathBuf| shared_folder::resolve(root).is_ok_and(|root| real.starts_with(root));
     if roots.is_empty() || roots.iter().any(contains) {
         return Ok(());
@@ -138,6 +143,25 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
 fn is_in_volume(path: &Path) -> bool {
     let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
     parts.windows(2).any(|pair| pair[0] == "kubelet" && pair[1] == "pods")
+}
+
+fn refuse_containers(path: &Path) -> Result<(), String> {
+    if is_of_a_container(path) {
+        return Err(
+            "it lies in a container's files or in /proc: root in a container could place links there".to_owned()
+        );
+    }
+    Ok(())
+}
+
+/// Whether `path` is in the files of a container, as containerd, CRI-O, Podman and Docker keep them, or as /proc shows
+/// them.
+fn is_of_a_container(path: &Path) -> bool {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    let is_storage = |pair: &[std::borrow::Cow<'_, str>]| pair[0] == "containers" && pair[1] == "storage";
+    ["/proc", "/var/lib/docker"].iter().any(|root| path.starts_with(root))
+        || parts.iter().any(|part| part.starts_with("io.containerd."))
+        || parts.windows(2).any(is_storage)
 }
 
 /// The leases in `pool` that are older than `age`, without its lock: one that is being written has no owner and is left out.
@@ -203,6 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn no_pool_lies_in_the_files_of_a_container() {
+        for path in [
+            "/run/containerd/io.containerd.runtime.v2.task/k8s.io/abc/rootfs/data/n",
+            "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/5/fs/data/n",
+            "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/abc/rootfs/d/n",
+            "/var/lib/containers/storage/overlay/abc/diff/d/n",
+            "/var/lib/docker/overlay2/abc/diff/d/n",
+            "/proc/1/cwd/n",
+        ] {
+            let why = judge(Path::new(path), &[], &[]).unwrap_err();
+            assert!(why.contains("container's files"), "{path}: {why}");
+        }
+        assert_eq!(judge(Path::new("/var/lib/cni/containers/n"), &[], &[]), Ok(()));
+    }
+
+    #[test]
     fn every_directory_that_a_plugin_chooses_is_a_place() {
         // N2
         let of = |plugin: &str| {
@@ -219,6 +259,7 @@ mod tests {
             ),
             (r#"{"type":"bridge","ipam":{"type":"whereabouts"}}"#, &[]),
             (r#"{"type":"bridge","dataDir":"/d"}"#, &[]),
+            (r#"{"type":"tuning","DataDir":"/t"}"#, &["tuning /t"]),
             (r#"{"type":"flannel","DataDir":"/f"}"#, &["host-local /var/lib/cni/networks/n", "flannel /f"]),
         ] {
             assert_eq!(of(plugin), expected, "{plugin}");
