@@ -104,7 +104,7 @@ fn values<'a>(object: &'a RawObject, key: &'static str) -> impl Iterator<Item = 
 }
 
 /// Whether root may write to `pool`, whichever program does it: the folder is, or will be, one that nobody but root can
-/// exchange. It lies in none of `own`, in no container's volume and, unless `roots` is empty, in one of `roots`.
+/// exchange. It lies in none of `own`, in no container's volume or files and, unless `roots` is empty, in one of `roots`.
 ///
 /// # Errors
 /// Why it may not.
