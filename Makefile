@@ -92,6 +92,12 @@ bench-delegates: plugin ## Measure ADD and DEL of built-in plugins, reference pr
 	e2e/assets/get plugins >/dev/null
 	PLEXUS_PLUGIN=$(plugin) cargo bench --profile dev --bench delegates
 
+.PHONY: bench-status
+bench-status: ## Measure how long the daemon takes to write a network-status, next to the bare request (root)
+	e2e/assets/get etcd >/dev/null
+	e2e/assets/get kubernetes >/dev/null
+	cargo bench --profile dev --bench status
+
 .PHONY: ci
 ci: ## Decide whether a change is good; also .ci/run
 	.ci/run

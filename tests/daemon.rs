@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 use support::connection::Connection;
 use support::daemon::{Daemon, nad, pod, wanted};
-use support::wait_until;
+use support::{eventually, wait_until};
 
 const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 
@@ -236,6 +236,21 @@ fn many_ask_at_once() {
 }
 
 #[test]
+fn connections_that_have_their_answers_make_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    // As many as the daemon talks to at one time.
+    let mut kept: Vec<_> = (0..256).map(|_| daemon.connect().unwrap()).collect();
+    for connection in &mut kept {
+        assert!(matches!(connection.ask(&Request::Health {}), Reply::Health(_)));
+    }
+    let begun = Instant::now();
+    assert!(matches!(daemon.ask(&Request::Health {}), Reply::Health(_)));
+    // Who says nothing is cut off after 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn statuses_are_written_to_files() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
@@ -246,7 +261,8 @@ fn statuses_are_written_to_files() {
     let object = read("default_p.json");
     assert_eq!((&object["kind"], &object["metadata"]["uid"]), (&"Pod".into(), &"u".into()));
     assert_eq!(object["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"], "[1]");
-    assert!(!daemon.run.publication(&ContainerId::new("c1").unwrap()).exists());
+    // After the answer, which does not wait for it.
+    eventually("the file to go", || !daemon.run.publication(&ContainerId::new("c1").unwrap()).exists());
     // Asked again although it is done: the answer is remembered. A new one is a new one.
     assert_eq!(daemon.ask(&Request::Publish(ContainerId::new("c1").unwrap())), Reply::Published(Published::Written));
     assert_eq!(daemon.publish("c1", &pod("p", Some("u")), "[2]"), Published::Written);

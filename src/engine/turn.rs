@@ -4,6 +4,7 @@ use super::settings::{LogLevel, Settings};
 use crate::cni::invocation::Target;
 use crate::cni::{CniError, Code, Invocation, NetworkConfig};
 use crate::delegate::Registry;
+use crate::facts::KeptClient;
 use crate::nad::PodRef;
 use crate::store::Store;
 use std::fmt::Display;
@@ -21,6 +22,8 @@ pub struct Turn {
     pub registry: Registry,
     /// The records.
     pub store: Store,
+    /// The connection to the daemon.
+    pub daemon: KeptClient,
     /// When the process began to work.
     pub began: Instant,
 }
@@ -31,6 +34,7 @@ impl Turn {
         Turn {
             registry: Registry::new(settings.natives.clone()),
             store: Store::new(&settings.state),
+            daemon: KeptClient::default(),
             began: Instant::now(),
             invocation,
             settings,

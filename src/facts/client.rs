@@ -113,6 +113,11 @@ impl Client {
         Ok(Client { stream: BufReader::new(UnixStream::from(socket)), deadline, greeted: false })
     }
 
+    /// From now on every wait ends at `deadline`.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Sends `request` without waiting for anything.
     ///
     /// # Errors
@@ -156,8 +161,10 @@ impl Client {
             if left.is_zero() && !line.is_empty() {
                 return Err(ClientError::Deadline);
             }
-            let left = left.max(Duration::from_millis(1));
-            self.stream.get_ref().set_read_timeout(Some(left)).map_err(ClientError::from_io)?;
+            if self.stream.buffer().is_empty() {
+                let left = left.max(Duration::from_millis(1));
+                self.stream.get_ref().set_read_timeout(Some(left)).map_err(ClientError::from_io)?;
+            }
             let chunk = self.stream.fill_buf().map_err(ClientError::from_io)?;
             if chunk.is_empty() {
                 return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));

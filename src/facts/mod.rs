@@ -1,9 +1,11 @@
 //! What a call must know of its pod and networks: from the runtime, the daemon, or what is on the node.
 
 pub mod client;
+pub mod kept_client;
 pub mod last_known;
 
 pub use client::{Client, ClientError};
+pub use kept_client::KeptClient;
 use last_known::Unusable;
 
 use crate::api::protocol::{Facts, FactsRequest, Reply, Request};
@@ -84,6 +86,8 @@ pub struct Question<'a> {
     pub default_network_namespace: &'a str,
     /// Where the daemon is.
     pub run: &'a RunDirectory,
+    /// The call's connection to it.
+    pub daemon: &'a KeptClient,
     /// Where the last-known copies are.
     pub state: &'a StateDirectory,
     /// How long the daemon may take.
@@ -134,7 +138,8 @@ impl Question<'_> {
             networks: networks.clone(),
             copies: last_known::names(self.state),
         };
-        match (self.ask(&request, given.is_some()), given, self.pod) {
+        let recallable = if given.is_some() { Some(&*networks) } else { None };
+        match (self.ask(request, recallable), given, self.pod) {
             (Ok(facts), given, _) => {
                 let known = Known::from_facts(facts, given);
                 let named = if networks.is_empty() { named(&known.annotations) } else { networks };
@@ -146,20 +151,19 @@ impl Question<'_> {
     }
 
     /// One question. While the daemon is not there at all it is tried again until the patience is
-    /// over, unless the node has copies of all networks.
-    fn ask(&self, request: &FactsRequest, annotations_known: bool) -> Result<Facts, Refusal> {
+    /// over, unless copies on the node can stand for its answer: those of all networks of `recallable`.
+    fn ask(&self, request: FactsRequest, recallable: Option<&[NadRef]>) -> Result<Facts, Refusal> {
         let deadline = Instant::now() + self.patience;
         // Looked at only where the daemon is absent.
         let mut copies = None;
         let mut have_copies = || {
             *copies.get_or_insert_with(|| {
-                annotations_known && request.networks.iter().all(|nad| self.last_known(nad).is_ok())
+                recallable.is_some_and(|networks| networks.iter().all(|nad| self.last_known(nad).is_ok()))
             })
         };
+        let request = Request::Facts(request);
         loop {
-            let reply =
-                Client::connect(self.run, deadline).and_then(|mut client| client.ask(&Request::Facts(request.clone())));
-            match reply {
+            match self.daemon.ask(self.run, deadline, &request) {
                 Ok(Reply::Facts(facts)) => return Ok(facts),
                 Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => return Err(Refusal::Answered(why)),
                 Ok(other) => {

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -140,13 +141,23 @@ fn name(pod: &str) -> String {
     format!("{pod}.{:x}", Timestamp::now().as_nanosecond())
 }
 
-/// An event that is still to be told.
-#[derive(Debug)]
-pub struct Notice(Box<Event>);
+/// An event that is still to be told, and made when it is: whoever waits for a status does not wait for its event.
+pub struct Notice(Box<dyn FnOnce() -> Option<Event> + Send>);
 
 impl Notice {
     pub(in crate::cluster) fn new(event: Event) -> Self {
-        Notice(Box::new(event))
+        Notice::later(|| Some(event))
+    }
+
+    /// What `make` makes of it, if anything.
+    pub(in crate::cluster) fn later(make: impl FnOnce() -> Option<Event> + Send + 'static) -> Self {
+        Notice(Box::new(make))
+    }
+}
+
+impl Debug for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notice").finish_non_exhaustive()
     }
 }
 
@@ -164,7 +175,8 @@ impl Announcer {
         Announcer { requests, waiting: places(MOST_WAITING), turns: places(AT_ONCE) }
     }
 
-    pub(in crate::cluster) fn announce(&self, client: Client, Notice(event): Notice) {
+    pub(in crate::cluster) fn announce(&self, client: Client, Notice(make): Notice) {
+        let Some(event) = make() else { return };
         let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return tracing::debug!("too many events wait: one is left out");
         };

@@ -69,9 +69,11 @@ impl Kubernetes {
         };
         match sent {
             Ok(uid) => {
-                let left_out = || event::left_out(&self.node, publication, &uid);
-                let notice = event::added(&self.node, publication, &uid).or_else(left_out);
-                Attempt { outcome: Outcome::Written, notice: notice.map(Notice::new) }
+                let (node, publication) = (self.node.clone(), publication.clone());
+                let event = move || {
+                    event::added(&node, &publication, &uid).or_else(|| event::left_out(&node, &publication, &uid))
+                };
+                Attempt { outcome: Outcome::Written, notice: Some(Notice::later(event)) }
             }
             // The kubelet makes, or replaces, the object when it gets to it.
             Err(Refusal::NoPod | Refusal::OtherUid) if is_hash(&uid) && may_get_mirror(progress) => {

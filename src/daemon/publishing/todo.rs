@@ -116,15 +116,22 @@ impl Todo {
         Some((item, stamp))
     }
 
-    /// The file of `sandbox` that has `stamp` is dealt with; one that has replaced it is not.
+    /// The file of `sandbox` that has `stamp` is dealt with; one that has replaced it is not. [`Todo::tidy`] follows.
     pub fn finish(&self, sandbox: &ContainerId, file: Stamp, outcome: Published) {
+        self.done().insert(sandbox.clone(), Done { stamp: file, outcome });
+    }
+
+    /// Removes the finished file of `sandbox` that has `stamp`, or notes for a later daemon that it is finished. Often
+    /// the plugin, which knows it since it was answered, has removed it.
+    pub fn tidy(&self, sandbox: &ContainerId, file: Stamp) {
         let path = self.run.publication(sandbox);
-        if stamp(&path) != Some(file) || files::remove(&path).is_ok() {
-            return;
-        }
+        let is_gone = stamp(&path) != Some(file) || files::remove(&path).is_ok();
         let mut done = self.done();
-        done.insert(sandbox.clone(), Done { stamp: file, outcome });
-        self.keep(&done);
+        if !is_gone {
+            self.keep(&done);
+        } else if done.get(sandbox).is_some_and(|done| done.stamp == file) {
+            done.remove(sandbox);
+        }
     }
 
     /// Writes down what is remembered, where there is a folder for it.
@@ -183,6 +190,15 @@ mod tests {
         fs::create_dir_all(run.publication(sandbox)).unwrap();
     }
 
+    /// What is finished is so at once, also before it is tidied up.
+    fn finish(todo: &Todo, sandbox: &ContainerId, file: Stamp, outcome: Published) {
+        let is_same = stamp(&todo.run.publication(sandbox)) == Some(file);
+        todo.finish(sandbox, file, outcome.clone());
+        assert_eq!(todo.is_pending(sandbox), !is_same);
+        assert_eq!(todo.outcome(sandbox), is_same.then_some(outcome));
+        todo.tidy(sandbox, file);
+    }
+
     #[test]
     fn what_cannot_be_removed_is_dealt_with_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -194,8 +210,8 @@ mod tests {
         let (item, first) = todo.read(&a).unwrap();
         assert!(matches!(item, Item::Unreadable(why) if why.contains("regular")));
         fs::create_dir(run.daemon()).unwrap();
-        todo.finish(&a, first, Published::Refused("x".into()));
-        todo.finish(&b, todo.read(&b).unwrap().1, Published::Written);
+        finish(&todo, &a, first, Published::Refused("x".into()));
+        finish(&todo, &b, todo.read(&b).unwrap().1, Published::Written);
         assert!(todo.pending().is_empty() && todo.read(&a).is_none() && !run.publication(&b).exists());
         assert_eq!(todo.outcome(&a), Some(Published::Refused("x".into())));
 
@@ -223,7 +239,7 @@ mod tests {
         leave(&run, &a, "1");
         let (_, first) = todo.read(&a).unwrap();
         leave(&run, &a, "2");
-        todo.finish(&a, first, Published::Written);
+        finish(&todo, &a, first, Published::Written);
         assert_eq!(todo.pending(), std::slice::from_ref(&a));
         let (_, second) = todo.read(&a).unwrap();
         assert!(second > first && second.written() <= SystemTime::now());

@@ -3,7 +3,7 @@
 
 use crate::api::protocol::Published;
 use crate::api::{Publication, RunDirectory};
-use crate::cluster::{Attempt, Cluster, Outcome, Pauses, Progress};
+use crate::cluster::{Attempt, Cluster, Notice, Outcome, Pauses, Progress};
 use crate::cni::ContainerId;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::publishing::todo::{Item, Stamp, Todo};
@@ -48,6 +48,12 @@ struct Work {
     told: watch::Receiver<Told>,
     nudge: Arc<Notify>,
     ended: Option<Instant>,
+}
+
+/// What is left to do of a file that is dealt with, when whoever waits for it has been answered.
+struct Rest {
+    stamp: Stamp,
+    notice: Option<Notice>,
 }
 
 /// How long to wait before the next try of one file.
@@ -149,11 +155,23 @@ impl Unpublished {
         let (list, sandbox) = (Arc::clone(self), sandbox.clone());
         tokio::spawn(async move {
             loop {
-                list.work(&sandbox, &tell, &nudge).await;
-                let mut works = list.works();
+                let rest = list.work(&sandbox, &tell, &nudge).await;
                 // A new ADD may have left another file since, and asked for it.
-                if !list.todo.is_pending(&sandbox) {
-                    works.entry(sandbox).and_modify(|work| work.ended = Some(Instant::now()));
+                let ended = {
+                    let mut works = list.works();
+                    let ended = !list.todo.is_pending(&sandbox);
+                    if ended {
+                        works.entry(sandbox.clone()).and_modify(|work| work.ended = Some(Instant::now()));
+                    }
+                    ended
+                };
+                // Whoever waits has its answer first.
+                tokio::task::yield_now().await;
+                if let Some(Rest { stamp, notice }) = rest {
+                    list.todo.tidy(&sandbox, stamp);
+                    notice.into_iter().for_each(|notice| list.cluster.announce(notice));
+                }
+                if ended {
                     return;
                 }
             }
@@ -162,13 +180,13 @@ impl Unpublished {
     }
 
     /// Tries until the file of `sandbox` is dealt with, or gone.
-    async fn work(&self, sandbox: &ContainerId, tell: &watch::Sender<Told>, nudge: &Notify) {
+    async fn work(&self, sandbox: &ContainerId, tell: &watch::Sender<Told>, nudge: &Notify) -> Option<Rest> {
         let begun = Instant::now();
         let (mut patience, mut before) = (Patience::new(self.denied_pause), None);
         while let Some((item, stamp)) = self.todo.read(sandbox) {
             let publication = match item {
                 Item::Publication(publication) => publication,
-                Item::Unreadable(reason) => return self.give_up(sandbox, stamp, reason, tell),
+                Item::Unreadable(reason) => return Some(self.give_up(sandbox, stamp, reason, tell)),
             };
             // The first turn, or a new ADD of the same sandbox has replaced the file.
             let is_first = before.replace(stamp) != Some(stamp);
@@ -188,7 +206,7 @@ impl Unpublished {
                     tracing::info!(pod = %publication.pod, %sandbox, reason = why, "a network status is not published yet");
                 }
                 tell.send_replace(Some(Published::Retrying(why.clone())));
-                // After who waits has its answer.
+                tokio::task::yield_now().await;
                 notice.into_iter().for_each(|notice| self.cluster.announce(notice));
                 // Nudged or not, the next try comes now.
                 let _ = timeout(pause, nudge.notified()).await;
@@ -197,9 +215,9 @@ impl Unpublished {
             let published = self.conclude(&publication, outcome, begun);
             self.todo.finish(sandbox, stamp, published.clone());
             tell.send_replace(Some(published));
-            notice.into_iter().for_each(|notice| self.cluster.announce(notice));
-            return;
+            return Some(Rest { stamp, notice });
         }
+        None
     }
 
     async fn attempt(&self, sandbox: &ContainerId, publication: &Publication, stamp: Stamp) -> Attempt {
@@ -214,12 +232,13 @@ impl Unpublished {
     }
 
     /// A file that cannot be read will not get better.
-    fn give_up(&self, sandbox: &ContainerId, stamp: Stamp, reason: String, tell: &watch::Sender<Told>) {
+    fn give_up(&self, sandbox: &ContainerId, stamp: Stamp, reason: String, tell: &watch::Sender<Told>) -> Rest {
         tracing::error!(%sandbox, reason, "an unpublished status cannot be read");
         let refused = Published::Refused(format!("the file of the unpublished status cannot be read: {reason}"));
         self.metrics.published("unreadable", Duration::ZERO);
         self.todo.finish(sandbox, stamp, refused.clone());
         tell.send_replace(Some(refused));
+        Rest { stamp, notice: None }
     }
 
     /// Counts and logs how `publication` ended.

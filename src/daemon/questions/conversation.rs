@@ -28,20 +28,26 @@ pub struct Conversations {
     running: JoinSet<()>,
     places: Arc<Semaphore>,
     stop: watch::Sender<bool>,
+    /// Told where all places are taken: plugins keep their connections from one question to the next.
+    crowd: watch::Sender<()>,
 }
 
 impl Conversations {
     /// None yet.
     pub fn new(daemon: Arc<Daemon>) -> Self {
         let (running, places) = (JoinSet::new(), Arc::new(Semaphore::new(MOST)));
-        Conversations { daemon, running, places, stop: watch::Sender::new(false) }
+        Conversations { daemon, running, places, stop: watch::Sender::new(false), crowd: watch::Sender::new(()) }
     }
 
     /// Accepts connections, for ever.
     pub async fn serve(&mut self, socket: &Socket) {
-        // The semaphore is never closed.
-        while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+        loop {
             let stream = socket.accept().await;
+            if self.places.available_permits() == 0 {
+                self.crowd.send_replace(());
+            }
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             self.begin(stream, Some(place));
             while self.running.try_join_next().is_some() {}
         }
@@ -61,36 +67,52 @@ impl Conversations {
     }
 
     fn begin(&mut self, stream: UnixStream, place: Option<OwnedSemaphorePermit>) {
-        let (daemon, stop) = (Arc::clone(&self.daemon), self.stop.subscribe());
+        let (daemon, stop, crowd) = (Arc::clone(&self.daemon), self.stop.subscribe(), self.crowd.subscribe());
         self.running.spawn(async move {
-            converse(stream, &daemon, stop).await;
+            converse(stream, &daemon, stop, crowd).await;
             drop(place);
         });
     }
 }
 
-/// Answers line by line until the peer closes, falls silent or breaks the protocol, or until there is
-/// nothing left to answer after the daemon was told to stop.
-async fn converse(stream: UnixStream, daemon: &Daemon, mut stop: watch::Receiver<bool>) {
+/// Answers line by line until the peer closes, falls silent or breaks the protocol, or until there is nothing left
+/// to answer after the daemon was told to stop. Who has its answer makes room where others wait for a place.
+async fn converse(
+    stream: UnixStream,
+    daemon: &Daemon,
+    mut stop: watch::Receiver<bool>,
+    mut crowd: watch::Receiver<()>,
+) {
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::with_capacity(BUFFER, reading);
-    let mut greeted = false;
+    let (mut greeted, mut answered) = (false, false);
+    let mut text = Vec::new();
     loop {
         let line = tokio::select! {
             biased;
             line = timeout(PATIENCE, read_line(&mut lines)) => line,
             _ = stop.wait_for(|stop| *stop) => return,
+            _ = crowd.changed(), if answered => return,
         };
         let (reply, last) = match line {
             Ok(Ok(Some(line))) => (answer(&line, daemon, &mut greeted).await, false),
             Ok(Err(e)) if e.kind() == io::ErrorKind::FileTooLarge => (Reply::Unsupported(e.to_string()), true),
             Ok(Ok(None) | Err(_)) | Err(_) => return,
         };
-        let Ok(mut text) = serde_json::to_vec(&reply) else { return };
+        if serde_json::to_writer(&mut text, &reply).is_err() {
+            return;
+        }
         text.push(b'\n');
+        // The question came with the greeting: its answer does, too, so that the peer wakes up once.
+        if matches!(reply, Reply::Hello(_)) && !lines.buffer().is_empty() {
+            continue;
+        }
+        answered |= !matches!(reply, Reply::Hello(_));
         // A peer that is gone may have left more lines, as for a publication that nobody waits for:
         // only one that does not read is given up.
         let written = timeout(PATIENCE, writing.write_all(&text)).await;
+        // Not cleared: a long answer's memory is not kept while nothing is said.
+        text = Vec::new();
         if last || written.is_err() {
             return;
         }

@@ -7,7 +7,6 @@ use crate::engine::Turn;
 use crate::engine::leftovers::wish;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{attach, device_info};
-use crate::facts::Client;
 use crate::nad::{NetworkStatus, PodRef, status};
 use crate::store::{Attachment, Found};
 use crate::sys::files::{self, Durability};
@@ -106,11 +105,11 @@ fn write(run: &RunDirectory, id: &ContainerId, text: &[u8]) -> io::Result<()> {
 /// Tells the daemon of the file, and waits for its answer for as long as `wait` says.
 fn announce(turn: &Turn, id: &ContainerId, wait: Option<Duration>) {
     let request = Request::Publish(id.clone());
-    let client = Client::connect(&turn.settings.run, Instant::now() + wait.unwrap_or(SHORT));
-    let told = client.and_then(|mut client| match wait {
-        Some(_) => client.ask(&request).map(Some),
-        None => client.tell(&request).map(|()| None),
-    });
+    let (run, deadline) = (&turn.settings.run, Instant::now() + wait.unwrap_or(SHORT));
+    let told = match wait {
+        Some(_) => turn.daemon.ask(run, deadline, &request).map(Some),
+        None => turn.daemon.tell(run, deadline, &request).map(|()| None),
+    };
     match told {
         Ok(None) => {}
         // The daemon only reads the folder. Nobody else writes this file: the sandbox is locked.

@@ -138,6 +138,7 @@ pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> 
         annotations: given.as_ref(),
         default_network_namespace: &settings.network_namespace,
         run: &settings.run,
+        daemon: &turn.daemon,
         state: &settings.state,
         patience: if is_plain(turn, given.as_ref()) { patience.min(PLAIN) } else { patience },
         oldest: settings.last_known_max_age,

@@ -49,6 +49,7 @@ fn look_up(turn: &Turn) -> Known {
         annotations: None,
         default_network_namespace: &turn.settings.network_namespace,
         run: &turn.settings.run,
+        daemon: &turn.daemon,
         state: &turn.settings.state,
         patience: LOOKUP,
         oldest: turn.settings.last_known_max_age,
