@@ -8,6 +8,7 @@ use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;
 use crate::sys::printable;
+use crate::sys::trusted::KeptFolders;
 use std::io::{self, Read};
 
 /// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
@@ -49,6 +50,7 @@ fn sweep_by_words(words: &[String]) {
 
 /// Carries out one call.
 pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
+    let _kept = KeptFolders::begin();
     let (mut turn, mut text) = (None, String::new());
     let outcome = serve(environment, stdin, &mut text, &mut turn);
     let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());

@@ -14,12 +14,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A folder that belongs to us and that nobody else may write, from the root folder down.
 #[derive(Debug)]
 pub struct Folder {
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     path: PathBuf,
 }
 
@@ -55,7 +56,7 @@ impl Folder {
     pub fn beneath(&self, name: &str, mode: u32) -> io::Result<Self> {
         let path = self.path.join(name);
         let descriptor = walk::beneath(self.descriptor.as_fd(), OsStr::new(name), &path, Some(mode))?;
-        Ok(Folder { descriptor, path })
+        Ok(Folder { descriptor: Arc::new(descriptor), path })
     }
 
     /// Where it is.

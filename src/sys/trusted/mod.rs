@@ -6,6 +6,7 @@
 //! root made it in a folder of root's. `openat2(2)` would do the same with its `RESOLVE_` flags, but needs Linux 5.6.
 
 mod folder;
+mod kept;
 mod read;
 mod theirs;
 mod untrusted;
@@ -13,6 +14,7 @@ mod walk;
 mod write;
 
 pub use folder::Folder;
+pub use kept::KeptFolders;
 pub use theirs::TheirFolder;
 pub use untrusted::Untrusted;
 pub use write::replace_at;

@@ -1,6 +1,6 @@
 use super::*;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 
 fn put(path: &Path, mode: u32, uid: u32) {
     if !path.exists() {
@@ -135,4 +135,41 @@ fn a_shared_folder_and_its_files_have_their_group_and_mode() {
         assert_eq!((metadata.gid(), metadata.mode() & 0o7777), (65532, mode));
     }
     assert_eq!(group_of_folder(folder.path()), Some(group));
+}
+
+#[test]
+fn what_is_kept_is_the_folder_that_was_looked_at() {
+    let above = tempfile::tempdir().unwrap();
+    let (path, aside) = (above.path().join("folder"), above.path().join("aside"));
+    let make = || fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
+    let put = |name: &str| Folder::open(&path)?.replace(OsStr::new(name), b"x", 0o600, None, Durability::Cached);
+    make();
+    let kept = KeptFolders::begin();
+    put("1").unwrap();
+    // It stays bound to the one that was verified.
+    fs::rename(&path, &aside).unwrap();
+    make();
+    put("2").unwrap();
+    assert!(aside.join("2").exists() && !path.join("2").exists());
+    // Others may write there since.
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(Untrusted::is(&put("3").unwrap_err()));
+    // What was removed is another one since, or none.
+    fs::remove_dir_all(&aside).unwrap();
+    put("4").unwrap();
+    assert!(path.join("4").exists());
+    fs::remove_dir_all(&path).unwrap();
+    assert_eq!(put("5").unwrap_err().kind(), io::ErrorKind::NotFound);
+    // So is what is beneath such a one.
+    make();
+    let beneath = path.join("beneath");
+    assert!(Folder::open(&beneath).is_err() && Folder::open(&path).is_ok());
+    fs::rename(&path, &aside).unwrap();
+    fs::remove_dir_all(&aside).unwrap();
+    make();
+    fs::DirBuilder::new().mode(0o700).create(&beneath).unwrap();
+    assert!(Folder::open(&beneath).is_ok());
+    drop(kept);
+    fs::rename(&path, &aside).unwrap();
+    assert_eq!(put("6").unwrap_err().kind(), io::ErrorKind::NotFound);
 }

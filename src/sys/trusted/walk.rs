@@ -1,13 +1,15 @@
 //! From the root folder to a folder of ours, one component after another.
 
+use super::kept;
 use super::untrusted::{Untrusted, is_own};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, fstatat, mkdirat};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// As many symbolic links as the kernel itself follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -18,29 +20,63 @@ const ABOVE: u32 = 0o711;
 ///
 /// # Errors
 /// `NotFound`, or [`Untrusted`]: a component belongs to somebody else, or somebody else may write there.
-pub(super) fn to_folder(path: &Path, mode: Option<u32>) -> io::Result<OwnedFd> {
+pub(super) fn to_folder(path: &Path, mode: Option<u32>) -> io::Result<Arc<OwnedFd>> {
     walk(path, mode, true)
 }
 
 /// As [`to_folder`], of a folder that is there; where `path` itself is a symbolic link there is none, whatever it was a
 /// moment ago.
-pub(super) fn to_folder_itself(path: &Path) -> io::Result<OwnedFd> {
+pub(super) fn to_folder_itself(path: &Path) -> io::Result<Arc<OwnedFd>> {
     walk(path, None, false)
 }
 
-fn walk(path: &Path, mode: Option<u32>, follow_last: bool) -> io::Result<OwnedFd> {
+fn walk(path: &Path, mode: Option<u32>, follow_last: bool) -> io::Result<Arc<OwnedFd>> {
+    if let Some((above, folder)) = kept::nearest(path)
+        && let Ok(rest) = path.strip_prefix(&above)
+    {
+        let mut pending = Vec::new();
+        push(rest, &mut pending);
+        let walked = match pending.is_empty() {
+            true => still(&folder, &above).map(|()| folder),
+            false => onward(above, folder, pending, mode, follow_last),
+        };
+        match walked {
+            // What is kept was removed, perhaps: whether there is another one shows the way from the root folder.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => kept::forget(),
+            walked => return walked,
+        }
+    }
     let mut pending = Vec::new();
-    let mut at = start(path, &mut pending);
-    let mut folder = open(AT_FDCWD, at.as_os_str())?;
-    let mut links = 0;
+    let at = start(path, &mut pending);
+    let folder = Arc::new(open(AT_FDCWD, at.as_os_str())?);
     check(&folder, &at, pending.is_empty())?;
+    kept::keep(&at, &folder);
+    onward(at, folder, pending, mode, follow_last)
+}
+
+/// Whether the kept folder is still there, and ours.
+fn still(folder: &OwnedFd, path: &Path) -> io::Result<()> {
+    let stat = fstat(folder)?;
+    if stat.st_nlink == 0 { Err(io::ErrorKind::NotFound.into()) } else { judge(&stat, path, true) }
+}
+
+/// From `folder`, which is `at` and was checked, through what is `pending`.
+fn onward(
+    mut at: PathBuf,
+    mut folder: Arc<OwnedFd>,
+    mut pending: Vec<OsString>,
+    mode: Option<u32>,
+    follow_last: bool,
+) -> io::Result<Arc<OwnedFd>> {
+    let mut links = 0;
     while let Some(name) = pending.pop() {
         let last = pending.is_empty();
         let next = at.join(&name);
         match enter(folder.as_fd(), &name, mode.map(|mode| if last { mode } else { ABOVE })) {
             Ok(entered) => {
                 check(&entered, &next, last)?;
-                (folder, at) = (entered, next);
+                (folder, at) = (Arc::new(entered), next);
+                kept::keep(&at, &folder);
             }
             Err(Errno::ENOTDIR) if last && !follow_last => {
                 return Err(Untrusted::error(&next, "it is not a directory"));
@@ -53,7 +89,7 @@ fn walk(path: &Path, mode: Option<u32>, follow_last: bool) -> io::Result<OwnedFd
                 }
                 if target.is_absolute() {
                     at = start(&target, &mut pending);
-                    folder = open(AT_FDCWD, at.as_os_str())?;
+                    folder = Arc::new(open(AT_FDCWD, at.as_os_str())?);
                     check(&folder, &at, pending.is_empty())?;
                 } else {
                     push(&target, &mut pending);
@@ -127,12 +163,15 @@ fn link(folder: BorrowedFd<'_>, name: &OsStr, path: &Path) -> io::Result<PathBuf
 /// Whether `folder` is ours. In the `last` one of a path nobody else may write at all; above it somebody may who
 /// cannot move what is not his own (the sticky bit), and root's own group.
 fn check(folder: &OwnedFd, path: &Path, last: bool) -> io::Result<()> {
-    let stat = fstat(folder)?;
+    judge(&fstat(folder)?, path, last)
+}
+
+fn judge(stat: &FileStat, path: &Path, last: bool) -> io::Result<()> {
     if !is_own(stat.st_uid) {
-        return Err(Untrusted::owner(path, &stat));
+        return Err(Untrusted::owner(path, stat));
     }
     let (everybody, group) = (stat.st_mode & 0o002 != 0, stat.st_mode & 0o020 != 0);
     let sticky = stat.st_mode & nix::libc::S_ISVTX != 0;
     let open = if last { everybody || group } else { !sticky && (everybody || (group && stat.st_gid != 0)) };
-    if open { Err(Untrusted::mode(path, &stat)) } else { Ok(()) }
+    if open { Err(Untrusted::mode(path, stat)) } else { Ok(()) }
 }
