@@ -117,28 +117,43 @@ impl Netns {
         self.file.metadata().map(|this| (this.dev(), this.ino())).map_err(io)
     }
 
-    /// Runs `work` inside, in a thread that is thrown away afterwards: a thread that could not
-    /// return to its own namespace must not go on, so none tries to (kernel: setns(2) is per thread).
+    /// Runs `work` inside: in the calling thread where it may return to its own namespace (setns(2) is per thread), else
+    /// in one that is thrown away afterwards.
     ///
     /// `/proc/sys/net` is the namespace's own while `work` runs, because it follows the task that opens it.
     ///
     /// # Errors
-    /// No thread could be started, or it could not enter.
+    /// It could not be entered, or no thread could be started.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        in_thread(&self.path, || {
-            setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::Io {
-                what: "enter",
-                path: self.path.clone(),
-                source: e.into(),
-            })?;
-            Ok(work())
-        })?
+        // Entering the namespace in which we are takes the same permissions as returning to it.
+        let own = File::open(OWN).ok().filter(|own| setns(own, CloneFlags::CLONE_NEWNET).is_ok());
+        let Some(own) = own else { return in_thread(&self.path, || self.enter().map(|()| work()))? };
+        self.enter()?;
+        let _returned = Returned(own);
+        Ok(work())
+    }
+
+    fn enter(&self) -> Result<(), Error> {
+        let io = |e: Errno| Error::Io { what: "enter", path: self.path.clone(), source: e.into() };
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(io)
     }
 }
 
 impl AsFd for Netns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// A thread that is in its own namespace again when this is dropped, also where a panic does that.
+struct Returned(File);
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+            // It was tried before we left. A thread in the wrong namespace must not go on.
+            std::process::abort();
+        }
     }
 }
 
@@ -191,7 +206,9 @@ mod tests {
         let other = Netns::create().unwrap();
         assert!(!other.is_own().unwrap());
         assert!(other.run(|| other.is_own().unwrap()).unwrap());
-        assert!(Netns::own().unwrap().is_own().unwrap(), "the caller's thread stays where it was");
+        assert!(Netns::own().unwrap().is_own().unwrap() && !other.is_own().unwrap(), "the caller is where it was");
+        let panicked = std::panic::catch_unwind(|| other.run(|| assert!(!other.is_own().unwrap())));
+        assert!(panicked.is_err() && !other.is_own().unwrap());
     }
 
     #[test]
