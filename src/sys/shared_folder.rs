@@ -161,30 +161,46 @@ fn is_no_link(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The first of `folders` that `path` is, or is in, by whatever links and mounts it leads there. What is missing of
-/// `path` counts as it is written.
-///
-/// # Errors
-/// A part of `path` is there and leads nowhere.
-pub fn lies_in<'a>(path: &Path, folders: &[&'a Path]) -> io::Result<Option<&'a Path>> {
-    let path = std::path::absolute(path)?;
-    let there = fs::canonicalize(existing(&path))?;
-    let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    let above: Vec<_> = there.ancestors().filter_map(identity).collect();
-    let contains =
-        |folder: &&&Path| path.starts_with(folder) || identity(folder).is_some_and(|own| above.contains(&own));
-    Ok(folders.iter().find(contains).copied())
+/// Where a path leads, by whatever links and mounts. What is missing of it counts as it is written.
+#[derive(Debug)]
+pub struct Location {
+    written: PathBuf,
+    real: PathBuf,
+    /// The folder itself, as far as it is there, and all above it.
+    above: Vec<(u64, u64)>,
 }
 
-/// Where `path` leads, by whatever links. What is missing of it counts as it is written.
-///
-/// # Errors
-/// A part of `path` is there and leads nowhere.
-pub fn resolve(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    let there = existing(&path);
-    let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
-    Ok(fs::canonicalize(there)?.join(missing))
+impl Location {
+    /// Where `path` leads.
+    ///
+    /// # Errors
+    /// A part of it is there and leads nowhere.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let written = std::path::absolute(path)?;
+        let part = existing(&written);
+        let there = fs::canonicalize(part)?;
+        let above = there.ancestors().filter_map(identity).collect();
+        let real = there.join(written.strip_prefix(part).unwrap_or(Path::new("")));
+        Ok(Location { real, above, written })
+    }
+
+    /// The path without links.
+    pub fn real(&self) -> &Path {
+        &self.real
+    }
+
+    /// The first of `folders` that it is, or is in.
+    pub fn lies_in<'a>(&self, folders: &[&'a Path]) -> Option<&'a Path> {
+        let contains = |folder: &&&Path| {
+            self.written.starts_with(folder) || identity(folder).is_some_and(|own| self.above.contains(&own))
+        };
+        folders.iter().find(contains).copied()
+    }
+}
+
+/// Device and inode of what is at `path`.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// The part of `path`, which is absolute, that is there.
@@ -287,7 +303,7 @@ mod tests {
         fs::create_dir_all(own.join("in")).unwrap();
         std::os::unix::fs::symlink(&own, &link).unwrap();
         std::os::unix::fs::symlink(own.join("missing"), folder.path().join("nowhere")).unwrap();
-        let lies = |path: &str| lies_in(&folder.path().join(path), &[&own]);
+        let lies = |path: &str| Location::of(&folder.path().join(path)).map(|at| at.lies_in(&[&own]).is_some());
         for (path, is_own) in [
             ("own", true),
             ("own/in/pool", true),
@@ -296,11 +312,11 @@ mod tests {
             ("new/own", false),
             ("", false),
         ] {
-            assert_eq!(lies(path).unwrap().is_some(), is_own, "{path}");
+            assert_eq!(lies(path).unwrap(), is_own, "{path}");
         }
         assert!(lies("nowhere/pool").is_err());
         let missing = folder.path().join("not/yet");
-        assert!(lies_in(&missing.join("pool"), &[&missing]).unwrap().is_some());
+        assert!(Location::of(&missing.join("pool")).unwrap().lies_in(&[&missing]).is_some());
     }
 
     #[test]

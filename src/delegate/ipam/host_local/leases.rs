@@ -3,7 +3,7 @@
 use super::settings::DEFAULT_DATA_DIR;
 use crate::cni::{NetworkConfig, PluginConfig, RawObject, folds_to};
 use crate::sys::files;
-use crate::sys::shared_folder::{self, LockedFolder};
+use crate::sys::shared_folder::{self, Location, LockedFolder};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -118,19 +118,18 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
     }
     refuse_containers(pool)?;
     shared_folder::find(pool).map_err(|e| e.to_string())?;
-    match shared_folder::lies_in(pool, own) {
-        Ok(None) => {}
-        Ok(Some(folder)) => return Err(format!("it lies in {}, where Plexus keeps its own files", folder.display())),
-        Err(e) => return Err(e.to_string()),
+    let location = Location::of(pool).map_err(|e| e.to_string())?;
+    if let Some(folder) = location.lies_in(own) {
+        return Err(format!("it lies in {}, where Plexus keeps its own files", folder.display()));
     }
-    let real = shared_folder::resolve(pool).map_err(|e| e.to_string())?;
-    if is_in_volume(&real) || shared_folder::lies_in(pool, &[Path::new(PODS)]).is_ok_and(|found| found.is_some()) {
+    let real = location.real();
+    if is_in_volume(real) || location.lies_in(&[Path::new(PODS)]).is_some() {
         return Err(
             "it lies in the kubelet's directory of pods: root in a container could place links there".to_owned()
         );
     }
-    refuse_containers(&real)?;
-    let contains = |root: &PathBuf| shared_folder::resolve(root).is_ok_and(|root| real.starts_with(root));
+    refuse_containers(real)?;
+    let contains = |root: &PathBuf| Location::of(root).is_ok_and(|root| real.starts_with(root.real()));
     if roots.is_empty() || roots.iter().any(contains) {
         return Ok(());
     }
