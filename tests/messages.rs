@@ -165,6 +165,12 @@ fn of_plugins() -> Vec<Mistake> {
             json!({"ipam": {"type": "static", "addresses": [{"address": "10.7.0.5/24"}]}}),
             &["plugin ptp", "10.7.0.5/24 has no gateway"],
         ),
+        mistake("bridge", json!({"cniVersion": ""}), &["plugin bridge", "cniVersion is missing", "ipam", "0.3.0"]),
+        mistake(
+            "macvlan",
+            json!({"cniVersion": "0.2.0", "master": "master0"}),
+            &["plugin macvlan", "cniVersion is 0.2.0", "ipam", "0.3.0"],
+        ),
         mistake("bridge", json!({"cniVersion": "9.0.0"}), &["plugin bridge", "cniVersion", "\"9.0.0\""]),
         mistake("primary", json!({"cniVersion": "1.2.0"}), &["plugin primary", "cniVersion", "\"1.2.0\""]),
     ]
@@ -288,6 +294,47 @@ fn of_addresses() -> Vec<Mistake> {
     ]
 }
 
+/// Of their routes: what the reference plugins are refused by the kernel, after all is made.
+fn of_routes() -> Vec<Mistake> {
+    let of = |routes: Value, words| ipam(host_local(json!({"subnet": "10.7.0.0/24", "routes": routes})), words);
+    let of_bridge =
+        |section: Value, words| mistake("bridge", json!({"isDefaultGateway": true, "ipam": section}), words);
+    let fixed = json!({"type": "static", "addresses": [{"address": "10.7.0.5/24"}], "routes": [{"dst": "0.0.0.0/0"}]});
+    vec![
+        of(json!([{"dst": "10.1.2.3/24"}]), &["plugin macvlan", "routes: dst 10.1.2.3/24", "10.1.2.0/24"]),
+        of(
+            json!([{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16", "gw": "10.7.0.1"}]),
+            &["plugin macvlan", "routes: the route to 10.9.0.0/16 via 10.7.0.1 is there twice"],
+        ),
+        of(
+            json!([{"dst": "10.9.0.0/16", "scope": 253}]),
+            &["plugin macvlan", "routes: scope 253 of 10.9.0.0/16", "the network's gateway is 10.7.0.1"],
+        ),
+        of_bridge(
+            host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]})),
+            &["plugin bridge", "routes: ", "0.0.0.0/0 via 10.7.0.1 is there twice", "isDefaultGateway"],
+        ),
+        of_bridge(
+            host_local(json!({"subnet": "fd00:7::/64", "routes": [{"dst": "::/0", "priority": 1024}]})),
+            &["plugin bridge", "routes: ", "::/0 via fd00:7::1 is there twice", "isDefaultGateway"],
+        ),
+        of_bridge(fixed, &["plugin bridge", "routes: ", "0.0.0.0/0 via 10.7.0.1 is there twice", "isDefaultGateway"]),
+        mistake(
+            "ptp",
+            json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "10.7.0.0/24"}]}))}),
+            &["plugin ptp", "routes: ", "10.7.0.0/24", "own"],
+        ),
+        ipam(
+            host_local(json!({"subnet": "::ffff:10.7.0.0/120"})),
+            &["plugin macvlan", "ipam: subnet ::ffff:10.7.0.0/120", "write 10.7.0.0/24"],
+        ),
+        ipam(
+            host_local(json!({"ranges": [[{"subnet": "::FFFF:10.7.0.0/120"}]]})),
+            &["plugin macvlan", "ipam: subnet ::FFFF:10.7.0.0/120"],
+        ),
+    ]
+}
+
 fn node() -> Option<Node> {
     let node = Node::new()?;
     node.ip("link add master0 type veth peer name master1");
@@ -328,7 +375,7 @@ fn refused(node: &Node, mistake: &Mistake, code: u32) -> CniError {
 fn a_mistake_that_can_be_known_costs_the_default_network_nothing() {
     // M13, M14
     let Some(node) = node() else { return };
-    let mistakes: Vec<_> = of_plugins().into_iter().chain(of_addresses()).collect();
+    let mistakes: Vec<_> = of_plugins().into_iter().chain(of_addresses()).chain(of_routes()).collect();
     assert!(mistakes.len() >= 22);
     let links = kernel::host_links();
     for mistake in mistakes {
@@ -402,4 +449,11 @@ fn a_kernel_without_vlans_on_bridges_is_named() {
     refused(&node, &vlan, 999);
     let trunk = mistake("bridge", json!({"bridge": "br6", "vlanTrunk": [{"id": 5}]}), &["vlanTrunk", "kernel"]);
     refused(&node, &trunk, 999);
+    // A bridge that is there cannot do more than the kernel.
+    node.ip("link add br7 type bridge");
+    for config in [json!({"bridge": "br7", "vlan": 5}), json!({"bridge": "br7", "vlanTrunk": [{"id": 5}]})] {
+        refused(&node, &mistake("bridge", config, &["on bridge br7", "CONFIG_BRIDGE_VLAN_FILTERING"]), 999);
+    }
+    assert!(node.calls().iter().all(|call| call.verb() != "ADD"));
+    assert!(!Path::new(POOL).exists(), "an address of the default network was taken");
 }

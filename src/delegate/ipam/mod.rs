@@ -39,8 +39,29 @@ pub fn judge_section(plugin: &RawObject) -> Result<(), Failure> {
         Some(key) if !named => {
             Err(Failure::Config(format!("ipam has {key:?} and no \"type\", which names its plugin")))
         }
-        _ => Ok(()),
+        _ => judge_mapped(&section),
     }
+}
+
+/// The reference reads a subnet of `host-local` that is IPv4 written as IPv6, and then never takes an address from it.
+/// Here it is left to the program, because others of its addresses may be written so.
+fn judge_mapped(section: &RawObject) -> Result<(), Failure> {
+    if section.read::<String>("type")?.as_deref() != Some(host_local::TYPE) {
+        return Ok(());
+    }
+    // What cannot be read is another mistake, told by whoever carries it out.
+    let sets: Vec<Vec<RawObject>> = section.read("ranges").ok().flatten().unwrap_or_default();
+    for range in std::iter::once(section).chain(sets.iter().flatten()) {
+        if let Some(text) = range.read::<String>("subnet").ok().flatten()
+            && let Ok(ipnet::IpNet::V6(subnet)) = text.parse()
+            && let Some(v4) = subnet.addr().to_ipv4_mapped()
+        {
+            let length = subnet.prefix_len().checked_sub(96);
+            let meant = length.map(|length| format!(", write {v4}/{length}")).unwrap_or_default();
+            return Err(Failure::Config(format!("ipam: subnet {text} is of IPv4 and written as IPv6{meant}")));
+        }
+    }
+    Ok(())
 }
 
 /// What to say of a `key` that the address plugin `kind` does not know.

@@ -62,11 +62,39 @@ pub struct Foreseen {
     pub subnets: Reached,
     /// Their gateways.
     pub gateways: Vec<IpAddr>,
+    /// Those of them that the first address with one of its family may have: a route without a gateway has that one.
+    pub implied: Vec<IpAddr>,
     /// The routes.
     pub routes: Vec<Route>,
 }
 
 impl Foreseen {
+    /// With `ips`, which do not depend on what is free.
+    pub fn of(ips: Vec<IpConfig>, routes: Vec<Route>) -> Self {
+        let gateways: Vec<IpAddr> = ips.iter().filter_map(|ip| ip.gateway).collect();
+        let first = |is_v4: bool| gateways.iter().copied().find(|gateway| gateway.is_ipv4() == is_v4);
+        let implied = [first(true), first(false)].into_iter().flatten().collect();
+        let subnets = Some(ips.iter().map(|ip| ip.address.trunc()).collect());
+        Foreseen { ips, subnets, gateways, implied, routes }
+    }
+
+    /// What a route of the family may have where it has no gateway of its own.
+    pub fn implied_of(&self, is_v4: bool) -> Vec<Option<IpAddr>> {
+        let of_family = self.implied.iter().copied().filter(|gateway| gateway.is_ipv4() == is_v4).map(Some);
+        let known: Vec<_> = of_family.collect();
+        if known.is_empty() { vec![None] } else { known }
+    }
+
+    /// Whether `gateway` may turn out to be an address of the interface itself.
+    pub fn may_be_own(&self, gateway: IpAddr) -> bool {
+        if !self.ips.is_empty() {
+            return self.ips.iter().any(|ip| ip.address.addr() == gateway);
+        }
+        // A gateway of a pool is never taken from it.
+        let of_pool = self.subnets.iter().flatten().any(|subnet| subnet.contains(&gateway));
+        of_pool && !self.gateways.contains(&gateway)
+    }
+
     /// Whether `gateway` may be reached for the route to `dst`; so it may where nobody knows.
     pub fn reaches(&self, gateway: IpAddr, dst: &IpNet) -> bool {
         // Another route may lead there; the kernel decides in which order.

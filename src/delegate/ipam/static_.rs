@@ -91,12 +91,7 @@ fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
     for (ip, gateway) in settings.ips.iter().filter_map(|ip| Some((ip, ip.gateway?))) {
         address::same_family(gateway, "address", ip.address)?;
     }
-    Ok(Foreseen {
-        ips: settings.ips.clone(),
-        subnets: Some(settings.ips.iter().map(|ip| ip.address.trunc()).collect()),
-        gateways: settings.ips.iter().filter_map(|ip| ip.gateway).collect(),
-        routes: settings.routes.clone(),
-    })
+    Ok(Foreseen::of(settings.ips.clone(), settings.routes.clone()))
 }
 
 fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {

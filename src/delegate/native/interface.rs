@@ -1,5 +1,6 @@
 //! What every native does with the interface it has made: settings, addresses, routes.
 
+use super::routes;
 use super::sockets::Container;
 use crate::cni::result::IpConfig;
 use crate::cni::{AddResult, RawObject, Version};
@@ -7,7 +8,7 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::stdin::Stdin;
 use crate::delegate::{Call, Error};
-use crate::sys::netlink::{Change, Link, Mac, OperState, Route, Socket, TABLE_MAIN};
+use crate::sys::netlink::{Change, Link, Mac, OperState, Socket};
 use crate::sys::sysctl::{self, Family};
 use ipnet::IpNet;
 use std::io;
@@ -95,11 +96,49 @@ pub(super) fn unknown_mode(mode: &str, known: &str) -> Failure {
 }
 
 /// Judges what `ipam` will be asked for; without one nothing is.
-pub(super) fn foresee(ipam: Option<&dyn Ipam>, call: &Call<'_>) -> Result<Foreseen, Failure> {
-    let none = Foreseen { subnets: Some(Vec::new()), ..Foreseen::default() };
-    let foreseen = ipam.map(|ipam| ipam.prepare(call)).transpose()?.unwrap_or(none);
+pub(super) fn foresee(ipam: Option<&dyn Ipam>, call: &Call<'_>, stdin: &Stdin) -> Result<Foreseen, Failure> {
+    foresee_as(ipam, call, stdin, Completed { foreseen: |foreseen| foreseen, adds_default: false })
+}
+
+/// What a plugin adds to what its address plugin answers.
+pub(super) struct Completed<F: FnOnce(Foreseen) -> Foreseen> {
+    /// Fills in gateways.
+    pub(super) foreseen: F,
+    /// There is a default route through the gateways, unasked by any route.
+    pub(super) adds_default: bool,
+}
+
+/// As [`foresee`], for a plugin that completes the answer.
+pub(super) fn foresee_as<F: FnOnce(Foreseen) -> Foreseen>(
+    ipam: Option<&dyn Ipam>,
+    call: &Call<'_>,
+    stdin: &Stdin,
+    completed: Completed<F>,
+) -> Result<Foreseen, Failure> {
+    let Some(ipam) = ipam else {
+        judge_without_addresses(stdin)?;
+        return Ok(Foreseen { subnets: Some(Vec::new()), ..Foreseen::default() });
+    };
+    let foreseen = (completed.foreseen)(ipam.prepare(call)?);
     judge_gateways(&foreseen)?;
+    if completed.adds_default {
+        judge_default_gateways(&foreseen)?;
+    }
+    routes::judge(&foreseen, stdin.version, completed.adds_default)?;
     Ok(foreseen)
+}
+
+/// A result without addresses cannot be written in a version before 0.3.0 (CNI-CONV-04), which no version means, too.
+fn judge_without_addresses(stdin: &Stdin) -> Result<(), Failure> {
+    if stdin.version >= Version::V0_3_0 {
+        return Ok(());
+    }
+    let declared = stdin.object.read::<String>("cniVersion")?.filter(|version| !version.is_empty());
+    let version = declared.map_or_else(|| "cniVersion is missing".to_owned(), |text| format!("cniVersion is {text}"));
+    Err(Failure::Config(format!(
+        "{version}, and ipam is missing: a network without addresses needs cniVersion {} or newer",
+        Version::V0_3_0
+    )))
 }
 
 /// The kernel takes a gateway only when it is reached without one. A route without has that of its family's addresses.
@@ -121,14 +160,15 @@ fn judge_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
 }
 
 /// Judges the default route that `gateway` is to have, unasked by any route.
-pub(super) fn judge_default_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
+fn judge_default_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
     match foreseen.gateways.iter().find(|gateway| !foreseen.reaches(**gateway, &everything(**gateway))) {
         Some(gateway) => Err(unreached(&format!("isDefaultGateway: gateway {gateway}"), foreseen)),
         None => Ok(()),
     }
 }
 
-fn everything(like: IpAddr) -> IpNet {
+/// The default route's destination of the family of `like`.
+pub(super) fn everything(like: IpAddr) -> IpNet {
     let any: IpAddr = if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The length fits every address.
     IpNet::new(any, 0).unwrap_or(IpNet::from(any))
@@ -203,12 +243,8 @@ pub(super) fn configure(socket: &mut Socket, link: &Link, result: &AddResult) ->
     }
     for route in &result.routes {
         let family_gateway = if matches!(route.dst, IpNet::V4(_)) { gateways[0] } else { gateways[1] };
-        let mut wanted = Route::new(route.dst, route.gw.or(family_gateway), link.index);
-        wanted.table = route.table.filter(|table| *table != 0).unwrap_or(TABLE_MAIN);
-        wanted.priority = route.priority;
-        wanted.scope = route.scope.unwrap_or(wanted.scope);
-        // Neither NLM_F_EXCL nor NLM_F_REPLACE, and no mtu or advmss: as the reference.
-        socket.add_route(&wanted)?;
+        // Neither NLM_F_EXCL nor NLM_F_REPLACE: as the reference.
+        socket.add_route(&routes::wanted(route, family_gateway, link.index))?;
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ impl Native for IpVlan {
         if self.ipam.is_none() && ground.is_first {
             return Err(no_addresses());
         }
-        let foreseen = interface::foresee(self.ipam(), call)?;
+        let foreseen = interface::foresee(self.ipam(), call, &stdin)?;
         // Later in a chain the master may be the interface of the plugin before, which is not there yet.
         if settings.parent.name.is_some() || ground.is_first {
             // Its MTU may be greater than the master's.

@@ -66,7 +66,7 @@ impl Native for MacVlan {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings.get(|| Settings::read(call, &stdin))?;
         stdin.dns()?;
-        let foreseen = interface::foresee(self.ipam(), call)?;
+        let foreseen = interface::foresee(self.ipam(), call, &stdin)?;
         settings.parent.foresee(TYPE, settings.mtu, &foreseen, ground)?;
         Ok(foreseen.reached())
     }

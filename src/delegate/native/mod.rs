@@ -15,6 +15,7 @@ mod cable;
 mod interface;
 mod parent;
 mod plugin;
+mod routes;
 mod sockets;
 mod verify;
 

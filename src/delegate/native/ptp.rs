@@ -2,11 +2,11 @@
 
 use super::interface::{self, read_mtu};
 use super::sockets::Container;
-use super::{Native, Sockets, cable, parent, verify};
+use super::{Native, Sockets, cable, parent, routes, verify};
 use crate::cni::AddResult;
 use crate::cni::result::{Interface, IpConfig};
 use crate::delegate::failure::Failure;
-use crate::delegate::ipam::Ipam;
+use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::keys::{Key, declined, key};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, Reached};
@@ -53,9 +53,10 @@ impl Native for Ptp {
         let stdin = Stdin::parse(call)?;
         let mtu = read_mtu(&stdin.object)?;
         stdin.dns()?;
-        let foreseen = interface::foresee(Some(self.needed_ipam()?), call)?;
+        let foreseen = interface::foresee(Some(self.needed_ipam()?), call, &stdin)?;
         mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
         foreseen.ips.iter().try_for_each(|ip| Hop::read(ip).map(drop))?;
+        judge_subnet_route(&foreseen)?;
         // The subnets are not on the cable, only the gateways are.
         Ok(foreseen.subnets.map(|_| foreseen.gateways.into_iter().map(IpNet::from).collect()))
     }
@@ -88,6 +89,19 @@ impl Native for Ptp {
     fn ipam(&self) -> Option<&dyn Ipam> {
         self.ipam.as_deref()
     }
+}
+
+/// The route to the subnet is made by the plugin; there is no place for another one.
+fn judge_subnet_route(foreseen: &Foreseen) -> Result<(), Failure> {
+    for subnet in foreseen.subnets.iter().flatten() {
+        let of_family =
+            foreseen.subnets.iter().flatten().filter(|other| other.addr().is_ipv4() == subnet.addr().is_ipv4());
+        let is_certain = of_family.count() == 1;
+        if is_certain && foreseen.routes.iter().any(|route| routes::is_in_place_of(route, *subnet)) {
+            return Err(Failure::Config(format!("routes: the route to {subnet} is the plugin's own")));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the cable for the addresses of `result`, or none.

@@ -69,7 +69,7 @@ impl Native for Vlan {
         let settings = self.settings.get(|| Settings::read(&stdin))?;
         let ipam = self.needed_ipam()?;
         stdin.dns()?;
-        let foreseen = interface::foresee(Some(ipam), call)?;
+        let foreseen = interface::foresee(Some(ipam), call, &stdin)?;
         settings.parent.foresee(TYPE, settings.mtu, &foreseen, ground)?;
         Ok(foreseen.reached())
     }

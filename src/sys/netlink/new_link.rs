@@ -14,6 +14,9 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+/// The number that no VLAN may have (include/linux/if_vlan.h: `VLAN_VID_MASK`).
+const NO_VLAN: u16 = 0xfff;
+
 /// A link to be made.
 #[derive(Clone, Debug)]
 pub struct NewLink<'a> {
@@ -123,6 +126,28 @@ impl Socket {
         let action = || format!("ask for links of kind {kind}");
         match self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action) {
             Err(e) if e.is(Errno::EOPNOTSUPP) => Ok(false),
+            Err(e) if e.errno().is_none() => Err(e),
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether the kernel knows VLANs of bridges; whether any bridge filters by them is another question.
+    ///
+    /// Nothing is made: a kernel that knows them refuses this one for its default VLAN (br_netlink.c: `br_validate`),
+    /// another one because there is a link of that name in every namespace.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn filters_vlans_on_bridges(&mut self) -> Result<bool, Error> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName("lo".to_owned()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Bridge),
+            LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanDefaultPvid(NO_VLAN)])),
+        ]));
+        let action = || "ask for VLANs of bridges".to_owned();
+        match self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action) {
+            Err(e) if e.is(Errno::EEXIST) => Ok(false),
             Err(e) if e.errno().is_none() => Err(e),
             _ => Ok(true),
         }

@@ -93,10 +93,13 @@ fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
     Pool::judge(&settings.folder)?;
     let ranges = || settings.sets.iter().flat_map(|set| &set.0);
     ranges().try_for_each(range::Range::judge)?;
+    let first = |is_v4: bool| settings.sets.iter().find(|set| set.is_v4() == is_v4);
+    let implied = [first(true), first(false)].into_iter().flatten().flat_map(|set| &set.0);
     Ok(Foreseen {
         ips: Vec::new(),
         subnets: Some(ranges().map(|range| range.subnet).collect()),
         gateways: ranges().map(|range| range.gateway).collect(),
+        implied: implied.map(|range| range.gateway).collect(),
         routes: settings.routes.clone(),
     })
 }

@@ -99,6 +99,11 @@ impl RangeSet {
         Ok(RangeSet(ranges))
     }
 
+    /// Whether its ranges are of IPv4.
+    pub(super) fn is_v4(&self) -> bool {
+        self.0.iter().any(|range| range.start.is_ipv4())
+    }
+
     pub(super) fn range_of(&self, address: IpAddr) -> Option<&Range> {
         self.0.iter().find(|range| range.contains(address))
     }

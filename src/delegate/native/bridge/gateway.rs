@@ -2,15 +2,17 @@
 
 use super::super::cable::find_end;
 use super::super::interface::enable_forwarding;
+use super::super::routes;
 use super::port::Cable;
 use super::settings::{Settings, Vlans};
 use crate::cni::AddResult;
-use crate::cni::result::{Interface, Route};
+use crate::cni::result::{Interface, IpConfig};
 use crate::delegate::failure::Failure;
+use crate::delegate::ipam::Foreseen;
 use crate::sys::netlink::{Change, Link, Mac, PortFlags, Socket};
 use ipnet::IpNet;
 use nix::errno::Errno;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// The position of the container's interface in a result, after the bridge and its port.
 const CONTAINER_INTERFACE: i64 = 2;
@@ -23,9 +25,9 @@ pub(super) fn complete(result: &mut AddResult, settings: &Settings) -> Result<Ve
         if !settings.is_gateway {
             continue;
         }
-        let gateway = *ip.gateway.get_or_insert_with(|| after(ip.address.network()));
+        let gateway = gateway_of(ip);
         if settings.is_default_gateway {
-            add_default_route(&mut result.routes, gateway, ip.address)?;
+            routes::add_default(&mut result.routes, gateway);
         }
         let address = IpNet::new(gateway, ip.address.prefix_len());
         addresses.push(address.map_err(|e| Failure::Failed(format!("gateway {gateway}: {e}")))?);
@@ -35,14 +37,21 @@ pub(super) fn complete(result: &mut AddResult, settings: &Settings) -> Result<Ve
     Ok(addresses)
 }
 
-/// Only a default route with a gateway of its own counts as one.
-fn add_default_route(routes: &mut Vec<Route>, gateway: IpAddr, of: IpNet) -> Result<(), Failure> {
-    let any: IpAddr = if of.addr().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let dst = IpNet::new(any, 0).map_err(|e| Failure::Failed(e.to_string()))?;
-    if !routes.iter().any(|route| route.dst == dst && route.gw.is_some()) {
-        routes.push(Route { dst, gw: Some(gateway), mtu: 0, advmss: 0, priority: 0, table: None, scope: None });
+/// What [`complete`] will make of addresses that are known before.
+pub(super) fn foresee(foreseen: Foreseen, settings: &Settings) -> Foreseen {
+    let Foreseen { mut ips, routes, .. } = match foreseen {
+        known if settings.is_gateway && !known.ips.is_empty() => known,
+        other => return other,
+    };
+    for ip in &mut ips {
+        gateway_of(ip);
     }
-    Ok(())
+    Foreseen::of(ips, routes)
+}
+
+/// The gateway of `ip`, which has one from now on.
+fn gateway_of(ip: &mut IpConfig) -> IpAddr {
+    *ip.gateway.get_or_insert_with(|| after(ip.address.network()))
 }
 
 /// The first address of a subnet.

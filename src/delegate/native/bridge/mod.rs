@@ -79,14 +79,13 @@ impl Native for Bridge {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings(call, &stdin)?;
         stdin.dns()?;
-        if let Some(link) = ground.host.link_by_name(settings.name.as_str())? {
-            port::bridge(link)?;
-        }
-        let foreseen = interface::foresee(self.ipam(), call)?;
+        port::foresee(settings, ground)?;
+        let completed = interface::Completed {
+            foreseen: |foreseen| gateway::foresee(foreseen, settings),
+            adds_default: settings.is_default_gateway,
+        };
+        let foreseen = interface::foresee_as(self.ipam(), call, &stdin, completed)?;
         settings.mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
-        if settings.is_default_gateway {
-            interface::judge_default_gateways(&foreseen)?;
-        }
         Ok(foreseen.reached())
     }
 

@@ -4,6 +4,7 @@ use super::super::cable::{self, find_end};
 use super::super::interface::poll;
 use super::settings::{Settings, Vlans};
 use crate::cni::IfName;
+use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
 use crate::sys::netlink::{self, Change, Kind, Link, Mac, NewLink, OperState, Peer, PortFlags, Socket};
 use crate::sys::sysctl::{self, Family};
@@ -40,13 +41,27 @@ fn make_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> 
     }
 }
 
-/// Why a bridge with VLANs, or a VLAN of a port, could not be had.
-fn vlan_failure(error: netlink::Error, settings: &Settings) -> Failure {
-    if error.is(Errno::EOPNOTSUPP) && settings.vlans.filtering {
-        let what = "the kernel of this node cannot filter VLANs on bridges (CONFIG_BRIDGE_VLAN_FILTERING)";
-        return Failure::Failed(format!("{} on bridge {}: {what}", settings.vlans, settings.name));
+/// Judges before anything is made whether the bridge and the VLANs of its port can be had.
+pub(super) fn foresee(settings: &Settings, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    let name = settings.name.as_str();
+    let found = ground.host.link_by_name(name)?.map(bridge).transpose()?;
+    let is_new = found.is_none() && !(ground.is_made_before)(name);
+    // A bridge that does not filter takes VLANs of its ports all the same, as long as the kernel knows them.
+    let needs_vlans = settings.vlans.are_set() || (is_new && settings.vlans.filtering);
+    if needs_vlans && !ground.host.filters_vlans_on_bridges()? {
+        return Err(no_vlans(settings));
     }
-    error.into()
+    Ok(())
+}
+
+fn no_vlans(settings: &Settings) -> Failure {
+    let what = "the kernel of this node cannot filter VLANs on bridges (CONFIG_BRIDGE_VLAN_FILTERING)";
+    Failure::Failed(format!("{} on bridge {}: {what}", settings.vlans, settings.name))
+}
+
+/// Why a bridge with VLANs could not be had.
+fn vlan_failure(error: netlink::Error, settings: &Settings) -> Failure {
+    if error.is(Errno::EOPNOTSUPP) && settings.vlans.filtering { no_vlans(settings) } else { error.into() }
 }
 
 /// The link `name`, which must be a bridge.
