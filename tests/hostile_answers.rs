@@ -32,6 +32,9 @@ fn what_a_delegate_prints_is_bounded() {
         // CNI-DLG-04
         let error = pod.add().refusal(100, &["default/a", "net1", "plugin a", word]);
         assert!(error.msg.len() < 1000, "{error:?}");
+        for word in ["at line", "expected value", "EOF", "recursion"] {
+            assert!(!error.msg.contains(word), "{word}: {error:?}");
+        }
         assert_eq!(node.call_names()[2..], ["DEL a net1", "DEL primary eth0"], "{name}");
         assert!(pod.record(&node).is_none());
     }

@@ -7,6 +7,7 @@
 use super::cache::Cache;
 use crate::api::layout::MAX_COPY;
 use crate::api::{NetworkCopy, RunDirectory};
+use crate::cni::json;
 use crate::nad::{Definition, NadRef};
 use crate::sys::files::{self, Durability};
 use crate::sys::handover;
@@ -220,7 +221,7 @@ fn read_all(run: &RunDirectory) -> io::Result<HashMap<NadRef, Kept>> {
     };
     for path in entries.into_iter().map(|entry| entry.path()) {
         let text = files::read_bounded(&path, MAX_COPY).unwrap_or_default().unwrap_or_default();
-        match serde_json::from_str::<NetworkCopy>(&text) {
+        match json::parse::<NetworkCopy>(&text) {
             Ok(copy) if run.network(copy.nad()) == path => {
                 let nad = copy.nad().clone();
                 let latest = match copy {

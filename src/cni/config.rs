@@ -1,6 +1,6 @@
 //! Network configurations: a list of plugins, or one plugin that is read as a list of one.
 
-use super::json::{InvalidJson, InvalidValue, LenientBool, RawObject};
+use super::json::{self, InvalidJson, InvalidValue, LenientBool, RawObject};
 use super::names::{InvalidName, NetworkName, PluginType};
 use super::version::{self, DeclaredVersion, UnknownVersion};
 use serde_json::value::RawValue;
@@ -147,12 +147,12 @@ impl NetworkConfig {
 fn read_plugins(object: &RawObject) -> Result<Vec<PluginConfig>, ConfigError> {
     let Some(raw) = object.get("plugins") else { return Ok(Vec::new()) };
     const NO_LIST: ConfigError = ConfigError::Shape("\"plugins\" is not a list of objects");
-    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| NO_LIST)?;
+    let list: Vec<Box<RawValue>> = json::parse(raw.get()).map_err(|_| NO_LIST)?;
     if list.is_empty() {
         return Err(ConfigError::Shape("\"plugins\" is empty"));
     }
     bounded(list.len())?;
-    let read = |(index, raw): (usize, &RawValue)| {
+    let read = |(index, raw): (usize, Box<RawValue>)| {
         let object = RawObject::parse(raw.get()).map_err(|_| NO_LIST)?;
         PluginConfig::new(object).map_err(|source| ConfigError::Plugin { index, source: Box::new(source) })
     };

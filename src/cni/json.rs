@@ -4,14 +4,41 @@
 //! Reading it into numbers and maps would lose integers beyond 2^53 and the order of keys
 //! (CNI-CFG-14), so only the keys are read and the values are kept as text.
 
-pub use super::json_error::{InvalidJson, InvalidValue};
+pub use super::json_error::{InvalidJson, InvalidValue, told};
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Reads `text` as a `T`. Whoever reads JSON does it here, so that no message is in the words of the library.
+///
+/// # Errors
+/// It is no JSON, or no `T`.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads")]
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, InvalidJson> {
+    Ok(serde_json::from_str(text)?)
+}
+
+/// As [`parse`].
+///
+/// # Errors
+/// As [`parse`].
+#[allow(clippy::disallowed_methods, reason = "the one place that reads")]
+pub fn parse_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidJson> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// Keeps `text`, which is one JSON value, as it is.
+///
+/// # Errors
+/// It is none.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads")]
+pub fn parse_raw(text: String) -> Result<Box<RawValue>, InvalidJson> {
+    Ok(RawValue::from_string(text)?)
+}
 
 /// Whether Go's `encoding/json` reads `key` as the field `name`. Apart from the letters' case it takes two characters
 /// for ASCII letters: ſ (U+017F) for s, and the Kelvin sign (U+212A) for k.
@@ -42,7 +69,7 @@ impl RawObject {
     /// # Errors
     /// `text` is no JSON object.
     pub fn parse(text: &str) -> Result<Self, InvalidJson> {
-        Ok(serde_json::from_str(text)?)
+        parse(text)
     }
 
     /// The value of `key`, found as Go finds it: the exact key is preferred, another letter case
@@ -57,6 +84,7 @@ impl RawObject {
     ///
     /// # Errors
     /// The value is of another type.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads")]
     pub fn read<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Result<Option<T>, InvalidValue> {
         match self.get(key) {
             None => Ok(None),
@@ -135,7 +163,7 @@ impl RawObject {
 
     /// The object as one raw value.
     pub fn to_raw(&self) -> Box<RawValue> {
-        RawValue::from_string(self.to_json()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        parse_raw(self.to_json()).unwrap_or_else(|_| RawValue::NULL.to_owned())
     }
 }
 

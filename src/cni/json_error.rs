@@ -9,9 +9,15 @@ use serde_json::value::RawValue;
 #[error("{}", broken(.0))]
 pub struct InvalidJson(#[from] serde_json::Error);
 
+impl From<InvalidJson> for std::io::Error {
+    fn from(error: InvalidJson) -> Self {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
+
 /// A known key whose value is of the wrong type.
 #[derive(Debug, thiserror::Error)]
-#[error("key {key:?} {}", in_words(shown, source))]
+#[error("key {key:?} {}", in_words(shown, &without_place(source)))]
 pub struct InvalidValue {
     key: String,
     shown: String,
@@ -36,9 +42,10 @@ impl InvalidValue {
 fn broken(error: &serde_json::Error) -> String {
     let text = without_place(error);
     let what = match text.as_str() {
-        _ if error.classify() == Category::Data => return format!("it {}", in_words("{", error)),
+        _ if error.classify() == Category::Data => return format!("it {}", told(&text)),
         _ if text.starts_with("EOF") => "it ends too early".to_owned(),
         "trailing characters" => "there is more after its end".to_owned(),
+        "recursion limit exceeded" => "it is nested too deep".to_owned(),
         "key must be a string" => "a key in quotation marks is expected".to_owned(),
         "expected value" | "expected ident" => "a value is expected".to_owned(),
         other => match other.strip_prefix("expected ") {
@@ -54,9 +61,19 @@ fn without_place(error: &serde_json::Error) -> String {
     text.rsplit_once(" at line ").map_or(text.clone(), |(text, _)| text.to_owned())
 }
 
+/// What serde says of a document, in the words of whoever wrote it.
+pub fn told(message: &str) -> String {
+    in_words("{", message)
+}
+
 /// What serde says of `value`.
-fn in_words(value: &str, error: &serde_json::Error) -> String {
-    let text = without_place(error);
+fn in_words(value: &str, text: &str) -> String {
+    if text.starts_with("data did not match any variant") {
+        return "has none of the forms that are expected".to_owned();
+    }
+    if let Some(key) = text.strip_prefix("duplicate field ") {
+        return format!("has key {} twice", key.replace('`', "\""));
+    }
     let is_composite = value.starts_with(['{', '[']);
     // What is wrong may be anywhere in it, and what else is there may be secret.
     let subject = if is_composite { None } else { Some(value) };
@@ -89,7 +106,7 @@ fn found_in_words(found: &str) -> String {
     match found {
         "map" => "an object".to_owned(),
         "sequence" => "a list".to_owned(),
-        "null" => "null".to_owned(),
+        "null" | "unit value" | "unit" | "Option value" => "null".to_owned(),
         other => other.trim_start_matches(|c: char| c.is_alphabetic() || c == ' ').replace('`', ""),
     }
 }
@@ -104,7 +121,11 @@ fn wanted_in_words(wanted: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" | "a JSON object" => "an object",
-        "path string" => "a string",
+        "path string" | "a borrowed string" | "str" => "a string",
+        "unit" => "null",
+        object if object.starts_with("struct ") => "an object",
+        one if one.starts_with("enum ") => "one of the known values",
+        list if list.starts_with("tuple ") || list.starts_with("a tuple ") => "a list",
         other => other,
     }
 }
@@ -148,8 +169,7 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_told_in_its_writers_words() {
-        let text =
-            r#"{"mtu":"1400","on":1,"ips":["a",1],"ranges":[{"a":1}],"ip":"10.0.0.0/33","level":"loud","valid":[{}]}"#;
+        let text = r#"{"mtu":"1400","on":1,"ips":["a",1],"ranges":[{"a":1}],"ip":"10.0.0.0/33","level":"loud","valid":[{}],"whole":[7]}"#;
         let object = RawObject::parse(text).unwrap();
         let error = [
             object.read::<i64>("mtu").unwrap_err(),
@@ -159,6 +179,7 @@ mod tests {
             object.read::<ipnet::IpNet>("ip").unwrap_err(),
             object.read::<Level>("level").unwrap_err(),
             object.read::<Vec<Valid>>("valid").unwrap_err(),
+            object.read::<Vec<Valid>>("whole").unwrap_err(),
             object.read::<LenientBool>("mtu").unwrap_err(),
             object.read::<LenientBool>("ips").unwrap_err(),
         ];
@@ -172,6 +193,7 @@ mod tests {
                 r#"key "ip" is "10.0.0.0/33": invalid IP address syntax"#,
                 r#"key "level" is "loud" where one of low, high, none is expected"#,
                 r#"key "valid" has an object without "name""#,
+                r#"key "whole" has 7 where an object is expected"#,
                 r#"key "mtu" is "1400": "1400" is neither true nor false"#,
                 r#"key "ips" cannot be read: true or false is expected"#,
             ]

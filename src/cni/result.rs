@@ -23,12 +23,6 @@ pub enum ResultError {
     NoAddress(Version),
 }
 
-impl From<serde_json::Error> for ResultError {
-    fn from(error: serde_json::Error) -> Self {
-        ResultError::Json(error.into())
-    }
-}
-
 /// What an ADD made (CNI-RES-01).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

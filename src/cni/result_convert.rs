@@ -1,6 +1,6 @@
 //! Results between the shapes of the specification's versions (CNI-CONV).
 
-use super::json::RawObject;
+use super::json::{self, InvalidJson, RawObject};
 use super::result::{AddResult, Dns, Interface, IpConfig, ResultError, Route, empty_is_none, null_is_default};
 use super::version::Version;
 use ipnet::IpNet;
@@ -15,7 +15,7 @@ impl AddResult {
     /// # Errors
     /// No JSON object, a member of the wrong type, or a version we do not speak.
     pub fn parse(text: &str, assumed: Version) -> Result<Self, ResultError> {
-        let head = serde_json::from_str::<Option<RawObject>>(text)?.unwrap_or_default();
+        let head = json::parse::<Option<RawObject>>(text)?.unwrap_or_default();
         let declared = head.read::<String>("cniVersion")?.unwrap_or_default();
         let version = if declared.is_empty() { assumed } else { Version::from_str(&declared)? };
         read(text, version)
@@ -34,9 +34,9 @@ impl AddResult {
 fn read(text: &str, version: Version) -> Result<AddResult, ResultError> {
     if version >= Version::V0_3_0 {
         // The `version` of each 0.x address says what the address itself says; unknown members are dropped.
-        return Ok(serde_json::from_str::<Option<AddResult>>(text)?.unwrap_or_default());
+        return Ok(json::parse::<Option<AddResult>>(text)?.unwrap_or_default());
     }
-    let old = serde_json::from_str::<Option<OldResult>>(text)?.unwrap_or_default();
+    let old = json::parse::<Option<OldResult>>(text)?.unwrap_or_default();
     let mut result = AddResult { dns: old.dns, ..AddResult::default() };
     for family in [old.ip4, old.ip6].into_iter().flatten() {
         result.ips.push(IpConfig { address: family.ip, gateway: family.gateway, interface: None });
@@ -55,7 +55,7 @@ fn write(result: &AddResult, version: Version) -> Result<Box<RawValue>, ResultEr
         }
         Version::V1_0_0 | Version::V1_1_0 => to_raw_value(&NewResult { cni_version, result }),
     };
-    Ok(raw?)
+    Ok(raw.map_err(InvalidJson::from)?)
 }
 
 /// 1.0.0 and 1.1.0 differ in the version only (CNI-CONV-01).

@@ -3,6 +3,7 @@
 use crate::api::RunDirectory;
 use crate::api::layout::{DAEMON, SOCKET};
 use crate::api::protocol::{Hello, MAX_LINE, Reply, Request};
+use crate::cni::json;
 use crate::sys::trusted::{TheirFolder, Untrusted};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
@@ -150,7 +151,7 @@ impl Client {
 
     fn read(&mut self) -> Result<Reply, ClientError> {
         let line = self.read_line()?;
-        serde_json::from_slice(&line).map_err(|e| ClientError::Unreadable(e.to_string()))
+        json::parse_bytes(&line).map_err(|e| ClientError::Unreadable(e.to_string()))
     }
 
     /// The next line. The deadline holds for all of it, also where it comes byte by byte.

@@ -5,6 +5,7 @@
 
 use crate::api::layout::{DAEMON, MAX_COPY, NETWORKS, copy_name};
 use crate::api::{NetworkCopy, RunDirectory, StateDirectory};
+use crate::cni::json;
 use crate::nad::{Definition, NadRef};
 use crate::sys::files::Durability;
 use crate::sys::trusted::{Folder, TheirFolder};
@@ -54,7 +55,7 @@ fn of_plugin(state: &StateDirectory, nad: &NadRef) -> io::Result<Option<(Definit
     let read =
         Folder::open(&state.networks()).and_then(|folder| folder.read_dated(OsStr::new(&copy_name(nad)), MAX_COPY));
     let Some((text, time)) = absent_is_none(read)? else { return Ok(None) };
-    let definition: Definition = serde_json::from_str(&text)?;
+    let definition: Definition = json::parse(&text)?;
     Ok((definition.nad == *nad).then_some((definition, time)))
 }
 
@@ -63,7 +64,7 @@ fn of_daemon(run: &RunDirectory, nad: &NadRef) -> io::Result<Option<(NetworkCopy
     let folder = TheirFolder::open(run.path(), &[DAEMON, NETWORKS]);
     let read = folder.and_then(|folder| folder.read(OsStr::new(&copy_name(nad)), MAX_COPY));
     let Some((text, time)) = absent_is_none(read)? else { return Ok(None) };
-    let copy: NetworkCopy = serde_json::from_str(&text)?;
+    let copy: NetworkCopy = json::parse(&text)?;
     Ok((copy.nad() == nad).then_some((copy, time)))
 }
 
@@ -116,7 +117,7 @@ pub fn all(state: &StateDirectory) -> io::Result<Vec<Definition>> {
         folder => folder?,
     };
     let names = folder.names()?;
-    let read = |name: &OsStr| serde_json::from_slice(&folder.read(name, MAX_COPY).ok()??).ok();
+    let read = |name: &OsStr| json::parse_bytes(&folder.read(name, MAX_COPY).ok()??).ok();
     Ok(names.iter().filter_map(|name| read(name)).collect())
 }
 
@@ -129,7 +130,7 @@ pub(super) fn names(state: &StateDirectory) -> Vec<NadRef> {
             return NadRef::new(namespace, rest).ok();
         }
         // The whole name is too long for a file name.
-        let definition: Definition = serde_json::from_slice(&folder.read(name, MAX_COPY).ok()??).ok()?;
+        let definition: Definition = json::parse_bytes(&folder.read(name, MAX_COPY).ok()??).ok()?;
         Some(definition.nad)
     };
     folder.names().unwrap_or_default().iter().filter_map(|name| nad(name)).collect()

@@ -2,7 +2,7 @@
 
 use super::reference::{InvalidReference, NadRef, is_dns_label};
 use super::requests::{Bandwidth, PortMapping, is_hardware_address};
-use crate::cni::json::{InvalidJson, InvalidValue, RawObject};
+use crate::cni::json::{self, InvalidJson, InvalidValue, RawObject};
 use crate::cni::names::{IfName, InvalidName};
 use crate::cni::{folds_to, spelling};
 use ipnet::IpNet;
@@ -131,7 +131,7 @@ pub fn parse(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Select
 }
 
 fn parse_json(annotation: &str, namespace: &str) -> Result<Vec<Selection>, SelectionError> {
-    let elements: Vec<RawObject> = serde_json::from_str(annotation).map_err(InvalidJson::from)?;
+    let elements: Vec<RawObject> = json::parse(annotation)?;
     bounded(elements.len())?;
     let read = |(at, element): (usize, &RawObject)| {
         read_element(element, namespace).map_err(|source| SelectionError::Element {

@@ -2,6 +2,7 @@
 
 use super::record::{Attachment, Record};
 use crate::cni::ContainerId;
+use crate::cni::json;
 
 /// Reads what stands before the attachments, and every attachment that is whole, from the first one on; an
 /// attachment that is cut ends it.
@@ -13,7 +14,7 @@ pub fn read(id: &ContainerId, text: &str) -> Record {
     }
     let Some((head, mut rest)) = text.split_once(r#""attachments":["#) else { return empty };
     // What comes before the attachments is whole, or nothing of it is believed.
-    let read = serde_json::from_str::<Record>(&format!(r#"{head}"attachments":[]}}"#)).ok();
+    let read = json::parse::<Record>(&format!(r#"{head}"attachments":[]}}"#)).ok();
     let mut record = read.filter(|record| record.container_id == *id).unwrap_or(empty);
     record.incomplete = true;
     loop {

@@ -1,5 +1,6 @@
 //! What becomes of each key of Multus 4.3: of its network configuration, its shim's and its daemon's.
 
+use crate::cni::json;
 use crate::engine::Settings;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -121,7 +122,7 @@ pub fn without_effect<'a>(keys: impl Iterator<Item = &'a String>) -> Vec<(&'a st
 /// The path `value` of the key `name`. Multus' shim and daemon have the host's directories under `/host`; the plugin is
 /// on the host.
 fn path(name: &'static str, value: &RawValue, why: &'static str) -> Fate {
-    let path = serde_json::from_str::<String>(value.get()).ok();
+    let path = json::parse::<String>(value.get()).ok();
     let on_host = path.as_deref().and_then(|path| path.strip_prefix("/host/")).map(|rest| format!("/{rest}"));
     match on_host.and_then(|path| to_raw_value(&path).ok()) {
         Some(path) => Fate::Changed(name, path, "its path on the host: Multus' daemon has it under /host".to_owned()),

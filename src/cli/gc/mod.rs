@@ -10,6 +10,7 @@ use super::output::{Format, Output};
 use super::{Error, Verdict};
 use crate::cli::gc::rows::{Document, Row, VERSION, forgiven_table, table};
 use crate::cni::NetworkConfig;
+use crate::cni::json;
 use crate::engine::Settings;
 use crate::engine::leftovers::forgive;
 use crate::engine::leftovers::forgive::{Forgiven, Place};
@@ -169,6 +170,5 @@ fn sweep(plugin: &Path, configuration: &str, dry_run: bool) -> Result<Vec<Row>, 
     if !finished.status.success() {
         return Err(failed(answer.trim().to_owned()));
     }
-    serde_json::from_str(&answer)
-        .map_err(|e| failed(format!("its answer is not understood: {e}; is it of another release?")))
+    json::parse(&answer).map_err(|e| failed(format!("its answer is not understood: {e}; is it of another release?")))
 }

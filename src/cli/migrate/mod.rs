@@ -6,6 +6,7 @@ use crate::cli::config::multus_keys::{Fate, fate};
 use crate::cli::config::{document, keys};
 use crate::cli::output::table::{Cell, Table};
 use crate::cni::RawObject;
+use crate::cni::json;
 use crate::engine::Settings;
 use crate::engine::settings::Primary;
 use crate::sys::files::{self, Durability};
@@ -68,7 +69,7 @@ fn leave_to_install(migrated: &mut Migrated) {
         migrated.table.row(row("(settings) clusterNetwork", Cell::new("not needed", Tone::Plain), why));
     }
     if let Some(delegates) = migrated.keys.remove("delegates") {
-        let several = serde_json::from_str::<Vec<RawObject>>(delegates.get()).is_ok_and(|list| list.len() > 1);
+        let several = json::parse::<Vec<RawObject>>(delegates.get()).is_ok_and(|list| list.len() > 1);
         let why = if several {
             "no setting: write the first into a file of the runtime's directory, make NetworkAttachmentDefinitions of the others and name them in defaultNetworks"
         } else {

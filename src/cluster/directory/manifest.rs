@@ -1,5 +1,6 @@
 //! Ordinary manifests, as far as they concern us.
 
+use super::yaml;
 use crate::cluster::cache::PodName;
 use crate::cluster::pod::KnownPod;
 use crate::nad::{Definition, NadRef};
@@ -94,7 +95,7 @@ pub fn read(text: &str) -> Result<Objects, ManifestError> {
     let text = text.trim_start_matches('\u{feff}');
     let manifests = match json(text) {
         Some(manifests) => manifests,
-        None => yaml(text)?,
+        None => yaml::parse(text).map_err(ManifestError::Syntax)?,
     };
     let mut objects = Objects::default();
     for manifest in manifests.into_iter().flatten() {
@@ -107,19 +108,6 @@ pub fn read(text: &str) -> Result<Objects, ManifestError> {
 fn json(text: &str) -> Option<Vec<Option<Manifest>>> {
     let documents = text.trim_start().starts_with('{').then(|| serde_json::Deserializer::from_str(text).into_iter())?;
     documents.collect::<Result<_, _>>().ok()
-}
-
-/// YAML documents. `kubectl` allows more than YAML does: continuation lines of a quoted text at any column and after
-/// tabs, and a key that occurs twice, of which the last counts.
-fn yaml(text: &str) -> Result<Vec<Option<Manifest>>, ManifestError> {
-    let lenient = serde_saphyr::options! {
-        strict_indentation: false,
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-        with_snippet: false,
-    };
-    let syntax =
-        |e: serde_saphyr::Error| ManifestError::Syntax(e.to_string().lines().next().unwrap_or_default().to_owned());
-    serde_saphyr::from_multiple_with_options(text, lenient).map_err(syntax)
 }
 
 impl Objects {

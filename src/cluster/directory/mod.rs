@@ -3,3 +3,4 @@
 pub mod manifest;
 pub(super) mod publish;
 pub(super) mod source;
+mod yaml;

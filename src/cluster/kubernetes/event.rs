@@ -2,6 +2,7 @@
 
 use crate::api::Publication;
 use crate::cluster::kubernetes::requests::Requests;
+use crate::cni::json;
 use crate::nad::NetworkStatus;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -25,7 +26,7 @@ const LONGEST_NOTE: usize = 1024;
 
 /// That networks were added to a pod; none for a plain pod.
 pub(in crate::cluster) fn added(node: &str, publication: &Publication, uid: &str) -> Option<Event> {
-    let entries: Vec<NetworkStatus> = serde_json::from_str(&publication.network_status).ok()?;
+    let entries: Vec<NetworkStatus> = json::parse(&publication.network_status).ok()?;
     entries
         .iter()
         .any(|entry| !entry.default)

@@ -2,6 +2,7 @@
 
 use crate::api::Keeping;
 use crate::cluster::Cluster;
+use crate::cni::json;
 use crate::daemon::Daemon;
 use crate::daemon::health::readiness::Readiness;
 use crate::daemon::metrics::Metrics;
@@ -76,7 +77,7 @@ impl Report {
         if let Some(changed) = changed
             && self.seen.as_ref().is_none_or(|(before, _)| *before != changed)
             && let Ok(Some(text)) = files::read_bounded(&self.path, LONGEST)
-            && let Ok(keeping) = serde_json::from_str::<Keeping>(&text)
+            && let Ok(keeping) = json::parse::<Keeping>(&text)
         {
             self.seen = Some((changed, keeping));
             self.changed = Instant::now();

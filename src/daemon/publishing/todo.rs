@@ -7,6 +7,7 @@
 use crate::api::protocol::Published;
 use crate::api::{Publication, RunDirectory};
 use crate::cni::ContainerId;
+use crate::cni::json;
 use crate::sys::files::{self, Durability};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -68,7 +69,7 @@ impl Todo {
     /// The one in `run`, with what an earlier daemon dealt with.
     pub fn open(run: RunDirectory) -> Self {
         let text = files::read_bounded(&run.done(), MAX_DONE).unwrap_or_default().unwrap_or_default();
-        let done = serde_json::from_str(&text).unwrap_or_default();
+        let done = json::parse(&text).unwrap_or_default();
         let todo = Todo { run, done: Mutex::new(done) };
         todo.remove_damaged();
         todo
@@ -107,7 +108,7 @@ impl Todo {
         let stamp = stamp(&path)?;
         let item = match files::read_bounded(&path, MAX_FILE) {
             Ok(None) => return None,
-            Ok(Some(text)) => match serde_json::from_str(&text) {
+            Ok(Some(text)) => match json::parse(&text) {
                 Ok(publication) => Item::Publication(publication),
                 Err(e) => Item::Unreadable(e.to_string()),
             },

@@ -1,6 +1,7 @@
 //! One connection: lines in, lines out.
 
 use crate::api::protocol::{MAX_LINE, Reply, Request};
+use crate::cni::json;
 use crate::daemon::Daemon;
 use crate::daemon::questions::socket::Socket;
 use std::io;
@@ -121,7 +122,7 @@ async fn converse(
 
 async fn answer(line: &[u8], daemon: &Daemon, greeted: &mut bool) -> Reply {
     let begun = Instant::now();
-    let (question, reply) = match serde_json::from_slice::<Request>(line) {
+    let (question, reply) = match json::parse_bytes::<Request>(line) {
         Ok(Request::Hello(hello)) => {
             *greeted = true;
             ("hello", daemon.answer(Request::Hello(hello)).await)

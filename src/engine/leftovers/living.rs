@@ -1,6 +1,7 @@
 //! Which sandboxes exist, by all that anything on the node tells: what is not in our records may be older
 //! than our installation, of another runtime, or damaged.
 
+use crate::cni::json;
 use crate::engine::Turn;
 use crate::engine::leftovers::fate::{Fate, Sight, Witness};
 use crate::engine::leftovers::survey::Survey;
@@ -63,7 +64,7 @@ fn witness(path: &Path, netns: PathBuf) -> Option<Witness> {
 
 fn cached(path: &Path) -> io::Result<Option<Cached>> {
     let text = files::read_bounded(path, MAX_FILE)?;
-    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+    Ok(text.map(|text| json::parse(&text)).transpose()?)
 }
 
 impl Living {

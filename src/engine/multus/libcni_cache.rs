@@ -1,6 +1,7 @@
 //! libcni's own records of attachments, as Multus leaves them in `<cniDir>/results/`: one file an attachment,
 //! written when all of its plugins had succeeded.
 
+use crate::cni::json;
 use crate::cni::{ContainerId, IfName, NetworkConfig, RawObject};
 use crate::sys::files;
 use base64::Engine;
@@ -35,7 +36,7 @@ impl Cached {
     /// a bare result, as old releases wrote it (CNI-CACHE-04).
     pub fn of(folder: &Path, network: &NetworkConfig, id: &ContainerId, ifname: &IfName) -> Cached {
         let text = files::read_bounded(&path(folder, network, id, ifname), MAX_FILE).ok().flatten().unwrap_or_default();
-        match serde_json::from_str::<Cached>(&text) {
+        match json::parse::<Cached>(&text) {
             Ok(cached) if cached.kind == KIND => cached,
             _ => Cached { result: RawObject::parse(&text).ok().map(|result| result.to_raw()), ..Cached::default() },
         }
@@ -47,8 +48,7 @@ impl Cached {
         let part = format!("-{id}-");
         let entries = files::entries(&folder.join("results")).into_iter().flatten();
         let files = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.contains(&part)));
-        let read =
-            |path: PathBuf| serde_json::from_str::<Cached>(&files::read_bounded(&path, MAX_FILE).ok().flatten()?).ok();
+        let read = |path: PathBuf| json::parse::<Cached>(&files::read_bounded(&path, MAX_FILE).ok().flatten()?).ok();
         let cached = files.filter_map(|entry| read(entry.path()));
         cached.filter(|cached| cached.kind == KIND && cached.container_id == id.as_str()).collect()
     }

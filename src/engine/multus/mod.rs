@@ -8,6 +8,7 @@
 pub(super) mod libcni_cache;
 
 use super::Turn;
+use crate::cni::json;
 use crate::cni::{ContainerId, IfName, NetworkConfig, RawObject};
 use crate::engine::multus::libcni_cache::Cached;
 use crate::store::{Attachment, State};
@@ -57,7 +58,7 @@ pub fn attachments(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachme
 /// From its list.
 fn listed(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
     let Ok(Some(text)) = files::read_bounded(&scratch(turn, id), MAX_FILE) else { return Vec::new() };
-    let delegates: Vec<Delegate> = match serde_json::from_str(&text) {
+    let delegates: Vec<Delegate> = match json::parse(&text) {
         Ok(delegates) => delegates,
         Err(e) => {
             turn.warn(format!("what Multus kept of {id} cannot be read: {e}"));

@@ -1,5 +1,6 @@
 //! The default network: read at each call from where its own plugin left it.
 
+use crate::cni::json;
 use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::engine::Turn;
 use crate::engine::planning::{disk, recursion};
@@ -145,6 +146,6 @@ fn keep(turn: &Turn, name: &str, network: &NetworkConfig) {
 
 fn last_good(turn: &Turn, name: &str) -> Option<NetworkConfig> {
     let text = trusted::read_bounded(&turn.settings.state.default_network(), MAX_COPY).ok()??;
-    let copy: Copy = serde_json::from_str(&text).ok()?;
+    let copy: Copy = json::parse(&text).ok()?;
     NetworkConfig::parse(copy.config.get(), None).ok().filter(|_| copy.of == name)
 }

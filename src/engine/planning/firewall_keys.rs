@@ -1,6 +1,7 @@
 //! Keys whose values a reference plugin pastes into rules of the host's firewall. With a line end in one of them a
 //! definition could add rules of its own, or delete the host's. The plugins do not look; so we do, before they are called.
 
+use crate::cni::json;
 use crate::cni::{CniError, Code, NetworkConfig, folds_to};
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ pub const KEYS: [&str; 10] = [
 pub fn refuse(label: &str, network: &NetworkConfig) -> Result<(), CniError> {
     for plugin in &network.plugins {
         for (key, raw) in plugin.object.iter().filter(|(key, _)| KEYS.iter().any(|own| folds_to(key, own))) {
-            let why = serde_json::from_str(raw.get()).map_or(Some("it cannot be read"), |value| wrong(&value));
+            let why = json::parse(raw.get()).map_or(Some("it cannot be read"), |value| wrong(&value));
             if let Some(why) = why {
                 let kind = &plugin.kind;
                 return Err(CniError::new(

@@ -1,5 +1,6 @@
 //! Networks with one name. Address plugins keep their pools by the network's name: who has the name has the addresses.
 
+use crate::cni::json;
 use crate::cni::{CniError, Code, NetworkConfig, RawObject};
 use crate::engine::settings::Settings;
 use crate::nad::NadRef;
@@ -66,7 +67,7 @@ pub fn remarks<'a>(networks: impl IntoIterator<Item = (String, &'a NetworkConfig
 
 /// The folder and the subnets of a plugin whose addresses host-local gives.
 fn pool(plugin: &RawObject) -> Option<(String, BTreeSet<String>)> {
-    let ipam: Value = serde_json::from_str(plugin.get("ipam")?.get()).ok()?;
+    let ipam: Value = json::parse(plugin.get("ipam")?.get()).ok()?;
     (ipam["type"] == "host-local").then_some(())?;
     let ranges = ipam["ranges"].as_array().into_iter().flatten().filter_map(Value::as_array).flatten();
     let subnets = ranges.chain([&ipam]).filter_map(|range| range["subnet"].as_str()).map(str::to_owned).collect();
@@ -87,7 +88,7 @@ fn of_plugin(plugin: &RawObject) -> Option<Value> {
     for key in ["name", "cniVersion", "cniVersions", "disableCheck", "disableGC"] {
         own.remove(key);
     }
-    serde_json::from_str(&own.to_json()).ok()
+    json::parse(&own.to_json()).ok()
 }
 
 #[cfg(test)]

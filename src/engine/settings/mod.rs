@@ -175,6 +175,9 @@ impl Settings {
         keys.used
     }
 
+    /// The keys whose value is one path.
+    pub const PATHS: [&str; 6] = ["confDir", "cniDir", "cniCacheDir", "binDir", "stateDirectory", "runDirectory"];
+
     /// Keys of Multus that are accepted and have no effect: what they set does not exist here, or is always on.
     pub fn without_effect() -> impl Iterator<Item = &'static str> {
         NOT_NEEDED.into_iter()
@@ -306,6 +309,16 @@ mod tests {
         let msg = error.unwrap_err().msg;
         for part in ["parallel", "delegateTimeoutSeconds", "delegates"] {
             assert!(msg.contains(part), "{msg}");
+        }
+    }
+
+    #[test]
+    fn what_a_runtime_lists_wrong_is_told_in_its_words() {
+        for (list, words) in [("[7]", "7 where an object is expected"), ("[{}]", "an object without"), ("7", "a list")]
+        {
+            let text = format!(r#"{{"name":"x","cniVersion":"1.1.0","cni.dev/valid-attachments":{list}}}"#);
+            let msg = Settings::lenient(&text).unwrap_err().msg;
+            assert!(msg.contains("valid-attachments") && msg.contains(words) && !msg.contains("struct"), "{msg}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Leases seen from outside of a call: whom each is for, and since when. Both programs write them alike.
 
 use super::settings::DEFAULT_DATA_DIR;
+use crate::cni::json;
 use crate::cni::{NetworkConfig, PluginConfig, RawObject, folds_to};
 use crate::sys::files;
 use crate::sys::shared_folder::{self, Location, LockedFolder};
@@ -96,7 +97,7 @@ fn texts(sections: &[RawObject], key: &'static str) -> impl Iterator<Item = Stri
 }
 
 fn text(value: &str) -> Option<String> {
-    serde_json::from_str::<String>(value).ok().filter(|text| !text.is_empty())
+    json::parse::<String>(value).ok().filter(|text| !text.is_empty())
 }
 
 fn values<'a>(object: &'a RawObject, key: &'static str) -> impl Iterator<Item = &'a str> {

@@ -1,0 +1,93 @@
+//! YAML as `kubectl` reads it, with errors in the words of whoever wrote it.
+
+use crate::cni::json::told;
+use serde::de::DeserializeOwned;
+
+/// Reads the documents in `text`; an empty one is none. `kubectl` allows more than YAML does: continuation lines of a
+/// quoted text at any column and after tabs, and a key that occurs twice, of which the last counts.
+///
+/// # Errors
+/// One of them is no YAML, or no `T`: what is wrong, with its place.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, String> {
+    let lenient = serde_saphyr::options! {
+        strict_indentation: false,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options(text, lenient).map_err(|e| in_words(&e))
+}
+
+fn in_words(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    let error = error.without_snippet();
+    let what = match error {
+        Error::Eof { .. } => "it ends too early".to_owned(),
+        Error::Unexpected { expected, .. } => format!("{} is expected", expected_in_words(expected)),
+        Error::SerdeInvalidType { .. }
+        | Error::SerdeInvalidValue { .. }
+        | Error::SerdeUnknownVariant { .. }
+        | Error::SerdeMissingField { .. } => format!("it {}", told(&without_place(error))),
+        _ => without_place(error),
+    };
+    let place = error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column()));
+    format!("{what}{}", place.unwrap_or_default())
+}
+
+/// The first line of the message, without what is told after it.
+fn without_place(error: &serde_saphyr::Error) -> String {
+    let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let line = text.lines().next().unwrap_or_default();
+    line.rsplit_once(" at line ").map_or(line, |(text, _)| text).to_owned()
+}
+
+fn expected_in_words(expected: &str) -> &str {
+    match expected {
+        "mapping start" | "empty mapping start" => "a map",
+        "sequence start" => "a list",
+        "string scalar" | "scalar" => "a string",
+        "mapping end" => "the end of a map",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_mistake_is_told_in_its_writers_words() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Object {
+            #[serde(rename = "kind")]
+            _kind: String,
+            #[serde(rename = "metadata", default)]
+            _metadata: Option<Inner>,
+            #[serde(rename = "items", default)]
+            _items: Vec<BTreeMap<String, String>>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {
+            #[serde(rename = "name")]
+            _name: String,
+        }
+        for (text, words) in [
+            ("kind: [a]\n", ["a string", "line 1, column 7"]),
+            ("kind: x\nmetadata: []\n", ["a map", "line 2, column 11"]),
+            ("kind: x\nmetadata: {}\n", ["\"name\"", "line 2"]),
+            ("kind: x\nitems: 7\n", ["a list", "line 2, column 8"]),
+            ("[a]\n", ["a map", "line 1, column 1"]),
+            ("kind: 'x\n", ["quot", "line "]),
+            ("kind: {a\n", ["", "line "]),
+        ] {
+            let told = parse::<Object>(text).unwrap_err();
+            for word in words {
+                assert!(told.contains(word), "{text:?}: {told}");
+            }
+            for word in ["struct", "sequence", "mapping", "missing field", "invalid type", "at line", "scalar", "`"] {
+                assert!(!told.contains(word), "{text:?}: {told}");
+            }
+            assert!(!told.contains('\n'), "{told}");
+        }
+    }
+}
