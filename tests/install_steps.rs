@@ -87,9 +87,23 @@ fn a_damaged_record_is_told_and_the_others_are_shown() {
     assert!(String::from_utf8_lossy(&table.stderr).contains("1 record in"), "{table:?}");
     assert!(stdout(&get(&["--debts"])).contains("no way"));
     assert_eq!(stdout(&get(&["-n", "other"])), "");
+    let told = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told(&table).contains("(c2)"), "{table:?}");
+    // What cannot be read may be attached, or owed.
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::create_dir(alone.path().join("sandboxes")).unwrap();
+    std::fs::write(alone.path().join("sandboxes/c9.json"), "{").unwrap();
+    for more in [&[][..], &["--debts"], &["-o", "wide"]] {
+        let output = plexusctl(&[&["get", "--state-directory", &alone.path().display().to_string()], more].concat());
+        let told = told(&output);
+        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert!(told.contains("1 record in") && told.contains("(c9)"), "{told}");
+        assert!(!told.contains("Nothing is"), "{told}");
+    }
 
     let document: serde_json::Value = serde_json::from_str(&stdout(&get(&["-o", "json"]))).unwrap();
     assert_eq!(document["damagedRecords"], 1);
+    assert_eq!(document["damagedContainers"][0], "c2");
     let row = &document["attachments"][0];
     assert_eq!(
         (&row["state"], &row["debt"]["error"], &row["default"]),

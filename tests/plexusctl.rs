@@ -84,6 +84,7 @@ fn what_is_wrong_is_one_line_that_says_what_to_do() {
         ("unknown.json", r#"{"parallell":true,"logLevel":"loud","delegateTimeoutSeconds":1e19}"#),
         ("taken.json", r#"{"clusterNetwork":"/x","name":"y"}"#),
         ("list.json", "[1]"),
+        ("relative.json", r#"{"stateDirectory":"state","binDir":"bin","confDir":"/etc/x","CniDir":"a/b"}"#),
         ("multus.json", r#"{"name":"m","type":"bridge"}"#),
         ("file", ""),
     ];
@@ -115,6 +116,11 @@ fn what_is_wrong_is_one_line_that_says_what_to_do() {
         (config(&["--settings", &path("taken.json")]), 1, vec!["clusterNetwork", "name", "is not set here"]),
         (config(&["--settings", &path("list.json")]), 1, vec!["not a JSON object"]),
         (config(&["--settings", &path("net.d")]), 1, vec!["directory"]),
+        (
+            config(&["--settings", &path("relative.json")]),
+            2,
+            vec!["\"stateDirectory\" is \"state\"", "\"binDir\" is \"bin\"", "\"CniDir\"", "absolute path"],
+        ),
         (vec!["migrate".into(), path("absent")], 1, vec!["absent", "no such file"]),
         (vec!["migrate".into(), path("list.json")], 1, vec!["list.json"]),
         (vec!["migrate".into(), path("multus.json")], 1, vec!["multus.json"]),
@@ -132,7 +138,7 @@ fn what_is_wrong_is_one_line_that_says_what_to_do() {
     ];
     for (command, code, words) in cases {
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        if code == 2 {
+        if code == 2 && words.is_empty() {
             // clap's own, with the usage.
             assert_eq!(plexusctl(&command).status.code(), Some(2), "{command:?}");
         } else {
@@ -527,6 +533,63 @@ fn a_file_that_cannot_be_read_is_status_1_after_the_others() {
         assert!(table.contains(word), "{word}: {table}");
     }
     assert!(last.contains("2 of the files cannot be read") && last.contains("wide.yaml"), "{last}");
+}
+
+#[test]
+fn a_file_without_a_network_is_named() {
+    let folder = Folder::with(&[("empty/x.txt", ""), ("net.d/x", ""), ("pod.yaml", "kind: Pod\napiVersion: v1\n")]);
+    let natives = |word: &str| plexusctl(&["natives", "--cni-conf-dir", &folder.path("net.d"), word]);
+    let (empty, stdin) = (natives(&folder.path("empty")), natives("-"));
+    let manifest = folder.path("pod.yaml");
+    fs::write(&manifest, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n").unwrap();
+    for (output, name) in [
+        (empty, "/empty contains no file"),
+        (stdin, "stdin contains no "),
+        (natives(&manifest), "pod.yaml contains no "),
+    ] {
+        let told = text(&output.stderr);
+        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert!(told.contains(name) && told.contains("NetworkAttachmentDefinition"), "{told}");
+        assert!(!told.contains("no pod has used"), "{told}");
+    }
+}
+
+#[test]
+fn an_installation_makes_directories_that_everybody_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL)]);
+    fs::write(folder.path("plugin"), format!("\u{7f}ELF {} 1", plexus::api::build::ABOUT)).unwrap();
+    let (bin, state, plugin) = (folder.path("opt/cni/bin"), folder.path("var/state"), folder.path("plugin"));
+    let (net_d, primary) = (folder.path("etc/net.d"), folder.path("net.d/10-flannel.conflist"));
+    fs::create_dir_all(&net_d).unwrap();
+    let settings = folder.path("settings.json");
+    let install = |content: &str| {
+        fs::write(&settings, content).unwrap();
+        plexusctl(&[
+            "install",
+            "--cni-conf-dir",
+            &net_d,
+            "--cni-bin-dir",
+            &bin,
+            "--plugin",
+            &plugin,
+            "--settings",
+            &settings,
+            "--primary",
+            &primary,
+            "--wait",
+            "0",
+        ])
+    };
+    let refused = install(r#"{"stateDirectory":"var/state"}"#);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("\"stateDirectory\" is \"var/state\""), "{refused:?}");
+    assert!(!Path::new(&bin).exists(), "nothing is written before");
+    let done = install(&json!({ "stateDirectory": state }).to_string());
+    assert!(done.status.success(), "{done:?}");
+    let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode(&bin), mode(&folder.path("opt/cni")), mode(&folder.path("opt"))], [0o755; 3]);
+    assert_eq!(mode(&state), 0o700, "the records are root's, where the settings have them");
 }
 
 #[test]

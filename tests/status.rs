@@ -163,6 +163,23 @@ fn an_uninstallation_is_logged_and_fails_nothing() {
 }
 
 #[test]
+fn a_read_only_state_directory_is_logged_and_fails_nothing() {
+    use nix::mount::{MsFlags, mount};
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let none = None::<&str>;
+    mount(none, "/var/lib", none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).unwrap();
+    let answer = status(&node);
+    let told = "additional networks are not attached: /var/lib/plexus is on a read-only file system";
+    assert!(answer.status.success() && answer.stderr.contains(told), "{answer:?}");
+    // As it says.
+    Pod::new(&node, "plain").add().result();
+    Pod::new(&node, "more").selecting("a").add().refusal(5, &["read-only", "/var/lib/plexus"]);
+    mount(none, "/var/lib", none, MsFlags::MS_REMOUNT, none).unwrap();
+    assert!(!status(&node).stderr.contains("read-only"));
+}
+
+#[test]
 fn a_pod_that_starts_without_its_networks_is_told() {
     // D17
     let Some(node) = Node::new() else { return };
@@ -201,6 +218,17 @@ fn a_status_that_cannot_be_left_for_the_daemon_is_left_by_a_later_call() {
         let answer = pod.add();
         answer.result();
         assert!(answer.stderr.contains("network status"), "{}", answer.stderr);
+    }
+    // An operator sees that they wait.
+    let plexusctl = |words: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(words).output().unwrap();
+        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (serde_json::from_str::<serde_json::Value>(&texts[0]).unwrap_or_default(), texts[1].clone())
+    };
+    for command in ["get", "health"] {
+        assert_eq!(plexusctl(&[command, "-o", "json"]).0["unpublishedInRecords"], 2, "{command}");
+        let told = plexusctl(&[command]).1;
+        assert!(told.contains("2 network statuses wait in the records"), "{told}");
     }
     std::fs::remove_file(&unpublished).unwrap();
     // The next call of anybody sweeps.

@@ -76,6 +76,14 @@ pub enum Error {
         /// Everything that is wrong with it.
         mistakes: Vec<String>,
     },
+    /// The file of settings has paths that are not absolute.
+    #[error("settings in {}: {}; docs/configuration.md describes the keys", path.display(), mistakes.join("; "))]
+    Relative {
+        /// Which file.
+        path: PathBuf,
+        /// Everything that is wrong with it.
+        mistakes: Vec<String>,
+    },
     /// Multus' configuration cannot be turned into ours.
     #[error("Multus' configuration {}: {}", path.display(), mistakes.join("; "))]
     Multus {
@@ -189,6 +197,16 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// The exit code of the command.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Relative { .. } => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// What a person can do about a file that gives no default network.

@@ -7,6 +7,7 @@ use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::output::table::{Cell, Table};
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
+use crate::store::Store;
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -59,6 +60,9 @@ struct Document<'a> {
     health: &'a Health,
     /// Why no daemon answers; null where one does.
     reason: Option<&'a str>,
+    /// How many network statuses wait in the plugin's records, because they could not be left for the daemon; the
+    /// daemon does not see them.
+    unpublished_in_records: usize,
     /// Whether Plexus is being uninstalled from this node, as far as this program can see its state.
     draining: bool,
     /// The checks by name: what `guards` contains, in other words.
@@ -101,6 +105,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let state = StateDirectory::new(&arguments.state_directory);
     let draining = state.draining().exists();
     let problems = trust::doubts(&run, &state);
+    // Where the records cannot be seen none is known of.
+    let (records, _) = Store::new(&state).survey().unwrap_or_default();
+    let unpublished = records.iter().filter(|record| record.unpublished.is_some()).count();
     let ready = answer.as_ref().is_ok_and(|health| health.ready);
     let none = Health::default();
     match (arguments.output, &answer) {
@@ -109,6 +116,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             running: answer.is_ok(),
             health: answer.as_ref().unwrap_or(&none),
             reason: answer.as_ref().err().map(String::as_str),
+            unpublished_in_records: unpublished,
             draining,
             checks: checks(answer.as_ref().unwrap_or(&none)),
             problems: &problems,
@@ -118,6 +126,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     for problem in &problems {
         output.remark(format!("Problem: {problem}. Until then, pods start without additional networks or not at all."));
+    }
+    if unpublished > 0 {
+        output.remark(get::waiting(unpublished));
     }
     if draining {
         output.remark(get::DRAINING);

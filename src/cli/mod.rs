@@ -93,7 +93,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
             output.remark(format!("plexusctl: {e}"));
-            ExitCode::FAILURE
+            ExitCode::from(e.exit_code())
         }
     }
 }

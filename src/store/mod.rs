@@ -11,6 +11,7 @@ pub use record::{Attachment, Debt, Record, State};
 use crate::api::StateDirectory;
 use crate::api::layout::DAMAGED;
 use crate::cni::ContainerId;
+use crate::cni::json;
 use crate::sys::files::{self, Durability};
 use crate::sys::trusted::{self, Folder};
 use nix::errno::Errno;
@@ -85,7 +86,7 @@ impl Store {
             Err(e) if is_no_record(&e) => return Ok(salvaged(id, "", &e.to_string())),
             Err(e) => return Err(e),
         };
-        match serde_json::from_str::<Record>(&text) {
+        match json::parse::<Record>(&text) {
             Ok(record) if record.container_id == *id => Ok(Found::Record(record)),
             Ok(record) => Ok(salvaged(id, &text, &format!("it is of container {}", record.container_id))),
             Err(e) => Ok(salvaged(id, &text, &e.to_string())),
@@ -133,20 +134,25 @@ impl Store {
         Ok(folder.names()?.iter().filter_map(id).collect())
     }
 
-    /// Reads every record for showing: damaged ones are left alone and counted. One that is removed
+    /// Reads every record for showing: damaged ones are left alone and named. One that is removed
     /// meanwhile is not there.
     ///
     /// # Errors
     /// The folder is there and cannot be read.
-    pub fn survey(&self) -> io::Result<(Vec<Record>, usize)> {
-        let ids = self.list()?;
-        let read = |id: &ContainerId| match trusted::read_bounded(&self.folder.record(id), MAX_RECORD) {
-            Ok(text) => Some(serde_json::from_str::<Record>(&text?).ok()),
-            Err(_) => Some(None),
-        };
-        let read: Vec<Option<Record>> = ids.iter().filter_map(read).collect();
-        let damaged = read.iter().filter(|record| record.is_none()).count();
-        Ok((read.into_iter().flatten().collect(), damaged))
+    pub fn survey(&self) -> io::Result<(Vec<Record>, Vec<ContainerId>)> {
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        for id in self.list()? {
+            match trusted::read_bounded(&self.folder.record(&id), MAX_RECORD) {
+                Ok(None) => {}
+                Ok(Some(text)) => match json::parse::<Record>(&text) {
+                    Ok(record) => records.push(record),
+                    Err(_) => damaged.push(id),
+                },
+                Err(_) => damaged.push(id),
+            }
+        }
+        damaged.sort();
+        Ok((records, damaged))
     }
 }
 
@@ -255,7 +261,7 @@ mod tests {
             ("regular file", &|path| std::fs::create_dir(path).unwrap(), 0),
             ("regular file", &|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(), 0),
             ("longer than", &|path| std::fs::File::create(path).unwrap().set_len(1 << 30).unwrap(), 0),
-            ("EOF", &|path| std::fs::write(path, "").unwrap(), 0),
+            ("ends too early", &|path| std::fs::write(path, "").unwrap(), 0),
             ("expected", &|path| std::fs::write(path, [&whole, [0xff].as_slice()].concat()).unwrap(), 2),
         ];
         for (why, make, attachments) in makers {

@@ -4,13 +4,15 @@
 
 pub use super::durability::Durability;
 use super::trusted::replace_at;
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
+use nix::unistd::{AccessFlags, access};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// A directory of ours has one file a sandbox; a pool of host-local one for each address, up to a /14.
@@ -40,6 +42,27 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -
 /// It cannot be made.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Whether `path`, or what is above it where it is missing, is on a file system that nobody can write to.
+pub fn is_read_only(path: &Path) -> bool {
+    let there = path.ancestors().find(|path| path.exists());
+    there.is_some_and(|path| access(path, AccessFlags::W_OK) == Err(Errno::EROFS))
+}
+
+/// Makes `path` and what is above it where it is missing, for everybody to read (0755), whatever the umask is.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_public_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    path.parent().filter(|above| !above.as_os_str().is_empty()).map_or(Ok(()), make_public_folder)?;
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))),
+    }
 }
 
 /// Reads a file of at most `limit` bytes; `None` where there is no such file.

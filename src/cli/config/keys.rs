@@ -2,7 +2,7 @@
 //! over with a log line is refused here.
 
 use crate::cli::{Error, trust};
-use crate::cni::json::InvalidJson;
+use crate::cni::json;
 use crate::engine::Settings;
 use crate::sys::files;
 use serde_json::{Map, Value};
@@ -39,6 +39,14 @@ pub struct Keys {
     pub others: BTreeMap<String, Value>,
 }
 
+impl Keys {
+    /// The directory that the operator sets as `key`.
+    pub fn directory(&self, key: &str) -> Option<&Path> {
+        let (_, value) = self.others.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        value.as_str().map(Path::new)
+    }
+}
+
 /// Reads the keys in the file `path`; the folders of the command line win over those in it.
 ///
 /// # Errors
@@ -52,9 +60,13 @@ pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Re
             object.insert(key.to_owned(), folder.to_string_lossy().into());
         }
     }
-    let mistakes = mistakes(&object);
+    let file = path.unwrap_or(Path::new("the command line")).to_owned();
+    let (mistakes, relative) = (mistakes(&object), relative(&object));
+    if !relative.is_empty() {
+        return Err(Error::Relative { path: file, mistakes: relative.into_iter().chain(mistakes).collect() });
+    }
     if !mistakes.is_empty() {
-        return Err(Error::Settings { path: path.unwrap_or(Path::new("the command line")).to_owned(), mistakes });
+        return Err(Error::Settings { path: file, mistakes });
     }
     let capabilities =
         object.remove("capabilities").and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
@@ -67,9 +79,8 @@ pub fn read(path: Option<&Path>, state: Option<&Path>, run: Option<&Path>) -> Re
 /// Every mistake at once.
 pub fn review(path: &Path, text: &str) -> Result<(), Error> {
     let refuse = |mistakes: Vec<String>| Error::Settings { path: path.to_owned(), mistakes };
-    let object =
-        serde_json::from_str(text).map_err(|e| refuse(vec![format!("not a JSON object: {}", InvalidJson::from(e))]))?;
-    let mistakes = mistakes(&object);
+    let object = json::parse(text).map_err(|e| refuse(vec![format!("not a JSON object: {e}")]))?;
+    let mistakes: Vec<String> = relative(&object).into_iter().chain(mistakes(&object)).collect();
     if mistakes.is_empty() { Ok(()) } else { Err(refuse(mistakes)) }
 }
 
@@ -84,10 +95,20 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
         io::ErrorKind::NotFound => refuse("there is no such file".to_owned()),
         _ => refuse(e.to_string()),
     })?;
-    serde_json::from_str(&text).map_err(|e| refuse(format!("not a JSON object: {}", InvalidJson::from(e))))
+    json::parse(&text).map_err(|e| refuse(format!("not a JSON object: {e}")))
 }
 
-/// Everything that is wrong with `object`, as the plugin would read it.
+/// Paths that are not absolute: the plugin would take them from wherever the runtime stands.
+fn relative(object: &Map<String, Value>) -> Vec<String> {
+    let relative = Settings::PATHS.iter().filter_map(|key| {
+        let (key, path) = object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        let path = path.as_str().filter(|path| !Path::new(path).is_absolute())?;
+        Some(format!("key {key:?} is {path:?} where an absolute path is expected"))
+    });
+    relative.collect()
+}
+
+/// Everything else that is wrong with `object`, as the plugin would read it.
 fn mistakes(object: &Map<String, Value>) -> Vec<String> {
     let ours = is_not_the_operators;
     let (taken, mut rest): (Vec<_>, Map<_, _>) = (
@@ -106,7 +127,8 @@ fn mistakes(object: &Map<String, Value>) -> Vec<String> {
     };
     let capabilities =
         object.get("capabilities").map(|value| serde_json::from_value::<BTreeMap<String, bool>>(value.clone()));
-    let capabilities = capabilities.and_then(Result::err).map(|e| format!("key \"capabilities\": {e}"));
+    let capabilities =
+        capabilities.and_then(Result::err).map(|e| format!("key \"capabilities\": it {}", json::told(&e.to_string())));
     let unknown = unknown.into_iter().map(|key| format!("key {key:?} is unknown"));
     taken.into_iter().chain(unknown).chain(wrong).chain(capabilities).collect()
 }

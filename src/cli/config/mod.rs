@@ -59,6 +59,13 @@ pub struct Wanted {
     pub run_directory: Option<PathBuf>,
 }
 
+impl Wanted {
+    /// The operator's keys.
+    pub fn keys(&self) -> Result<keys::Keys, Error> {
+        keys::read(self.settings.as_deref(), self.state_directory.as_deref(), self.run_directory.as_deref())
+    }
+}
+
 /// The two ways of being installed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -85,8 +92,7 @@ pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
         Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
         None => first_of(&wanted.cni_conf_dir, output)?,
     };
-    let keys =
-        keys::read(wanted.settings.as_deref(), wanted.state_directory.as_deref(), wanted.run_directory.as_deref())?;
+    let keys = wanted.keys()?;
     for (key, why) in multus_keys::without_effect(keys.others.keys()) {
         output.remark(format!("warning: key {key:?} of the settings has no effect: {why}"));
     }
@@ -170,6 +176,10 @@ fn write(folder: &Path, written: &Written, output: &Output) -> Result<(), Error>
     if files::read_bounded(&path, 1 << 20).ok().flatten().as_deref() == Some(&written.text) {
         output.remark(format!("{} is as it should be; not written again", path.display()));
         return Ok(());
+    }
+    // Chained, it has a folder of its own.
+    if let Some(folder) = path.parent() {
+        files::make_public_folder(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
     }
     files::replace(&path, written.text.as_bytes(), MODE, Durability::Synced).map_err(failed)?;
     output.remark(format!("wrote {}", path.display()));

@@ -6,12 +6,15 @@ use super::output::Output;
 use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
 use crate::cli::get::rows::{Document, Row, debts_table, rows, table};
+use crate::cni::ContainerId;
 use crate::store::{Store, record};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
+/// So many damaged records are named.
+const MOST_NAMES: usize = 10;
 /// What is told while the mark of an uninstallation is there.
 pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods start without their additional networks. `plexusctl uninstall --cancel` ends that.";
 
@@ -54,6 +57,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, damaged) = Store::new(&state).survey().map_err(unreadable)?;
     let draining = state.draining().exists();
+    let unpublished = records.iter().filter(|record| record.unpublished.is_some()).count();
     let all = rows(records);
     let total = all.len();
     let wanted: Vec<Row> = all.into_iter().filter(|row| arguments.want(row)).collect();
@@ -63,25 +67,25 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             output.json(&Document {
                 version: VERSION,
                 attachments: wanted,
-                damaged_records: damaged,
+                damaged_records: damaged.len(),
+                damaged_containers: damaged.clone(),
+                unpublished_in_records: unpublished,
                 draining,
                 is_node,
             })?;
         }
         _ if !is_node => {}
+        // What cannot be read may be attached, or owed.
+        _ if wanted.is_empty() && !damaged.is_empty() => {}
         _ if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
         _ if arguments.debts => output.table(&debts_table(&wanted, now))?,
         shape => output.table(&table(&wanted, now, shape == Shape::Wide))?,
     }
-    if damaged > 0 {
-        let folder = state.sandboxes();
-        output.remark(format!(
-            "{damaged} record{} in {} cannot be read and {} not shown: the pod's DEL, or a sweep when the pod is gone, deletes the attachments that can still be read, and moves it to {}",
-            if damaged == 1 { "" } else { "s" },
-            folder.display(),
-            if damaged == 1 { "is" } else { "are" },
-            state.damaged().display()
-        ));
+    if !damaged.is_empty() {
+        output.remark(not_shown(&state, &damaged));
+    }
+    if unpublished > 0 {
+        output.remark(waiting(unpublished));
     }
     if draining {
         output.remark(DRAINING);
@@ -91,6 +95,28 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     output.remark(not_a_node(&state, "get"));
     Ok(Verdict::NotWell)
+}
+
+/// What there is to know of records that cannot be read.
+fn not_shown(state: &StateDirectory, damaged: &[ContainerId]) -> String {
+    let mut names: Vec<&str> = damaged.iter().take(MOST_NAMES).map(ContainerId::as_str).collect();
+    names.extend((damaged.len() > MOST_NAMES).then_some("…"));
+    let (s, is) = if damaged.len() == 1 { ("", "is") } else { ("s", "are") };
+    format!(
+        "{} record{s} in {} cannot be read and {is} not shown ({}): the pod's DEL, or a sweep when the pod is gone, deletes the attachments that can still be read, and moves it to {}",
+        damaged.len(),
+        state.sandboxes().display(),
+        names.join(", "),
+        state.damaged().display()
+    )
+}
+
+/// What is told of network statuses that only the records have.
+pub fn waiting(count: usize) -> String {
+    let (es, wait) = if count == 1 { ("", "waits") } else { ("es", "wait") };
+    format!(
+        "{count} network status{es} {wait} in the records: the run directory could not be written; a later call of the plugin publishes them"
+    )
 }
 
 /// What a person must do who runs `command` where no state directory is.

@@ -19,6 +19,10 @@ pub struct Document {
     pub attachments: Vec<Row>,
     /// How many records cannot be read, and are not part of the above.
     pub damaged_records: usize,
+    /// The containers whose records cannot be read.
+    pub damaged_containers: Vec<ContainerId>,
+    /// How many network statuses wait in records, because they could not be left for the daemon.
+    pub unpublished_in_records: usize,
     /// Whether Plexus is being uninstalled: new pods start without additional networks.
     pub draining: bool,
     /// Whether the state directory exists: without it, this is no node with Plexus.

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::{Error, trust};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::config::document::{LIST, Written};
+use crate::cni::json;
 use crate::cni::{NetworkConfig, RawObject};
 use crate::engine::planning::disk;
 use crate::keeper::folders;
@@ -58,14 +59,16 @@ pub struct Arguments {
 /// Installs.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     let wanted = &arguments.wanted;
+    // Before anything is written.
+    let keys = wanted.keys()?;
     if arguments.replace_multus {
         multus::announce(wanted, output)?;
     } else {
         multus::refuse(wanted)?;
     }
-    let state = wanted.state_directory.as_deref().map_or_else(StateDirectory::default, StateDirectory::new);
+    let state = keys.directory("stateDirectory").map_or_else(StateDirectory::default, StateDirectory::new);
     if let Some(group) = arguments.daemon_group {
-        let run = wanted.run_directory.as_deref().map_or_else(RunDirectory::default, RunDirectory::new);
+        let run = keys.directory("runDirectory").map_or_else(RunDirectory::default, RunDirectory::new);
         for remark in folders::prepare(&run, &state, group)? {
             output.remark(remark);
         }
@@ -195,7 +198,7 @@ fn tell_doubles(written: &Written, output: &Output) {
 
 /// For comparing: formatting and the order of keys mean nothing.
 fn value(object: &RawObject) -> serde_json::Value {
-    serde_json::from_str(&object.to_json()).unwrap_or_default()
+    json::parse(&object.to_json()).unwrap_or_default()
 }
 
 #[cfg(test)]

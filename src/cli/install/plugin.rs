@@ -26,6 +26,7 @@ pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), 
         output.remark(format!("{} is this release's already", path.display()));
         return Ok(());
     }
+    files::make_public_folder(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
     files::replace(&path, &program, 0o755, Durability::Synced)
         .map_err(|source| Error::Write { path: path.clone(), source })?;
     output.remark(format!("wrote {}, release {}", path.display(), env!("CARGO_PKG_VERSION")));

@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let settings = arguments.settings(output)?;
     let (networks, unread) = match arguments.files.as_slice() {
         [] => (of_node(&settings, arguments.state_directory.as_deref())?, Vec::new()),
-        files => of_files(&settings, files)?,
+        files => of_files(&settings, files, output)?,
     };
     let configured = networks.iter().filter_map(|network| Some((network.network.clone(), network.config.as_ref()?)));
     namesakes::remarks(configured).into_iter().for_each(|remark| output.remark(format!("Warning: {remark}")));
@@ -65,6 +65,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, networks })?,
         Format::Table if !is_node => {}
+        // Each file without one was told.
+        Format::Table if networks.is_empty() && !arguments.files.is_empty() => {}
         Format::Table if networks.is_empty() => {
             output.remark("No network: there is no default network, and no pod has used another one on this node.");
         }
@@ -134,10 +136,11 @@ fn copies(state: &StateDirectory) -> Result<Vec<Definition>, Error> {
 }
 
 /// The networks of `files`, and which files of directories among them cannot be read.
-fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<(Vec<Network>, Vec<String>), Error> {
+fn of_files(settings: &Settings, files: &[PathBuf], output: &Output) -> Result<(Vec<Network>, Vec<String>), Error> {
     let registry = Registry::new(settings.natives.clone());
     let (mut found, mut unread) = (Vec::new(), Vec::new());
     for file in files {
+        let before = found.len();
         if file.is_dir() {
             let failed = |e: io::Error| Error::Networks { what: file.display().to_string(), why: e.to_string() };
             let entries = files::entries(file).map_err(failed)?.into_iter().map(|entry| entry.path());
@@ -157,8 +160,18 @@ fn of_files(settings: &Settings, files: &[PathBuf]) -> Result<(Vec<Network>, Vec
         } else {
             found.extend(of_file(settings, &registry, file)?);
         }
+        if found.len() == before {
+            output.remark(nothing_in(file));
+        }
     }
     Ok((found, unread))
+}
+
+/// What is told of a file or directory without networks.
+fn nothing_in(path: &Path) -> String {
+    let what = if path.is_dir() { "no file *.yaml, *.yml or *.json with a" } else { "no" };
+    let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+    format!("{name} contains {what} NetworkAttachmentDefinition or CNI configuration.")
 }
 
 /// A manifest has a `kind`, a CNI configuration a `type` or `plugins`.

@@ -75,15 +75,17 @@ fn manifests_and_configurations_are_judged() {
     let manifest = node.path().join("nads.yaml");
     let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: k8s.cni.cncf.io/v1\n  kind: NetworkAttachmentDefinition\n  metadata: {name: mv, namespace: blue}\n  spec: {config: '{\"cniVersion\":\"1.0.0\",\"type\":\"macvlan\"}'}\n";
     fs::write(&manifest, text).unwrap();
-    let (found, unread) = of_files(&settings, &[manifest.clone(), node.path().join("10-primary.conflist")]).unwrap();
+    let (found, unread) =
+        of_files(&settings, &[manifest.clone(), node.path().join("10-primary.conflist")], &Output::of_process())
+            .unwrap();
     assert_eq!(rows(&found)[..2], ["blue/mv macvlan native -", "cbr0 bridge native -"]);
     assert!(unread.is_empty());
     fs::write(&manifest, "kind: [").unwrap();
-    let error = of_files(&settings, &[manifest]).unwrap_err().to_string();
+    let error = of_files(&settings, &[manifest], &Output::of_process()).unwrap_err().to_string();
     assert!(error.contains("nads.yaml"), "{error}");
     // In a folder the others are shown all the same.
     fs::write(node.path().join("other.yaml"), text).unwrap();
-    let (found, unread) = of_files(&settings, &[node.path().to_owned()]).unwrap();
+    let (found, unread) = of_files(&settings, &[node.path().to_owned()], &Output::of_process()).unwrap();
     let failed: Vec<_> = found.iter().filter(|network| network.error.is_some()).map(|n| n.network.as_str()).collect();
     assert_eq!(unread, failed);
     assert!(failed.len() == 1 && failed[0].ends_with("nads.yaml"), "{failed:?}");

@@ -62,7 +62,7 @@ pub fn drain(
         let busy = is_busy(run);
         let survey = store.survey().map_err(|source| Error::Records { folder: state.sandboxes(), source });
         let (records, damaged) = survey?;
-        let awaited = Awaited { busy, damaged, ..awaited(&records, own.as_deref(), record::now()) };
+        let awaited = Awaited { busy, damaged: damaged.len(), ..awaited(&records, own.as_deref(), record::now()) };
         if awaited.is_nothing() {
             give_up(&records, own.as_deref(), output);
             return Ok(true);

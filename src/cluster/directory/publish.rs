@@ -2,6 +2,7 @@
 
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::cluster::{Cache, Outcome, has_valid_name};
+use crate::cni::json;
 use crate::nad::{NETWORK_STATUS, PodRef};
 use crate::store::Store;
 use crate::sys::files::{self, Durability};
@@ -68,7 +69,10 @@ pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
         return;
     }
     // Records that cannot be read may be of any of them.
-    let Ok((records, 0)) = Store::new(state).survey() else { return };
+    let Ok((records, damaged)) = Store::new(state).survey() else { return };
+    if !damaged.is_empty() {
+        return;
+    }
     let is_attached = |pod: &PodRef| {
         let pods = records.iter().filter_map(|record| record.pod.as_ref());
         pods.into_iter().any(|other| (&other.namespace, &other.name) == (&pod.namespace, &pod.name))
@@ -83,6 +87,6 @@ pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
 /// Whether there was a manifest or a record of the pod when its status was written to `path`.
 fn is_recorded(path: &Path) -> bool {
     let text = files::read_bounded(path, MAX_FILE).ok().flatten().unwrap_or_default();
-    let object: Value = serde_json::from_str(&text).unwrap_or_default();
+    let object: Value = json::parse(&text).unwrap_or_default();
     object["metadata"]["annotations"].get(UNRECORDED).is_none()
 }

@@ -7,6 +7,15 @@ use std::path::{Path, PathBuf};
 /// Where plugins find and leave what there is to know of a device (DEVINFO-08).
 pub const PROMISED: &str = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 
+/// What a network asks for.
+#[derive(Clone, Debug)]
+pub struct Requested<'a> {
+    /// The name of its interface; none for any.
+    pub name: Option<IfName>,
+    /// The network, for messages.
+    pub network: &'a str,
+}
+
 /// Names the interfaces of a pod: `requested` in the order of attachment, the default network first.
 ///
 /// A network without a request is `net<i>`, where `i` is its place in the whole list, as in Multus;
@@ -14,11 +23,15 @@ pub const PROMISED: &str = "/var/run/k8s.cni.cncf.io/devinfo/cni";
 ///
 /// # Errors
 /// Two requests for one name (NPWG-KEY-09).
-pub fn name_interfaces(requested: &[Option<IfName>]) -> Result<Vec<IfName>, CniError> {
+pub fn name_interfaces(requested: &[Requested<'_>]) -> Result<Vec<IfName>, CniError> {
     let mut taken = BTreeSet::new();
-    for name in requested.iter().flatten() {
+    for (index, Requested { name, network }) in requested.iter().enumerate() {
+        let Some(name) = name else { continue };
         if !taken.insert(name.as_str().to_owned()) {
-            return Err(CniError::new(Code::InvalidConfig, format!("interface {name} is requested twice")));
+            let is_first = |other: &&Requested<'_>| other.name.as_ref() == Some(name);
+            let first = requested[..index].iter().find(is_first).map_or("", |other| other.network);
+            let why = format!("interface {name} is requested twice: for network {first} and for network {network}");
+            return Err(CniError::new(Code::InvalidConfig, why));
         }
     }
     let numbered = |mut number: usize| {
@@ -28,7 +41,11 @@ pub fn name_interfaces(requested: &[Option<IfName>]) -> Result<Vec<IfName>, CniE
         IfName::new(format!("net{number}")).map_err(|e| CniError::new(Code::InvalidConfig, e.to_string()))
     };
     let mut numbered = numbered;
-    requested.iter().enumerate().map(|(index, name)| name.clone().map_or_else(|| numbered(index), Ok)).collect()
+    requested
+        .iter()
+        .enumerate()
+        .map(|(index, wanted)| wanted.name.clone().map_or_else(|| numbered(index), Ok))
+        .collect()
 }
 
 /// The file promised to the plugins that attach `network` as `ifname`: another one for every attachment (DEVINFO-09).
@@ -41,7 +58,8 @@ mod tests {
     use super::*;
 
     fn names(requested: &[&str]) -> Result<Vec<String>, String> {
-        let requested: Vec<_> = requested.iter().map(|name| IfName::new(*name).ok()).collect();
+        let requested: Vec<_> =
+            requested.iter().map(|name| Requested { name: IfName::new(*name).ok(), network: "ns/a" }).collect();
         name_interfaces(&requested).map(|names| names.iter().map(ToString::to_string).collect()).map_err(|e| e.msg)
     }
 
@@ -69,6 +87,7 @@ mod tests {
     fn a_name_cannot_be_requested_twice() {
         // NPWG-KEY-09
         assert!(names(&["eth0", "eth0"]).unwrap_err().contains("eth0"));
-        assert!(names(&["eth0", "a", "a"]).is_err());
+        let told = names(&["eth0", "a", "a"]).unwrap_err();
+        assert_eq!(told, "interface a is requested twice: for network ns/a and for network ns/a");
     }
 }

@@ -5,7 +5,8 @@
 
 use crate::cni::config::PluginConfig;
 use crate::cni::{CniArgs, CniError, Code, IfName, NetworkConfig, RawObject};
-use crate::engine::planning::{firewall_keys, naming};
+use crate::engine::planning::firewall_keys;
+use crate::engine::planning::naming::{self, Requested};
 use crate::engine::settings::POD_ANNOTATIONS;
 use crate::nad::{NadRef, Selection};
 use serde_json::value::RawValue;
@@ -320,7 +321,12 @@ fn name(ingredients: &Ingredients<'_>, plan: &mut [Planned]) -> Result<(), CniEr
     let first = Some(default.unwrap_or_else(|| ingredients.ifname.clone()));
     let further = ingredients.further_delegates.iter().map(|_| None);
     let requested = ingredients.selections.iter().map(|selection| selection.interface.clone());
-    let requested: Vec<Option<IfName>> = std::iter::once(first).chain(further).chain(requested).collect();
+    let requested = std::iter::once(first).chain(further).chain(requested);
+    // Where the default network is attached already, it has a name and no place in the plan.
+    let attached = chained.then_some("default");
+    let networks = attached.into_iter().chain(plan.iter().map(|planned| planned.network.as_str()));
+    let requested: Vec<Requested<'_>> =
+        requested.zip(networks).map(|(name, network)| Requested { name, network }).collect();
     let names = naming::name_interfaces(&requested)?;
     for (planned, name) in plan.iter_mut().zip(names.into_iter().skip(usize::from(chained))) {
         planned.ifname = name;

@@ -5,6 +5,7 @@ use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::store::Found;
+use crate::sys::files;
 use crate::sys::trusted::{self, Folder, Untrusted};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,14 @@ pub fn cause(turn: &Turn, error: CniError) -> CniError {
 
 /// Tells it in the log of a STATUS, which it does not make fail: pods without additional networks start.
 pub fn warn(turn: &Turn) {
+    for folder in [turn.settings.state.path(), turn.settings.run.path()] {
+        if files::is_read_only(folder) {
+            turn.warn(format!(
+                "{NOT_ATTACHED}: {} is on a read-only file system, and nothing can be recorded there",
+                folder.display()
+            ));
+        }
+    }
     for doubt in doubts(&turn.settings.run, &turn.settings.state) {
         turn.warn(format!("{NOT_ATTACHED}: {doubt}"));
     }

@@ -9,7 +9,7 @@ const LIMIT: usize = 1 << 20;
 
 /// Reads the name servers and so on from the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Dns, Failure> {
-    let failed = |source| Failure::Io { what: format!("read {}", path.display()), source };
+    let failed = |source| Failure::Io { what: format!("read resolvConf {}", path.display()), source };
     let text = files::read_bounded(path, LIMIT).map_err(failed)?;
     text.map(|text| parse(&text))
         .ok_or_else(|| Failure::Config(format!("resolvConf {}: there is no such file", path.display())))
