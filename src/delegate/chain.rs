@@ -1,6 +1,7 @@
 //! The plugins of one network, one after another.
 
 use super::{Call, Error, Registry, Scope};
+use crate::cni::json;
 use crate::cni::request::ValidAttachment;
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Request, Version};
 use serde_json::value::RawValue;
@@ -77,7 +78,7 @@ impl Chain<'_> {
     }
 
     /// DEL: in reverse, each with the final result of ADD; the first error ends it (CNI-DEL-05). A program that is
-    /// missing is passed over, and so is one that fails after the namespace is gone: it may never succeed, and what the
+    /// missing, or no program, is passed over, and so is one that fails after the namespace is gone: it may never succeed, and what the
     /// others hold must not be held for ever.
     ///
     /// # Errors
@@ -89,7 +90,7 @@ impl Chain<'_> {
             match self.registry.resolve(plugin).del(&self.call(plugin, self.request(result))) {
                 Ok(()) => {}
                 // Where the namespace is gone nothing of one plugin rests on another's.
-                Err(error) if matches!(error, Error::Missing { .. }) || self.scope.netns.is_none() => {
+                Err(error) if error.is_of_program() || self.scope.netns.is_none() => {
                     left.plugins.push(index);
                     left.errors.push(error);
                 }
@@ -164,8 +165,7 @@ impl Chain<'_> {
         };
         let version = self.network.version.known();
         let result = AddResult::parse(answer.get(), version).map_err(|e| broken(&e))?;
-        let mut object =
-            serde_json::from_str::<Option<RawObject>>(answer.get()).map_err(|e| broken(&e))?.unwrap_or_default();
+        let mut object = json::parse::<Option<RawObject>>(answer.get()).map_err(|e| broken(&e))?.unwrap_or_default();
         let declared = object.read::<String>("cniVersion").map_err(|e| broken(&e))?.unwrap_or_default();
         if declared == self.network.version.as_str() {
             return Ok(answer);

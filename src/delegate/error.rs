@@ -23,6 +23,16 @@ pub enum Error {
         /// Where it was looked for.
         path: Vec<PathBuf>,
     },
+    /// What is there cannot be executed.
+    #[error("plugin {plugin}: {} cannot be executed: {source}", program.display())]
+    NotExecutable {
+        /// Its type.
+        plugin: String,
+        /// The file.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// It did not end in time and was killed with its process group.
     #[error("plugin {plugin} was killed: no answer within {} s", after.as_secs())]
     Deadline {
@@ -58,6 +68,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether there is no program that could be started: no attempt will find one until a person puts it there.
+    pub fn is_of_program(&self) -> bool {
+        matches!(self, Error::Missing { .. } | Error::NotExecutable { .. })
+    }
+
     /// With what may be the reason for a refusal, which the plugin did not name.
     #[must_use]
     pub fn with_hint(self, hint: &str) -> Self {
@@ -84,7 +99,7 @@ impl Error {
             Error::Missing { .. } => Code::InvalidConfig,
             Error::Deadline { .. } | Error::NoTime { .. } => Code::TryAgain,
             Error::Broken { .. } => Code::DelegateFailed,
-            Error::Io { .. } => Code::Io,
+            Error::NotExecutable { .. } | Error::Io { .. } => Code::Io,
         };
         CniError::new(code, self.to_string())
     }

@@ -1,10 +1,12 @@
 //! A plugin that is a program on disk.
 
 use super::{Call, Delegate, Error};
+use crate::cni::json;
 use crate::cni::{CniError, PluginType, Verb};
 use crate::sys::owner::Owner;
 use crate::sys::process::{Finished, Run, RunError};
-use crate::sys::tell_lines;
+use crate::sys::{printable, tell_lines};
+use nix::errno::Errno;
 use serde_json::value::RawValue;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ impl Delegate for External {
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
         let kind = &call.plugin.kind;
         let answer = text(kind, run(Verb::Add, call, kind)?)?;
-        RawValue::from_string(answer)
+        json::parse_raw(answer)
             .map_err(|e| Error::Broken { plugin: kind.to_string(), what: format!("printed no result: {e}") })
     }
 
@@ -119,6 +121,12 @@ fn run_error(kind: &PluginType, program: &Path, after: Duration, error: RunError
     match error {
         RunError::Deadline => Error::Deadline { plugin, after },
         RunError::TooMuch => Error::Broken { plugin, what: error.to_string() },
+        // execve(2): no x bit, a file system without programs; another architecture, or no program at all.
+        RunError::Start(source)
+            if [Errno::EACCES, Errno::ENOEXEC].iter().any(|e| source.raw_os_error() == Some(*e as i32)) =>
+        {
+            Error::NotExecutable { plugin, program: program.to_owned(), source }
+        }
         RunError::Start(source) => Error::Io { plugin, what: format!("cannot start {}", program.display()), source },
         RunError::Io(source) => Error::Io { plugin, what: "talking to it".into(), source },
     }
@@ -127,7 +135,7 @@ fn run_error(kind: &PluginType, program: &Path, after: Duration, error: RunError
 /// Reads the error of a program that failed (CNI-ERR-02, CNI-ERR-06).
 fn refusal(kind: &PluginType, finished: &Finished) -> Error {
     let plugin = kind.to_string();
-    if let Ok(error) = serde_json::from_slice::<CniError>(&finished.stdout) {
+    if let Ok(error) = json::parse_bytes::<CniError>(&finished.stdout) {
         return Error::Refused { plugin, error };
     }
     let ending = match (finished.status.code(), finished.status.signal()) {
@@ -143,7 +151,8 @@ fn refusal(kind: &PluginType, finished: &Finished) -> Error {
 
 /// The beginning of a text that may be anything, on one line.
 fn excerpt(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = printable::line(text);
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -170,6 +179,7 @@ mod tests {
     #[test]
     fn long_texts_are_cut() {
         assert_eq!(excerpt(" a\n b\t c "), "a b c");
+        assert_eq!(excerpt("a\0\0\u{1b}[2Jb"), "a [2Jb");
         assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
     }
 }

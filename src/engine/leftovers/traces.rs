@@ -11,9 +11,10 @@ use crate::sys::unix_socket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Plugins that leave nothing but links, which this node shows.
-const VISIBLE: [&str; 11] =
-    ["bridge", "macvlan", "ipvlan", "vlan", "ptp", "loopback", "dummy", "tap", "tuning", "sbr", "vrf"];
+/// Plugins that leave nothing but links, which this node shows. What `host-device` has moved into a namespace comes
+/// back with its end.
+const VISIBLE: [&str; 12] =
+    ["host-device", "bridge", "macvlan", "ipvlan", "vlan", "ptp", "loopback", "dummy", "tap", "tuning", "sbr", "vrf"];
 /// Address plugins that keep nothing but what this node shows.
 const VISIBLE_IPAM: [&str; 2] = [host_local::TYPE, "static"];
 /// The address plugin that asks its own daemon.
@@ -41,10 +42,28 @@ pub enum Left {
     Unknown,
 }
 
-/// What is left of `attachment`; `netns` is its namespace while that is there.
-pub fn left(id: &ContainerId, attachment: &Attachment, netns: Option<&Path>) -> Left {
+/// Where the link of an attachment would be.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Nowhere: the sandbox is gone.
+    Gone,
+    /// In this namespace.
+    Namespace(&'a Path),
+    /// In one that cannot be looked at.
+    Unseen,
+}
+
+impl<'a> Place<'a> {
+    /// The place of a sandbox with the namespace `netns` while that is there.
+    pub fn of(netns: Option<&'a Path>) -> Self {
+        netns.map_or(Place::Gone, Place::Namespace)
+    }
+}
+
+/// What is left of `attachment`, whose link would be at `place`.
+pub fn left(id: &ContainerId, attachment: &Attachment, place: Place<'_>) -> Left {
     let Ok(network) = NetworkConfig::parse(attachment.config.get(), None) else { return Left::Unknown };
-    match (has_link(attachment, netns), has_lease(&network, id, attachment)) {
+    match (has_link(attachment, place), has_lease(&network, id, attachment)) {
         (Some(true), _) | (_, Some(true)) => Left::Something,
         (Some(false), Some(false)) if network.plugins.iter().all(is_visible) => Left::Nothing,
         _ => Left::Unknown,
@@ -69,8 +88,12 @@ fn dhcp_daemon_lives(plugin: &PluginConfig) -> bool {
 }
 
 /// None where it cannot be told. With its namespace a link is gone.
-fn has_link(attachment: &Attachment, netns: Option<&Path>) -> Option<bool> {
-    let Some(netns) = netns else { return Some(false) };
+fn has_link(attachment: &Attachment, place: Place<'_>) -> Option<bool> {
+    let netns = match place {
+        Place::Gone => return Some(false),
+        Place::Unseen => return None,
+        Place::Namespace(netns) => netns,
+    };
     let mut socket = Socket::in_netns(&Netns::open(netns).ok()?).ok()?;
     Some(socket.link_by_name(attachment.ifname.as_str()).ok()?.is_some())
 }
@@ -89,26 +112,28 @@ fn has_lease(network: &NetworkConfig, id: &ContainerId, attachment: &Attachment)
 /// Whether the failing `attachment`, of an ADD that was just undone, was never made: its plugins never answered, and
 /// nothing of it is there. Then nothing is owed.
 pub fn was_never_made(id: &ContainerId, attachment: &Attachment, netns: Option<&Path>) -> bool {
-    attachment.result.is_none() && left(id, attachment, netns) == Left::Nothing
+    attachment.result.is_none() && left(id, attachment, Place::of(netns)) == Left::Nothing
 }
 
-/// Whether a debt of a sandbox that is gone is given up: it was tried often and for long, and nothing is left that this
-/// node can show. It is told once, here.
-pub fn is_settled(turn: &Turn, id: &ContainerId, attachment: &Attachment) -> bool {
+/// Whether a debt is given up: it was tried often and for long, and nothing is left that this node can show. Of a
+/// sandbox that still exists, whose DEL may still come, it has to be certain that nothing is left. It is told once, here.
+pub fn is_settled(turn: &Turn, id: &ContainerId, attachment: &Attachment, place: Place<'_>) -> bool {
     let Some(debt) = attachment.debt.as_ref().filter(|_| attachment.state == State::Owed) else { return false };
     let tried = Duration::from_secs(record::now().saturating_sub(debt.since));
     if debt.attempts < ATTEMPTS || tried < SOON {
         return false;
     }
-    let needed = match left(id, attachment, None) {
-        Left::Nothing => SOON,
-        Left::Unknown => LATE,
-        Left::Something => return false,
+    let (needed, sandbox) = match (left(id, attachment, place), place) {
+        (Left::Nothing, Place::Gone) => (SOON, "its sandbox is gone"),
+        (Left::Nothing, _) => (SOON, "its sandbox still exists"),
+        (Left::Unknown, Place::Gone) => (LATE, "its sandbox is gone"),
+        // It may show it later, or its DEL may come.
+        (Left::Unknown, _) | (Left::Something, _) => return false,
     };
     let settled = tried >= needed;
     if settled {
         turn.warn(format!(
-            "container {id}: network {} ({}) is given up after {} attempts in {} minutes: its sandbox is gone, and neither a link nor an address of it is left on this node; the last error: {}",
+            "container {id}: network {} ({}) is given up after {} attempts in {} minutes: {sandbox}, and neither a link nor an address of it is left on this node; the last error: {}",
             attachment.network,
             attachment.ifname,
             debt.attempts,
@@ -131,12 +156,14 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_for_is_not_nothing() {
         let id = ContainerId::new("c").unwrap();
-        let of = |plugins: &str| left(&id, &attachment(&format!(r#"{{"name":"none","plugins":[{plugins}]}}"#)), None);
+        let of =
+            |plugins: &str| left(&id, &attachment(&format!(r#"{{"name":"none","plugins":[{plugins}]}}"#)), Place::Gone);
         let local = r#""ipam":{"type":"host-local","subnt":"10.0.0.0/24"}"#;
         for nothing in [
             format!(r#"{{"type":"macvlan",{local}}}"#),
             r#"{"type":"bridge"},{"type":"tuning"}"#.to_owned(),
             r#"{"type":"bridge","ipMasq":false,"ipam":{"type":"static"}}"#.to_owned(),
+            r#"{"type":"host-device","device":"eth9"}"#.to_owned(),
         ] {
             assert_eq!(of(&nothing), Left::Nothing, "{nothing}");
         }
@@ -149,7 +176,8 @@ mod tests {
         ] {
             assert_eq!(of(unknown), Left::Unknown, "{unknown}");
         }
-        assert_eq!(left(&id, &attachment("7"), None), Left::Unknown);
+        assert_eq!(left(&id, &attachment("7"), Place::Gone), Left::Unknown);
+        assert_eq!(left(&id, &attachment(r#"{"name":"none","type":"macvlan"}"#), Place::Unseen), Left::Unknown);
     }
 
     #[test]
@@ -166,9 +194,9 @@ mod tests {
             folder.path().display()
         );
         let (id, other) = (ContainerId::new("c").unwrap(), ContainerId::new("d").unwrap());
-        assert_eq!(left(&id, &attachment(&text), None), Left::Nothing);
+        assert_eq!(left(&id, &attachment(&text), Place::Gone), Left::Nothing);
         std::fs::write(folder.path().join("n/10.0.0.2"), "c\r\nnet1").unwrap();
-        assert_eq!(left(&id, &attachment(&text), None), Left::Something);
-        assert_eq!(left(&other, &attachment(&text), None), Left::Nothing);
+        assert_eq!(left(&id, &attachment(&text), Place::Gone), Left::Something);
+        assert_eq!(left(&other, &attachment(&text), Place::Gone), Left::Nothing);
     }
 }

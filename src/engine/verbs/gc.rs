@@ -4,6 +4,7 @@ use crate::cni::request::ValidAttachment;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, NetworkConfig, Version};
 use crate::delegate::{Chain, Scope};
 use crate::engine::leftovers::spared::Spared;
+use crate::engine::leftovers::traces::Place;
 use crate::engine::leftovers::used_networks::Networks;
 use crate::engine::leftovers::{fate, traces, wish};
 use crate::engine::sandbox::lock::Sandbox;
@@ -145,7 +146,12 @@ pub fn clean(
     let netns = lasting(record.netns.as_deref()).filter(may_be_ours);
     let netns = namespace::still_there(netns).ok().flatten();
     let mut failures = undo::delete(turn, &sandbox, netns, id, stale, cleaning.deadline);
-    failures.retain(|failure| !(cleaning.gone && traces::is_settled(turn, id, &failure.attachment)));
+    let place = match netns {
+        _ if cleaning.gone => Place::Gone,
+        Some(netns) => Place::Namespace(netns),
+        None => Place::Unseen,
+    };
+    failures.retain(|failure| !traces::is_settled(turn, id, &failure.attachment, place));
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
     if replaceable {
         undo::write_back(turn, &record);
