@@ -87,6 +87,19 @@ fn a_route_that_a_later_plugin_moved_is_no_drift() {
 }
 
 #[test]
+fn the_default_route_is_looked_for_in_the_main_table() {
+    let Some(node) = Node::new() else { return };
+    bridge(&node);
+    let pod = Pod::new(&node, "elsewhere");
+    pod.add().result();
+    pod.ip("route del default");
+    pod.ip("route add default via 10.1.0.1 table 100");
+    check(&pod).refusal(101, &["network cbr0 (eth0)", "route to 0.0.0.0/0 is gone"]);
+    pod.ip("route add default via 10.1.0.1");
+    check(&pod).silence();
+}
+
+#[test]
 fn it_may_come_right_after_add() {
     let Some(node) = Node::new() else { return };
     bridge(&node);

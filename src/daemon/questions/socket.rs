@@ -146,3 +146,28 @@ fn temporary_name() -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     format!(".{:x}-{:x}", std::process::id(), now.subsec_nanos())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_link_for_former_programs_goes_with_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::new(folder.path());
+        let former = run.former_socket();
+        let socket = Socket::open(&run).unwrap();
+        assert_eq!(fs::canonicalize(&former).unwrap(), fs::canonicalize(run.socket()).unwrap());
+        socket.withdraw();
+        assert!(!former.is_symlink() && !run.socket().exists());
+        // Another file in its place is not ours, and a successor's link stays.
+        let socket = Socket::open(&run).unwrap();
+        fs::remove_file(&former).unwrap();
+        symlink("elsewhere", &former).unwrap();
+        socket.withdraw();
+        assert!(former.is_symlink());
+        let (first, _second) = (Socket::open(&run).unwrap(), Socket::open(&run).unwrap());
+        first.withdraw();
+        assert!(run.socket().exists() && fs::read_link(&former).unwrap() == link_target());
+    }
+}

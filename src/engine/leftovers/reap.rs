@@ -57,3 +57,37 @@ fn is_older(entry: &DirEntry, age: Duration) -> bool {
     let modified = entry.metadata().and_then(|file| file.modified());
     modified.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed >= age))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cni::{CniArgs, Invocation, Verb};
+    use crate::engine::settings::Settings;
+    use std::fs::{File, create_dir_all, write};
+    use std::time::SystemTime;
+
+    #[test]
+    fn numbers_of_attempts_go_with_the_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let text = format!(
+            r#"{{"name":"x","cniVersion":"1.0.0","runDirectory":"{path}/run","stateDirectory":"{path}/state"}}"#
+        );
+        let invocation = Invocation { verb: Verb::Status, target: None, args: CniArgs::default(), path: Vec::new() };
+        let turn = Turn::new(invocation, Settings::parse(&text).unwrap());
+        let (run, state) = (&turn.settings.run, &turn.settings.state);
+        create_dir_all(run.locks()).unwrap();
+        create_dir_all(state.sandboxes()).unwrap();
+        let [gone, recorded, young] = ["gone", "recorded", "young"].map(|id| ContainerId::new(id).unwrap());
+        write(state.record(&recorded), "{}").unwrap();
+        for id in [&gone, &recorded, &young] {
+            assert_eq!(lock::count_attempt(&turn, id), 1);
+        }
+        let file = |id: &ContainerId| run.locks().join(format!("{id}.attempts"));
+        for id in [&gone, &recorded] {
+            File::options().write(true).open(file(id)).unwrap().set_modified(SystemTime::now() - 2 * INTERVAL).unwrap();
+        }
+        locks(&turn);
+        assert_eq!([&gone, &recorded, &young].map(|id| file(id).exists()), [false, true, true]);
+    }
+}

@@ -91,7 +91,9 @@ mod tests {
         assert_eq!(read("", "blue").unwrap().kinds(), "ops");
         assert!(read(r#","networksFromFiles":false"#, "kube-system").unwrap_err().contains("networksFromFiles"));
         let isolated = r#","namespaceIsolation":true"#;
-        assert!(read(isolated, "blue").unwrap_err().contains("namespaceIsolation"));
+        let refused = read(isolated, "blue").unwrap_err();
+        assert!(refused.contains("namespaceIsolation"), "{refused}");
+        assert!(refused.contains("only networks of kube-system and of globalNamespaces may name a file"), "{refused}");
         assert!(read(isolated, "kube-system").is_ok() && read(isolated, "default").is_ok());
     }
 }

@@ -72,6 +72,21 @@ fn the_default_network_is_first_and_alone_has_what_the_runtime_offers() {
 }
 
 #[test]
+fn a_refusal_for_the_size_names_the_longest_network() {
+    let mut kitchen = kitchen();
+    for (name, mebibytes) in [("small", 1), ("long", 3), ("other", 1)] {
+        let text = format!(r#"{{"type":"x","y":"{}"}}"#, "y".repeat(mebibytes << 20));
+        kitchen.networks.insert(NadRef::new("ns", name).unwrap(), NetworkConfig::parse(&text, Some(name)).unwrap());
+    }
+    let told = kitchen.plan("small,long,other").unwrap_err();
+    assert!(
+        told.contains("the 3 selected networks") && told.contains("the longest is network ns/long with 31"),
+        "{told}"
+    );
+    assert!(kitchen.plan("small,other").is_ok());
+}
+
+#[test]
 fn what_would_be_too_much_is_refused_before_it_is_copied() {
     // H5: 64 plugins, each with a quarter of a mebibyte of arguments, 256 times, would be 4 GiB.
     let mut kitchen = kitchen();
