@@ -174,7 +174,7 @@ fn a_read_only_state_directory_is_logged_and_fails_nothing() {
     assert!(answer.status.success() && answer.stderr.contains(told), "{answer:?}");
     // As it says.
     Pod::new(&node, "plain").add().result();
-    Pod::new(&node, "more").selecting("a").add().refusal(5, &["read-only", "/var/lib/plexus"]);
+    Pod::new(&node, "more").selecting("a").add().refusal(5, &["Read-only", "/var/lib/plexus"]);
     mount(none, "/var/lib", none, MsFlags::MS_REMOUNT, none).unwrap();
     assert!(!status(&node).stderr.contains("read-only"));
 }
