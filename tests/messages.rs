@@ -304,7 +304,7 @@ fn of_routes() -> Vec<Mistake> {
         of(json!([{"dst": "10.1.2.3/24"}]), &["plugin macvlan", "routes: dst 10.1.2.3/24", "10.1.2.0/24"]),
         of(
             json!([{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16", "gw": "10.7.0.1"}]),
-            &["plugin macvlan", "routes: the route to 10.9.0.0/16 via 10.7.0.1 is there twice"],
+            &["plugin macvlan", "routes: the route to 10.9.0.0/16 via 10.7.0.1 occurs twice"],
         ),
         of(
             json!([{"dst": "10.9.0.0/16", "scope": 253}]),
@@ -312,13 +312,13 @@ fn of_routes() -> Vec<Mistake> {
         ),
         of_bridge(
             host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]})),
-            &["plugin bridge", "routes: ", "0.0.0.0/0 via 10.7.0.1 is there twice", "isDefaultGateway"],
+            &["plugin bridge", "routes: ", "0.0.0.0/0 via 10.7.0.1 occurs twice", "isDefaultGateway"],
         ),
         of_bridge(
             host_local(json!({"subnet": "fd00:7::/64", "routes": [{"dst": "::/0", "priority": 1024}]})),
-            &["plugin bridge", "routes: ", "::/0 via fd00:7::1 is there twice", "isDefaultGateway"],
+            &["plugin bridge", "routes: ", "::/0 via fd00:7::1 occurs twice", "isDefaultGateway"],
         ),
-        of_bridge(fixed, &["plugin bridge", "routes: ", "0.0.0.0/0 via 10.7.0.1 is there twice", "isDefaultGateway"]),
+        of_bridge(fixed, &["plugin bridge", "routes: ", "0.0.0.0/0 via 10.7.0.1 occurs twice", "isDefaultGateway"]),
         mistake(
             "ptp",
             json!({"ipam": host_local(json!({"subnet": "10.7.0.0/24", "routes": [{"dst": "10.7.0.0/24"}]}))}),
@@ -408,6 +408,8 @@ fn what_the_kernel_or_a_program_refuses_is_told_in_a_users_words() {
         &mistake("bridge", taken, &["plugin bridge", "br5 already has address 10.5.0.9/24", "10.5.0.1/24"]),
         999,
     );
+    let of_default = |node: &Node| node.calls().iter().filter(|call| call.verb() == "ADD").count();
+    assert_eq!(of_default(&node), 1, "the bridge's address is found in the plan, the mistyped key by the program");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::sys::netlink::{Change, Link, Mac, OperState, Socket};
 use crate::sys::sysctl::{self, Family};
 use ipnet::IpNet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// What Ethernet links take (net/ethernet: `ETH_MIN_MTU`, `ETH_MAX_MTU`).
@@ -161,17 +161,10 @@ fn judge_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
 
 /// Judges the default route that `gateway` is to have, unasked by any route.
 fn judge_default_gateways(foreseen: &Foreseen) -> Result<(), Failure> {
-    match foreseen.gateways.iter().find(|gateway| !foreseen.reaches(**gateway, &everything(**gateway))) {
+    match foreseen.gateways.iter().find(|gateway| !foreseen.reaches(**gateway, &routes::everything(**gateway))) {
         Some(gateway) => Err(unreached(&format!("isDefaultGateway: gateway {gateway}"), foreseen)),
         None => Ok(()),
     }
-}
-
-/// The default route's destination of the family of `like`.
-pub(super) fn everything(like: IpAddr) -> IpNet {
-    let any: IpAddr = if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // The length fits every address.
-    IpNet::new(any, 0).unwrap_or(IpNet::from(any))
 }
 
 fn unreached(what: &str, foreseen: &Foreseen) -> Failure {

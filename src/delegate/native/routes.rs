@@ -1,13 +1,12 @@
 //! The routes of an interface: what the kernel is asked for, and what it will refuse.
 
-use super::interface;
 use crate::cni::Version;
 use crate::cni::result::Route;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Foreseen;
 use crate::sys::netlink::{self, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, TABLE_MAIN};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The metric of an IPv6 route that has none (net/ipv6: `IP6_RT_PRIO_USER`).
 const METRIC_OF_V6: u32 = 1024;
@@ -28,10 +27,17 @@ pub(super) fn wanted(route: &Route, implied: Option<IpAddr>, oif: u32) -> netlin
 
 /// Adds the default route through `gateway`. Only a default route with a gateway of its own counts as one.
 pub(super) fn add_default(routes: &mut Vec<Route>, gateway: IpAddr) {
-    let dst = interface::everything(gateway);
+    let dst = everything(gateway);
     if !routes.iter().any(|route| route.dst == dst && route.gw.is_some()) {
         routes.push(Route { dst, gw: Some(gateway), mtu: 0, advmss: 0, priority: 0, table: None, scope: None });
     }
+}
+
+/// The default route's destination of the family of `like`.
+pub(super) fn everything(like: IpAddr) -> IpNet {
+    let any: IpAddr = if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // The length fits every address.
+    IpNet::new(any, 0).unwrap_or(IpNet::from(any))
 }
 
 /// Judges the routes that an interface will have; the plugin adds a default route itself if `adds_default`.
@@ -84,7 +90,7 @@ fn fault(routes: &[Route], implied: Option<IpAddr>, foreseen: &Foreseen, adds_de
         if before.contains(&kept) {
             let unasked = if adds_default && kept.is_default() { ", once by isDefaultGateway" } else { "" };
             let gateway = kept.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
-            return Some(format!("the route to {}{gateway} is there twice{unasked}", route.dst));
+            return Some(format!("the route to {}{gateway} occurs twice{unasked}", route.dst));
         }
         before.push(kept);
     }
@@ -114,7 +120,7 @@ fn fault_of(route: &Route, kept: &netlink::Route, foreseen: &Foreseen) -> Option
     }
     let gateway = kept.gateway.filter(IpAddr::is_ipv4);
     match (kept.scope, gateway) {
-        (SCOPE_NOWHERE, _) => Some(format!("scope {SCOPE_NOWHERE} of {} is no scope of a route", route.dst)),
+        (SCOPE_NOWHERE, _) => Some(format!("scope {SCOPE_NOWHERE} of {} cannot be that of a route", route.dst)),
         (SCOPE_HOST, Some(gateway)) => Some(with_gateway(route, kept.scope, gateway)),
         (SCOPE_LINK, Some(gateway)) if !foreseen.may_be_own(gateway) => Some(with_gateway(route, kept.scope, gateway)),
         _ => None,
@@ -177,9 +183,9 @@ mod tests {
         for (routes, words) in [
             (json!([{"dst": "10.0.0.1/0"}]), "dst 10.0.0.1/0 has host bits"),
             (json!([{"dst": "fd00:9::/64"}, {"dst": "fd00:9::/64", "priority": 1024}]), "fd00:9::/64 via fd00:7::1"),
-            (json!([{"dst": "fd00:9::/64"}, {"dst": "fd00:9::1/64", "scope": 253}]), "is there twice"),
-            (json!([{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16", "mtu": 1300}]), "is there twice"),
-            (json!([{"dst": "10.9.0.0/16", "table": 254}, {"dst": "10.9.0.0/16", "table": 0}]), "is there twice"),
+            (json!([{"dst": "fd00:9::/64"}, {"dst": "fd00:9::1/64", "scope": 253}]), "occurs twice"),
+            (json!([{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16", "mtu": 1300}]), "occurs twice"),
+            (json!([{"dst": "10.9.0.0/16", "table": 254}, {"dst": "10.9.0.0/16", "table": 0}]), "occurs twice"),
             (json!([{"dst": "10.9.0.0/16", "scope": 255}]), "scope 255 of 10.9.0.0/16"),
             (json!([{"dst": "10.9.0.0/16", "scope": 254, "gw": "10.7.0.5"}]), "gw is 10.7.0.5"),
         ] {

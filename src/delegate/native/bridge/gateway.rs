@@ -5,8 +5,9 @@ use super::super::interface::enable_forwarding;
 use super::super::routes;
 use super::port::Cable;
 use super::settings::{Settings, Vlans};
-use crate::cni::AddResult;
 use crate::cni::result::{Interface, IpConfig};
+use crate::cni::{AddResult, IfName};
+use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Foreseen;
 use crate::sys::netlink::{Change, Link, Mac, PortFlags, Socket};
@@ -97,26 +98,69 @@ fn ensure_vlan_end(host: &mut Socket, bridge: &Link, settings: &Settings) -> Res
     Ok(link)
 }
 
-/// Gives `link` the address `wanted` unless it has it. Another IPv4 address, or an IPv6 one of an
-/// overlapping subnet, is in the way: it goes if `force`.
-fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) -> Result<(), Failure> {
-    let is_v4 = matches!(wanted, IpNet::V4(_));
-    for address in host.addresses(Some(link.index))? {
-        let net = address.net;
-        if matches!(net, IpNet::V4(_)) != is_v4 {
-            continue;
+/// Judges before anything is made whether a bridge that is there can have the gateway's addresses, where they are
+/// certain.
+pub(super) fn judge(foreseen: &Foreseen, settings: &Settings, ground: &mut Ground<'_>) -> Result<(), Failure> {
+    let is_made = |name: &IfName| (ground.is_made_before)(name.as_str());
+    if !settings.is_gateway || settings.force_address || is_made(&settings.name) {
+        return Ok(());
+    }
+    let name = if settings.vlans.untagged == 0 { settings.name.clone() } else { settings.vlan_end()? };
+    let Some(link) = ground.host.link_by_name(name.as_str())? else { return Ok(()) };
+    for is_v4 in [true, false] {
+        let subnets = foreseen.subnets.iter().flatten().filter(|subnet| subnet.addr().is_ipv4() == is_v4);
+        let (subnets, gateways): (Vec<_>, _) = (subnets.collect(), foreseen.implied_of(is_v4));
+        if let ([subnet], [Some(gateway)]) = (subnets.as_slice(), gateways.as_slice())
+            && let Ok(wanted) = IpNet::new(*gateway, subnet.prefix_len())
+            && let InTheWay::Address(net) = in_the_way(ground.host, &link, wanted)?
+        {
+            return Err(occupied(&link, net, wanted));
         }
+    }
+    Ok(())
+}
+
+/// What keeps a link from an address.
+enum InTheWay {
+    /// It has it.
+    Itself,
+    /// Another one.
+    Address(IpNet),
+    /// Nothing.
+    Nothing,
+}
+
+/// The addresses are looked at in the kernel's order, as the reference does. Another IPv4 address, or an IPv6 one of an
+/// overlapping subnet, is in the way.
+fn in_the_way(host: &mut Socket, link: &Link, wanted: IpNet) -> Result<InTheWay, Failure> {
+    let is_v4 = matches!(wanted, IpNet::V4(_));
+    let of_family = |net: &IpNet| matches!(net, IpNet::V4(_)) == is_v4;
+    for net in host.addresses(Some(link.index))?.into_iter().map(|address| address.net).filter(of_family) {
         if net == wanted {
-            return Ok(());
+            return Ok(InTheWay::Itself);
         }
         if is_v4 || net.contains(&wanted.addr()) || wanted.contains(&net.addr()) {
-            if !force {
-                return Err(Failure::Failed(format!(
-                    "{} already has address {net}, not the gateway's {wanted}; forceAddress would replace it",
-                    link.name
-                )));
-            }
-            host.delete_address(link.index, net)?;
+            return Ok(InTheWay::Address(net));
+        }
+    }
+    Ok(InTheWay::Nothing)
+}
+
+fn occupied(link: &Link, net: IpNet, wanted: IpNet) -> Failure {
+    let name = &link.name;
+    Failure::Failed(format!(
+        "{name} already has address {net}, not the gateway's {wanted}; forceAddress would replace it"
+    ))
+}
+
+/// Gives `link` the address `wanted` unless it has it; what is in the way goes if `force`.
+fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) -> Result<(), Failure> {
+    loop {
+        match in_the_way(host, link, wanted)? {
+            InTheWay::Itself => return Ok(()),
+            InTheWay::Nothing => break,
+            InTheWay::Address(net) if force => host.delete_address(link.index, net)?,
+            InTheWay::Address(net) => return Err(occupied(link, net, wanted)),
         }
     }
     match host.add_address(link.index, wanted) {

@@ -86,6 +86,7 @@ impl Native for Bridge {
         };
         let foreseen = interface::foresee_as(self.ipam(), call, &stdin, completed)?;
         settings.mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
+        gateway::judge(&foreseen, settings, ground)?;
         Ok(foreseen.reached())
     }
 
