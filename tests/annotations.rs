@@ -275,6 +275,11 @@ fn what_keeps_a_network_from_being_known_is_named() {
     pod.name = "Im_possible".to_owned();
     let refusal = pod.add().refusal(11, &["default/Im_possible", "not a name that a pod can have"]);
     assert!(!refusal.msg.contains("does not answer"), "{}", refusal.msg);
+    // Nor does it lose its networks where the runtime hands its annotations over.
+    let mut pod = Pod::new(&node, "annotated").selecting("a");
+    pod.name = "Im_possible".to_owned();
+    pod.add().refusal(11, &["default/Im_possible", "not a name that a pod can have"]);
+    pod.del().silence();
 }
 
 #[test]

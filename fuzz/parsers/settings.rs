@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
     for patience in [settings.delegate_timeout, settings.daemon_timeout, settings.publish_timeout] {
         assert!(!patience.is_zero() && Instant::now().checked_add(patience).is_some(), "{patience:?}");
     }
-    let pod = PodRef { namespace: "own".to_owned(), name: "p".to_owned(), uid: None };
+    let Ok(pod) = PodRef::new("own", "p", None) else { return };
     let annotations = match settings.pod_annotations() {
         Ok(annotations) => annotations.unwrap_or_default(),
         Err(e) => return assert_eq!(e.code, 7),

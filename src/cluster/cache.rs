@@ -102,7 +102,7 @@ impl Cache {
 
     /// The pod of that namespace and name, if it is known; its UID is for the caller to compare.
     pub fn pod(&self, pod: &PodRef) -> Option<Arc<KnownPod>> {
-        self.known().pods.get(&(pod.namespace.clone(), pod.name.clone())).cloned()
+        self.known().pods.get(&(pod.namespace().to_owned(), pod.name().to_owned())).cloned()
     }
 
     /// How many definitions and pods are known.

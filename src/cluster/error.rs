@@ -12,16 +12,13 @@ pub enum Error {
     #[error("pod {0} does not exist")]
     NoSuchPod(PodRef),
     /// Only an older pod of that name is there.
-    #[error("pod {pod} is not known yet: the known pod has UID {found}, the request is for {}", pod.uid.as_deref().unwrap_or("any"))]
+    #[error("pod {pod} is not known yet: the known pod has UID {found}, the request is for {}", pod.uid().unwrap_or("any"))]
     OtherPod {
         /// Which one was asked for.
         pod: PodRef,
         /// Which one is there.
         found: String,
     },
-    /// A name that no pod can have.
-    #[error("{0} is not a name that a pod can have")]
-    InvalidPod(PodRef),
     /// The folder of manifests cannot be read.
     #[error("network {nad} is not known: directory {} cannot be read", folder.display())]
     FolderUnread {

@@ -1,7 +1,7 @@
 //! What the daemon asks of the cluster, whichever source it has.
 
 use super::copies::Copies;
-use super::{Access, Attempt, Cache, Claimed, Error, Haste, Notice, Outcome, Progress, Requests, has_valid_name};
+use super::{Access, Attempt, Cache, Claimed, Error, Haste, Notice, Outcome, Progress, Requests};
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::cluster::directory::publish;
 use crate::cluster::directory::source::Directory;
@@ -169,14 +169,11 @@ impl Cluster {
     /// # Errors
     /// It is not known, or only an older pod of its name is.
     pub async fn annotations(&self, pod: &PodRef) -> Result<BTreeMap<String, String>, Error> {
-        if !has_valid_name(pod) {
-            return Err(Error::InvalidPod(pod.clone()));
-        }
         match &self.origin {
             Origin::Directory(directory) => {
                 refresh(directory).await;
                 let known = self.cache.pod(pod).ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
-                match pod.uid.as_deref() {
+                match pod.uid() {
                     Some(asked) if !known.is(asked) => {
                         Err(Error::OtherPod { pod: pod.clone(), found: known.uid().unwrap_or_default().to_owned() })
                     }
@@ -192,9 +189,6 @@ impl Cluster {
     /// # Errors
     /// They are not known.
     pub async fn claimed_devices(&self, pod: &PodRef) -> Result<Vec<Claimed>, Error> {
-        if !has_valid_name(pod) {
-            return Err(Error::InvalidPod(pod.clone()));
-        }
         match &self.origin {
             Origin::Directory(_) => Ok(Vec::new()),
             Origin::Kubernetes(kubernetes) => kubernetes.claimed_devices(pod).await,

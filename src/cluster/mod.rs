@@ -25,7 +25,6 @@ pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;
 
-use crate::nad::PodRef;
 use std::time::SystemTime;
 
 /// How one try to publish a network status ended.
@@ -72,10 +71,4 @@ impl Progress {
     pub fn since(begun: SystemTime) -> Self {
         Progress { begun }
     }
-}
-
-/// Whether both parts of `pod` are names that an object can have. They come from `CNI_ARGS` and
-/// become parts of a file name and of a request's path.
-pub(crate) fn has_valid_name(pod: &PodRef) -> bool {
-    crate::nad::NadRef::new(&pod.namespace, &pod.name).is_ok()
 }

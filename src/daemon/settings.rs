@@ -107,12 +107,12 @@ impl Settings {
         }
         let access = Access::open(self.kubeconfig.clone()).await.context("reach the cluster")?;
         let cluster = Cluster::in_kubernetes(access, self.node_name()?, self.watch_seconds, state, run);
-        Ok(cluster.with_canary(self.own_pod(), self.require_policy))
+        Ok(cluster.with_canary(self.own_pod()?, self.require_policy))
     }
 
-    fn own_pod(&self) -> Option<PodRef> {
-        let (namespace, name) = (self.pod_namespace.clone()?, self.pod_name.clone()?);
-        Some(PodRef { namespace, name, uid: None })
+    fn own_pod(&self) -> anyhow::Result<Option<PodRef>> {
+        let (Some(namespace), Some(name)) = (&self.pod_namespace, &self.pod_name) else { return Ok(None) };
+        PodRef::new(namespace, name, None).map(Some).context("read the pod of this daemon")
     }
 
     fn node_name(&self) -> anyhow::Result<String> {

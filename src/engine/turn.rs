@@ -49,10 +49,20 @@ impl Turn {
         self.invocation.target.as_ref().ok_or_else(|| CniError::new(Code::Environment, "the call names no container"))
     }
 
-    /// The pod, as the runtime names it in `CNI_ARGS`.
+    /// The pod, as the runtime names it in `CNI_ARGS`; none where it names none, or one that cannot exist.
     pub fn pod(&self) -> Option<PodRef> {
-        let get = |key| self.invocation.args.get(key).map(str::to_owned);
-        Some(PodRef { namespace: get("K8S_POD_NAMESPACE")?, name: get("K8S_POD_NAME")?, uid: get("K8S_POD_UID") })
+        self.named_pod().ok().flatten()
+    }
+
+    /// As [`Turn::pod`], where the pod's networks must not be lost.
+    ///
+    /// # Errors
+    /// Code 11: it is a name that no pod can have.
+    pub fn named_pod(&self) -> Result<Option<PodRef>, CniError> {
+        let get = |key| self.invocation.args.get(key);
+        let (Some(namespace), Some(name)) = (get("K8S_POD_NAMESPACE"), get("K8S_POD_NAME")) else { return Ok(None) };
+        let pod = PodRef::new(namespace, name, get("K8S_POD_UID"));
+        pod.map(Some).map_err(|e| CniError::new(Code::TryAgain, format!("CNI_ARGS: {e}")))
     }
 
     /// Where plugins are looked for: `binDir`, then `CNI_PATH`, or the usual folder.

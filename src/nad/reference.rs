@@ -61,16 +61,78 @@ impl fmt::Display for NadRef {
     }
 }
 
-/// A pod, as the runtime names it in `CNI_ARGS` (CNI-ARG-07).
+/// What no pod can be called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{namespace}/{name} is not a name that a pod can have")]
+pub struct InvalidPod {
+    namespace: String,
+    name: String,
+}
+
+/// A pod, as the runtime names it in `CNI_ARGS` (CNI-ARG-07). Its name can be one: it becomes a part of file names and
+/// of requests' paths.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "PodParts")]
 pub struct PodRef {
+    namespace: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
+}
+
+/// A pod as it arrives, from a record, from the plugin or from a file.
+#[derive(Deserialize)]
+struct PodParts {
+    namespace: String,
+    name: String,
+    #[serde(default)]
+    uid: Option<String>,
+}
+
+impl TryFrom<PodParts> for PodRef {
+    type Error = InvalidPod;
+    fn try_from(parts: PodParts) -> Result<Self, InvalidPod> {
+        PodRef::new(&parts.namespace, &parts.name, parts.uid.as_deref())
+    }
+}
+
+impl PodRef {
+    /// Validates the names.
+    ///
+    /// # Errors
+    /// The namespace is no DNS-1123 label, or the name no DNS-1123 name.
+    pub fn new(namespace: &str, name: &str, uid: Option<&str>) -> Result<Self, InvalidPod> {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        if is_dns_label(&namespace) && is_dns_name(&name) {
+            Ok(PodRef { namespace, name, uid: uid.map(str::to_owned) })
+        } else {
+            Err(InvalidPod { namespace, name })
+        }
+    }
+
     /// Its namespace.
-    pub namespace: String,
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Its name.
-    pub name: String,
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its UID; older runtimes do not say it. For a static pod it is the hash of its file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
+    pub fn uid(&self) -> Option<&str> {
+        self.uid.as_deref()
+    }
+
+    /// Reads an optional pod; one that cannot exist is none. What a former release has written stays readable.
+    ///
+    /// # Errors
+    /// It is no object with two names.
+    pub fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        let parts = Option::<PodParts>::deserialize(deserializer)?;
+        Ok(parts.and_then(|parts| PodRef::try_from(parts).ok()))
+    }
 }
 
 impl fmt::Display for PodRef {
@@ -105,5 +167,32 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<NadRef>(text);
         assert!(read(r#"{"namespace":"a","name":"b","future":1}"#).is_ok());
         assert!(read(r#"{"namespace":"..","name":"x/../y"}"#).unwrap_err().to_string().contains("not a valid name"));
+    }
+
+    #[test]
+    fn a_pod_has_a_name_that_it_can_have() {
+        let long = "x".repeat(64);
+        for (namespace, name) in [("default", "a"), ("kube-system", "a.b-c.0"), ("a1", &"x.".repeat(100)[..199])] {
+            let pod = PodRef::new(namespace, name, Some("u")).unwrap();
+            assert_eq!((pod.namespace(), pod.name(), pod.uid()), (namespace, name, Some("u")));
+            let text = serde_json::to_string(&pod).unwrap();
+            assert_eq!(serde_json::from_str::<PodRef>(&text).unwrap(), pod);
+        }
+        for (namespace, name) in [
+            ("", "a"),
+            ("a", ""),
+            ("a.b", "c"),
+            (&long, "a"),
+            ("a", "B"),
+            ("a", "b_c"),
+            ("a", "../x"),
+            ("a/b", "c"),
+            ("a", "b?x"),
+        ] {
+            let refused = PodRef::new(namespace, name, None).unwrap_err().to_string();
+            assert_eq!(refused, format!("{namespace}/{name} is not a name that a pod can have"));
+            let text = serde_json::json!({"namespace": namespace, "name": name}).to_string();
+            assert!(serde_json::from_str::<PodRef>(&text).is_err(), "{text}");
+        }
     }
 }

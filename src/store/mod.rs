@@ -292,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_cannot_exist_is_no_damage() {
+        let text = serde_json::to_string(&sample("c1")).unwrap();
+        let of = |pod: &str| text.replace(r#""netns""#, &format!(r#""pod":{pod},"netns""#));
+        let read = |pod: &str| serde_json::from_str::<Record>(&of(pod)).unwrap().pod.map(|pod| pod.to_string());
+        assert_eq!(read(r#"{"namespace":"ns","name":"p"}"#).as_deref(), Some("ns/p"));
+        assert_eq!(read(r#"{"namespace":"ns","name":"P_"}"#), None);
+        assert_eq!(read("null"), None);
+    }
+
+    #[test]
     fn a_state_of_a_later_release_is_no_damage() {
         let text = serde_json::to_string(&sample("c1")).unwrap().replace(r#""attached""#, r#""suspended""#);
         let record: Record = serde_json::from_str(&text).unwrap();

@@ -21,7 +21,7 @@ pub struct Record {
     /// The sandbox.
     pub container_id: ContainerId,
     /// Its pod, where the runtime named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "PodRef::lenient")]
     pub pod: Option<PodRef>,
     /// Its namespace at the time of ADD.
     #[serde(default, skip_serializing_if = "Option::is_none")]

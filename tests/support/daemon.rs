@@ -219,7 +219,7 @@ impl Drop for Daemon {
 
 /// The pod `default/<name>`.
 pub fn pod(name: &str, uid: Option<&str>) -> PodRef {
-    PodRef { namespace: "default".into(), name: name.into(), uid: uid.map(Into::into) }
+    PodRef::new("default", name, uid).unwrap()
 }
 
 /// The network `default/<name>`.

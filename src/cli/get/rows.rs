@@ -65,7 +65,7 @@ pub struct Row {
 
 /// The rows of `records`, one for each attachment, sorted by pod.
 pub fn rows(mut records: Vec<Record>) -> Vec<Row> {
-    let key = |record: &Record| record.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
+    let key = |record: &Record| record.pod.as_ref().map(|pod| (pod.namespace().to_owned(), pod.name().to_owned()));
     records.sort_by(|a, b| {
         (key(a), a.created, a.container_id.as_str()).cmp(&(key(b), b.created, b.container_id.as_str()))
     });
@@ -80,9 +80,9 @@ fn row(record: &Record, attachment: &Attachment) -> Row {
     let pod = record.pod.as_ref();
     let gateways = attachment.gateways.clone().unwrap_or_else(|| status::gateways(&result));
     Row {
-        namespace: pod.map(|pod| pod.namespace.clone()),
-        pod: pod.map(|pod| pod.name.clone()),
-        uid: pod.and_then(|pod| pod.uid.clone()),
+        namespace: pod.map(|pod| pod.namespace().to_owned()),
+        pod: pod.map(|pod| pod.name().to_owned()),
+        uid: pod.and_then(|pod| pod.uid().map(str::to_owned)),
         container_id: record.container_id.clone(),
         netns: record.netns.clone(),
         interface: attachment.ifname.to_string(),

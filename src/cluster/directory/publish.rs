@@ -1,7 +1,7 @@
 //! Publishing where there is no pod object: the status goes into a file that looks like one.
 
 use crate::api::{Publication, RunDirectory, StateDirectory};
-use crate::cluster::{Cache, Outcome, has_valid_name};
+use crate::cluster::{Cache, Outcome};
 use crate::cni::json;
 use crate::nad::{NETWORK_STATUS, PodRef};
 use crate::store::Store;
@@ -27,11 +27,8 @@ fn statuses(run: &RunDirectory) -> PathBuf {
 /// Writes `publication` to `<run directory>/network-status/<namespace>_<pod>.json`, for the daemon's group to read.
 pub fn publish(run: &RunDirectory, state: &StateDirectory, cache: &Cache, publication: &Publication) -> Outcome {
     let pod = &publication.pod;
-    if !has_valid_name(pod) {
-        return Outcome::Refused(format!("{pod} is not a name that a pod can have"));
-    }
     let known = cache.pod(pod);
-    let uid = pod.uid.as_deref().or(known.as_ref().and_then(|known| known.uid()));
+    let uid = pod.uid().or(known.as_ref().and_then(|known| known.uid()));
     let is_recorded = known.is_some() || state.record(&publication.container_id).exists();
     let mut annotations = serde_json::Map::new();
     annotations.insert(NETWORK_STATUS.to_owned(), json!(publication.network_status));
@@ -42,13 +39,13 @@ pub fn publish(run: &RunDirectory, state: &StateDirectory, cache: &Cache, public
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": pod.name,
-            "namespace": pod.namespace,
+            "name": pod.name(),
+            "namespace": pod.namespace(),
             "uid": uid,
             "annotations": annotations,
         },
     });
-    let path = statuses(run).join(format!("{}_{}.json", pod.namespace, pod.name));
+    let path = statuses(run).join(format!("{}_{}.json", pod.namespace(), pod.name()));
     match files::replace(&path, object.to_string().as_bytes(), 0o640, Durability::Cached) {
         Ok(()) => Outcome::Written,
         Err(e) => Outcome::Later(format!("write {}: {e}", path.display())),
@@ -61,7 +58,7 @@ pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
     let names = files::entries(&statuses(run)).into_iter().flatten();
     let pod = |path: PathBuf| {
         let (namespace, name) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('_')?;
-        let pod = PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: None };
+        let pod = PodRef::new(namespace, name, None).ok()?;
         cache.pod(&pod).is_none().then_some((path, pod))
     };
     let without: Vec<_> = names.filter_map(|entry| pod(entry.path())).filter(|(path, _)| is_recorded(path)).collect();
@@ -75,7 +72,7 @@ pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
     }
     let is_attached = |pod: &PodRef| {
         let pods = records.iter().filter_map(|record| record.pod.as_ref());
-        pods.into_iter().any(|other| (&other.namespace, &other.name) == (&pod.namespace, &pod.name))
+        pods.into_iter().any(|other| (other.namespace(), other.name()) == (pod.namespace(), pod.name()))
     };
     for (path, _) in without.iter().filter(|(_, pod)| !is_attached(pod)) {
         if let Err(e) = files::remove(path) {

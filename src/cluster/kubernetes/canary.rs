@@ -149,8 +149,8 @@ impl Kubernetes {
         let patch = Patch::Merge(json!({ "metadata": { "labels": { LABEL: "forbidden" } } }));
         let (dry, patch) = (&dry, &patch);
         let ask = |client| {
-            let api: Api<PodHead> = Api::namespaced(client, &own.namespace);
-            async move { api.patch_status(&own.name, dry, patch).await }
+            let api: Api<PodHead> = Api::namespaced(client, own.namespace());
+            async move { api.patch_status(own.name(), dry, patch).await }
         };
         let answer = timeout(PATIENCE, self.send(ask)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))));
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn nothing_is_published_before_the_policy_is_seen_where_it_is_required() {
-        let own = PodRef { namespace: "a".into(), name: "b".into(), uid: None };
+        let own = PodRef::new("a", "b", None).unwrap();
         let canary = Canary::new(Some(own), true);
         assert!(canary.objection().is_some_and(|why| why.contains("not tested yet")));
         for open in 1..=CONFIRMED {

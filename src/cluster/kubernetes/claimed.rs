@@ -61,7 +61,7 @@ impl Kubernetes {
 
     async fn read_claims(&self, pod: &PodRef) -> Result<Vec<Claimed>, Error> {
         let claims = self.claims_of(pod).await?;
-        let allocated = try_join_all(claims.iter().map(|claim| self.allocated(&pod.namespace, claim))).await?;
+        let allocated = try_join_all(claims.iter().map(|claim| self.allocated(pod.namespace(), claim))).await?;
         let allocated: Vec<(&PodClaim, Allocated)> = claims
             .iter()
             .zip(allocated)
@@ -82,10 +82,10 @@ impl Kubernetes {
 
     async fn claims_of(&self, pod: &PodRef) -> Result<Vec<PodClaim>, Error> {
         let what = format!("resource claims of pod {pod}");
-        let found: Option<PodObject> = self.get(&pod.namespace, &pod.name, what).await?;
+        let found: Option<PodObject> = self.get(pod.namespace(), pod.name(), what).await?;
         let found = found.ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
         let known = found.known();
-        match pod.uid.as_deref() {
+        match pod.uid() {
             Some(uid) if !known.is(uid) => {
                 Err(Error::OtherPod { pod: pod.clone(), found: known.uid().unwrap_or_default().to_owned() })
             }

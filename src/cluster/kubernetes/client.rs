@@ -139,7 +139,7 @@ impl Kubernetes {
     /// The annotations of `pod` that are ours to read.
     pub async fn annotations(&self, pod: &PodRef) -> Result<BTreeMap<String, String>, Error> {
         self.pods_wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
-        if let Some(uid) = pod.uid.as_deref() {
+        if let Some(uid) = pod.uid() {
             let is_asked = |cache: &Cache| cache.pod(pod).filter(|known| known.is(uid));
             if let Some(known) = self.cache.wait(POD_PATIENCE, is_asked).await
                 && let Some(annotations) = known.annotations()
@@ -153,7 +153,7 @@ impl Kubernetes {
             .await
             .map_err(|e| e.mended_by(NO_PODS_NEEDED))?
             .ok_or_else(|| Error::NoSuchPod(pod.clone()))?;
-        match pod.uid.as_deref() {
+        match pod.uid() {
             Some(uid) if !found.is(uid) => {
                 Err(Error::OtherPod { pod: pod.clone(), found: found.uid().unwrap_or_default().to_owned() })
             }
@@ -163,7 +163,7 @@ impl Kubernetes {
 
     /// Asks the API server for the pod of that namespace and name.
     pub(in crate::cluster) async fn pod(&self, pod: &PodRef) -> Result<Option<KnownPod>, Error> {
-        let found = self.get::<PodHead>(&pod.namespace, &pod.name, format!("pod {pod}")).await?;
+        let found = self.get::<PodHead>(pod.namespace(), pod.name(), format!("pod {pod}")).await?;
         Ok(found.map(|head| watch::known_pod(&head)))
     }
 

@@ -93,12 +93,12 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
     let regarding = ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
-        name: Some(pod.name.clone()),
-        namespace: Some(pod.namespace.clone()),
+        name: Some(pod.name().to_owned()),
+        namespace: Some(pod.namespace().to_owned()),
         uid: Some(uid.to_owned()),
         ..ObjectReference::default()
     };
-    of_object(node, &pod.namespace, regarding, kind, reason, note)
+    of_object(node, pod.namespace(), regarding, kind, reason, note)
 }
 
 fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str, reason: &str, note: &str) -> Event {
@@ -235,7 +235,7 @@ mod tests {
     fn only_additional_networks_are_told() {
         let publication = |network_status: &str| Publication {
             container_id: ContainerId::new("c").unwrap(),
-            pod: PodRef { namespace: "ns".into(), name: "p".into(), uid: None },
+            pod: PodRef::new("ns", "p", None).unwrap(),
             network_status: network_status.to_owned(),
             left_out: Vec::new(),
         };

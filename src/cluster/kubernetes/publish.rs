@@ -6,7 +6,7 @@ use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::event;
 use crate::cluster::kubernetes::object::PodHead;
 use crate::cluster::pod::MIRROR;
-use crate::cluster::{Attempt, Notice, Outcome, Progress, has_valid_name};
+use crate::cluster::{Attempt, Notice, Outcome, Progress};
 use crate::nad::NETWORK_STATUS;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -44,16 +44,13 @@ impl Kubernetes {
     /// waits has its answer.
     pub async fn publish(&self, publication: &Publication, progress: &Progress) -> Attempt {
         let length = publication.network_status.len();
-        if !has_valid_name(&publication.pod) {
-            return Outcome::Refused(format!("{} is not a name that a pod can have", publication.pod)).into();
-        }
         if length > LONGEST_STATUS {
             let reason = format!("it has {length} bytes, and an annotation at most {LONGEST_STATUS}");
-            let uid = publication.pod.uid.as_deref().unwrap_or_default();
+            let uid = publication.pod.uid().unwrap_or_default();
             let notice = Some(Notice::new(event::refused(&self.node, publication, uid, &reason)));
             return Attempt { outcome: Outcome::Refused(format!("the network status is too long: {reason}")), notice };
         }
-        let (uid, sent) = match publication.pod.uid.as_deref() {
+        let (uid, sent) = match publication.pod.uid() {
             Some(hash) if is_hash(hash) => (hash.to_owned(), self.patch_mirror(publication, hash).await),
             Some(uid) => (uid.to_owned(), self.patch(publication, uid).await),
             // An older runtime: whichever pod has the name now.
@@ -124,8 +121,8 @@ impl Kubernetes {
         let pod = &publication.pod;
         let parameters = &PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
         let send = |client| {
-            let api: Api<PodHead> = Api::namespaced(client, &pod.namespace);
-            async move { api.patch_status(&pod.name, parameters, patch).await }
+            let api: Api<PodHead> = Api::namespaced(client, pod.namespace());
+            async move { api.patch_status(pod.name(), parameters, patch).await }
         };
         let answer = tokio::time::timeout(PATIENCE, self.send(send)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_))));

@@ -111,7 +111,8 @@ impl PodResources {
         let answer = timeout(PATIENCE, self.answer_since(Instant::now())).await;
         let answer = answer.map_err(|_| Error::Deadline { socket: socket(), within: PATIENCE })?;
         let pods = answer.map_err(|source| Error::Unasked { socket: socket(), source })?;
-        let known = pods.pod_resources.iter().find(|known| known.namespace == pod.namespace && known.name == pod.name);
+        let known =
+            pods.pod_resources.iter().find(|known| known.namespace == pod.namespace() && known.name == pod.name());
         let known = known.ok_or(Error::UnknownPod)?;
         let uses_claims = known.containers.iter().any(|container| !container.dynamic_resources.is_empty());
         Ok(Allocated { devices: known.in_order(), claims: known.claims(), uses_claims })

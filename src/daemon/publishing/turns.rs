@@ -52,7 +52,7 @@ const MOST: usize = 4096;
 impl PodTurns {
     /// Waits for the turn of the file of `sandbox` at `pod`. What is newer is seen at once, by who waits as well.
     pub async fn take(&self, pod: &PodRef, sandbox: &ContainerId, stamp: Stamp) -> Turn {
-        let key = (pod.namespace.clone(), pod.name.clone());
+        let key = (pod.namespace().to_owned(), pod.name().to_owned());
         let turn = {
             let mut pods = self.pods();
             if pods.len() >= MOST {
@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn the_newer_one_stays() {
         let turns = PodTurns::default();
-        let pod = PodRef { namespace: "ns".into(), name: "p".into(), uid: None };
+        let pod = PodRef::new("ns", "p", None).unwrap();
         let id = |name: &str| ContainerId::new(name).unwrap();
         let old = turns.take(&pod, &id("old"), stamp(1)).await;
         assert_eq!(old.order(), Order::Newest);
@@ -105,7 +105,7 @@ mod tests {
         // The older one's next try is none.
         assert_eq!(turns.take(&pod, &name, stamp(1)).await.order(), Order::Superseded);
         assert_eq!(turns.take(&pod, &id("new"), stamp(2)).await.order(), Order::Newest);
-        let other = PodRef { name: "q".into(), ..pod };
+        let other = PodRef::new("ns", "q", None).unwrap();
         assert_eq!(turns.take(&other, &name, stamp(1)).await.order(), Order::Newest);
     }
 }

@@ -114,8 +114,8 @@ fn named_networks(
         let text = annotations.get(key).map_or("", String::as_str);
         selection::parse(text, namespace).unwrap_or_default().into_iter().map(|selection| selection.nad)
     };
-    let default_namespace = default_namespace.unwrap_or(&pod.namespace);
-    named(NETWORKS, &pod.namespace).chain(named(DEFAULT_NETWORK, default_namespace)).collect()
+    let default_namespace = default_namespace.unwrap_or(pod.namespace());
+    named(NETWORKS, pod.namespace()).chain(named(DEFAULT_NETWORK, default_namespace)).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn networks_are_named_by_both_annotations() {
-        let pod = PodRef { namespace: "ns".into(), name: "p".into(), uid: None };
+        let pod = PodRef::new("ns", "p", None).unwrap();
         let with = |networks: &str| {
             BTreeMap::from([(NETWORKS.to_owned(), networks.to_owned()), (DEFAULT_NETWORK.to_owned(), "d".to_owned())])
         };

@@ -47,7 +47,7 @@ impl Selections {
             annotations.contains_key(DEFAULT_NETWORK),
             parse(DEFAULT_NETWORK, &settings.network_namespace)?,
         )?;
-        let own = parse(NETWORKS, &pod.namespace)?;
+        let own = parse(NETWORKS, pod.namespace())?;
         for (key, chosen) in
             own.iter().map(|s| (NETWORKS, s)).chain(default_network.iter().map(|s| (DEFAULT_NETWORK, s)))
         {
@@ -56,7 +56,7 @@ impl Selections {
                 return Err(invalid(format!(
                     "annotation {key} of pod {pod}: network {nad} is in namespace {}, which pods of namespace {} may not use (namespaceIsolation)",
                     nad.namespace(),
-                    pod.namespace
+                    pod.namespace()
                 )));
             }
         }
@@ -85,7 +85,7 @@ fn single(pod: &PodRef, present: bool, mut selections: Vec<Selection>) -> Result
 
 /// `defaultNetworks`, which pods of the system namespaces do not get.
 fn operators_networks(settings: &Settings, pod: Option<&PodRef>) -> Result<Vec<Selection>, CniError> {
-    if pod.is_some_and(|pod| settings.system_namespaces.contains(&pod.namespace)) {
+    if pod.is_some_and(|pod| settings.system_namespaces.iter().any(|system| system == pod.namespace())) {
         return Ok(Vec::new());
     }
     let nad = |name: &String| {
@@ -100,7 +100,7 @@ fn operators_networks(settings: &Settings, pod: Option<&PodRef>) -> Result<Vec<S
 fn is_allowed(settings: &Settings, pod: &PodRef, annotation: &str, nad: &NadRef) -> bool {
     let namespace = nad.namespace();
     !settings.isolation
-        || namespace == pod.namespace
+        || namespace == pod.namespace()
         || settings.global_namespaces.iter().any(|global| global == namespace)
         || (annotation == DEFAULT_NETWORK && namespace == settings.network_namespace)
 }
@@ -115,7 +115,7 @@ mod tests {
 
     fn read(settings: &str, namespace: &str, annotations: &[(&str, &str)]) -> Result<Selections, CniError> {
         let settings = Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0"{settings}}}"#)).unwrap();
-        let pod = PodRef { namespace: namespace.into(), name: "p".into(), uid: None };
+        let pod = PodRef::new(namespace, "p", None).unwrap();
         let annotations = annotations.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         Selections::read(&settings, Some(&pod), &annotations)
     }

@@ -132,7 +132,7 @@ pub fn facts(turn: &Turn) -> Result<Known, CniError> {
 /// As [`facts`].
 pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> {
     let settings = &turn.settings;
-    let (pod, given) = (turn.pod(), settings.pod_annotations()?);
+    let (pod, given) = (turn.named_pod()?, settings.pod_annotations()?);
     let question = Question {
         pod: pod.as_ref(),
         annotations: given.as_ref(),
