@@ -9,7 +9,7 @@ use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Plugins that start the program of their `ipam` section.
@@ -117,6 +117,11 @@ impl Registry {
     /// Hands natives the sockets with which the namespaces were looked at before: `host`'s and `inside` of `netns`.
     pub fn adopt(&self, host: Socket, netns: Netns, inside: Socket) {
         self.sockets.adopt(host, netns, inside);
+    }
+
+    /// Tells natives that the interfaces `names` of `netns` were deleted together, see [`Registry::is_one_link`].
+    pub fn note_deleted(&self, netns: &Path, names: &[&str]) {
+        self.sockets.note_deleted(netns, names);
     }
 
     /// Who carries out `plugin`, and who the address plugin that it asks.

@@ -212,7 +212,11 @@ pub(super) fn del(call: &Call<'_>, sockets: &Sockets, ipam: Option<&dyn Ipam>) -
 fn delete_interface(call: &Call<'_>, sockets: &Sockets) -> Result<(), Failure> {
     let ifname = Target::of(call)?.ifname.as_str();
     let Some(path) = call.scope.netns else { return Ok(()) };
-    match sockets.hold().container(path) {
+    let mut held = sockets.hold();
+    if held.was_deleted(path, ifname) {
+        return Ok(());
+    }
+    match held.container(path) {
         Ok(container) => delete_link(container, ifname, call),
         // The namespace is gone, and everything in it.
         Err(Failure::Netns(netns::Error::Missing { .. } | netns::Error::NotANamespace { .. })) => Ok(()),

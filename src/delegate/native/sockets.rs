@@ -3,7 +3,7 @@
 use crate::delegate::failure::Failure;
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One socket in our own namespace and one in the container's, opened when they are first needed.
@@ -16,6 +16,8 @@ pub struct Sockets(Mutex<Open>);
 struct Open {
     host: Option<Socket>,
     container: Option<Container>,
+    /// Interfaces that were deleted in this call, by namespace and name.
+    deleted: Vec<(PathBuf, String)>,
 }
 
 /// The container's namespace with a socket in it.
@@ -39,6 +41,12 @@ impl Sockets {
         }
     }
 
+    /// Notes that the interfaces `names` of `netns` were deleted: nobody has to look for them. The kernel answers such a
+    /// look only at the end of the grace period in which it deletes others.
+    pub fn note_deleted(&self, netns: &Path, names: &[&str]) {
+        self.hold().0.deleted.extend(names.iter().map(|name| (netns.to_owned(), (*name).to_owned())));
+    }
+
     pub(super) fn hold(&self) -> Held<'_> {
         // A panic in between leaves sockets that work: answers to old questions are passed over.
         Held(self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -46,6 +54,11 @@ impl Sockets {
 }
 
 impl Held<'_> {
+    /// Whether the interface `name` of `netns` was deleted in this call.
+    pub(super) fn was_deleted(&self, netns: &Path, name: &str) -> bool {
+        self.0.deleted.iter().any(|(deleted, of)| deleted == netns && of == name)
+    }
+
     /// The container's socket.
     pub(super) fn container(&mut self, path: &Path) -> Result<&mut Container, Failure> {
         self.0.container(path)

@@ -78,7 +78,7 @@ fn share(left: Duration, waiting: usize) -> Duration {
 
 /// Deletes at once the links of all networks that are nothing but a link made in this process: the
 /// kernel's grace periods are waited for once, and not by us. What is left of them (addresses) is
-/// freed by each network's own DEL, which finds its link gone.
+/// freed by each network's own DEL, which is told that its link is gone.
 fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], deadline: Instant) {
     let Some(path) = netns else { return };
     let is_one_link = |attachment: &&Attachment| {
@@ -92,9 +92,10 @@ fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], d
     let deleted = Netns::open(path)
         .map_err(|e| e.to_string())
         .and_then(|netns| teardown(&netns, &links, deadline).map_err(|e| e.to_string()));
-    if let Err(e) = deleted {
+    match deleted {
+        Ok(()) => turn.registry.note_deleted(path, &links),
         // Each network's DEL tries again and says what is in the way.
-        turn.warn(format!("the links {} cannot be deleted together: {e}", links.join(", ")));
+        Err(e) => turn.warn(format!("the links {} cannot be deleted together: {e}", links.join(", "))),
     }
 }
 
