@@ -102,7 +102,7 @@ impl Netns {
     /// # Errors
     /// One of the two cannot be looked at.
     pub fn is_own(&self) -> Result<bool, Error> {
-        Ok(self.identity()? == Netns::own()?.identity()?)
+        Ok(self.identity()? == identity(Path::new(OWN), std::fs::metadata(OWN))?)
     }
 
     /// Whether the namespace is the one that `path` leads to now.
@@ -113,8 +113,7 @@ impl Netns {
 
     /// Device and inode: what tells namespaces apart (namespaces(7)).
     fn identity(&self) -> Result<(u64, u64), Error> {
-        let io = |source| Error::Io { what: "identify", path: self.path.clone(), source };
-        self.file.metadata().map(|this| (this.dev(), this.ino())).map_err(io)
+        identity(&self.path, self.file.metadata())
     }
 
     /// Runs `work` inside: in the calling thread where it may return to its own namespace (setns(2) is per thread), else
@@ -143,6 +142,11 @@ impl AsFd for Netns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn identity(path: &Path, file: io::Result<std::fs::Metadata>) -> Result<(u64, u64), Error> {
+    let io = |source| Error::Io { what: "identify", path: path.to_owned(), source };
+    file.map(|this| (this.dev(), this.ino())).map_err(io)
 }
 
 /// A thread that is in its own namespace again when this is dropped, also where a panic does that.

@@ -87,6 +87,9 @@ fn cached(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
 
 /// Removes what Multus kept, once everything it tells of is deleted.
 pub fn forget(turn: &Turn, id: &ContainerId, attachments: &[Attachment]) {
+    if turn.settings.multus_directory.try_exists().is_ok_and(|is_there| !is_there) {
+        return;
+    }
     let records = attachments.iter().filter_map(|attachment| {
         let network = NetworkConfig::parse(attachment.config.get(), None).ok()?;
         Some(libcni_cache::path(&turn.settings.multus_directory, &network, id, &attachment.ifname))
