@@ -114,7 +114,8 @@ impl<'t> Session<'t> {
         CniError::new(Code::Io, format!("the {what} of the sandbox cannot be kept in {folder}: {why}"))
     }
 
-    /// The record is forced to the disk while we go on; awaited before the first program is started.
+    /// The record is forced to the disk while we go on; awaited before the first program is started, and before the
+    /// answer.
     fn start_sync(&mut self) {
         let (store, id) = (self.turn.store.clone(), self.record.container_id.clone());
         match std::thread::Builder::new().spawn(move || store.sync(&id)) {
@@ -124,7 +125,8 @@ impl<'t> Session<'t> {
         }
     }
 
-    fn await_sync(&mut self) {
+    /// Waits until the record of the plan is on the disk.
+    pub fn await_sync(&mut self) {
         if let Some(Ok(outcome)) = self.synced.take().map(std::thread::JoinHandle::join) {
             self.tell_sync(outcome);
         }
@@ -168,7 +170,6 @@ impl<'t> Session<'t> {
             }
             first.map_or(Ok(()), Err)?;
         }
-        self.await_sync();
         Ok(())
     }
 

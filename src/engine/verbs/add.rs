@@ -39,6 +39,7 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
     match answer(turn, &mut session) {
         Ok(result) => {
             report(turn, &mut session, &result, left_out);
+            session.await_sync();
             Ok(result)
         }
         Err(first) => Err(session.undo(first)),
