@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// One of them is no YAML, or no `T`: what is wrong, with its place.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads")]
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, String> {
     let lenient = serde_saphyr::options! {
         strict_indentation: false,
