@@ -5,7 +5,7 @@
 
 use plexus::cluster::directory::manifest::{self, Objects};
 use plexus::cni::{CniArgs, IfName, NetworkConfig, RawObject};
-use plexus::engine::planning::plan::{self, Ingredients, Planned};
+use plexus::engine::planning::plan::{self, PlanInput, Planned};
 use plexus::nad::{NETWORKS, NadRef, selection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -52,7 +52,7 @@ fn networks() -> BTreeMap<NadRef, NetworkConfig> {
 fn plan(annotation: &str, namespace: &str, networks: &BTreeMap<NadRef, NetworkConfig>) -> Vec<Planned> {
     let cluster = r#"{"cniVersion":"1.0.0","name":"cluster","type":"bridge","ipam":{"type":"host-local"}}"#;
     let selections = selection::parse(annotation, namespace).unwrap_or_else(|e| panic!("{annotation}: {e}"));
-    let ingredients = Ingredients {
+    let input = PlanInput {
         container_id: "sandbox",
         ifname: &IfName::new("eth0").unwrap(),
         args: &CniArgs::parse(""),
@@ -66,7 +66,7 @@ fn plan(annotation: &str, namespace: &str, networks: &BTreeMap<NadRef, NetworkCo
         devices: &BTreeMap::new(),
         parallel: (&[], false),
     };
-    plan::make(&ingredients).unwrap_or_else(|e| panic!("{annotation}: {e}"))
+    plan::make(&input).unwrap_or_else(|e| panic!("{annotation}: {e}"))
 }
 
 #[test]

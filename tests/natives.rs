@@ -9,7 +9,7 @@ use plexus::delegate::Registry;
 use plexus::delegate::ipam::{host_local, static_};
 use plexus::delegate::keys::{COMMON, Key, Support};
 use plexus::delegate::native::{TABLES, bridge};
-use plexus::delegate::registry::{Carrier, Natives};
+use plexus::delegate::registry::{Natives, Runner};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;
@@ -104,17 +104,17 @@ fn the_page_says_what_the_tables_say() {
     assert!(page == written, "docs/reference/built-in-plugins.md is old; UPDATE=1 cargo test --test natives writes it");
 }
 
-/// Who carries out `config`.
-fn carrier(config: &Value) -> Carrier {
+/// Who runs `config`.
+fn runner(config: &Value) -> Runner {
     let plugin = PluginConfig::new(RawObject::parse(&config.to_string()).unwrap()).unwrap();
-    Registry::new(Natives::default()).carriers(&plugin).main
+    Registry::new(Natives::default()).runners(&plugin).main
 }
 
 /// Who gives its addresses, asked by a bridge.
-fn ipam_carrier(section: &Value) -> Carrier {
+fn ipam_runner(section: &Value) -> Runner {
     let config = json!({"type": "bridge", "ipam": section});
     let plugin = PluginConfig::new(RawObject::parse(&config.to_string()).unwrap()).unwrap();
-    Registry::new(Natives::default()).carriers(&plugin).ipam.unwrap()
+    Registry::new(Natives::default()).runners(&plugin).ipam.unwrap()
 }
 
 /// What the page says of each key is what happens to a configuration that has it.
@@ -124,17 +124,17 @@ fn the_tables_decide() {
     for (kind, keys) in TABLES {
         for key in COMMON.iter().chain(*keys).filter(|key| !["type", "ipam"].contains(&key.name)) {
             let value = if declined(key) { json!(true) } else { Value::Null };
-            let found = carrier(&json!({"type": kind, key.name: value}));
-            assert_eq!(matches!(found, Carrier::Program(_)), declined(key), "{kind}: {}: {found:?}", key.name);
+            let found = runner(&json!({"type": kind, key.name: value}));
+            assert_eq!(matches!(found, Runner::Program(_)), declined(key), "{kind}: {}: {found:?}", key.name);
         }
-        assert!(matches!(carrier(&json!({"type": kind, "future": 1})), Carrier::Program(_)), "{kind}");
+        assert!(matches!(runner(&json!({"type": kind, "future": 1})), Runner::Program(_)), "{kind}");
     }
     for (kind, keys) in [(host_local::TYPE, host_local::KEYS), (static_::TYPE, static_::KEYS)] {
         for key in keys.iter().filter(|key| key.name != "type") {
             let section = json!({"type": kind, key.name: Value::Null});
-            assert_eq!(ipam_carrier(&section), Carrier::Native, "{kind}: {}", key.name);
+            assert_eq!(ipam_runner(&section), Runner::Native, "{kind}: {}", key.name);
         }
-        assert!(matches!(ipam_carrier(&json!({"type": kind, "future": 1})), Carrier::Program(_)), "{kind}");
+        assert!(matches!(ipam_runner(&json!({"type": kind, "future": 1})), Runner::Program(_)), "{kind}");
     }
 }
 
@@ -143,12 +143,12 @@ fn the_tables_decide() {
 fn the_parts_decide() {
     for (kind, list, keys) in &PARTS {
         let judge = |part: Value| match *kind {
-            bridge::TYPE => carrier(&json!({"type": kind, *list: [part]})),
-            _ if *list == "ranges" => ipam_carrier(&json!({"type": kind, *list: [[part]]})),
-            _ => ipam_carrier(&json!({"type": kind, *list: [part]})),
+            bridge::TYPE => runner(&json!({"type": kind, *list: [part]})),
+            _ if *list == "ranges" => ipam_runner(&json!({"type": kind, *list: [[part]]})),
+            _ => ipam_runner(&json!({"type": kind, *list: [part]})),
         };
         keys.iter()
-            .for_each(|key| assert_eq!(judge(json!({key.name: 1})), Carrier::Native, "{kind} {list} {}", key.name));
-        assert!(matches!(judge(json!({"future": 1})), Carrier::Program(_)), "{kind} {list}");
+            .for_each(|key| assert_eq!(judge(json!({key.name: 1})), Runner::Native, "{kind} {list} {}", key.name));
+        assert!(matches!(judge(json!({"future": 1})), Runner::Program(_)), "{kind} {list}");
     }
 }

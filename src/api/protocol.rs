@@ -136,7 +136,7 @@ pub enum Published {
 pub struct Health {
     /// The daemon's release.
     pub release: String,
-    /// Whether every guard holds.
+    /// Whether every readiness check passes.
     pub ready: bool,
     /// What readiness consists of, by name; the text says what is awaited, empty when it holds.
     pub guards: BTreeMap<String, String>,

@@ -86,7 +86,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut output = Output::of_process();
-    match carry_out(cli.command, &mut output) {
+    match dispatch(cli.command, &mut output) {
         Ok(Verdict::Well) => ExitCode::SUCCESS,
         Ok(Verdict::NotWell) => ExitCode::from(3),
         // Whoever read us has seen enough, as in `plexusctl get | head`.
@@ -112,7 +112,7 @@ fn parser(program: Option<&OsString>) -> clap::Command {
     }
 }
 
-fn carry_out(command: Command, output: &mut Output) -> Result<Verdict, Error> {
+fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
     match command {
         Command::Get(arguments) => get::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),

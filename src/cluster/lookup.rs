@@ -1,7 +1,7 @@
 //! What the daemon asks of the cluster, whichever source it has.
 
 use super::copies::Copies;
-use super::{Access, Attempt, Cache, Claimed, Error, Haste, Notice, Outcome, Progress, Requests};
+use super::{Access, Attempt, Cache, Claimed, Error, Notice, Outcome, Progress, Requests, UnknownNetwork};
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::cluster::directory::publish;
 use crate::cluster::directory::source::Directory;
@@ -140,7 +140,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It is neither known nor certainly absent.
-    pub async fn definition(&self, nad: &NadRef, haste: Haste) -> Result<Option<Arc<Definition>>, Error> {
+    pub async fn definition(&self, nad: &NadRef, unknown: UnknownNetwork) -> Result<Option<Arc<Definition>>, Error> {
         let found = match &self.origin {
             Origin::Directory(directory) => {
                 refresh(directory).await;
@@ -155,7 +155,7 @@ impl Cluster {
                     (None, None) => None,
                 }
             }
-            Origin::Kubernetes(kubernetes) => kubernetes.definition(nad, haste).await?,
+            Origin::Kubernetes(kubernetes) => kubernetes.definition(nad, unknown).await?,
         };
         // The copies are in memory, too.
         if let Some(definition) = found.as_ref().filter(|definition| Cache::is_short(definition)) {

@@ -18,7 +18,7 @@ pub use error::{ConfigurationError, Error};
 pub use kubernetes::access::{Access, WATCH_SECONDS, configuration};
 pub use kubernetes::canary::{Canary, Verdict};
 pub use kubernetes::claimed::Claimed;
-pub use kubernetes::client::{Haste, Kubernetes};
+pub use kubernetes::client::{Kubernetes, UnknownNetwork};
 pub use kubernetes::event::Notice;
 pub use kubernetes::requests::Requests;
 pub use lookup::{Cluster, Origin};

@@ -24,7 +24,7 @@ const MOST: usize = 16;
 /// How often an address is tried again that somebody else has.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// The longest that a connection may last.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long to wait when the process has no descriptor left for a connection.
@@ -74,7 +74,7 @@ async fn converse(stream: TcpStream, daemon: Arc<Daemon>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 << 10);
     // A peer that breaks HTTP or goes away is its own loss.
-    let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), service)).await;
+    let _ = timeout(CONNECTION_LIMIT, http.serve_connection(TokioIo::new(stream), service)).await;
 }
 
 fn respond(request: &Request<Incoming>, daemon: &Daemon) -> Response<Full<Bytes>> {

@@ -41,8 +41,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?);
     let readiness = Readiness::default();
-    let open = readiness.await_guard("socket", "the socket is not open yet");
-    let synced = readiness.await_guard("definitions", "network attachment definitions are not known yet");
+    let open = readiness.await_check("socket", "the socket is not open yet");
+    let synced = readiness.await_check("definitions", "network attachment definitions are not known yet");
 
     let cluster = Arc::new(settings.cluster().await?);
     let metrics = Metrics::default();

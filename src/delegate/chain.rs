@@ -15,7 +15,7 @@ pub struct Chain<'a> {
     pub capability_args: &'a RawObject,
     /// The attachment.
     pub scope: Scope<'a>,
-    /// Who carries out a plugin.
+    /// Who runs a plugin.
     pub registry: &'a Registry,
 }
 

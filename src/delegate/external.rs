@@ -81,7 +81,7 @@ pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<
     let ended = run.to_end(|group| note_group(call, group));
     if let Some(lock) = call.scope.lock.filter(|_| !ended.as_ref().is_ok_and(Finished::is_orderly)) {
         // It was killed: what it started may go on, and whoever comes next has to end it first.
-        lock.bequeath();
+        lock.keep_for_children();
     }
     let finished = ended.map_err(|e| run_error(kind, &program, began.elapsed(), e))?;
     pass_on_stderr(&finished);

@@ -1,4 +1,4 @@
-//! Who carries out a plugin.
+//! Who runs a plugin.
 
 use super::external::{self, External};
 use super::keys::Declined;
@@ -124,16 +124,16 @@ impl Registry {
         self.sockets.note_deleted(netns, names);
     }
 
-    /// Who carries out `plugin`, and who the address plugin that it asks.
-    pub fn carriers(&self, plugin: &PluginConfig) -> Carriers {
+    /// Who runs `plugin`, and who the address plugin that it asks.
+    pub fn runners(&self, plugin: &PluginConfig) -> Runners {
         match native::find(plugin, &self.natives.enabled(), &self.sockets) {
-            Err(why) => Carriers { main: Carrier::Program(why), ipam: plugin.ipam.as_ref().map(|_| Carrier::AskedFor) },
+            Err(why) => Runners { main: Runner::Program(why), ipam: plugin.ipam.as_ref().map(|_| Runner::AskedFor) },
             Ok(found) => {
                 let ipam = plugin.ipam.as_ref().map(|_| match found.program {
-                    Some((_, why)) => Carrier::Program(why),
-                    None => Carrier::Native,
+                    Some((_, why)) => Runner::Program(why),
+                    None => Runner::Native,
                 });
-                Carriers { main: Carrier::Native, ipam }
+                Runners { main: Runner::Native, ipam }
             }
         }
     }
@@ -184,18 +184,18 @@ impl Registry {
     }
 }
 
-/// Who carries out a plugin with its address plugin.
+/// Who runs a plugin with its address plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carriers {
+pub struct Runners {
     /// The plugin itself.
-    pub main: Carrier,
+    pub main: Runner,
     /// Its address plugin; none where it has none.
-    pub ipam: Option<Carrier>,
+    pub ipam: Option<Runner>,
 }
 
-/// Who carries out one of the two.
+/// Who runs one of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Carrier {
+pub enum Runner {
     /// This process.
     Native,
     /// The program, and why.
@@ -204,12 +204,12 @@ pub enum Carrier {
     AskedFor,
 }
 
-impl fmt::Display for Carrier {
+impl fmt::Display for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Carrier::Native => write!(f, "in this process"),
-            Carrier::Program(why) => write!(f, "by its program ({why})"),
-            Carrier::AskedFor => write!(f, "as that program asks it"),
+            Runner::Native => write!(f, "in this process"),
+            Runner::Program(why) => write!(f, "by its program ({why})"),
+            Runner::AskedFor => write!(f, "as that program asks it"),
         }
     }
 }

@@ -45,7 +45,7 @@ fn sweep_by_words(words: &[String]) {
     let [configuration, path] = words else { return };
     let Ok((settings, _)) = Settings::lenient(configuration) else { return };
     let path = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty()).collect();
-    let _ = sweep::sweep(&sweep_command::turn(settings, path), sweep::Haste::AsDue);
+    let _ = sweep::sweep(&sweep_command::turn(settings, path), sweep::Debts::Due);
 }
 
 /// Carries out one call.

@@ -18,7 +18,7 @@ pub struct Turn {
     pub invocation: Invocation,
     /// The configuration.
     pub settings: Settings,
-    /// Who carries out plugins.
+    /// Who runs plugins.
     pub registry: Registry,
     /// The records.
     pub store: Store,
@@ -101,16 +101,16 @@ impl Turn {
         self.log(LogLevel::Error, text);
     }
 
-    /// Tells at level debug who carries out the plugins of `network`: what nobody can see from outside.
-    pub fn tell_carriers(&self, network: &NetworkConfig) {
+    /// Tells at level debug who runs the plugins of `network`: what nobody can see from outside.
+    pub fn log_runners(&self, network: &NetworkConfig) {
         if self.settings.log_level < LogLevel::Debug {
             return;
         }
         for plugin in &network.plugins {
-            let carriers = self.registry.carriers(plugin);
-            let ipam = plugin.ipam.as_ref().zip(carriers.ipam);
-            let ipam = ipam.map_or_else(String::new, |(kind, carrier)| format!(", {kind} {carrier}"));
-            self.log(LogLevel::Debug, format!("network {}: {} {}{ipam}", network.name, plugin.kind, carriers.main));
+            let runners = self.registry.runners(plugin);
+            let ipam = plugin.ipam.as_ref().zip(runners.ipam);
+            let ipam = ipam.map_or_else(String::new, |(kind, runner)| format!(", {kind} {runner}"));
+            self.log(LogLevel::Debug, format!("network {}: {} {}{ipam}", network.name, plugin.kind, runners.main));
         }
     }
 }

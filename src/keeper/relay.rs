@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// More connections at a time are closed: the daemon asks one question at a time.
 const MOST: usize = 16;
 /// The longest that a connection may last; the daemon waits two seconds for its answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECTION_LIMIT: Duration = Duration::from_secs(5);
 /// How long a side may be silent before the end is looked at.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How long to wait when a connection cannot be accepted.
@@ -75,7 +75,7 @@ impl Relay {
 
 fn pass_on(ours: UnixStream, to: &Path) -> io::Result<()> {
     let theirs = UnixStream::connect(to)?;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + CONNECTION_LIMIT;
     for side in [&ours, &theirs] {
         side.set_read_timeout(Some(SILENCE))?;
         side.set_write_timeout(Some(SILENCE))?;
@@ -157,7 +157,7 @@ mod tests {
         let held: Vec<UnixStream> = (0..3 * MOST).map(|_| UnixStream::connect(&path).unwrap()).collect();
         let begun = Instant::now();
         while ask(&path).is_err() {
-            assert!(begun.elapsed() < 3 * PATIENCE);
+            assert!(begun.elapsed() < 3 * CONNECTION_LIMIT);
             thread::sleep(BREATHE);
         }
         drop(held);

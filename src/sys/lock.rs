@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 /// The lock belongs to the open file, not to the process: a program that inherits the descriptor
 /// holds it too, also after we were killed. That is how DEL waits for an orphan of a killed ADD.
 ///
-/// Whoever lets it go in order lets it go for the heirs too: a daemon that a plugin started on purpose
-/// holds up nobody.
+/// An orderly release unlocks the file for every process that inherited it: a daemon that a plugin started on purpose
+/// does not block later calls.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
     path: PathBuf,
-    /// The heirs keep it: one of them may still do what it should not.
-    bequeathed: AtomicBool,
+    /// The processes that inherited it keep it: one of them may still do what it should not.
+    kept_for_children: AtomicBool,
     /// A note names who works under the lock.
     noted: AtomicBool,
     /// What whoever held it before left in the file.
@@ -85,8 +85,8 @@ impl FileLock {
             left.clear();
             let _ = file.set_len(0);
         }
-        let (bequeathed, noted) = (AtomicBool::new(false), AtomicBool::new(false));
-        FileLock { file, path: path.to_owned(), bequeathed, noted, left }
+        let (kept_for_children, noted) = (AtomicBool::new(false), AtomicBool::new(false));
+        FileLock { file, path: path.to_owned(), kept_for_children, noted, left }
     }
 
     /// What an earlier holder left in the file, see [`FileLock::leave`].
@@ -100,12 +100,12 @@ impl FileLock {
     }
 
     /// Leaves the lock to the programs that inherited it: one was killed, and what it started may go on.
-    pub fn bequeath(&self) {
-        self.bequeathed.store(true, Ordering::Relaxed);
+    pub fn keep_for_children(&self) {
+        self.kept_for_children.store(true, Ordering::Relaxed);
     }
 
     /// Notes in the file who works under the lock, for a caller that finds it held. The note goes with the lock,
-    /// unless that is bequeathed.
+    /// unless the children keep that.
     ///
     /// # Errors
     /// It cannot be written; the lock holds all the same.
@@ -114,13 +114,13 @@ impl FileLock {
         self.write(&owner.to_string())
     }
 
-    /// Writes `text` to the file, where it stays for the next holder. A lock that is bequeathed keeps the note of
+    /// Writes `text` to the file, where it stays for the next holder. A lock that children keep also keeps the note of
     /// who works there, because the next caller has to end that.
     ///
     /// # Errors
     /// It cannot be written; the lock holds all the same.
     pub fn leave(&self, text: &str) -> io::Result<()> {
-        if self.bequeathed.load(Ordering::Relaxed) {
+        if self.kept_for_children.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.noted.store(false, Ordering::Relaxed);
@@ -147,7 +147,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        if !self.bequeathed.load(Ordering::Relaxed) {
+        if !self.kept_for_children.load(Ordering::Relaxed) {
             if self.noted.load(Ordering::Relaxed) {
                 // What it names may be gone soon. A note that stays is cleared by the next holder.
                 let _ = self.file.set_len(0);
@@ -186,11 +186,11 @@ mod tests {
         let _heir = lock.file.try_clone().unwrap();
         drop(lock);
         let lock = FileLock::try_acquire(&path).unwrap().unwrap();
-        let heir = lock.file.try_clone().unwrap();
-        lock.bequeath();
+        let inherited = lock.file.try_clone().unwrap();
+        lock.keep_for_children();
         drop(lock);
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
-        drop(heir);
+        drop(inherited);
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
     }
 
@@ -214,7 +214,7 @@ mod tests {
         // Heirs are found by it.
         let lock = FileLock::try_acquire(&path).unwrap().unwrap();
         lock.note(&Owner::here(77)).unwrap();
-        lock.bequeath();
+        lock.keep_for_children();
         lock.leave("deleted").unwrap();
         drop(lock);
         assert!(Owner::parse(&FileLock::read_note(&path)).is_some());

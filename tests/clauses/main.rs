@@ -27,7 +27,7 @@ use subject::Subject;
 
 /// Carries out the rows of every topic by `subject`, each topic on a machine of its own; whether that could be done.
 #[must_use]
-fn carry_out(subject: &Subject, topics: &[(&'static str, Vec<Row>)]) -> bool {
+fn run_all(subject: &Subject, topics: &[(&'static str, Vec<Row>)]) -> bool {
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     let wrong: Option<Vec<Vec<String>>> = std::thread::scope(|scope| {
         let thread = || std::thread::Builder::new().name(name.clone());
@@ -45,19 +45,19 @@ fn carry_out(subject: &Subject, topics: &[(&'static str, Vec<Row>)]) -> bool {
 
 #[test]
 fn ours_does_as_the_rows_say() {
-    let _ = carry_out(&Subject::Plexus, &rows::topics());
+    let _ = run_all(&Subject::Plexus, &rows::topics());
 }
 
 #[test]
 fn libcni_does_as_the_rows_say_of_it() {
-    let _ = carry_out(&Subject::Libcni, &rows::topics());
+    let _ = run_all(&Subject::Libcni, &rows::topics());
 }
 
 #[test]
 fn multus_does_as_the_rows_say_of_it() {
     let Some(folder) = support::programs::multus() else { return };
     let topics = rows::topics();
-    if carry_out(&Subject::Multus(folder.join("multus")), &topics) {
+    if run_all(&Subject::Multus(folder.join("multus")), &topics) {
         println!("{}", page::of(&topics));
         if std::env::var_os("UPDATE").is_some() {
             fs::write(page::path(), page::of(&topics)).unwrap();

@@ -26,14 +26,14 @@ pub const CLAIM: &str = "claim";
 
 /// A stub that serves; it ends, and its socket goes, when this is dropped.
 pub struct Kubelet {
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<Answers>>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
     socket: std::path::PathBuf,
 }
 
 /// What it tells, and how it was asked.
-struct Told {
+struct Answers {
     pods: Vec<PodResources>,
     healthy: Vec<(String, String)>,
     tells_allocatable: bool,
@@ -54,7 +54,7 @@ impl Kubelet {
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(socket).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let told = Told {
+        let told = Answers {
             pods: Vec::new(),
             healthy: Vec::new(),
             tells_allocatable: true,
@@ -158,7 +158,7 @@ fn container(number: usize, devices: Container<'_>) -> ContainerResources {
     }
 }
 
-async fn serve(listener: UnixListener, told: Arc<Mutex<Told>>) {
+async fn serve(listener: UnixListener, told: Arc<Mutex<Answers>>) {
     let listener = tokio::net::UnixListener::from_std(listener).unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -179,7 +179,7 @@ async fn serve(listener: UnixListener, told: Arc<Mutex<Told>>) {
 }
 
 struct List {
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<Answers>>,
     known: bool,
 }
 
@@ -202,7 +202,7 @@ impl UnaryService<ListPodResourcesRequest> for List {
 }
 
 struct Allocatable {
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<Answers>>,
 }
 
 impl UnaryService<ListPodResourcesRequest> for Allocatable {
@@ -227,7 +227,7 @@ impl UnaryService<ListPodResourcesRequest> for Allocatable {
     }
 }
 
-impl Told {
+impl Answers {
     fn admit(&mut self) -> Result<Duration, Status> {
         let now = Instant::now();
         self.tokens = BURST.min(self.tokens + (now - self.filled).as_secs_f64() * PER_SECOND);

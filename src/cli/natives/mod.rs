@@ -51,7 +51,7 @@ pub struct Arguments {
     state_directory: Option<PathBuf>,
 }
 
-/// Prints who carries out what; not well where there is nothing to tell because this is no node.
+/// Prints who runs what; not well where there is nothing to tell because this is no node.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let settings = arguments.settings(output)?;
     let (networks, unread) = match arguments.files.as_slice() {

@@ -4,7 +4,7 @@ use crate::cli::output::Tone;
 use crate::cli::output::table::{Cell, Table};
 use crate::cni::NetworkConfig;
 use crate::delegate::Registry;
-use crate::delegate::registry::Carrier;
+use crate::delegate::registry::Runner;
 use serde::Serialize;
 
 /// The JSON document. Members are added, never changed or removed.
@@ -49,18 +49,18 @@ pub struct Plugin {
 }
 
 impl Network {
-    /// Who carries out `network`, called `name`.
+    /// Who runs `network`, called `name`.
     pub fn of(name: String, default: bool, registry: &Registry, network: Result<NetworkConfig, String>) -> Self {
         let (config, error) = match network {
             Ok(network) => (Some(network), None),
             Err(why) => (None, Some(why)),
         };
         let plugins = config.iter().flat_map(|network| &network.plugins).map(|plugin| {
-            let carriers = registry.carriers(plugin);
-            let ipam = plugin.ipam.as_ref().zip(carriers.ipam);
+            let runners = registry.runners(plugin);
+            let ipam = plugin.ipam.as_ref().zip(runners.ipam);
             Plugin {
-                ipam: ipam.map(|(kind, carrier)| Box::new(Plugin::of(kind.to_string(), carrier, plugin.kind.as_str()))),
-                ..Plugin::of(plugin.kind.to_string(), carriers.main, "")
+                ipam: ipam.map(|(kind, runner)| Box::new(Plugin::of(kind.to_string(), runner, plugin.kind.as_str()))),
+                ..Plugin::of(plugin.kind.to_string(), runners.main, "")
             }
         });
         Network { network: name, default, plugins: plugins.collect(), error, config }
@@ -68,11 +68,11 @@ impl Network {
 }
 
 impl Plugin {
-    fn of(kind: String, carrier: Carrier, asked_by: &str) -> Self {
-        let reason = match carrier {
-            Carrier::Native => None,
-            Carrier::Program(why) => Some(why.to_string()),
-            Carrier::AskedFor => Some(format!("the program {asked_by} asks it")),
+    fn of(kind: String, runner: Runner, asked_by: &str) -> Self {
+        let reason = match runner {
+            Runner::Native => None,
+            Runner::Program(why) => Some(why.to_string()),
+            Runner::AskedFor => Some(format!("the program {asked_by} asks it")),
         };
         Plugin { r#type: kind, native: reason.is_none(), reason, ipam: None }
     }

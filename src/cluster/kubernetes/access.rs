@@ -21,7 +21,7 @@ pub const WATCH_SECONDS: u32 = 120;
 /// A connection on which nothing comes for so long is dead.
 pub(in crate::cluster) const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
 /// How long a connection may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Credentials that did not change are tried with a new client so often: a program may have made them.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// A longer file is no credential.
@@ -61,7 +61,7 @@ pub async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, Configur
         None if std::env::var_os("KUBECONFIG").is_some() => Config::from_kubeconfig(&options).await?,
         None => Config::incluster()?,
     };
-    config.connect_timeout = Some(CONNECT_PATIENCE);
+    config.connect_timeout = Some(CONNECT_LIMIT);
     // For lists; watches notice silence themselves, everything else has a deadline of ours.
     config.read_timeout = Some(SILENCE);
     // A request that fails is answered or repeated by us, who know how long there is.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// How long one try may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TRY_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after an answer that was no; policies are deleted by people, not by accident.
 const AFTER_NO: Duration = Duration::from_secs(3600);
 /// The first pause after every other answer: a policy takes a second until it is in force.
@@ -152,13 +152,13 @@ impl Kubernetes {
             let api: Api<PodHead> = Api::namespaced(client, own.namespace());
             async move { api.patch_status(own.name(), dry, patch).await }
         };
-        let answer = timeout(PATIENCE, self.send(ask)).await;
+        let answer = timeout(TRY_LIMIT, self.send(ask)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))));
         match answer {
             Ok(Ok(_)) => Verdict::Open,
             Ok(Err(kube::Error::Api(status))) => verdict(&status),
             Ok(Err(e)) => Verdict::Unknown(reason(&e)),
-            Err(_) => Verdict::Unknown(format!("no answer from the API server within {PATIENCE:?}")),
+            Err(_) => Verdict::Unknown(format!("no answer from the API server within {TRY_LIMIT:?}")),
         }
     }
 }

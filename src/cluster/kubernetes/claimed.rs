@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(2);
 /// What grants all of it.
 const OVERLAY: &str = "grant it (conf/overlays/dra does)";
 
@@ -37,7 +37,7 @@ pub struct Claimed {
 impl Kubernetes {
     /// The devices that resource claims gave to `pod`, in the order of its claims and of their requests.
     pub async fn claimed_devices(&self, pod: &PodRef) -> Result<Vec<Claimed>, Error> {
-        let within = PATIENCE;
+        let within = LIMIT;
         let late = |_| Error::Deadline { what: format!("resource claims of pod {pod}"), within };
         let read = tokio::time::timeout(within, self.read_claims(pod)).await.map_err(late)?;
         read.map_err(|e| e.mended_by(OVERLAY))
@@ -45,7 +45,7 @@ impl Kubernetes {
 
     /// Whether a driver publishes devices of `resource` on this node.
     pub async fn is_published(&self, resource: &str) -> Result<bool, Error> {
-        let late = |_| Error::Deadline { what: format!("resource slices with {resource}"), within: PATIENCE };
+        let late = |_| Error::Deadline { what: format!("resource slices with {resource}"), within: LIMIT };
         let all = async {
             for node in [self.node.as_str(), ""] {
                 let what = format!("resource slices with {resource}");
@@ -56,7 +56,7 @@ impl Kubernetes {
             }
             Ok(false)
         };
-        tokio::time::timeout(PATIENCE, all).await.map_err(late)?
+        tokio::time::timeout(LIMIT, all).await.map_err(late)?
     }
 
     async fn read_claims(&self, pod: &PodRef) -> Result<Vec<Claimed>, Error> {

@@ -21,13 +21,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// How long a definition that is not known may take to arrive by the watch: it was made just before its pod.
-const DEFINITION_PATIENCE: Duration = Duration::from_millis(150);
+const DEFINITION_WAIT: Duration = Duration::from_millis(150);
 /// The same while the first list is not complete.
-const LIST_PATIENCE: Duration = Duration::from_millis(1000);
+const LIST_WAIT: Duration = Duration::from_millis(1000);
 /// How long a pod that is not known may take to arrive by the watch.
-const POD_PATIENCE: Duration = Duration::from_millis(1000);
+const POD_WAIT: Duration = Duration::from_millis(1000);
 /// How long the API server may take to answer a question.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// Questions at one time, of all pods together: each is a connection, and an answer in memory.
 const AT_ONCE: usize = 8;
 
@@ -36,11 +36,11 @@ const NO_PODS_NEEDED: &str = "grant it (conf/overlays/pod-watch does), or let th
 
 /// Whether a definition that is not known may have been made a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Haste {
+pub enum UnknownNetwork {
     /// It may: somebody makes a network and a pod that selects it with one command.
     MayBeNew,
     /// The operator's own name, which every pod of the node asks for: nobody waits for it.
-    None,
+    IsMissing,
 }
 
 /// A cluster's API server.
@@ -109,13 +109,13 @@ impl Kubernetes {
     }
 
     /// The definition `nad`; `None` when it is certain that there is none.
-    pub async fn definition(&self, nad: &NadRef, haste: Haste) -> Result<Option<Arc<Definition>>, Error> {
-        let patience = match (self.cache.definitions_synced(), haste) {
+    pub async fn definition(&self, nad: &NadRef, unknown: UnknownNetwork) -> Result<Option<Arc<Definition>>, Error> {
+        let patience = match (self.cache.definitions_synced(), unknown) {
             // Who tries again does not wait again.
             _ if self.absent.was_just_seen(nad) => Duration::ZERO,
-            (false, _) => LIST_PATIENCE,
-            (true, Haste::MayBeNew) => DEFINITION_PATIENCE,
-            (true, Haste::None) => Duration::ZERO,
+            (false, _) => LIST_WAIT,
+            (true, UnknownNetwork::MayBeNew) => DEFINITION_WAIT,
+            (true, UnknownNetwork::IsMissing) => Duration::ZERO,
         };
         // One that is too long to be kept has to be asked for each time, at once.
         let look = |cache: &Cache| {
@@ -141,7 +141,7 @@ impl Kubernetes {
         self.pods_wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         if let Some(uid) = pod.uid() {
             let is_asked = |cache: &Cache| cache.pod(pod).filter(|known| known.is(uid));
-            if let Some(known) = self.cache.wait(POD_PATIENCE, is_asked).await
+            if let Some(known) = self.cache.wait(POD_WAIT, is_asked).await
                 && let Some(annotations) = known.annotations()
             {
                 return Ok(annotations.clone());
@@ -197,7 +197,7 @@ impl Kubernetes {
         K: Resource<DynamicType = ()>,
         F: Future<Output = kube::Result<T>>,
     {
-        let answer = tokio::time::timeout(ANSWER_PATIENCE, async {
+        let answer = tokio::time::timeout(ANSWER_LIMIT, async {
             // The semaphore is never closed.
             let _place = self.places.acquire().await;
             self.send(request).await
@@ -210,7 +210,7 @@ impl Kubernetes {
                 Err(Error::Forbidden { what, permission: permission(&K::plural(&())), mend: "grant it" })
             }
             Ok(Err(e)) => Err(Error::Api { what, reason: reason(&e) }),
-            Err(_) => Err(Error::Deadline { what, within: ANSWER_PATIENCE }),
+            Err(_) => Err(Error::Deadline { what, within: ANSWER_LIMIT }),
         }
     }
 

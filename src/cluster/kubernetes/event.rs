@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// How long the one request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// Requests at one time: an event is never as urgent as a status.
 const AT_ONCE: usize = 2;
 /// Events that wait; more are left out.
@@ -186,7 +186,7 @@ impl Announcer {
             // The semaphore is never closed.
             let _turn = turns.acquire().await;
             let api: Api<Event> = Api::namespaced(client, event.metadata.namespace.as_deref().unwrap_or_default());
-            let sent = tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), &event)).await;
+            let sent = tokio::time::timeout(REQUEST_LIMIT, api.create(&PostParams::default(), &event)).await;
             requests.made("create", matches!(sent, Ok(Ok(_))));
             if let Ok(Err(e)) = sent {
                 tracing::debug!(reason = crate::cluster::error::reason(&e), "an event was not taken");

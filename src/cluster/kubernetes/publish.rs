@@ -17,12 +17,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// How long one try may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TRY_LIMIT: Duration = Duration::from_secs(5);
 /// All annotations of an object together are at most so long.
 const LONGEST_STATUS: usize = 256 << 10;
 /// How long a static pod may lack its API object. It is made by the kubelet, which may have to wait
 /// for the API server, which may be a static pod.
-const MIRROR_PATIENCE: Duration = Duration::from_secs(3600);
+const MIRROR_WAIT: Duration = Duration::from_secs(3600);
 
 /// Why a patch was not taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,13 +124,13 @@ impl Kubernetes {
             let api: Api<PodHead> = Api::namespaced(client, pod.namespace());
             async move { api.patch_status(pod.name(), parameters, patch).await }
         };
-        let answer = tokio::time::timeout(PATIENCE, self.send(send)).await;
+        let answer = tokio::time::timeout(TRY_LIMIT, self.send(send)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_))));
         match answer {
             Ok(Ok(patched)) => Ok(patched.metadata_uid().unwrap_or(uid).to_owned()),
             Ok(Err(kube::Error::Api(status))) => Err(refusal(&status)),
             Ok(Err(e)) => Err(Refusal::Passing(reason(&e))),
-            Err(_) => Err(Refusal::Passing(format!("no answer from the API server within {PATIENCE:?}"))),
+            Err(_) => Err(Refusal::Passing(format!("no answer from the API server within {TRY_LIMIT:?}"))),
         }
     }
 }
@@ -165,7 +165,7 @@ fn is_hash(uid: &str) -> bool {
 
 /// Whether the API object of a static pod may still be made.
 fn may_get_mirror(progress: &Progress) -> bool {
-    progress.begun.elapsed().is_ok_and(|waited| waited < MIRROR_PATIENCE)
+    progress.begun.elapsed().is_ok_and(|waited| waited < MIRROR_WAIT)
 }
 
 #[cfg(test)]

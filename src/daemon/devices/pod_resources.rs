@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long the kubelet may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// The shortest time from one call to the next: half of what the kubelet lets through is for others.
 const PAUSE: Duration = Duration::from_millis(20);
 const LIST: &str = "/v1.PodResourcesLister/List";
@@ -108,8 +108,8 @@ impl PodResources {
     /// It is not known; asking again may help.
     pub async fn allocated(&self, pod: &PodRef) -> Result<Allocated, Error> {
         let socket = || self.socket.display().to_string();
-        let answer = timeout(PATIENCE, self.answer_since(Instant::now())).await;
-        let answer = answer.map_err(|_| Error::Deadline { socket: socket(), within: PATIENCE })?;
+        let answer = timeout(ANSWER_LIMIT, self.answer_since(Instant::now())).await;
+        let answer = answer.map_err(|_| Error::Deadline { socket: socket(), within: ANSWER_LIMIT })?;
         let pods = answer.map_err(|source| Error::Unasked { socket: socket(), source })?;
         let known =
             pods.pod_resources.iter().find(|known| known.namespace == pod.namespace() && known.name == pod.name());
@@ -124,8 +124,8 @@ impl PodResources {
     /// It is not known: a kubelet before 1.28 may not tell.
     pub async fn has_plugin(&self, resource: &str) -> Result<bool, Error> {
         let socket = || self.socket.display().to_string();
-        let resources = timeout(PATIENCE, self.plugins()).await;
-        let resources = resources.map_err(|_| Error::Deadline { socket: socket(), within: PATIENCE })?;
+        let resources = timeout(ANSWER_LIMIT, self.plugins()).await;
+        let resources = resources.map_err(|_| Error::Deadline { socket: socket(), within: ANSWER_LIMIT })?;
         let resources = resources.map_err(|source| Error::Unasked { socket: socket(), source })?;
         Ok(resources.contains(resource))
     }
@@ -141,7 +141,7 @@ impl PodResources {
         let given = self.answer_since(asked).await?;
         sleep_until(Instant::now() + PAUSE).await;
         let healthy: AllocatableResourcesResponse =
-            grpc::call(&self.socket, ALLOCATABLE, &AllocatableResourcesRequest {}, PATIENCE).await?;
+            grpc::call(&self.socket, ALLOCATABLE, &AllocatableResourcesRequest {}, ANSWER_LIMIT).await?;
         let containers = given.pod_resources.iter().flat_map(|pod| &pod.containers);
         let devices = containers.flat_map(|container| &container.devices).chain(&healthy.devices);
         let resources: BTreeSet<String> = devices.map(|devices| devices.resource_name.clone()).collect();
@@ -161,7 +161,7 @@ impl PodResources {
                 sleep_until(call.begun + PAUSE).await;
             }
             let begun = Instant::now();
-            let answer = grpc::call(&self.socket, LIST, &ListPodResourcesRequest {}, PATIENCE).await;
+            let answer = grpc::call(&self.socket, LIST, &ListPodResourcesRequest {}, ANSWER_LIMIT).await;
             *last = Some(Call { begun, answer: answer.map(Arc::new).map_err(Arc::new) });
         }
     }

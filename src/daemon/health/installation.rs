@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// The name of the guard of readiness.
-const GUARD: &str = "installation";
+/// The name of the readiness check.
+const CHECK: &str = "installation";
 /// The file is a few hundred bytes.
 const LONGEST: usize = 64 << 10;
 /// The keeper writes every five seconds. After so long it does not run.
@@ -118,7 +118,7 @@ impl Installation {
     /// Looks, for ever.
     pub async fn follow(mut self, mut source: Source) {
         let awaited = if matches!(source, Source::Own(_)) { "" } else { "the keeper has not looked yet" };
-        self.readiness.set(GUARD, awaited.to_owned());
+        self.readiness.set(CHECK, awaited.to_owned());
         loop {
             let looked = spawn_blocking(move || {
                 let looked = source.look();
@@ -154,13 +154,13 @@ impl Installation {
     fn tell(&mut self, found: Keeping) {
         if found.draining != self.draining {
             self.draining = found.draining;
-            self.readiness.remark(GUARD, if found.draining { DRAINING } else { "" });
+            self.readiness.remark(CHECK, if found.draining { DRAINING } else { "" });
             if found.draining {
                 tracing::warn!("{DRAINING}");
                 self.cluster.announce_on_node("Draining", DRAINING);
             }
         }
-        self.readiness.set(GUARD, found.displaced.clone());
+        self.readiness.set(CHECK, found.displaced.clone());
         if found.displaced == self.told {
             return;
         }

@@ -4,8 +4,8 @@ use crate::cluster::{Cluster, Verdict};
 use crate::daemon::health::readiness::Readiness;
 use std::sync::Arc;
 
-/// The name of the guard of readiness, and of the remark.
-const GUARD: &str = "policy";
+/// The name of the readiness check, and of the remark.
+const CHECK: &str = "policy";
 
 /// Tells every verdict, for ever; nothing where no policy is tested.
 pub async fn follow(cluster: Arc<Cluster>, readiness: Readiness) {
@@ -15,9 +15,9 @@ pub async fn follow(cluster: Arc<Cluster>, readiness: Readiness) {
         let verdict = verdicts.borrow_and_update().clone();
         let why = verdict.why();
         if canary.is_required() {
-            readiness.set(GUARD, why.clone());
+            readiness.set(CHECK, why.clone());
         }
-        readiness.remark(GUARD, if canary.is_required() { "" } else { &why });
+        readiness.remark(CHECK, if canary.is_required() { "" } else { &why });
         match &verdict {
             Verdict::Open => {
                 tracing::error!(reason = why, "the daemon's token is not guarded");

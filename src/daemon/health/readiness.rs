@@ -11,38 +11,38 @@ type Texts = Arc<Mutex<BTreeMap<&'static str, String>>>;
 /// operator has to know although the daemon is ready.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    guards: Texts,
+    checks: Texts,
     remarks: Texts,
 }
 
 /// Until it is met the daemon is not ready; nor where it is given up.
 #[derive(Debug)]
 #[must_use]
-pub struct Guard {
+pub struct Check {
     readiness: Readiness,
     name: &'static str,
 }
 
 impl Readiness {
-    /// Makes readiness wait for the guard that is returned.
-    pub fn await_guard(&self, name: &'static str, awaited: &'static str) -> Guard {
-        self.guards().insert(name, awaited.to_owned());
-        Guard { readiness: self.clone(), name }
+    /// Makes readiness wait for the check that is returned.
+    pub fn await_check(&self, name: &'static str, awaited: &'static str) -> Check {
+        self.checks().insert(name, awaited.to_owned());
+        Check { readiness: self.clone(), name }
     }
 
     /// Says what `name` awaits, empty when nothing: for what may be lost again.
     pub fn set(&self, name: &'static str, awaited: String) {
-        self.guards().insert(name, awaited);
+        self.checks().insert(name, awaited);
     }
 
-    /// Whether every guard holds.
+    /// Whether every check holds.
     pub fn is_ready(&self) -> bool {
-        self.guards().values().all(|awaited| awaited.is_empty())
+        self.checks().values().all(|awaited| awaited.is_empty())
     }
 
-    /// The guards and what each awaits.
+    /// The checks and what each awaits.
     pub fn tell(&self) -> BTreeMap<String, String> {
-        self.guards().iter().map(|(name, awaited)| ((*name).to_owned(), awaited.clone())).collect()
+        self.checks().iter().map(|(name, awaited)| ((*name).to_owned(), awaited.clone())).collect()
     }
 
     /// Tells what an operator has to know about `name`; nothing any more when `text` is empty.
@@ -61,17 +61,17 @@ impl Readiness {
         remarks.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect()
     }
 
-    fn guards(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    fn checks(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Guard {
+impl Check {
     /// What was awaited is there.
     pub fn pass(self) {
         self.readiness.set(self.name, String::new());
         let awaited: Vec<&str> =
-            self.readiness.guards().iter().filter(|(_, awaited)| !awaited.is_empty()).map(|(name, _)| *name).collect();
+            self.readiness.checks().iter().filter(|(_, awaited)| !awaited.is_empty()).map(|(name, _)| *name).collect();
         match awaited.is_empty() {
             true => tracing::info!(check = self.name, "readiness check passed: the daemon is ready"),
             false => tracing::info!(check = self.name, still = awaited.join(", "), "readiness check passed"),
@@ -82,7 +82,7 @@ impl Guard {
 impl Readiness {
     /// Lets `definitions` go once every definition is known, and makes readiness wait for the pods of
     /// this node once they are wanted.
-    pub async fn follow(self, cluster: Arc<Cluster>, definitions: Guard) {
+    pub async fn follow(self, cluster: Arc<Cluster>, definitions: Check) {
         let cache = cluster.cache();
         let definitions = async {
             until(cache, Cache::definitions_synced).await;
@@ -90,7 +90,7 @@ impl Readiness {
         };
         let pods = async {
             cluster.pods_wanted().await;
-            let pods = self.await_guard("pods", "pods of this node are not known yet");
+            let pods = self.await_check("pods", "pods of this node are not known yet");
             until(cache, Cache::pods_synced).await;
             pods.pass();
         };
@@ -114,12 +114,12 @@ mod tests {
     #[test]
     fn ready_is_when_every_check_is_met() {
         let readiness = Readiness::default();
-        let (a, b) = (readiness.await_guard("a", "x"), readiness.await_guard("b", "y"));
+        let (a, b) = (readiness.await_check("a", "x"), readiness.await_check("b", "y"));
         a.pass();
         assert!(!readiness.is_ready());
         assert_eq!(readiness.tell()["b"], "y");
         // Given up is not met.
-        drop(readiness.await_guard("c", "z"));
+        drop(readiness.await_check("c", "z"));
         assert!(!readiness.is_ready());
         readiness.set("c", String::new());
         b.pass();

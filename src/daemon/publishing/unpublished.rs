@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 /// The plugin waits 2 s unless it is configured otherwise.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 /// How often the folder is looked at when nobody asks.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long it is remembered how a publication ended.
@@ -39,13 +39,13 @@ pub struct Unpublished {
 }
 
 /// What is told to those who wait for a publication.
-type Told = Option<Published>;
+type LastOutcome = Option<Published>;
 
 /// Work on one file. It stays for a while after its end: the sweep may have been faster than the
 /// plugin's question.
 #[derive(Debug)]
 struct Work {
-    told: watch::Receiver<Told>,
+    told: watch::Receiver<LastOutcome>,
     nudge: Arc<Notify>,
     ended: Option<Instant>,
 }
@@ -127,7 +127,7 @@ impl Unpublished {
         }
         let mut told = self.work_on(sandbox);
         // In time or not, or without a word because there was no file: what was told last is the answer.
-        let _ = timeout(PATIENCE, told.wait_for(|told| told.as_ref().is_some_and(is_final))).await;
+        let _ = timeout(ANSWER_LIMIT, told.wait_for(|told| told.as_ref().is_some_and(is_final))).await;
         let last = told.borrow().clone();
         match last {
             Some(published) => Ok(published),
@@ -139,7 +139,7 @@ impl Unpublished {
     }
 
     /// Starts work on the file of `sandbox`; somebody who is at it already is told not to pause.
-    fn work_on(self: &Arc<Self>, sandbox: &ContainerId) -> watch::Receiver<Told> {
+    fn work_on(self: &Arc<Self>, sandbox: &ContainerId) -> watch::Receiver<LastOutcome> {
         let mut works = self.works();
         match works.get(sandbox) {
             Some(work) if work.ended.is_none() => {
@@ -180,7 +180,7 @@ impl Unpublished {
     }
 
     /// Tries until the file of `sandbox` is dealt with, or gone.
-    async fn work(&self, sandbox: &ContainerId, tell: &watch::Sender<Told>, nudge: &Notify) -> Option<Rest> {
+    async fn work(&self, sandbox: &ContainerId, tell: &watch::Sender<LastOutcome>, nudge: &Notify) -> Option<Rest> {
         let begun = Instant::now();
         let (mut patience, mut before) = (Patience::new(self.denied_pause), None);
         while let Some((item, stamp)) = self.todo.read(sandbox) {
@@ -232,7 +232,7 @@ impl Unpublished {
     }
 
     /// A file that cannot be read will not get better.
-    fn give_up(&self, sandbox: &ContainerId, stamp: Stamp, reason: String, tell: &watch::Sender<Told>) -> Rest {
+    fn give_up(&self, sandbox: &ContainerId, stamp: Stamp, reason: String, tell: &watch::Sender<LastOutcome>) -> Rest {
         tracing::error!(%sandbox, reason, "an unpublished status cannot be read");
         let refused = Published::Refused(format!("the file of the unpublished status cannot be read: {reason}"));
         self.metrics.published("unreadable", Duration::ZERO);

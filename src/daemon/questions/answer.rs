@@ -2,7 +2,7 @@
 
 use crate::api::protocol::{Health, Hello, Reply, Request};
 use crate::api::{Facts, FactsRequest};
-use crate::cluster::Haste;
+use crate::cluster::UnknownNetwork;
 use crate::daemon::{Daemon, devices};
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
 use futures::{StreamExt, stream};
@@ -16,7 +16,7 @@ const AT_ONCE: usize = 8;
 const MOST_OPERATORS: usize = 16;
 
 /// The plugin waits 5 s unless it is configured otherwise; an answer that comes later helps nobody.
-const PATIENCE: Duration = Duration::from_millis(4500);
+const ANSWER_LIMIT: Duration = Duration::from_millis(4500);
 
 impl Daemon {
     /// Answers one request; never later than the plugin waits.
@@ -28,10 +28,10 @@ impl Daemon {
                 Ok(published) => Reply::Published(published),
                 Err(line) => Reply::Unavailable(line),
             },
-            Request::Facts(request) => match tokio::time::timeout(PATIENCE, self.facts(request)).await {
+            Request::Facts(request) => match tokio::time::timeout(ANSWER_LIMIT, self.facts(request)).await {
                 Ok(Ok(facts)) => Reply::Facts(facts),
                 Ok(Err(line)) => Reply::Unavailable(line),
-                Err(_) => Reply::Unavailable(format!("the cluster did not answer within {PATIENCE:?}")),
+                Err(_) => Reply::Unavailable(format!("the cluster did not answer within {ANSWER_LIMIT:?}")),
             },
         }
     }
@@ -84,8 +84,8 @@ impl Daemon {
     ) -> Result<(Vec<Arc<Definition>>, Vec<NadRef>), String> {
         let of_operator = |nad: &NadRef| Some(nad.namespace()) == operators;
         let find = |nad: NadRef| async {
-            let haste = if of_operator(&nad) { Haste::None } else { Haste::MayBeNew };
-            let found = self.cluster.definition(&nad, haste).await;
+            let unknown = if of_operator(&nad) { UnknownNetwork::IsMissing } else { UnknownNetwork::MayBeNew };
+            let found = self.cluster.definition(&nad, unknown).await;
             (nad, found)
         };
         let mut found = stream::iter(networks).map(find).buffered(AT_ONCE);

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Who says nothing for so long is cut off.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 /// More connections at a time wait in the listener's queue.
 const MOST: usize = 256;
 /// How long a closed socket's queue is listened to.
@@ -91,7 +91,7 @@ async fn converse(
     loop {
         let line = tokio::select! {
             biased;
-            line = timeout(PATIENCE, read_line(&mut lines)) => line,
+            line = timeout(SILENCE_LIMIT, read_line(&mut lines)) => line,
             _ = stop.wait_for(|stop| *stop) => return,
             _ = crowd.changed(), if answered => return,
         };
@@ -111,7 +111,7 @@ async fn converse(
         answered |= !matches!(reply, Reply::Hello(_));
         // A peer that is gone may have left more lines, as for a publication that nobody waits for:
         // only one that does not read is given up.
-        let written = timeout(PATIENCE, writing.write_all(&text)).await;
+        let written = timeout(SILENCE_LIMIT, writing.write_all(&text)).await;
         // Not cleared: a long answer's memory is not kept while nothing is said.
         text = Vec::new();
         if last || written.is_err() {

@@ -6,7 +6,7 @@
 use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
 use crate::engine::leftovers::fate::{Fate, Sight};
-use crate::engine::leftovers::{living, survey};
+use crate::engine::leftovers::{live_sandboxes, survey};
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{publish, undo};
 use crate::store::{Attachment, Found, Record, State};
@@ -43,7 +43,7 @@ pub fn forgive(turn: &Turn, chosen: &[String], place: Place, dry_run: bool) -> R
     ids.sort();
     let mut all = Vec::new();
     let sight = (place == Place::Node && !chosen.is_empty()).then(|| survey::read(turn)).flatten();
-    let sight = sight.map(|survey| living::sight(turn, &survey));
+    let sight = sight.map(|survey| live_sandboxes::sight(turn, &survey));
     for id in ids.iter().filter(|id| chosen.is_empty() || chosen.iter().any(|name| begins(id, name))) {
         let sight = sight.as_ref().filter(|_| chosen.iter().any(|name| is_name_of(name, id, &ids)));
         all.extend(if dry_run { listed(turn, id, sight) } else { forgotten(turn, id, sight) });

@@ -7,8 +7,8 @@ use crate::cni::NetworkConfig;
 use crate::delegate::ipam::host_local::leases::{self, Lease};
 use crate::engine::Turn;
 use crate::engine::leftovers::fate::Sight;
-use crate::engine::leftovers::living;
-use crate::engine::leftovers::living::Living;
+use crate::engine::leftovers::live_sandboxes;
+use crate::engine::leftovers::live_sandboxes::LiveSandboxes;
 use crate::engine::leftovers::survey::Survey;
 use crate::engine::leftovers::used_networks::Networks;
 use crate::sys::shared_folder;
@@ -58,7 +58,7 @@ pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
         return found;
     }
     // Read again: a record may be younger than the survey, and with it the container's other leases.
-    let living = Survey::read(&turn.store).and_then(|survey| Living::look(turn, &survey, sight));
+    let living = Survey::read(&turn.store).and_then(|survey| LiveSandboxes::look(turn, &survey, sight));
     let living = match living {
         Ok(living) => living,
         Err(e) => {
@@ -70,7 +70,7 @@ pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
     if found.is_empty() {
         return found;
     }
-    match living::addresses() {
+    match live_sandboxes::addresses() {
         Ok(used) => found.retain(|orphan| !used.contains(&orphan.lease.address)),
         Err(e) => {
             turn.warn(format!("addresses are not given back, for it is not known which are used: {e}"));

@@ -4,7 +4,7 @@ pub mod due;
 pub mod fate;
 pub mod forgive;
 pub mod leases;
-pub mod living;
+pub mod live_sandboxes;
 pub(super) mod reap;
 pub(super) mod spared;
 pub mod survey;

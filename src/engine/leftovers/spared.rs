@@ -6,8 +6,8 @@ use crate::cni::{ContainerId, IfName, NetworkConfig};
 use crate::delegate::ipam::host_local::leases::{self, Lease};
 use crate::delegate::ipam::{host_local, static_};
 use crate::engine::leftovers::leases::pools_of;
-use crate::engine::leftovers::living;
-use crate::engine::leftovers::living::Living;
+use crate::engine::leftovers::live_sandboxes;
+use crate::engine::leftovers::live_sandboxes::LiveSandboxes;
 use crate::engine::leftovers::survey::Survey;
 use crate::engine::{Turn, multus};
 use crate::sys::lock::FileLock;
@@ -32,7 +32,7 @@ pub(in crate::engine) struct Spared<'a> {
 /// What the node shows.
 #[derive(Debug)]
 struct Node {
-    living: Living,
+    living: LiveSandboxes,
     used: BTreeSet<IpAddr>,
 }
 
@@ -116,9 +116,9 @@ impl Node {
     fn look(turn: &Turn) -> Result<Self, String> {
         let unknown = |e: std::io::Error| format!("it is not known which sandboxes exist: {e}");
         let survey = Survey::read(&turn.store).map_err(unknown)?;
-        let sight = living::sight(turn, &survey);
-        let living = Living::look(turn, &survey, &sight).map_err(unknown)?;
-        let used = living::addresses().map_err(|e| format!("it is not known which addresses are used: {e}"))?;
+        let sight = live_sandboxes::sight(turn, &survey);
+        let living = LiveSandboxes::look(turn, &survey, &sight).map_err(unknown)?;
+        let used = live_sandboxes::addresses().map_err(|e| format!("it is not known which addresses are used: {e}"))?;
         Ok(Node { living, used })
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::leftovers::survey;
 use crate::engine::leftovers::survey::Survey;
 use crate::engine::leftovers::wish;
 use crate::engine::leftovers::wish::Wishes;
-use crate::engine::leftovers::{leases, living, reap};
+use crate::engine::leftovers::{leases, live_sandboxes, reap};
 use crate::engine::sandbox::{publish, trust};
 use crate::engine::verbs::gc;
 use crate::engine::verbs::gc::{Cleaning, Damaged};
@@ -32,11 +32,11 @@ const LEAST: Duration = Duration::from_secs(5);
 const YOUNG: u64 = 60;
 /// Which debts are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Haste {
+pub enum Debts {
     /// Those whose pause is over.
-    AsDue,
+    Due,
     /// All: a person asks, who has perhaps removed the cause.
-    Now,
+    All,
 }
 
 /// A sandbox that would be swept, and why.
@@ -66,41 +66,41 @@ pub struct Outlook {
 }
 
 /// What a sweep would do now; none where the records cannot be listed.
-pub fn look(turn: &Turn, haste: Haste) -> Option<Outlook> {
+pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
     let survey = survey::read(turn)?;
-    let sight = living::sight(turn, &survey);
+    let sight = live_sandboxes::sight(turn, &survey);
     if let Some(doubt) = sight.doubt() {
         return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
     }
     let orphans = leases::orphans(turn, &survey, &sight);
-    Some(Outlook { stale: stale(&survey, &sight, haste), orphans, doubt: None })
+    Some(Outlook { stale: stale(&survey, &sight, debts), orphans, doubt: None })
 }
 
 /// Sweeps once; none, at once, where somebody else does or did.
-pub fn sweep(turn: &Turn, asked: Haste) -> Option<Outlook> {
+pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     let path = turn.settings.run.sweep_lock();
     let failed = |e: &io::Error| turn.warn(format!("nothing is swept: {}: {}", path.display(), trust::with_remedy(e)));
     let lock = FileLock::try_acquire(&path).inspect_err(failed).ok().flatten()?;
-    if asked == Haste::AsDue && !is_due(turn) {
+    if asked == Debts::Due && !is_due(turn) {
         return None;
     }
     let deadline = Instant::now() + LIMIT.saturating_sub(MARGIN);
     // Reasons that come while we work are for the next sweep.
     let wishes = Wishes::take(turn, LIMIT);
-    let haste = if wishes.all() { Haste::Now } else { asked };
-    let full = haste == Haste::Now || due::is_full_due(turn);
+    let debts = if wishes.all() { Debts::All } else { asked };
+    let full = debts == Debts::All || due::is_full_due(turn);
     due::mark(turn, full);
     let mut survey = survey::read(turn)?;
-    let sight = living::sight(turn, &survey);
+    let sight = live_sandboxes::sight(turn, &survey);
     let mut outlook = Outlook::default();
     if let Some(doubt) = sight.doubt() {
         // A person who asks has it in the answer.
-        if asked == Haste::AsDue {
+        if asked == Debts::Due {
             turn.warn(doubt);
         }
         outlook.doubt = Some(doubt.to_owned());
     } else {
-        outlook.stale = stale(&survey, &sight, haste);
+        outlook.stale = stale(&survey, &sight, debts);
         clean(turn, &outlook.stale, &mut survey, deadline);
         if full {
             outlook.orphans = leases::orphans(turn, &survey, &sight);
@@ -142,9 +142,9 @@ fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
 }
 
 /// What is to be deleted: what was never tried first, what was tried last at the end. Whatever hung comes last.
-fn stale(survey: &Survey, sight: &Sight, haste: Haste) -> Vec<Stale> {
-    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight, haste));
-    let salvaged = survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, sight, haste));
+fn stale(survey: &Survey, sight: &Sight, debts: Debts) -> Vec<Stale> {
+    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight, debts));
+    let salvaged = survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, sight, debts));
     let mut all: Vec<Stale> = whole.chain(salvaged).collect();
     let tried = |stale: &Stale| {
         let debts = stale.attachments.iter().filter_map(|attachment| attachment.debt.as_ref());
@@ -154,7 +154,7 @@ fn stale(survey: &Survey, sight: &Sight, haste: Haste) -> Vec<Stale> {
     all
 }
 
-fn judge(record: &Record, damaged: Damaged, sight: &Sight, haste: Haste) -> Option<Stale> {
+fn judge(record: &Record, damaged: Damaged, sight: &Sight, debts: Debts) -> Option<Stale> {
     let fate = sight.fate(record);
     let gone = matches!(fate, Fate::Gone(_)) && is_past(record.created, YOUNG);
     // While its sandbox may exist a damaged record is left to its DEL: only that knows what it cannot tell. And where the
@@ -163,7 +163,7 @@ fn judge(record: &Record, damaged: Damaged, sight: &Sight, haste: Haste) -> Opti
         return None;
     }
     let is_due = |attachment: &&Attachment| match attachment.state {
-        State::Owed => haste == Haste::Now || wish::is_payable(attachment),
+        State::Owed => debts == Debts::All || wish::is_payable(attachment),
         _ => gone,
     };
     let attachments: Vec<Attachment> = record.attachments.iter().filter(is_due).cloned().collect();

@@ -5,7 +5,7 @@ use crate::engine::Turn;
 use crate::engine::leftovers::fate;
 use crate::engine::leftovers::leases::Orphan;
 use crate::engine::leftovers::sweep;
-use crate::engine::leftovers::sweep::{Haste, Outlook, Stale};
+use crate::engine::leftovers::sweep::{Debts, Outlook, Stale};
 use crate::engine::sandbox::trust;
 use crate::engine::settings::Settings;
 use crate::store::{Attachment, Found};
@@ -31,10 +31,10 @@ pub fn run(stdin: impl Read, dry_run: bool) -> Result<String, CniError> {
         return Err(CniError::new(Code::Io, format!("{} {doubt}", fate::DOUBT)));
     }
     let outlook = if dry_run {
-        sweep::look(&turn, Haste::Now)
+        sweep::look(&turn, Debts::All)
             .ok_or_else(|| CniError::new(Code::Io, "the records cannot be listed, see the lines before"))?
     } else {
-        sweep::sweep(&turn, Haste::Now).ok_or_else(|| {
+        sweep::sweep(&turn, Debts::All).ok_or_else(|| {
             CniError::new(Code::TryAgain, "another sweep is under way, or the records cannot be listed")
         })?
     };

@@ -61,7 +61,7 @@ impl Planned {
 
 /// What a plan is made from.
 #[derive(Debug)]
-pub struct Ingredients<'a> {
+pub struct PlanInput<'a> {
     /// `CNI_CONTAINERID`.
     pub container_id: &'a str,
     /// `CNI_IFNAME`.
@@ -93,30 +93,30 @@ pub struct Ingredients<'a> {
 /// # Errors
 /// Code 7, naming network and interface: interface names collide, two networks want the default
 /// route, a network cannot do what is asked of it, there is no device left.
-pub fn make(ingredients: &Ingredients<'_>) -> Result<Vec<Planned>, CniError> {
-    let mut devices = ingredients.devices.clone();
-    let mut plan = default_network(ingredients, &mut devices)?;
-    for network in &ingredients.further_delegates {
-        plan.push(bare(network.name.to_string(), network.clone(), ingredients));
+pub fn make(input: &PlanInput<'_>) -> Result<Vec<Planned>, CniError> {
+    let mut devices = input.devices.clone();
+    let mut plan = default_network(input, &mut devices)?;
+    for network in &input.further_delegates {
+        plan.push(bare(network.name.to_string(), network.clone(), input));
     }
-    bounded(ingredients)?;
-    for selection in ingredients.selections {
-        plan.push(additional(ingredients, selection, &mut devices)?);
+    bounded(input)?;
+    for selection in input.selections {
+        plan.push(additional(input, selection, &mut devices)?);
     }
-    name(ingredients, &mut plan)?;
+    name(input, &mut plan)?;
     single_default_route(&plan)?;
     for planned in &mut plan {
-        offer_device_info(ingredients.container_id, planned);
+        offer_device_info(input.container_id, planned);
     }
     // Chained, the first place was the default network's, which is attached already.
     Ok(plan)
 }
 
 /// Refuses what would be too much, before any of it is copied.
-fn bounded(ingredients: &Ingredients<'_>) -> Result<(), CniError> {
-    let selected = || ingredients.default_selection.into_iter().chain(ingredients.selections);
+fn bounded(input: &PlanInput<'_>) -> Result<(), CniError> {
+    let selected = || input.default_selection.into_iter().chain(input.selections);
     let size = |selection: &Selection| {
-        Ok((size(ingredients, network(ingredients, selection)?, selection), selection.nad.to_string()))
+        Ok((size(input, network(input, selection)?, selection), selection.nad.to_string()))
     };
     let sizes: Vec<(usize, String)> = selected().map(size).collect::<Result<_, CniError>>()?;
     match sizes.iter().max() {
@@ -131,42 +131,42 @@ fn bounded(ingredients: &Ingredients<'_>) -> Result<(), CniError> {
 }
 
 /// What a network will take once everything asked of it was copied into each of its plugins.
-fn size(ingredients: &Ingredients<'_>, config: &NetworkConfig, selection: &Selection) -> usize {
+fn size(input: &PlanInput<'_>, config: &NetworkConfig, selection: &Selection) -> usize {
     let arguments = selection.cni_args.as_ref().map_or(0, RawObject::size)
         + selection.ipam_claim_reference.as_ref().map_or(0, String::len);
-    let annotations = pod_annotations(ingredients, config).map_or(0, |annotations| annotations.get().len());
+    let annotations = pod_annotations(input, config).map_or(0, |annotations| annotations.get().len());
     config.plugins.iter().map(|plugin| plugin.object.size() + arguments).sum::<usize>() + annotations
 }
 
 /// The configuration of what `selection` selects.
-fn network<'a>(ingredients: &'a Ingredients<'_>, selection: &Selection) -> Result<&'a NetworkConfig, CniError> {
+fn network<'a>(input: &'a PlanInput<'_>, selection: &Selection) -> Result<&'a NetworkConfig, CniError> {
     let nad = &selection.nad;
-    ingredients.networks.get(nad).ok_or_else(|| invalid(format!("network {nad} was not looked up")))
+    input.networks.get(nad).ok_or_else(|| invalid(format!("network {nad} was not looked up")))
 }
 
 /// The pod's annotations, for a network with a plugin that declares them as a capability.
-fn pod_annotations<'a>(ingredients: &'a Ingredients<'_>, config: &NetworkConfig) -> Option<&'a RawValue> {
-    ingredients.runtime_config.get(POD_ANNOTATIONS).filter(|_| config.has_capability(POD_ANNOTATIONS))
+fn pod_annotations<'a>(input: &'a PlanInput<'_>, config: &NetworkConfig) -> Option<&'a RawValue> {
+    input.runtime_config.get(POD_ANNOTATIONS).filter(|_| config.has_capability(POD_ANNOTATIONS))
 }
 
 fn default_network(
-    ingredients: &Ingredients<'_>,
+    input: &PlanInput<'_>,
     devices: &mut BTreeMap<String, Vec<String>>,
 ) -> Result<Vec<Planned>, CniError> {
-    let mut planned = match (ingredients.default_selection, &ingredients.default_network) {
+    let mut planned = match (input.default_selection, &input.default_network) {
         (Some(_), None) => {
             let key = crate::nad::DEFAULT_NETWORK;
             return Err(invalid(format!(
                 "annotation {key} cannot be followed: Plexus is chained behind the default network, which is attached already"
             )));
         }
-        (Some(selection), Some(_)) => additional(ingredients, selection, devices)?,
-        (None, Some(network)) => bare(network.name.to_string(), network.clone(), ingredients),
+        (Some(selection), Some(_)) => additional(input, selection, devices)?,
+        (None, Some(network)) => bare(network.name.to_string(), network.clone(), input),
         (None, None) => return Ok(Vec::new()),
     };
     planned.default = true;
     // What was asked for in the annotation wins over what the runtime offers.
-    let mut offered = ingredients.runtime_config.clone();
+    let mut offered = input.runtime_config.clone();
     offered.remove(POD_ANNOTATIONS);
     offered.merge(&planned.capability_args);
     planned.capability_args = offered;
@@ -174,38 +174,38 @@ fn default_network(
 }
 
 /// A network of which nothing is asked.
-fn bare(network: String, config: NetworkConfig, ingredients: &Ingredients<'_>) -> Planned {
+fn bare(network: String, config: NetworkConfig, input: &PlanInput<'_>) -> Planned {
     let mut capability_args = RawObject::default();
-    if let Some(annotations) = pod_annotations(ingredients, &config) {
+    if let Some(annotations) = pod_annotations(input, &config) {
         capability_args.set(POD_ANNOTATIONS, annotations.to_owned());
     }
     Planned {
         network,
         config,
-        ifname: ingredients.ifname.clone(),
+        ifname: input.ifname.clone(),
         default: false,
         capability_args,
-        args: ingredients.args.clone(),
+        args: input.args.clone(),
         default_route: None,
-        parallel: ingredients.parallel.1,
+        parallel: input.parallel.1,
         device: None,
         device_info_file: None,
     }
 }
 
 fn additional(
-    ingredients: &Ingredients<'_>,
+    input: &PlanInput<'_>,
     selection: &Selection,
     devices: &mut BTreeMap<String, Vec<String>>,
 ) -> Result<Planned, CniError> {
     let nad = &selection.nad;
-    let config = network(ingredients, selection)?;
+    let config = network(input, selection)?;
     firewall_keys::refuse(&nad.to_string(), config)?;
-    let mut planned = bare(nad.to_string(), config.clone(), ingredients);
+    let mut planned = bare(nad.to_string(), config.clone(), input);
     planned.default_route.clone_from(&selection.default_route);
-    planned.parallel |= ingredients.parallel.0.contains(nad);
-    if let Some(resource) = ingredients.resources.get(nad) {
-        let device = take_device(devices, resource).ok_or_else(|| no_device(ingredients, nad, resource))?;
+    planned.parallel |= input.parallel.0.contains(nad);
+    if let Some(resource) = input.resources.get(nad) {
+        let device = take_device(devices, resource).ok_or_else(|| no_device(input, nad, resource))?;
         set_device(&mut planned.config, &device);
         planned.device = Some((resource.clone(), device));
     }
@@ -220,8 +220,8 @@ fn take_device(devices: &mut BTreeMap<String, Vec<String>>, resource: &str) -> O
     devices.get_mut(resource).filter(|left| !left.is_empty()).map(|left| left.remove(0))
 }
 
-fn no_device(ingredients: &Ingredients<'_>, nad: &NadRef, resource: &str) -> CniError {
-    let had = ingredients.devices.get(resource).map_or(0, Vec::len);
+fn no_device(input: &PlanInput<'_>, nad: &NadRef, resource: &str) -> CniError {
+    let had = input.devices.get(resource).map_or(0, Vec::len);
     invalid(match had {
         0 => format!(
             "network {nad}: no device of resource {resource} is allocated to this pod; its containers or claims have to ask for one"
@@ -315,12 +315,12 @@ fn request_by_args(args: &mut CniArgs, selection: &Selection) {
     }
 }
 
-fn name(ingredients: &Ingredients<'_>, plan: &mut [Planned]) -> Result<(), CniError> {
-    let chained = ingredients.default_network.is_none();
-    let default = ingredients.default_selection.and_then(|selection| selection.interface.clone());
-    let first = Some(default.unwrap_or_else(|| ingredients.ifname.clone()));
-    let further = ingredients.further_delegates.iter().map(|_| None);
-    let requested = ingredients.selections.iter().map(|selection| selection.interface.clone());
+fn name(input: &PlanInput<'_>, plan: &mut [Planned]) -> Result<(), CniError> {
+    let chained = input.default_network.is_none();
+    let default = input.default_selection.and_then(|selection| selection.interface.clone());
+    let first = Some(default.unwrap_or_else(|| input.ifname.clone()));
+    let further = input.further_delegates.iter().map(|_| None);
+    let requested = input.selections.iter().map(|selection| selection.interface.clone());
     let requested = std::iter::once(first).chain(further).chain(requested);
     // Where the default network is attached already, it has a name and no place in the plan.
     let attached = chained.then_some("default");

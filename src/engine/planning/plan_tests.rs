@@ -1,7 +1,7 @@
 use super::*;
 use crate::nad::selection;
 
-struct Kitchen {
+struct Fixture {
     ifname: IfName,
     args: CniArgs,
     runtime_config: RawObject,
@@ -11,11 +11,11 @@ struct Kitchen {
     devices: BTreeMap<String, Vec<String>>,
 }
 
-fn kitchen() -> Kitchen {
+fn fixture() -> Fixture {
     let network = |text: &str| NetworkConfig::parse(text, Some("nad")).unwrap();
     let nad = |name: &str| NadRef::new("ns", name).unwrap();
     let every = r#"{"cniVersion":"1.0.0","type":"every","capabilities":{"ips":true,"mac":true,"portMappings":true,"bandwidth":true,"infinibandGUID":true},"args":{"cni":{"a":1,"b":1}}}"#;
-    Kitchen {
+    Fixture {
         ifname: IfName::new("eth0").unwrap(),
         args: CniArgs::parse("K8S_POD_NAME=p"),
         runtime_config: RawObject::parse(
@@ -31,10 +31,10 @@ fn kitchen() -> Kitchen {
     }
 }
 
-impl Kitchen {
+impl Fixture {
     fn plan(&self, annotation: &str) -> Result<Vec<Planned>, String> {
         let selections = selection::parse(annotation, "ns").unwrap();
-        let ingredients = Ingredients {
+        let input = PlanInput {
             container_id: "c1",
             ifname: &self.ifname,
             args: &self.args,
@@ -48,27 +48,27 @@ impl Kitchen {
             devices: &self.devices,
             parallel: (&[], false),
         };
-        make(&ingredients).map_err(|e| e.msg)
+        make(&input).map_err(|e| e.msg)
     }
 }
 
 #[test]
 fn the_default_network_is_first_and_alone_has_what_the_runtime_offers() {
     // NPWG-DEF-02, NPWG-RC-01, CNI-CAP-11
-    let plan = kitchen().plan("every,plain").unwrap();
+    let plan = fixture().plan("every,plain").unwrap();
     let names: Vec<_> = plan.iter().map(|p| (p.network.as_str(), p.ifname.as_str(), p.default)).collect();
     assert_eq!(names, [("cbr0", "eth0", true), ("ns/every", "net1", false), ("ns/plain", "net2", false)]);
     assert!(plan[0].capability_args.contains("portMappings"));
     // H5: annotations are long, and only for plugins that declare them.
     assert!(plan.iter().all(|planned| !planned.capability_args.contains(POD_ANNOTATIONS)));
-    let mut kitchen = kitchen();
+    let mut fixture = fixture();
     let declaring = r#"{"type":"x","capabilities":{"io.kubernetes.cri.pod-annotations":true}}"#;
-    kitchen.networks.insert(NadRef::new("ns", "x").unwrap(), NetworkConfig::parse(declaring, Some("x")).unwrap());
+    fixture.networks.insert(NadRef::new("ns", "x").unwrap(), NetworkConfig::parse(declaring, Some("x")).unwrap());
     let offered = |plan: &[Planned], at: usize| plan[at].capability_args.to_json();
-    let plan = kitchen.plan("x").unwrap();
+    let plan = fixture.plan("x").unwrap();
     assert_eq!(offered(&plan, 1), r#"{"io.kubernetes.cri.pod-annotations":{"x":"y"}}"#);
-    kitchen.default_network = Some(NetworkConfig::parse(declaring, Some("x")).unwrap());
-    assert!(offered(&kitchen.plan("").unwrap(), 0).contains("pod-annotations"));
+    fixture.default_network = Some(NetworkConfig::parse(declaring, Some("x")).unwrap());
+    assert!(offered(&fixture.plan("").unwrap(), 0).contains("pod-annotations"));
 }
 
 #[test]
@@ -89,15 +89,15 @@ fn a_refusal_for_the_size_names_the_longest_network() {
 #[test]
 fn what_would_be_too_much_is_refused_before_it_is_copied() {
     // H5: 64 plugins, each with a quarter of a mebibyte of arguments, 256 times, would be 4 GiB.
-    let mut kitchen = kitchen();
+    let mut fixture = fixture();
     let list = format!(r#"{{"name":"l","plugins":[{}]}}"#, vec![r#"{"type":"a"}"#; 64].join(","));
-    kitchen.networks.insert(NadRef::new("ns", "list").unwrap(), NetworkConfig::parse(&list, None).unwrap());
+    fixture.networks.insert(NadRef::new("ns", "list").unwrap(), NetworkConfig::parse(&list, None).unwrap());
     let element = |bytes: usize| format!(r#"{{"name":"list","cni-args":{{"x":"{}"}}}}"#, "x".repeat(bytes));
-    let refusal = kitchen.plan(&format!("[{}]", element(250_000))).unwrap_err();
+    let refusal = fixture.plan(&format!("[{}]", element(250_000))).unwrap_err();
     assert!(refusal.contains("more than 4194304 bytes"), "{refusal}");
-    assert!(kitchen.plan(&format!("[{}]", element(60_000))).is_ok());
+    assert!(fixture.plan(&format!("[{}]", element(60_000))).is_ok());
     let many = vec![element(1000); 70].join(",");
-    assert!(kitchen.plan(&format!("[{many}]")).unwrap_err().contains("70 selected networks"));
+    assert!(fixture.plan(&format!("[{many}]")).unwrap_err().contains("70 selected networks"));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn what_is_asked_is_offered_by_capability_and_by_args() {
     // NPWG-KEY-05, NPWG-KEY-07, NPWG-KEY-13, NPWG-KEY-15, NPWG-KEY-19
     let text = r#"[{"name":"every","ips":["10.0.0.5/24","fd00::5"],"mac":"02:00:00:00:00:01","infiniband-guid":"02:00:00:00:00:01:02:03",
         "portMappings":[{"hostPort":1,"containerPort":2}],"bandwidth":{"egressRate":5}}]"#;
-    let planned = &kitchen().plan(text).unwrap()[1];
+    let planned = &fixture().plan(text).unwrap()[1];
     let offered = planned.capability_args.to_json();
     for part in [
         r#""ips":["10.0.0.5/24","fd00::5"]"#,
@@ -127,59 +127,59 @@ fn what_no_plugin_can_do_is_refused() {
         r#"[{"name":"plain","bandwidth":{"egressRate":5}}]"#,
         r#"[{"name":"plain","infiniband-guid":"02:00:00:00:00:01:02:03"}]"#,
     ] {
-        let msg = kitchen().plan(text).unwrap_err();
+        let msg = fixture().plan(text).unwrap_err();
         assert!(msg.contains("ns/plain") && msg.contains("capability"), "{msg}");
     }
-    assert!(kitchen().plan(r#"[{"name":"plain","mac":"02:00:00:00:00:01"}]"#).is_ok());
+    assert!(fixture().plan(r#"[{"name":"plain","mac":"02:00:00:00:00:01"}]"#).is_ok());
 }
 
 #[test]
 fn cni_args_are_merged_into_every_plugin() {
     // NPWG-KEY-10, NPWG-KEY-11, NPWG-KEY-20
     let plan =
-        kitchen().plan(r#"[{"name":"every","cni-args":{"b":2,"c":[1]},"ipam-claim-reference":"claim"}]"#).unwrap();
+        fixture().plan(r#"[{"name":"every","cni-args":{"b":2,"c":[1]},"ipam-claim-reference":"claim"}]"#).unwrap();
     let args = plan[1].config.plugins[0].object.get("args").unwrap().get();
     assert_eq!(args, r#"{"cni":{"a":1,"b":2,"c":[1],"ipam-claim-reference":"claim"}}"#);
 }
 
 #[test]
 fn each_device_is_given_once() {
-    let mut kitchen = kitchen();
-    kitchen.resources.insert(NadRef::new("ns", "plain").unwrap(), "r".into());
-    kitchen.devices.insert("r".into(), vec!["0000:01".into(), "0000:02".into()]);
-    let plan = kitchen.plan("plain,plain").unwrap();
+    let mut fixture = fixture();
+    fixture.resources.insert(NadRef::new("ns", "plain").unwrap(), "r".into());
+    fixture.devices.insert("r".into(), vec!["0000:01".into(), "0000:02".into()]);
+    let plan = fixture.plan("plain,plain").unwrap();
     assert_eq!(plan[2].device, Some(("r".into(), "0000:02".into())));
     let object = &plan[1].config.plugins[0].object;
     assert_eq!(object.get("deviceID").unwrap().get(), r#""0000:01""#);
     assert_eq!(object.get("pciBusID").unwrap().get(), r#""0000:01""#);
     assert!(plan[1].device_info_file.as_ref().unwrap().ends_with("ns-plain-c1_net1"));
     assert!(
-        kitchen
+        fixture
             .plan("plain,plain,plain")
             .unwrap_err()
             .contains("ns/plain: no device of resource r is left for this pod: networks before it took all 2")
     );
-    kitchen.devices.clear();
-    assert!(kitchen.plan("plain").unwrap_err().contains("ns/plain: no device of resource r is allocated"));
+    fixture.devices.clear();
+    assert!(fixture.plan("plain").unwrap_err().contains("ns/plain: no device of resource r is allocated"));
 }
 
 #[test]
 fn one_default_route() {
     // NPWG-KEY-16
     let one = r#"{"name":"plain","default-route":["10.0.0.1"]}"#;
-    assert!(kitchen().plan(&format!("[{one}]")).unwrap()[1].default_route.is_some());
-    assert!(kitchen().plan(&format!("[{one},{one}]")).unwrap_err().contains("default-route"));
+    assert!(fixture().plan(&format!("[{one}]")).unwrap()[1].default_route.is_some());
+    assert!(fixture().plan(&format!("[{one},{one}]")).unwrap_err().contains("default-route"));
     let of_ipv6 = r#"{"name":"plain","default-route":["fd00::1"]}"#;
-    assert!(kitchen().plan(&format!("[{one},{of_ipv6}]")).is_ok());
+    assert!(fixture().plan(&format!("[{one},{of_ipv6}]")).is_ok());
     let own = r#"{"name":"plain","default-route":[]}"#;
-    assert!(kitchen().plan(&format!("[{own},{of_ipv6}]")).unwrap_err().contains("default-route"));
+    assert!(fixture().plan(&format!("[{own},{of_ipv6}]")).unwrap_err().contains("default-route"));
 }
 
 #[test]
 fn chained_the_first_number_is_one() {
-    let mut kitchen = kitchen();
-    kitchen.default_network = None;
-    let plan = kitchen.plan("every,plain@foo,plain").unwrap();
+    let mut fixture = fixture();
+    fixture.default_network = None;
+    let plan = fixture.plan("every,plain@foo,plain").unwrap();
     assert_eq!(plan.iter().map(|p| p.ifname.as_str()).collect::<Vec<_>>(), ["net1", "foo", "net3"]);
-    assert!(kitchen.plan("plain@eth0").unwrap_err().contains("eth0"));
+    assert!(fixture.plan("plain@eth0").unwrap_err().contains("eth0"));
 }

@@ -3,7 +3,7 @@
 use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
 use crate::delegate::ipam;
 use crate::delegate::ipam::host_local::leases::{self, KEEPERS, Place};
-use crate::delegate::registry::Carrier;
+use crate::delegate::registry::Runner;
 use crate::delegate::{Ground, Reached, Scope};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
@@ -107,7 +107,7 @@ fn default_route(planned: &Planned, reached: Reached) -> Result<(), CniError> {
 fn masters_of_programs(turn: &Turn, planned: &Planned, ground: &mut Ground<'_>) -> Result<(), CniError> {
     let on_a_master = |plugin: &&PluginConfig| ON_A_MASTER.contains(&plugin.kind.as_str());
     for plugin in planned.config.plugins.iter().filter(on_a_master) {
-        if turn.registry.carriers(plugin).main == Carrier::Native {
+        if turn.registry.runners(plugin).main == Runner::Native {
             continue;
         }
         let Some(master) = text(&plugin.object, "master").filter(|master| !master.is_empty()) else { continue };

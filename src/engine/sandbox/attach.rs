@@ -346,7 +346,7 @@ fn attach_one(
         is_first,
         lock: sandbox.inherited(),
     };
-    turn.tell_carriers(&planned.config);
+    turn.log_runners(&planned.config);
     device_info::lay_out(turn, planned);
     let chain =
         Chain { network: &planned.config, capability_args: &planned.capability_args, scope, registry: &turn.registry };

@@ -15,7 +15,7 @@ const DELETED: &str = "deleted";
 /// What the lock's file contains, before the interface, after an ADD that left nothing behind.
 const NOTHING: &str = "nothing made for ";
 /// After so many DELs that got nowhere the pod goes all the same.
-pub const PATIENCE: u32 = 3;
+pub const MAX_ATTEMPTS: u32 = 3;
 /// A DEL waits so long for the lock, so that time is left to delete.
 const DEL_WAITS: Duration = Duration::from_secs(60);
 
@@ -55,7 +55,7 @@ impl Sandbox {
     }
 
     /// As [`Sandbox::lock`], for DEL. A process that no call owns may hold the lock for ever: a daemon that left
-    /// its group, and whose call was killed. After [`PATIENCE`] DELs the lock is replaced by a new one.
+    /// its group, and whose call was killed. After [`MAX_ATTEMPTS`] DELs the lock is replaced by a new one.
     ///
     /// # Errors
     /// Code 11: another call still works in the sandbox.
@@ -63,7 +63,7 @@ impl Sandbox {
         let waits = turn.until(DEL_WAITS).min(deadline);
         let path = turn.settings.run.lock(id);
         match Sandbox::lock(turn, id, waits) {
-            Err(e) if count_attempt(turn, id) < PATIENCE || is_owned(&path) => Err(e),
+            Err(e) if count_attempt(turn, id) < MAX_ATTEMPTS || is_owned(&path) => Err(e),
             Err(_) => {
                 let pids: Vec<String> = owner::holders(&path).iter().map(ToString::to_string).collect();
                 turn.warn(format!(
@@ -193,14 +193,14 @@ mod tests {
         let inherited = lock.descriptor().try_clone_to_owned().unwrap();
         let mut daemon = Command::new("sleep").arg("60").stdin(inherited).spawn().unwrap();
         let del = || Sandbox::lock_to_delete(&turn, &id, Instant::now());
-        for _ in 0..PATIENCE + 2 {
+        for _ in 0..MAX_ATTEMPTS + 2 {
             // A call of ours holds it, too: that is waited for, however often.
             assert_eq!(del().unwrap_err().code, Code::TryAgain.number());
         }
         forget_attempts(&turn, &id);
-        lock.bequeath();
+        lock.keep_for_children();
         drop(lock);
-        for _ in 1..PATIENCE {
+        for _ in 1..MAX_ATTEMPTS {
             del().unwrap_err();
         }
         let sandbox = del().unwrap();

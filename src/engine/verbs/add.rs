@@ -3,7 +3,7 @@
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Version};
 use crate::engine::Turn;
 use crate::engine::planning::plan;
-use crate::engine::planning::plan::{Ingredients, Planned};
+use crate::engine::planning::plan::{PlanInput, Planned};
 use crate::engine::planning::selections::Selections;
 use crate::engine::planning::{default_network, namesakes, networks, preflight};
 use crate::engine::sandbox::attach;
@@ -190,7 +190,7 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
     let resources: BTreeMap<NadRef, String> =
         known.definitions.values().filter_map(|d| Some((d.nad.clone(), d.resource_name.clone()?))).collect();
     let parallel: Vec<NadRef> = known.definitions.values().filter(|d| d.parallel).map(|d| d.nad.clone()).collect();
-    let plan = plan::make(&Ingredients {
+    let plan = plan::make(&PlanInput {
         container_id: target.container_id.as_str(),
         ifname: &target.ifname,
         args: &turn.invocation.args,

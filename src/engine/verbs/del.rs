@@ -4,7 +4,7 @@ use crate::cni::{CniError, Code, ContainerId, IfName};
 use crate::engine::planning::default_network;
 use crate::engine::planning::selections::Selections;
 use crate::engine::sandbox::lock;
-use crate::engine::sandbox::lock::{PATIENCE, Sandbox};
+use crate::engine::sandbox::lock::{MAX_ATTEMPTS, Sandbox};
 use crate::engine::sandbox::undo;
 use crate::engine::sandbox::undo::Failure;
 use crate::engine::sandbox::{attach, namespace, publish, recalled};
@@ -35,7 +35,7 @@ struct Basis {
 /// Deletes what is attached to the sandbox.
 ///
 /// # Errors
-/// Something is left: it is a debt on the record. After [`PATIENCE`] attempts the call succeeds
+/// Something is left: it is a debt on the record. After [`MAX_ATTEMPTS`] attempts the call succeeds
 /// with the debt kept, so that no pod is stuck for ever.
 pub fn del(turn: &Turn) -> Result<(), CniError> {
     let target = turn.target()?;
@@ -76,7 +76,7 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
 /// The end of a DEL that could not write to the record what is left. Its attempts are counted elsewhere.
 fn without_a_debt(turn: &Turn, id: &ContainerId, outcome: Result<(), CniError>) -> Result<(), CniError> {
     outcome.or_else(|error| match lock::count_attempt(turn, id) {
-        attempts if attempts < PATIENCE => Err(error),
+        attempts if attempts < MAX_ATTEMPTS => Err(error),
         attempts => {
             turn.warn(format!("the sandbox goes after {attempts} attempts: {}", error.msg));
             Ok(())
@@ -177,9 +177,9 @@ fn judge(turn: &Turn, failures: &[Failure]) -> Result<(), CniError> {
     let Some(first) = failures.first() else { return Ok(()) };
     let attempts =
         failures.iter().filter_map(|failure| failure.attachment.debt.as_ref()).map(|debt| debt.attempts).max();
-    if attempts.unwrap_or(0) >= PATIENCE {
+    if attempts.unwrap_or(0) >= MAX_ATTEMPTS {
         turn.warn(format!(
-            "{} deletions are still owed after {PATIENCE} attempts; the sandbox goes without them",
+            "{} deletions are still owed after {MAX_ATTEMPTS} attempts; the sandbox goes without them",
             failures.len()
         ));
         return Ok(());

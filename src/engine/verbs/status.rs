@@ -12,7 +12,7 @@ use crate::facts::{Annotations, Known, Question};
 use std::time::{Duration, Instant};
 
 /// What the default network's STATUS may take: containerd waits for us without a limit.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(2);
 /// What looking the default network up at the daemon may take, where it is a NAD.
 const LOOKUP: Duration = Duration::from_millis(50);
 
@@ -29,12 +29,12 @@ pub fn status(turn: &Turn) -> Result<(), CniError> {
     let unavailable = |error: CniError| CniError { code: Code::Unavailable.number(), ..error };
     let Some(network) = default_network::resolve(turn, &look_up(turn)).map_err(unavailable)? else { return Ok(()) };
     // A STATUS that succeeds has no answer to say it in.
-    turn.tell_carriers(&network);
+    turn.log_runners(&network);
     let label = format!("default network {}", network.name);
     let path = turn.path();
     turn.registry.present(&network, &path).map_err(|e| unavailable(e.to_cni().about(&label)))?;
     let args = CniArgs::default();
-    let scope = Scope::of_node(&args, &path, PATIENCE, Instant::now() + PATIENCE);
+    let scope = Scope::of_node(&args, &path, LIMIT, Instant::now() + LIMIT);
     let chain = Chain { network: &network, capability_args: &Default::default(), scope, registry: &turn.registry };
     chain.status().map_err(|e| {
         let error = e.to_cni().about(label);

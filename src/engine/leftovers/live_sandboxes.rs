@@ -23,7 +23,7 @@ const MAX_FILE: usize = 4 << 20;
 
 /// Who may still exist.
 #[derive(Debug, Default)]
-pub struct Living {
+pub struct LiveSandboxes {
     containers: BTreeSet<String>,
     /// Names of files that do not tell whom they are about; the container's ID is in each.
     unreadable: Vec<String>,
@@ -67,14 +67,14 @@ fn cached(path: &Path) -> io::Result<Option<Cached>> {
     Ok(text.map(|text| json::parse(&text)).transpose()?)
 }
 
-impl Living {
+impl LiveSandboxes {
     /// Who is in our records (`survey`), in Multus', or in libcni's with a namespace of which `sight` does not show that
     /// it is gone.
     ///
     /// # Errors
     /// A folder cannot be read: then nothing is known of anybody.
     pub fn look(turn: &Turn, survey: &Survey, sight: &Sight) -> io::Result<Self> {
-        let mut living = Living::default();
+        let mut living = LiveSandboxes::default();
         living.containers.extend(survey.all().map(|record| record.container_id.to_string()));
         living.containers.extend(survey.unreadable.iter().map(ToString::to_string));
         living.containers.extend(names(&turn.settings.multus_directory)?);
