@@ -270,7 +270,7 @@ fn settings(folder: &Path) -> Vec<PathBuf> {
 fn the_schema_describes_what_is_written_and_refuses_what_is_refused() {
     let every_kind = json!({
         "natives": {"bridge": false}, "parallel": true, "logLevel": "verbose", "globalNamespaces": "a, b",
-        "defaultNetworks": ["a", "b/c"], "delegateTimeoutSeconds": 0.5, "lastKnownMaxAgeSeconds": 3600,
+        "networksForAllPods": ["a", "b/c"], "delegateTimeoutSeconds": 0.5, "lastKnownMaxAgeSeconds": 3600,
         "capabilities": {"mac": true}, "stateDirectory": "/s", "namespaceIsolation": true,
     });
     let folder =
@@ -309,7 +309,7 @@ fn the_schema_describes_what_is_written_and_refuses_what_is_refused() {
         (json!({"logLevel": "loud"}), "logLevel"),
         (json!({"natives": 7}), "natives"),
         (json!({"globalNamespaces": [7]}), "globalNamespaces"),
-        (json!({"defaultNetworks": "a"}), "defaultNetworks"),
+        (json!({"networksForAllPods": "a"}), "networksForAllPods"),
         (json!({"delegateTimeoutSeconds": 0}), "delegateTimeoutSeconds"),
         (json!({"publishTimeoutSeconds": 1e10}), "publishTimeoutSeconds"),
         (json!({"stateDirectory": {}}), "stateDirectory"),
@@ -459,10 +459,39 @@ fn a_container_that_must_not_end_stays_whatever_its_environment() {
 fn the_program_that_cargo_builds_beside_the_daemon_is_not_installed() {
     let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL), ("bin/x", "")]);
     let (net_d, bin, state) = (folder.path("net.d"), folder.path("bin"), folder.path("state"));
-    let words = ["install", "--wait=0", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--state-directory", &state];
+    let words =
+        ["install", "--timeout=0", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--state-directory", &state];
     // Beside this program, where it is looked for.
     assert_refuses(&words, 1, &["target/plugin/plexus", "make plugin"]);
     assert!(!Path::new(&folder.path("bin/plexus")).exists());
+}
+
+#[test]
+fn a_former_name_works_and_a_warning_names_the_new_one() {
+    for (former, name) in plexus::engine::Settings::renamed_keys() {
+        let value = if former == "defaultNetworks" { json!(["a"]) } else { json!("/any") };
+        let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL)]);
+        let (net_d, settings) = (folder.path("net.d"), folder.path("settings.json"));
+        let told = |key: &str| {
+            fs::write(&settings, json!({key: value}).to_string()).unwrap();
+            let output = plexusctl(&["config", "--cni-conf-dir", &net_d, "--settings", &settings]);
+            assert!(output.status.success() && text(&output.stdout).contains(key), "{key}: {output:?}");
+            text(&output.stderr).to_owned()
+        };
+        let warning = format!("warning: key {former:?} of the settings is now called {name:?}");
+        assert_eq!((told(former).matches(&warning).count(), told(name).contains("warning")), (1, false), "{former}");
+    }
+    let folder = Folder::with(&[("bin/x", "")]);
+    let (net_d, bin, state) = (folder.path("net.d"), folder.path("bin"), folder.path("s"));
+    fs::create_dir(&net_d).unwrap();
+    let plugin = format!("\u{7f}ELF {}", plexus::api::build::ABOUT);
+    fs::write(folder.path("plugin"), plugin).unwrap();
+    let (source, warning) = (folder.path("plugin"), "--wait <SECONDS> is now called --timeout");
+    for (option, warnings) in [("--wait", 1), ("--timeout", 0)] {
+        let words = ["install", option, "0", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--plugin", &source];
+        let (code, told) = told(&[&words[..], &["--state-directory", &state]].concat());
+        assert_eq!((code, told.matches(warning).count()), (Some(1), warnings), "{told}");
+    }
 }
 
 /// What stands on stderr.
@@ -480,7 +509,7 @@ fn an_installation_prints_what_it_repairs_and_renames() {
     let (net_d, bin, source, state) = (path("net.d"), path("bin"), path("plugin"), path("s"));
     let install = |more: &[&str]| {
         let words = ["install", "--cni-conf-dir", &net_d, "--cni-bin-dir", &bin, "--plugin", &source];
-        told(&[&words[..], &["--state-directory", &state, "--wait", "1"], more].concat())
+        told(&[&words[..], &["--state-directory", &state, "--timeout", "1"], more].concat())
     };
     let list = path("net.d/00-plexus.conflist");
     let (code, first) = install(&[]);

@@ -13,6 +13,7 @@
 mod config;
 mod crd;
 pub mod error;
+mod former_wait;
 mod gc;
 mod get;
 mod health;

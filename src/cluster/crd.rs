@@ -38,7 +38,7 @@ const LONGEST_CONFIG: u32 = 256 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Spec {
     /// A CNI network configuration or configuration list, as a JSON string. If it is empty, Plexus uses the configuration
-    /// file on the node whose key `name` has the name of this object (setting `confDir`).
+    /// file on the node whose key `name` has the name of this object (setting `nadConfigDir`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = LONGEST_CONFIG))]
     pub config: Option<String>,

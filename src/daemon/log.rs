@@ -3,7 +3,6 @@
 use super::settings::{LogFormat, Settings};
 use crate::sys::printable;
 use std::io::{self, Write};
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -13,13 +12,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Starts logging as `settings` say; a second call has no effect.
 pub fn start(settings: &Settings) {
     // What other crates say about an outage is said by us already, once and in our words.
-    let others = if settings.log_level >= Level::TRACE {
-        LevelFilter::from_level(settings.log_level)
-    } else {
-        LevelFilter::ERROR
-    };
+    let others = if settings.log_level >= LevelFilter::TRACE { settings.log_level } else { LevelFilter::ERROR };
     let mut levels = Targets::new().with_default(others).with_target("plexus", settings.log_level);
-    if settings.log_level < Level::TRACE {
+    if settings.log_level < LevelFilter::TRACE {
         // It has a line for every request that fails, the retries of a watch among them; we have one for the outage.
         levels = levels.with_target("kube_client", LevelFilter::OFF).with_target("kube_runtime", LevelFilter::OFF);
     }

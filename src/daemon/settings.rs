@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The Plexus daemon: provides the plugin with pods and networks, and writes network-status.
 #[derive(Clone, Debug, Parser)]
@@ -74,9 +75,18 @@ pub struct Settings {
     #[arg(long, env = "PLEXUS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 
-    /// Log level: error, warn, info, debug or trace
-    #[arg(long, env = "PLEXUS_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
-    pub log_level: tracing::Level,
+    /// Log level: off, error, warn, info, debug or trace
+    #[arg(long, env = "PLEXUS_LOG_LEVEL", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
+    pub log_level: LevelFilter,
+}
+
+/// The level `text`, by its name here or in the plugin's configuration.
+fn log_level(text: &str) -> Result<LevelFilter, String> {
+    match text {
+        "warning" => Ok(LevelFilter::WARN),
+        "verbose" => Ok(LevelFilter::INFO),
+        _ => text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned()),
+    }
 }
 
 /// How log lines look.
@@ -133,7 +143,7 @@ mod tests {
         let settings = Settings::try_parse_from(["plexusd"]).unwrap();
         assert_eq!(settings.state_directory(), StateDirectory::default());
         assert_eq!(settings.run_directory(), RunDirectory::default());
-        assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, tracing::Level::INFO));
+        assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, LevelFilter::INFO));
     }
 
     #[test]

@@ -104,6 +104,12 @@ fn dispatch(turn: &Turn) -> Result<String, CniError> {
             format!("the key {key:?} of the configuration means nothing to Plexus"),
         );
     }
+    for (former, name) in &turn.settings.renamed {
+        turn.log(
+            super::settings::LogLevel::Debug,
+            format!("the key {former:?} of the configuration is now called {name:?}"),
+        );
+    }
     let needs = |least: Version| match turn.settings.version >= least {
         true => Ok(()),
         false => Err(CniError::new(

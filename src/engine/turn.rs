@@ -65,7 +65,7 @@ impl Turn {
         pod.map(Some).map_err(|e| CniError::new(Code::TryAgain, format!("CNI_ARGS: {e}")))
     }
 
-    /// Where plugins are looked for: `binDir`, then `CNI_PATH`, or the usual folder.
+    /// Where plugins are looked for: `extraPluginDir`, then `CNI_PATH`, or the usual folder.
     pub fn path(&self) -> Vec<PathBuf> {
         let configured = self.settings.bin_dir.iter().cloned();
         let mut path: Vec<PathBuf> = configured.chain(self.invocation.path.iter().cloned()).collect();

@@ -49,6 +49,17 @@ fn every_key_of_the_plugin_is_described() {
 }
 
 #[test]
+fn a_key_with_a_former_name_is_described_and_shown_by_its_name() {
+    let settings = include_str!("../../conf/settings.sample.jsonc");
+    let rows = pages::page("docs/configuration.md").table("The plugin");
+    for (former, name) in plexus::engine::Settings::renamed_keys() {
+        let row = rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("{name} is not described"));
+        assert!(row.concat().contains(&format!("Former name: {former}.")), "{row:?}");
+        assert!(settings.contains(&format!("\"{name}\": ")) && !settings.contains(former), "{name}");
+    }
+}
+
+#[test]
 fn every_option_of_the_daemon_is_described() {
     let command = plexus::daemon::Settings::command();
     let options =

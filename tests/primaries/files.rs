@@ -67,7 +67,7 @@ fn a_file_that_comes_late_is_waited_for_and_half_of_it_is_not_taken() {
     let text = fs::read_to_string(bare.primary()).unwrap();
     fs::remove_file(bare.primary()).unwrap();
     let mut install = Command::new(env!("CARGO_BIN_EXE_plexusctl"))
-        .args(["install", "--wait=60", "--plugin", "/run/node/release"])
+        .args(["install", "--timeout=60", "--plugin", "/run/node/release"])
         .args(["--cni-conf-dir".into(), bare.node.net_d(), "--cni-bin-dir".into(), bare.node.bin()])
         .stderr(Stdio::piped())
         .spawn()

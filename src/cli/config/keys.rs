@@ -100,7 +100,9 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
 
 /// Paths that are not absolute: the plugin would take them from wherever the runtime stands.
 fn relative(object: &Map<String, Value>) -> Vec<String> {
-    let relative = Settings::PATHS.iter().filter_map(|key| {
+    let is_path = |name: &str| Settings::PATHS.contains(&name);
+    let former = Settings::renamed_keys().filter(|(_, name)| is_path(name)).map(|(former, _)| former);
+    let relative = Settings::PATHS.into_iter().chain(former).filter_map(|key| {
         let (key, path) = object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
         let path = path.as_str().filter(|path| !Path::new(path).is_absolute())?;
         Some(format!("key {key:?} is {path:?} where an absolute path is expected"))

@@ -10,6 +10,7 @@ use super::{Error, trust};
 use crate::cli::config::document::Written;
 use crate::cli::install::plugin::PLUGIN;
 use crate::cni::NetworkConfig;
+use crate::engine::Settings;
 use crate::engine::planning::disk;
 use crate::engine::planning::disk::DiskError;
 use crate::engine::planning::recursion;
@@ -95,6 +96,11 @@ pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
     let keys = wanted.keys()?;
     for (key, why) in multus_keys::without_effect(keys.others.keys()) {
         output.remark(format!("warning: key {key:?} of the settings has no effect: {why}"));
+    }
+    for (former, name) in Settings::renamed_keys().filter(|(former, _)| keys.others.contains_key(*former)) {
+        output.remark(format!(
+            "warning: key {former:?} of the settings is now called {name:?}; the former name still works"
+        ));
     }
     match wanted.mode {
         Mode::Delegate => document::delegate(&path, &network, keys),

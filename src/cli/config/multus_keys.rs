@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 /// What becomes of a key.
 #[derive(Debug)]
 pub enum Fate {
-    /// It has the same name and meaning here.
+    /// It has the same meaning here, under this name.
     Kept(&'static str, &'static str),
     /// It has another value, or name, here.
     Changed(&'static str, Box<RawValue>, String),
@@ -19,7 +19,7 @@ pub enum Fate {
     ByHand(&'static str),
 }
 
-/// Keys with the same name and meaning, and what is to be known of them.
+/// Keys with the same meaning, and what is to be known of them. Some have another name here ([`Settings::renamed_keys`]).
 const KEPT: [(&str, &str); 10] = [
     ("delegates", "the first is the default network, the others go to every pod"),
     ("defaultNetworks", "attached to every pod outside systemNamespaces"),
@@ -99,14 +99,19 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
     }
     let in_table = |table: &[(&'static str, &'static str)]| table.iter().copied().find(|(known, _)| is(known));
     match in_table(&KEPT) {
-        Some((name, why)) if PATHS.contains(&name) => return path(name, value, why),
-        Some((name, why)) => return Fate::Kept(name, why),
+        Some((name, why)) if PATHS.contains(&name) => return path(name_here(name), value, why),
+        Some((name, why)) => return Fate::Kept(name_here(name), why),
         None => {}
     }
     match in_table(&NOT_NEEDED) {
         Some((_, why)) => Fate::NotNeeded(why),
         None => Fate::NotNeeded("Multus does not know it"),
     }
+}
+
+/// The name of Multus' key `name` here.
+fn name_here(name: &'static str) -> &'static str {
+    Settings::renamed_keys().find(|(former, _)| *former == name).map_or(name, |(_, name)| name)
 }
 
 /// Those of `keys` that are accepted for the sake of Multus' configurations, and why they have no effect.

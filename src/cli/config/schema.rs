@@ -19,34 +19,34 @@ struct Configuration {
     /// Capabilities to request from the runtime, as in every CNI configuration.
     capabilities: Option<BTreeMap<String, bool>>,
     /// The default network: the path of a configuration or of a directory, or the name of a
-    /// NetworkAttachmentDefinition or of a configuration in `confDir`.
+    /// NetworkAttachmentDefinition or of a configuration in `nadConfigDir`.
     cluster_network: Option<String>,
     /// Instead of `clusterNetwork`: configurations. The first is the default network, the others are attached to every pod.
     delegates: Option<Vec<Map<String, Value>>>,
     /// Networks attached to every pod outside of `systemNamespaces`, before the networks of its annotation.
-    default_networks: Option<Vec<String>>,
-    /// Namespaces whose pods do not get `defaultNetworks` [`["kube-system"]`].
+    networks_for_all_pods: Option<Vec<String>>,
+    /// Namespaces whose pods do not get `networksForAllPods` [`["kube-system"]`].
     system_namespaces: Option<Vec<String>>,
     /// Namespace of networks that this configuration names without a namespace [`kube-system`].
-    multus_namespace: Option<String>,
+    default_nad_namespace: Option<String>,
     /// A pod may use only networks of its own namespace and of `globalNamespaces` [`false`].
     namespace_isolation: Option<bool>,
     /// Namespaces whose networks every pod may use [`default`].
     global_namespaces: Option<Namespaces>,
     /// A pod may replace its default network by annotation [`true`].
     default_network_annotation: Option<bool>,
-    /// A network without `spec.config` uses the configuration with its name in `confDir` [`true`].
+    /// A network without `spec.config` uses the configuration with its name in `nadConfigDir` [`true`].
     networks_from_files: Option<bool>,
     /// Directories in which networks that others define may keep pools of addresses [any directory of root].
     data_dir_roots: Option<Vec<String>>,
     /// The network that has a pod's default route if no `default-route` requests it [`last`].
     default_route: Option<DefaultRoute>,
     /// Directory with the configurations of networks without `spec.config`, by name [`/etc/cni/multus/net.d`].
-    conf_dir: Option<String>,
+    nad_config_dir: Option<String>,
     /// Extra directory of CNI plugins, searched before the runtime's.
-    bin_dir: Option<String>,
+    extra_plugin_dir: Option<String>,
     /// Multus' state directory, to delete what Multus attached [`/var/lib/cni/multus`].
-    cni_dir: Option<String>,
+    multus_state_dir: Option<String>,
     /// A directory whose `results` contains the runtime's records of attachments, in addition to `/var/lib/cni` and
     /// `/var/lib/cni/cache`.
     cni_cache_dir: Option<String>,
@@ -110,7 +110,7 @@ enum Natives {
     EachType(BTreeMap<String, bool>),
 }
 
-/// How much is told; `panic`, `verbose` and `warning` are Multus' names.
+/// How much is told; the others are names of Multus and of the daemon.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 #[allow(dead_code, reason = "only its schema is used")]
@@ -122,6 +122,8 @@ enum LogLevel {
     Panic,
     Verbose,
     Warning,
+    Warn,
+    Trace,
 }
 
 #[derive(Debug, Args)]
@@ -141,9 +143,15 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     output.json(&schema)
 }
 
-/// Keys of Multus that are accepted and have no effect.
+/// Former names, and keys of Multus that are accepted and have no effect.
 fn accept(schema: &mut Value) {
     let Some(properties) = schema["properties"].as_object_mut() else { return };
+    for (former, name) in Settings::renamed_keys() {
+        let mut property = properties.get(name).cloned().unwrap_or_default();
+        property["description"] = json!(format!("Former name of `{name}`."));
+        property["deprecated"] = json!(true);
+        properties.insert(former.to_owned(), property);
+    }
     for key in Settings::without_effect() {
         let description = "Accepted for the sake of Multus' configurations, without effect.";
         properties.insert(key.to_owned(), json!({"description": description, "deprecated": true}));
@@ -191,7 +199,7 @@ mod tests {
                 Settings::review(&json!({"name": "n", "cniVersion": "1.0.0", key: value}).to_string()).unwrap();
             assert!(mistakes.is_empty() && settings.unknown.is_empty(), "{key}: {value}: {mistakes:?}");
         };
-        for level in ["off", "error", "info", "debug", "panic", "verbose", "warning"] {
+        for level in ["off", "error", "info", "debug", "panic", "verbose", "warning", "warn", "trace"] {
             read("logLevel", level.into());
         }
         for natives in [json!(true), json!(["bridge"]), json!({"bridge": false})] {

@@ -8,6 +8,7 @@ mod rows;
 
 use super::output::{Format, Output};
 use super::{Error, Verdict};
+use crate::cli::former_wait::FormerWait;
 use crate::cli::gc::rows::{Document, Row, VERSION, forgiven_table, table};
 use crate::cni::NetworkConfig;
 use crate::cni::json;
@@ -37,7 +38,10 @@ pub struct Arguments {
 
     /// In a container: seconds to wait for the cleanup by the node's own plugin
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
-    wait: u64,
+    timeout: u64,
+
+    #[command(flatten)]
+    former_wait: FormerWait,
 
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
@@ -55,6 +59,7 @@ pub struct Arguments {
 
 /// Sweeps, or looks what a sweep would do; not well where something could not be deleted.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let timeout = arguments.former_wait.or(arguments.timeout, output);
     let configuration = configuration(&arguments.cni_conf_dir, output);
     let failed = |why: String| Error::Sweep { plugin: arguments.plugin.clone(), why };
     let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
@@ -66,7 +71,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         return forgive(arguments, settings, chosen, output);
     }
     if !may_change_networks() {
-        let rows = ask::ask(&settings, arguments.dry_run, arguments.wait, output)?;
+        let rows = ask::ask(&settings, arguments.dry_run, timeout, output)?;
         return print(arguments, rows, output);
     }
     let rows = sweep(&arguments.plugin, &configuration, arguments.dry_run)?;

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::{Error, trust};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::config::document::{LIST, Written};
+use crate::cli::former_wait::FormerWait;
 use crate::cni::json;
 use crate::cni::{NetworkConfig, RawObject};
 use crate::engine::planning::disk;
@@ -48,7 +49,10 @@ pub struct Arguments {
 
     /// Seconds to wait for the CNI file of the cluster's network
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    wait: u64,
+    timeout: u64,
+
+    #[command(flatten)]
+    former_wait: FormerWait,
 
     /// Replace Multus: rename its configuration file if the runtime prefers it to that of Plexus. Delete the DaemonSet of
     /// Multus first, because its next start writes the file again
@@ -120,6 +124,7 @@ pub fn end_draining(state: &StateDirectory, output: &Output) -> Result<bool, Err
 /// The configuration, as soon as there is a primary; `None` where ours is there already and goes on working
 /// without: the plugin keeps a copy of the primary's for just this.
 fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Written>, Error> {
+    let limit = Duration::from_secs(arguments.former_wait.or(arguments.timeout, output));
     let begin = Instant::now();
     let mut told: Option<(Instant, String)> = None;
     loop {
@@ -133,7 +138,7 @@ fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Wri
             output.remark(format!("{error}; {} is not changed", ours.display()));
             return Ok(None);
         }
-        if begin.elapsed() >= Duration::from_secs(arguments.wait) {
+        if begin.elapsed() >= limit {
             return Err(error);
         }
         let why = error.to_string() + damage(&arguments.wanted, &ours);

@@ -56,7 +56,7 @@ impl Node {
             ("--plugin", "plugin"),
             ("--state-directory", "state"),
         ];
-        let line = Install::parse_from(self.words(&folders, &[&["--wait=1"], more].concat()));
+        let line = Install::parse_from(self.words(&folders, &[&["--timeout=1"], more].concat()));
         run(&line.arguments, &mut Output::of_process()).map_err(|e| e.to_string())
     }
 

@@ -71,7 +71,7 @@ fn leave_to_install(migrated: &mut Migrated) {
     if let Some(delegates) = migrated.keys.remove("delegates") {
         let several = json::parse::<Vec<RawObject>>(delegates.get()).is_ok_and(|list| list.len() > 1);
         let why = if several {
-            "no setting: write the first into a file of the runtime's directory, make NetworkAttachmentDefinitions of the others and name them in defaultNetworks"
+            "no setting: write the first into a file of the runtime's directory, make NetworkAttachmentDefinitions of the others and name them in networksForAllPods"
         } else {
             "no setting: write it into a file of the runtime's directory"
         };
@@ -143,13 +143,19 @@ fn translate(element: &RawObject) -> Migrated {
     let mut table = Table::new(["KEY", "OUTCOME", "WHY"]);
     for (key, value) in element.iter() {
         let fate = fate(key, value);
+        let is_renamed = |name: &str| !name.eq_ignore_ascii_case(key);
         let (outcome, why) = match fate {
+            Fate::Kept(name, why) if is_renamed(name) => {
+                keys.insert(name.to_owned(), value.to_owned());
+                (Cell::new("renamed", Tone::Good), format!("now {name}: {why}"))
+            }
             Fate::Kept(name, why) => {
                 keys.insert(name.to_owned(), value.to_owned());
                 (Cell::new("kept", Tone::Good), why.to_owned())
             }
             Fate::Changed(name, value, why) => {
                 keys.insert(name.to_owned(), value);
+                let why = if is_renamed(name) { format!("now {name}: {why}") } else { why };
                 (Cell::new("changed", Tone::Waiting), why)
             }
             Fate::Elsewhere(why) => (Cell::new("kept", Tone::Good), why.to_owned()),

@@ -70,14 +70,16 @@ fn every_path_of_a_shim_is_the_hosts() {
         r#"{"name":"m","type":"multus-shim","clusterNetwork":"/host/etc/cni/net.d/05-c.conflist","binDir":"/host/opt/more",
         "confDir":"/host/etc/cni/multus/net.d","cniDir":"/host/var/lib/cni/multus","auxiliaryCNIChainName":"vendor-cni-chain"}"#,
     );
-    for (key, path) in [
-        ("clusterNetwork", "/etc/cni/net.d/05-c.conflist"),
-        ("binDir", "/opt/more"),
-        ("confDir", "/etc/cni/multus/net.d"),
-        ("cniDir", "/var/lib/cni/multus"),
+    for (key, here, path) in [
+        ("clusterNetwork", "clusterNetwork", "/etc/cni/net.d/05-c.conflist"),
+        ("binDir", "extraPluginDir", "/opt/more"),
+        ("confDir", "nadConfigDir", "/etc/cni/multus/net.d"),
+        ("cniDir", "multusStateDir", "/var/lib/cni/multus"),
     ] {
-        assert_eq!(list.plugins[0].object.get(key).unwrap().get(), format!("{path:?}"));
-        assert!(line(&table, key).contains("changed its path on the host"), "{table}");
+        assert_eq!(list.plugins[0].object.get(here).unwrap().get(), format!("{path:?}"));
+        let line = line(&table, key);
+        assert!(line.contains("changed") && line.contains("its path on the host"), "{table}");
+        assert!(key == here || line.contains(&format!("now {here}: ")), "{table}");
     }
     let chain = line(&table, "auxiliaryCNIChainName");
     assert!(chain.contains("by hand") && chain.contains("the name of that network"), "{chain}");
@@ -100,7 +102,10 @@ fn settings_for_the_manifests_are_taken_by_config() {
     );
     assert_eq!(verdict, Verdict::Well);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value, serde_json::json!({"capabilities": {"mac": true}, "confDir": "/x", "namespaceIsolation": true}));
+    assert_eq!(
+        value,
+        serde_json::json!({"capabilities": {"mac": true}, "nadConfigDir": "/x", "namespaceIsolation": true})
+    );
     let (verdict, text) = migrate(r#"{"name":"m","type":"multus","delegates":[{"name":"p","type":"bridge"}]}"#);
     assert_eq!((verdict, text.as_str()), (Verdict::NotWell, "{}\n"));
 }
@@ -141,7 +146,8 @@ fn every_key_of_ours_that_multus_has_is_carried_over() {
     ];
     let any = RawValue::from_string("1".to_owned()).unwrap();
     for key in Settings::keys().into_iter().filter(|key| !ours.contains(key)) {
-        assert!(matches!(fate(key, &any), Fate::Kept(..)), "{key}");
+        let of_multus = Settings::renamed_keys().find(|(_, name)| *name == key).map_or(key, |(former, _)| former);
+        assert!(matches!(fate(of_multus, &any), Fate::Kept(name, _) if name == key), "{key}");
     }
 }
 

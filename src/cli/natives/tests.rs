@@ -10,7 +10,7 @@ fn node(natives: &Value, networks: &[(&str, Value)]) -> (tempfile::TempDir, Sett
         {"type": "bridge", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}}, {"type": "portmap"}]});
     fs::write(path("10-primary.conflist"), primary.to_string()).unwrap();
     let plugin = json!({"type": "plexus", "natives": natives, "stateDirectory": node.path(),
-        "clusterNetwork": path("10-primary.conflist"), "confDir": node.path()});
+        "clusterNetwork": path("10-primary.conflist"), "nadConfigDir": node.path()});
     let list = json!({"name": "cbr0", "cniVersion": "1.0.0", "plugins": [plugin]});
     fs::write(path("00-plexus.conflist"), list.to_string()).unwrap();
     fs::create_dir(path("networks")).unwrap();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Refuses a network that has the name of the default network and another configuration. Networks of
-/// `multusNamespace` are the operator's, who may do so: such a one can replace the default network.
+/// `defaultNadNamespace` are the operator's, who may do so: such a one can replace the default network.
 ///
 /// # Errors
 /// Code 7.
@@ -123,7 +123,7 @@ mod tests {
         assert!(refused("", None, "blue/x", thief).is_some());
         // The operator's own, and the same configuration in another form.
         assert!(refused("", Some(&default), "kube-system/x", thief).is_none());
-        assert!(refused(r#","multusNamespace":"ops""#, Some(&default), "kube-system/x", thief).is_some());
+        assert!(refused(r#","defaultNadNamespace":"ops""#, Some(&default), "kube-system/x", thief).is_some());
         let same = r#"{"name":"cbr0","cniVersion":"0.4.0","ipam":{"subnet":"10.1.0.0/24","type":"host-local"},"type":"bridge"}"#;
         assert!(refused("", Some(&default), "blue/x", same).is_none());
     }

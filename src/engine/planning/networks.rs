@@ -25,7 +25,7 @@ fn missing(nad: &NadRef) -> CniError {
     CniError::new(Code::InvalidConfig, format!("network {nad}: the NetworkAttachmentDefinition does not exist"))
 }
 
-/// A network of `defaultNetworks` that is no NAD may be a file of that name, as in Multus.
+/// A network of `networksForAllPods` that is no NAD may be a file of that name, as in Multus.
 fn operators_file(turn: &Turn, nad: &NadRef) -> Option<NetworkConfig> {
     let settings = &turn.settings;
     let named = nad.namespace() == settings.network_namespace
@@ -46,7 +46,7 @@ fn resolve_one(turn: &Turn, known: &Known, nad: &NadRef) -> Result<NetworkConfig
     }
 }
 
-/// Files in `confDir` are the operator's: with isolation, a tenant's definition does not get them by its name.
+/// Files in `nadConfigDir` are the operator's: with isolation, a tenant's definition does not get them by its name.
 fn may_name_files(settings: &Settings, namespace: &str) -> bool {
     !settings.isolation
         || namespace == settings.network_namespace
@@ -84,7 +84,7 @@ mod tests {
         std::fs::write(folder.path().join("x.conf"), r#"{"cniVersion":"1.0.0","name":"x","type":"ops"}"#).unwrap();
         let read = |settings: &str, namespace: &str| {
             let conf_dir = folder.path().display();
-            let text = format!(r#"{{"name":"n","cniVersion":"1.0.0","confDir":"{conf_dir}"{settings}}}"#);
+            let text = format!(r#"{{"name":"n","cniVersion":"1.0.0","nadConfigDir":"{conf_dir}"{settings}}}"#);
             let definition = Definition::new(NadRef::new(namespace, "x").unwrap(), None, |_| None);
             of_definition(&Settings::parse(&text).unwrap(), &definition)
         };

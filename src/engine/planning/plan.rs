@@ -115,9 +115,8 @@ pub fn make(input: &PlanInput<'_>) -> Result<Vec<Planned>, CniError> {
 /// Refuses what would be too much, before any of it is copied.
 fn bounded(input: &PlanInput<'_>) -> Result<(), CniError> {
     let selected = || input.default_selection.into_iter().chain(input.selections);
-    let size = |selection: &Selection| {
-        Ok((size(input, network(input, selection)?, selection), selection.nad.to_string()))
-    };
+    let size =
+        |selection: &Selection| Ok((size(input, network(input, selection)?, selection), selection.nad.to_string()));
     let sizes: Vec<(usize, String)> = selected().map(size).collect::<Result<_, CniError>>()?;
     match sizes.iter().max() {
         Some((longest, nad)) if sizes.iter().map(|(size, _)| size).sum::<usize>() > MAX_CONFIGURATION => {

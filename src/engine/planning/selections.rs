@@ -10,7 +10,7 @@ use crate::nad::{DEFAULT_NETWORK, NETWORKS, NadRef, PodRef, Selection, selection
 pub struct Selections {
     /// Instead of the configured default network.
     pub default_network: Option<Selection>,
-    /// `defaultNetworks` of the configuration, then the pod's own, in the annotation's order.
+    /// `networksForAllPods` of the configuration, then the pod's own, in the annotation's order.
     pub additional: Vec<Selection>,
 }
 
@@ -83,14 +83,14 @@ fn single(pod: &PodRef, present: bool, mut selections: Vec<Selection>) -> Result
     }
 }
 
-/// `defaultNetworks`, which pods of the system namespaces do not get.
+/// `networksForAllPods`, which pods of the system namespaces do not get.
 fn operators_networks(settings: &Settings, pod: Option<&PodRef>) -> Result<Vec<Selection>, CniError> {
     if pod.is_some_and(|pod| settings.system_namespaces.iter().any(|system| system == pod.namespace())) {
         return Ok(Vec::new());
     }
     let nad = |name: &String| {
         let (namespace, name) = name.split_once('/').unwrap_or((&settings.network_namespace, name));
-        let nad = NadRef::new(namespace, name).map_err(|e| invalid(format!("defaultNetworks: {e}")))?;
+        let nad = NadRef::new(namespace, name).map_err(|e| invalid(format!("networksForAllPods: {e}")))?;
         Ok(Selection::of(nad))
     };
     settings.default_networks.iter().map(nad).collect()
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn order_is_operator_then_annotation() {
-        let selections = read(r#","defaultNetworks":["d1","ns/d2"]"#, "a", &[(NETWORKS, "x,y")]).unwrap();
+        let selections = read(r#","networksForAllPods":["d1","ns/d2"]"#, "a", &[(NETWORKS, "x,y")]).unwrap();
         assert_eq!(names(&selections), ["kube-system/d1", "ns/d2", "a/x", "a/y"]);
-        assert_eq!(names(&read(r#","defaultNetworks":["d1"]"#, "kube-system", &[]).unwrap()), [""; 0]);
+        assert_eq!(names(&read(r#","networksForAllPods":["d1"]"#, "kube-system", &[]).unwrap()), [""; 0]);
     }
 
     #[test]

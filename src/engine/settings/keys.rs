@@ -22,6 +22,14 @@ pub(super) const NOT_NEEDED: [&str; 11] = [
     "ipam",
     "dns",
 ];
+/// Keys whose former name misleads, most of them Multus': the former name and the name. Both are understood.
+pub(super) const RENAMED: [(&str, &str); 5] = [
+    ("confDir", "nadConfigDir"),
+    ("binDir", "extraPluginDir"),
+    ("cniDir", "multusStateDir"),
+    ("defaultNetworks", "networksForAllPods"),
+    ("multusNamespace", "defaultNadNamespace"),
+];
 /// Keys of every network configuration.
 const COMMON: [&str; 9] = [
     "name",
@@ -46,10 +54,35 @@ impl Keys<'_> {
     /// The value of `key`; none where it is not there or wrong.
     pub(super) fn get<T: for<'de> Deserialize<'de>>(&mut self, key: &'static str) -> Option<T> {
         self.used.push(key);
+        let key = self.name_in_use(key);
         self.object.read(key).unwrap_or_else(|e| {
             self.mistakes.push((key, e.to_string()));
             None
         })
+    }
+
+    /// `key`, or its former name where the configuration has that.
+    fn name_in_use(&mut self, key: &'static str) -> &'static str {
+        let former = RENAMED.iter().find(|(_, name)| *name == key).map(|(former, _)| *former);
+        let Some(former) = former.filter(|former| self.is_set(former)) else { return key };
+        if !self.is_set(key) {
+            return former;
+        }
+        // The same value twice serves a former release, too.
+        if self.object.get(key).map(RawValue::get) != self.object.get(former).map(RawValue::get) {
+            let mistake = format!("keys {key:?} and {former:?}, its former name, have different values");
+            self.mistakes.push((key, mistake));
+        }
+        key
+    }
+
+    fn is_set(&self, key: &str) -> bool {
+        self.object.get(key).is_some_and(|raw| raw.get() != "null")
+    }
+
+    /// The keys that are set by a former name, and the name that each has now.
+    pub(super) fn renamed(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        RENAMED.into_iter().filter(|(former, _)| self.is_set(former))
     }
 
     /// As written; `null` is absent.
@@ -85,8 +118,11 @@ impl Keys<'_> {
 
     /// The keys that mean nothing to us.
     pub(super) fn unknown(&self) -> Vec<String> {
-        let known =
-            |key: &str| self.used.iter().chain(&NOT_NEEDED).chain(&COMMON).any(|known| known.eq_ignore_ascii_case(key));
+        let former = RENAMED.map(|(former, _)| former);
+        let known = |key: &str| {
+            let mut all = self.used.iter().chain(&former).chain(&NOT_NEEDED).chain(&COMMON);
+            all.any(|known| known.eq_ignore_ascii_case(key))
+        };
         self.object.iter().map(|(key, _)| key).filter(|key| !known(key)).map(str::to_owned).collect()
     }
 }

@@ -6,7 +6,7 @@ use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniError, Code, NetworkName, RawObject, Version};
 use crate::delegate::registry::Natives;
-use keys::{Keys, NOT_NEEDED};
+use keys::{Keys, NOT_NEEDED, RENAMED};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -39,9 +39,10 @@ pub enum LogLevel {
     /// What went wrong and was survived.
     Error,
     /// What an operator may want to know.
-    #[serde(alias = "verbose", alias = "warning")]
+    #[serde(alias = "verbose", alias = "warning", alias = "warn")]
     Info,
     /// Every step.
+    #[serde(alias = "trace")]
     Debug,
 }
 
@@ -64,17 +65,17 @@ pub struct Settings {
     pub version: Version,
     /// `clusterNetwork` or `delegates`.
     pub primary: Primary,
-    /// `defaultNetworks`: attached to every pod outside the system namespaces.
+    /// `networksForAllPods`: attached to every pod outside the system namespaces.
     pub default_networks: Vec<String>,
-    /// `confDir`: configurations by name.
+    /// `nadConfigDir`: configurations by name.
     pub conf_dir: PathBuf,
-    /// `cniDir`: what Multus kept of the sandboxes it attached.
+    /// `multusStateDir`: what Multus kept of the sandboxes it attached.
     pub multus_directory: PathBuf,
     /// `cniCacheDir`: where the runtime keeps libcni's records, beside the usual folders.
     pub cni_cache_directory: Option<PathBuf>,
-    /// `binDir`: plugins, before `CNI_PATH`.
+    /// `extraPluginDir`: plugins, before `CNI_PATH`.
     pub bin_dir: Option<PathBuf>,
-    /// `multusNamespace`: where NADs without a namespace are that the operator names.
+    /// `defaultNadNamespace`: where NADs without a namespace are that the operator names.
     pub network_namespace: String,
     /// `namespaceIsolation`.
     pub isolation: bool,
@@ -88,7 +89,7 @@ pub struct Settings {
     pub data_dir_roots: Vec<PathBuf>,
     /// `defaultRoute`.
     pub default_route: DefaultRoute,
-    /// `systemNamespaces`: pods here get no `defaultNetworks`.
+    /// `systemNamespaces`: pods here get no `networksForAllPods`.
     pub system_namespaces: Vec<String>,
     /// `stateDirectory`.
     pub state: StateDirectory,
@@ -116,6 +117,8 @@ pub struct Settings {
     pub valid_attachments: Option<Vec<ValidAttachment>>,
     /// Keys that mean nothing to us.
     pub unknown: Vec<String>,
+    /// Keys by a former name, and the name that each has now.
+    pub renamed: Vec<(&'static str, &'static str)>,
 }
 
 /// What the runtime says is valid (CNI-GC-01, CNI-GC-02).
@@ -176,7 +179,13 @@ impl Settings {
     }
 
     /// The keys whose value is one path.
-    pub const PATHS: [&str; 6] = ["confDir", "cniDir", "cniCacheDir", "binDir", "stateDirectory", "runDirectory"];
+    pub const PATHS: [&str; 6] =
+        ["nadConfigDir", "multusStateDir", "cniCacheDir", "extraPluginDir", "stateDirectory", "runDirectory"];
+
+    /// Keys that have a former name, most of them from Multus, which is understood, too: the former name and the name.
+    pub fn renamed_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+        RENAMED.into_iter()
+    }
 
     /// Keys of Multus that are accepted and have no effect: what they set does not exist here, or is always on.
     pub fn without_effect() -> impl Iterator<Item = &'static str> {
@@ -221,12 +230,12 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         name,
         version,
         primary: read_primary(keys),
-        default_networks: keys.get("defaultNetworks").unwrap_or_default(),
-        conf_dir: keys.get("confDir").unwrap_or_else(|| "/etc/cni/multus/net.d".into()),
-        multus_directory: keys.get("cniDir").unwrap_or_else(|| "/var/lib/cni/multus".into()),
+        default_networks: keys.get("networksForAllPods").unwrap_or_default(),
+        conf_dir: keys.get("nadConfigDir").unwrap_or_else(|| "/etc/cni/multus/net.d".into()),
+        multus_directory: keys.get("multusStateDir").unwrap_or_else(|| "/var/lib/cni/multus".into()),
         cni_cache_directory: keys.get("cniCacheDir"),
-        bin_dir: keys.get("binDir"),
-        network_namespace: keys.get("multusNamespace").unwrap_or_else(|| "kube-system".into()),
+        bin_dir: keys.get("extraPluginDir"),
+        network_namespace: keys.get("defaultNadNamespace").unwrap_or_else(|| "kube-system".into()),
         isolation: keys.get("namespaceIsolation").unwrap_or(false),
         global_namespaces: read_global_namespaces(keys),
         default_network_annotation: keys.get("defaultNetworkAnnotation").unwrap_or(true),
@@ -247,8 +256,10 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         prev_result: keys.raw("prevResult"),
         valid_attachments: valid,
         unknown: Vec::new(),
+        renamed: Vec::new(),
     };
     settings.unknown = keys.unknown();
+    settings.renamed = keys.renamed().collect();
     settings
 }
 
@@ -350,6 +361,29 @@ mod tests {
             let text = format!(r#"{{"name":"x","cniVersion":"1.0.0","delegateTimeoutSeconds":{seconds}}}"#);
             let error = Settings::parse(&text).unwrap_err();
             assert!(error.code == 7 && error.msg.contains("delegateTimeoutSeconds"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_former_name_is_understood_and_not_beside_the_name() {
+        let read = |keys: &str| Settings::review(&format!(r#"{{"name":"x","cniVersion":"1.0.0",{keys}}}"#)).unwrap();
+        let (former, mistakes) = read(r#""confDir":"/a","binDir":"/b","defaultNetworks":["n"],"future":1"#);
+        assert_eq!(mistakes, [""; 0]);
+        assert_eq!((former.conf_dir.to_str(), former.bin_dir.unwrap().to_str()), (Some("/a"), Some("/b")));
+        assert_eq!(
+            (former.default_networks.as_slice(), former.unknown.as_slice()),
+            (&["n".to_owned()][..], &["future".to_owned()][..])
+        );
+        let expected =
+            [("confDir", "nadConfigDir"), ("binDir", "extraPluginDir"), ("defaultNetworks", "networksForAllPods")];
+        assert_eq!(former.renamed, expected);
+        let (now, mistakes) = read(r#""nadConfigDir":"/a","confDir":null"#);
+        assert_eq!((now.conf_dir.to_str(), mistakes.len(), now.renamed.len()), (Some("/a"), 0, 0));
+        assert!(read(r#""nadConfigDir":"/a","confDir":"/a""#).1.is_empty(), "for a former release");
+        let (_, mistakes) = read(r#""nadConfigDir":"/a","confDir":"/b""#);
+        assert!(mistakes[0].contains("confDir") && mistakes[0].contains("nadConfigDir"), "{mistakes:?}");
+        for level in ["warn", "warning", "trace", "off"] {
+            assert!(read(&format!(r#""logLevel":"{level}""#)).1.is_empty(), "{level}");
         }
     }
 
