@@ -54,7 +54,7 @@ fn a_key_with_a_former_name_is_described_and_shown_by_its_name() {
     let rows = pages::page("docs/configuration.md").table("The plugin");
     for (former, name) in plexus::engine::Settings::renamed_keys() {
         let row = rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("{name} is not described"));
-        assert!(row.concat().contains(&format!("Former name: {former}.")), "{row:?}");
+        assert!(row.concat().contains(&format!("Former name: `{former}`.")), "{row:?}");
         assert!(settings.contains(&format!("\"{name}\": ")) && !settings.contains(former), "{name}");
     }
 }
