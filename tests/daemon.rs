@@ -309,7 +309,7 @@ fn a_damaged_publication_holds_up_nobody_and_does_not_stay() {
         || "the good one is not published".into(),
     );
     wait_until(|| fs::read_dir(&unpublished).unwrap().count() == 0, || "the bad one stays".into());
-    assert_eq!(daemon.log().matches("an unpublished status cannot be read").count(), 1);
+    assert_eq!(daemon.log().matches("cannot read a waiting network-status").count(), 1);
     let asked = daemon.ask(&Request::Publish(ContainerId::new("bad").unwrap()));
     assert!(matches!(asked, Reply::Published(Published::Refused(_))), "{asked:?}");
 }
@@ -324,7 +324,7 @@ fn a_successor_takes_over_without_a_gap() {
     let mut daemons = Vec::new();
     for _ in 0..3 {
         let new = Daemon::spawn(folder.path(), &["--source-directory", folder.path().join("source").to_str().unwrap()]);
-        let log = |daemon: &Daemon| daemon.log().matches("plexusd answers").count();
+        let log = |daemon: &Daemon| daemon.log().matches("plexusd is listening").count();
         let before = daemons.len() + 2;
         // Every single connection is answered, by the one or the other.
         wait_until(|| old.config_of(&nad("a")).is_some() && log(&new) >= before, || "no successor".into());
@@ -473,7 +473,7 @@ fn an_address_that_somebody_has_does_not_stop_the_daemon() {
     wait_until(|| daemon.health().ready, || daemon.log());
     wait_until(|| daemon.log().contains("metrics are not served"), || daemon.log());
     drop(taken);
-    wait_until(|| daemon.log().contains("metrics are served"), || daemon.log());
+    wait_until(|| daemon.log().contains("serving metrics"), || daemon.log());
     assert!(support::http::get(address, "/healthz").starts_with("HTTP/1.1 200"));
 }
 

@@ -266,7 +266,7 @@ fn in_a_container_the_nodes_own_plugin_is_asked() {
     assert!(code == Some(0) && text.contains("a is broken") && told.contains("only what is owed"), "{text} {told}");
     // No call comes.
     let (code, text, told) = ended(without_capabilities(&node, &["--timeout", "1"]));
-    assert!(code == Some(3) && text.contains("still owed"), "{code:?} {text} {told}");
+    assert!(code == Some(3) && text.contains(" failed "), "{code:?} {text} {told}");
     assert!(told.contains("has not swept within 1 s"), "{told}");
     assert_eq!(a.calls_of("DEL").len(), 1);
     a.as_usual("DEL");

@@ -99,7 +99,7 @@ fn who_renames_it_again_and_again_is_named_and_left_alone() {
     let told = installed.told();
     assert!(told.contains("00-plexus.conflist.cilium_bak") && told.contains("3 times"), "{told}");
     assert!(!list.exists() && renamed.exists());
-    assert_eq!(installed.daemon.log().matches("the runtime does not call Plexus").count(), 1);
+    assert_eq!(installed.daemon.log().matches("Plexus is not active on this node").count(), 1);
     let run = installed.daemon.run.path().display().to_string();
     let health =
         Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(["health", "--run-directory", &run]).output().unwrap();

@@ -137,7 +137,10 @@ fn plexusctl_shows_them_in_its_table() {
     let row = text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(
         row,
-        format!("- cbr0 eth0 {} would go address {address} is taken for a container that is gone", &pod.id[..13])
+        format!(
+            "- cbr0 eth0 {} would be removed address {address} is taken for a container that is gone",
+            &pod.id[..13]
+        )
     );
     assert!(output.status.success() && lease.exists());
 }

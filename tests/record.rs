@@ -214,7 +214,7 @@ fn what_cannot_be_deleted_is_owed_and_no_pod_is_stuck_for_ever() {
     pod.end_sandbox();
     let third = pod.del_without_netns();
     third.silence();
-    assert!(third.stderr.contains("owed"), "{}", third.stderr);
+    assert!(third.stderr.contains("get --debts"), "{}", third.stderr);
     assert_eq!(pod.record(&node).unwrap()["attachments"][0]["debt"]["attempts"], 3);
     assert_eq!(a.calls_of("DEL").len(), 3);
     a.as_usual("DEL");

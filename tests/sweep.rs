@@ -227,14 +227,14 @@ fn plexusctl_shows_what_would_go_and_what_went() {
         |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     let (code, text) = plexusctl(&node, &["--dry-run"]);
     assert_eq!(code, Some(0));
-    assert_eq!(lines(&text)[0], "POD NETWORK INTERFACE CONTAINER OUTCOME REASON");
+    assert_eq!(lines(&text)[0], "POD NETWORK INTERFACE CONTAINER RESULT REASON");
     assert!(
         lines(&text)[1]
-            .starts_with("default/debt default/a net1 debt-01234567 would go owed: network default/a (net1)"),
+            .starts_with("default/debt default/a net1 debt-01234567 would be removed owed: network default/a (net1)"),
         "{text}"
     );
     let (code, text) = plexusctl(&node, &[]);
-    assert!(code == Some(3) && text.contains("still owed"), "{code:?} {text}");
+    assert!(code == Some(3) && text.contains(" failed "), "{code:?} {text}");
     a.as_usual("DEL");
     let (code, text) = plexusctl(&node, &["-o", "json"]);
     let document: Value = serde_json::from_str(&text).unwrap();

@@ -42,13 +42,13 @@ pub enum Error {
     },
     /// There is no file but ours and Multus'.
     #[error(
-        "{folder} holds no configuration of a cluster network{skipped}; install one first, or name its file with --primary"
+        "{folder} contains no configuration of a cluster network{ignored}; install one first, or name its file with --primary"
     )]
     NoPrimary {
         /// Where one was looked for.
         folder: PathBuf,
         /// What is there instead.
-        skipped: String,
+        ignored: String,
     },
     /// The default network would call us again.
     #[error(

@@ -157,12 +157,12 @@ fn tell(health: &Health, output: &mut Output) -> Result<(), Error> {
     output.table(&table(health))?;
     let ready = if health.ready { "ready" } else { "not ready" };
     output.remark(format!(
-        "plexusd {} is {ready}; it knows {} network{}, and {} network status{} to be published.",
+        "plexusd {} is {ready}; {} NAD{} in memory, {} network-status update{}.",
         health.release,
         health.definitions,
         if health.definitions == 1 { "" } else { "s" },
         health.unpublished,
-        if health.unpublished == 1 { " waits" } else { "es wait" }
+        if health.unpublished == 1 { " waits" } else { "s wait" }
     ));
     for (name, remark) in &health.remarks {
         output.remark(format!("{name}: {remark}"));

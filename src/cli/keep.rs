@@ -3,6 +3,7 @@
 use super::Error;
 use super::output::Output;
 use crate::api::{RunDirectory, StateDirectory};
+use crate::cli::directories::RuntimeDirectories;
 use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report};
 use crate::sys::files;
 use clap::Args;
@@ -12,13 +13,8 @@ use std::thread;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// CNI configuration directory of the runtime: Plexus' file is restored there, at most three times an hour
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
-    cni_conf_dir: PathBuf,
-
-    /// Plugin directory of the runtime: the plugin is restored in the same way
-    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
-    cni_bin_dir: PathBuf,
+    #[command(flatten)]
+    runtime: RuntimeDirectories,
 
     /// State directory, with the plugin's records
     #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
@@ -50,7 +46,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
         .map_err(failed(run.pod_resources()))?;
     let mut report = Report::at(run.keeping());
     let state = StateDirectory::new(&arguments.state_directory);
-    let mut guard = Guard::new(&arguments.cni_conf_dir, Some(&arguments.cni_bin_dir), state);
+    let mut guard = Guard::new(&arguments.runtime.cni_conf_dir, Some(&arguments.runtime.cni_bin_dir), state);
     // The first look is told before anybody may rely on it.
     look(&mut guard, &mut report, output).map_err(failed(run.keeping()))?;
 

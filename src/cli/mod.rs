@@ -12,6 +12,7 @@
 
 mod config;
 mod crd;
+mod directories;
 pub mod error;
 mod former_wait;
 mod gc;
@@ -54,7 +55,7 @@ enum Command {
     Config(config::Arguments),
     /// Install or upgrade Plexus on this node
     Install(install::Arguments),
-    /// Restore Plexus' files when another agent removes or changes them, until stopped; for the DaemonSet
+    /// Restore Plexus' files when another agent changes them, at most three times an hour; for the DaemonSet
     Keep(keep::Arguments),
     /// Remove Plexus from this node after its last pod with additional networks; new pods get none from now on
     Uninstall(uninstall::Arguments),

@@ -167,7 +167,7 @@ impl Cache {
         if Cache::is_short(&definition) && others + bytes <= MAX_BYTES {
             return self.put_definition(definition);
         }
-        tracing::debug!(nad = %definition.nad, bytes, "a network is too long to be kept: it is asked for when it is needed");
+        tracing::debug!(nad = %definition.nad, bytes, "a NAD is too long for the cache: it is read when a pod needs it");
         self.change(|known| known.put(definition.nad.clone(), Kept::TooLong));
     }
 

@@ -72,7 +72,7 @@ impl Copies {
         let kept = match read_all(&run) {
             Ok(kept) => kept,
             Err(e) => {
-                tracing::warn!(folder = %run.networks().display(), error = %e, "last-known copies cannot be read");
+                tracing::warn!(folder = %run.networks().display(), error = %e, "cannot read the cached NADs");
                 HashMap::new()
             }
         };
@@ -174,7 +174,7 @@ impl Copies {
                 Step::Remove(_) => files::remove(&path),
             };
             if let Err(e) = done {
-                tracing::warn!(nad = %step.nad(), error = %e, "a last-known copy is not up to date");
+                tracing::warn!(nad = %step.nad(), error = %e, "cannot update a cached NAD");
                 // Written again on the next pass, at the latest with the next confirmation.
                 self.kept().entry(step.nad().clone()).and_modify(|copy| copy.written = false);
             }
@@ -234,7 +234,7 @@ fn read_all(run: &RunDirectory) -> io::Result<HashMap<NadRef, Kept>> {
                 tracing::warn!(file = %path.display(), "not a cached NAD: removed");
                 // One that stays must not hide the others.
                 if let Err(error) = files::remove(&path) {
-                    tracing::warn!(file = %path.display(), %error, "it cannot be removed");
+                    tracing::warn!(file = %path.display(), %error, "not a cached NAD, and cannot be removed");
                 }
             }
         }

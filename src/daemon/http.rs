@@ -37,16 +37,16 @@ pub(super) async fn serve(address: SocketAddr, daemon: Arc<Daemon>) {
     let listener = loop {
         match TcpListener::bind(address).await {
             Ok(listener) => break listener,
-            Err(error) if is_told => tracing::debug!(%address, %error, "metrics are not served yet"),
+            Err(error) if is_told => tracing::debug!(%address, %error, "cannot serve metrics yet"),
             Err(error) => {
-                tracing::warn!(%address, %error, "metrics are not served: the address is tried again");
+                tracing::warn!(%address, %error, "cannot serve metrics; retrying");
                 is_told = true;
             }
         }
         sleep(TRY_EVERY).await;
     };
     if is_told {
-        tracing::info!(%address, "metrics are served");
+        tracing::info!(%address, "serving metrics");
     }
     accept(&listener, daemon).await;
 }

@@ -54,7 +54,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let socket = socket::Socket::open(&settings.run_directory()).context("open the socket")?;
     open.pass();
-    tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), source = daemon.cluster.source(), "plexusd answers");
+    tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), source = daemon.cluster.source(), "plexusd is listening");
 
     let mut background = JoinSet::new();
     background.spawn(daemon.readiness.clone().follow(Arc::clone(&daemon.cluster), synced));

@@ -52,10 +52,10 @@ pub const COMMON: &[Key] = &[
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Declined {
     /// It is switched off.
-    #[error("native {0} is switched off")]
+    #[error("built-in {0} is switched off by the setting natives")]
     Off(&'static str),
     /// There is no such native.
-    #[error("there is no native {0}")]
+    #[error("there is no built-in {0}")]
     NoNative(String),
     /// A key is not in the table.
     #[error("key {0:?} is not known")]

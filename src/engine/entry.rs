@@ -99,10 +99,7 @@ fn serve(
 
 fn dispatch(turn: &Turn) -> Result<String, CniError> {
     for key in &turn.settings.unknown {
-        turn.log(
-            super::settings::LogLevel::Info,
-            format!("the key {key:?} of the configuration means nothing to Plexus"),
-        );
+        turn.log(super::settings::LogLevel::Info, format!("unknown key {key:?} of the configuration is ignored"));
     }
     for (former, name) in &turn.settings.renamed {
         turn.log(

@@ -8,7 +8,7 @@ use crate::api::{NetworkCopy, RunDirectory, StateDirectory};
 use crate::cni::json;
 use crate::nad::{Definition, NadRef};
 use crate::sys::files::Durability;
-use crate::sys::trusted::{Folder, TheirFolder};
+use crate::sys::trusted::{Folder, NewFile, TheirFolder};
 use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -103,7 +103,10 @@ fn keep_one(folder: &Folder, definition: &Definition) -> io::Result<()> {
     let name = OsStr::new(&name);
     match folder.read(name, MAX_COPY) {
         Ok(Some(kept)) if kept == text.as_bytes() => folder.touch(name),
-        _ => folder.replace(name, text.as_bytes(), 0o600, None, Durability::Cached),
+        _ => {
+            let (content, durability) = (text.as_bytes(), Durability::Cached);
+            folder.replace(name, NewFile { content, mode: 0o600, group: None, durability })
+        }
     }
 }
 

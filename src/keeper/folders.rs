@@ -107,14 +107,16 @@ mod tests {
 
     const GROUP: u32 = 65532;
 
+    /// The directories of a node; none without root, who alone may give them away.
+    fn node() -> Option<(tempfile::TempDir, RunDirectory, StateDirectory)> {
+        let folder = crate::sys::is_root().then(tempfile::tempdir)?.unwrap();
+        let (run, state) = (folder.path().join("run"), folder.path().join("state"));
+        Some((folder, RunDirectory::new(run), StateDirectory::new(state)))
+    }
+
     #[test]
     fn a_former_release_s_folders_become_the_new_ones() {
-        if !crate::sys::is_root() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let (run, state) =
-            (RunDirectory::new(folder.path().join("run")), StateDirectory::new(folder.path().join("state")));
+        let Some((_folder, run, state)) = node() else { return };
         // As the kubelet and the former plugin made them.
         fs::create_dir_all(run.unpublished()).unwrap();
         fs::set_permissions(run.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -140,12 +142,7 @@ mod tests {
 
     #[test]
     fn what_a_daemon_left_in_the_place_of_its_folder_of_copies_stops_nothing() {
-        if !crate::sys::is_root() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let (run, state) =
-            (RunDirectory::new(folder.path().join("run")), StateDirectory::new(folder.path().join("state")));
+        let Some((folder, run, state)) = node() else { return };
         let other = folder.path().join("other");
         fs::create_dir(&other).unwrap();
         let networks = run.networks();
@@ -172,12 +169,7 @@ mod tests {
     #[test]
     fn a_link_in_a_folder_s_place_is_not_followed() {
         // M1
-        if !crate::sys::is_root() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let (run, state) =
-            (RunDirectory::new(folder.path().join("run")), StateDirectory::new(folder.path().join("state")));
+        let Some((folder, run, state)) = node() else { return };
         let other = folder.path().join("other");
         fs::create_dir_all(run.path()).unwrap();
         fs::create_dir(&other).unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "here files are opened")]
 
 pub use super::durability::Durability;
-use super::trusted::replace_at;
+use super::trusted::{NewFile, replace_at};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{UtimensatFlags, utimensat};
@@ -33,7 +33,7 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -
         io::ErrorKind::NotFound => make_folder(folder).and_then(|()| open()),
         _ => Err(e),
     })?;
-    replace_at(folder.as_fd(), name, content, mode, None, durability)
+    replace_at(folder.as_fd(), name, NewFile { content, mode, group: None, durability })
 }
 
 /// Makes `path` and what is above it, for root only (0700).

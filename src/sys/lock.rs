@@ -1,13 +1,13 @@
 //! File locks that a started program can inherit.
 
+use super::flock;
 use super::owner::Owner;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 /// An exclusive `flock(2)` on a file that exists only to be locked.
 ///
@@ -31,29 +31,7 @@ pub struct FileLock {
 /// A note is a few numbers or a few words.
 const MAX_NOTE: usize = 256;
 
-/// How long to sleep between two tries. A call that waits is rare, and waits for work of milliseconds.
-const PAUSE: Duration = Duration::from_millis(5);
-
 impl FileLock {
-    /// Waits until `deadline` for the lock at `path`; makes file and folder where they are missing.
-    ///
-    /// # Errors
-    /// `TimedOut` when somebody else holds it until the deadline.
-    pub fn acquire(path: &Path, deadline: Instant) -> io::Result<Self> {
-        loop {
-            if let Some(lock) = FileLock::try_acquire(path)? {
-                return Ok(lock);
-            }
-            if Instant::now() >= deadline {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("{} is held by another call", path.display()),
-                ));
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
     /// Takes the lock at `path` if nobody holds it.
     ///
     /// # Errors
@@ -61,10 +39,8 @@ impl FileLock {
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         loop {
             let file = super::trusted::lock_file(path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(e)) => return Err(e),
+            if !flock::try_exclusive(&file)? {
+                return Ok(None);
             }
             // Whoever held it before may have removed the file: then this is a lock on nothing.
             let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()));
@@ -171,8 +147,6 @@ mod tests {
         lock.note(&owner).unwrap();
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         assert_eq!(FileLock::read_note(&path), owner.to_string());
-        let late = FileLock::acquire(&path, Instant::now() + Duration::from_millis(20)).unwrap_err();
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         lock.remove();
         assert!(!path.exists());
         assert!(FileLock::try_acquire(&path).unwrap().is_some());

@@ -9,6 +9,7 @@ pub mod detach;
 mod durability;
 pub mod environment;
 pub mod files;
+mod flock;
 pub mod handover;
 pub mod lock;
 pub mod netlink;

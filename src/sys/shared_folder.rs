@@ -1,21 +1,19 @@
 //! A folder of small files that several programs change under one `flock(2)`.
-//!
-//! Not `fcntl` locks: the other programs take `flock`, and the two do not see each other.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "the folder has checked its path, and each file is opened by its own flags"
 )]
 
+use super::flock;
 use super::trusted::{Folder, Untrusted};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Instant;
 
 /// The file that is locked; it has no content.
@@ -62,11 +60,7 @@ impl LockedFolder {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(AS_IT_IS);
         let file = options.open(folder.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => wait(&file, deadline)?,
-            Err(TryLockError::Error(e)) => return Err(e),
-        }
+        flock::exclusive(&file, deadline)?;
         Ok(LockedFolder { folder, _pinned: pinned, _lock: file })
     }
 
@@ -206,25 +200,6 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 /// The part of `path`, which is absolute, that is there.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|part| fs::symlink_metadata(part).is_ok()).unwrap_or(Path::new("/"))
-}
-
-/// Waits in the kernel's queue, so that others who wait there do not always come first. `flock` knows no
-/// deadline, hence the thread: one that gets the lock too late lets it go at once.
-fn wait(file: &File, deadline: Instant) -> io::Result<()> {
-    let (sender, receiver) = channel();
-    let waiting = file.try_clone()?;
-    std::thread::Builder::new().name("flock".to_owned()).spawn(move || {
-        let locked = waiting.lock();
-        if sender.send(locked).is_err() {
-            let _ = waiting.unlock();
-        }
-    })?;
-    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(locked) => locked,
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "its lock is held by another program"))
-        }
-    }
 }
 
 #[cfg(test)]

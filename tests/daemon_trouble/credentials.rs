@@ -104,7 +104,7 @@ fn a_certificate_authority_that_was_replaced_is_read_again() {
     let kubeconfig = folder.path().join("replaced");
     fs::write(&kubeconfig, wrong.to_string()).unwrap();
     let daemon = start(folder.path(), &kubeconfig);
-    wait_until(|| daemon.log().contains("the watch does not work"), || daemon.log());
+    wait_until(|| daemon.log().contains("the watch failed"), || daemon.log());
     assert!(!daemon.health().ready);
     fs::write(&kubeconfig, right).unwrap();
     wait_until(|| daemon.health().ready, || daemon.log());

@@ -33,7 +33,7 @@ fn a_watch_that_died_in_silence_is_noticed_and_one_too_old_begins_again() {
     server.restart().unwrap();
     wait_until(|| is_now("333") && daemon.health().definitions == 1, || daemon.log());
     // It is listed again, which a connection that broke is no reason for.
-    let listed = daemon.log().matches("network attachment definitions are known").count();
+    let listed = daemon.log().matches("all NADs are in memory").count();
     assert_eq!(listed, 2, "{}", daemon.log());
     assert_eq!(daemon.config_of(&nad("b")), None);
 }

@@ -66,7 +66,7 @@ fn what_a_policy_denies_for_a_while_is_written_later_and_told_once() {
     assert!(patches[2].at - patches[0].at > Duration::from_millis(1900));
     // In the end it is final.
     assert_eq!(stub.asked("PATCH", "/pods/never/status").len(), 5);
-    assert!(daemon.log().contains("a network status was refused"), "{}", daemon.log());
+    assert!(daemon.log().contains("the network-status was refused"), "{}", daemon.log());
     let events =
         |reason: &str| stub.asked("POST", "/events").iter().filter(|asked| asked.body.contains(reason)).count();
     wait_until(|| events("AddedInterface") == 1, || daemon.log());
@@ -139,7 +139,7 @@ fn a_daemon_that_may_only_read_its_list_writes_each_status_once() {
     fs::write(daemon.run.publication(&sandbox), "{").unwrap();
     wait_until(|| daemon.log().contains("cannot be read"), || daemon.log());
     std::thread::sleep(Duration::from_secs(4));
-    assert_eq!(daemon.log().matches("an unpublished status cannot be read").count(), 1);
+    assert_eq!(daemon.log().matches("cannot read a waiting network-status").count(), 1);
     fs::remove_file(daemon.run.publication(&sandbox)).unwrap();
     let done = || fs::read_to_string(daemon.run.path().join("daemon/done.json")).unwrap_or_default();
     wait_until(|| done() == "{}", done);

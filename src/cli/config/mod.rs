@@ -135,40 +135,40 @@ fn read(path: &Path) -> Result<NetworkConfig, Error> {
 fn first_of(folder: &Path, output: &Output) -> Result<(PathBuf, NetworkConfig), Error> {
     let source = |source: DiskError| Error::Primary { source };
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let mut skipped = String::new();
+    let mut ignored = Vec::new();
     let mut candidates = disk::candidates(&folder).map_err(source)?.into_iter();
     while let Some(path) = candidates.next() {
         // Whatever is in it: damaged, or written over, it is ours to write.
         if path.file_name().is_some_and(|name| name == document::LIST) {
-            skipped.push_str(&format!(", without {}, which is {PLUGIN}'s", document::LIST));
+            ignored.push(format!("{} ({PLUGIN})", document::LIST));
             continue;
         }
         let network = disk::read(&path).map_err(source)?;
         match recursion::names_itself(&network) {
             None => {
+                // Whoever meant a file after it sees that it is not used, and how to name it.
+                let others: Vec<String> = candidates.map(|path| file_name(&path).to_string()).collect();
+                let hint = if others.is_empty() { "" } else { "; --primary names another" };
+                ignored.extend(others);
                 output.remark(format!(
-                    "primary: {} (network {}, {}): the first in {}{skipped}{}",
+                    "default network: {} (network {}, {}): the first in {}{}{hint}",
                     path.display(),
                     network.name,
                     network.kinds(),
                     folder.display(),
-                    passed_over(candidates)
+                    in_words(&ignored)
                 ));
                 return Ok((path, network));
             }
-            Some(kind) => skipped.push_str(&format!(", without {}, which is {kind}'s", file_name(&path))),
+            Some(kind) => ignored.push(format!("{} ({kind})", file_name(&path))),
         }
     }
-    Err(Error::NoPrimary { folder, skipped })
+    Err(Error::NoPrimary { folder, ignored: in_words(&ignored) })
 }
 
-/// The files after the primary's: whoever meant one of them sees that it is not used, and how to name it.
-fn passed_over(rest: impl Iterator<Item = PathBuf>) -> String {
-    let names: Vec<String> = rest.map(|path| file_name(&path).to_string()).collect();
-    match names.is_empty() {
-        true => String::new(),
-        false => format!("; ignored: {} (--primary names another)", names.join(", ")),
-    }
+/// The files that are not used.
+fn in_words(ignored: &[String]) -> String {
+    if ignored.is_empty() { String::new() } else { format!("; ignored: {}", ignored.join(", ")) }
 }
 
 fn file_name(path: &Path) -> impl std::fmt::Display {
@@ -180,7 +180,7 @@ fn write(folder: &Path, written: &Written, output: &Output) -> Result<(), Error>
     let failed = |source| Error::Write { path: path.clone(), source };
     // Every change makes the runtime load its configuration again, and calls wait meanwhile.
     if files::read_bounded(&path, 1 << 20).ok().flatten().as_deref() == Some(&written.text) {
-        output.remark(format!("{} is as it should be; not written again", path.display()));
+        output.remark(format!("{} is up to date", path.display()));
         return Ok(());
     }
     // Chained, it has a folder of its own.

@@ -90,7 +90,7 @@ fn print(arguments: &Arguments, rows: Vec<Row>, output: &mut Output) -> Result<V
     match arguments.output {
         Format::Table if rows.is_empty() && doubt.is_some() => {}
         Format::Table if rows.is_empty() => output.remark(
-            "Nothing is to be deleted: nothing is owed, every record is of a sandbox that exists or is younger than a minute, and every address of host-local is held or was taken less than ten minutes ago.",
+            "Nothing to clean up: no removal failed, every record is of a sandbox that exists or is younger than a minute, and every address of host-local is held or was taken less than ten minutes ago.",
         ),
         Format::Table => output.table(&table(&rows, arguments.dry_run))?,
         Format::Json => {
@@ -115,7 +115,7 @@ fn forgive(
     let rows: Vec<Row> = forgiven.iter().map(|one: &Forgiven| Row::forgiven(one, arguments.dry_run)).collect();
     match arguments.output {
         Format::Table if rows.is_empty() => output.remark(
-            "Nothing is owed, so there is nothing to forgive. A container that is gone without its removal is forgiven by its ID.",
+            "There are no failed removals to forgive. A container that is gone without its removal is forgiven by its ID.",
         ),
         Format::Table => output.table(&forgiven_table(&rows, arguments.dry_run))?,
         Format::Json => {
@@ -129,8 +129,10 @@ fn forgive(
 /// every key has its default.
 fn configuration(folder: &Path, output: &Output) -> String {
     installed(folder).unwrap_or_else(|| {
-        output
-            .remark(format!("{} holds no configuration of Plexus: gc uses the default directories", folder.display()));
+        output.remark(format!(
+            "{} contains no configuration of Plexus: gc uses the default directories",
+            folder.display()
+        ));
         r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#.to_owned()
     })
 }

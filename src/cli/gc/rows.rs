@@ -75,50 +75,41 @@ impl Row {
         row
     }
 
-    fn short(&self) -> Cell {
-        self.container.chars().take(13).collect::<String>().into()
+    /// The cells of a table; `addresses` if it shows them.
+    fn cells(&self, addresses: bool, result: Cell) -> Vec<Cell> {
+        let pod = self.pod.clone().unwrap_or_default();
+        let mut cells: Vec<Cell> = vec![pod.into(), self.network.as_str().into(), self.interface.as_str().into()];
+        cells.extend(addresses.then(|| self.addresses.join(",").into()));
+        cells.push(self.container.chars().take(13).collect::<String>().into());
+        cells.extend([result, self.reason.as_str().into()]);
+        cells
     }
 }
 
 /// The table of what goes.
 pub fn table(rows: &[Row], dry_run: bool) -> Table {
-    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "CONTAINER", "OUTCOME", "REASON"]);
+    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "CONTAINER", "RESULT", "REASON"]);
     for row in rows {
-        let outcome = match (row.deleted, dry_run) {
-            (true, _) => Cell::new("deleted", Tone::Good),
-            (false, true) => Cell::new("would go", Tone::Waiting),
-            (false, false) => Cell::new("still owed", Tone::Bad),
+        let result = match (row.deleted, dry_run) {
+            (true, _) => Cell::new("removed", Tone::Good),
+            (false, true) => Cell::new("would be removed", Tone::Waiting),
+            (false, false) => Cell::new("failed", Tone::Bad),
         };
-        table.row(vec![
-            row.pod.clone().unwrap_or_default().into(),
-            row.network.as_str().into(),
-            row.interface.as_str().into(),
-            row.short(),
-            outcome,
-            row.reason.as_str().into(),
-        ]);
+        table.row(row.cells(false, result));
     }
     table
 }
 
 /// The table of what is given up.
 pub fn forgiven_table(rows: &[Row], dry_run: bool) -> Table {
-    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "ADDRESSES", "CONTAINER", "OUTCOME", "REASON"]);
+    let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "ADDRESSES", "CONTAINER", "RESULT", "REASON"]);
     for row in rows {
-        let outcome = match (row.forgiven, dry_run) {
+        let result = match (row.forgiven, dry_run) {
             (Some(true), _) => Cell::new("forgiven", Tone::Waiting),
             (_, true) => Cell::new("would be forgiven", Tone::Waiting),
-            _ => Cell::new("still owed", Tone::Bad),
+            _ => Cell::new("not forgiven", Tone::Bad),
         };
-        table.row(vec![
-            row.pod.clone().unwrap_or_default().into(),
-            row.network.as_str().into(),
-            row.interface.as_str().into(),
-            row.addresses.join(",").into(),
-            row.short(),
-            outcome,
-            row.reason.as_str().into(),
-        ]);
+        table.row(row.cells(true, result));
     }
     table
 }

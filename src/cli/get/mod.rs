@@ -139,13 +139,13 @@ impl Arguments {
             self.namespace.as_ref().map_or_else(String::new, |namespace| format!(" for pods of namespace {namespace}"));
         let folder = state.sandboxes();
         match (self.debts, total) {
-            (true, _) => format!("Nothing is owed{of}: everything that had to be deleted is deleted."),
+            (true, _) => format!("No failed removals{of}: Plexus removed everything that it had to remove."),
             (false, 0) if !folder.exists() => format!(
-                "Nothing is attached: {} does not exist, so the plugin has attached nothing on this node yet.",
+                "No attachments: {} does not exist, so the plugin has attached nothing on this node yet.",
                 folder.display()
             ),
-            (false, 0) => format!("Nothing is attached: {} holds no record.", folder.display()),
-            (false, _) => format!("Nothing is attached{of}; in other namespaces there is ({total} in all)."),
+            (false, 0) => format!("No attachments: {} contains no record.", folder.display()),
+            (false, _) => format!("No attachments{of}; other namespaces have {total}."),
         }
     }
 }

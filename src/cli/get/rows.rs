@@ -122,7 +122,7 @@ pub fn table(rows: &[Row], now: u64, wide: bool) -> Table {
 
 /// The table of what is owed.
 pub fn debts_table(rows: &[Row], now: u64) -> Table {
-    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "OWED", "ATTEMPTS", "REASON"]);
+    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "SINCE", "ATTEMPTS", "REASON"]);
     for row in rows {
         let Some(debt) = &row.debt else { continue };
         table.row(vec![

@@ -143,7 +143,7 @@ fn wait_for_primary(arguments: &Arguments, output: &Output) -> Result<Option<Wri
         }
         let why = error.to_string() + damage(&arguments.wanted, &ours);
         if told.as_ref().is_none_or(|(at, last)| at.elapsed() >= TELL || *last != why) {
-            output.remark(format!("waiting for {} s: {why}", begin.elapsed().as_secs()));
+            output.remark(format!("waiting since {} s: {why}", begin.elapsed().as_secs()));
             told = Some((Instant::now(), why));
         }
         sleep(LOOK);

@@ -23,7 +23,7 @@ pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), 
     let path = folder.join(PLUGIN);
     remove_leftovers(folder);
     if is_same(&path, &program) {
-        output.remark(format!("{} is this release's already", path.display()));
+        output.remark(format!("{} is up to date (release {})", path.display(), env!("CARGO_PKG_VERSION")));
         return Ok(());
     }
     files::make_public_folder(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;

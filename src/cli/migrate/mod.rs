@@ -75,7 +75,7 @@ fn leave_to_install(migrated: &mut Migrated) {
         } else {
             "no setting: write it into a file of the runtime's directory"
         };
-        migrated.table.row(row("(settings) delegates", Cell::new("by hand", Tone::Bad), why));
+        migrated.table.row(row("(settings) delegates", Cell::new("manual", Tone::Bad), why));
         migrated.by_hand = true;
     }
 }
@@ -140,7 +140,7 @@ fn element(object: &RawObject) -> Result<(RawObject, String), String> {
 fn translate(element: &RawObject) -> Migrated {
     let mut keys = BTreeMap::new();
     let mut by_hand = false;
-    let mut table = Table::new(["KEY", "OUTCOME", "WHY"]);
+    let mut table = Table::new(["KEY", "RESULT", "WHY"]);
     for (key, value) in element.iter() {
         let fate = fate(key, value);
         let is_renamed = |name: &str| !name.eq_ignore_ascii_case(key);
@@ -162,7 +162,7 @@ fn translate(element: &RawObject) -> Migrated {
             Fate::NotNeeded(why) => (Cell::new("not needed", Tone::Plain), why.to_owned()),
             Fate::ByHand(why) => {
                 by_hand = true;
-                (Cell::new("by hand", Tone::Bad), why.to_owned())
+                (Cell::new("manual", Tone::Bad), why.to_owned())
             }
         };
         table.row(vec![key.into(), outcome, why.into()]);

@@ -47,7 +47,7 @@ fn the_file_of_a_thin_installation_keeps_every_value() {
     assert_eq!(list.plugins[0].object.get("namespaceIsolation").unwrap().get(), "true");
     for (key, outcome) in [
         ("KubeConfig", "not needed"),
-        ("auxiliaryCNIChainName", "by hand"),
+        ("auxiliaryCNIChainName", "manual"),
         ("future", "not needed"),
         ("delegates", "kept"),
         ("name", "kept"),
@@ -82,7 +82,7 @@ fn every_path_of_a_shim_is_the_hosts() {
         assert!(key == here || line.contains(&format!("now {here}: ")), "{table}");
     }
     let chain = line(&table, "auxiliaryCNIChainName");
-    assert!(chain.contains("by hand") && chain.contains("the name of that network"), "{chain}");
+    assert!(chain.contains("manual") && chain.contains("the name of that network"), "{chain}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Arguments {
         let installed = super::gc::installed(&self.cni_conf_dir);
         if installed.is_none() {
             let folder = self.cni_conf_dir.display();
-            output.remark(format!("{folder} holds no configuration of Plexus: every key has its default"));
+            output.remark(format!("{folder} contains no configuration of Plexus: every key has its default"));
         }
         let invalid = |e: CniError| Error::Networks { what: self.cni_conf_dir.display().to_string(), why: e.msg };
         Settings::parse(installed.as_deref().unwrap_or(DEFAULTS)).map_err(invalid)

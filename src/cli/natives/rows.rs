@@ -72,13 +72,13 @@ impl Plugin {
         let reason = match runner {
             Runner::Native => None,
             Runner::Program(why) => Some(why.to_string()),
-            Runner::AskedFor => Some(format!("the program {asked_by} asks it")),
+            Runner::AskedFor => Some(format!("the program {asked_by} calls it")),
         };
         Plugin { r#type: kind, native: reason.is_none(), reason, ipam: None }
     }
 
     fn cells(&self, network: &Network) -> Vec<Cell> {
-        let by = if self.native { Cell::new("native", Tone::Good) } else { Cell::new("program", Tone::Waiting) };
+        let by = if self.native { Cell::new("built-in", Tone::Good) } else { Cell::new("program", Tone::Waiting) };
         vec![network.cell(), self.r#type.as_str().into(), by, self.reason.clone().unwrap_or_default().into()]
     }
 }
@@ -91,14 +91,14 @@ impl Network {
 
 /// The table: a row for each plugin, and one for its address plugin after it.
 pub fn table(networks: &[Network]) -> Table {
-    let mut table = Table::new(["NETWORK", "PLUGIN", "BY", "WHY"]);
+    let mut table = Table::new(["NETWORK", "PLUGIN", "RUNS AS", "WHY"]);
     for network in networks {
         for plugin in &network.plugins {
             table.row(plugin.cells(network));
             plugin.ipam.iter().for_each(|ipam| table.row(ipam.cells(network)));
         }
         if let Some(error) = &network.error {
-            table.row(vec![network.cell(), "".into(), Cell::new("nobody", Tone::Bad), error.as_str().into()]);
+            table.row(vec![network.cell(), "".into(), Cell::new("error", Tone::Bad), error.as_str().into()]);
         }
     }
     table

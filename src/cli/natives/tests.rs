@@ -43,29 +43,32 @@ fn each_plugin_and_its_reason() {
     assert_eq!(
         found[..8],
         [
-            "cbr0 (default) bridge native -",
-            "cbr0 (default) host-local native -",
-            "cbr0 (default) portmap program there is no native portmap",
-            "default/a macvlan native -",
-            "default/a dhcp program there is no native dhcp",
+            "cbr0 (default) bridge built-in -",
+            "cbr0 (default) host-local built-in -",
+            "cbr0 (default) portmap program there is no built-in portmap",
+            "default/a macvlan built-in -",
+            "default/a dhcp program there is no built-in dhcp",
             "default/b bridge program ipMasq: masquerading needs iptables or nftables",
-            "default/b host-local program the program bridge asks it",
+            "default/b host-local program the program bridge calls it",
             "default/c ipvlan program key \"future\" is not known",
         ]
     );
-    assert!(found[8].starts_with("default/d - nobody spec.config is empty"), "{found:?}");
+    assert!(found[8].starts_with("default/d - error spec.config is empty"), "{found:?}");
 }
 
 #[test]
 fn what_is_switched_off_is_said() {
     let (_node, settings) = node(&json!({"host-local": false}), &[]);
     let found = rows(&of_node(&settings, None).unwrap());
-    assert_eq!(found[0], "cbr0 (default) bridge native -");
-    assert_eq!(found[1], "cbr0 (default) host-local program native host-local is switched off");
+    assert_eq!(found[0], "cbr0 (default) bridge built-in -");
+    assert_eq!(
+        found[1],
+        "cbr0 (default) host-local program built-in host-local is switched off by the setting natives"
+    );
     let (_node, settings) = node(&json!(false), &[]);
     assert_eq!(
         rows(&of_node(&settings, None).unwrap())[0],
-        "cbr0 (default) bridge program native bridge is switched off"
+        "cbr0 (default) bridge program built-in bridge is switched off by the setting natives"
     );
 }
 
@@ -78,7 +81,7 @@ fn manifests_and_configurations_are_judged() {
     let (found, unread) =
         of_files(&settings, &[manifest.clone(), node.path().join("10-primary.conflist")], &Output::of_process())
             .unwrap();
-    assert_eq!(rows(&found)[..2], ["blue/mv macvlan native -", "cbr0 bridge native -"]);
+    assert_eq!(rows(&found)[..2], ["blue/mv macvlan built-in -", "cbr0 bridge native -"]);
     assert!(unread.is_empty());
     fs::write(&manifest, "kind: [").unwrap();
     let error = of_files(&settings, &[manifest], &Output::of_process()).unwrap_err().to_string();
@@ -100,6 +103,6 @@ fn the_document_keeps_its_shape() {
     assert_eq!(
         serde_json::to_value(document).unwrap()["networks"][1],
         json!({"network": "default/a", "default": false, "error": null, "plugins": [{"type": "macvlan", "native": true,
-            "reason": null, "ipam": {"type": "dhcp", "native": false, "reason": "there is no native dhcp", "ipam": null}}]})
+            "reason": null, "ipam": {"type": "dhcp", "native": false, "reason": "there is no built-in dhcp", "ipam": null}}]})
     );
 }

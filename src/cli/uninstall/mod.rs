@@ -11,6 +11,7 @@ use super::output::Output;
 use super::{Error, Verdict, config, install, trust};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::config::document::{ELEMENT, LIST};
+use crate::cli::directories::RuntimeDirectories;
 use crate::cli::install::multus;
 use crate::cli::install::plugin::PLUGIN;
 use crate::sys::files::{self, Durability};
@@ -26,13 +27,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// CNI configuration directory of the runtime
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
-    cni_conf_dir: PathBuf,
-
-    /// Plugin directory of the runtime
-    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
-    cni_bin_dir: PathBuf,
+    #[command(flatten)]
+    runtime: RuntimeDirectories,
 
     /// State directory, with the plugin's records
     #[arg(long, default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
@@ -76,7 +72,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if arguments.is_nothing_there() {
         output.remark(format!(
             "nothing is uninstalled: Plexus is not installed on this machine, {} contains no file of Plexus and {} does not exist; run this on the node",
-            arguments.cni_conf_dir.display(),
+            arguments.runtime.cni_conf_dir.display(),
             state.path().display()
         ));
         return Ok(Verdict::Well);
@@ -86,17 +82,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     files::replace(&draining, b"", 0o600, Durability::Synced)
         .map_err(|source| Error::Write { path: draining.clone(), source })?;
     let run = RunDirectory::new(&arguments.run_directory);
-    if !drain::drain(&state, &run, &arguments.cni_conf_dir, arguments.wait, output)? {
+    if !drain::drain(&state, &run, &arguments.runtime.cni_conf_dir, arguments.wait, output)? {
         return Ok(Verdict::NotWell);
     }
-    if remove_configuration(&arguments.cni_conf_dir, output)? {
+    if remove_configuration(&arguments.runtime.cni_conf_dir, output)? {
         sleep(SETTLE);
     }
-    remove(&arguments.cni_bin_dir.join(PLUGIN), output)?;
+    remove(&arguments.runtime.cni_bin_dir.join(PLUGIN), output)?;
     empty_of_daemon(&run.daemon(), output);
     empty(&arguments.run_directory, Some(&run.daemon()), output)?;
     empty(&arguments.state_directory, None, output)?;
-    for path in multus::replaced(&arguments.cni_conf_dir) {
+    for path in multus::replaced(&arguments.runtime.cni_conf_dir) {
         output.remark(format!(
             "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
             path.display()
@@ -109,15 +105,15 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 impl Arguments {
     /// Whether there is no trace of Plexus: what an uninstallation would make, it would only remove again.
     fn is_nothing_there(&self) -> bool {
-        let elements = elements(&self.cni_conf_dir).unwrap_or_default();
-        let ours = [self.cni_conf_dir.join(LIST), self.cni_bin_dir.join(PLUGIN)];
+        let elements = elements(&self.runtime.cni_conf_dir).unwrap_or_default();
+        let ours = [self.runtime.cni_conf_dir.join(LIST), self.runtime.cni_bin_dir.join(PLUGIN)];
         let all = ours.iter().chain([&self.state_directory, &self.run_directory]).chain(&elements);
         all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
     }
 
     /// What is read, or emptied. The directory of plugins is the runtime's to trust: only our own file is removed.
     fn folders(&self) -> [&Path; 3] {
-        [&self.cni_conf_dir, &self.state_directory, &self.run_directory]
+        [&self.runtime.cni_conf_dir, &self.state_directory, &self.run_directory]
     }
 }
 

@@ -11,8 +11,7 @@ fn record(network: &str, default: bool) -> Record {
 
 fn arguments(path: impl Fn(&str) -> PathBuf) -> Arguments {
     Arguments {
-        cni_conf_dir: path("conf"),
-        cni_bin_dir: path("bin"),
+        runtime: RuntimeDirectories { cni_conf_dir: path("conf"), cni_bin_dir: path("bin") },
         state_directory: path("state"),
         run_directory: path("run"),
         wait: false,

@@ -76,7 +76,7 @@ pub fn forget(run: &RunDirectory, state: &StateDirectory, cache: &Cache) {
     };
     for (path, _) in without.iter().filter(|(_, pod)| !is_attached(pod)) {
         if let Err(e) = files::remove(path) {
-            tracing::warn!(file = %path.display(), error = %e, "the status of a pod that is gone cannot be removed");
+            tracing::warn!(file = %path.display(), error = %e, "cannot remove the network-status of a deleted pod");
         }
     }
 }

@@ -72,7 +72,7 @@ impl Directory {
             Err(e) => {
                 // What is known stays known: a folder that vanishes is not a cluster without networks.
                 if self.cache.confirmed() || !self.cache.definitions_synced() {
-                    tracing::warn!(folder = %self.path.display(), error = %e, "the source directory cannot be read");
+                    tracing::warn!(folder = %self.path.display(), error = %e, "cannot read the source directory");
                 }
                 self.cache.set_confirmed(false);
             }
@@ -93,7 +93,7 @@ impl Directory {
                 Ok(objects) => drop(files.insert(path, ReadFile { stamp, objects, error: None })),
                 Err(e) => {
                     let error = e.to_string();
-                    tracing::error!(file = %path.display(), error, "a manifest cannot be read; its former content stays in use");
+                    tracing::error!(file = %path.display(), error, "cannot read a manifest; its previous content stays in use");
                     // The stamp is kept, so that this is logged once for each change.
                     let file = files.entry(path).or_insert_with(|| ReadFile {
                         stamp,

@@ -101,7 +101,7 @@ impl Access {
             Ok(read) => read,
             Err(e) => {
                 if !std::mem::replace(&mut *is_told, true) {
-                    tracing::warn!(reason = reason(error), error = %e, "the credentials are refused, and cannot be read again");
+                    tracing::warn!(reason = reason(error), error = %e, "the API server refused the credentials, and new ones cannot be read");
                 }
                 return false;
             }
@@ -111,9 +111,9 @@ impl Access {
             return false;
         }
         if mark == before.mark {
-            tracing::debug!(reason = reason(error), "the credentials are refused, and tried with a new client");
+            tracing::debug!(reason = reason(error), "the API server refused the credentials; trying a new client");
         } else {
-            tracing::info!(reason = reason(error), "the credentials were rotated and are read again");
+            tracing::info!(reason = reason(error), "read the rotated credentials");
         }
         *self.current() = Current { client, number: number + 1, mark, made: Instant::now() };
         true

@@ -179,7 +179,7 @@ impl Announcer {
     pub(in crate::cluster) fn announce(&self, client: Client, Notice(make): Notice) {
         let Some(event) = make() else { return };
         let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
-            return tracing::debug!("too many events wait: one is left out");
+            return tracing::debug!("too many events are waiting: dropped one");
         };
         let (turns, requests) = (Arc::clone(&self.turns), self.requests.clone());
         tokio::spawn(async move {
@@ -189,7 +189,7 @@ impl Announcer {
             let sent = tokio::time::timeout(REQUEST_LIMIT, api.create(&PostParams::default(), &event)).await;
             requests.made("create", matches!(sent, Ok(Ok(_))));
             if let Ok(Err(e)) = sent {
-                tracing::debug!(reason = crate::cluster::error::reason(&e), "an event was not taken");
+                tracing::debug!(reason = crate::cluster::error::reason(&e), "cannot write an event");
             }
             drop(waiting);
         });

@@ -97,7 +97,7 @@ where
             tracing::debug!(
                 watch = self.trouble.watch,
                 objects = self.page,
-                "a page of the list is too long: smaller pages"
+                "a page of the list is too long; using smaller pages"
             );
         } else {
             self.trouble.goes_on(&watch_reason(error));
@@ -155,7 +155,7 @@ fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<cr
         Event::InitDone => {
             cache.definitions_are(seen);
             *seen = HashSet::new();
-            tracing::info!(definitions = cache.sizes().0, "network attachment definitions are known");
+            tracing::info!(definitions = cache.sizes().0, "all NADs are in memory");
         }
         Event::Apply(object) => {
             object
@@ -193,7 +193,7 @@ fn take_pod(event: Event<PodHead>, cache: &Cache, seen: &mut HashSet<PodName>) {
         Event::InitDone => {
             cache.pods_are(seen);
             *seen = HashSet::new();
-            tracing::info!(pods = cache.sizes().1, "pods of this node are known");
+            tracing::info!(pods = cache.sizes().1, "all pods of this node are in memory");
         }
         Event::Apply(head) => cache.put_pod(pod_name(&head), known_pod(&head).bounded()),
         Event::Delete(head) => cache.remove_pod(&pod_name(&head), head.meta().uid.as_deref()),
@@ -274,7 +274,7 @@ impl Trouble {
 
     fn goes_on(&mut self, reason: &str) {
         if self.since.is_none() {
-            tracing::warn!(watch = self.watch, reason, "the watch does not work; it is tried again");
+            tracing::warn!(watch = self.watch, reason, "the watch failed; retrying");
             self.since = Some(Instant::now());
         }
     }

@@ -165,9 +165,9 @@ impl Installation {
             return;
         }
         if found.displaced.is_empty() {
-            tracing::info!("the runtime calls Plexus again");
+            tracing::info!("Plexus is active on this node again");
         } else {
-            tracing::error!(reason = found.displaced, "the runtime does not call Plexus");
+            tracing::error!(reason = found.displaced, "Plexus is not active on this node");
             self.cluster.announce_on_node("Displaced", &found.displaced);
         }
         self.told = found.displaced;

@@ -142,7 +142,7 @@ impl Todo {
         }
         let text = serde_json::to_vec(done).unwrap_or_default();
         if let Err(e) = files::replace(&self.run.done(), &text, 0o600, Durability::Cached) {
-            tracing::warn!(file = %self.run.done().display(), error = %e, "what is published cannot be noted for a later daemon");
+            tracing::warn!(file = %self.run.done().display(), error = %e, "cannot write the list of published statuses");
         }
     }
 

@@ -203,7 +203,7 @@ impl Unpublished {
                 self.metrics.publication_retried();
                 // Once a pod: in an outage there are many, and the watch has told of it.
                 if is_first {
-                    tracing::info!(pod = %publication.pod, %sandbox, reason = why, "a network status is not published yet");
+                    tracing::info!(pod = %publication.pod, %sandbox, reason = why, "the network-status is not written yet; retrying");
                 }
                 tell.send_replace(Some(Published::Retrying(why.clone())));
                 tokio::task::yield_now().await;
@@ -223,7 +223,7 @@ impl Unpublished {
     async fn attempt(&self, sandbox: &ContainerId, publication: &Publication, stamp: Stamp) -> Attempt {
         let turn = self.pods.take(&publication.pod, sandbox, stamp).await;
         if turn.order() == Order::Superseded {
-            tracing::debug!(pod = %publication.pod, %sandbox, "a newer sandbox of the pod has the status");
+            tracing::debug!(pod = %publication.pod, %sandbox, "skipped a network-status: a newer sandbox of the pod has written its own");
             return Outcome::Gone.into();
         }
         // The semaphore is never closed.
@@ -233,8 +233,8 @@ impl Unpublished {
 
     /// A file that cannot be read will not get better.
     fn give_up(&self, sandbox: &ContainerId, stamp: Stamp, reason: String, tell: &watch::Sender<LastOutcome>) -> Rest {
-        tracing::error!(%sandbox, reason, "an unpublished status cannot be read");
-        let refused = Published::Refused(format!("the file of the unpublished status cannot be read: {reason}"));
+        tracing::error!(%sandbox, reason, "cannot read a waiting network-status");
+        let refused = Published::Refused(format!("the file of the waiting network-status cannot be read: {reason}"));
         self.metrics.published("unreadable", Duration::ZERO);
         self.todo.finish(sandbox, stamp, refused.clone());
         tell.send_replace(Some(refused));
@@ -247,12 +247,12 @@ impl Unpublished {
         let (published, name) = match outcome {
             Outcome::Gone => (Published::Gone, "gone"),
             Outcome::Refused(reason) | Outcome::Denied(reason) => {
-                tracing::warn!(%pod, %sandbox, reason, "a network status was refused");
+                tracing::warn!(%pod, %sandbox, reason, "the network-status was refused");
                 (Published::Refused(reason), "refused")
             }
             Outcome::Written | Outcome::Conflict(_) | Outcome::Later(_) => (Published::Written, "written"),
         };
-        tracing::debug!(%pod, %sandbox, outcome = name, "a network status is dealt with");
+        tracing::debug!(%pod, %sandbox, outcome = name, "the update of a network-status has ended");
         self.metrics.published(name, begun.elapsed());
         published
     }

@@ -63,7 +63,7 @@ impl Conversations {
         drop(socket);
         self.stop.send_replace(true);
         if timeout(grace, async { while self.running.join_next().await.is_some() {} }).await.is_err() {
-            tracing::warn!(open = self.running.len(), "connections are cut off");
+            tracing::warn!(open = self.running.len(), "closing open connections");
         }
     }
 
@@ -134,7 +134,7 @@ async fn answer(line: &[u8], daemon: &Daemon, greeted: &mut bool) -> Reply {
         }
     };
     if let Reply::Unavailable(line) | Reply::Unsupported(line) = &reply {
-        tracing::warn!(question, reason = line, "a question was not answered");
+        tracing::warn!(question, reason = line, "a request failed");
     }
     daemon.metrics.answered(question, outcome(&reply), begun.elapsed());
     reply

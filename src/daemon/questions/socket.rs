@@ -84,11 +84,11 @@ impl Socket {
             match self.listener.accept().await {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) if may_speak(peer.uid()) => return stream,
-                    Ok(peer) => tracing::warn!(uid = peer.uid(), "a peer that is not root was refused"),
+                    Ok(peer) => tracing::warn!(uid = peer.uid(), "rejected a connection: its user is not root"),
                     Err(error) => tracing::warn!(%error, "rejected a connection: its user is unknown"),
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(BREATHE).await;
                 }
             }
@@ -100,7 +100,7 @@ impl Socket {
 fn take_place(temporary: &Path, path: &Path) -> io::Result<()> {
     let Err(error) = fs::rename(temporary, path) else { return Ok(()) };
     let aside = handover::set_aside(path)?;
-    tracing::warn!(socket = %path.display(), %error, aside = shown(aside.as_deref()), "something else was in the socket's place");
+    tracing::warn!(socket = %path.display(), %error, aside = shown(aside.as_deref()), "another object was at the socket's path; it was moved or removed");
     fs::rename(temporary, path)
 }
 
@@ -122,7 +122,7 @@ fn leave_link(run: &RunDirectory) {
     if let Err(error) = left {
         // Best effort.
         let _ = files::remove(&temporary);
-        tracing::debug!(link = %run.former_socket().display(), %error, "the socket's former place leads nowhere");
+        tracing::debug!(link = %run.former_socket().display(), %error, "cannot create the link at the socket's former path");
     }
 }
 

@@ -50,7 +50,7 @@ fn what_is_left_to_the_program() {
         (r#"{"type":"bridge","mtu":1,"MTU":2}"#, "twice"),
         (r#"{"type":"bridge","ipam":"x"}"#, "not an object"),
         (r#"{"type":"macvlan","ipam":{"type":"static","addresses":[{"address":"::FFFF:10.0.0.1/120"}]}}"#, "IPv4"),
-        (r#"{"type":"sriov"}"#, "no native sriov"),
+        (r#"{"type":"sriov"}"#, "no built-in sriov"),
     ] {
         let declined = find(text).unwrap_err().to_string();
         assert!(declined.contains(part), "{text}: {declined}");

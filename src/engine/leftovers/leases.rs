@@ -62,7 +62,7 @@ pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
     let living = match living {
         Ok(living) => living,
         Err(e) => {
-            turn.warn(format!("addresses are not given back, for it is not known which sandboxes exist: {e}"));
+            turn.warn(format!("no address is released, because the existing sandboxes cannot be listed: {e}"));
             return Vec::new();
         }
     };
@@ -73,7 +73,7 @@ pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
     match live_sandboxes::addresses() {
         Ok(used) => found.retain(|orphan| !used.contains(&orphan.lease.address)),
         Err(e) => {
-            turn.warn(format!("addresses are not given back, for it is not known which are used: {e}"));
+            turn.warn(format!("no address is released, because the used addresses cannot be listed: {e}"));
             found.clear();
         }
     }
@@ -84,9 +84,9 @@ pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
 pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
     for orphan in orphans {
         match leases::give_back(&orphan.pool, &orphan.lease, deadline) {
-            Ok(true) => turn.warn(format!("network {}: {}: given back", orphan.network, orphan.why())),
+            Ok(true) => turn.warn(format!("network {}: {}: released", orphan.network, orphan.why())),
             Ok(false) => {}
-            Err(e) => turn.warn(format!("network {}: {} and cannot be given back: {e}", orphan.network, orphan.why())),
+            Err(e) => turn.warn(format!("network {}: {} and cannot be released: {e}", orphan.network, orphan.why())),
         }
     }
 }
@@ -118,7 +118,7 @@ fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
     let default = networks.default.iter().map(|network| (network, true));
     for (network, is_default) in default.chain(networks.others.values().map(|network| (network, false))) {
         let pools = pools_of(network).unwrap_or_else(|e| {
-            turn.warn(format!("network {}: its addresses are not looked at: {e}", network.name));
+            turn.warn(format!("network {}: its leases are not checked: {e}", network.name));
             Vec::new()
         });
         let allowed = |pool: &PathBuf| !network.disable_gc && (is_default || !forbidden.contains(pool));

@@ -22,7 +22,7 @@ impl Networks {
         let default = default_network::resolve(turn, &Known::default()).ok().flatten();
         let mut networks = Networks { default, others: BTreeMap::new() };
         let used = last_known::all(&turn.settings.state)
-            .inspect_err(|e| turn.warn(format!("the networks that this node has used cannot be read: {e}")));
+            .inspect_err(|e| turn.warn(format!("cannot read the list of networks that this node has used: {e}")));
         for definition in used.unwrap_or_default() {
             let name = definition.nad.name();
             let network = definition.config.as_deref().map(|config| NetworkConfig::parse(config, Some(name)));

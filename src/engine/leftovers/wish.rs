@@ -85,7 +85,7 @@ pub fn for_all(run: &RunDirectory) -> std::io::Result<()> {
 
 fn write(turn: &Turn, name: &str, text: &str) {
     if let Err(e) = trusted::replace(&turn.settings.run.due().join(name), text.as_bytes(), 0o600, Durability::Cached) {
-        turn.warn(format!("a sweep cannot be asked for: {e}"));
+        turn.warn(format!("cannot request a sweep: {e}"));
     }
 }
 

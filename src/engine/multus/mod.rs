@@ -61,7 +61,7 @@ fn listed(turn: &Turn, id: &ContainerId, call: &IfName) -> Vec<Attachment> {
     let delegates: Vec<Delegate> = match json::parse(&text) {
         Ok(delegates) => delegates,
         Err(e) => {
-            turn.warn(format!("what Multus kept of {id} cannot be read: {e}"));
+            turn.warn(format!("cannot read Multus' cache file of container {id}: {e}"));
             return Vec::new();
         }
     };
@@ -104,7 +104,7 @@ pub fn forget(turn: &Turn, id: &ContainerId, attachments: &[Attachment]) {
 fn attachment(turn: &Turn, id: &ContainerId, call: &IfName, index: usize, delegate: &Delegate) -> Option<Attachment> {
     let text = configuration(delegate)?;
     let network = NetworkConfig::parse(&text, Some(&delegate.name))
-        .inspect_err(|e| turn.warn(format!("what Multus kept of {id}: {e}")))
+        .inspect_err(|e| turn.warn(format!("Multus' cache file of container {id}: {e}")))
         .ok()?;
     // The first delegate is the default network; the others are numbered by their place.
     let numbered = if index == 0 { call.clone() } else { IfName::new(format!("net{index}")).ok()? };

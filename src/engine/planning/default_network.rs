@@ -1,5 +1,6 @@
 //! The default network: read at each call from where its own plugin left it.
 
+use crate::api::layout::MAX_COPY;
 use crate::cni::json;
 use crate::cni::{AddResult, CniError, Code, NetworkConfig};
 use crate::engine::Turn;
@@ -129,8 +130,6 @@ struct Copy {
     of: String,
     config: Box<RawValue>,
 }
-
-const MAX_COPY: usize = 2 << 20;
 
 /// Keeps a copy, written only when it changed. A disk that is full cannot stop a pod.
 fn keep(turn: &Turn, name: &str, network: &NetworkConfig) {

@@ -97,7 +97,7 @@ impl<'t> Session<'t> {
                 Ok(())
             }
             Err(e) if self.is_plain() => {
-                self.turn.warn(format!("no record of this sandbox can be kept: {e}"));
+                self.turn.warn(format!("cannot write the record of this sandbox: {e}"));
                 Ok(())
             }
             Err(e) => Err(self.cannot_be_kept("record", &e)),
@@ -135,7 +135,7 @@ impl<'t> Session<'t> {
     fn tell_sync(&self, outcome: io::Result<()>) {
         // A power loss before the disk has the record also destroys the links; leases are reaped by GC.
         if let Err(e) = outcome {
-            self.turn.warn(format!("the record is not on the disk yet: {e}"));
+            self.turn.warn(format!("the record is not synced to the disk yet: {e}"));
         }
     }
 
@@ -239,7 +239,7 @@ impl<'t> Session<'t> {
         match self.turn.store.write(&self.record, Durability::Cached) {
             Ok(()) => Ok(()),
             Err(e) if self.is_plain() => {
-                self.turn.warn(format!("the results cannot be kept: {e}"));
+                self.turn.warn(format!("cannot write the results to the record: {e}"));
                 Ok(())
             }
             // CHECK would fail for ever, and DEL would leave what a plugin deletes by its result.
@@ -252,7 +252,7 @@ impl<'t> Session<'t> {
         if self.replaceable
             && let Err(e) = self.turn.store.write(&self.record, Durability::Cached)
         {
-            self.turn.warn(format!("the results so far cannot be kept: {e}"));
+            self.turn.warn(format!("cannot write the results so far to the record: {e}"));
         }
     }
 

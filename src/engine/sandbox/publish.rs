@@ -12,7 +12,7 @@ use crate::store::{Attachment, Found};
 use crate::sys::files::{self, Durability};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
-use crate::sys::trusted::{self, Folder};
+use crate::sys::trusted::{self, Folder, NewFile};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub fn publish(
 ) -> Result<(), String> {
     let (network_status, cut) = status::bounded_annotation(entries.to_vec());
     if let Some(what) = cut {
-        turn.warn(format!("the network status of pod {pod} is too long for an annotation: {what}"));
+        turn.warn(format!("the network-status of pod {pod} is too long for an annotation: {what}"));
     }
     let publication = Publication { container_id: id.clone(), pod, network_status, left_out };
     if !leave(turn, &publication) {
@@ -86,7 +86,7 @@ fn leave(turn: &Turn, publication: &Publication) -> bool {
     write(run, id, &text)
         .inspect_err(|e| {
             let path = run.publication(id);
-            turn.warn(format!("the network status cannot be left for plexusd in {}: {e}", path.display()));
+            turn.warn(format!("cannot queue the network-status in {}: {e}", path.display()));
         })
         .is_ok()
 }
@@ -99,7 +99,8 @@ fn write(run: &RunDirectory, id: &ContainerId, text: &[u8]) -> io::Result<()> {
         folder.share(group, 0o750)?;
     }
     let path = run.publication(id);
-    folder.replace(path.file_name().unwrap_or_default(), text, 0o640, group, Durability::Cached)
+    let new = NewFile { content: text, mode: 0o640, group, durability: Durability::Cached };
+    folder.replace(path.file_name().unwrap_or_default(), new)
 }
 
 /// Tells the daemon of the file, and waits for its answer for as long as `wait` says.
@@ -114,8 +115,8 @@ fn announce(turn: &Turn, id: &ContainerId, wait: Option<Duration>) {
         Ok(None) => {}
         // The daemon only reads the folder. Nobody else writes this file: the sandbox is locked.
         Ok(Some(Reply::Published(Published::Written | Published::Gone))) => withdraw(turn, id),
-        Ok(Some(reply)) => turn.warn(format!("the network status is not on the pod yet: {}", in_words(reply))),
-        Err(e) => turn.warn(format!("the network status is not on the pod yet: {e}")),
+        Ok(Some(reply)) => turn.warn(format!("the network-status is not on the pod yet: {}", in_words(reply))),
+        Err(e) => turn.warn(format!("the network-status is not on the pod yet: {e}")),
     }
 }
 
@@ -157,7 +158,7 @@ pub fn withdraw(turn: &Turn, id: &ContainerId) {
     // A daemon that could not read it has put it aside.
     for path in [path.with_extension("damaged"), path] {
         if let Err(e) = trusted::remove(&path) {
-            turn.warn(format!("a network status cannot be withdrawn: {e}"));
+            turn.warn(format!("cannot remove a waiting network-status: {e}"));
         }
     }
 }

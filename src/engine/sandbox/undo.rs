@@ -95,7 +95,7 @@ fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], d
     match deleted {
         Ok(()) => turn.registry.note_deleted(path, &links),
         // Each network's DEL tries again and says what is in the way.
-        Err(e) => turn.warn(format!("the links {} cannot be deleted together: {e}", links.join(", "))),
+        Err(e) => turn.warn(format!("cannot delete the interfaces {} together: {e}", links.join(", "))),
     }
 }
 

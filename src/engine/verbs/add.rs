@@ -89,9 +89,9 @@ fn wanted(turn: &Turn) -> Result<(Known, Selections), CniError> {
 fn tell_unknown_keys(turn: &Turn, selections: &Selections) {
     for selection in selections.default_network.iter().chain(&selections.additional) {
         for UnknownKey { key, meant } in &selection.unknown {
-            let text = format!("annotation element of network {}: key {key:?} means nothing to Plexus", selection.nad);
+            let text = format!("annotation element of network {}: unknown key {key:?} is ignored", selection.nad);
             match meant {
-                Some(meant) => turn.warn(format!("{text}; perhaps {meant:?} is meant")),
+                Some(meant) => turn.warn(format!("{text}; did you mean {meant:?}?")),
                 None => turn.log(LogLevel::Info, text),
             }
         }
@@ -151,7 +151,7 @@ pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> 
     };
     let known = question.gather(named).or_else(|e| without_the_default(turn, &question, e))?;
     if let Some(why) = &known.unkept {
-        turn.warn(format!("networks are not known here while plexusd is away: {why}"));
+        turn.warn(format!("this node cannot cache networks, for times when plexusd does not answer: {why}"));
     }
     let why = known.refusal.as_ref().map_or_else(String::new, |why| format!("; {why}"));
     for (nad, age) in &known.stale {

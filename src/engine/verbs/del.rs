@@ -78,7 +78,7 @@ fn without_a_debt(turn: &Turn, id: &ContainerId, outcome: Result<(), CniError>) 
     outcome.or_else(|error| match lock::count_attempt(turn, id) {
         attempts if attempts < MAX_ATTEMPTS => Err(error),
         attempts => {
-            turn.warn(format!("the sandbox goes after {attempts} attempts: {}", error.msg));
+            turn.warn(format!("DEL succeeds after {attempts} failed attempts: {}", error.msg));
             Ok(())
         }
     })
@@ -95,7 +95,7 @@ fn what_to_delete(turn: &Turn, sandbox: &Sandbox) -> Result<Basis, CniError> {
             completed(turn, record, replaceable)
         }
         Ok(Found::Nothing) => {
-            turn.log(LogLevel::Debug, "there is no record of this sandbox: what is probably attached is deleted");
+            turn.log(LogLevel::Debug, "no record of this sandbox: deleting the networks of the current configuration");
             guess(turn, sandbox)
         }
         Err(e) => {
@@ -179,7 +179,7 @@ fn judge(turn: &Turn, failures: &[Failure]) -> Result<(), CniError> {
         failures.iter().filter_map(|failure| failure.attachment.debt.as_ref()).map(|debt| debt.attempts).max();
     if attempts.unwrap_or(0) >= MAX_ATTEMPTS {
         turn.warn(format!(
-            "{} deletions are still owed after {MAX_ATTEMPTS} attempts; the sandbox goes without them",
+            "{} removals failed {MAX_ATTEMPTS} times: DEL succeeds without them, and Plexus retries them (`plexusctl get --debts`)",
             failures.len()
         ));
         return Ok(());

@@ -1,9 +1,8 @@
 //! A folder of ours, and what is done in it: by its descriptor, not by its path.
 
 use super::untrusted::{Untrusted, own_file};
-use super::write::replace_at;
+use super::write::{NewFile, replace_at};
 use super::{read, walk};
-use crate::sys::durability::Durability;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fstat, utimensat};
@@ -84,19 +83,12 @@ impl Folder {
         Ok(fchmod(&folder, Mode::from_bits_truncate(mode))?)
     }
 
-    /// Replaces the file `name`: a reader sees the old or the new one, never half. With `group`, that one owns it.
+    /// Replaces the file `name`: a reader sees the old or the new one, never half.
     ///
     /// # Errors
     /// It is not written; the file is as it was and nothing is left.
-    pub fn replace(
-        &self,
-        name: &OsStr,
-        content: &[u8],
-        mode: u32,
-        group: Option<Gid>,
-        durability: Durability,
-    ) -> io::Result<()> {
-        replace_at(self.descriptor.as_fd(), name, content, mode, group, durability)
+    pub fn replace(&self, name: &OsStr, new: NewFile<'_>) -> io::Result<()> {
+        replace_at(self.descriptor.as_fd(), name, new)
     }
 
     /// Reads the file `name`, at most `limit` bytes; `None` where there is none.

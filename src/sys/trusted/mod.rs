@@ -17,9 +17,9 @@ pub use folder::Folder;
 pub use kept::KeptFolders;
 pub use theirs::TheirFolder;
 pub use untrusted::Untrusted;
-pub use write::replace_at;
 #[cfg(test)]
 pub(in crate::sys) use write::temporary_name;
+pub use write::{NewFile, replace_at};
 
 use super::files::Durability;
 use nix::fcntl::AtFlags;
@@ -56,7 +56,7 @@ pub fn read_bytes_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8
 /// The folder is not to be trusted, or the file is not written: then the file is as it was and nothing is left.
 pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     let (folder, name) = split(path)?;
-    Folder::make(folder, 0o700)?.replace(name, content, mode, None, durability)
+    Folder::make(folder, 0o700)?.replace(name, NewFile { content, mode, group: None, durability })
 }
 
 /// Removes the file at `path`, whose folder is ours. A missing file or folder is not an error.

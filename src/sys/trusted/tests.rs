@@ -129,7 +129,8 @@ fn a_shared_folder_and_its_files_have_their_group_and_mode() {
     let root = tempfile::tempdir().unwrap();
     let (folder, group) = (Folder::make(&root.path().join("shared"), 0o750).unwrap(), Gid::from_raw(65532));
     folder.share(group, 0o750).unwrap();
-    folder.replace(OsStr::new("x"), b"1", 0o640, Some(group), Durability::Cached).unwrap();
+    let new = NewFile { content: b"1", mode: 0o640, group: Some(group), durability: Durability::Cached };
+    folder.replace(OsStr::new("x"), new).unwrap();
     for (path, mode) in [(folder.path().to_owned(), 0o750), (folder.path().join("x"), 0o640)] {
         let metadata = fs::metadata(path).unwrap();
         assert_eq!((metadata.gid(), metadata.mode() & 0o7777), (65532, mode));

@@ -16,31 +16,35 @@ const TRIES: usize = 8;
 /// What of the target's name stands in that of the temporary file, which is at most 255 bytes long.
 const MOST_OF_NAME: usize = 180;
 
-/// Replaces the file `name` in `folder` with `content`: a reader sees the old or the new one, never half.
+/// What a file is to become.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile<'a> {
+    /// Its content.
+    pub content: &'a [u8],
+    /// Its mode, whatever the umask is.
+    pub mode: u32,
+    /// The group that owns it; ours if none.
+    pub group: Option<Gid>,
+    /// Whether a power loss may take it.
+    pub durability: Durability,
+}
+
+/// Replaces the file `name` in `folder` with `new`: a reader sees the old or the new one, never half.
 ///
 /// The temporary file is new, by a name that nobody can guess, so it is no link and no file of somebody else. It
-/// begins with a dot and has no extension, so that no runtime takes it for a configuration. The mode is `mode` whatever
-/// the umask is; with `group`, that one owns the file.
+/// begins with a dot and has no extension, so that no runtime takes it for a configuration.
 ///
 /// # Errors
 /// The temporary file could not be written or renamed; the target is as it was and nothing is left.
-pub fn replace_at(
-    folder: BorrowedFd<'_>,
-    name: &OsStr,
-    content: &[u8],
-    mode: u32,
-    group: Option<Gid>,
-    durability: Durability,
-) -> io::Result<()> {
+pub fn replace_at(folder: BorrowedFd<'_>, name: &OsStr, new: NewFile<'_>) -> io::Result<()> {
     let (temporary, file) = create(folder, name)?;
-    let written = fill(file, content, mode, group, durability)
-        .and_then(|()| Ok(renameat(folder, temporary.as_str(), folder, name)?));
+    let written = fill(file, new).and_then(|()| Ok(renameat(folder, temporary.as_str(), folder, name)?));
     if written.is_err() {
         // Best effort: the error that matters is the one above.
         let _ = unlinkat(folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     written?;
-    if durability == Durability::Synced {
+    if new.durability == Durability::Synced {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         fsync(openat(folder, ".", flags, Mode::empty())?.as_fd())?;
     }
@@ -60,15 +64,15 @@ fn create(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<(String, File)> {
     }
 }
 
-fn fill(mut file: File, content: &[u8], mode: u32, group: Option<Gid>, durability: Durability) -> io::Result<()> {
-    file.write_all(content)?;
-    if group.is_some() {
-        fchown(&file, None, group)?;
+fn fill(mut file: File, new: NewFile<'_>) -> io::Result<()> {
+    file.write_all(new.content)?;
+    if new.group.is_some() {
+        fchown(&file, None, new.group)?;
     }
-    if mode != 0o600 {
-        fchmod(&file, Mode::from_bits_truncate(mode))?;
+    if new.mode != 0o600 {
+        fchmod(&file, Mode::from_bits_truncate(new.mode))?;
     }
-    if durability == Durability::Synced {
+    if new.durability == Durability::Synced {
         file.sync_all()?;
     }
     Ok(())

@@ -117,19 +117,14 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
     if pool.components().any(|part| part == Component::ParentDir) {
         return Err("\"..\" is a part of the path".to_owned());
     }
-    refuse_containers(pool)?;
+    refuse_containers(pool, None)?;
     shared_folder::find(pool).map_err(|e| e.to_string())?;
     let location = Location::of(pool).map_err(|e| e.to_string())?;
     if let Some(folder) = location.lies_in(own) {
         return Err(format!("it lies in {}, where Plexus keeps its own files", folder.display()));
     }
     let real = location.real();
-    if is_in_volume(real) || location.lies_in(&[Path::new(PODS)]).is_some() {
-        return Err(
-            "it lies in the kubelet's directory of pods: root in a container could place links there".to_owned()
-        );
-    }
-    refuse_containers(real)?;
+    refuse_containers(real, Some(&location))?;
     let contains = |root: &PathBuf| Location::of(root).is_ok_and(|root| real.starts_with(root.real()));
     if roots.is_empty() || roots.iter().any(contains) {
         return Ok(());
@@ -138,30 +133,53 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
     Err(format!("it lies in none of the directories that this node allows (dataDirRoots: {})", roots.join(", ")))
 }
 
-/// Whether `path` is in a kubelet's directory of pods. Distributions have the kubelet's root in different places, and
-/// all of them call it so.
-fn is_in_volume(path: &Path) -> bool {
-    let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
-    parts.windows(2).any(|pair| pair[0] == "kubelet" && pair[1] == "pods")
+/// By what a path is known to lie in one of [`OF_CONTAINERS`].
+enum Sign {
+    /// It begins with this directory.
+    Root(&'static str),
+    /// It lies in this directory, also where a mount shows that in another place.
+    Mount(&'static str),
+    /// Two of its parts follow each other.
+    Pair(&'static str, &'static str),
+    /// One of its parts begins so.
+    Begin(&'static str),
 }
 
-fn refuse_containers(path: &Path) -> Result<(), String> {
-    if is_of_a_container(path) {
-        return Err(
-            "it lies in a container's files or in /proc: root in a container could place links there".to_owned()
-        );
+const VOLUMES: &str = "the kubelet's directory of pods";
+const FILES: &str = "a container's files or in /proc";
+
+/// Where root in a container can place links. Distributions have the kubelet's root in different places, and all of
+/// them call it so. The files of containers are where containerd, CRI-O, Podman and Docker keep them.
+const OF_CONTAINERS: [(Sign, &str); 6] = [
+    (Sign::Mount(PODS), VOLUMES),
+    (Sign::Pair("kubelet", "pods"), VOLUMES),
+    (Sign::Root("/proc"), FILES),
+    (Sign::Root("/var/lib/docker"), FILES),
+    (Sign::Begin("io.containerd."), FILES),
+    (Sign::Pair("containers", "storage"), FILES),
+];
+
+impl Sign {
+    /// Whether it is on `path`, which is `location` where that is known.
+    fn is_on(&self, path: &Path, location: Option<&Location>) -> bool {
+        let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+        match self {
+            Sign::Root(root) => path.starts_with(root),
+            Sign::Mount(root) => {
+                let shown = location.and_then(|location| location.lies_in(&[Path::new(root)]));
+                path.starts_with(root) || shown.is_some()
+            }
+            Sign::Pair(first, second) => parts.windows(2).any(|pair| pair[0] == *first && pair[1] == *second),
+            Sign::Begin(text) => parts.iter().any(|part| part.starts_with(text)),
+        }
     }
-    Ok(())
 }
 
-/// Whether `path` is in the files of a container, as containerd, CRI-O, Podman and Docker keep them, or as /proc shows
-/// them.
-fn is_of_a_container(path: &Path) -> bool {
-    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-    let is_storage = |pair: &[std::borrow::Cow<'_, str>]| pair[0] == "containers" && pair[1] == "storage";
-    ["/proc", "/var/lib/docker"].iter().any(|root| path.starts_with(root))
-        || parts.iter().any(|part| part.starts_with("io.containerd."))
-        || parts.windows(2).any(is_storage)
+fn refuse_containers(path: &Path, location: Option<&Location>) -> Result<(), String> {
+    match OF_CONTAINERS.iter().find(|(sign, _)| sign.is_on(path, location)) {
+        Some((_, place)) => Err(format!("it lies in {place}: root in a container could place links there")),
+        None => Ok(()),
+    }
 }
 
 /// The leases in `pool` that are older than `age`, without its lock: one that is being written has no owner and is left out.
