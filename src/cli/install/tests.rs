@@ -121,7 +121,7 @@ fn a_second_time_changes_nothing() {
 #[test]
 fn a_primary_may_come_late_or_be_away() {
     let node = Node::new();
-    assert!(node.install().unwrap_err().contains("holds no configuration"));
+    assert!(node.install().unwrap_err().contains("contains no configuration"));
     assert!(node.files("conf").is_empty());
     std::thread::scope(|scope| {
         let installed = scope.spawn(|| node.install());
@@ -152,7 +152,7 @@ fn ours_is_written_again_where_it_is_damaged() {
     fs::remove_file(node.path("conf/10-cbr0.conflist")).unwrap();
     node.write("conf/00-plexus.conflist", "{}");
     let why = node.install().unwrap_err();
-    assert!(why.contains("holds no configuration of a cluster network"), "{why}");
+    assert!(why.contains("contains no configuration of a cluster network"), "{why}");
     // Another's that is broken is not ours to write.
     node.write("conf/05-theirs.conflist", "{");
     node.write("conf/10-cbr0.conflist", PRIMARY);

@@ -81,7 +81,7 @@ fn manifests_and_configurations_are_judged() {
     let (found, unread) =
         of_files(&settings, &[manifest.clone(), node.path().join("10-primary.conflist")], &Output::of_process())
             .unwrap();
-    assert_eq!(rows(&found)[..2], ["blue/mv macvlan built-in -", "cbr0 bridge native -"]);
+    assert_eq!(rows(&found)[..2], ["blue/mv macvlan built-in -", "cbr0 bridge built-in -"]);
     assert!(unread.is_empty());
     fs::write(&manifest, "kind: [").unwrap();
     let error = of_files(&settings, &[manifest], &Output::of_process()).unwrap_err().to_string();
