@@ -117,7 +117,11 @@ fn a_key_that_means_nothing_is_passed_over_and_told() {
     node.recorded_network("a");
     let element = json!([{"name": "a", "defaultroute": ["10.1.0.1"], "x-team": "blue", "Default-Route": null}]);
     for (name, level, words) in [
-        ("usual", "error", ["default/a", "default/usual", "\"defaultroute\"", "perhaps \"default-route\""].as_slice()),
+        (
+            "usual",
+            "error",
+            ["default/a", "default/usual", "\"defaultroute\"", "did you mean \"default-route\""].as_slice(),
+        ),
         ("talkative", "info", &["\"defaultroute\"", "\"x-team\" is ignored"]),
     ] {
         let pod = Pod::new(&node, name).selecting(&element).configured("logLevel", json!(level));

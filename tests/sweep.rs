@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "sweep/asked.rs"]
+mod asked;
+#[path = "sweep/evidence.rs"]
+mod evidence;
 mod support;
 
 use plexus::sys::lock::FileLock;
@@ -187,133 +191,6 @@ fn there_is_one_sweep_at_a_time_and_not_all_the_time() {
     running.into_iter().for_each(|call| call.wait().silence());
     eventually("the debt to be paid", || pod.record(&node).is_none());
     assert_eq!(a.calls_of("DEL").len(), 2);
-}
-
-#[test]
-fn a_person_can_ask_for_it_and_need_not_wait() {
-    let Some(node) = Node::new() else { return };
-    let (pod, a) = indebted(&node);
-    let row = |deleted: bool| json!([{"container": pod.id, "pod": "default/debt", "network": "default/a", "interface": "net1", "reason": "owed: network default/a (net1): a is broken", "deleted": deleted}]);
-    let rows = |text: &str| {
-        let mut rows: Value = serde_json::from_str(text).unwrap();
-        rows[0]["reason"] = json!(rows[0]["reason"].as_str().unwrap().replace("plugin a: ", ""));
-        rows
-    };
-    // It still fails.
-    for words in [["--dry-run"].as_slice(), &[]] {
-        let (success, text) = command(&node, words);
-        assert!(success, "{text}");
-        assert_eq!(rows(&text), row(false));
-    }
-    assert_eq!(a.calls_of("DEL").len(), 2);
-    a.as_usual("DEL");
-    let (_, text) = command(&node, &[]);
-    assert_eq!(rows(&text), row(true));
-    assert!(pod.record(&node).is_none());
-    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
-    // Not while another works.
-    let lock = FileLock::try_acquire(Path::new("/run/plexus/sweep.lock")).unwrap().unwrap();
-    assert!(!command(&node, &[]).0);
-    drop(lock);
-}
-
-#[test]
-fn plexusctl_shows_what_would_go_and_what_went() {
-    let Some(node) = Node::new() else { return };
-    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "istio-cni"}, node.config]});
-    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
-    let (pod, a) = indebted(&node);
-    let lines =
-        |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
-    let (code, text) = plexusctl(&node, &["--dry-run"]);
-    assert_eq!(code, Some(0));
-    assert_eq!(lines(&text)[0], "POD NETWORK INTERFACE CONTAINER RESULT REASON");
-    assert!(
-        lines(&text)[1]
-            .starts_with("default/debt default/a net1 debt-01234567 would be removed owed: network default/a (net1)"),
-        "{text}"
-    );
-    let (code, text) = plexusctl(&node, &[]);
-    assert!(code == Some(3) && text.contains(" failed "), "{code:?} {text}");
-    a.as_usual("DEL");
-    let (code, text) = plexusctl(&node, &["-o", "json"]);
-    let document: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (code, &document["dryRun"], &document["attachments"][0]["deleted"]),
-        (Some(0), &json!(false), &json!(true))
-    );
-    assert!(pod.record(&node).is_none());
-    assert_eq!(plexusctl(&node, &[]), (Some(0), String::new()));
-}
-
-#[test]
-fn where_the_runtimes_folder_cannot_be_seen_nothing_is_deleted() {
-    // H1
-    let Some(node) = Node::new() else { return };
-    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
-    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
-    node.recorded_network("a");
-    let pods = attached(&node, ["one", "two"]);
-    node.forget_calls();
-    // As in the daemon's container: the folder is there, and it is another one.
-    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
-    last_sweep(3600);
-    status(&node).silence();
-    swept();
-    for words in [["--dry-run"].as_slice(), &[]] {
-        let (success, text) = command(&node, words);
-        let rows: Value = serde_json::from_str(&text).unwrap();
-        assert!(success && rows.as_array().unwrap().len() == 1, "{text}");
-        assert_eq!((&rows[0]["doubt"], &rows[0]["deleted"]), (&json!(true), &json!(false)));
-        let (code, text) = plexusctl(&node, &[words, &["-o", "json"]].concat());
-        let document: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((code, document["attachments"].as_array().unwrap().len()), (Some(3), 0), "{text}");
-        let doubt = document["doubt"].as_str().unwrap();
-        assert!(doubt.contains("all 2 recorded sandboxes") && doubt.contains("/run/netns"), "{doubt}");
-    }
-    assert!(pods.iter().all(|pod| pod.record(&node).is_some()));
-    assert_eq!(node.call_names(), [""; 0]);
-    // The call before the next sweep tells what the last one told.
-    last_sweep(3600);
-    let answer = status(&node);
-    assert!(answer.stderr.contains("the last sweep: ") && answer.stderr.contains("nothing is deleted"), "{answer:?}");
-    swept();
-    // On the node one that is gone goes, because the other is alive.
-    nix::mount::umount2("/run/netns", nix::mount::MntFlags::MNT_DETACH).unwrap();
-    pods[0].end_sandbox();
-    assert!(command(&node, &[]).0);
-    assert!(pods[0].record(&node).is_none() && pods[1].record(&node).is_some());
-}
-
-#[test]
-fn a_debt_is_not_tried_where_the_runtimes_folder_does_not_exist() {
-    // H1
-    let Some(node) = Node::new() else { return };
-    let (pod, a) = indebted(&node);
-    a.as_usual("DEL");
-    edit_record(&node, &pod, |record| record["netns"] = json!("/run/elsewhere/netns/cni-debt"));
-    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
-    assert_eq!(a.calls_of("DEL").len(), 1);
-    // Where it exists, the DEL that was asked for is carried out.
-    fs::create_dir_all("/run/elsewhere/netns").unwrap();
-    assert!(command(&node, &[]).0);
-    assert!(pod.record(&node).is_none());
-}
-
-#[test]
-fn no_sandbox_survives_its_boot() {
-    // H1, FAULT-11
-    let Some(node) = Node::new() else { return };
-    let a = node.recorded_network("a");
-    let [before] = attached(&node, ["before"]);
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    assert_eq!(before.record(&node).unwrap()["bootId"], boot.trim());
-    edit_record(&node, &before, |record| record["bootId"] = json!("the-boot-before"));
-    last_sweep(3600);
-    status(&node).silence();
-    eventually("the record to go", || before.record(&node).is_none());
-    // Somebody else's namespace may have its path by now.
-    assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
 }
 
 #[test]

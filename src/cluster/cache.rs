@@ -41,6 +41,10 @@ enum Kept {
     TooLong,
 }
 
+// A cluster may have many thousands of NADs, and the daemon has 64 MiB for all that it knows.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<(NadRef, Kept)>() <= 56 && size_of::<Definition>() <= 104);
+
 impl Kept {
     fn bytes(&self) -> usize {
         match self {

@@ -66,6 +66,16 @@ fn multus_does_as_the_rows_say_of_it() {
 }
 
 #[test]
+fn no_case_stands_twice() {
+    for (topic, rows) in rows::topics() {
+        let mut seen = std::collections::BTreeSet::new();
+        for row in &rows {
+            assert!(seen.insert((row.what, row.clauses)), "{topic}: {}", row.what);
+        }
+    }
+}
+
+#[test]
 fn the_page_is_made_of_the_rows() {
     if std::env::var_os("UPDATE").is_some() {
         return;

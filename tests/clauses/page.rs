@@ -1,6 +1,6 @@
 //! `docs/evidence/multus-differences.md`, made of the rows.
 
-use super::row::{Peer, Row};
+use super::row::{Code, End, Peer, Row};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -8,9 +8,10 @@ const HEAD: &str = "\
 # Compared with Multus and libcni
 
 We ran each case with Plexus, with the plugin of Multus 4.3.0 and, for lists of plugins, with libcni (cnitool with its own
-cache). `tests/clauses` contains the cases, and generates this page; [conformance.md](conformance.md) lists the clauses. **Plexus
-behaves as described in every case.** A case is a short description of the input, and of the required behaviour where the input does
-not imply it. The columns describe the others:
+cache). Multus 4.3.0 is of 29 May 2026; later releases may behave differently. `tests/clauses` contains the cases, and generates
+this page; [conformance.md](conformance.md) lists the clauses. A case is a short description of the input, and of the required
+behaviour where the input does not imply it. The column *Plexus* has the end of the last call: success, or an error with its code.
+The last columns describe the others:
 
 - **same**: the same behaviour;
 - **bug**: loses a network, leaks, crashes or ignores the request;
@@ -40,13 +41,27 @@ pub fn of(topics: &[(&'static str, Vec<Row>)]) -> String {
         count(|peer| matches!(peer, Peer::NotAsked)),
     );
     for (topic, rows) in topics {
-        let _ = write!(page, "\n## {topic}\n\n| case | clauses | Multus 4.3.0 | libcni |\n|---|---|---|---|\n");
+        let _ = write!(
+            page,
+            "\n## {topic}\n\n| case | clauses | Plexus | Multus 4.3.0 | libcni |\n|---|---|---|---|---|\n"
+        );
         for row in rows {
             let Row { what, clauses, .. } = row;
-            let _ = writeln!(page, "| {what} | {clauses} | {} | {} |", word(&row.multus), word(&row.libcni));
+            let (own, multus, libcni) = (end(&row.expected.end), word(&row.multus), word(&row.libcni));
+            let _ = writeln!(page, "| {what} | {clauses} | {own} | {multus} | {libcni} |");
         }
     }
     page
+}
+
+/// How the last call of Plexus ends.
+fn end(end: &End) -> String {
+    match end {
+        End::Success => "success".to_owned(),
+        End::Refusal(_, Code::Any) => "error".to_owned(),
+        End::Refusal(_, Code::Ours(code) | Code::Every(code)) => format!("error {code}"),
+        End::Crash(_) => "crash".to_owned(),
+    }
 }
 
 fn word(peer: &Peer) -> String {

@@ -55,7 +55,7 @@ fn a_token_that_was_rotated_is_read_again_at_once() {
     let begun = Instant::now();
     let mut count = 0;
     // The API server remembers a good token for ten seconds.
-    while !daemon.log().contains("credentials were rotated") {
+    while !daemon.log().contains("rotated credentials") {
         assert!(begun.elapsed() < Duration::from_secs(60), "{}", daemon.log());
         count += 1;
         assert_eq!(
@@ -70,7 +70,7 @@ fn a_token_that_was_rotated_is_read_again_at_once() {
     // The watch too: what changes from now on is seen.
     support::cluster::put_network(&server, "default", "seen", "1");
     wait_until(|| daemon.health().definitions == 1, || daemon.log());
-    assert_eq!(daemon.log().matches("credentials were rotated").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("rotated credentials").count(), 1, "{}", daemon.log());
 }
 
 #[test]

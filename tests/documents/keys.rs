@@ -72,6 +72,14 @@ fn every_option_of_the_daemon_is_described() {
     }
 }
 
+#[test]
+fn every_key_that_is_accepted_without_effect_is_listed() {
+    let text = pages::page("docs/configuration.md").text;
+    for key in plexus::engine::Settings::without_effect() {
+        assert!(text.contains(&format!("`{key}`")), "{key} is accepted, and docs/configuration.md does not list it");
+    }
+}
+
 /// `fooBar`, `"fooBar"`, `fooBar: …`, `"fooBar": …`
 fn key(span: &str) -> Option<&str> {
     let key = span.split(':').next().unwrap_or_default().trim_matches('"');

@@ -6,17 +6,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
-use std::fs::{self, DirBuilder, File};
+mod credentials;
+mod janitor;
+mod processes;
+
+use std::fs::{self, DirBuilder};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use credentials::{free_port, make_certificate, make_credentials, own_address, subject};
+use janitor::Janitor;
+use processes::{exit_status, signal, spawn_logged, tail};
 use serde_json::{Value, json};
 
 /// How long a server may take to answer "ready"; about 2 s are usual on two idle cores.
@@ -323,49 +329,6 @@ impl Drop for ApiServer {
     }
 }
 
-/// A shell that kills the servers and removes their directory as soon as its standard input ends,
-/// which the kernel sees to however the test process ends. A parent-death signal would come too
-/// early: it is sent when the *thread* ends that started the process, and every test has its own.
-struct Janitor(Child);
-
-impl Janitor {
-    fn start(directory: &Path) -> Result<Self, String> {
-        const SCRIPT: &str = r#"
-            read -r group
-            while read -r _; do :; done
-            [ -z "$group" ] || kill -s KILL -- "-$group"
-            rm -rf -- "$0"
-        "#;
-        Command::new("sh")
-            .args(["-c", SCRIPT])
-            .arg(directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0) // Ctrl-C and a runner that kills the test's group leave it alone
-            .spawn()
-            .map(Self)
-            .map_err(|error| format!("run sh: {error}"))
-    }
-
-    /// Names the process group to kill.
-    fn watch(&mut self, group: u32) -> Result<(), String> {
-        let stdin = self.0.stdin.as_mut().ok_or("the janitor has gone home")?;
-        writeln!(stdin, "{group}").map_err(|error| format!("tell the janitor: {error}"))
-    }
-
-    fn finish(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Janitor {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
 /// The directory that holds a test dependency, made first where needed.
 fn asset(what: &str) -> Result<PathBuf, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
@@ -392,84 +355,6 @@ fn asset(what: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
 }
 
-/// A loopback address of this process alone (a pid has at most 22 bits), so that no other test
-/// process, and no outgoing connection, can take a port between a server's end and its restart.
-fn own_address() -> Ipv4Addr {
-    let [_, high, middle, low] = process::id().to_be_bytes();
-    Ipv4Addr::new(127, 64 | high, middle, low)
-}
-
-/// A port that nobody else in this process was given, and nobody listens on.
-fn free_port(ip: Ipv4Addr) -> Result<u16, String> {
-    for _ in 0..100 {
-        let port = 20_000 + next_number();
-        if TcpListener::bind((ip, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(format!("no free port on {ip}; is the loopback link up?"))
-}
-
-fn next_number() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// All that the server reads from files and that does not change: a CA, its own certificate and
-/// the administrator's, the key pair of service account tokens, the audit policy.
-fn make_credentials(directory: &Path, ip: Ipv4Addr) -> Result<(), String> {
-    let ca = ["-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt"];
-    openssl(directory, &[&NEW_CERTIFICATE[..], &ca].concat())?;
-    make_certificate(directory, "apiserver", "/CN=kube-apiserver", &format!("subjectAltName=IP:{ip}"))?;
-    make_certificate(directory, "admin", &subject("admin", &["system:masters"]), "extendedKeyUsage=clientAuth")?;
-
-    openssl(directory, &[&["genpkey", "-out", "accounts.key"], &EC_KEY[..]].concat())?;
-    openssl(directory, &["pkey", "-in", "accounts.key", "-pubout", "-out", "accounts.pub"])?;
-
-    // One event per request, when it is answered.
-    let policy = json!({
-        "apiVersion": "audit.k8s.io/v1",
-        "kind": "Policy",
-        "omitStages": ["RequestReceived", "ResponseStarted"],
-        "rules": [{ "level": "Metadata" }],
-    });
-    write(&directory.join("audit-policy.json"), &policy)
-}
-
-/// Elliptic keys: an RSA pair takes openssl longer than all else that is made here.
-const EC_KEY: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
-const NEW_CERTIFICATE: [&str; 8] =
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days=2"];
-
-/// Makes `<name>.crt` and `<name>.key`, signed by the CA.
-fn make_certificate(directory: &Path, name: &str, subject: &str, extension: &str) -> Result<(), String> {
-    let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-    let files = ["-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", &key, "-out", &certificate];
-    let contents = ["-subj", subject, "-addext", extension, "-addext", "basicConstraints=critical,CA:FALSE"];
-    openssl(directory, &[&NEW_CERTIFICATE[..], &files, &contents].concat())
-}
-
-/// The subject that Kubernetes reads as this user in these groups.
-fn subject(user: &str, groups: &[&str]) -> String {
-    let escape = |value: &str| value.replace('\\', r"\\").replace('/', r"\/").replace('+', r"\+");
-    let groups: String = groups.iter().map(|group| format!("/O={}", escape(group))).collect();
-    format!("{groups}/CN={}", escape(user))
-}
-
-fn openssl(directory: &Path, args: &[&str]) -> Result<(), String> {
-    let output = Command::new("openssl")
-        .args(args)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("run openssl: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("openssl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
-    }
-}
-
 /// `get pods/status` or `get /readyz` of an audit event.
 fn request(event: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -488,38 +373,4 @@ fn option(name: &str, value: impl std::fmt::Display) -> String {
 
 fn write(path: &Path, value: &Value) -> Result<(), String> {
     fs::write(path, value.to_string()).map_err(|error| format!("write {}: {error}", path.display()))
-}
-
-fn spawn_logged(command: &mut Command, log: &Path) -> Result<Child, String> {
-    let open = || -> io::Result<(File, File)> {
-        let file = File::options().create(true).append(true).open(log)?;
-        Ok((file.try_clone()?, file))
-    };
-    let (stdout, stderr) = open().map_err(|error| format!("open {}: {error}", log.display()))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .map_err(|error| format!("run {}: {error}", command.get_program().display()))
-}
-
-fn exit_status(child: &mut Child) -> Result<Option<ExitStatus>, String> {
-    child.try_wait().map_err(|error| format!("wait for process {}: {error}", child.id()))
-}
-
-/// The standard library can only kill, and every shell has the rest.
-fn signal(child: &Child, name: &str) -> Result<(), String> {
-    let status = Command::new("sh")
-        .args(["-c", &format!("kill -s {name} {}", child.id())])
-        .status()
-        .map_err(|error| format!("run sh: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("signal {name} to process {}: {status}", child.id())) }
-}
-
-fn tail(path: &Path) -> String {
-    const LINES: usize = 15;
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }

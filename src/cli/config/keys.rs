@@ -13,7 +13,7 @@ use std::path::Path;
 /// Settings are a few lines; what is longer is none.
 const MAX_SETTINGS: usize = 1 << 20;
 /// Keys that follow from the primary, or are the runtime's to set.
-const NOT_THE_OPERATORS: [&str; 14] = [
+const NOT_THE_OPERATORS: [&str; 13] = [
     "name",
     "type",
     "cniVersion",
@@ -27,7 +27,6 @@ const NOT_THE_OPERATORS: [&str; 14] = [
     "loadOnlyInlinedPlugins",
     "cni.dev/valid-attachments",
     "cni.dev/attachments",
-    "ipam",
 ];
 
 /// The keys that an operator sets.

@@ -118,16 +118,18 @@ fn requested() -> Vec<Row> {
 
 /// The answer in every version.
 fn versions() -> Vec<Row> {
-    let of = |version: &'static str| {
-        row("the answer in an older version, of a list of that version", "CNI-RES-08, CNI-CONV-02, CNI-CONV-04")
+    let of = |version: &'static str, what: &'static str| {
+        row(what, "CNI-RES-08, CNI-CONV-02, CNI-CONV-04")
             .config("cniVersion", json!(version))
             .primary(bridge("clver", version, json!({"type": "host-local", "ranges": [[{"subnet": "10.73.0.0/24"}]]})))
             .del_aside()
     };
     let plain = || row("no version is 0.1.0", "CNI-CONV-06, CNI-VER-04").config("cniVersion", Value::Null);
     vec![
-        of("0.2.0").expect(success().answer("/ip4/ip", json!("10.73.0.2/24"))).libcni(),
-        of("0.3.0")
+        of("0.2.0", "the answer in version 0.2.0, of a list of that version")
+            .expect(success().answer("/ip4/ip", json!("10.73.0.2/24")))
+            .libcni(),
+        of("0.3.0", "the answer in version 0.3.0, of a list of that version")
             .expect(success().answer("/ips/0/version", json!("4")).answer("/ips/0/address", json!("10.73.0.2/24")))
             .libcni(),
         plain()

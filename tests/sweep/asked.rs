@@ -1,0 +1,60 @@
+//! A sweep that a person asks for.
+
+use super::*;
+
+#[test]
+fn a_person_can_ask_for_it_and_need_not_wait() {
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    let row = |deleted: bool| json!([{"container": pod.id, "pod": "default/debt", "network": "default/a", "interface": "net1", "reason": "owed: network default/a (net1): a is broken", "deleted": deleted}]);
+    let rows = |text: &str| {
+        let mut rows: Value = serde_json::from_str(text).unwrap();
+        rows[0]["reason"] = json!(rows[0]["reason"].as_str().unwrap().replace("plugin a: ", ""));
+        rows
+    };
+    // It still fails.
+    for words in [["--dry-run"].as_slice(), &[]] {
+        let (success, text) = command(&node, words);
+        assert!(success, "{text}");
+        assert_eq!(rows(&text), row(false));
+    }
+    assert_eq!(a.calls_of("DEL").len(), 2);
+    a.as_usual("DEL");
+    let (_, text) = command(&node, &[]);
+    assert_eq!(rows(&text), row(true));
+    assert!(pod.record(&node).is_none());
+    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
+    // Not while another works.
+    let lock = FileLock::try_acquire(Path::new("/run/plexus/sweep.lock")).unwrap().unwrap();
+    assert!(!command(&node, &[]).0);
+    drop(lock);
+}
+
+#[test]
+fn plexusctl_shows_what_would_go_and_what_went() {
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "istio-cni"}, node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let (pod, a) = indebted(&node);
+    let lines =
+        |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let (code, text) = plexusctl(&node, &["--dry-run"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(lines(&text)[0], "POD NETWORK INTERFACE CONTAINER RESULT REASON");
+    assert!(
+        lines(&text)[1]
+            .starts_with("default/debt default/a net1 debt-01234567 would be removed owed: network default/a (net1)"),
+        "{text}"
+    );
+    let (code, text) = plexusctl(&node, &[]);
+    assert!(code == Some(3) && text.contains(" failed "), "{code:?} {text}");
+    a.as_usual("DEL");
+    let (code, text) = plexusctl(&node, &["-o", "json"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (code, &document["dryRun"], &document["attachments"][0]["deleted"]),
+        (Some(0), &json!(false), &json!(true))
+    );
+    assert!(pod.record(&node).is_none());
+    assert_eq!(plexusctl(&node, &[]), (Some(0), String::new()));
+}

@@ -1,0 +1,73 @@
+//! What counts as gone, and what is left alone without evidence.
+
+use super::*;
+
+#[test]
+fn where_the_runtimes_folder_cannot_be_seen_nothing_is_deleted() {
+    // H1
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    node.recorded_network("a");
+    let pods = attached(&node, ["one", "two"]);
+    node.forget_calls();
+    // As in the daemon's container: the folder is there, and it is another one.
+    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    last_sweep(3600);
+    status(&node).silence();
+    swept();
+    for words in [["--dry-run"].as_slice(), &[]] {
+        let (success, text) = command(&node, words);
+        let rows: Value = serde_json::from_str(&text).unwrap();
+        assert!(success && rows.as_array().unwrap().len() == 1, "{text}");
+        assert_eq!((&rows[0]["doubt"], &rows[0]["deleted"]), (&json!(true), &json!(false)));
+        let (code, text) = plexusctl(&node, &[words, &["-o", "json"]].concat());
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((code, document["attachments"].as_array().unwrap().len()), (Some(3), 0), "{text}");
+        let doubt = document["doubt"].as_str().unwrap();
+        assert!(doubt.contains("all 2 recorded sandboxes") && doubt.contains("/run/netns"), "{doubt}");
+    }
+    assert!(pods.iter().all(|pod| pod.record(&node).is_some()));
+    assert_eq!(node.call_names(), [""; 0]);
+    // The call before the next sweep tells what the last one told.
+    last_sweep(3600);
+    let answer = status(&node);
+    assert!(answer.stderr.contains("the last sweep: ") && answer.stderr.contains("nothing is deleted"), "{answer:?}");
+    swept();
+    // On the node one that is gone goes, because the other is alive.
+    nix::mount::umount2("/run/netns", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    pods[0].end_sandbox();
+    assert!(command(&node, &[]).0);
+    assert!(pods[0].record(&node).is_none() && pods[1].record(&node).is_some());
+}
+
+#[test]
+fn a_debt_is_not_tried_where_the_runtimes_folder_does_not_exist() {
+    // H1
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    a.as_usual("DEL");
+    edit_record(&node, &pod, |record| record["netns"] = json!("/run/elsewhere/netns/cni-debt"));
+    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
+    assert_eq!(a.calls_of("DEL").len(), 1);
+    // Where it exists, the DEL that was asked for is carried out.
+    fs::create_dir_all("/run/elsewhere/netns").unwrap();
+    assert!(command(&node, &[]).0);
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn no_sandbox_survives_its_boot() {
+    // H1, FAULT-11
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let [before] = attached(&node, ["before"]);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(before.record(&node).unwrap()["bootId"], boot.trim());
+    edit_record(&node, &before, |record| record["bootId"] = json!("the-boot-before"));
+    last_sweep(3600);
+    status(&node).silence();
+    eventually("the record to go", || before.record(&node).is_none());
+    // Somebody else's namespace may have its path by now.
+    assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
+}
