@@ -27,7 +27,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 use support::netlink::Fate;
-use support::{Node, Pod};
+use support::{Node, Pod, median};
 
 const ROUNDS: usize = 30;
 /// The indices of the container's links: whoever makes a link may choose its index.
@@ -216,9 +216,4 @@ fn request(socket: &Socket, bytes: &[u8]) {
     let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).unwrap();
     let NetlinkPayload::Error(error) = answer.payload else { panic!("{answer:?}") };
     assert!(error.code.is_none(), "{error:?}");
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

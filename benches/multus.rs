@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::daemon::Daemon;
-use support::{Call, Pod, kernel};
+use support::{Call, Pod, kernel, median};
 use thick::Thick;
 
 const ROUNDS: usize = 25;
@@ -229,9 +229,4 @@ fn field(file: &str, name: &str) -> f64 {
     let text = std::fs::read_to_string(file).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::cluster::Cluster;
 use support::daemon::Daemon;
-use support::{Node, Pod};
+use support::{Node, Pod, median};
 
 const ROUNDS: usize = 30;
 
@@ -238,9 +238,4 @@ fn burst(cluster: &Cluster) {
         pod.del().silence();
         pod.end_sandbox();
     }
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

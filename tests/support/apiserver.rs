@@ -20,7 +20,7 @@ use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use credentials::{free_port, make_certificate, make_credentials, own_address, subject};
+use credentials::{free_port, make_certificate, make_credentials, next_number, own_address, subject};
 use janitor::Janitor;
 use processes::{exit_status, signal, spawn_logged, tail};
 use serde_json::{Value, json};

@@ -25,7 +25,7 @@ pub(super) fn free_port(ip: Ipv4Addr) -> Result<u16, String> {
     Err(format!("no free port on {ip}; is the loopback link up?"))
 }
 
-fn next_number() -> u16 {
+pub(super) fn next_number() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
