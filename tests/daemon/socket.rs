@@ -188,7 +188,7 @@ fn who_is_not_root_is_refused() {
     fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
     let ask_as = |uid: u32| {
         let mut peer = Command::new(&copy);
-        peer.args(["--exact", "who_is_not_root_is_refused"])
+        peer.args(["--exact", "socket::who_is_not_root_is_refused"])
             .env("PLEXUS_TEST_SOCKET", daemon.run.socket())
             .current_dir("/");
         peer.uid(uid).gid(uid).output().unwrap()

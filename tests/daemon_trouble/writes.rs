@@ -137,7 +137,7 @@ fn a_daemon_that_may_only_read_its_list_writes_each_status_once() {
     wait_until(|| patches() == 2 && daemon.health().unpublished == 0, || daemon.log());
     // What cannot be read is said once, and forgotten with its file.
     fs::write(daemon.run.publication(&sandbox), "{").unwrap();
-    wait_until(|| daemon.log().contains("cannot be read"), || daemon.log());
+    wait_until(|| daemon.log().contains("cannot read a waiting"), || daemon.log());
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(daemon.log().matches("cannot read a waiting network-status").count(), 1);
     fs::remove_file(daemon.run.publication(&sandbox)).unwrap();
