@@ -143,7 +143,8 @@ fn what_is_kept_is_the_folder_that_was_looked_at() {
     let above = tempfile::tempdir().unwrap();
     let (path, aside) = (above.path().join("folder"), above.path().join("aside"));
     let make = || fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
-    let put = |name: &str| Folder::open(&path)?.replace(OsStr::new(name), b"x", 0o600, None, Durability::Cached);
+    let new = NewFile { content: b"x", mode: 0o600, group: None, durability: Durability::Cached };
+    let put = |name: &str| Folder::open(&path)?.replace(OsStr::new(name), new);
     make();
     let kept = KeptFolders::begin();
     put("1").unwrap();
