@@ -33,7 +33,7 @@ impl Bare {
     fn refusal(&self, more: &[&str]) -> String {
         let plugin = self.node.bin().join("plexus");
         fs::copy(node::FOLDER.to_owned() + "/release", &plugin).unwrap();
-        let arguments = [&["--plugin", plugin.to_str().unwrap(), "--wait=0"], more].concat();
+        let arguments = [&["--plugin", plugin.to_str().unwrap(), "--timeout=0"], more].concat();
         let output = self.plexusctl("install", &arguments);
         assert!(!output.status.success() && !self.node.net_d().join(OURS).exists());
         String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()

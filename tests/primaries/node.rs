@@ -116,8 +116,8 @@ impl Bare {
         let file = Path::new(node::FOLDER).join("settings.json");
         node::write(&file, settings);
         let (program, settings) = (program().display().to_string(), file.display().to_string());
-        let output =
-            self.plexusctl("install", &[&["--plugin", &program, "--settings", &settings, "--wait=0"], more].concat());
+        let output = self
+            .plexusctl("install", &[&["--plugin", &program, "--settings", &settings, "--timeout=0"], more].concat());
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{told}");
         told

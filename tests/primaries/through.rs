@@ -59,7 +59,7 @@ pub fn chained(name: &str) {
     let Some(bare) = enter(fixture::of(name)) else { return };
     if !bare.fixture.is_list() {
         let program = program().display().to_string();
-        let refused = bare.plexusctl("install", &["--plugin", &program, "--mode", "chain", "--wait=0"]);
+        let refused = bare.plexusctl("install", &["--plugin", &program, "--mode", "chain", "--timeout=0"]);
         let told = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && told.contains("--mode delegate"), "{told}");
         return;

@@ -29,7 +29,7 @@ pub(super) fn wanted(route: &Route, implied: Option<IpAddr>, oif: u32) -> netlin
 pub(super) fn add_default(routes: &mut Vec<Route>, gateway: IpAddr) {
     let dst = everything(gateway);
     if !routes.iter().any(|route| route.dst == dst && route.gw.is_some()) {
-        routes.push(Route { dst, gw: Some(gateway), mtu: 0, advmss: 0, priority: 0, table: None, scope: None });
+        routes.push(Route::to(dst, Some(gateway)));
     }
 }
 
