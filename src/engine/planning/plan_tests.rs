@@ -73,17 +73,17 @@ fn the_default_network_is_first_and_alone_has_what_the_runtime_offers() {
 
 #[test]
 fn a_refusal_for_the_size_names_the_longest_network() {
-    let mut kitchen = kitchen();
+    let mut fixture = fixture();
     for (name, mebibytes) in [("small", 1), ("long", 3), ("other", 1)] {
         let text = format!(r#"{{"type":"x","y":"{}"}}"#, "y".repeat(mebibytes << 20));
-        kitchen.networks.insert(NadRef::new("ns", name).unwrap(), NetworkConfig::parse(&text, Some(name)).unwrap());
+        fixture.networks.insert(NadRef::new("ns", name).unwrap(), NetworkConfig::parse(&text, Some(name)).unwrap());
     }
-    let told = kitchen.plan("small,long,other").unwrap_err();
+    let told = fixture.plan("small,long,other").unwrap_err();
     assert!(
         told.contains("the 3 selected networks") && told.contains("the longest is network ns/long with 31"),
         "{told}"
     );
-    assert!(kitchen.plan("small,other").is_ok());
+    assert!(fixture.plan("small,other").is_ok());
 }
 
 #[test]
