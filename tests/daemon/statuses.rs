@@ -53,7 +53,11 @@ fn statuses_are_written_to_files() {
     assert_eq!(read("default_p.json")["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"], "[2]");
     assert!(matches!(daemon.ask(&Request::Publish(ContainerId::new("none").unwrap())), Reply::Unavailable(_)));
     // A name that would lead out of the folder.
-    assert!(matches!(daemon.publish("c2", &pod("../../x", None), "[]"), Published::Refused(_)));
+    let (id, name) = (ContainerId::new("c2").unwrap(), "../../x");
+    let text = json!({"containerId": "c2", "pod": {"namespace": "default", "name": name}, "networkStatus": "[]"});
+    fs::write(daemon.run.publication(&id), text.to_string()).unwrap();
+    let asked = daemon.ask(&Request::Publish(id));
+    assert!(matches!(asked, Reply::Published(Published::Refused(_))), "{asked:?}");
 }
 
 #[test]
