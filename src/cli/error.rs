@@ -1,4 +1,4 @@
-//! Why a command could not be carried out: one line, with the object's name and what to do about it.
+//! Why a command failed: one line, with the object's name and what to do about it.
 
 use crate::engine::planning::disk::DiskError;
 use crate::sys::is_root;
@@ -6,7 +6,7 @@ use crate::sys::trusted::Untrusted;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a command could not be carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The answer could not be printed.

@@ -75,7 +75,7 @@ enum Command {
     Version(version::Arguments),
 }
 
-/// Carries out the command line `words`, of which the first is the program's name.
+/// Runs the command line `words`, of which the first is the program's name.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
     let parsed = parser(words.first()).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));

@@ -18,7 +18,7 @@ const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "h
 /// Chained plugins that change neither the addresses of an interface nor what is reached over it.
 const KEEPS_ADDRESSES: [&str; 4] = ["tuning", "portmap", "bandwidth", "firewall"];
 
-/// Resolves a plugin's `type` to whoever carries it out.
+/// Finds what runs a plugin, by its `type`: Plexus itself or a program.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     natives: Natives,
@@ -37,7 +37,7 @@ impl fmt::Debug for Prepared {
 }
 
 impl Registry {
-    /// A registry that carries out what `natives` allow in this process.
+    /// A registry that runs in this process what `natives` allow.
     pub fn new(natives: Natives) -> Self {
         Registry { natives, sockets: Arc::default(), prepared: Arc::default() }
     }
@@ -168,7 +168,7 @@ impl Registry {
         }
     }
 
-    /// The programs that carry out `plugin`.
+    /// The programs that run `plugin`.
     ///
     /// An IPAM program counts only where the plugin starts it on the node: Antrea, for one, has its
     /// `host-local` inside its agent.
@@ -214,7 +214,7 @@ impl fmt::Display for Runner {
     }
 }
 
-/// Which plugin types are carried out in this process: the `natives` of our configuration.
+/// Which plugin types run in this process: the `natives` of our configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Natives {
     others: bool,
@@ -222,7 +222,7 @@ pub struct Natives {
 }
 
 impl Natives {
-    /// Whether `kind` may be carried out in this process.
+    /// Whether `kind` may run in this process.
     pub fn allow(&self, kind: &str) -> bool {
         self.types.get(kind).copied().unwrap_or(self.others)
     }

@@ -14,7 +14,7 @@ use std::io::{self, Read};
 /// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
 const MAX_STDIN: usize = 8 << 20;
 
-/// A call that was carried out.
+/// The end of a call.
 #[derive(Debug)]
 pub struct Served {
     /// What is printed: on success the result, else the error object.
@@ -48,7 +48,7 @@ fn sweep_by_words(words: &[String]) {
     let _ = sweep::sweep(&sweep_command::turn(settings, path), sweep::Debts::Due);
 }
 
-/// Carries out one call.
+/// Serves one call.
 pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
     let _kept = KeptFolders::begin();
     let (mut turn, mut text) = (None, String::new());

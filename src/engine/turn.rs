@@ -1,4 +1,4 @@
-//! One turn of the plugin binary: what it was called with and what it works with.
+//! One call of the plugin's program: what it was called with, and what it works with.
 
 use super::settings::{LogLevel, Settings};
 use crate::cni::invocation::Target;
@@ -29,7 +29,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn for `invocation` with `settings`.
+    /// The call of `invocation` with `settings`.
     pub fn new(invocation: Invocation, settings: Settings) -> Self {
         Turn {
             registry: Registry::new(settings.natives.clone()),

@@ -50,6 +50,10 @@ const HABITS: &[(&str, &str)] = &[
     ("take away", "remove"),
     ("for ever", "always, or never released"),
     ("once more", "again"),
+    ("give back", "release"),
+    ("gives back", "releases"),
+    ("given back", "released"),
+    ("dealt with", "ended, or written"),
 ];
 
 /// The longest sentence of a document, in words.

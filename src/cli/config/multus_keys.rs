@@ -67,7 +67,7 @@ const NOT_NEEDED: [(&str, &str); 30] = [
     ("multusMasterCNI", "clusterNetwork names the file"),
     ("forceCNIVersion", "the default network's own file is never changed"),
     ("overrideNetworkName", "the name is kept, so that the runtime finds what it recorded of running pods"),
-    ("args", "Multus passes it to nobody"),
+    ("args", "it has no effect in Multus, either"),
     ("disableCheck", UNUSED),
     ("disableGC", UNUSED),
     ("loadOnlyInlinedPlugins", "always set in the list of Plexus"),

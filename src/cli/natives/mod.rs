@@ -1,4 +1,4 @@
-//! `plexusctl natives`: which plugins Plexus carries out itself, which are left to programs, and why.
+//! `plexusctl natives`: which plugins run inside Plexus, which run as programs, and why.
 //!
 //! Judged by the code that judges at each call, so it cannot say anything else.
 

@@ -17,7 +17,7 @@ pub struct Document {
     pub networks: Vec<Network>,
 }
 
-/// A network and who carries it out.
+/// A network and what runs its plugins.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
@@ -40,7 +40,7 @@ pub struct Network {
 pub struct Plugin {
     /// Its type.
     pub r#type: String,
-    /// Plexus carries it out itself.
+    /// It runs inside Plexus.
     pub native: bool,
     /// Why a program does; null where Plexus does.
     pub reason: Option<String>,

@@ -123,7 +123,7 @@ fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str
     }
 }
 
-/// `text` in one line, without what a terminal would carry out or hide: whoever reads events sees what is there. The
+/// `text` in one line, without what a terminal would act on or hide: whoever reads events sees what is there. The
 /// cluster's policy for our events asks for it.
 fn visible(text: &str) -> String {
     // Format characters (Unicode's Cf), of which those that turn the direction of text are the harmful ones.

@@ -49,7 +49,7 @@ fn judge_mapped(section: &RawObject) -> Result<(), Failure> {
     if section.read::<String>("type")?.as_deref() != Some(host_local::TYPE) {
         return Ok(());
     }
-    // What cannot be read is another mistake, told by whoever carries it out.
+    // What cannot be read is another error, which whatever runs it reports.
     let sets: Vec<Vec<RawObject>> = section.read("ranges").ok().flatten().unwrap_or_default();
     for range in std::iter::once(section).chain(sets.iter().flatten()) {
         if let Some(text) = range.read::<String>("subnet").ok().flatten()

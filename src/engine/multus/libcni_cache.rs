@@ -53,7 +53,7 @@ impl Cached {
         cached.filter(|cached| cached.kind == KIND && cached.container_id == id.as_str()).collect()
     }
 
-    /// The configuration that was carried out; none where the record holds none (CNI-CACHE-05, CNI-CACHE-06).
+    /// The configuration that was used; none where the record holds none (CNI-CACHE-05, CNI-CACHE-06).
     pub fn network(&self) -> Option<NetworkConfig> {
         let text = String::from_utf8(STANDARD.decode(self.config.as_deref()?).ok()?).ok()?;
         let network = NetworkConfig::parse(&text, Some(&self.network_name)).ok()?;

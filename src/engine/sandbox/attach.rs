@@ -21,7 +21,7 @@ pub const ADD: Duration = Duration::from_secs(150);
 /// What undoing has.
 pub const UNDO: Duration = Duration::from_secs(30);
 
-/// A sandbox in which a plan is being carried out.
+/// A sandbox in which the networks of a plan are attached.
 #[derive(Debug)]
 pub struct Session<'t> {
     turn: &'t Turn,
