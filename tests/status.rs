@@ -217,7 +217,7 @@ fn a_status_that_cannot_be_left_for_the_daemon_is_left_by_a_later_call() {
     for pod in &pods {
         let answer = pod.add();
         answer.result();
-        assert!(answer.stderr.contains("network status"), "{}", answer.stderr);
+        assert!(answer.stderr.contains("network-status"), "{}", answer.stderr);
     }
     // An operator sees that they wait.
     let plexusctl = |words: &[&str]| {
