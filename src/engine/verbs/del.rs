@@ -78,7 +78,7 @@ fn without_a_debt(turn: &Turn, id: &ContainerId, outcome: Result<(), CniError>) 
     outcome.or_else(|error| match lock::count_attempt(turn, id) {
         attempts if attempts < MAX_ATTEMPTS => Err(error),
         attempts => {
-            turn.warn(format!("DEL succeeds after {attempts} failed attempts: {}", error.msg));
+            turn.warn(format!("DEL succeeds after {attempts} attempts: {}", error.msg));
             Ok(())
         }
     })

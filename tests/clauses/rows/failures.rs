@@ -152,7 +152,7 @@ fn whole() -> Vec<Row> {
             .primary(list)
             .then("DEL")
             .expect(success().sees("DEL primary eth0", "/x", json!(1)).sees("DEL primary eth0", "/ipam", ipam.clone()))
-            .multus_fault("multus-cni issue 1449: most keys are lost, so no address is given back", lost()),
+            .multus_fault("multus-cni issue 1449: most keys are lost, so no address is released", lost()),
         row("a list without a version is deleted with its whole configuration", "CNI-CFG-14")
             .nad("default/a", json!({"name": "l", "plugins": [{"type": "a", "x": 1}]}))
             .networks("a")
