@@ -11,6 +11,7 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -22,12 +23,13 @@ use netlink_packet_route::link::{
 };
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use plexus::sys::netns::Netns;
+use report::Times;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 use support::netlink::Fate;
-use support::{Node, Pod, median};
+use support::{Node, Pod};
 
 const ROUNDS: usize = 30;
 /// The indices of the container's links: whoever makes a link may choose its index.
@@ -41,7 +43,7 @@ fn main() {
     let Some(node) = Node::new() else { return };
     furnish(&node);
     let columns = ["natives", "programs", "kernel"];
-    let mut times: [[Vec<Duration>; 2]; 3] = Default::default();
+    let mut times: [[Times; 2]; 3] = Default::default();
     for round in 0..ROUNDS {
         for (column, times) in columns.iter().zip(&mut times) {
             let pod = Pod::new(&node, &format!("p{round}{column}")).selecting("br,mv");
@@ -53,7 +55,8 @@ fn main() {
             times[1].push(del);
         }
     }
-    let [natives, programs, kernel] = times.map(|of| of.map(median));
+    let [natives, programs, kernel] = times.map(|of| of.map(|times| times.median()));
+    println!("{}", report::origin());
     println!("default bridge + bridge + macvlan, host-local; medians of {ROUNDS} alternating rounds\n");
     println!(
         "{:6}{:>12}{:>12}{:>12}{:>20}{:>19}",

@@ -11,23 +11,30 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "../tests/support/thick.rs"]
 mod thick;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use report::{Figure, Row, Times};
 use serde_json::{Value, json};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::daemon::Daemon;
-use support::{Call, Pod, kernel, median};
+use support::{Call, Pod, kernel};
 use thick::Thick;
 
 const ROUNDS: usize = 25;
 const BURST: usize = 100;
 const AT_ONCE: usize = 16;
 const NETWORKS: &str = "br,mv";
+/// A pool that fills, a node that fills, a cluster that fills.
+const LEASES: usize = 1000;
+const ATTACHED: usize = 250;
+const DEFINITIONS: usize = 5000;
 
 /// Who does the work.
 #[derive(Clone, Copy, PartialEq)]
@@ -52,6 +59,9 @@ impl Side {
 struct Bench {
     thick: Thick,
     daemon: Daemon,
+    rows: Mutex<Vec<Row>>,
+    /// Sandboxes are numbered: a pod is made once.
+    made: AtomicUsize,
 }
 
 fn main() {
@@ -65,22 +75,22 @@ fn main() {
     let kubeconfig = thick.api.kubeconfig_for("plexus", &["system:masters"]).unwrap();
     let arguments = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--node-name", "node1"];
     let daemon = Daemon::on_node(&thick.node, None, &arguments);
-    let bench = Bench { thick, daemon };
+    let bench = Bench { thick, daemon, rows: Mutex::default(), made: AtomicUsize::new(0) };
+    let origin = report::origin();
+    println!("Multus 4.3 (thick) beside Plexus: {origin}\n{ROUNDS} alternating rounds\n");
+    report::head();
     let idle = bench.memory();
-    println!("| | Multus 4.3 | Plexus | ratio |\n|---|--:|--:|--:|");
     bench.pods("three networks", NETWORKS, Side::Plexus);
     bench.pods("plain pod", "", Side::Plexus);
-    bench.pods("three networks, reference plugins", NETWORKS, Side::Programs);
+    bench.pods("reference plugins, three networks", NETWORKS, Side::Programs);
     bench.requests();
     bench.bursts();
-    row("daemon's memory, idle (MiB)", idle.0, idle.1, 1);
-    let (multus, plexus) = bench.memory();
-    row("daemon's memory, after the bursts (MiB)", multus, plexus, 1);
-}
-
-/// A line of the table; more is worse.
-fn row(what: &str, multus: f64, plexus: f64, digits: usize) {
-    println!("| {what} | {multus:.digits$} | {plexus:.digits$} | {:.1} |", multus / plexus);
+    bench.once("daemon's memory, idle (MiB)", idle, 1);
+    bench.once("daemon's memory, after the bursts (MiB)", bench.memory(), 1);
+    let picture = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-multus.svg");
+    std::fs::write(&picture, report::picture::svg(&bench.rows.lock().unwrap(), &origin)).unwrap();
+    println!("\nthe same as a picture: {}\n", picture.display());
+    bench.growth();
 }
 
 fn bridge(name: &str, subnet: &str) -> Value {
@@ -90,13 +100,29 @@ fn bridge(name: &str, subnet: &str) -> Value {
 }
 
 impl Bench {
+    /// Prints a row, and keeps it for the picture.
+    fn row(&self, what: String, sides: [Figure; 2], digits: usize) {
+        let row = Row { what, sides, digits };
+        report::print(&row);
+        self.rows.lock().unwrap().push(row);
+    }
+
+    /// A row of single measurements of Multus and Plexus.
+    fn once(&self, what: &str, (multus, plexus): (f64, f64), digits: usize) {
+        self.row(what.to_owned(), [multus, plexus].map(Figure::once), digits);
+    }
+
     /// ADD and DEL of pod after pod, in turn.
     fn pods(&self, what: &str, networks: &str, own: Side) {
-        let sides = [Side::Multus, own];
-        let pods = sides.map(|side| {
-            self.create(&format!("{}-beside-{}-{}", side.name(), own.name(), networks.len()), networks, ROUNDS + 1)
-        });
-        let mut times = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
+        let [multus, plexus] = self.rounds([Side::Multus, own], networks);
+        self.row(format!("{what}: ADD (ms)"), [&multus[0], &plexus[0]].map(Figure::of), 2);
+        self.row(format!("{what}: DEL (ms)"), [&multus[1], &plexus[1]].map(Figure::of), 2);
+    }
+
+    /// The times of ADD and DEL for each of `sides`, in alternating rounds.
+    fn rounds<const N: usize>(&self, sides: [Side; N], networks: &str) -> [[Times; 2]; N] {
+        let pods = sides.map(|side| self.create(side, networks, ROUNDS + 1));
+        let mut times = [(); N].map(|()| <[Times; 2]>::default());
         // The first round warms caches and is not counted.
         for round in 0..=ROUNDS {
             for ((side, pods), times) in sides.iter().zip(&pods).zip(&mut times) {
@@ -112,16 +138,59 @@ impl Bench {
                 }
             }
         }
-        let [multus, plexus] = times.map(|of| of.map(|times| median(times).as_secs_f64() * 1e3));
-        row(&format!("{what}: ADD (ms)"), multus[0], plexus[0], 2);
-        row(&format!("{what}: DEL (ms)"), multus[1], plexus[1], 2);
+        times
+    }
+
+    /// How ADD and DEL of each side grow with what there is already: factors of its own medians.
+    fn growth(&self) {
+        println!(
+            "| growth: medians with, over medians without | Multus ADD | DEL | Plexus ADD | DEL |\n|---|--:|--:|--:|--:|"
+        );
+        let base = self.medians(NETWORKS);
+        let (few, many) = (self.medians("br"), self.medians(&["br", "mv"].repeat(8)[..15].join(",")));
+        factors("16 networks over 2", few, many);
+        lease(LEASES);
+        factors(&format!("{LEASES} leases in each pool"), base, self.medians(NETWORKS));
+        free(LEASES);
+        // Each side has its own pods: records and caches are its own too.
+        let sides = [Side::Multus, Side::Plexus];
+        let crowds = sides.map(|side| {
+            let pods = self.create(side, NETWORKS, ATTACHED);
+            self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
+            pods
+        });
+        factors(&format!("{ATTACHED} attached pods of each side"), base, self.medians(NETWORKS));
+        for (side, pods) in sides.iter().zip(&crowds) {
+            self.at_once(pods, |pod| self.call(*side, pod, "DEL").timed());
+            pods.iter().for_each(Pod::end_sandbox);
+        }
+        self.define(DEFINITIONS);
+        factors(&format!("{DEFINITIONS} more NADs"), base, self.medians(NETWORKS));
+        let (multus, plexus) = self.memory();
+        println!("\ndaemons with {DEFINITIONS} more NADs: Multus {multus:.1} MiB, Plexus {plexus:.1} MiB");
+    }
+
+    /// The medians of ADD and DEL in milliseconds, of Multus and of Plexus.
+    fn medians(&self, networks: &str) -> [[f64; 2]; 2] {
+        let times = self.rounds([Side::Multus, Side::Plexus], networks);
+        times.map(|of| of.map(|times| report::milliseconds(times.median())))
+    }
+
+    /// Creates `count` NADs that no pod selects.
+    fn define(&self, count: usize) {
+        for begin in (0..count).step_by(1000) {
+            let items: Vec<Value> = (begin..(begin + 1000).min(count)).map(idle_network).collect();
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+            self.thick.api.kubectl(&["create", "--validate=false", "-f", "-"], Some(&list.to_string())).unwrap();
+        }
+        support::wait_until(|| self.daemon.health().definitions >= count, || self.daemon.log());
     }
 
     /// What one pod with three networks asks of the API server, when everything was asked for before.
     fn requests(&self) {
         let counts = [(Side::Multus, "system:serviceaccount:kube-system:multus"), (Side::Plexus, "plexus")].map(
             |(side, user)| {
-                let pods = self.create(&format!("requests-{}", side.name()), NETWORKS, 5);
+                let pods = self.create(side, NETWORKS, 5);
                 let count = || self.thick.api.requests(user).unwrap().len();
                 let before = count();
                 for pod in &pods {
@@ -137,7 +206,7 @@ impl Bench {
                 requests as f64 / pods.len() as f64
             },
         );
-        row("requests to the API server per pod of three networks", counts[0], counts[1], 1);
+        self.once("requests to the API server per pod", (counts[0], counts[1]), 1);
     }
 
     /// Many pods at once, as after a reboot.
@@ -145,7 +214,7 @@ impl Bench {
         let mut wall = [Duration::ZERO; 2];
         let mut processor = [Duration::ZERO; 2];
         for (n, side) in [Side::Multus, Side::Plexus].into_iter().enumerate() {
-            let pods = self.create(&format!("burst-{}", side.name()), NETWORKS, BURST);
+            let pods = self.create(side, NETWORKS, BURST);
             let before = self.processor(side);
             let begun = Instant::now();
             self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
@@ -157,10 +226,10 @@ impl Bench {
             self.at_once(&pods, |pod| self.call(side, pod, "DEL").timed());
             pods.iter().for_each(Pod::end_sandbox);
         }
-        let seconds = wall.map(|time| time.as_secs_f64());
-        row(&format!("{BURST} pods of three networks, {AT_ONCE} at once: ADD of all (s)"), seconds[0], seconds[1], 2);
-        let each = processor.map(|time| time.as_secs_f64() * 1e3 / BURST as f64);
-        row("processor time of such a pod's ADD, daemon and programs (ms)", each[0], each[1], 1);
+        let [multus, plexus] = wall.map(|time| time.as_secs_f64());
+        self.once(&format!("{BURST} pods, {AT_ONCE} at once: ADD of all (s)"), (multus, plexus), 2);
+        let [multus, plexus] = processor.map(|time| report::milliseconds(time) / BURST as f64);
+        self.once("processor time of such an ADD (ms)", (multus, plexus), 1);
     }
 
     fn at_once(&self, pods: &[Pod], work: impl Fn(&Pod) -> Duration + Sync) {
@@ -185,7 +254,8 @@ impl Bench {
     }
 
     /// Pods of the cluster, with a sandbox each on the node.
-    fn create(&self, name: &str, networks: &str, count: usize) -> Vec<Pod> {
+    fn create(&self, side: Side, networks: &str, count: usize) -> Vec<Pod> {
+        let name = format!("{}-{}", side.name(), self.made.fetch_add(1, Ordering::Relaxed));
         let manifest = |n| {
             json!({
                 "apiVersion": "v1", "kind": "Pod",
@@ -229,4 +299,43 @@ fn field(file: &str, name: &str) -> f64 {
     let text = std::fs::read_to_string(file).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Prints a row of growth.
+fn factors(what: &str, without: [[f64; 2]; 2], with: [[f64; 2]; 2]) {
+    let [multus, plexus] = [0, 1].map(|side| [0, 1].map(|verb| with[side][verb] / without[side][verb]));
+    println!("| {what} | {:.2} | {:.2} | {:.2} | {:.2} |", multus[0], multus[1], plexus[0], plexus[1]);
+}
+
+/// The leases that [`lease`] makes: of addresses that are not reached otherwise.
+fn leases(count: usize) -> impl Iterator<Item = std::path::PathBuf> {
+    let pools = [("cbr0", 1), ("br1", 2), ("mv", 3)];
+    pools.into_iter().flat_map(move |(pool, network)| {
+        (0..count).map(move |n| {
+            std::path::Path::new("/var/lib/cni/networks").join(pool).join(format!(
+                "10.{network}.{}.{}",
+                100 + n / 250,
+                1 + n % 250
+            ))
+        })
+    })
+}
+
+/// `count` leases in each pool, as the program writes them.
+fn lease(count: usize) {
+    for (n, file) in leases(count).enumerate() {
+        std::fs::write(file, format!("{n:064x}\r\neth0")).unwrap();
+    }
+}
+
+/// Removes them again.
+fn free(count: usize) {
+    leases(count).for_each(|file| std::fs::remove_file(file).unwrap());
+}
+
+fn idle_network(n: usize) -> Value {
+    let config = json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "bridge",
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": format!("10.{}.{}.0/24", n / 256, n % 256)}]]}});
+    json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": format!("idle-{n}")}, "spec": {"config": config.to_string()}})
 }

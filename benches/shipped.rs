@@ -12,9 +12,11 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use report::Times;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,11 +24,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::cluster::Cluster;
 use support::daemon::Daemon;
-use support::{Node, Pod, median};
+use support::{Node, Pod};
 
 const ROUNDS: usize = 30;
 
 fn main() {
+    println!("{}", report::origin());
     // On a machine of its own, as every thread that enters one.
     let memory = std::thread::Builder::new().name("memory".to_owned()).spawn(memory).unwrap();
     memory.join().unwrap();
@@ -50,13 +53,17 @@ fn version(node: &Node) {
         begun.elapsed()
     };
     let reference = node.bin().join("bridge");
-    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let (mut own, mut others) = (Times::default(), Times::default());
     for _ in 0..ROUNDS * 3 {
         own.push(call(&plugin));
         others.push(call(&reference));
     }
     println!("plugin     {} bytes", std::fs::metadata(&plugin).unwrap().len());
-    println!("VERSION    plexus {:.2?}, reference bridge {:.2?} (process start included)", median(own), median(others));
+    println!(
+        "VERSION    plexus {:.2?}, reference bridge {:.2?} (process start included)",
+        own.median(),
+        others.median()
+    );
 }
 
 /// ADD and DEL with natives and with programs, in turn.
@@ -68,7 +75,7 @@ fn attach(node: &Node) {
     let network = |plugin: serde_json::Value| json!({"cniVersion": "1.0.0", "name": "n", "plugins": [plugin]});
     node.network("default/br", &network(bridge("br1", "10.2.0.0/16")));
     node.network("default/mv", &network(json!({"type": "macvlan", "master": "br1", "ipam": ipam("10.3.0.0/16")})));
-    let mut times = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
+    let mut times: [[Times; 2]; 2] = Default::default();
     for round in 0..ROUNDS {
         for (natives, times) in [true, false].into_iter().zip(&mut times) {
             let pod =
@@ -82,7 +89,7 @@ fn attach(node: &Node) {
             pod.end_sandbox();
         }
     }
-    let [native, programs] = times.map(|of| of.map(median));
+    let [native, programs] = times.map(|of| of.map(|times| times.median()));
     for (verb, native, program) in [("ADD", native[0], programs[0]), ("DEL", native[1], programs[1])] {
         let ratio = program.as_secs_f64() / native.as_secs_f64();
         println!("{verb} of 3    natives {native:.2?}, programs {program:.2?}: {ratio:.1} times");

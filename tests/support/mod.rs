@@ -36,12 +36,6 @@ use std::time::{Duration, Instant};
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The middle of `times`.
-pub fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
 /// Waits until `condition` holds; fails after a while with `what`.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
