@@ -159,6 +159,31 @@ fn a_delegate_that_hangs_is_killed_with_its_children_and_deleted() {
 }
 
 #[test]
+fn a_pool_that_is_held_locked_is_waited_for_as_long_as_a_program() {
+    let Some(node) = Node::new() else { return };
+    node.network(
+        "default/lan",
+        &json!({"cniVersion": "1.0.0", "name": "lan", "type": "bridge", "bridge": "br0",
+        "ipam": {"type": "host-local", "subnet": "10.7.0.0/24"}}),
+    );
+    let pool = std::path::Path::new("/var/lib/cni/networks/lan");
+    fs::create_dir_all(pool).unwrap();
+    let lock = fs::File::create(pool.join("lock")).unwrap();
+    let pod = |name| Pod::new(&node, name).selecting("lan").configured("delegateTimeoutSeconds", json!(0.5));
+    let attached = pod("attached");
+    attached.add().result();
+    lock.lock().unwrap();
+    let begun = Instant::now();
+    pod("waits").add().refusal(5, &["default/lan", "net1", "/var/lib/cni/networks/lan"]);
+    attached.del().refusal(5, &["default/lan", "net1"]);
+    // Without the limit both take more than a minute.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    lock.unlock().unwrap();
+    attached.del().silence();
+    assert_eq!(fs::read_dir(pool).unwrap().filter(|entry| entry.as_ref().unwrap().file_name() != "lock").count(), 1);
+}
+
+#[test]
 fn a_delegate_that_hangs_on_del_is_killed_and_owed() {
     // FAULT-33
     let Some(node) = Node::new() else { return };

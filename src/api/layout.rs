@@ -53,6 +53,11 @@ impl StateDirectory {
         &self.0
     }
 
+    /// Whether Plexus makes an entry called `name` here; a name that begins with a dot is that of an unfinished file.
+    pub fn is_own(name: &str) -> bool {
+        name.starts_with('.') || ["sandboxes", DAMAGED, NETWORKS, "draining", "default-network.json"].contains(&name)
+    }
+
     /// One file a sandbox: what is attached there. Written by the plugin only.
     pub fn sandboxes(&self) -> PathBuf {
         self.0.join("sandboxes")
@@ -111,6 +116,18 @@ impl RunDirectory {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// As [`StateDirectory::is_own`]; former releases have the daemon's socket and its statuses here, too.
+    pub fn is_own(name: &str) -> bool {
+        let folders = [DAEMON, "keeper", "locks", "unpublished", "due", "network-status"];
+        let files = [SOCKET, "swept", "sweep.lock", "sweep.log"];
+        name.starts_with('.') || folders.contains(&name) || files.contains(&name)
+    }
+
+    /// The log of the last sweeps.
+    pub fn sweep_log(&self) -> PathBuf {
+        self.0.join("sweep.log")
     }
 
     /// The only folder the daemon writes. The plugin reads what is in it as content, and nothing else.
@@ -208,6 +225,25 @@ impl Default for RunDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_in_a_directory_is_known_as_its_own() {
+        let id = ContainerId::new("c").unwrap();
+        let nad = NadRef::new("a", "b").unwrap();
+        let name = |path: PathBuf| path.strip_prefix("/d").unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
+        let state = StateDirectory::new("/d");
+        for path in [state.record(&id), state.damaged(), state.network(&nad), state.draining(), state.default_network()]
+        {
+            assert!(StateDirectory::is_own(&name(path)));
+        }
+        let run = RunDirectory::new("/d");
+        let daemons = [run.socket(), run.former_socket(), run.network(&nad), run.done(), run.network_status()];
+        let plugins = [run.lock(&id), run.publication(&id), run.due(), run.swept(), run.sweep_lock(), run.sweep_log()];
+        for path in daemons.into_iter().chain(plugins).chain([run.keeping(), run.pod_resources()]) {
+            assert!(RunDirectory::is_own(&name(path)));
+        }
+        assert!(!RunDirectory::is_own("x") && !StateDirectory::is_own("x"));
+    }
 
     #[test]
     fn every_nad_has_a_file_name_of_its_own() {

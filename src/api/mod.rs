@@ -10,6 +10,6 @@ pub mod publication;
 
 pub use copy::NetworkCopy;
 pub use keeping::Keeping;
-pub use layout::{RunDirectory, StateDirectory};
+pub use layout::{DAEMON, RunDirectory, StateDirectory};
 pub use protocol::{Facts, FactsRequest, Reply, Request};
 pub use publication::Publication;

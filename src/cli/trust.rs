@@ -37,6 +37,27 @@ pub fn check(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks that no link of another user leads from `path` to another place: what root writes would land there.
+///
+/// # Errors
+/// A component of `path`, or of what a link at its end leads to, is such a link.
+pub fn check_links(path: &Path) -> Result<(), Error> {
+    const MOST: usize = 40; // path_resolution(7)
+    let mut path = path.to_owned();
+    for _ in 0..MOST {
+        for component in path.ancestors() {
+            let Ok(found) = fs::symlink_metadata(component) else { continue };
+            if found.is_symlink() && ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) {
+                let why = format!("is a symbolic link of user {}", found.uid());
+                return Err(Error::Untrusted { path: component.to_owned(), why });
+            }
+        }
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Ok(())
+}
+
 /// Who could change it beside root; nobody where `None`. In a sticky directory `above`, only the owner of an entry
 /// can rename it. Where the file system is mounted `read_only`, the modes allow nobody anything.
 fn stranger(found: &Metadata, above: bool, read_only: bool) -> Option<String> {
@@ -102,6 +123,20 @@ mod tests {
         let writable = fs::metadata(path("a")).unwrap();
         assert!(stranger(&writable, false, false).is_some() && stranger(&writable, false, true).is_none());
         assert!(stranger(&found, false, true).is_some_and(|why| why.contains("user 7")));
+        chown(path("a"), Some(7), None).unwrap();
+        // What is written through a link lands where its owner wants.
+        chown(path("a"), Some(0), None).unwrap();
+        std::os::unix::fs::symlink(path("a"), path("folder")).unwrap();
+        std::os::unix::fs::symlink(path("folder/file"), path("second")).unwrap();
+        let links = |name: &str| check_links(&path(name)).map_err(|e| e.to_string());
+        for name in ["folder/file", "folder/absent", "second", "a/file"] {
+            links(name).unwrap();
+        }
+        std::os::unix::fs::lchown(path("folder"), Some(7), None).unwrap();
+        for name in ["folder", "folder/file", "folder/absent", "second"] {
+            assert!(links(name).unwrap_err().contains("link of user 7"), "{name}");
+        }
+        links("a/file").unwrap();
         chown(path("a"), Some(7), None).unwrap();
         // A link is what it leads to.
         std::os::unix::fs::symlink(path("a/file"), path("link")).unwrap();

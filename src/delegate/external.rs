@@ -75,7 +75,7 @@ pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<
         program: &program,
         environment: &environment,
         stdin: call.stdin.as_bytes(),
-        deadline: (began + call.scope.patience).min(call.scope.deadline),
+        deadline: call.scope.plugin_deadline(),
         inherit: call.scope.lock.map(|lock| lock.descriptor()),
     };
     let ended = run.to_end(|group| note_group(call, group));

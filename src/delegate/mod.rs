@@ -89,6 +89,11 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
+    /// When a plugin must be over that begins now, a program or a built-in one.
+    pub fn plugin_deadline(&self) -> Instant {
+        (Instant::now() + self.patience).min(self.deadline)
+    }
+
     /// A call that is about no container: STATUS and GC (CNI-STA-06, CNI-GC-03).
     pub fn of_node(args: &'a CniArgs, path: &'a [PathBuf], patience: Duration, deadline: Instant) -> Self {
         Scope {

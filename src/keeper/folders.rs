@@ -122,6 +122,9 @@ mod tests {
         fs::set_permissions(run.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let status = run.unpublished().join("c.json");
         fs::write(&status, "{}").unwrap();
+        for stolen in [run.path().to_owned(), run.unpublished()] {
+            std::os::unix::fs::chown(stolen, Some(GROUP), None).unwrap();
+        }
         for _ in 0..2 {
             assert!(prepare(&run, &state, GROUP).unwrap().is_empty());
         }

@@ -2,7 +2,7 @@
 
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, fchown};
+use nix::unistd::{Gid, fchown, geteuid};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ pub fn folder(path: &Path, group: u32, mode: u32) -> io::Result<()> {
     give(path, OFlag::O_DIRECTORY, group, mode)
 }
 
-/// Gives the file `path`, which is there, to `group` and `mode`.
+/// Gives the file `path`, which is there, to root, `group` and `mode`.
 ///
 /// # Errors
 /// It cannot be given; a symbolic link is in its place.
@@ -53,7 +53,7 @@ fn give(path: &Path, kind: OFlag, group: u32, mode: u32) -> io::Result<()> {
     let flags = kind | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let descriptor = nix::fcntl::openat(AT_FDCWD, path, flags, Mode::empty())?;
     // In this order: a change of the group takes the group's bits away.
-    fchown(&descriptor, None, Some(Gid::from_raw(group)))?;
+    fchown(&descriptor, Some(geteuid()), Some(Gid::from_raw(group)))?;
     fchmod(&descriptor, Mode::from_bits_truncate(mode))?;
     Ok(())
 }

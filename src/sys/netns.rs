@@ -8,7 +8,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The namespace of the thread that opens it. `/proc/self` would be that of the process's first thread.
@@ -58,7 +58,9 @@ impl Netns {
     /// [`Error::Missing`] where there is no file, [`Error::NotANamespace`] where it is another one:
     /// the stale file of an unmounted namespace, or a namespace of another kind.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| match source.kind() {
+        // A FIFO in its place would have the opener wait for a writer.
+        let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+        let file = opened.map_err(|source| match source.kind() {
             // NotADirectory: a component of the path was replaced by a file; ESRCH: /proc/<pid> of a process that ended.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Missing { path: path.to_owned() },
             _ if source.raw_os_error() == Some(Errno::ESRCH as i32) => Error::Missing { path: path.to_owned() },
@@ -196,6 +198,9 @@ mod tests {
         assert!(matches!(open(&stale.join("x")), Error::Missing { .. }));
         assert!(matches!(open(Path::new("/proc/self/ns/uts")), Error::NotANamespace { .. }));
         assert!(matches!(open(folder.path()), Error::NotANamespace { .. }));
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(open(&fifo), Error::NotANamespace { .. }), "it is not waited for");
         // containerd takes these words in a DEL's error for success.
         assert!(!open(Path::new("/nowhere")).to_string().contains("o such file"));
     }

@@ -48,7 +48,7 @@ fn on_a_terminal_it_is_asked_before() {
         eprintln!("SKIP on_a_terminal_it_is_asked_before: script is missing");
         return;
     }
-    let folder = Folder::with(&[("net.d/x", ""), ("state/y", "")]);
+    let folder = Folder::with(&[("net.d/x", ""), ("state/default-network.json", "")]);
     let options =
         [("cni-conf-dir", "net.d"), ("cni-bin-dir", "bin"), ("state-directory", "state"), ("run-directory", "run")];
     let options = options.map(|(option, name)| format!(" --{option}={}", folder.path(name))).concat();

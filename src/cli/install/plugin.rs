@@ -3,6 +3,7 @@
 use crate::api::build;
 use crate::cli::Error;
 use crate::cli::output::Output;
+use crate::cli::trust;
 use crate::sys::files::{self, Durability};
 use std::fs;
 use std::io;
@@ -21,6 +22,10 @@ const MAX_PROGRAM: usize = 512 << 20;
 pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), Error> {
     let program = read(source)?;
     let path = folder.join(PLUGIN);
+    // The archive of the reference plugins gives their directory to the user who packed it: pods must start nevertheless.
+    if let Err(e) = trust::check(folder) {
+        output.remark(format!("warning: {e}; another user can replace programs that run as root"));
+    }
     remove_leftovers(folder);
     if is_same(&path, &program) {
         output.remark(format!("{} is up to date (release {})", path.display(), env!("CARGO_PKG_VERSION")));

@@ -1,7 +1,7 @@
 //! `plexusctl migrate`: turns a node's Multus configuration into ours, and says of every key what became of it.
 
 use super::output::{Output, Tone};
-use super::{Error, Verdict};
+use super::{Error, Verdict, trust};
 use crate::cli::config::multus_keys::{Fate, fate};
 use crate::cli::config::{document, keys};
 use crate::cli::output::table::{Cell, Table};
@@ -96,6 +96,7 @@ fn write_settings(
     if file == Path::new("-") {
         return output.document(&text);
     }
+    trust::check_links(file)?;
     replaceable(file)
         .and_then(|target| files::replace(&target, text.as_bytes(), 0o644, Durability::Synced))
         .map_err(|source| Error::Write { path: file.to_owned(), source })?;

@@ -171,4 +171,11 @@ fn what_is_no_regular_file_is_not_replaced() {
     write("link.json").unwrap();
     assert!(path("link.json").symlink_metadata().unwrap().is_symlink());
     assert_ne!(std::fs::read_to_string(path("real.json")).unwrap(), "old");
+    if crate::sys::is_root() {
+        std::fs::write(path("real.json"), "old").unwrap();
+        std::os::unix::fs::lchown(path("link.json"), Some(7), None).unwrap();
+        let error = write("link.json").unwrap_err();
+        assert!(error.contains("link.json") && error.contains("link of user 7"), "{error}");
+        assert_eq!(std::fs::read_to_string(path("real.json")).unwrap(), "old");
+    }
 }

@@ -6,14 +6,16 @@
 //! which finds its result because our configuration has the same name.
 
 mod drain;
+mod remove;
 
 use super::output::Output;
 use super::{Error, Verdict, config, install, trust};
-use crate::api::{RunDirectory, StateDirectory};
+use crate::api::{DAEMON, RunDirectory, StateDirectory};
 use crate::cli::config::document::{ELEMENT, LIST};
 use crate::cli::directories::RuntimeDirectories;
 use crate::cli::install::multus;
 use crate::cli::install::plugin::PLUGIN;
+use crate::cli::uninstall::remove::{empty, empty_of_daemon, remove};
 use crate::sys::files::{self, Durability};
 use clap::Args;
 use std::fs;
@@ -90,8 +92,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     remove(&arguments.runtime.cni_bin_dir.join(PLUGIN), output)?;
     empty_of_daemon(&run.daemon(), output);
-    empty(&arguments.run_directory, Some(&run.daemon()), output)?;
-    empty(&arguments.state_directory, None, output)?;
+    empty(&arguments.run_directory, |name| RunDirectory::is_own(name) && name != DAEMON, output)?;
+    empty(&arguments.state_directory, StateDirectory::is_own, output)?;
     for path in multus::replaced(&arguments.runtime.cni_conf_dir) {
         output.remark(format!(
             "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
@@ -169,65 +171,6 @@ fn remove_element(element: &Path, output: &Output) -> Result<(), Error> {
     // Others may have plugins there.
     let _ = element.parent().map(fs::remove_dir);
     Ok(())
-}
-
-fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => {
-            output.remark(format!("removed {}", path.display()));
-            Ok(true)
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::Remove { path: path.to_owned(), source }),
-    }
-}
-
-/// Removes what is in `folder` but `except`, and the folder where it is no mount point. A directory of somebody else
-/// that cannot be removed stays: root without capabilities may not even read it.
-fn empty(folder: &Path, except: Option<&Path>, output: &Output) -> Result<(), Error> {
-    for entry in files::entries(folder).into_iter().flatten() {
-        let path = entry.path();
-        if except == Some(&path) && is_folder(&entry) {
-            continue;
-        }
-        match remove_entry(&entry) {
-            Err(error) if is_foreign(&entry) => stays(&path, &error, output),
-            removed => removed.map_err(|source| Error::Remove { path, source })?,
-        }
-    }
-    let _ = fs::remove_dir(folder);
-    Ok(())
-}
-
-/// Empties and removes the daemon's folder. A daemon may have left folders that root without capabilities may not
-/// empty: these stay.
-fn empty_of_daemon(folder: &Path, output: &Output) {
-    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-        return;
-    }
-    for entry in files::entries(folder).into_iter().flatten() {
-        if let Err(error) = remove_entry(&entry) {
-            stays(&entry.path(), &error, output);
-        }
-    }
-    let _ = fs::remove_dir(folder);
-}
-
-fn stays(path: &Path, error: &io::Error, output: &Output) {
-    output.remark(format!("warning: {} stays, because it cannot be removed: {error}", path.display()));
-}
-
-fn is_foreign(entry: &fs::DirEntry) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    entry.metadata().is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw())
-}
-
-fn is_folder(entry: &fs::DirEntry) -> bool {
-    entry.file_type().is_ok_and(|kind| kind.is_dir())
-}
-
-fn remove_entry(entry: &fs::DirEntry) -> io::Result<()> {
-    if is_folder(entry) { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }
 }
 
 #[cfg(test)]

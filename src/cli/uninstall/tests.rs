@@ -63,18 +63,57 @@ fn what_a_daemon_left_that_cannot_be_removed_stays_and_the_rest_goes() {
     }
     let daemon = path("run/daemon");
     empty_of_daemon(&daemon, &Output::of_process());
-    let emptied = empty(&path("run"), Some(&daemon), &Output::of_process());
+    let ours = |name: &str| name != "daemon";
+    let emptied = empty(&path("run"), ours, &Output::of_process());
     // A directory of somebody else stays, too; one of ours is an error.
     let busy = path("run/daemon/busy");
-    let of_ours = empty(&daemon, None, &Output::of_process()).is_err();
+    let of_ours = empty(&daemon, ours, &Output::of_process()).is_err();
     std::os::unix::fs::chown(&busy, Some(7), None).unwrap();
-    let of_another = empty(&daemon, None, &Output::of_process()).is_ok();
+    let of_another = empty(&daemon, ours, &Output::of_process()).is_ok();
     let left: Vec<_> = fs::read_dir(&daemon).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     nix::mount::umount(&path("run/daemon/busy")).unwrap();
     emptied.unwrap();
     assert!(of_ours && of_another);
     assert_eq!(left, ["busy"]);
     assert!(!path("run/locks").exists());
+}
+
+#[test]
+fn a_directory_that_was_named_by_mistake_keeps_its_files() {
+    let node = tempfile::tempdir().unwrap();
+    let path = |name: &str| node.path().join(name);
+    for folder in ["conf", "bin", "run/daemon", "run/locks", "run/photos", "state/sandboxes", "state/networks"] {
+        fs::create_dir_all(path(folder)).unwrap();
+    }
+    for file in ["run/swept", "run/sweep.log", "run/mail", "state/default-network.json", "state/notes", "state/.x-1-2"]
+    {
+        fs::write(path(file), "").unwrap();
+    }
+    assert_eq!(super::run(&arguments(path), &mut Output::of_process()).unwrap(), Verdict::Well);
+    let left = |folder: &str| {
+        let mut names: Vec<_> = fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left("run"), ["mail", "photos"]);
+    assert_eq!(left("state"), ["notes"]);
+}
+
+#[test]
+fn what_is_mounted_in_a_directory_of_ours_is_not_removed() {
+    let node = tempfile::tempdir().unwrap();
+    let path = |name: &str| node.path().join(name);
+    fs::create_dir_all(path("run/locks/inner")).unwrap();
+    fs::create_dir(path("elsewhere")).unwrap();
+    fs::write(path("elsewhere/file"), "").unwrap();
+    let (none, bind) = (None::<&str>, nix::mount::MsFlags::MS_BIND);
+    if nix::mount::mount(Some(&path("elsewhere")), &path("run/locks/inner"), none, bind, none).is_err() {
+        return;
+    }
+    let emptied = empty(&path("run"), RunDirectory::is_own, &Output::of_process());
+    nix::mount::umount(&path("run/locks/inner")).unwrap();
+    assert!(emptied.unwrap_err().to_string().contains("mount point"));
+    assert!(path("elsewhere/file").exists());
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn delete_interface(call: &Call<'_>, sockets: &Sockets) -> Result<(), Failure> {
 /// Runtimes repeat DEL: mostly there is nothing left, which is not worth a thread in the namespace.
 fn delete_link(container: &mut Container, name: &str, call: &Call<'_>) -> Result<(), Failure> {
     if container.socket.link_by_name(name)?.is_some() {
-        teardown(&container.netns, &[name], call.scope.deadline)?;
+        teardown(&container.netns, &[name], call.scope.plugin_deadline())?;
     }
     Ok(())
 }

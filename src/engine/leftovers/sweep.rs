@@ -180,5 +180,5 @@ fn judge(record: &Record, damaged: Damaged, sight: &Sight, debts: Debts) -> Opti
 
 /// What the last detached sweep told, which nobody hears while it works.
 pub fn log_of(run: &RunDirectory) -> PathBuf {
-    run.path().join("sweep.log")
+    run.sweep_log()
 }

@@ -149,14 +149,24 @@ const VOLUMES: &str = "the kubelet's directory of pods";
 const FILES: &str = "a container's files or in /proc";
 
 /// Where root in a container can place links. Distributions have the kubelet's root in different places, and all of
-/// them call it so. The files of containers are where containerd, CRI-O, Podman and Docker keep them.
-const OF_CONTAINERS: [(Sign, &str); 6] = [
+/// them call it so. The files of containers are where containerd, CRI-O, Podman, Docker, nerdctl, Kata Containers, LXC,
+/// systemd-nspawn and K3s' volumes are kept, unless they are told otherwise.
+const OF_CONTAINERS: [(Sign, &str); 15] = [
     (Sign::Mount(PODS), VOLUMES),
     (Sign::Pair("kubelet", "pods"), VOLUMES),
+    (Sign::Pair("kubelet", "plugins"), VOLUMES),
     (Sign::Root("/proc"), FILES),
     (Sign::Root("/var/lib/docker"), FILES),
+    (Sign::Root("/var/lib/nerdctl"), FILES),
+    (Sign::Root("/var/lib/lxc"), FILES),
+    (Sign::Root("/var/lib/machines"), FILES),
+    (Sign::Root("/run/kata-containers"), FILES),
     (Sign::Begin("io.containerd."), FILES),
     (Sign::Pair("containers", "storage"), FILES),
+    (Sign::Pair("containerd", "tmpmounts"), FILES),
+    (Sign::Pair("docker", "overlay2"), FILES),
+    (Sign::Pair("docker", "volumes"), FILES),
+    (Sign::Pair("k3s", "storage"), FILES),
 ];
 
 impl Sign {
@@ -252,6 +262,13 @@ mod tests {
             "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/abc/rootfs/d/n",
             "/var/lib/containers/storage/overlay/abc/diff/d/n",
             "/var/lib/docker/overlay2/abc/diff/d/n",
+            "/data/docker/volumes/abc/_data/n",
+            "/var/lib/nerdctl/1935db59/volumes/default/abc/_data/n",
+            "/run/kata-containers/shared/sandboxes/abc/mounts/n",
+            "/var/lib/containerd/tmpmounts/containerd-mount1/n",
+            "/var/lib/lxc/abc/rootfs/n",
+            "/var/lib/machines/abc/n",
+            "/var/lib/rancher/k3s/storage/pvc-1/n",
             "/proc/1/cwd/n",
         ] {
             let why = judge(Path::new(path), &[], &[]).unwrap_err();

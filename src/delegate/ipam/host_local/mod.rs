@@ -106,7 +106,7 @@ fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
 
 fn add(call: &Call<'_>, settings: &Settings) -> Result<AddResult, Failure> {
     let dns = settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?.unwrap_or_default();
-    let pool = Pool::open(&settings.folder, call.scope.deadline)?;
+    let pool = Pool::open(&settings.folder, call.scope.plugin_deadline())?;
     let ips = allocate::all(&pool, settings, call)?;
     Ok(AddResult { ips, routes: settings.routes.clone(), dns, ..AddResult::default() })
 }
@@ -116,7 +116,9 @@ fn add(call: &Call<'_>, settings: &Settings) -> Result<AddResult, Failure> {
 fn del(call: &Call<'_>) -> Result<(), Failure> {
     let target = Target::of(call)?;
     let stdin = Stdin::parse(call)?;
-    let Some(pool) = Pool::open_existing(&settings::folder(&stdin)?, call.scope.deadline)? else { return Ok(()) };
+    let Some(pool) = Pool::open_existing(&settings::folder(&stdin)?, call.scope.plugin_deadline())? else {
+        return Ok(());
+    };
     let known = told(call, &stdin).unwrap_or_default();
     if !known.is_empty() && pool.release_known(&known, target)? {
         return Ok(());
@@ -135,7 +137,7 @@ fn told(call: &Call<'_>, stdin: &Stdin) -> Option<Vec<IpAddr>> {
 
 fn check(call: &Call<'_>, settings: &Settings) -> Result<(), Failure> {
     let target = Target::of(call)?;
-    let pool = Pool::open_existing(&settings.folder, call.scope.deadline)?;
+    let pool = Pool::open_existing(&settings.folder, call.scope.plugin_deadline())?;
     let taken = pool.map(|pool| pool.addresses_of(target)).transpose()?.unwrap_or_default();
     if taken.is_empty() {
         let Target { container_id, ifname } = target;
@@ -150,7 +152,7 @@ fn gc(call: &Call<'_>) -> Result<(), Failure> {
     let stdin = Stdin::parse(call)?;
     let list = |key: &str| stdin.object.read::<Vec<ValidAttachment>>(key);
     let Some(valid) = list("cni.dev/valid-attachments")?.or(list("cni.dev/attachments")?) else { return Ok(()) };
-    match Pool::open_existing(&settings::folder(&stdin)?, call.scope.deadline)? {
+    match Pool::open_existing(&settings::folder(&stdin)?, call.scope.plugin_deadline())? {
         Some(pool) => pool.keep_only(&valid),
         None => Ok(()),
     }
