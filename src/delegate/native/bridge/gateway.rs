@@ -5,8 +5,8 @@ use super::super::interface::enable_forwarding;
 use super::super::routes;
 use super::port::Cable;
 use super::settings::{Settings, Vlans};
+use crate::cni::AddResult;
 use crate::cni::result::{Interface, IpConfig};
-use crate::cni::{AddResult, IfName};
 use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Foreseen;
@@ -100,13 +100,21 @@ fn ensure_vlan_end(host: &mut Socket, bridge: &Link, settings: &Settings) -> Res
 
 /// Judges before anything is made whether a bridge that is there can have the gateway's addresses, where they are
 /// certain.
-pub(super) fn judge(foreseen: &Foreseen, settings: &Settings, ground: &mut Ground<'_>) -> Result<(), Failure> {
-    let is_made = |name: &IfName| (ground.is_made_before)(name.as_str());
-    if !settings.is_gateway || settings.force_address || is_made(&settings.name) {
+pub(super) fn judge(
+    bridge: Option<Link>,
+    foreseen: &Foreseen,
+    settings: &Settings,
+    ground: &mut Ground<'_>,
+) -> Result<(), Failure> {
+    let is_made_before = (ground.is_made_before)(settings.name.as_str());
+    if foreseen.implied.is_empty() || !settings.is_gateway || settings.force_address || is_made_before {
         return Ok(());
     }
-    let name = if settings.vlans.untagged == 0 { settings.name.clone() } else { settings.vlan_end()? };
-    let Some(link) = ground.host.link_by_name(name.as_str())? else { return Ok(()) };
+    let link = match settings.vlans.untagged {
+        0 => bridge,
+        _ => ground.host.link_by_name(settings.vlan_end()?.as_str())?,
+    };
+    let Some(link) = link else { return Ok(()) };
     for is_v4 in [true, false] {
         let subnets = foreseen.subnets.iter().flatten().filter(|subnet| subnet.addr().is_ipv4() == is_v4);
         let (subnets, gateways): (Vec<_>, _) = (subnets.collect(), foreseen.implied_of(is_v4));

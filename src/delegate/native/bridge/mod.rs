@@ -79,14 +79,14 @@ impl Native for Bridge {
         let stdin = Stdin::parse(call)?;
         let settings = self.settings(call, &stdin)?;
         stdin.dns()?;
-        port::foresee(settings, ground)?;
+        let bridge = port::foresee(settings, ground)?;
         let completed = interface::Completed {
             foreseen: |foreseen| gateway::foresee(foreseen, settings),
             adds_default: settings.is_default_gateway,
         };
         let foreseen = interface::foresee_as(self.ipam(), call, &stdin, completed)?;
         settings.mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
-        gateway::judge(&foreseen, settings, ground)?;
+        gateway::judge(bridge, &foreseen, settings, ground)?;
         Ok(foreseen.reached())
     }
 

@@ -41,8 +41,9 @@ fn make_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> 
     }
 }
 
-/// Judges before anything is made whether the bridge and the VLANs of its port can be had.
-pub(super) fn foresee(settings: &Settings, ground: &mut Ground<'_>) -> Result<(), Failure> {
+/// Judges before anything is made whether the bridge and the VLANs of its port can be had; answers the bridge that is
+/// there.
+pub(super) fn foresee(settings: &Settings, ground: &mut Ground<'_>) -> Result<Option<Link>, Failure> {
     let name = settings.name.as_str();
     let found = ground.host.link_by_name(name)?.map(bridge).transpose()?;
     let is_new = found.is_none() && !(ground.is_made_before)(name);
@@ -51,7 +52,7 @@ pub(super) fn foresee(settings: &Settings, ground: &mut Ground<'_>) -> Result<()
     if needs_vlans && !ground.host.filters_vlans_on_bridges()? {
         return Err(no_vlans(settings));
     }
-    Ok(())
+    Ok(found)
 }
 
 fn no_vlans(settings: &Settings) -> Failure {
