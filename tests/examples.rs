@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
 
-use plexus::cluster::directory::manifest::{self, Objects};
+use plexus::cluster::manifests::manifest::{self, Objects};
 use plexus::cni::{CniArgs, IfName, NetworkConfig, RawObject};
 use plexus::engine::planning::plan::{self, PlanInput, Planned};
 use plexus::nad::{NETWORKS, NadRef, selection};

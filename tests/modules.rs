@@ -43,10 +43,10 @@ const ONLY_IN: [(&str, &[&str]); 3] =
 const MAY_WAIT_FOR_A_DISK: &[(&str, &str)] = &[
     ("cluster/kubernetes/access.rs", "reads credentials on a thread of its own"),
     ("cluster/copies.rs", "reads at the start, writes on a thread of its own"),
-    ("cluster/directory/source.rs", "cluster/lookup.rs calls it on a thread of its own"),
-    ("cluster/directory/publish.rs", "cluster/lookup.rs calls it on a thread of its own"),
+    ("cluster/manifests/source.rs", "cluster/lookup.rs calls it on a thread of its own"),
+    ("cluster/manifests/publish.rs", "cluster/lookup.rs calls it on a thread of its own"),
     ("daemon/health/installation.rs", "looks on a thread of its own"),
-    ("daemon/questions/socket.rs", "the run directory is in memory"),
+    ("daemon/socket/listener.rs", "the run directory is in memory"),
     ("daemon/publishing/todo.rs", "the run directory is in memory"),
 ];
 

@@ -1,7 +1,7 @@
 //! Manifests in the daemon's folder: YAML or JSON, several documents a file.
 
 use super::{assert_is_dns_name, text};
-use plexus::cluster::directory::manifest;
+use plexus::cluster::manifests::manifest;
 
 /// A file counts as a whole or not at all, and a mistake is one line.
 pub fn run(data: &[u8]) {

@@ -15,11 +15,8 @@ fn main() -> ExitCode {
     match words.next().as_deref() {
         Some("sweep") => {
             return answer(
-                plexus::engine::leftovers::sweep_command::run(
-                    io::stdin().lock(),
-                    words.any(|word| word == "--dry-run"),
-                )
-                .map_err(|e| plexus::sys::printable::line(&e.to_string())),
+                plexus::engine::cleanup::sweep_command::run(io::stdin().lock(), words.any(|word| word == "--dry-run"))
+                    .map_err(|e| plexus::sys::printable::line(&e.to_string())),
             );
         }
         Some(_) => return about(),

@@ -3,11 +3,11 @@
 use super::copies::Copies;
 use super::{Access, Attempt, Cache, Claimed, Error, Notice, Outcome, Progress, Requests, UnknownNetwork};
 use crate::api::{Publication, RunDirectory, StateDirectory};
-use crate::cluster::directory::publish;
-use crate::cluster::directory::source::Directory;
 use crate::cluster::kubernetes::canary::Canary;
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::event;
+use crate::cluster::manifests::publish;
+use crate::cluster::manifests::source::Directory;
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,10 +6,10 @@
 pub mod cache;
 mod copies;
 pub mod crd;
-pub mod directory;
 pub mod error;
 mod kubernetes;
 mod lookup;
+pub mod manifests;
 mod pauses;
 pub mod pod;
 

@@ -10,9 +10,9 @@ mod http;
 pub mod log;
 mod metrics;
 mod publishing;
-mod questions;
 pub mod settings;
 mod shared;
+mod socket;
 
 pub use settings::Settings;
 pub(in crate::daemon) use shared::Daemon;
@@ -24,8 +24,8 @@ use health::policy;
 use health::readiness::Readiness;
 use metrics::Metrics;
 use publishing::unpublished::Unpublished;
-use questions::conversation::Conversations;
-use questions::socket;
+use socket::conversation::Conversations;
+use socket::listener::Socket;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -52,7 +52,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let kubelet = PodResources::at(settings.pod_resources_socket.clone());
     let daemon = Arc::new(Daemon { cluster, kubelet, unpublished, readiness, metrics });
 
-    let socket = socket::Socket::open(&settings.run_directory()).context("open the socket")?;
+    let socket = Socket::open(&settings.run_directory()).context("open the socket")?;
     open.pass();
     tracing::info!(release = env!("CARGO_PKG_VERSION"), socket = %socket.path().display(), source = daemon.cluster.source(), "plexusd is listening");
 

@@ -3,7 +3,7 @@
 use super::Turn;
 use super::settings::Settings;
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
-use crate::engine::leftovers::{due, sweep, sweep_command};
+use crate::engine::cleanup::{due, sweep, sweep_command};
 use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;

@@ -1,10 +1,10 @@
 //! The plugin's work: one call, from the process's environment to its answer.
 //!
 //! [`verbs`] read as lists of named steps. [`planning`] decides, and changes nothing. [`sandbox`] changes one
-//! sandbox. [`leftovers`] cleans up when no call asks for it. [`multus`] knows what Multus left.
+//! sandbox. [`cleanup`] cleans up when no call asks for it. [`multus`] knows what Multus left.
 
+pub mod cleanup;
 pub mod entry;
-pub mod leftovers;
 pub mod multus;
 pub mod planning;
 pub mod sandbox;

@@ -2,7 +2,7 @@
 
 use crate::cli::output::Tone;
 use crate::cli::output::table::{Cell, Table};
-use crate::engine::leftovers::forgive::{self, Forgiven};
+use crate::engine::cleanup::forgive::{self, Forgiven};
 use crate::store::{Attachment, Record};
 use serde::{Deserialize, Serialize};
 

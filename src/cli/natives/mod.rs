@@ -8,7 +8,7 @@ use super::output::{Format, Output};
 use super::{Error, Verdict, get, trust};
 use crate::api::StateDirectory;
 use crate::cli::natives::rows::{Document, Network, table};
-use crate::cluster::directory::manifest;
+use crate::cluster::manifests::manifest;
 use crate::cni::{CniError, NetworkConfig};
 use crate::delegate::Registry;
 use crate::engine::Settings;

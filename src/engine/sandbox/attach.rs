@@ -3,7 +3,7 @@
 use crate::cni::{CniError, Code};
 use crate::delegate::{Chain, Scope};
 use crate::engine::Turn;
-use crate::engine::leftovers::{traces, wish};
+use crate::engine::cleanup::{traces, wish};
 use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{device_info, undo};

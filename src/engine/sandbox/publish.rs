@@ -4,7 +4,7 @@ use crate::api::protocol::{Published, Reply, Request};
 use crate::api::{Publication, RunDirectory};
 use crate::cni::{ContainerId, RawObject};
 use crate::engine::Turn;
-use crate::engine::leftovers::wish;
+use crate::engine::cleanup::wish;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{attach, device_info};
 use crate::nad::{NetworkStatus, PodRef, status};

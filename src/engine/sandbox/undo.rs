@@ -2,7 +2,7 @@
 
 use crate::cni::{CniError, Code, ContainerId, NetworkConfig};
 use crate::engine::Turn;
-use crate::engine::leftovers::wish;
+use crate::engine::cleanup::wish;
 use crate::engine::sandbox::device_info;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::recalled::Recalled;

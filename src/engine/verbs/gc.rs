@@ -3,10 +3,10 @@
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, NetworkConfig, Version};
 use crate::delegate::{Chain, Scope};
-use crate::engine::leftovers::spared::Spared;
-use crate::engine::leftovers::traces::Place;
-use crate::engine::leftovers::used_networks::Networks;
-use crate::engine::leftovers::{fate, traces, wish};
+use crate::engine::cleanup::spared::Spared;
+use crate::engine::cleanup::traces::Place;
+use crate::engine::cleanup::used_networks::Networks;
+use crate::engine::cleanup::{fate, traces, wish};
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{namespace, publish, trust, undo};
 use crate::engine::{Turn, multus};

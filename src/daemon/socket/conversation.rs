@@ -3,7 +3,7 @@
 use crate::api::protocol::{MAX_LINE, Reply, Request};
 use crate::cni::json;
 use crate::daemon::Daemon;
-use crate::daemon::questions::socket::Socket;
+use crate::daemon::socket::listener::Socket;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -2,10 +2,10 @@
 
 use crate::cni::{CniArgs, CniError, Code, Invocation, Verb};
 use crate::engine::Turn;
-use crate::engine::leftovers::fate;
-use crate::engine::leftovers::leases::Orphan;
-use crate::engine::leftovers::sweep;
-use crate::engine::leftovers::sweep::{Debts, Outlook, Stale};
+use crate::engine::cleanup::fate;
+use crate::engine::cleanup::leases::Orphan;
+use crate::engine::cleanup::sweep;
+use crate::engine::cleanup::sweep::{Debts, Outlook, Stale};
 use crate::engine::sandbox::trust;
 use crate::engine::settings::Settings;
 use crate::store::{Attachment, Found};

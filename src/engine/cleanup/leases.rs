@@ -6,11 +6,11 @@
 use crate::cni::NetworkConfig;
 use crate::delegate::ipam::host_local::leases::{self, Lease};
 use crate::engine::Turn;
-use crate::engine::leftovers::fate::Sight;
-use crate::engine::leftovers::live_sandboxes;
-use crate::engine::leftovers::live_sandboxes::LiveSandboxes;
-use crate::engine::leftovers::survey::Survey;
-use crate::engine::leftovers::used_networks::Networks;
+use crate::engine::cleanup::fate::Sight;
+use crate::engine::cleanup::live_sandboxes;
+use crate::engine::cleanup::live_sandboxes::LiveSandboxes;
+use crate::engine::cleanup::survey::Survey;
+use crate::engine::cleanup::used_networks::Networks;
 use crate::sys::shared_folder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

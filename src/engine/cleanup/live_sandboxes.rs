@@ -3,8 +3,8 @@
 
 use crate::cni::json;
 use crate::engine::Turn;
-use crate::engine::leftovers::fate::{Fate, Sight, Witness};
-use crate::engine::leftovers::survey::Survey;
+use crate::engine::cleanup::fate::{Fate, Sight, Witness};
+use crate::engine::cleanup::survey::Survey;
 use crate::sys::files;
 use crate::sys::netlink::Socket;
 use crate::sys::netns_list;

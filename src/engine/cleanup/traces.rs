@@ -3,7 +3,7 @@
 use crate::cni::{ContainerId, NetworkConfig, PluginConfig, RawObject};
 use crate::delegate::ipam::host_local::{self, leases};
 use crate::engine::Turn;
-use crate::engine::leftovers::leases::pools_of;
+use crate::engine::cleanup::leases::pools_of;
 use crate::store::{Attachment, State, record};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;

@@ -2,4 +2,4 @@
 
 mod answer;
 pub(super) mod conversation;
-pub(super) mod socket;
+pub(super) mod listener;

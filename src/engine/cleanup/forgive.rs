@@ -5,8 +5,8 @@
 
 use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
-use crate::engine::leftovers::fate::{Fate, Sight};
-use crate::engine::leftovers::{live_sandboxes, survey};
+use crate::engine::cleanup::fate::{Fate, Sight};
+use crate::engine::cleanup::{live_sandboxes, survey};
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{publish, undo};
 use crate::store::{Attachment, Found, Record, State};

@@ -1,8 +1,8 @@
 //! The cluster as a folder of ordinary manifests: for a machine without Kubernetes, for the demo and for tests.
 
 use crate::cluster::cache::Cache;
-use crate::cluster::directory::manifest;
-use crate::cluster::directory::manifest::{ManifestError, Objects};
+use crate::cluster::manifests::manifest;
+use crate::cluster::manifests::manifest::{ManifestError, Objects};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;

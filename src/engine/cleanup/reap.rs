@@ -2,7 +2,7 @@
 
 use crate::cni::ContainerId;
 use crate::engine::Turn;
-use crate::engine::leftovers::due::INTERVAL;
+use crate::engine::cleanup::due::INTERVAL;
 use crate::engine::sandbox::lock;
 use crate::sys::files;
 use crate::sys::lock::FileLock;

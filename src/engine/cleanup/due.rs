@@ -1,7 +1,7 @@
 //! When the next sweep is due: a marker in the run directory says when the last one was.
 
 use crate::engine::Turn;
-use crate::engine::leftovers::wish;
+use crate::engine::cleanup::wish;
 use crate::store::record;
 use crate::sys::files::{self, Durability};
 use crate::sys::trusted;

@@ -5,14 +5,14 @@
 
 use crate::api::RunDirectory;
 use crate::engine::Turn;
-use crate::engine::leftovers::due::{self, is_due, is_past};
-use crate::engine::leftovers::fate::{Fate, Sight};
-use crate::engine::leftovers::leases::Orphan;
-use crate::engine::leftovers::survey;
-use crate::engine::leftovers::survey::Survey;
-use crate::engine::leftovers::wish;
-use crate::engine::leftovers::wish::Wishes;
-use crate::engine::leftovers::{leases, live_sandboxes, reap};
+use crate::engine::cleanup::due::{self, is_due, is_past};
+use crate::engine::cleanup::fate::{Fate, Sight};
+use crate::engine::cleanup::leases::Orphan;
+use crate::engine::cleanup::survey;
+use crate::engine::cleanup::survey::Survey;
+use crate::engine::cleanup::wish;
+use crate::engine::cleanup::wish::Wishes;
+use crate::engine::cleanup::{leases, live_sandboxes, reap};
 use crate::engine::sandbox::{publish, trust};
 use crate::engine::verbs::gc;
 use crate::engine::verbs::gc::{Cleaning, Damaged};
