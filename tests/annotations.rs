@@ -284,6 +284,14 @@ fn what_keeps_a_network_from_being_known_is_named() {
     pod.name = "Im_possible".to_owned();
     pod.add().refusal(11, &["default/Im_possible", "not a name that a pod can have"]);
     pod.del().silence();
+    // A sandbox that Kubernetes knows nothing of starts with the default network, whatever it is called.
+    for (namespace, name) in [("", "Im_possible"), ("default", "Im_possible"), ("", "")] {
+        let mut pod = Pod::new(&node, "not-of-kubernetes");
+        (pod.namespace, pod.name) = (namespace.to_owned(), name.to_owned());
+        pod.add().result();
+        pod.del().silence();
+        pod.end_sandbox();
+    }
 }
 
 #[test]

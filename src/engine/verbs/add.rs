@@ -133,7 +133,10 @@ pub fn facts(turn: &Turn) -> Result<Known, CniError> {
 /// As [`facts`].
 pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> {
     let settings = &turn.settings;
-    let (pod, given) = (turn.named_pod()?, settings.pod_annotations()?);
+    let given = settings.pod_annotations()?;
+    let is_plain = is_plain(turn, given.as_ref());
+    // A pod that selects nothing loses nothing by its name: runtimes also start sandboxes that Kubernetes knows nothing of.
+    let pod = if is_plain { turn.pod() } else { turn.named_pod()? };
     let question = Question {
         pod: pod.as_ref(),
         annotations: given.as_ref(),
@@ -141,7 +144,7 @@ pub fn facts_within(turn: &Turn, patience: Duration) -> Result<Known, CniError> 
         run: &settings.run,
         daemon: &turn.daemon,
         state: &settings.state,
-        patience: if is_plain(turn, given.as_ref()) { patience.min(PLAIN) } else { patience },
+        patience: if is_plain { patience.min(PLAIN) } else { patience },
         oldest: settings.last_known_max_age,
     };
     let named = |annotations: &Annotations| {
