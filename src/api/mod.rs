@@ -2,12 +2,14 @@
 //! left in a folder for the other to find.
 
 pub mod build;
+pub mod cached;
 pub mod copy;
 pub mod keeping;
 pub mod layout;
 pub mod protocol;
 pub mod publication;
 
+pub use cached::Cached;
 pub use copy::NetworkCopy;
 pub use keeping::Keeping;
 pub use layout::{DAEMON, RunDirectory, StateDirectory};

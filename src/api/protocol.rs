@@ -4,6 +4,7 @@
 //! answers each line with one line. Unknown members are passed over and an unknown request is
 //! answered [`Reply::Unsupported`], so that neighbouring releases work together.
 
+use crate::api::Cached;
 use crate::cni::ContainerId;
 use crate::nad::{Definition, NadRef, PodRef};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub enum Request {
     Publish(ContainerId),
     /// How is the daemon?
     Health {},
+    /// What does the daemon know?
+    Cached {},
 }
 
 /// A line from the daemon.
@@ -56,6 +59,8 @@ pub enum Reply {
     Published(Published),
     /// To [`Request::Health`].
     Health(Health),
+    /// To [`Request::Cached`].
+    Cached(Cached),
     /// The request is not known to this daemon.
     Unsupported(String),
     /// The question cannot be answered now: one line for a person. The caller should try again.
@@ -70,6 +75,7 @@ impl Reply {
             Reply::Facts(_) => "facts",
             Reply::Published(_) => "published",
             Reply::Health(_) => "health",
+            Reply::Cached(_) => "cached",
             Reply::Unsupported(_) => "unsupported",
             Reply::Unavailable(_) => "unavailable",
         }

@@ -1,6 +1,7 @@
 //! What is known of the cluster, in memory.
 
 use super::pod::KnownPod;
+use crate::api::cached::{CachedNetwork, CachedPod};
 use crate::nad::{Definition, NadRef, PodRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,6 +108,30 @@ impl Cache {
     /// The pod of that namespace and name, if it is known; its UID is for the caller to compare.
     pub fn pod(&self, pod: &PodRef) -> Option<Arc<KnownPod>> {
         self.known().pods.get(&(pod.namespace().to_owned(), pod.name().to_owned())).cloned()
+    }
+
+    /// The definitions in their order, and which of them are not kept.
+    pub fn networks(&self, most: usize) -> Vec<CachedNetwork> {
+        let network = |(nad, kept): (&NadRef, &Kept)| CachedNetwork {
+            nad: nad.clone(),
+            bytes: kept.definition().map(|_| kept.bytes()),
+            resource_name: kept.definition().and_then(|definition| definition.resource_name.clone()),
+        };
+        self.known().definitions.iter().take(most).map(network).collect()
+    }
+
+    /// The pods by their names.
+    pub fn pods(&self, most: usize) -> Vec<CachedPod> {
+        let pod = |((namespace, name), pod): (&PodName, &Arc<KnownPod>)| CachedPod {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: pod.uid().map(str::to_owned),
+            selects: pod.annotations().map(|ours| ours.values().any(|text| !text.trim().is_empty())),
+        };
+        let mut pods: Vec<CachedPod> = self.known().pods.iter().map(pod).collect();
+        pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        pods.truncate(most);
+        pods
     }
 
     /// How many definitions and pods are known.

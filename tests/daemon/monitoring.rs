@@ -36,6 +36,52 @@ fn monitoring_is_served_on_its_address() {
 }
 
 #[test]
+fn what_the_daemon_has_in_memory_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let network = |name: &str, annotations: serde_json::Value, config: &str| {
+        serde_json::json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+            "metadata": {"name": name, "annotations": annotations}, "spec": {"config": config}})
+    };
+    let resource = serde_json::json!({"k8s.v1.cni.cncf.io/resourceName": "example.com/nic"});
+    let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "p", "uid": "u", "annotations": {"k8s.v1.cni.cncf.io/networks": "a"}}});
+    let short = r#"{"type":"a","secret":"of a tenant"}"#;
+    for (file, object) in [
+        ("a.json", network("a", resource, short)),
+        ("b.json", network("b", serde_json::json!({}), &"x".repeat(1000))),
+        ("p.json", pod),
+    ] {
+        fs::write(source.join(file), object.to_string()).unwrap();
+    }
+    let daemon = Daemon::in_folder(folder.path(), &["--source-directory", source.to_str().unwrap()]);
+    wait_until(|| daemon.health().ready, || daemon.log());
+    let health = |more: &[&str]| {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        tool.args(["health", "--state-directory", "/nowhere", "--run-directory"]).arg(daemon.run.path());
+        let output = tool.args(more).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let document: serde_json::Value = serde_json::from_str(&health(&["--verbose", "-o", "json"])).unwrap();
+    let cached = &document["cached"];
+    assert_eq!(
+        cached["networks"],
+        serde_json::json!([
+            {"namespace": "default", "name": "a", "bytes": short.len(), "resourceName": "example.com/nic"},
+            {"namespace": "default", "name": "b", "bytes": 1000, "resourceName": null}])
+    );
+    assert_eq!(cached["pods"], serde_json::json!([{"namespace": "default", "name": "p", "uid": "u", "selects": true}]));
+    assert_eq!((&cached["bytes"], &cached["confirmed"]), (&(short.len() + 1000).into(), &true.into()));
+    let table = health(&["--verbose"]);
+    for words in ["default/a", "example.com/nic", "default/p", "selected", "source: "] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    assert!(!table.contains("tenant"), "{table}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&health(&["-o", "json"])).unwrap().get("cached"), None);
+}
+
+#[test]
 fn an_address_that_somebody_has_does_not_stop_the_daemon() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("source")).unwrap();

@@ -102,6 +102,7 @@ fn of_pods(node: &Node, samples: &mut BTreeMap<&str, String>) {
     samples.insert("network-status", normal(&status_of(&pods[1])));
     samples.insert("get", plexusctl("get", &[]));
     samples.insert("health", plexusctl("health", &[]));
+    samples.insert("memory", plexusctl("health --verbose", &[]));
     samples.insert("natives", plexusctl("natives", &CONF_DIR));
     samples.insert("uninstall", plexusctl("uninstall --yes", &CONF_DIR));
     samples.insert("cancel", plexusctl("uninstall --cancel", &CONF_DIR));

@@ -100,7 +100,12 @@ impl Unpublished {
 
     /// How many statuses wait.
     pub fn count(&self) -> usize {
-        self.todo.pending().len()
+        self.waiting().len()
+    }
+
+    /// The sandboxes whose statuses wait.
+    pub fn waiting(&self) -> Vec<ContainerId> {
+        self.todo.pending()
     }
 
     /// Looks for files that nobody asked about, for ever: those of an earlier daemon, and those whose

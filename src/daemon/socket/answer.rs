@@ -1,7 +1,7 @@
 //! The answers to questions.
 
 use crate::api::protocol::{Health, Hello, Reply, Request};
-use crate::api::{Facts, FactsRequest};
+use crate::api::{Cached, Facts, FactsRequest, cached};
 use crate::cluster::UnknownNetwork;
 use crate::daemon::{Daemon, devices};
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
@@ -24,6 +24,7 @@ impl Daemon {
         match request {
             Request::Hello(_) => Reply::Hello(Hello::from_program("plexusd")),
             Request::Health {} => Reply::Health(self.health()),
+            Request::Cached {} => Reply::Cached(self.cached()),
             Request::Publish(sandbox) => match self.unpublished.publish(&sandbox).await {
                 Ok(published) => Reply::Published(published),
                 Err(line) => Reply::Unavailable(line),
@@ -49,6 +50,20 @@ impl Daemon {
             remarks,
             definitions: self.cluster.cache().sizes().0,
             unpublished: self.unpublished.count(),
+        }
+    }
+
+    fn cached(&self) -> Cached {
+        let cache = self.cluster.cache();
+        let mut unpublished = self.unpublished.waiting();
+        unpublished.truncate(cached::MOST);
+        Cached {
+            source: self.cluster.source().to_string(),
+            confirmed: cache.confirmed(),
+            bytes: cache.bytes(),
+            networks: cache.networks(cached::MOST),
+            pods: cache.pods(cached::MOST),
+            unpublished,
         }
     }
 

@@ -1,9 +1,11 @@
 //! `plexusctl health`: how the daemon on this node is.
 
+mod cached;
+
 use super::output::{Format, Output, Tone};
 use super::{Error, Verdict, get};
 use crate::api::protocol::{Health, Reply, Request};
-use crate::api::{RunDirectory, StateDirectory};
+use crate::api::{Cached, RunDirectory, StateDirectory};
 use crate::cli::output::table::{Cell, Table};
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
@@ -22,6 +24,10 @@ pub struct Arguments {
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+
+    /// Also print what the daemon has in memory: NADs with their sizes, pods, statuses that wait
+    #[arg(long, conflicts_with_all = ["live", "ready"])]
+    verbose: bool,
 
     /// Run directory, with the daemon's socket
     #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
@@ -69,6 +75,9 @@ struct Document<'a> {
     checks: BTreeMap<&'a str, Check<'a>>,
     /// What an administrator must repair on this node: one line each.
     problems: &'a [String],
+    /// What the daemon has in memory; only with `--verbose`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached: Option<&'a Cached>,
 }
 
 /// One check of the daemon's readiness.
@@ -110,6 +119,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let unpublished = records.iter().filter(|record| record.unpublished.is_some()).count();
     let ready = answer.as_ref().is_ok_and(|health| health.ready);
     let none = Health::default();
+    let memory = (arguments.verbose && answer.is_ok()).then(|| cached::ask(&run, deadline));
     match (arguments.output, &answer) {
         (Format::Json, answer) => output.json(&Document {
             version: VERSION,
@@ -120,9 +130,19 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             draining,
             checks: checks(answer.as_ref().unwrap_or(&none)),
             problems: &problems,
+            cached: memory.as_ref().and_then(|memory| memory.as_ref().ok()),
         })?,
-        (Format::Table, Ok(health)) => tell(health, output)?,
+        (Format::Table, Ok(health)) => {
+            tell(health, output)?;
+            memory
+                .as_ref()
+                .and_then(|memory| memory.as_ref().ok())
+                .map_or(Ok(()), |cached| cached::print(cached, output))?;
+        }
         (Format::Table, Err(_)) => {}
+    }
+    if let Some(Err(why)) = &memory {
+        output.remark(format!("the daemon's memory cannot be shown: {why}"));
     }
     for problem in &problems {
         output.remark(format!("Problem: {problem}. Until then, pods start without additional networks or not at all."));
