@@ -15,7 +15,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: plugin programs ## Run two pods on four networks, without a cluster and without changing this machine (root)
+demo: plugin programs ## Run two pods on four networks, without a cluster; installs missing packages (root)
 	@e2e/demo/run $(plugin) $(programs)
 
 .PHONY: test

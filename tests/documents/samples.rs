@@ -24,23 +24,23 @@ const PATHS: [(&str, &str); 4] = [
 ];
 const CONF_DIR: [&str; 2] = ["--cni-conf-dir", "/run/node/net.d"];
 
-/// What a person sees of `plexusctl <words>`, called with `more`.
+/// What `plexusctl <words>` prints, called with `more`.
 fn plexusctl(words: &str, more: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
     let output = command.env_clear().args(words.split(' ')).args(more).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    normal(&format!("$ plexusctl {words}\n{}", String::from_utf8(text).unwrap()))
+    format!("$ plexusctl {words}\n{}", String::from_utf8(text).unwrap())
 }
 
-/// `text` without what differs from run to run and from machine to machine.
-fn normal(text: &str) -> String {
+/// `text` without what differs from run to run and from machine to machine. `macs` are those of the samples before: an
+/// interface has the same address in all samples.
+fn normal(text: &str, macs: &mut Vec<String>) -> String {
     let mut text = text.to_owned();
     for (here, there) in PATHS {
         text = text.replace(here, there);
     }
     let is_mac = |word: &str| word.len() == 17 && word.split(':').count() == 6;
     let words = text.split(|c: char| !c.is_ascii_hexdigit() && c != ':').filter(|word| is_mac(word));
-    let mut macs: Vec<String> = Vec::new();
     for mac in words {
         if !macs.iter().any(|known| known == mac) {
             macs.push(mac.to_owned());
@@ -87,6 +87,12 @@ fn status_of(pod: &Pod) -> String {
     object["metadata"]["annotations"][NETWORK_STATUS].as_str().unwrap().to_owned()
 }
 
+/// The event in which the kubelet shows `message`, with containerd.
+fn event(message: &str) -> String {
+    let outer = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox";
+    format!("{outer} \"<container ID>\": plugin type=\"plexus\" name=\"cbr0\" failed (add): {message}\n")
+}
+
 fn installed(samples: &mut BTreeMap<&str, String>) {
     let more = [&CONF_DIR[..], &["--cni-bin-dir", "/run/node/installed", "--plugin", "/run/node/bin/plexus"]].concat();
     samples.insert("config", plexusctl("config", &CONF_DIR));
@@ -99,7 +105,7 @@ fn of_pods(node: &Node, samples: &mut BTreeMap<&str, String>) {
         pod.add().result();
         age(node, pod);
     }
-    samples.insert("network-status", normal(&status_of(&pods[1])));
+    samples.insert("network-status", status_of(&pods[1]));
     samples.insert("get", plexusctl("get", &[]));
     samples.insert("health", plexusctl("health", &[]));
     samples.insert("memory", plexusctl("health --verbose", &[]));
@@ -107,7 +113,7 @@ fn of_pods(node: &Node, samples: &mut BTreeMap<&str, String>) {
     samples.insert("uninstall", plexusctl("uninstall --yes", &CONF_DIR));
     samples.insert("cancel", plexusctl("uninstall --cancel", &CONF_DIR));
     let wrong = Pod::new(node, "wrong").selecting("lam");
-    samples.insert("refused", normal(&(wrong.add().error().msg + "\n")));
+    samples.insert("refused", event(&wrong.add().error().msg));
     for pod in &pods {
         pod.del().silence();
         pod.end_sandbox();
@@ -148,7 +154,9 @@ fn captured() -> Option<BTreeMap<&'static str, String>> {
     of_pods(&node, &mut samples);
     of_debts(&node, &mut samples);
     of_multus(&mut samples);
-    Some(samples)
+    // In the order of their names: `get` comes before `network-status`.
+    let mut macs = Vec::new();
+    Some(samples.into_iter().map(|(name, text)| (name, normal(&text, &mut macs))).collect())
 }
 
 const MARK: &str = "<!-- captured: ";
