@@ -1,9 +1,10 @@
 //! The plugin's work: one call, from the process's environment to its answer.
 //!
 //! [`verbs`] read as lists of named steps. [`planning`] decides, and changes nothing. [`sandbox`] changes one
-//! sandbox. [`cleanup`] cleans up when no call asks for it. [`multus`] knows what Multus left.
+//! sandbox. `default_routes` gives the pod one for each IP family. [`cleanup`] cleans up when no call asks for it. [`multus`] knows what Multus left.
 
 pub mod cleanup;
+mod default_routes;
 pub mod entry;
 pub mod multus;
 pub mod planning;

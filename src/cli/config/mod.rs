@@ -13,7 +13,7 @@ use crate::cni::NetworkConfig;
 use crate::engine::Settings;
 use crate::engine::planning::disk;
 use crate::engine::planning::disk::DiskError;
-use crate::engine::planning::recursion;
+use crate::engine::planning::refusals::recursion;
 use crate::sys::files::{self, Durability};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};

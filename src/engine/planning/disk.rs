@@ -2,7 +2,7 @@
 
 use crate::cni::NetworkConfig;
 use crate::cni::config::ConfigError;
-use crate::engine::planning::recursion;
+use crate::engine::planning::refusals::recursion;
 use crate::sys::files::{self, Durability};
 use std::fs;
 use std::io;

@@ -2,11 +2,9 @@
 
 pub mod default_network;
 pub mod disk;
-pub(super) mod firewall_keys;
-pub mod namesakes;
 pub(super) mod naming;
 pub mod networks;
 pub mod plan;
 pub(super) mod preflight;
-pub mod recursion;
+pub mod refusals;
 pub mod selections;

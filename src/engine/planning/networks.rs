@@ -2,7 +2,8 @@
 
 use crate::cni::{CniError, Code, NetworkConfig};
 use crate::engine::Turn;
-use crate::engine::planning::{disk, recursion};
+use crate::engine::planning::disk;
+use crate::engine::planning::refusals::recursion;
 use crate::engine::settings::Settings;
 use crate::facts::Known;
 use crate::nad::{Definition, NadRef};

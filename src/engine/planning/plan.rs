@@ -5,8 +5,8 @@
 
 use crate::cni::config::PluginConfig;
 use crate::cni::{CniArgs, CniError, Code, IfName, NetworkConfig, RawObject};
-use crate::engine::planning::firewall_keys;
 use crate::engine::planning::naming::{self, Requested};
+use crate::engine::planning::refusals::firewall_keys;
 use crate::engine::settings::POD_ANNOTATIONS;
 use crate::nad::{NadRef, Selection};
 use serde_json::value::RawValue;

@@ -7,6 +7,5 @@ pub(super) mod lock;
 pub(super) mod namespace;
 pub(super) mod publish;
 pub(super) mod recalled;
-pub(super) mod settle;
 pub mod trust;
 pub(super) mod undo;

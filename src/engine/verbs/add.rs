@@ -2,14 +2,16 @@
 
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Version};
 use crate::engine::Turn;
+use crate::engine::default_routes::settle;
 use crate::engine::planning::plan;
 use crate::engine::planning::plan::{PlanInput, Planned};
+use crate::engine::planning::refusals::namesakes;
 use crate::engine::planning::selections::Selections;
-use crate::engine::planning::{default_network, namesakes, networks, preflight};
+use crate::engine::planning::{default_network, networks, preflight};
 use crate::engine::sandbox::attach;
 use crate::engine::sandbox::attach::{Session, Standing};
 use crate::engine::sandbox::lock::Sandbox;
-use crate::engine::sandbox::{publish, settle, trust};
+use crate::engine::sandbox::{publish, trust};
 use crate::engine::settings::{LogLevel, Primary};
 use crate::facts::{Annotations, Known, Question};
 use crate::nad::selection::UnknownKey;

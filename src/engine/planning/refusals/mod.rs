@@ -1,0 +1,5 @@
+//! NADs that are refused whatever their plugins would do: each module is a rule, with the reason.
+
+pub(in crate::engine) mod firewall_keys;
+pub mod namesakes;
+pub mod recursion;
