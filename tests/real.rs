@@ -317,3 +317,25 @@ fn an_ipv6_address_that_somebody_uses_fails_the_pod_and_leaves_nothing(natives: 
     second.add().result();
     assert_eq!(kernel::addresses(&second.netns, "net1"), ["fd40::5/64"]);
 }
+
+#[test]
+fn the_network_of_the_readme_is_attached() {
+    let Some(node) = Node::new() else { return };
+    let blocks: Vec<&str> = include_str!("../README.md").split("```yaml\n").skip(1).collect();
+    let [definition, annotation] = [blocks[0], blocks[1]].map(|block| block.split("```").next().unwrap());
+    let objects = plexus::cluster::manifests::manifest::read(definition).unwrap();
+    let lan = &objects.definitions[0];
+    let selection = annotation.split_once("networks: '").unwrap().1.trim_end().trim_end_matches('\'');
+    node.recorder("primary");
+    // Its master, with the other end where a switch would be.
+    node.ip("link add eth1 type veth peer name switch");
+    for link in ["eth1", "switch"] {
+        node.ip(&format!("link set {link} up"));
+    }
+    node.network_text(&lan.nad.to_string(), lan.config.as_deref().unwrap());
+    let pod = Pod::new(&node, "reader").selecting(selection);
+    pod.add().result();
+    assert_eq!(kernel::addresses(&pod.netns, "net1"), ["192.168.20.31/24"]);
+    pod.del().silence();
+    assert!(kernel::links(&pod.netns).is_empty());
+}
