@@ -11,6 +11,7 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -18,6 +19,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
 use plexus::api::protocol::{Published, Reply, Request};
 use plexus::nad::NETWORK_STATUS;
+use report::Times;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::cluster::{LEAST, role};
@@ -37,12 +39,12 @@ fn main() {
     let access = runtime.block_on(plexus::cluster::Access::open(Some(kubeconfig))).unwrap();
     let api: Api<Pod> = Api::namespaced(access.client().0, "default");
     let mut connection = daemon.connect().unwrap();
-    let (mut bare, mut asked, mut over) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut asked, mut over) = (Times::default(), Times::default(), Vec::new());
     for (round, pod) in pods.iter().enumerate() {
         let status = status(round);
-        let by_us = json!({"metadata": {"uid": pod.uid, "annotations": {NETWORK_STATUS: status}}});
+        let by_us = json!({"metadata": {"uid": pod.uid(), "annotations": {NETWORK_STATUS: status}}});
         let begun = Instant::now();
-        let name = pod.name.clone();
+        let name = pod.name().to_owned();
         let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
         runtime.block_on(api.patch_status(&name, &parameters, &Patch::Merge(by_us))).unwrap();
         let patch = begun.elapsed();
@@ -60,8 +62,9 @@ fn main() {
             over.push(answer.as_secs_f64() - patch.as_secs_f64());
         }
     }
-    let (bare, asked) = (median(bare), median(asked));
+    let (bare, asked) = (bare.median(), asked.median());
     over.sort_by(f64::total_cmp);
+    println!("{}", report::origin());
     println!(
         "status     bare patch {bare:.2?}, question to answer {asked:.2?}, median of the differences {:.2} ms",
         over[over.len() / 2] * 1e3
@@ -89,9 +92,4 @@ fn create(server: &support::apiserver::ApiServer) -> Vec<plexus::nad::PodRef> {
         support::daemon::pod(made["metadata"]["name"].as_str().unwrap(), made["metadata"]["uid"].as_str())
     };
     made.map(pod).collect()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
