@@ -107,5 +107,7 @@ pub fn origin() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let date = output("date", &["-u", "+%Y-%m-%d"]);
-    format!("{date}, commit {commit}, {processors} processors, Linux {}", kernel.trim())
+    // What a distribution adds to the version says nothing here.
+    let kernel = kernel.split('.').take(2).collect::<Vec<_>>().join(".");
+    format!("{date}, commit {commit}, {processors} processors, Linux {kernel}")
 }

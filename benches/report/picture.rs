@@ -3,8 +3,8 @@
 use super::Row;
 use std::fmt::Write;
 
-const WIDTH: usize = 860;
-const LABELS: usize = 320;
+const WIDTH: usize = 910;
+const LABELS: usize = 370;
 const BAR: usize = 400;
 const LINE: usize = 30;
 const TOP: usize = 74;
@@ -17,7 +17,7 @@ pub fn svg(rows: &[Row], origin: &str) -> String {
          role=\"img\" aria-labelledby=\"title\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"14\" fill=\"#1f2933\">\n\
          <title id=\"title\">What Plexus needs of what Multus needs</title>\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"16\" y=\"28\" font-size=\"17\" font-weight=\"bold\">Plexus beside Multus 4.3 (thick)</text>\n\
+         <text x=\"16\" y=\"28\" font-size=\"17\" font-weight=\"bold\">Plexus compared with Multus 4.3 (thick)</text>\n\
          <text x=\"16\" y=\"50\" fill=\"#52606d\">Grey: Multus. Green: Plexus. Shorter is better.</text>\n"
     );
     for (number, row) in rows.iter().enumerate() {
