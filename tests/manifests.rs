@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "manifests/chart.rs"]
+mod chart;
+
 use plexus::engine::Settings;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,11 +52,15 @@ const PLACES: [Place; 10] = [
     place("overlays/talos", CONF, BIN, &[]),
 ];
 
-/// kubectl; `None`, with a line that says why, where there is none. With `CI` set that is a failure.
 fn kubectl() -> Option<PathBuf> {
-    let got = Command::new(format!("{ROOT}/e2e/assets/get")).arg("kubernetes").stdin(Stdio::null()).output().unwrap();
+    program("kubernetes", "kubectl")
+}
+
+/// A program of an asset; `None`, with a line that has the cause, where it cannot be built. With `CI` set that is a failure.
+fn program(asset: &str, name: &str) -> Option<PathBuf> {
+    let got = Command::new(format!("{ROOT}/e2e/assets/get")).arg(asset).stdin(Stdio::null()).output().unwrap();
     if got.status.success() {
-        return Some(Path::new(String::from_utf8(got.stdout).unwrap().trim()).join("kubectl"));
+        return Some(Path::new(String::from_utf8(got.stdout).unwrap().trim()).join(name));
     }
     let why = String::from_utf8_lossy(&got.stderr).lines().last().unwrap_or_default().to_owned();
     assert!(std::env::var_os("CI").is_none(), "cannot run here: {why}");
@@ -61,10 +68,16 @@ fn kubectl() -> Option<PathBuf> {
     None
 }
 
-/// The objects of `folder`, by kind and name.
-fn render(kubectl: &Path, folder: &Path) -> BTreeMap<(String, String), Value> {
-    let output = Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap();
-    let text = success(&output);
+/// Objects by kind and name.
+type Objects = BTreeMap<(String, String), Value>;
+
+/// The objects of `folder`.
+fn render(kubectl: &Path, folder: &Path) -> Objects {
+    objects(&success(&Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap()))
+}
+
+/// The objects of a YAML file.
+fn objects(text: &str) -> Objects {
     let documents = text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
     let name =
         |object: &Value, of: &Value, key: &str| of[key].as_str().unwrap_or_else(|| panic!("{object}")).to_owned();
@@ -87,7 +100,7 @@ fn texts(elements: &[&Value], key: &str) -> BTreeSet<String> {
     elements.iter().filter_map(|element| element[key].as_str()).map(str::to_owned).collect()
 }
 
-fn daemon_set(objects: &BTreeMap<(String, String), Value>) -> &Value {
+fn daemon_set(objects: &Objects) -> &Value {
     &objects[&("DaemonSet".to_owned(), "plexus".to_owned())]["spec"]["template"]["spec"]
 }
 

@@ -1,0 +1,48 @@
+{{/* The labels of every object, as conf/base/kustomization.yaml sets them. */}}
+{{- define "plexus.labels" -}}
+app.kubernetes.io/name: plexus
+app.kubernetes.io/part-of: plexus
+{{- end }}
+
+{{- define "plexus.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default (printf "v%s" $.Chart.AppVersion) }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The CNI directories of a distribution: the same as in conf/overlays. */}}
+{{- define "plexus.directories" -}}
+standard: {conf: /etc/cni/net.d, bin: /opt/cni/bin}
+k3s: {conf: /var/lib/rancher/k3s/agent/etc/cni/net.d, bin: /var/lib/rancher/k3s/data/cni}
+microk8s: {conf: /var/snap/microk8s/current/args/cni-network, bin: /var/snap/microk8s/current/opt/cni/bin}
+microshift: {conf: /etc/cni/net.d, bin: /run/cni/bin}
+openshift: {conf: /etc/kubernetes/cni/net.d, bin: /var/lib/cni/bin}
+{{- end }}
+
+{{- define "plexus.confDir" -}}
+{{- .Values.cni.confDir | default (get (include "plexus.directories" . | fromYaml) .Values.distribution).conf -}}
+{{- end }}
+
+{{- define "plexus.binDir" -}}
+{{- .Values.cni.binDir | default (get (include "plexus.directories" . | fromYaml) .Values.distribution).bin -}}
+{{- end }}
+
+{{/*
+The objects of one file of the manifests, in the release's namespace and with the labels of every object.
+Arguments: the root context, the file.
+*/}}
+{{- define "plexus.objects" -}}
+{{- $root := index . 0 }}
+{{- range regexSplit "(?m)^---$" ($root.Files.Get (index . 1)) -1 }}
+{{- $object := fromYaml . }}
+{{- if hasKey $object.metadata "namespace" }}{{ $_ := set $object.metadata "namespace" $root.Release.Namespace }}{{ end }}
+{{- $_ := set $object.metadata "labels" (merge (include "plexus.labels" $root | fromYaml) ($object.metadata.labels | default dict)) }}
+{{- range $object.subjects }}{{ $_ := set . "namespace" $root.Release.Namespace }}{{ end }}
+---
+{{ toYaml $object }}
+{{- end }}
+{{- end }}
