@@ -6,7 +6,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | success |
-//! | 1 | it could not be done; the last line on stderr says what and on which object |
+//! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, or `lint` an error |
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
 
@@ -22,7 +22,10 @@ mod install;
 mod keep;
 mod migrate;
 mod natives;
+mod objects;
 mod output;
+mod plan;
+mod settings_of_node;
 mod trust;
 mod uninstall;
 mod verdict;
@@ -63,6 +66,8 @@ enum Command {
     Gc(gc::Arguments),
     /// Show which plugins run inside Plexus, which run as programs, and why
     Natives(natives::Arguments),
+    /// Show what would be attached to a pod, without doing it: from manifests, or for a pod of this node
+    Plan(plan::Arguments),
     /// Convert a Multus configuration, and show the result for each key
     Migrate(migrate::Arguments),
     /// Print the JSON Schema of the plugin's configuration, or of a settings file
@@ -91,6 +96,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli.command, &mut output) {
         Ok(Verdict::Well) => ExitCode::SUCCESS,
         Ok(Verdict::NotWell) => ExitCode::from(3),
+        Ok(Verdict::Refused) => ExitCode::FAILURE,
         // Whoever read us has seen enough, as in `plexusctl get | head`.
         Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
@@ -123,6 +129,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => trust::check(arguments.folder()).and_then(|()| gc::run(&arguments, output)),
         Command::Natives(arguments) => natives::run(&arguments, output),
+        Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Migrate(arguments) => migrate::run(&arguments, output),
         Command::Schema(arguments) => schema::run(&arguments, output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),

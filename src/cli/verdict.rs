@@ -7,4 +7,6 @@ pub enum Verdict {
     Well,
     /// What was looked at is not.
     NotWell,
+    /// What was judged is refused.
+    Refused,
 }

@@ -22,6 +22,15 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, InvalidJson> {
     Ok(serde_json::from_str(text)?)
 }
 
+/// As [`parse`], for a `T` that borrows from `text`.
+///
+/// # Errors
+/// As [`parse`].
+#[allow(clippy::disallowed_methods, reason = "the one place that reads")]
+pub fn parse_borrowed<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, InvalidJson> {
+    Ok(serde_json::from_str(text)?)
+}
+
 /// As [`parse`].
 ///
 /// # Errors

@@ -9,6 +9,13 @@ use serde_json::value::RawValue;
 #[error("{}", broken(.0))]
 pub struct InvalidJson(#[from] serde_json::Error);
 
+impl InvalidJson {
+    /// Line and column, from 1.
+    pub fn place(&self) -> (usize, usize) {
+        (self.0.line(), self.0.column())
+    }
+}
+
 impl From<InvalidJson> for std::io::Error {
     fn from(error: InvalidJson) -> Self {
         std::io::Error::new(std::io::ErrorKind::InvalidData, error)

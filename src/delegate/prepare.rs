@@ -6,13 +6,15 @@ use ipnet::IpNet;
 use std::sync::OnceLock;
 
 /// Where the attachment will be made, to be looked at only.
+///
+/// Without sockets the attachment is judged somewhere else than on its node: by its configuration alone.
 pub struct Ground<'a> {
     /// The plugin is the first of its network: nobody hands it a result.
     pub is_first: bool,
-    /// The node.
-    pub host: &'a mut Socket,
-    /// The sandbox.
-    pub inside: &'a mut Socket,
+    /// The node; none elsewhere.
+    pub host: Option<&'a mut Socket>,
+    /// The sandbox; none elsewhere.
+    pub inside: Option<&'a mut Socket>,
     /// Whether a network that is attached before makes the link of that name.
     pub is_made_before: &'a dyn Fn(&str) -> bool,
 }

@@ -26,6 +26,8 @@ pub struct Turn {
     pub daemon: KeptClient,
     /// When the process began to work.
     pub began: Instant,
+    /// Nothing is attached, and nothing may be written: it is only planned.
+    pub is_rehearsal: bool,
 }
 
 impl Turn {
@@ -36,9 +38,21 @@ impl Turn {
             store: Store::new(&settings.state),
             daemon: KeptClient::default(),
             began: Instant::now(),
+            is_rehearsal: false,
             invocation,
             settings,
         }
+    }
+
+    /// As [`Turn::new`] to plan what a call would do. It logs nothing: its caller reports.
+    pub fn rehearsal(invocation: Invocation, mut settings: Settings) -> Self {
+        settings.log_level = LogLevel::Off;
+        Turn { is_rehearsal: true, ..Turn::new(invocation, settings) }
+    }
+
+    /// Whether this is not the node of the pod: nothing of this machine matters then.
+    pub fn is_elsewhere(&self) -> bool {
+        self.is_rehearsal && self.invocation.target.as_ref().is_none_or(|target| target.netns.is_none())
     }
 
     /// The attachment the call is about.

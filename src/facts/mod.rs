@@ -217,7 +217,8 @@ impl Question<'_> {
 }
 
 impl Known {
-    fn from_facts(facts: Facts, given: Option<Annotations>) -> Self {
+    /// What the daemon answered, with the annotations that were `given` by the runtime.
+    pub fn from_facts(facts: Facts, given: Option<Annotations>) -> Self {
         Known {
             annotations: given.or(facts.annotations).unwrap_or_default(),
             definitions: facts.definitions.into_iter().map(|definition| (definition.nad.clone(), definition)).collect(),

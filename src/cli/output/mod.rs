@@ -55,6 +55,14 @@ impl Output {
         self.text(&table.render(self.colour))
     }
 
+    /// Prints `text` on a line of its own, in `tone` on a terminal.
+    pub fn sentence(&mut self, text: &str, tone: Tone) -> Result<(), Error> {
+        let text = printable::line(text);
+        let is_coloured = self.colour && tone != Tone::Plain;
+        let (begin, end) = if is_coloured { (tone.begin(), table::END) } else { ("", "") };
+        self.text(&format!("{begin}{text}{end}\n"))
+    }
+
     /// Tells a person something that is not the answer, on one line.
     pub fn remark(&self, text: impl std::fmt::Display) {
         // Nothing that is written there can end a command: the reader may be gone, or the disk full.

@@ -3,7 +3,7 @@
 use crate::sys::printable;
 
 const GAP: &str = "   ";
-const END: &str = "\x1b[0m";
+pub(super) const END: &str = "\x1b[0m";
 
 /// How important, good or bad a piece of text is. Colour never says what the text does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,12 @@ impl<T: Into<String>> From<T> for Cell {
 impl Table {
     /// A table without rows.
     pub fn new<const N: usize>(heading: [&str; N]) -> Self {
-        Table { rows: vec![heading.map(|text| Cell::new(text, Tone::Heading)).to_vec()] }
+        Table::with_heading(heading.into_iter())
+    }
+
+    /// As [`Table::new`], with as many columns as there are headings.
+    pub fn with_heading<'a>(heading: impl Iterator<Item = &'a str>) -> Self {
+        Table { rows: vec![heading.map(|text| Cell::new(text, Tone::Heading)).collect()] }
     }
 
     /// Adds a row.

@@ -3,4 +3,5 @@
 pub mod manifest;
 pub(super) mod publish;
 pub(super) mod source;
+pub mod tree;
 mod yaml;

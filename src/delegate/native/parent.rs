@@ -59,19 +59,29 @@ impl Parent {
         foreseen: &Foreseen,
         ground: &mut Ground<'_>,
     ) -> Result<(), Failure> {
-        if self.name.as_ref().is_some_and(|name| (ground.is_made_before)(name.as_str())) {
+        let is_made_before = self.name.as_ref().is_some_and(|name| (ground.is_made_before)(name.as_str()));
+        let (Some(host), Some(inside)) = (ground.host.as_deref_mut(), ground.inside.as_deref_mut()) else {
+            return mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen));
+        };
+        if is_made_before {
             mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen))?;
         } else {
-            self.judge(kind, mtu, foreseen, ground)?;
+            self.judge(kind, mtu, foreseen, (host, inside))?;
         }
-        if ground.host.makes_links_on_others(kind)? {
+        if host.makes_links_on_others(kind)? {
             return Ok(());
         }
         Err(Failure::Failed(format!("the kernel of this node has no {kind} (module {kind})")))
     }
 
-    fn judge(&self, kind: &str, mtu: Option<u32>, foreseen: &Foreseen, ground: &mut Ground<'_>) -> Result<(), Failure> {
-        let (parent, mtu) = self.find_with_mtu(mtu, ground.host, ground.inside)?;
+    fn judge(
+        &self,
+        kind: &str,
+        mtu: Option<u32>,
+        foreseen: &Foreseen,
+        (host, inside): (&mut Socket, &mut Socket),
+    ) -> Result<(), Failure> {
+        let (parent, mtu) = self.find_with_mtu(mtu, host, inside)?;
         if parent.loopback || (!parent.ethernet && kind != VLAN) {
             return Err(Failure::Config(format!(
                 "master {} is not an Ethernet link: {kind} does not work on it",

@@ -20,7 +20,8 @@ pub fn nad(turn: &Turn) -> Option<NadRef> {
     nad_of(&turn.settings)
 }
 
-fn nad_of(settings: &Settings) -> Option<NadRef> {
+/// As [`nad`], by the configuration.
+pub fn nad_of(settings: &Settings) -> Option<NadRef> {
     match &settings.primary {
         Primary::Named(name) if !name.contains('/') => NadRef::new(&settings.network_namespace, name).ok(),
         _ => None,
@@ -134,6 +135,9 @@ struct Copy {
 
 /// Keeps a copy, written only when it changed. A disk that is full cannot stop a pod.
 fn keep(turn: &Turn, name: &str, network: &NetworkConfig) {
+    if turn.is_rehearsal {
+        return;
+    }
     let path = turn.settings.state.default_network();
     let copy = Copy { of: name.to_owned(), config: network.to_raw() };
     let Ok(text) = serde_json::to_string(&copy) else { return };

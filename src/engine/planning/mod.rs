@@ -5,6 +5,6 @@ pub mod disk;
 pub(super) mod naming;
 pub mod networks;
 pub mod plan;
-pub(super) mod preflight;
+pub mod preflight;
 pub mod refusals;
 pub mod selections;

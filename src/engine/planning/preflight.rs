@@ -10,6 +10,7 @@ use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::{attach, namespace};
 use crate::sys::netlink::Socket;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Plugins whose `master` is a link that has to be there.
@@ -40,25 +41,49 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
             return Err(invalid(planned, format!("the interface exists in {} already", netns.path().display())));
         }
         let is_made_before = |name: &str| is_made_by(&plan[..index], name);
-        let mut ground =
-            Ground { is_first: true, host: &mut host, inside: &mut inside, is_made_before: &is_made_before };
-        masters_of_programs(turn, planned, &mut ground)?;
-        let scope = Scope {
-            container_id: Some(&target.container_id),
-            ifname: Some(&planned.ifname),
-            netns: target.netns.as_deref(),
-            args: &planned.args,
-            path: &path,
-            patience: turn.settings.delegate_timeout,
-            deadline: turn.until(attach::ADD),
-            is_first: false,
-            lock: None,
+        let mut ground = Ground {
+            is_first: true,
+            host: Some(&mut host),
+            inside: Some(&mut inside),
+            is_made_before: &is_made_before,
         };
-        let prepared = turn.registry.prepare(&planned.config, &planned.capability_args, &scope, &mut ground);
-        default_route(planned, prepared.map_err(|e| e.to_cni().about(label(planned)))?)?;
+        masters_of_programs(turn, planned, &mut ground)?;
+        judge(turn, planned, &path, &mut ground)?;
     }
     turn.registry.adopt(host, netns, inside);
     Ok(())
+}
+
+/// As [`check`] somewhere else than on the node: versions and configurations, without a look at the machine.
+///
+/// # Errors
+/// Code 7: a version is unknown, or a native could not do what it is asked.
+pub fn check_elsewhere(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
+    for (index, planned) in plan.iter().enumerate() {
+        known_version(planned)?;
+        let is_made_before = |name: &str| is_made_by(&plan[..index], name);
+        let mut ground = Ground { is_first: true, host: None, inside: None, is_made_before: &is_made_before };
+        judge(turn, planned, &[], &mut ground)?;
+    }
+    Ok(())
+}
+
+/// Asks the natives of a network, and whether its gateways are reached.
+fn judge(turn: &Turn, planned: &Planned, path: &[PathBuf], ground: &mut Ground<'_>) -> Result<(), CniError> {
+    let target = turn.target()?;
+    let scope = Scope {
+        container_id: Some(&target.container_id),
+        ifname: Some(&planned.ifname),
+        netns: target.netns.as_deref(),
+        args: &planned.args,
+        path,
+        patience: turn.settings.delegate_timeout,
+        deadline: turn.until(attach::ADD),
+        is_first: false,
+        lock: None,
+    };
+    let prepared = turn.registry.prepare(&planned.config, &planned.capability_args, &scope, ground);
+    default_route(planned, prepared.map_err(|e| e.to_cni().about(label(planned)))?)
 }
 
 /// A result in a version that we do not know could not be read, after the network was attached.
@@ -112,11 +137,12 @@ fn masters_of_programs(turn: &Turn, planned: &Planned, ground: &mut Ground<'_>) 
         }
         let Some(master) = text(&plugin.object, "master").filter(|master| !master.is_empty()) else { continue };
         let in_container = plugin.object.read::<bool>("linkInContainer").ok().flatten().unwrap_or(false);
-        let (socket, place) =
-            if in_container { (&mut *ground.inside, "in the container") } else { (&mut *ground.host, "on this node") };
-        if (ground.is_made_before)(&master) {
-            continue;
-        }
+        let (socket, place) = if in_container {
+            (ground.inside.as_deref_mut(), "in the container")
+        } else {
+            (ground.host.as_deref_mut(), "on this node")
+        };
+        let Some(socket) = socket.filter(|_| !(ground.is_made_before)(&master)) else { continue };
         match socket.link_by_name(&master) {
             Ok(Some(_)) => {}
             Ok(None) => {

@@ -209,7 +209,9 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
         devices: &known.devices,
         parallel: (&parallel, turn.settings.parallel),
     })?;
-    plan.iter().try_for_each(|planned| preflight::pools(turn, planned))?;
+    if !turn.is_elsewhere() {
+        plan.iter().try_for_each(|planned| preflight::pools(turn, planned))?;
+    }
     Ok(plan)
 }
 

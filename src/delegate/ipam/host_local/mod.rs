@@ -62,6 +62,7 @@ pub fn understand_parts(ipam: &RawObject) -> Result<(), Declined> {
 
 impl Ipam for HostLocal {
     fn prepare(&self, call: &Call<'_>) -> Result<Foreseen, Error> {
+        let foresee = |settings| foresee(settings, call.scope.netns.is_some());
         self.0.get(|| Settings::read(call)).and_then(foresee).map_err(|e| e.of(TYPE))
     }
 
@@ -86,11 +87,15 @@ impl Ipam for HostLocal {
     }
 }
 
-/// Whether what is asked for can be in the ranges, and whether the pool's folder is one to write to.
-fn foresee(settings: &Settings) -> Result<Foreseen, Failure> {
-    settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?;
+/// Whether what is asked for can be in the ranges, and, on the node, whether the pool's folder is one to write to.
+fn foresee(settings: &Settings, is_on_node: bool) -> Result<Foreseen, Failure> {
+    if is_on_node {
+        settings.resolv_conf.as_deref().map(resolv_conf::read).transpose()?;
+    }
     allocate::requested_of_sets(settings)?;
-    Pool::judge(&settings.folder)?;
+    if is_on_node {
+        Pool::judge(&settings.folder)?;
+    }
     let ranges = || settings.sets.iter().flat_map(|set| &set.0);
     ranges().try_for_each(range::Range::judge)?;
     let first = |is_v4: bool| settings.sets.iter().find(|set| set.is_v4() == is_v4);

@@ -110,9 +110,10 @@ pub(super) fn judge(
     if foreseen.implied.is_empty() || !settings.is_gateway || settings.force_address || is_made_before {
         return Ok(());
     }
+    let Some(host) = ground.host.as_deref_mut() else { return Ok(()) };
     let link = match settings.vlans.untagged {
         0 => bridge,
-        _ => ground.host.link_by_name(settings.vlan_end()?.as_str())?,
+        _ => host.link_by_name(settings.vlan_end()?.as_str())?,
     };
     let Some(link) = link else { return Ok(()) };
     for is_v4 in [true, false] {
@@ -120,7 +121,7 @@ pub(super) fn judge(
         let (subnets, gateways): (Vec<_>, _) = (subnets.collect(), foreseen.implied_of(is_v4));
         if let ([subnet], [Some(gateway)]) = (subnets.as_slice(), gateways.as_slice())
             && let Ok(wanted) = IpNet::new(*gateway, subnet.prefix_len())
-            && let InTheWay::Address(net) = in_the_way(ground.host, &link, wanted)?
+            && let InTheWay::Address(net) = in_the_way(host, &link, wanted)?
         {
             return Err(occupied(&link, net, wanted));
         }

@@ -45,11 +45,12 @@ fn make_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> 
 /// there.
 pub(super) fn foresee(settings: &Settings, ground: &mut Ground<'_>) -> Result<Option<Link>, Failure> {
     let name = settings.name.as_str();
-    let found = ground.host.link_by_name(name)?.map(bridge).transpose()?;
+    let Some(host) = ground.host.as_deref_mut() else { return Ok(None) };
+    let found = host.link_by_name(name)?.map(bridge).transpose()?;
     let is_new = found.is_none() && !(ground.is_made_before)(name);
     // A bridge that does not filter takes VLANs of its ports all the same, as long as the kernel knows them.
     let needs_vlans = settings.vlans.are_set() || (is_new && settings.vlans.filtering);
-    if needs_vlans && !ground.host.filters_vlans_on_bridges()? {
+    if needs_vlans && !host.filters_vlans_on_bridges()? {
         return Err(no_vlans(settings));
     }
     Ok(found)

@@ -1,0 +1,41 @@
+//! Manifests as `plan` and `lint` read them: networks, pods and templates of pods, each with its place in a file.
+
+#![allow(dead_code, reason = "lint uses the rest")]
+
+pub mod network;
+pub mod object;
+pub mod pod;
+pub mod read;
+pub mod source;
+
+use network::Network;
+use object::Object;
+use pod::Pod;
+use source::Source;
+
+/// Everything that was given.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// The texts.
+    pub sources: Vec<Source>,
+    /// Every object in them.
+    pub all: Vec<Object>,
+    /// The networks among them.
+    pub networks: Vec<Network>,
+    /// The pods and templates among them.
+    pub pods: Vec<Pod>,
+    /// They are all objects of a cluster, with what its controllers and runtimes write into them.
+    pub is_cluster: bool,
+}
+
+impl Objects {
+    /// The network that is called so.
+    pub fn network(&self, nad: &crate::nad::NadRef) -> Option<&Network> {
+        self.networks.iter().find(|network| network.nad == *nad)
+    }
+
+    /// The object of `pod`.
+    pub fn object_of(&self, pod: &Pod) -> &Object {
+        &self.all[pod.object]
+    }
+}

@@ -1,0 +1,33 @@
+//! An object of Kubernetes, whatever its kind.
+
+use super::source::Place;
+use crate::cluster::manifests::tree::Node;
+
+/// An object of Kubernetes.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Which source it is in.
+    pub source: usize,
+    /// The whole of it.
+    pub root: Node,
+    /// Its kind.
+    pub kind: String,
+    /// Its API group; empty for the first one.
+    pub group: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Object {
+    /// The place of `node`, which is a part of it.
+    pub fn place(&self, node: &Node) -> Place {
+        Place { source: self.source, at: node.at }
+    }
+
+    /// `Kind namespace/name`.
+    pub fn label(&self) -> String {
+        format!("{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}

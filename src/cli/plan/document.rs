@@ -1,0 +1,149 @@
+//! The shape of the JSON document of `plexusctl plan`.
+
+use super::default_route::{DefaultRoutes, addresses, routes};
+use super::subjects::Subject;
+use crate::cli::settings_of_node::UNKNOWN_DEFAULT;
+use crate::cni::RawObject;
+use crate::delegate::Registry;
+use crate::delegate::registry::Runner;
+use crate::engine::planning::plan::Planned;
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The version of this shape.
+    pub version: u32,
+    /// The pods and templates, in the order in which they were given.
+    pub pods: Vec<PodPlan>,
+}
+
+/// What ADD would do for one pod.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodPlan {
+    /// `<namespace>/<name>`; of a template the name of its object.
+    pub pod: String,
+    /// The kind of that object.
+    pub kind: String,
+    /// The machine was looked at, as ADD does before its first side effect.
+    pub preflight: bool,
+    /// Why ADD would refuse the pod; null where it would not.
+    pub refused: Option<Refusal>,
+    /// The networks in the order of attachment; empty where they could not be planned.
+    pub networks: Vec<Network>,
+    /// Which interfaces would have the default routes, as far as configurations show it.
+    pub default_route: DefaultRoutes,
+    /// What a person should know.
+    pub remarks: Vec<String>,
+}
+
+/// An error that ADD would return.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// The CNI code.
+    pub code: u32,
+    /// The message.
+    pub message: String,
+}
+
+/// An attachment that would be made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// The interface.
+    pub interface: String,
+    /// `<namespace>/<NAD>`, or the name of the default network; null for a default network that is not known here.
+    pub network: Option<String>,
+    /// It is the default network.
+    pub default: bool,
+    /// Its plugins in their order; empty for a default network that is not known here.
+    pub plugins: Vec<Plugin>,
+    /// What its plugins get by capability.
+    pub capabilities: RawObject,
+    /// `CNI_ARGS`.
+    pub args: String,
+    /// The requested addresses, else the subnets of the configuration.
+    pub addresses: Vec<String>,
+    /// The routes of the configuration.
+    pub routes: Vec<String>,
+    /// The gateways of the requested default route; empty for its own gateways; null if it requests none.
+    pub requested_default_route: Option<Vec<IpAddr>>,
+    /// The device; null for none.
+    pub device: Option<String>,
+    /// The resource of the device.
+    pub resource: Option<String>,
+    /// It may be attached at the same time as others.
+    pub parallel: bool,
+}
+
+/// A plugin of a network.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plugin {
+    /// Its type.
+    pub r#type: String,
+    /// It is built in.
+    pub native: bool,
+    /// Why its program runs; null where it is built in.
+    pub reason: Option<String>,
+    /// The address plugin; null for none.
+    pub ipam: Option<Box<Plugin>>,
+}
+
+impl PodPlan {
+    /// Of `subject`, before anything is planned.
+    pub fn of(subject: &Subject, preflight: bool) -> Self {
+        PodPlan {
+            pod: subject.pod.to_string(),
+            kind: subject.kind.clone(),
+            preflight,
+            refused: None,
+            networks: Vec::new(),
+            default_route: DefaultRoutes::default(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+impl Network {
+    /// What `planned` means, run by `registry`.
+    pub fn of(planned: &Planned, registry: &Registry) -> Self {
+        let is_known = planned.network != UNKNOWN_DEFAULT;
+        let plugins = planned.config.plugins.iter().filter(|_| is_known).map(|plugin| {
+            let runners = registry.runners(plugin);
+            let ipam = plugin.ipam.as_ref().zip(runners.ipam);
+            let ipam = ipam.map(|(kind, runner)| Box::new(Plugin::of(kind.as_str(), &runner, plugin.kind.as_str())));
+            Plugin { ipam, ..Plugin::of(plugin.kind.as_str(), &runners.main, "") }
+        });
+        let (resource, device) = planned.device.clone().unzip();
+        Network {
+            interface: planned.ifname.to_string(),
+            network: Some(planned.network.clone()).filter(|_| is_known),
+            default: planned.default,
+            plugins: plugins.collect(),
+            capabilities: planned.capability_args.clone(),
+            args: planned.args.to_string(),
+            addresses: addresses(planned),
+            routes: routes(planned),
+            requested_default_route: planned.default_route.clone(),
+            device,
+            resource,
+            parallel: planned.parallel,
+        }
+    }
+}
+
+impl Plugin {
+    fn of(kind: &str, runner: &Runner, asked_by: &str) -> Self {
+        let reason = match runner {
+            Runner::Native => None,
+            Runner::Program(why) => Some(why.to_string()),
+            Runner::AskedFor => Some(format!("the program {asked_by} calls it")),
+        };
+        Plugin { r#type: kind.to_owned(), native: reason.is_none(), reason, ipam: None }
+    }
+}

@@ -1,0 +1,122 @@
+//! `plexusctl plan`: what ADD would do for a pod, without doing it.
+//!
+//! Planned by the code that plans at each call, so it cannot answer anything else.
+
+mod default_route;
+mod document;
+mod rehearse;
+mod rows;
+mod subjects;
+
+use super::output::{Format, Output};
+use super::settings_of_node::SettingsArguments;
+use super::{Error, Verdict};
+use crate::api::RunDirectory;
+use crate::cli::objects::Objects;
+use crate::cli::plan::document::{Document, PodPlan};
+use crate::cli::plan::rehearse::Stage;
+use crate::cli::plan::subjects::Subject;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all pods can be attached, 1 a pod is refused.\n\nBefore pods exist:\n  kubectl get net-attach-def -A -o yaml | plexusctl plan pod.yaml -"
+)]
+pub struct Arguments {
+    /// Manifests with pods, or with Deployments and other objects that have a template of pods, and with
+    /// NetworkAttachmentDefinitions; directories of them; `-` for stdin. Or NAMESPACE/POD, a pod of this node
+    #[arg(value_name = "FILE|NAMESPACE/POD", required = true)]
+    subjects: Vec<PathBuf>,
+
+    /// Directory with more NetworkAttachmentDefinitions; pods in it are not planned
+    #[arg(long, value_name = "DIRECTORY")]
+    source_directory: Option<PathBuf>,
+
+    /// Namespace of objects that name none
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+
+    /// Also look at this machine: the programs of plugins, masters, bridges, directories of addresses. Needs root. It is
+    /// always done for NAMESPACE/POD
+    #[arg(long)]
+    on_node: bool,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    #[command(flatten)]
+    settings: SettingsArguments,
+
+    /// Plugin directory of the runtime
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
+    cni_bin_dir: PathBuf,
+
+    /// Run directory, with the daemon's socket [default: from the configuration]
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", value_name = "DIRECTORY")]
+    run_directory: Option<PathBuf>,
+}
+
+/// Prints the plans; refused where one of them is.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let mut found = arguments.settings.read()?;
+    if let Some(run) = &arguments.run_directory {
+        found.settings.run = RunDirectory::new(run);
+    }
+    let (named, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        arguments.subjects.iter().cloned().partition(|subject| subjects::is_name(subject));
+    let mut plans: Vec<PodPlan> = Vec::new();
+    for name in &named {
+        let subject = Subject::of_daemon(&name.display().to_string(), &found.settings)?;
+        plans.push(rehearse::plan(&subject, &found, arguments.stage(true)));
+    }
+    let mut objects = Objects::default();
+    objects.add_files(&files, &arguments.namespace)?;
+    let planned = objects.pods.len();
+    let more: Vec<PathBuf> = arguments.source_directory.iter().cloned().collect();
+    objects.add_files(&more, &arguments.namespace)?;
+    for pod in &objects.pods[..planned] {
+        let subject = Subject::of_files(pod, &objects, &found.settings)?;
+        plans.push(rehearse::plan(&subject, &found, arguments.stage(arguments.on_node)));
+    }
+    let is_refused = plans.iter().any(|plan| plan.refused.is_some());
+    print(arguments, plans, &files, output)?;
+    Ok(if is_refused { Verdict::Refused } else { Verdict::Well })
+}
+
+impl Arguments {
+    fn stage(&self, is_on_node: bool) -> Stage<'_> {
+        if is_on_node { Stage::OnNode { programs: &self.cni_bin_dir } } else { Stage::Elsewhere }
+    }
+}
+
+fn print(arguments: &Arguments, plans: Vec<PodPlan>, files: &[PathBuf], output: &mut Output) -> Result<(), Error> {
+    if plans.is_empty() {
+        let names: Vec<String> = files.iter().map(|file| name_of(file)).collect();
+        output.remark(format!("{}: no pod and no object with a template of pods.", names.join(", ")));
+    }
+    let is_whole = plans.iter().all(|plan| plan.preflight);
+    match arguments.output {
+        Format::Json => output.json(&Document { version: VERSION, pods: plans }),
+        Format::Table => plans.iter().enumerate().try_for_each(|(number, plan)| {
+            if number > 0 {
+                output.text("\n")?;
+            }
+            rows::print(plan, output)
+        }),
+    }?;
+    if !is_whole {
+        output.remark(
+            "This machine was not looked at: programs, masters, bridges and directories are checked on the node, with --on-node.",
+        );
+    }
+    Ok(())
+}
+
+fn name_of(path: &Path) -> String {
+    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
+}

@@ -1,0 +1,94 @@
+//! The steps of an ADD up to its first side effect.
+
+use super::document::{Network, PodPlan, Refusal};
+use super::{default_route, subjects::Subject};
+use crate::cli::settings_of_node::Found;
+use crate::cni::invocation::Target;
+use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, Invocation, Verb};
+use crate::engine::Turn;
+use crate::engine::planning::plan::Planned;
+use crate::engine::planning::preflight;
+use crate::engine::planning::refusals::namesakes;
+use crate::engine::planning::selections::Selections;
+use crate::engine::verbs::add;
+use crate::sys::netns::Netns;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+/// How far the rehearsal goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Stage<'a> {
+    /// Without a look at the machine.
+    Elsewhere,
+    /// With the look that ADD takes, and an empty namespace for the pod.
+    OnNode {
+        /// The runtime's plugins.
+        programs: &'a Path,
+    },
+}
+
+/// What ADD would do for `subject`.
+pub fn plan(subject: &Subject, found: &Found, stage: Stage<'_>) -> PodPlan {
+    let mut plan = PodPlan::of(subject, matches!(stage, Stage::OnNode { .. }));
+    if subject.is_host_network {
+        plan.remarks
+            .push("hostNetwork is true: the runtime does not call CNI plugins, and the pod gets no network".to_owned());
+        return plan;
+    }
+    let outcome = rehearse(subject, found, stage, &mut plan);
+    plan.refused = outcome.err().map(|e| Refusal { code: e.code, message: e.to_string() });
+    plan
+}
+
+fn rehearse(subject: &Subject, found: &Found, stage: Stage<'_>, plan: &mut PodPlan) -> Result<(), CniError> {
+    // It lives as long as the turn, whose calls find it by its descriptor.
+    let sandbox = match stage {
+        Stage::Elsewhere => None,
+        Stage::OnNode { .. } => Some(Netns::create().map_err(|e| CniError::new(Code::Namespace, e.to_string()))?),
+    };
+    let netns = sandbox.as_ref().map(|netns| PathBuf::from(format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd())));
+    let turn = Turn::rehearsal(invocation(subject, stage, netns)?, found.settings.clone());
+    let selections = Selections::read(&turn.settings, Some(&subject.pod), &subject.known.annotations)?;
+    plan.remarks.extend(unknown_keys(&selections));
+    let planned = add::plan(&turn, &subject.known, &selections)?;
+    let named = planned.iter().map(|planned| (planned.network.clone(), &planned.config));
+    plan.remarks.extend(namesakes::remarks(named));
+    plan.networks = planned.iter().map(|planned| Network::of(planned, &turn.registry)).collect();
+    plan.default_route = default_route::owners(&planned, turn.settings.default_route);
+    if subject.has_placeholders {
+        plan.remarks.push("devices are chosen by the kubelet: the plan has placeholders".to_owned());
+    }
+    look(&turn, &planned)
+}
+
+fn look(turn: &Turn, planned: &[Planned]) -> Result<(), CniError> {
+    if turn.is_elsewhere() { preflight::check_elsewhere(turn, planned) } else { preflight::check(turn, planned) }
+}
+
+fn invocation(subject: &Subject, stage: Stage<'_>, netns: Option<PathBuf>) -> Result<Invocation, CniError> {
+    let invalid = |e: &dyn std::fmt::Display| CniError::new(Code::Environment, e.to_string());
+    let pod = &subject.pod;
+    let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}", pod.namespace(), pod.name());
+    Ok(Invocation {
+        verb: Verb::Add,
+        target: Some(Target {
+            container_id: ContainerId::new("plan").map_err(|e| invalid(&e))?,
+            ifname: IfName::new("eth0").map_err(|e| invalid(&e))?,
+            netns,
+        }),
+        args: CniArgs::parse(&args),
+        path: match stage {
+            Stage::Elsewhere => Vec::new(),
+            Stage::OnNode { programs } => vec![programs.to_owned()],
+        },
+    })
+}
+
+fn unknown_keys(selections: &Selections) -> Vec<String> {
+    let all = selections.default_network.iter().chain(&selections.additional);
+    let remark = |nad: &crate::nad::NadRef, key: &str, meant: Option<&str>| {
+        let text = format!("annotation element of network {nad}: unknown key {key:?} is ignored");
+        meant.map_or(text.clone(), |meant| format!("{text}; did you mean {meant:?}?"))
+    };
+    all.flat_map(|selection| selection.unknown.iter().map(|key| remark(&selection.nad, &key.key, key.meant))).collect()
+}

@@ -1,0 +1,106 @@
+//! What is planned: a pod, its annotations, its networks and its devices.
+
+use crate::api::FactsRequest;
+use crate::api::protocol::{Reply, Request};
+use crate::cli::Error;
+use crate::cli::objects::Objects;
+use crate::cli::objects::pod::Pod;
+use crate::engine::Settings;
+use crate::engine::planning::default_network;
+use crate::engine::planning::selections::Selections;
+use crate::facts::{Annotations, Client, Known};
+use crate::nad::{NadRef, PodRef};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+/// A pod and what is known of it.
+#[derive(Debug)]
+pub struct Subject {
+    /// The pod.
+    pub pod: PodRef,
+    /// The kind of the object that it is, or that makes it.
+    pub kind: String,
+    /// What ADD would know.
+    pub known: Known,
+    /// Devices are only known to be asked for, not which ones.
+    pub has_placeholders: bool,
+    /// It is in the node's network and gets none of its own.
+    pub is_host_network: bool,
+}
+
+/// Whether `subject` names a pod: two names and no file.
+pub fn is_name(subject: &Path) -> bool {
+    let text = subject.to_string_lossy();
+    let is_pod = text.split_once('/').is_some_and(|(namespace, name)| PodRef::new(namespace, name, None).is_ok());
+    is_pod && !subject.exists()
+}
+
+impl Subject {
+    /// The pod `name` of this node, as the daemon knows it.
+    ///
+    /// # Errors
+    /// The daemon is not asked, or does not know it.
+    pub fn of_daemon(name: &str, settings: &Settings) -> Result<Self, Error> {
+        let failed = |why: String| Error::Networks { what: format!("pod {name}"), why };
+        let (namespace, own) = name.split_once('/').unwrap_or(("default", name));
+        let pod = PodRef::new(namespace, own, None).map_err(|e| failed(e.to_string()))?;
+        let of_all = Selections::read(settings, Some(&pod), &Annotations::new()).map_err(|e| failed(e.msg))?.networks();
+        let request = Request::Facts(FactsRequest {
+            pod: Some(pod.clone()),
+            annotations_wanted: true,
+            default_network_namespace: Some(settings.network_namespace.clone()),
+            networks: of_all.into_iter().chain(default_network::nad_of(settings)).collect(),
+            copies: Vec::new(),
+        });
+        let deadline = Instant::now() + settings.daemon_timeout;
+        let reply = Client::connect(&settings.run, deadline).and_then(|mut client| client.ask(&request));
+        match reply {
+            Ok(Reply::Facts(facts)) => Ok(Subject {
+                pod,
+                kind: "Pod".to_owned(),
+                known: Known::from_facts(facts, None),
+                has_placeholders: false,
+                is_host_network: false,
+            }),
+            Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => Err(failed(format!("plexusd answered: {why}"))),
+            Ok(other) => Err(failed(format!("plexusd answered another question ({})", other.kind()))),
+            Err(e) => Err(failed(e.to_string())),
+        }
+    }
+
+    /// `pod` of `objects`, with the networks that are there.
+    ///
+    /// # Errors
+    /// It has a name that no pod can have.
+    pub fn of_files(pod: &Pod, objects: &Objects, settings: &Settings) -> Result<Self, Error> {
+        let object = objects.object_of(pod);
+        let failed = |why: String| Error::Networks { what: objects.sources[object.source].name.clone(), why };
+        let reference = pod.reference(object).map_err(|e| failed(format!("{}: {e}", object.kind)))?;
+        let annotations = pod.annotations_read(object);
+        // What cannot be read is refused when it is planned.
+        let selected = Selections::read(settings, Some(&reference), &annotations).unwrap_or_default().networks();
+        let wanted: Vec<NadRef> = selected.into_iter().chain(default_network::nad_of(settings)).collect();
+        let (mut known, mut devices) = (Known { annotations, ..Known::default() }, BTreeMap::new());
+        for nad in wanted {
+            let Some(network) = objects.network(&nad) else {
+                known.missing.insert(nad);
+                continue;
+            };
+            if let Some(resource) = &network.definition.resource_name {
+                let count = pod.requested(object, resource);
+                let named = (1..=count).map(|number| format!("(device {number})")).collect();
+                devices.insert(resource.clone(), named);
+            }
+            known.definitions.insert(nad, network.definition.clone());
+        }
+        known.devices = devices;
+        Ok(Subject {
+            pod: reference,
+            kind: object.kind.clone(),
+            has_placeholders: !known.devices.is_empty(),
+            known,
+            is_host_network: pod.spec(object, &["hostNetwork"]).is_some_and(|flag| flag.is_true()),
+        })
+    }
+}
