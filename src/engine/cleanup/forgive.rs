@@ -8,7 +8,7 @@ use crate::engine::Turn;
 use crate::engine::cleanup::fate::{Fate, Sight};
 use crate::engine::cleanup::{live_sandboxes, survey};
 use crate::engine::sandbox::lock::Sandbox;
-use crate::engine::sandbox::{publish, undo};
+use crate::engine::sandbox::undo;
 use crate::store::{Attachment, Found, Record, State};
 
 /// An attachment that was to be forgiven.
@@ -118,9 +118,6 @@ fn forgotten(turn: &Turn, id: &ContainerId, sight: Option<&Sight>) -> Vec<Forgiv
     };
     if left > record.attachments.len() {
         return kept(given, "the record cannot be written");
-    }
-    if left == 0 {
-        publish::withdraw(turn, id);
     }
     given
 }

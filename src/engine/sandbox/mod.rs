@@ -9,3 +9,4 @@ pub(super) mod publish;
 pub(super) mod recalled;
 pub mod trust;
 pub(super) mod undo;
+pub(super) mod withdraw;

@@ -6,6 +6,7 @@ use crate::cni::{ContainerId, RawObject};
 use crate::engine::Turn;
 use crate::engine::cleanup::wish;
 use crate::engine::sandbox::lock::Sandbox;
+use crate::engine::sandbox::withdraw::withdraw;
 use crate::engine::sandbox::{attach, device_info};
 use crate::nad::{NetworkStatus, PodRef, status};
 use crate::store::{Attachment, Found};
@@ -148,17 +149,6 @@ pub fn publish_late(turn: &Turn) {
             }
         } else {
             wish::soon(turn, "unpublished");
-        }
-    }
-}
-
-/// Takes a status back: it is on its pod, or not wanted any more.
-pub fn withdraw(turn: &Turn, id: &ContainerId) {
-    let path = turn.settings.run.publication(id);
-    // A daemon that could not read it has put it aside.
-    for path in [path.with_extension("damaged"), path] {
-        if let Err(e) = trusted::remove(&path) {
-            turn.warn(format!("cannot remove a waiting network-status: {e}"));
         }
     }
 }

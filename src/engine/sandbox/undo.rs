@@ -6,6 +6,7 @@ use crate::engine::cleanup::wish;
 use crate::engine::sandbox::device_info;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::recalled::Recalled;
+use crate::engine::sandbox::withdraw::withdraw;
 use crate::store::{Attachment, Debt, Found, Record, State, record};
 use crate::sys::files::Durability;
 use crate::sys::netlink::teardown;
@@ -188,9 +189,11 @@ pub fn keep_or_remove(turn: &Turn, record: &Record) -> bool {
     write_back(turn, record)
 }
 
-/// As [`keep_or_remove`], for whoever remembers the debts.
+/// As [`keep_or_remove`], for whoever remembers the debts. The record goes last: nobody asks for what a call leaves
+/// that is killed after it.
 pub fn write_back(turn: &Turn, record: &Record) -> bool {
     let outcome = if record.attachments.is_empty() {
+        withdraw(turn, &record.container_id);
         turn.store.remove(&record.container_id)
     } else {
         turn.store.write(record, Durability::Synced)

@@ -7,7 +7,8 @@ use crate::engine::sandbox::lock;
 use crate::engine::sandbox::lock::{MAX_ATTEMPTS, Sandbox};
 use crate::engine::sandbox::undo;
 use crate::engine::sandbox::undo::Failure;
-use crate::engine::sandbox::{attach, namespace, publish, recalled};
+use crate::engine::sandbox::withdraw::withdraw;
+use crate::engine::sandbox::{attach, namespace, recalled};
 use crate::engine::settings::LogLevel;
 use crate::engine::verbs::add;
 use crate::engine::{Turn, multus};
@@ -50,7 +51,7 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         Ok(basis) => basis,
         Err(e) => return without_a_debt(turn, id, Err(e)),
     };
-    publish::withdraw(turn, id);
+    withdraw(turn, id);
     record.unpublished = None;
     let (mut mine, others): (Vec<_>, _) =
         record.attachments.into_iter().partition(|attachment| attachment.call == target.ifname);
@@ -62,11 +63,14 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
     let outcome = unreadable.map_or_else(|| judge(turn, &failures), Err);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
+    // Before the record goes: nobody asks for what is left after it.
+    if replaceable && record.attachments.is_empty() {
+        multus::forget(turn, id, &all);
+    }
     if !replaceable || !undo::keep_or_remove(turn, &record) {
         return without_a_debt(turn, id, outcome);
     }
     if record.attachments.is_empty() {
-        multus::forget(turn, id, &all);
         lock::forget_attempts(turn, id);
         sandbox.mark_deleted();
     }

@@ -8,7 +8,8 @@ use crate::engine::cleanup::traces::Place;
 use crate::engine::cleanup::used_networks::Networks;
 use crate::engine::cleanup::{fate, traces, wish};
 use crate::engine::sandbox::lock::Sandbox;
-use crate::engine::sandbox::{namespace, publish, trust, undo};
+use crate::engine::sandbox::withdraw::withdraw;
+use crate::engine::sandbox::{namespace, trust, undo};
 use crate::engine::{Turn, multus};
 use crate::store::{Attachment, Found, Record};
 use std::path::Path;
@@ -155,9 +156,8 @@ pub fn clean(
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
     if replaceable {
         undo::write_back(turn, &record);
-    }
-    if record.attachments.is_empty() {
-        publish::withdraw(turn, id);
+    } else if record.attachments.is_empty() {
+        withdraw(turn, id);
     }
     Ok(Some(Cleaned { record, failures, busy: false }))
 }
