@@ -4,16 +4,12 @@
 
 mod support;
 
-use plexus::sys::netns::Netns;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::fs;
 use std::process::Command;
 use support::netlink::Fate;
+use support::picture::Picture;
 use support::{Node, Pod, kernel};
 
-/// Where the pools are.
-const POOLS: &str = "/var/lib/cni/networks";
 /// More than any call needs.
 const MANY: usize = 300;
 
@@ -31,7 +27,7 @@ fn network(name: &str, plugin: Value) -> Value {
 /// there after a call has ended.
 fn node() -> Option<Node> {
     let node = Node::new()?;
-    keep_the_kernel_quiet();
+    support::keep_the_kernel_quiet();
     node.ip("link add master0 type veth peer name master1");
     node.ip("link set master0 up");
     node.ip("link set master1 up");
@@ -42,80 +38,10 @@ fn node() -> Option<Node> {
     Some(node)
 }
 
-/// No addresses of its own, and none that wait for others' objections: how many requests a call makes would
-/// depend on the time.
-fn keep_the_kernel_quiet() {
-    for (key, value) in [("all/accept_dad", "0"), ("default/accept_dad", "0"), ("default/addr_gen_mode", "1")] {
-        fs::write(format!("/proc/sys/net/ipv6/conf/{key}"), value).unwrap();
-    }
-}
-
 /// Whether the kernel makes a link with `ip link add probe <line>`.
 fn has(line: &str) -> bool {
     let ip = |line: &str| Command::new("ip").args(line.split(' ')).output().unwrap().status.success();
     ip(&format!("link add probe {line}")) && ip("link delete probe")
-}
-
-/// All that a call may leave, as far as it does not depend on the time.
-#[derive(Debug, PartialEq)]
-struct Picture {
-    links: Vec<Value>,
-    addresses: Vec<String>,
-    routes: Vec<String>,
-    pod: [Value; 3],
-    files: BTreeMap<String, String>,
-}
-
-impl Picture {
-    fn take(node: &Node, pod: &Pod) -> Self {
-        // DEL leaves a child in the kernel's grace period.
-        support::eventually("every process to end", || node.processes().is_empty());
-        Picture {
-            links: rows(&kernel::ip("link"), link),
-            addresses: rows(&kernel::ip("address"), |link| format!("{} {}", link["ifname"], nets(link))),
-            routes: ["-4", "-6"]
-                .iter()
-                .flat_map(|family| rows(&kernel::ip(&format!("{family} route show table all")), route))
-                .collect(),
-            pod: ["address", "-4 route show table all", "-6 route show table all"].map(|what| pod.ip(what)),
-            files: files(node),
-        }
-    }
-}
-
-fn rows<T>(listing: &Value, row: impl Fn(&Value) -> T) -> Vec<T> {
-    listing.as_array().unwrap().iter().map(row).collect()
-}
-
-fn link(link: &Value) -> Value {
-    let keys = ["ifindex", "ifname", "master", "mtu", "address", "promiscuity", "allmulti", "group", "txqlen"];
-    let mut kept: serde_json::Map<_, _> = keys.map(|key| (key.to_owned(), link[key].clone())).into_iter().collect();
-    kept.insert("kind".to_owned(), link["linkinfo"]["info_kind"].clone());
-    kept.into()
-}
-
-fn nets(link: &Value) -> String {
-    rows(&link["addr_info"], |address| format!("{}/{}", address["local"], address["prefixlen"])).join(" ")
-}
-
-fn route(route: &Value) -> String {
-    ["type", "dst", "dev", "gateway", "table", "scope", "metric"].map(|key| route[key].to_string()).join(" ")
-}
-
-/// The leases with their owners, the records, what waits to be published.
-fn files(node: &Node) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
-    let pools = fs::read_dir(POOLS).into_iter().flatten().flatten().map(|pool| pool.path());
-    for folder in pools.chain([node.state().sandboxes(), node.run().unpublished()]) {
-        for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = file.file_name().into_string().unwrap();
-            // Where the next search begins is no lease.
-            if !name.starts_with("last_reserved_ip.") && name != "lock" {
-                files.insert(file.path().display().to_string(), fs::read_to_string(file.path()).unwrap());
-            }
-        }
-    }
-    files
 }
 
 /// One case: the networks of a pod beside the default one, on a machine that has seen such a pod before.
@@ -130,7 +56,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn pod(&self, number: usize) -> Pod {
         let pod = Pod::new(self.node, &format!("p{number}")).selecting(self.networks);
-        Netns::open(&pod.netns).unwrap().run(keep_the_kernel_quiet).unwrap();
+        support::keep_the_sandbox_quiet(&pod);
         pod
     }
 

@@ -11,6 +11,7 @@
 
 pub mod answer;
 pub mod apiserver;
+pub mod changes;
 pub mod cluster;
 pub mod cnitool;
 pub mod connection;
@@ -20,6 +21,7 @@ pub mod kernel;
 pub mod manifests;
 pub mod netlink;
 pub mod node;
+pub mod picture;
 pub mod pod;
 pub mod programs;
 pub mod recorder;
@@ -61,4 +63,17 @@ pub fn cannot_run(why: &str) {
 /// Writes a line past the test's captured output, which is shown only once the test has failed.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The machine's, or with the namespace of a pod entered its, interfaces get no addresses of the kernel's own, and none
+/// that wait for others' objections: what a call does would depend on the time.
+pub fn keep_the_kernel_quiet() {
+    for (key, value) in [("all/accept_dad", "0"), ("default/accept_dad", "0"), ("default/addr_gen_mode", "1")] {
+        std::fs::write(format!("/proc/sys/net/ipv6/conf/{key}"), value).unwrap();
+    }
+}
+
+/// [`keep_the_kernel_quiet`] in the sandbox of `pod`.
+pub fn keep_the_sandbox_quiet(pod: &Pod) {
+    plexus::sys::netns::Netns::open(&pod.netns).unwrap().run(keep_the_kernel_quiet).unwrap();
 }

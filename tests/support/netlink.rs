@@ -43,7 +43,7 @@ impl Requests {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
         let install = move || {
-            let listener = install_filter()?;
+            let listener = install_filter(&mut sendto_filter())?;
             let mut tell = &tell;
             tell.write_all(&(std::process::id() as i32).to_ne_bytes())?;
             tell.write_all(&listener.to_ne_bytes())?;
@@ -67,23 +67,34 @@ impl Requests {
     }
 }
 
-fn pipe() -> (File, File) {
+pub(super) fn pipe() -> (File, File) {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     (read.into(), write.into())
 }
 
-/// Lets sendto(2) of this process wait for whoever has the descriptor that is answered; it is closed by exec.
-fn install_filter() -> io::Result<RawFd> {
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let mut steps = [
-        step(load, offset_of!(libc::seccomp_data, nr) as u32, 0, 0),
-        step(equal, libc::SYS_sendto as u32, 0, 1),
-        step(answer, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
-        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
+/// One step of a seccomp filter.
+pub(super) fn step(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+/// Loads a word of the system call's number and arguments.
+pub(super) const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+/// Compares it.
+pub(super) const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+/// Ends the filter.
+pub(super) const ANSWER: u32 = libc::BPF_RET | libc::BPF_K;
+
+fn sendto_filter() -> [libc::sock_filter; 4] {
+    [
+        step(LOAD, offset_of!(libc::seccomp_data, nr) as u32, 0, 0),
+        step(EQUAL, libc::SYS_sendto as u32, 0, 1),
+        step(ANSWER, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
+        step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ]
+}
+
+/// Lets what `steps` choose of this process wait for whoever has the descriptor that is answered; it is closed by exec.
+pub(super) fn install_filter(steps: &mut [libc::sock_filter]) -> io::Result<RawFd> {
     let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
     // SAFETY: the kernel copies the program, whose length is that of the array.
     let listener = unsafe {
@@ -98,7 +109,7 @@ fn install_filter() -> io::Result<RawFd> {
 }
 
 /// The descriptor numbered `descriptor` of another process.
-fn take_descriptor(pid: i32, descriptor: RawFd) -> io::Result<OwnedFd> {
+pub(super) fn take_descriptor(pid: i32, descriptor: RawFd) -> io::Result<OwnedFd> {
     let owned = |fd: libc::c_long| match fd {
         // SAFETY: the kernel just made it for us.
         0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
@@ -139,7 +150,7 @@ fn meet(fate: Fate, call: &libc::seccomp_notif, plugin: i32, response: &mut libc
 }
 
 /// The next call; `None` when there will be none.
-fn next_call(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
+pub(super) fn next_call(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
     loop {
         let mut waiting = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one descriptor, which is open.
@@ -167,7 +178,7 @@ fn request_type(call: &libc::seccomp_notif) -> Option<u16> {
     (is_whole && u16::from_ne_bytes([f0, f1]) & REQUEST != 0).then(|| u16::from_ne_bytes([t0, t1]))
 }
 
-fn memory(call: &libc::seccomp_notif) -> File {
+pub(super) fn memory(call: &libc::seccomp_notif) -> File {
     OpenOptions::new().read(true).write(true).open(format!("/proc/{}/mem", call.pid)).unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! A sandbox on the node, and the runtime's side of the protocol.
 
 use super::answer::{Answer, Running};
+use super::changes::Changes;
 use super::netlink::{Fate, Requests};
 use super::node::{self, Node, PATH};
 use plexus::cni::ContainerId;
@@ -252,6 +253,21 @@ impl Call {
         let running = Running::new(command.spawn().unwrap(), self.config.to_string());
         drop(command);
         (running.wait(), requests.seen())
+    }
+
+    /// Makes the call, and kills the plugin before its change numbered `chosen`, from 1; answers the names of all changes.
+    pub fn killed_at(self, chosen: usize) -> (Answer, Vec<&'static str>) {
+        self.killed_as(chosen, |_| ())
+    }
+
+    /// As [`Call::killed_at`], as `prepare` has it.
+    pub fn killed_as(self, chosen: usize, prepare: impl FnOnce(&mut Command)) -> (Answer, Vec<&'static str>) {
+        let mut command = self.command();
+        prepare(&mut command);
+        let changes = Changes::of(&mut command, chosen);
+        let running = Running::new(command.spawn().unwrap(), self.config.to_string());
+        drop(command);
+        (running.wait(), changes.seen())
     }
 
     fn command(&self) -> Command {

@@ -1,0 +1,126 @@
+//! The system calls of a call that change something, counted by the test; the plugin is killed before one of them.
+//!
+//! By seccomp_unotify(2), as for netlink: the filter is inherited, so the calls of threads, children and programs count.
+
+use super::netlink::{ANSWER, EQUAL, LOAD, install_filter, next_call, pipe, step, take_descriptor};
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{IoSlice, Read, Write};
+use std::mem::{offset_of, zeroed};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread::JoinHandle;
+
+/// The calls that change what others see: files, locks, links, processes.
+const CHANGES: &[(libc::c_long, &str)] = &[
+    (libc::SYS_sendto, "sendto"),
+    (libc::SYS_sendmsg, "sendmsg"),
+    (libc::SYS_connect, "connect"),
+    (libc::SYS_write, "write"),
+    (libc::SYS_pwrite64, "pwrite64"),
+    (libc::SYS_ftruncate, "ftruncate"),
+    (libc::SYS_unlinkat, "unlinkat"),
+    (libc::SYS_renameat, "renameat"),
+    (libc::SYS_renameat2, "renameat2"),
+    (libc::SYS_mkdirat, "mkdirat"),
+    (libc::SYS_linkat, "linkat"),
+    (libc::SYS_symlinkat, "symlinkat"),
+    (libc::SYS_fchmod, "fchmod"),
+    (libc::SYS_fchown, "fchown"),
+    (libc::SYS_flock, "flock"),
+    (libc::SYS_fsync, "fsync"),
+    (libc::SYS_kill, "kill"),
+    (libc::SYS_execve, "execve"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_unlink, "unlink"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_rename, "rename"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mkdir, "mkdir"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_rmdir, "rmdir"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_link, "link"),
+];
+/// openat(2) counts where it may make a file.
+const CREATES: u32 = libc::O_CREAT as u32;
+
+/// The changes of a call that was prepared by [`Changes::of`].
+#[derive(Debug)]
+pub struct Changes(JoinHandle<Vec<&'static str>>);
+
+impl Changes {
+    /// Has `command`, which is started next, make its changes under our eyes. The plugin is killed before the one
+    /// numbered `chosen`, from 1; 0 is none.
+    pub fn of(command: &mut Command, chosen: usize) -> Self {
+        let (mut told, tell) = pipe();
+        let (wait, mut go_on) = pipe();
+        let mut filter = filter();
+        let install = move || {
+            let listener = install_filter(&mut filter)?;
+            let (pid, listener) = ((std::process::id() as i32).to_ne_bytes(), listener.to_ne_bytes());
+            // writev(2): write(2) would wait for the test already.
+            // A pipe takes so few bytes at once.
+            let _ = (&tell).write_vectored(&[IoSlice::new(&pid), IoSlice::new(&listener)])?;
+            (&wait).read_exact(&mut [0])
+        };
+        // SAFETY: between fork and exec it makes system calls only and allocates nothing.
+        unsafe { command.pre_exec(install) };
+        Changes(std::thread::spawn(move || {
+            let mut number = [0; 4];
+            let mut next = || told.read_exact(&mut number).map(|()| i32::from_ne_bytes(number)).unwrap();
+            let (pid, descriptor) = (next(), next());
+            let listener = take_descriptor(pid, descriptor).unwrap();
+            go_on.write_all(&[0]).unwrap();
+            watch(&listener, pid, chosen)
+        }))
+    }
+
+    /// The names of all, once the call and all that it started have ended.
+    pub fn seen(self) -> Vec<&'static str> {
+        self.0.join().unwrap()
+    }
+}
+
+fn filter() -> Vec<libc::sock_filter> {
+    let ask = libc::SECCOMP_RET_USER_NOTIF;
+    let mut steps = vec![step(LOAD, offset_of!(libc::seccomp_data, nr) as u32, 0, 0)];
+    for (number, _) in CHANGES {
+        steps.extend([step(EQUAL, *number as u32, 0, 1), step(ANSWER, ask, 0, 0)]);
+    }
+    // The low half of openat's third argument: its flags.
+    let flags = (offset_of!(libc::seccomp_data, args) + 2 * 8) as u32;
+    steps.extend([
+        step(EQUAL, libc::SYS_openat as u32, 0, 3),
+        step(LOAD, flags, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, CREATES, 0, 1),
+        step(ANSWER, ask, 0, 0),
+        step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ]);
+    steps
+}
+
+fn name(number: libc::c_int) -> &'static str {
+    let known = CHANGES.iter().find(|(known, _)| *known == libc::c_long::from(number));
+    known.map_or("openat", |(_, name)| name)
+}
+
+/// Counts the calls until nobody is left who could make one.
+fn watch(listener: &OwnedFd, plugin: i32, chosen: usize) -> Vec<&'static str> {
+    let mut seen = Vec::new();
+    while let Some(call) = next_call(listener) {
+        seen.push(name(call.data.nr));
+        if seen.len() == chosen {
+            // It may have ended, and what it left behind works on.
+            let _ = kill(Pid::from_raw(plugin), Signal::SIGKILL);
+        }
+        // SAFETY: all zeroes are a response.
+        let mut response: libc::seccomp_notif_resp = unsafe { zeroed() };
+        (response.id, response.flags) = (call.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+        // SAFETY: the kernel reads one response. Whoever asked may be dead, and needs none then.
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
+    }
+    seen
+}
