@@ -20,6 +20,7 @@ mod get;
 mod health;
 mod install;
 mod keep;
+pub mod lint;
 mod migrate;
 mod natives;
 mod objects;
@@ -66,6 +67,8 @@ enum Command {
     Gc(gc::Arguments),
     /// Show which plugins run inside Plexus, which run as programs, and why
     Natives(natives::Arguments),
+    /// Find errors in manifests, or in the objects of a cluster, before a pod meets them
+    Lint(lint::Arguments),
     /// Show what would be attached to a pod, without doing it: from manifests, or for a pod of this node
     Plan(plan::Arguments),
     /// Convert a Multus configuration, and show the result for each key
@@ -129,6 +132,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => trust::check(arguments.folder()).and_then(|()| gc::run(&arguments, output)),
         Command::Natives(arguments) => natives::run(&arguments, output),
+        Command::Lint(arguments) => lint::run(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Migrate(arguments) => migrate::run(&arguments, output),
         Command::Schema(arguments) => schema::run(&arguments, output).map(|()| Verdict::Well),

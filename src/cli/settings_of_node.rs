@@ -22,25 +22,14 @@ pub struct SettingsArguments {
     pub settings: Option<PathBuf>,
 }
 
-/// What was found.
-#[derive(Debug)]
-pub struct Found {
-    /// The configuration.
-    pub settings: Settings,
-    /// Plexus is installed here.
-    #[allow(dead_code, reason = "lint uses it")]
-    pub is_node: bool,
-}
-
 impl SettingsArguments {
     /// Reads it; without an installation every key has its default, and the default network is unknown.
     ///
     /// # Errors
     /// A file cannot be read, or a key has a wrong value.
-    pub fn read(&self) -> Result<Found, Error> {
+    pub fn read(&self) -> Result<Settings, Error> {
         trust::check(&self.cni_conf_dir)?;
         let installed = gc::installed(&self.cni_conf_dir);
-        let is_node = installed.is_some();
         let invalid = |e: CniError| Error::Networks { what: self.cni_conf_dir.display().to_string(), why: e.msg };
         let text = installed.unwrap_or_else(elsewhere);
         let mut object = RawObject::parse(&text)
@@ -48,7 +37,7 @@ impl SettingsArguments {
         for (key, value) in keys::read(self.settings.as_deref(), None, None)?.others {
             object.set_value(&key, &value);
         }
-        Ok(Found { settings: Settings::parse(&object.to_json()).map_err(invalid)?, is_node })
+        Settings::parse(&object.to_json()).map_err(invalid)
     }
 }
 

@@ -8,6 +8,7 @@ mod copies;
 pub mod crd;
 pub mod error;
 mod kubernetes;
+pub mod listing;
 mod lookup;
 pub mod manifests;
 mod pauses;

@@ -16,11 +16,12 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 /// Paths on the test's machine, and where the same is on a node.
-const PATHS: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 5] = [
     ("/run/node/net.d", "/etc/cni/net.d"),
     ("/run/node/installed", "/opt/cni/bin"),
     ("/run/node/bin", "/opt/cni/bin"),
     ("/run/node/settings.json", "settings.json"),
+    ("/run/node/web.yaml", "web.yaml"),
 ];
 const CONF_DIR: [&str; 2] = ["--cni-conf-dir", "/run/node/net.d"];
 
@@ -145,6 +146,15 @@ fn of_multus(samples: &mut BTreeMap<&str, String>) {
     samples.insert("migrate", text);
 }
 
+/// Manifests with errors that people make, and one of the examples.
+fn of_manifests(samples: &mut BTreeMap<&str, String>) {
+    let network = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: lan}\nspec:\n  config: |\n    {\n      \"cniVersion\": \"1.0.0\",\n      \"type\": \"macvlan\",\n      \"mastr\": \"eth1\",\n      \"mode\": \"brigde\"\n    }\n";
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations: {k8s.v1.cni.cncf.io/networks: lam}\nspec: {containers: []}\n";
+    node::write(&std::path::Path::new(node::FOLDER).join("web.yaml"), &format!("{network}{pod}"));
+    samples.insert("lint", plexusctl("lint /run/node/web.yaml", &CONF_DIR));
+    samples.insert("plan", plexusctl("plan examples/default-route.yaml", &["--cni-conf-dir", "/nonexistent"]));
+}
+
 fn captured() -> Option<BTreeMap<&'static str, String>> {
     let node = Node::new()?;
     furnish(&node);
@@ -154,6 +164,7 @@ fn captured() -> Option<BTreeMap<&'static str, String>> {
     of_pods(&node, &mut samples);
     of_debts(&node, &mut samples);
     of_multus(&mut samples);
+    of_manifests(&mut samples);
     // In the order of their names: `get` comes before `network-status`.
     let mut macs = Vec::new();
     Some(samples.into_iter().map(|(name, text)| (name, normal(&text, &mut macs))).collect())

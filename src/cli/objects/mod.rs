@@ -1,7 +1,5 @@
 //! Manifests as `plan` and `lint` read them: networks, pods and templates of pods, each with its place in a file.
 
-#![allow(dead_code, reason = "lint uses the rest")]
-
 pub mod network;
 pub mod object;
 pub mod pod;
@@ -24,6 +22,8 @@ pub struct Objects {
     pub networks: Vec<Network>,
     /// The pods and templates among them.
     pub pods: Vec<Pod>,
+    /// The files that cannot be read, each with the reason.
+    pub unread: Vec<String>,
     /// They are all objects of a cluster, with what its controllers and runtimes write into them.
     pub is_cluster: bool,
 }

@@ -18,20 +18,27 @@ const MAX_FILE: usize = 64 << 20;
 
 impl Objects {
     /// Adds the objects in `paths`: files, directories of them, or `-` for stdin. Objects that name no namespace are in
-    /// `namespace`.
+    /// `namespace`. A file that cannot be read does not hide the others.
     ///
     /// # Errors
-    /// One of them cannot be read.
+    /// A directory cannot be read.
     pub fn add_files(&mut self, paths: &[PathBuf], namespace: &str) -> Result<(), Error> {
         for path in paths {
             for file in expanded(path)? {
-                let failed = |why: String| Error::Networks { what: file.display().to_string(), why };
-                let text = text_of(&file).map_err(failed)?;
                 let name = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
-                self.add_text(&name, text, namespace).map_err(failed)?;
+                let added = text_of(&file).and_then(|text| self.add_text(&name, text, namespace));
+                self.unread.extend(added.err().map(|why| format!("{name}: {why}")));
             }
         }
         Ok(())
+    }
+
+    /// Whether all files could be read, for the end of a command.
+    ///
+    /// # Errors
+    /// Some could not.
+    pub fn all_read(&self) -> Result<(), Error> {
+        if self.unread.is_empty() { Ok(()) } else { Err(Error::Unread { files: self.unread.clone() }) }
     }
 
     /// Adds the objects in `text`, which is called `name`.

@@ -57,10 +57,19 @@ impl Output {
 
     /// Prints `text` on a line of its own, in `tone` on a terminal.
     pub fn sentence(&mut self, text: &str, tone: Tone) -> Result<(), Error> {
-        let text = printable::line(text);
-        let is_coloured = self.colour && tone != Tone::Plain;
-        let (begin, end) = if is_coloured { (tone.begin(), table::END) } else { ("", "") };
-        self.text(&format!("{begin}{text}{end}\n"))
+        self.parts(&[(text, tone)])
+    }
+
+    /// As [`Output::sentence`], with a tone for each part.
+    pub fn parts(&mut self, parts: &[(&str, Tone)]) -> Result<(), Error> {
+        let colour = self.colour;
+        let part = |(text, tone): &(&str, Tone)| {
+            let text = printable::line(text);
+            let is_coloured = colour && *tone != Tone::Plain;
+            if is_coloured { format!("{}{text}{}", tone.begin(), table::END) } else { text }
+        };
+        let line: String = parts.iter().map(part).collect();
+        self.text(&format!("{line}\n"))
     }
 
     /// Tells a person something that is not the answer, on one line.

@@ -4,9 +4,9 @@
 
 mod default_route;
 mod document;
-mod rehearse;
+pub mod rehearse;
 mod rows;
-mod subjects;
+pub mod subjects;
 
 use super::output::{Format, Output};
 use super::settings_of_node::SettingsArguments;
@@ -63,16 +63,16 @@ pub struct Arguments {
 
 /// Prints the plans; refused where one of them is.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let mut found = arguments.settings.read()?;
+    let mut settings = arguments.settings.read()?;
     if let Some(run) = &arguments.run_directory {
-        found.settings.run = RunDirectory::new(run);
+        settings.run = RunDirectory::new(run);
     }
     let (named, files): (Vec<PathBuf>, Vec<PathBuf>) =
         arguments.subjects.iter().cloned().partition(|subject| subjects::is_name(subject));
     let mut plans: Vec<PodPlan> = Vec::new();
     for name in &named {
-        let subject = Subject::of_daemon(&name.display().to_string(), &found.settings)?;
-        plans.push(rehearse::plan(&subject, &found, arguments.stage(true)));
+        let subject = Subject::of_daemon(&name.display().to_string(), &settings)?;
+        plans.push(rehearse::plan(&subject, &settings, arguments.stage(true)));
     }
     let mut objects = Objects::default();
     objects.add_files(&files, &arguments.namespace)?;
@@ -80,11 +80,12 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let more: Vec<PathBuf> = arguments.source_directory.iter().cloned().collect();
     objects.add_files(&more, &arguments.namespace)?;
     for pod in &objects.pods[..planned] {
-        let subject = Subject::of_files(pod, &objects, &found.settings)?;
-        plans.push(rehearse::plan(&subject, &found, arguments.stage(arguments.on_node)));
+        let subject = Subject::of_files(pod, &objects, &settings)?;
+        plans.push(rehearse::plan(&subject, &settings, arguments.stage(arguments.on_node)));
     }
     let is_refused = plans.iter().any(|plan| plan.refused.is_some());
-    print(arguments, plans, &files, output)?;
+    print(arguments, plans, &files, &objects, output)?;
+    objects.all_read()?;
     Ok(if is_refused { Verdict::Refused } else { Verdict::Well })
 }
 
@@ -94,8 +95,14 @@ impl Arguments {
     }
 }
 
-fn print(arguments: &Arguments, plans: Vec<PodPlan>, files: &[PathBuf], output: &mut Output) -> Result<(), Error> {
-    if plans.is_empty() {
+fn print(
+    arguments: &Arguments,
+    plans: Vec<PodPlan>,
+    files: &[PathBuf],
+    objects: &Objects,
+    output: &mut Output,
+) -> Result<(), Error> {
+    if plans.is_empty() && objects.unread.is_empty() {
         let names: Vec<String> = files.iter().map(|file| name_of(file)).collect();
         output.remark(format!("{}: no pod and no object with a template of pods.", names.join(", ")));
     }

@@ -2,15 +2,14 @@
 
 use super::document::{Network, PodPlan, Refusal};
 use super::{default_route, subjects::Subject};
-use crate::cli::settings_of_node::Found;
 use crate::cni::invocation::Target;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, Invocation, Verb};
-use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::engine::planning::preflight;
 use crate::engine::planning::refusals::namesakes;
 use crate::engine::planning::selections::Selections;
 use crate::engine::verbs::add;
+use crate::engine::{Settings, Turn};
 use crate::sys::netns::Netns;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
@@ -28,26 +27,26 @@ pub enum Stage<'a> {
 }
 
 /// What ADD would do for `subject`.
-pub fn plan(subject: &Subject, found: &Found, stage: Stage<'_>) -> PodPlan {
+pub fn plan(subject: &Subject, settings: &Settings, stage: Stage<'_>) -> PodPlan {
     let mut plan = PodPlan::of(subject, matches!(stage, Stage::OnNode { .. }));
     if subject.is_host_network {
         plan.remarks
             .push("hostNetwork is true: the runtime does not call CNI plugins, and the pod gets no network".to_owned());
         return plan;
     }
-    let outcome = rehearse(subject, found, stage, &mut plan);
+    let outcome = rehearse(subject, settings, stage, &mut plan);
     plan.refused = outcome.err().map(|e| Refusal { code: e.code, message: e.to_string() });
     plan
 }
 
-fn rehearse(subject: &Subject, found: &Found, stage: Stage<'_>, plan: &mut PodPlan) -> Result<(), CniError> {
+fn rehearse(subject: &Subject, settings: &Settings, stage: Stage<'_>, plan: &mut PodPlan) -> Result<(), CniError> {
     // It lives as long as the turn, whose calls find it by its descriptor.
     let sandbox = match stage {
         Stage::Elsewhere => None,
         Stage::OnNode { .. } => Some(Netns::create().map_err(|e| CniError::new(Code::Namespace, e.to_string()))?),
     };
     let netns = sandbox.as_ref().map(|netns| PathBuf::from(format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd())));
-    let turn = Turn::rehearsal(invocation(subject, stage, netns)?, found.settings.clone());
+    let turn = Turn::rehearsal(invocation(subject, stage, netns)?, settings.clone());
     let selections = Selections::read(&turn.settings, Some(&subject.pod), &subject.known.annotations)?;
     plan.remarks.extend(unknown_keys(&selections));
     let planned = add::plan(&turn, &subject.known, &selections)?;

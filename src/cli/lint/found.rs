@@ -1,0 +1,14 @@
+//! A place where a rule does not hold.
+
+use crate::cli::objects::source::Place;
+
+/// A place where a rule does not hold.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where.
+    pub place: Place,
+    /// Which object: its number.
+    pub object: usize,
+    /// What is wrong: one sentence without a full stop.
+    pub text: String,
+}

@@ -1,0 +1,154 @@
+//! `plexusctl lint`: errors in manifests, before a pod meets them.
+
+pub mod found;
+mod ignored;
+pub mod judged;
+mod judgement;
+mod machine;
+mod report;
+pub mod rule;
+pub mod rules;
+mod sarif;
+
+use super::objects::Objects;
+use super::output::Output;
+use super::settings_of_node::SettingsArguments;
+use super::{Error, Verdict};
+use crate::cli::lint::judged::{Judged, Machine};
+use crate::cli::lint::report::Report;
+use crate::cli::lint::rule::{Finding, Needs, Severity};
+use crate::cluster::listing;
+use crate::engine::Settings;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Two lines for each finding: place and problem, then the fix
+    #[default]
+    Text,
+    /// One JSON document; members are added, never changed
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 no error, 1 an error was found (with --strict: or a warning).\n\nA comment `# lint: ignore PX018` in a file, or the annotation plexus.dev/lint-ignore on an object, silences a rule there."
+)]
+pub(super) struct Arguments {
+    /// Manifests with NetworkAttachmentDefinitions, pods, and objects with a template of pods; directories of them; `-`
+    /// for stdin
+    #[arg(value_name = "FILE", required_unless_present = "cluster")]
+    files: Vec<PathBuf>,
+
+    /// Judge the objects of a cluster
+    #[arg(long, conflicts_with = "files")]
+    cluster: bool,
+
+    /// Credentials for --cluster [default: $KUBECONFIG, then ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the credentials
+    #[arg(long, requires = "cluster")]
+    context: Option<String>,
+
+    /// Namespace of objects that name none; with --cluster: only objects of this namespace
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    /// Also judge by this machine: the programs of plugins, and its bridges
+    #[arg(long)]
+    on_node: bool,
+
+    /// Exit code 1 also for warnings
+    #[arg(long)]
+    strict: bool,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Shape,
+
+    #[command(flatten)]
+    settings: SettingsArguments,
+
+    /// Plugin directory of the runtime, for --on-node
+    #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
+    cni_bin_dir: PathBuf,
+}
+
+/// Prints what is wrong; refused where something is.
+pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let settings = arguments.settings.read()?;
+    let objects = if arguments.cluster { arguments.of_cluster(output)? } else { arguments.of_files()? };
+    let machine = arguments.on_node.then(|| {
+        let own = settings.bin_dir.clone().into_iter();
+        machine::look(own.chain([arguments.cni_bin_dir.clone()]).collect())
+    });
+    let report = Report::of(&objects, findings(&objects, &settings, machine));
+    match arguments.output {
+        Shape::Text => report.print(output)?,
+        Shape::Json => output.json(&report.document())?,
+        Shape::Sarif => output.json(&sarif::log(&report))?,
+    }
+    objects.all_read()?;
+    let is_refused = report.count(Severity::Error) > 0 || (arguments.strict && report.count(Severity::Warning) > 0);
+    Ok(if is_refused { Verdict::Refused } else { Verdict::Well })
+}
+
+impl Arguments {
+    fn of_files(&self) -> Result<Objects, Error> {
+        let mut objects = Objects::default();
+        objects.add_files(&self.files, self.namespace.as_deref().unwrap_or("default"))?;
+        Ok(objects)
+    }
+
+    fn of_cluster(&self, output: &Output) -> Result<Objects, Error> {
+        let failed = |why: String| Error::Networks { what: "the cluster".to_owned(), why };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| failed(e.to_string()))?;
+        let access = listing::Access {
+            kubeconfig: self.kubeconfig.as_deref(),
+            context: self.context.as_deref(),
+            namespace: self.namespace.as_deref(),
+        };
+        let listed = runtime.block_on(listing::list(&access)).map_err(failed)?;
+        for (what, why) in &listed.refused {
+            output.remark(format!("warning: {what} cannot be listed, and are not judged: {why}"));
+        }
+        let mut objects = Objects { is_cluster: true, ..Objects::default() };
+        listed.objects.iter().for_each(|object| objects.add_object(object));
+        Ok(objects)
+    }
+}
+
+/// What all rules find in the manifests `text`; `is_cluster`: as if they were all objects of a cluster.
+pub fn check(text: &str, is_cluster: bool, settings: &Settings, machine: Option<Machine>) -> Vec<Finding> {
+    let mut objects = Objects { is_cluster, ..Objects::default() };
+    // What cannot be read has no objects.
+    objects.add_text("manifests", text.to_owned(), "default").ok();
+    findings(&objects, settings, machine)
+}
+
+/// What all rules find in `objects`, in the order of the places; what is to be ignored is left out.
+fn findings(objects: &Objects, settings: &Settings, machine: Option<Machine>) -> Vec<Finding> {
+    let judged = Judged::new(objects, settings, machine);
+    let mut findings: Vec<Finding> = Vec::new();
+    for rule in rules::all() {
+        let is_judged = match rule.needs {
+            Needs::Files => true,
+            Needs::Cluster => objects.is_cluster,
+            Needs::Node => judged.machine.is_some(),
+        };
+        if is_judged {
+            findings.extend((rule.judge)(&judged).into_iter().map(|found| Finding { rule, found }));
+        }
+    }
+    findings.retain(|finding| !ignored::is_ignored(objects, finding));
+    findings.sort_by(|a, b| (a.found.place, a.rule.id).cmp(&(b.found.place, b.rule.id)));
+    findings.dedup_by(|a, b| a.rule.id == b.rule.id && a.found.place == b.found.place && a.found.text == b.found.text);
+    findings
+}

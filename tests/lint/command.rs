@@ -1,0 +1,187 @@
+//! The command as people and programs use it.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+
+pub fn lint(words: &[&str]) -> Output {
+    let own = ["lint", "--cni-conf-dir", "/nonexistent"];
+    Command::new(env!("CARGO_BIN_EXE_plexusctl")).env_clear().args(own).args(words).output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+const BAD: &str = "apiVersion: k8s.cni.cncf.io/v1
+kind: NetworkAttachmentDefinition
+metadata:
+  name: lan
+spec:
+  config: |
+    {
+      \"cniVersion\": \"1.0.0\",
+      \"type\": \"macvlan\",
+      \"master\": \"eth1\",
+      \"mode\": \"brigde\",
+      \"colour\": \"red\"
+    }
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+  annotations:
+    k8s.v1.cni.cncf.io/networks: lan, lam
+spec:
+  containers: []
+";
+
+/// What a person sees: place, severity, rule, sentence; then the fix; at the end a summary.
+#[test]
+fn a_finding_is_two_lines_with_its_place() {
+    let folder = folder(&[("x.yaml", BAD)]);
+    let path = folder.path().join("x.yaml").display().to_string();
+    let output = lint(&[&path]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let findings: Vec<&str> = shown.lines().step_by(2).collect();
+    assert!(shown.lines().skip(1).step_by(2).all(|line| line.starts_with("    fix: ")), "{shown}");
+    for (at, begin) in [
+        (0, format!("{path}:9:7: info PX042: ")),
+        (1, format!("{path}:11:7: error PX011: plugin macvlan: mode \"brigde\" is unknown")),
+        (2, format!("{path}:12:7: warning PX009: key \"colour\" is unknown")),
+        (3, format!("{path}:20:39: error PX029: network default/lam does not exist; did you mean default/lan?")),
+    ] {
+        let line = if at == 0 { findings.iter().find(|line| line.contains("PX042")).unwrap() } else { findings[at] };
+        let begin = if at == 0 { "PX042".to_owned() } else { begin };
+        assert!(line.contains(&begin), "{line}\n{begin}");
+    }
+    assert_eq!(text(&output.stderr), "2 objects: 2 errors, 1 warning, 1 remark.\n");
+    assert!(!shown.contains('\u{1b}'), "no colour in a pipe: {shown:?}");
+}
+
+#[test]
+fn exit_codes_and_what_is_silenced() {
+    let network = |more: &str, comment: &str| {
+        format!(
+            "{comment}apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata:\n  name: lan\n{more}spec:\n  config: '{{\"cniVersion\":\"0.3.1\",\"type\":\"bridge\"}}'\n"
+        )
+    };
+    let code = |text: &str, words: &[&str]| {
+        let folder = folder(&[("x.yaml", text)]);
+        let path = folder.path().join("x.yaml").display().to_string();
+        lint(&[words, &[&path]].concat()).status.code().unwrap()
+    };
+    // A warning alone is none, unless it is asked for.
+    assert_eq!((code(&network("", ""), &[]), code(&network("", ""), &["--strict"])), (0, 1));
+    assert_eq!(code(&network("", "# lint: ignore PX006 old plugins\n"), &["--strict"]), 0);
+    assert_eq!(code(&network("", "# lint: ignore PX007\n"), &["--strict"]), 1);
+    assert_eq!(code(&network("  annotations: {plexus.dev/lint-ignore: \"PX001, PX006\"}\n", ""), &["--strict"]), 0);
+    assert_eq!(code("a: [", &[]), 1);
+    assert_eq!(lint(&[]).status.code(), Some(2));
+    assert_eq!(lint(&["--cluster", "x.yaml"]).status.code(), Some(2));
+    let folder = folder(&[("a.yaml", "a: ["), ("b.yaml", BAD)]);
+    let both = lint(&[&folder.path().display().to_string()]);
+    let said = text(&both.stderr);
+    assert!(text(&both.stdout).contains("PX011") && both.status.code() == Some(1), "{both:?}");
+    assert!(
+        said.lines().last().unwrap().contains("1 of the files cannot be read: ") && said.contains("a.yaml: "),
+        "{said}"
+    );
+    let missing = lint(&["/nonexistent.yaml"]);
+    assert!(missing.status.code() == Some(1) && text(&missing.stderr).contains("/nonexistent.yaml"), "{missing:?}");
+}
+
+#[test]
+fn the_examples_are_clean() {
+    let output = lint(&[EXAMPLES, "--strict"]);
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).ends_with("no problem found.\n"), "{output:?}");
+}
+
+#[test]
+fn json_lists_and_directories() {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "a"}, "spec": {"config": "{\"type\":"}},
+    ]});
+    let folder = folder(&[("deep/er/x.json", &list.to_string()), ("other.txt", "a: [")]);
+    let output = lint(&[&folder.path().display().to_string(), "-o", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["version"], &document["errors"]), (&json!(1), &json!(1)), "{document:#}");
+    let finding = &document["findings"][0];
+    assert_eq!((&finding["rule"], &finding["line"]), (&json!("PX001"), &json!(1)), "{document:#}");
+    assert!(finding["file"].as_str().unwrap().ends_with("deep/er/x.json"));
+    assert_eq!(finding["page"], "docs/reference/lint.md#px001");
+}
+
+/// What SARIF 2.1.0 requires of what we write, by the properties that its schema marks as required and their ranges.
+#[test]
+fn sarif_is_a_valid_log() {
+    let folder = folder(&[("a b.yaml", BAD)]);
+    let path = folder.path().join("a b.yaml").display().to_string();
+    let log: Value = serde_json::from_slice(&lint(&[&path, "-o", "sarif"]).stdout).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    assert!(log["$schema"].as_str().unwrap().contains("sarif-2.1.0"));
+    let run = &log["runs"][0];
+    let driver = &run["tool"]["driver"];
+    assert!(driver["name"].is_string() && driver["semanticVersion"].is_string());
+    assert_eq!(run["columnKind"], "unicodeCodePoints");
+    let rules = driver["rules"].as_array().unwrap();
+    let levels = ["none", "note", "warning", "error"];
+    for rule in rules {
+        assert!(
+            rule["id"].is_string() && rule["shortDescription"]["text"].is_string() && rule["help"]["text"].is_string()
+        );
+        assert!(levels.contains(&rule["defaultConfiguration"]["level"].as_str().unwrap()));
+    }
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 4, "{log:#}");
+    for result in results {
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+        assert!(levels.contains(&result["level"].as_str().unwrap()));
+        let index = result["ruleIndex"].as_u64().unwrap();
+        assert_eq!(rules[usize::try_from(index).unwrap()]["id"], result["ruleId"]);
+        let physical = &result["locations"][0]["physicalLocation"];
+        let uri = physical["artifactLocation"]["uri"].as_str().unwrap();
+        assert!(uri.starts_with("file:///") && uri.ends_with("a%20b.yaml"), "{uri}");
+        let region = &physical["region"];
+        assert!(region["startLine"].as_u64().unwrap() >= 1 && region["startColumn"].as_u64().unwrap() >= 1);
+        assert!(result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"].is_string());
+    }
+    // Beside these no property may stand on a result, a location or a region that the schema does not know.
+    let known = ["ruleId", "ruleIndex", "level", "message", "locations"];
+    assert!(results.iter().flat_map(|r| r.as_object().unwrap().keys()).all(|key| known.contains(&key.as_str())));
+}
+
+/// On a node the programs and the bridges count.
+#[test]
+fn on_a_node_the_machine_is_looked_at() {
+    let network = |config: &str| {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: a}}\nspec: {{config: '{config}'}}\n"
+        )
+    };
+    let folder =
+        folder(&[("x.yaml", &network(r#"{"cniVersion":"1.0.0","type":"strange"}"#)), ("bin/strange", "#!/bin/sh\n")]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::os::unix::fs::symlink("/bin/sh", folder.path().join("sh")).unwrap();
+    assert!(lint(&[&path("x.yaml")]).status.success());
+    let missing = lint(&[&path("x.yaml"), "--on-node", "--cni-bin-dir", "/nonexistent"]);
+    assert!(missing.status.code() == Some(1) && text(&missing.stdout).contains("PX043"), "{missing:?}");
+    assert!(Path::new(&path("bin/strange")).exists());
+    let there = lint(&[&path("x.yaml"), "--on-node", "--cni-bin-dir", &path("bin")]);
+    assert!(there.status.success(), "{there:?}");
+}

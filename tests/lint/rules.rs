@@ -1,0 +1,96 @@
+//! The examples in the table of rules.
+
+use plexus::cli::lint::check;
+use plexus::cli::lint::judged::Machine;
+use plexus::cli::lint::rule::{Example, Needs, Rule, Severity};
+use plexus::cli::lint::rules;
+use plexus::engine::Settings;
+use std::collections::BTreeSet;
+
+/// An example as whole manifests.
+pub fn manifests(example: Example) -> String {
+    let bridge = |name: &str| {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{ name: {name} }}\nspec:\n  config: '{{ \"cniVersion\": \"1.0.0\", \"type\": \"bridge\" }}'\n---\n"
+        )
+    };
+    match example {
+        Example::Config(config) => format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{ name: example }}\nspec:\n  config: |\n    {config}\n"
+        ),
+        Example::Annotation(annotation) => format!(
+            "{}{}apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  annotations:\n    k8s.v1.cni.cncf.io/networks: |\n      {annotation}\nspec: {{ containers: [] }}\n",
+            bridge("a"),
+            bridge("b")
+        ),
+        Example::Manifests(text) => text.to_owned(),
+    }
+}
+
+/// What an example is judged by: its own settings, a node without programs and with a bridge that does not filter.
+fn found(rule: &Rule, example: Example) -> Vec<(&'static str, Severity, String)> {
+    let text = manifests(example);
+    let own = text.lines().next().and_then(|line| line.strip_prefix("# settings: ")).unwrap_or("{}");
+    let mut settings: serde_json::Value = serde_json::from_str(own).unwrap();
+    settings["name"] = "x".into();
+    settings["cniVersion"] = "1.0.0".into();
+    settings["delegates"] = serde_json::json!([{"cniVersion": "1.0.0", "name": "default", "type": "primary"}]);
+    let settings = Settings::parse(&settings.to_string()).unwrap();
+    let machine = (rule.needs == Needs::Node)
+        .then(|| Machine { programs: Vec::new(), bridges: [("br0".to_owned(), false)].into() });
+    let findings = check(&text, rule.needs == Needs::Cluster, &settings, machine);
+    findings.into_iter().map(|f| (f.rule.id, f.rule.severity, f.found.text)).collect()
+}
+
+#[test]
+fn every_rule_finds_its_bad_example_and_not_its_good_one() {
+    let mut wrong = Vec::new();
+    for rule in rules::all() {
+        let bad = found(rule, rule.bad);
+        if !bad.iter().any(|(id, ..)| *id == rule.id) {
+            wrong.push(format!("{}: its bad example is not found: {bad:?}", rule.id));
+        }
+        // An error of another rule would hide what is shown.
+        let others: Vec<_> =
+            bad.iter().filter(|(id, severity, _)| *id != rule.id && *severity == Severity::Error).collect();
+        if !others.is_empty() {
+            wrong.push(format!("{}: its bad example has other errors: {others:?}", rule.id));
+        }
+        let good: Vec<_> = found(rule, rule.good)
+            .into_iter()
+            .filter(|(id, severity, _)| *id == rule.id || *severity == Severity::Error)
+            .collect();
+        if !good.is_empty() {
+            wrong.push(format!("{}: its good example is found: {good:?}", rule.id));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn ids_are_unique_and_sentences_are_sentences() {
+    let ids: Vec<&str> = rules::all().map(|rule| rule.id).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+    for rule in rules::all() {
+        assert!(rule.id.starts_with("PX") && rule.id.len() == 5, "{}", rule.id);
+        for text in [rule.what, rule.fix] {
+            assert!(!text.ends_with('.') && !text.contains('\n') && text.len() > 10, "{}: {text}", rule.id);
+        }
+        for (id, _, text) in found(rule, rule.bad) {
+            assert!(!text.contains('\n') && !text.ends_with('.'), "{id}: {text}");
+        }
+    }
+    assert!(ids.len() > 45, "{}", ids.len());
+}
+
+/// The words by which messages of built-in plugins belong to rules: one of each that a built-in plugin has.
+#[test]
+fn places_are_those_of_the_keys() {
+    let text = manifests(Example::Config(
+        r#"{ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "brigde" }"#,
+    ));
+    let settings = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0"}"#).unwrap();
+    let findings = check(&text, false, &settings, None);
+    let mode = findings.iter().find(|finding| finding.rule.id == "PX011").unwrap();
+    assert!(text[mode.found.place.at..].starts_with("\"mode\""), "{}", &text[mode.found.place.at..]);
+}
