@@ -20,6 +20,15 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The API server did not answer.
+    #[error("{0}")]
+    Cluster(#[from] crate::cluster::Unanswered),
+    /// No object can have that name.
+    #[error("{0}")]
+    Name(String),
+    /// There is no such pod.
+    #[error("pod {0} does not exist")]
+    NoPod(String),
     /// A directory cannot be read.
     #[error("{folder} cannot be read: {source}{}", hint(.source, "name another directory with --cni-conf-dir"))]
     Directory {

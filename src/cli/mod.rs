@@ -8,11 +8,13 @@
 //! | 0 | success |
 //! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, or `lint` an error |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why` and `doctor` that found a cause |
 
 mod config;
 mod crd;
+mod diagnosis;
 mod directories;
+mod doctor;
 pub mod error;
 mod former_wait;
 mod gc;
@@ -20,17 +22,20 @@ mod get;
 mod health;
 mod install;
 mod keep;
+mod kubeconfig;
 pub mod lint;
 mod migrate;
 mod natives;
 mod objects;
 mod output;
 mod plan;
+mod pods;
 mod settings_of_node;
 mod trust;
 mod uninstall;
 mod verdict;
 mod version;
+mod why;
 
 pub use error::Error;
 pub(crate) use verdict::Verdict;
@@ -42,7 +47,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Inspects and manages Plexus on this node.
+/// Inspects and manages Plexus on this node, and shows the networks of a cluster's pods.
 #[derive(Debug, Parser)]
 #[command(name = "plexusctl", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 success, but a problem was found.")]
@@ -53,8 +58,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the attached network interfaces on this node
+    /// List the attached network interfaces on this node, or of the pods of a cluster
     Get(get::Arguments),
+    /// Find out why a pod does not start, or lacks a network
+    Why(why::Arguments),
+    /// Check whether this node can attach networks, and what to do if it cannot
+    Doctor(doctor::Arguments),
     /// Print, or write, the CNI configuration of Plexus for this node
     Config(config::Arguments),
     /// Install or upgrade Plexus on this node
@@ -126,6 +135,8 @@ fn parser(program: Option<&OsString>) -> clap::Command {
 fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
     match command {
         Command::Get(arguments) => get::run(&arguments, output),
+        Command::Why(arguments) => why::run(&arguments, output),
+        Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
         Command::Keep(arguments) => keep::run(&arguments, output).map(|()| Verdict::Well),

@@ -1,14 +1,19 @@
-//! `plexusctl get`: what is attached on this node.
+//! `plexusctl get`: what is attached on this node; from a workstation, the pods of a cluster.
 
+mod cluster;
 mod rows;
+mod shape;
 
 use super::output::Output;
 use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
 use crate::cli::get::rows::{Document, Row, debts_table, rows, table};
+use crate::cli::get::shape::Shape;
+use crate::cli::kubeconfig::ClusterAccess;
+use crate::cluster::{Inquiry, Scope};
 use crate::cni::ContainerId;
 use crate::store::{Store, record};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::PathBuf;
 
 /// The version of the JSON document.
@@ -18,26 +23,36 @@ const MOST_NAMES: usize = 10;
 /// What is told while the mark of an uninstallation is there.
 pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods start without their additional networks. `plexusctl uninstall --cancel` ends that.";
 
-/// How the list is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Shape {
-    /// Human-readable table
-    #[default]
-    Table,
-    /// The same, with the gateways of the pod's default routes
-    Wide,
-    /// One JSON document; members are added, never changed
-    Json,
-}
-
 #[derive(Debug, Args)]
+#[command(
+    after_help = "On a node this is what the plugin has recorded. With --cluster, -A, -l, --kubeconfig or --context, and where no state directory exists, it is what the annotations of the cluster's pods contain."
+)]
 pub struct Arguments {
-    /// Only pods of this namespace
+    /// Only pods of this namespace [default: all on a node; of a cluster, the namespace of the context]
     #[arg(short, long)]
     namespace: Option<String>,
 
-    /// Only failed removals that Plexus will retry, with the reason
+    /// Pods of all namespaces of the cluster
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+
+    /// Only pods of the cluster with these labels
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<String>,
+
+    /// Pods of the cluster, also on a node
     #[arg(long)]
+    cluster: bool,
+
+    /// Also print each change of the cluster's pods
+    #[arg(short, long)]
+    watch: bool,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+
+    /// Only failed removals that Plexus will retry, with the reason
+    #[arg(long, conflicts_with_all = ["cluster", "all_namespaces", "selector", "watch"])]
     debts: bool,
 
     /// Output format
@@ -52,8 +67,14 @@ pub struct Arguments {
 /// Prints what the records tell; not well where there are none because this is no node.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = StateDirectory::new(&arguments.state_directory);
-    trust::check(state.path())?;
     let is_node = state.path().exists();
+    if arguments.is_of_cluster(is_node) {
+        let inquiry = arguments.access.open()?;
+        let scope = arguments.scope(&inquiry);
+        cluster::run(&inquiry, &scope, arguments.output, arguments.watch, output)?;
+        return Ok(Verdict::Well);
+    }
+    trust::check(state.path())?;
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, damaged) = Store::new(&state).survey().map_err(unreadable)?;
     let draining = state.draining().exists();
@@ -63,8 +84,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let wanted: Vec<Row> = all.into_iter().filter(|row| arguments.want(row)).collect();
     let now = record::now();
     match arguments.output {
-        Shape::Json => {
-            output.json(&Document {
+        Shape::Json | Shape::Yaml => {
+            let document = Document {
                 version: VERSION,
                 attachments: wanted,
                 damaged_records: damaged.len(),
@@ -72,7 +93,13 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
                 unpublished_in_records: unpublished,
                 draining,
                 is_node,
-            })?;
+            };
+            if arguments.output == Shape::Json { output.json(&document)? } else { output.yaml(&document)? }
+        }
+        Shape::Name => {
+            let mut names: Vec<&String> = wanted.iter().filter_map(|row| row.pod.as_ref()).collect();
+            names.dedup();
+            names.into_iter().try_for_each(|name| output.line(&format!("pod/{name}")))?;
         }
         _ if !is_node => {}
         // What cannot be read may be attached, or owed.
@@ -128,6 +155,17 @@ pub fn not_a_node(state: &StateDirectory, command: &str) -> String {
 }
 
 impl Arguments {
+    /// Whether the cluster is meant. On a node it is not, unless an option has a meaning for a cluster only.
+    fn is_of_cluster(&self, is_node: bool) -> bool {
+        let named = self.cluster || self.all_namespaces || self.selector.is_some() || self.watch;
+        named || self.access.is_given() || (!is_node && !self.debts && ClusterAccess::is_configured())
+    }
+
+    fn scope(&self, inquiry: &Inquiry) -> Scope {
+        let namespace = self.namespace.clone().unwrap_or_else(|| inquiry.namespace().to_owned());
+        Scope { namespace: (!self.all_namespaces).then_some(namespace), labels: self.selector.clone(), node: None }
+    }
+
     fn want(&self, row: &Row) -> bool {
         let of_namespace = self.namespace.as_ref().is_none_or(|wanted| row.namespace.as_ref() == Some(wanted));
         of_namespace && (!self.debts || row.debt.is_some())

@@ -7,7 +7,8 @@ mod rows;
 use super::output::{Format, Output};
 use super::{Error, Verdict, get, trust};
 use crate::api::StateDirectory;
-use crate::cli::natives::rows::{Document, Network, table};
+pub use crate::cli::natives::rows::Network;
+use crate::cli::natives::rows::{Document, table};
 use crate::cluster::manifests::manifest;
 use crate::cni::{CniError, NetworkConfig};
 use crate::delegate::Registry;
@@ -27,7 +28,7 @@ const VERSION: u32 = 1;
 /// A copy of a definition, or a file of manifests, is at most so long.
 const MAX_FILE: usize = 64 << 20;
 /// Without a configuration of Plexus every key has its default.
-const DEFAULTS: &str = r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#;
+pub const DEFAULTS: &str = r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#;
 
 #[derive(Debug, Args)]
 #[command(
@@ -98,7 +99,7 @@ impl Arguments {
 }
 
 /// The default network first, then what the daemon keeps copies of.
-fn of_node(settings: &Settings, state: Option<&Path>) -> Result<Vec<Network>, Error> {
+pub fn of_node(settings: &Settings, state: Option<&Path>) -> Result<Vec<Network>, Error> {
     let registry = Registry::new(settings.natives.clone());
     let state = state.map_or_else(|| settings.state.clone(), StateDirectory::new);
     let definitions = copies(&state)?;

@@ -50,6 +50,23 @@ impl Output {
         self.text(&printable::json(text))
     }
 
+    /// Prints `document` as YAML.
+    pub fn yaml(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        let text = serde_saphyr::to_string(document).map_err(|e| Error::Output(io::Error::other(e.to_string())))?;
+        self.text(&printable::lines(&text))
+    }
+
+    /// Prints `text` on one line.
+    pub fn line(&mut self, text: &str) -> Result<(), Error> {
+        self.text(&format!("{}\n", printable::line(text)))
+    }
+
+    /// Prints `sign` in `tone`, and `text` after it on the same line.
+    pub fn signed_line(&mut self, sign: &str, tone: Tone, text: &str) -> Result<(), Error> {
+        let (begin, end) = if self.colour && tone != Tone::Plain { (tone.begin(), table::END) } else { ("", "") };
+        self.text(&format!("{begin}{sign}{end} {}\n", printable::line(text)))
+    }
+
     /// Prints `table`.
     pub fn table(&mut self, table: &Table) -> Result<(), Error> {
         self.text(&table.render(self.colour))

@@ -3,6 +3,7 @@
 use crate::sys::printable;
 
 const GAP: &str = "   ";
+/// What ends every escape sequence of a [`Tone`].
 pub(super) const END: &str = "\x1b[0m";
 
 /// How important, good or bad a piece of text is. Colour never says what the text does not.
@@ -33,6 +34,7 @@ impl Tone {
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<Vec<Cell>>,
+    headless: bool,
 }
 
 /// One field.
@@ -65,12 +67,18 @@ impl Table {
 
     /// As [`Table::new`], with as many columns as there are headings.
     pub fn with_heading<'a>(heading: impl Iterator<Item = &'a str>) -> Self {
-        Table { rows: vec![heading.map(|text| Cell::new(text, Tone::Heading)).collect()] }
+        Table { rows: vec![heading.map(|text| Cell::new(text, Tone::Heading)).collect()], headless: false }
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells);
+    }
+
+    /// The same below a heading that was printed before: aligned with it, as far as the cells allow.
+    #[must_use]
+    pub fn without_heading(self) -> Self {
+        Table { headless: true, ..self }
     }
 
     /// The lines, each ended.
@@ -80,7 +88,7 @@ impl Table {
             self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        self.rows.iter().map(|row| line(row, &widths, colour)).collect()
+        self.rows.iter().skip(usize::from(self.headless)).map(|row| line(row, &widths, colour)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) mod claimed;
 mod claims;
 pub(super) mod client;
 pub(super) mod event;
+pub(super) mod inquiry;
 mod object;
 pub(super) mod publish;
 pub(super) mod requests;

@@ -1,0 +1,110 @@
+//! What can be wrong, by name, with the step that mends it.
+
+use serde::Serialize;
+
+/// A cause. The names are stable: scripts compare them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The configuration of the default network cannot be found or read.
+    PrimaryMissing,
+    /// The master interface of a network does not exist on the node.
+    MasterMissing,
+    /// Another agent's configuration is first: the runtime does not call Plexus.
+    Displaced,
+    /// A plugin's program is not on the node.
+    PluginMissing,
+    /// A selected NAD does not exist.
+    NetworkMissing,
+    /// A NAD cannot be used as it is.
+    NetworkBroken,
+    /// The daemon does not run, or does not answer.
+    DaemonDown,
+    /// Plugin and daemon are of releases that do not understand each other.
+    OldPlugin,
+    /// A pool has no free address, or only a few.
+    PoolFull,
+    /// The API server refuses the daemon's token.
+    TokenRefused,
+    /// The admission policy that guards the token is missing.
+    PolicyMissing,
+    /// Plexus is being uninstalled.
+    Draining,
+    /// The pod may not use a network of that namespace.
+    Isolation,
+    /// The pod has no device for the network.
+    DeviceMissing,
+    /// The pod uses the node's network.
+    HostNetwork,
+    /// The annotation cannot be read.
+    Annotation,
+    /// The pod has no node.
+    NoNode,
+    /// The node is not ready.
+    NodeNotReady,
+    /// Plexus is not installed on the node.
+    NotInstalled,
+    /// The pod runs, and its network-status does not have a selected network.
+    StatusMissing,
+    /// A removal failed and is retried, or a record cannot be read.
+    Debt,
+    /// Another user can write a directory of Plexus.
+    Untrusted,
+    /// Something else.
+    Other,
+}
+
+impl Fault {
+    /// The next step, in one sentence.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Fault::PrimaryMissing => {
+                "Install the cluster's own network on this node, or correct the key clusterNetwork of Plexus' configuration."
+            }
+            Fault::MasterMissing => {
+                "Correct the key master of the network, create the interface on that node, or keep the pod off that node."
+            }
+            Fault::Displaced => {
+                "Remove or rename the other agent's file, and stop that agent from displacing Plexus (Cilium: cni.exclusive=false)."
+            }
+            Fault::PluginMissing => {
+                "Install the program in the plugin directory of the node, or use a plugin that is built in."
+            }
+            Fault::NetworkMissing => {
+                "Create the NetworkAttachmentDefinition, or correct the pod's annotation (write namespace/name for another namespace)."
+            }
+            Fault::NetworkBroken => {
+                "Correct the configuration of the network, then delete the pod so that it is created again."
+            }
+            Fault::DaemonDown => {
+                "Look at the Plexus pod of that node: kubectl -n kube-system get pods -l app.kubernetes.io/name=plexus -o wide."
+            }
+            Fault::OldPlugin => {
+                "Restart the Plexus pod of that node: its init container installs the plugin of its own release."
+            }
+            Fault::PoolFull => {
+                "Enlarge the range of the network, or run `plexusctl gc` on the node to release addresses of deleted pods."
+            }
+            Fault::TokenRefused => {
+                "Apply the manifests again: the ClusterRole plexus, its binding and the ServiceAccount give the daemon its rights."
+            }
+            Fault::PolicyMissing => {
+                "Apply conf/base/admission-policy.yaml again: without it the daemon publishes no network-status."
+            }
+            Fault::Draining => "Wait for the end of the uninstallation, or end it with `plexusctl uninstall --cancel`.",
+            Fault::Isolation => {
+                "Move the network to the pod's namespace, or allow its namespace in the setting globalNamespaces."
+            }
+            Fault::DeviceMissing => "Add the network's resource to resources.limits of a container.",
+            Fault::HostNetwork => "Remove hostNetwork: true from the pod: the runtime calls no CNI plugin for it.",
+            Fault::Annotation => "Correct the annotation k8s.v1.cni.cncf.io/networks in the pod's template.",
+            Fault::NoNode => "Look at the scheduler's reason: kubectl describe pod shows it.",
+            Fault::NodeNotReady => "Repair the node first: kubectl describe node shows the conditions.",
+            Fault::NotInstalled => "Install Plexus on this node with `plexusctl install`, or restart its Plexus pod.",
+            Fault::StatusMissing => "Delete the pod so that it is created again, then run this command again.",
+            Fault::Debt => "Remove the cause that the message names, then run `plexusctl gc` on the node.",
+            Fault::Untrusted => "Give the directory back to root, with mode 0755 or less.",
+            Fault::Other => "Read the message: docs/how-to/debug.md lists the common causes.",
+        }
+    }
+}

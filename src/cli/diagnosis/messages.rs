@@ -1,0 +1,103 @@
+//! The cause that a message names: of Plexus, of the runtime, or of a plugin.
+
+use crate::cli::diagnosis::Fault;
+
+/// Words that are all in a message, and its cause. The first row that holds counts: the most exact rows are first.
+const CAUSES: &[(&[&str], Fault)] = &[
+    (&["plexusd may not"], Fault::TokenRefused),
+    (&["Unauthorized"], Fault::TokenRefused),
+    (&["is forbidden: User"], Fault::TokenRefused),
+    (&["dmission policy"], Fault::PolicyMissing),
+    (&["AdmissionPolicy"], Fault::PolicyMissing),
+    (&["unreadable answer"], Fault::OldPlugin),
+    (&["answered another question"], Fault::OldPlugin),
+    (&["plexusd is not running"], Fault::DaemonDown),
+    (&["plexusd does not answer"], Fault::DaemonDown),
+    (&["plexusd closed the connection"], Fault::DaemonDown),
+    (&["neither root nor the daemon"], Fault::DaemonDown),
+    (&["failed to find plugin \"plexus\""], Fault::NotInstalled),
+    (&["the NetworkAttachmentDefinition does not exist"], Fault::NetworkMissing),
+    (&["is missing: no such file in"], Fault::PluginMissing),
+    (&["failed to find plugin"], Fault::PluginMissing),
+    (&["cannot be executed"], Fault::PluginMissing),
+    (&["there is no link"], Fault::MasterMissing),
+    (&["Link not found"], Fault::MasterMissing),
+    (&["no address is free"], Fault::PoolFull),
+    (&["no IP addresses available"], Fault::PoolFull),
+    (&["may not use"], Fault::Isolation),
+    (&["no device of resource"], Fault::DeviceMissing),
+    (&["being uninstalled"], Fault::Draining),
+    (&["default network", "does not exist"], Fault::PrimaryMissing),
+    (&["default network", "holds no network configuration"], Fault::PrimaryMissing),
+    (&["cni plugin not initialized"], Fault::PrimaryMissing),
+    (&["cni config uninitialized"], Fault::PrimaryMissing),
+    (&["no CNI configuration file"], Fault::PrimaryMissing),
+    (&["unknown key"], Fault::NetworkBroken),
+    (&["not a JSON"], Fault::NetworkBroken),
+    (&["is not JSON"], Fault::NetworkBroken),
+    (&["invalid JSON"], Fault::NetworkBroken),
+    (&["cniVersion"], Fault::NetworkBroken),
+];
+
+/// The cause that `message` names; [`Fault::Other`] where it is none of the known ones.
+pub fn cause_of(message: &str) -> Fault {
+    let holds = |(words, _): &&(&[&str], Fault)| words.iter().all(|word| message.contains(word));
+    CAUSES.iter().find(holds).map_or(Fault::Other, |(_, fault)| *fault)
+}
+
+/// The cause for which Plexus' pod is not ready: its readiness probe names the check that waits.
+pub fn of_readiness(message: &str) -> Fault {
+    match cause_of(message) {
+        Fault::Other if message.contains("installation:") => Fault::Displaced,
+        Fault::Other if message.contains("policy:") => Fault::PolicyMissing,
+        Fault::Other => Fault::DaemonDown,
+        known => known,
+    }
+}
+
+/// The same, and what of a probe's message is the reason.
+pub fn of_plexus(message: &str) -> (Fault, &str) {
+    (of_readiness(message), message.split_once("not ready: ").map_or(message, |(_, why)| why).trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_messages_of_plexus_have_causes() {
+        let table = [
+            ("network default/lam: the NetworkAttachmentDefinition does not exist", Fault::NetworkMissing),
+            ("network default/a (net1): plugin dhcpd is missing: no such file in /opt/cni/bin", Fault::PluginMissing),
+            (
+                "network default/a: plugin macvlan: master bond9: there is no link bond9 on this node",
+                Fault::MasterMissing,
+            ),
+            ("network default/a: plugin host-local: no address is free in 10.1.2.1-10.1.2.6", Fault::PoolFull),
+            ("default network cbr0: /etc/cni/net.d/cbr0 does not exist", Fault::PrimaryMissing),
+            ("plexusd is not running (/run/plexus/daemon/plexusd.sock: No such file or directory)", Fault::DaemonDown),
+            ("plexusd sent an unreadable answer: unknown variant", Fault::OldPlugin),
+            ("pod a/b: plexusd may not get, list and watch pods: grant it", Fault::TokenRefused),
+            ("failed to find plugin \"plexus\" in path [/opt/cni/bin]", Fault::NotInstalled),
+            ("Network plugin returns error: cni plugin not initialized", Fault::PrimaryMissing),
+            ("a dragon", Fault::Other),
+        ];
+        for (message, fault) in table {
+            assert_eq!(cause_of(message), fault, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_fails_names_the_cause() {
+        let table = [
+            ("Readiness probe failed: not ready: installation: 05-cilium.conflist sorts first\n", Fault::Displaced),
+            ("not ready: policy: the ValidatingAdmissionPolicy is missing", Fault::PolicyMissing),
+            ("not ready: definitions: plexusd may not get, list and watch them", Fault::TokenRefused),
+            ("not ready: definitions: no answer", Fault::DaemonDown),
+        ];
+        for (message, fault) in table {
+            assert_eq!(of_readiness(message), fault, "{message}");
+        }
+        assert_eq!(of_plexus(table[0].0).1, "installation: 05-cilium.conflist sorts first");
+    }
+}

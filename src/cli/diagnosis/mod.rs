@@ -1,0 +1,81 @@
+//! What can be wrong and what to do about it: one vocabulary for every command that looks for causes. Pure.
+
+mod fault;
+mod messages;
+mod print;
+
+pub use fault::Fault;
+pub use messages::{cause_of, of_plexus};
+pub use print::print;
+
+use serde::Serialize;
+
+/// How a check ended, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mark {
+    /// It is a cause.
+    Bad,
+    /// It may become one.
+    Warning,
+    /// It could not be seen.
+    Unseen,
+    /// All is well.
+    Good,
+}
+
+/// One line of a checklist.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// How it ended.
+    pub mark: Mark,
+    /// What was looked at.
+    pub check: &'static str,
+    /// What is wrong, by name; null where nothing is.
+    pub fault: Option<Fault>,
+    /// What was found, in one sentence.
+    pub finding: String,
+    /// What to do; null where there is nothing to do.
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    /// `finding` is as it should be.
+    pub fn good(check: &'static str, finding: impl Into<String>) -> Self {
+        Check { mark: Mark::Good, check, fault: None, finding: finding.into(), remedy: None }
+    }
+
+    /// It could not be looked at, for the reason `finding`.
+    pub fn unseen(check: &'static str, finding: impl Into<String>) -> Self {
+        Check { mark: Mark::Unseen, check, fault: None, finding: finding.into(), remedy: None }
+    }
+
+    /// `finding` is a cause.
+    pub fn bad(check: &'static str, fault: Fault, finding: impl Into<String>) -> Self {
+        let remedy = Some(fault.remedy().to_owned());
+        Check { mark: Mark::Bad, check, fault: Some(fault), finding: finding.into(), remedy }
+    }
+
+    /// `finding` may become a cause.
+    pub fn warning(check: &'static str, fault: Fault, finding: impl Into<String>) -> Self {
+        Check { mark: Mark::Warning, ..Check::bad(check, fault, finding) }
+    }
+
+    /// The same with another remedy than the fault's own.
+    #[must_use]
+    pub fn remedied_by(self, remedy: impl Into<String>) -> Self {
+        Check { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+/// The worst first; what is equally bad stays in its order, which is that of probability.
+pub fn worst_first(mut checks: Vec<Check>) -> Vec<Check> {
+    checks.sort_by_key(|check| check.mark);
+    checks
+}
+
+/// Whether nothing of it is bad.
+pub fn are_well(checks: &[Check]) -> bool {
+    checks.iter().all(|check| check.mark != Mark::Bad)
+}

@@ -1,0 +1,200 @@
+//! From what was seen on a node to a checklist, the most probable cause first. Pure.
+
+use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, worst_first};
+use crate::cli::doctor::facts::{Facts, Network};
+use crate::cli::doctor::pools::Pool;
+
+/// So many files or networks are named.
+const MOST: usize = 5;
+
+/// The checklist; `own` is this program's release.
+pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
+    let (state, exists) = &facts.state;
+    let mut checks = Vec::new();
+    if !exists && facts.files.iter().all(|file| !file.calls_plexus) && facts.release.is_err() {
+        let finding = format!("{} does not exist, and no CNI configuration calls Plexus", state.display());
+        checks.push(Check::bad("installation", Fault::NotInstalled, finding));
+        return checks;
+    }
+    if facts.draining {
+        checks.push(Check::bad("installation", Fault::Draining, "Plexus is being uninstalled from this node"));
+    }
+    for doubt in &facts.untrusted {
+        checks.push(Check::bad("directories", Fault::Untrusted, doubt.as_str()));
+    }
+    configuration(facts, &mut checks);
+    plugin(facts, own, &mut checks);
+    facts.networks.iter().for_each(|network| of_network(network, facts, &mut checks));
+    daemon(facts, &mut checks);
+    pools(&facts.pools, &mut checks);
+    records(facts, &mut checks);
+    checks.push(match facts.runtimes.as_slice() {
+        [] => Check::unseen("runtime", "no socket of a known runtime exists here"),
+        runtimes => Check::good("runtime", runtimes.join(", ")),
+    });
+    worst_first(checks)
+}
+
+fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
+    let folder = facts.conf_dir.display();
+    let ours = facts.files.iter().position(|file| file.calls_plexus);
+    match (facts.files.first(), ours) {
+        _ if facts.renamed.is_some() && ours.is_none() => {
+            let renamed = facts.renamed.as_deref().unwrap_or_default();
+            let finding = format!("another agent renamed Plexus' configuration to {folder}/{renamed}");
+            checks.push(Check::bad("configuration", Fault::Displaced, finding));
+        }
+        (None, _) => checks.push(Check::bad(
+            "configuration",
+            Fault::PrimaryMissing,
+            format!("{folder} contains no CNI configuration: the node is not ready"),
+        )),
+        (Some(first), Some(at)) if at > 0 => {
+            let finding = format!(
+                "the runtime takes {folder}/{} before {}: new pods get no additional networks",
+                first.name, facts.files[at].name
+            );
+            checks.push(Check::bad("configuration", Fault::Displaced, finding));
+        }
+        // Chained behind the cluster's network, Plexus' file is in a directory beside the first one.
+        (Some(first), None) => checks.push(Check::warning(
+            "configuration",
+            Fault::Displaced,
+            format!("{folder}/{} is first and does not call Plexus", first.name),
+        )),
+        (Some(first), Some(_)) => {
+            checks.push(Check::good("configuration", format!("{folder}/{} is first and calls Plexus", first.name)));
+        }
+    }
+    let broken = facts.files.iter().filter(|file| file.error.is_some()).take(MOST);
+    checks.extend(broken.map(|file| {
+        let finding = file.error.clone().unwrap_or_default();
+        Check::warning("configuration", Fault::PrimaryMissing, finding)
+            .remedied_by("Correct or remove the file: the runtime may refuse every pod because of it.")
+    }));
+    if let Some(why) = &facts.settings_error {
+        let check = Check::bad("settings", Fault::NetworkBroken, why.as_str());
+        checks.push(check.remedied_by("Correct the settings: docs/configuration.md describes the keys."));
+    }
+    if let Some(keeper) = facts.keeper.as_ref().filter(|keeper| !keeper.displaced.is_empty()) {
+        checks.push(Check::bad("keeper", Fault::Displaced, keeper.displaced.as_str()));
+    }
+}
+
+fn plugin(facts: &Facts, own: &str, checks: &mut Vec<Check>) {
+    let path = facts.plugin.display();
+    match (&facts.release, &facts.daemon) {
+        (Err(why), _) => checks.push(Check::bad("plugin", Fault::NotInstalled, format!("{path}: {why}"))),
+        (Ok(release), Ok(health)) if *release != health.release => {
+            let finding = format!("{path} has release {release}, and the daemon has {}", health.release);
+            checks.push(Check::bad("plugin", Fault::OldPlugin, finding));
+        }
+        (Ok(release), _) if release != own => {
+            let finding = format!("{path} has release {release}, and this program has {own}");
+            checks.push(Check::warning("plugin", Fault::OldPlugin, finding));
+        }
+        (Ok(release), _) => checks.push(Check::good("plugin", format!("{path} has release {release}"))),
+    }
+}
+
+fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
+    let (check, name) =
+        if network.default { ("default network", network.name.clone()) } else { ("network", network.name.clone()) };
+    if let Some(why) = &network.error {
+        let fault = if network.default { Fault::PrimaryMissing } else { Fault::NetworkBroken };
+        checks.push(Check::bad(check, fault, format!("{name}: {why}")));
+    } else if let Some(why) = &network.missing_program {
+        checks.push(Check::bad(check, Fault::PluginMissing, format!("{name}: {why}")));
+    } else if let Some(master) = &network.missing_master {
+        let finding = format!("{name}: there is no link {master} on this node");
+        checks.push(Check::bad(check, Fault::MasterMissing, finding));
+    } else if network.default || facts.networks.len() <= MOST {
+        checks.push(Check::good(check, format!("{name} can be attached here")));
+    }
+}
+
+fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
+    let health = match &facts.daemon {
+        Err(why) => {
+            let fault = match cause_of(why) {
+                Fault::Other => Fault::DaemonDown,
+                fault => fault,
+            };
+            return checks.push(Check::bad("daemon", fault, why.as_str()));
+        }
+        Ok(health) => health,
+    };
+    let waiting: Vec<_> = health.guards.iter().filter(|(_, awaited)| !awaited.is_empty()).collect();
+    for (name, awaited) in &waiting {
+        let (fault, _) = of_plexus(&format!("{name}: {awaited}"));
+        checks.push(Check::bad("daemon", fault, format!("it is not ready: {name}: {awaited}")));
+    }
+    if waiting.is_empty() {
+        checks.push(Check::good("daemon", format!("plexusd {} is ready", health.release)));
+    }
+    for (name, remark) in &health.remarks {
+        let fault = of_plexus(&format!("{name}: {remark}")).0;
+        checks.push(Check::warning("daemon", fault, format!("{name}: {remark}")));
+    }
+    if health.guards.contains_key("policy") && waiting.iter().all(|(name, _)| *name != "policy") {
+        checks.push(Check::good("policy", "the admission policy guards the daemon's token"));
+    }
+    checks.push(if health.guards.contains_key("pods") {
+        Check::warning(
+            "annotations",
+            Fault::Other,
+            "the runtime does not pass the annotations of pods: the daemon reads every pod",
+        )
+        .remedied_by("Use containerd, or CRI-O from 1.29 on: then the daemon needs no right to read pods.")
+    } else {
+        Check::good("annotations", "the daemon was not asked for the annotations of pods: the runtime passes them")
+    });
+    if health.unpublished > 0 {
+        let finding = format!("{} network-statuses wait to be written to pods", health.unpublished);
+        checks.push(
+            Check::warning("statuses", Fault::StatusMissing, finding)
+                .remedied_by("Look at the daemon's log: it has the reason."),
+        );
+    }
+}
+
+fn pools(pools: &[Pool], checks: &mut Vec<Check>) {
+    for pool in pools.iter().filter(|pool| pool.is_nearly_full()) {
+        let finding =
+            format!("network {}: {} of {} addresses are taken on this node", pool.network, pool.used, pool.size);
+        checks.push(if pool.is_full() {
+            Check::bad("pool", Fault::PoolFull, finding)
+        } else {
+            Check::warning("pool", Fault::PoolFull, finding)
+        });
+    }
+    if let [_, ..] = pools
+        && pools.iter().all(|pool| !pool.is_nearly_full())
+    {
+        checks.push(Check::good("pool", format!("{} pools of host-local have free addresses", pools.len())));
+    }
+}
+
+fn records(facts: &Facts, checks: &mut Vec<Check>) {
+    let counts = [
+        (facts.debts, "failed removals are retried: `plexusctl get --debts` shows them"),
+        (facts.damaged, "records cannot be read: `plexusctl get` names them"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        checks.push(Check::warning("records", Fault::Debt, format!("{count} {what}")));
+    }
+    if facts.unpublished > 0 {
+        let finding = format!("{} network-statuses wait in the records", facts.unpublished);
+        let check = Check::warning("statuses", Fault::StatusMissing, finding);
+        checks.push(
+            check.remedied_by("See that the run directory can be written: a later call of the plugin publishes them."),
+        );
+    }
+    if facts.debts + facts.damaged == 0 {
+        checks.push(Check::good("records", "no failed removal, no damaged record"));
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

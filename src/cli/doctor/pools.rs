@@ -1,0 +1,113 @@
+//! How full the pools of host-local are on this node.
+
+use crate::cni::{NetworkConfig, json};
+use crate::delegate::ipam::host_local::leases;
+use crate::sys::files;
+use ipnet::IpNet;
+use serde_json::Value;
+use std::net::IpAddr;
+
+/// A pool of one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The network that it belongs to.
+    pub network: String,
+    /// How many addresses are taken.
+    pub used: u128,
+    /// How many it has.
+    pub size: u128,
+}
+
+impl Pool {
+    /// The pool of `network`, as far as host-local's own keys give its size.
+    pub fn of(name: &str, network: &NetworkConfig) -> Option<Self> {
+        let size: u128 = network.plugins.iter().map(|plugin| size(&plugin.object.to_json())).sum();
+        let taken = |pool: &std::path::PathBuf| {
+            let names = files::entries(pool).into_iter().flatten().map(|entry| entry.file_name());
+            // On Windows' shares a colon is an underscore; on nodes it is a colon.
+            names.filter(|name| name.to_str().is_some_and(|name| name.parse::<IpAddr>().is_ok())).count() as u128
+        };
+        let used = leases::pools(network).iter().map(taken).sum();
+        (size > 0).then(|| Pool { network: name.to_owned(), used, size })
+    }
+
+    /// Whether there is no address left.
+    pub fn is_full(&self) -> bool {
+        self.used >= self.size
+    }
+
+    /// Whether nine of ten are taken.
+    pub fn is_nearly_full(&self) -> bool {
+        self.used * 10 >= self.size * 9
+    }
+}
+
+/// How many addresses the section `ipam` of a plugin has to give, of the family that has fewer.
+fn size(plugin: &str) -> u128 {
+    let plugin: Value = json::parse(plugin).unwrap_or_default();
+    let ipam = &plugin["ipam"];
+    if ipam["type"] != "host-local" {
+        return 0;
+    }
+    let sets = ipam["ranges"].as_array().into_iter().flatten();
+    let of_set = |set: &Value| set.as_array().into_iter().flatten().map(of_range).fold(0, u128::saturating_add);
+    sets.map(of_set).chain([of_range(ipam)]).filter(|size| *size > 0).min().unwrap_or_default()
+}
+
+/// How many addresses one range has for pods: without those of the subnet itself and the gateway's.
+fn of_range(range: &Value) -> u128 {
+    let Some(subnet) = range["subnet"].as_str().and_then(|text| text.parse::<IpNet>().ok()) else { return 0 };
+    let bits = u32::from(subnet.max_prefix_len() - subnet.prefix_len());
+    let all = 1_u128.checked_shl(bits).unwrap_or(u128::MAX);
+    let number = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip),
+    };
+    let end = |key: &str| Some(number(range[key].as_str()?.parse().ok()?));
+    let network = number(subnet.network());
+    // The first is the gateway's, the last one of IPv4 is the broadcast address.
+    let first = end("rangeStart").unwrap_or(network.saturating_add(2));
+    let last = end("rangeEnd").unwrap_or(network.saturating_add(all.saturating_sub(2)));
+    last.saturating_sub(first).saturating_add(1).min(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_has_the_addresses_of_its_ranges() {
+        let table = [
+            (r#"{"type":"host-local","subnet":"10.1.0.0/24"}"#, 253),
+            (
+                r#"{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/24","rangeStart":"10.1.0.10","rangeEnd":"10.1.0.19"}]]}"#,
+                10,
+            ),
+            // A pod takes one of each set: the smaller one is what there is.
+            (r#"{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/29"}],[{"subnet":"fd00::/64"}]]}"#, 5),
+            (r#"{"type":"static"}"#, 0),
+            (r#"{"type":"host-local","subnet":"x"}"#, 0),
+        ];
+        for (ipam, expected) in table {
+            assert_eq!(size(&format!(r#"{{"type":"bridge","ipam":{ipam}}}"#)), expected, "{ipam}");
+        }
+    }
+
+    #[test]
+    fn leases_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = folder.path().join("lan");
+        std::fs::create_dir(&pool).unwrap();
+        for name in ["10.1.0.2", "10.1.0.3", "last_reserved_ip.0", "lock"] {
+            std::fs::write(pool.join(name), "").unwrap();
+        }
+        let text = format!(
+            r#"{{"cniVersion":"1.0.0","name":"lan","type":"bridge","ipam":{{"type":"host-local","subnet":"10.1.0.0/29","dataDir":"{}"}}}}"#,
+            folder.path().display()
+        );
+        let pool = Pool::of("default/lan", &NetworkConfig::parse(&text, None).unwrap()).unwrap();
+        assert_eq!((pool.used, pool.size), (2, 5));
+        assert!(!pool.is_nearly_full() && Pool { used: 5, ..pool.clone() }.is_full());
+        assert!(Pool { used: 9, size: 10, ..pool }.is_nearly_full());
+    }
+}

@@ -1,0 +1,130 @@
+//! The faults that people have, each with what a node shows of it: `doctor` names each, first.
+
+use super::*;
+use crate::api::Keeping;
+use crate::api::protocol::Health;
+use crate::cli::doctor::facts::File;
+
+fn file(name: &str, calls_plexus: bool) -> File {
+    File { name: name.into(), calls_plexus, error: None }
+}
+
+fn health() -> Health {
+    let guards = [("definitions", ""), ("installation", ""), ("policy", ""), ("socket", "")];
+    Health {
+        release: "1.0.0".into(),
+        ready: true,
+        guards: guards.iter().map(|(name, waits)| ((*name).to_owned(), (*waits).to_owned())).collect(),
+        ..Health::default()
+    }
+}
+
+fn waiting(name: &str, why: &str) -> Facts {
+    let mut health = health();
+    health.ready = false;
+    health.guards.insert(name.into(), why.into());
+    Facts { daemon: Ok(health), ..well() }
+}
+
+fn network(default: bool) -> Network {
+    Network { name: if default { "cbr0".into() } else { "default/lan".into() }, default, ..Network::default() }
+}
+
+/// A node on which all is well.
+fn well() -> Facts {
+    Facts {
+        state: ("/var/lib/plexus".into(), true),
+        draining: false,
+        runtimes: vec!["containerd"],
+        conf_dir: "/etc/cni/net.d".into(),
+        files: vec![file("00-plexus.conflist", true), file("10-flannel.conflist", false)],
+        renamed: None,
+        settings_error: None,
+        plugin: "/opt/cni/bin/plexus".into(),
+        release: Ok("1.0.0".into()),
+        networks: vec![network(true), network(false)],
+        pools: vec![Pool { network: "cbr0".into(), used: 3, size: 253 }],
+        daemon: Ok(health()),
+        keeper: Some(Keeping::default()),
+        debts: 0,
+        damaged: 0,
+        unpublished: 0,
+        untrusted: Vec::new(),
+    }
+}
+
+fn with_network(network: Network) -> Facts {
+    Facts { networks: vec![network], ..well() }
+}
+
+#[test]
+fn a_node_that_is_well_has_no_fault() {
+    let checks = checks(&well(), "1.0.0");
+    assert!(checks.iter().all(|check| check.fault.is_none()), "{checks:#?}");
+    assert!(checks.len() >= 9, "{checks:#?}");
+}
+
+#[test]
+fn the_ten_faults_are_named_first() {
+    let primary = Network { error: Some("/etc/cni/net.d/cbr0 does not exist".into()), ..network(true) };
+    let master = Network { missing_master: Some("bond9".into()), ..network(false) };
+    let program = Network { missing_program: Some("plugin sriov is missing".into()), ..network(false) };
+    let broken = Network { error: Some("spec.config: not a JSON object".into()), ..network(false) };
+    let cilium = Facts {
+        files: vec![file("05-cilium.conflist", false)],
+        renamed: Some("00-plexus.conflist.cilium_bak".into()),
+        keeper: None,
+        ..well()
+    };
+    let table: Vec<(&str, Facts, Fault)> = vec![
+        ("primary missing", with_network(primary), Fault::PrimaryMissing),
+        ("master missing on one node", with_network(master), Fault::MasterMissing),
+        ("Cilium exclusive", cilium, Fault::Displaced),
+        ("plugin missing", with_network(program), Fault::PluginMissing),
+        ("NAD broken", with_network(broken), Fault::NetworkBroken),
+        ("daemon down", Facts { daemon: Err("plexusd is not running (…)".into()), ..well() }, Fault::DaemonDown),
+        ("old plugin", Facts { release: Ok("0.9.0".into()), ..well() }, Fault::OldPlugin),
+        (
+            "pool full",
+            Facts { pools: vec![Pool { network: "default/lan".into(), used: 5, size: 5 }], ..well() },
+            Fault::PoolFull,
+        ),
+        (
+            "token refused",
+            waiting("definitions", "plexusd may not get, list and watch network-attachment-definitions: grant it"),
+            Fault::TokenRefused,
+        ),
+        (
+            "network policy away",
+            waiting("policy", "the API server lets the daemon's token change labels"),
+            Fault::PolicyMissing,
+        ),
+    ];
+    for (name, facts, fault) in table {
+        let checks = checks(&facts, "1.0.0");
+        assert_eq!(checks[0].fault, Some(fault), "{name}: {checks:#?}");
+        assert!(checks[0].remedy.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn further_faults_are_named_first() {
+    let nothing = Facts { state: ("/x".into(), false), files: Vec::new(), release: Err("no".into()), ..well() };
+    let rival = Facts { files: vec![file("00-a.conflist", false), file("00-plexus.conflist", true)], ..well() };
+    let kept = Keeping { displaced: "the runtime takes 00-a.conflist".into(), ..Keeping::default() };
+    let table = [
+        (nothing, Fault::NotInstalled),
+        (rival, Fault::Displaced),
+        (Facts { files: Vec::new(), ..well() }, Fault::PrimaryMissing),
+        (Facts { release: Err("it does not exist".into()), ..well() }, Fault::NotInstalled),
+        (Facts { keeper: Some(kept), ..well() }, Fault::Displaced),
+        (Facts { untrusted: vec!["/run/plexus may be written".into()], ..well() }, Fault::Untrusted),
+        (Facts { draining: true, ..well() }, Fault::Draining),
+        (Facts { debts: 2, ..well() }, Fault::Debt),
+        (Facts { unpublished: 2, ..well() }, Fault::StatusMissing),
+        (Facts { pools: vec![Pool { network: "x".into(), used: 9, size: 10 }], ..well() }, Fault::PoolFull),
+    ];
+    for (facts, fault) in table {
+        assert_eq!(checks(&facts, "1.0.0")[0].fault, Some(fault), "{facts:#?}");
+    }
+}

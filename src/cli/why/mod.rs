@@ -1,0 +1,82 @@
+//! `plexusctl why NAMESPACE/POD`: why a pod does not start, or lacks a network.
+
+mod checks;
+mod facts;
+
+use super::diagnosis::{self, Check, Mark};
+use super::kubeconfig::ClusterAccess;
+use super::output::{Format, Output};
+use super::{Error, Verdict, pods};
+use clap::Args;
+use serde::Serialize;
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It asks the API server only, with your own rights, and prints what it could not see. `plexusctl doctor` looks at a node."
+)]
+pub struct Arguments {
+    /// The pod: NAMESPACE/NAME, or NAME
+    #[arg(value_name = "POD")]
+    pod: String,
+
+    /// Namespace of the pod [default: that of the context]
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+}
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    version: u32,
+    /// `<namespace>/<name>`.
+    pod: &'a str,
+    /// The most probable cause; null where none was found.
+    cause: Option<&'a Check>,
+    /// Everything that was checked, the worst first.
+    checks: &'a [Check],
+}
+
+/// Prints the cause, the next step, and what was checked; not well where a cause was found.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let inquiry = arguments.access.open()?;
+    let namespace = arguments.namespace.as_deref().unwrap_or(inquiry.namespace());
+    let (namespace, name) = pods::named(&arguments.pod, namespace)?;
+    let facts = facts::ask(&inquiry, &namespace, &name)?;
+    let checks = checks::checks(&facts);
+    let pod = format!("{namespace}/{name}");
+    let cause = checks.first().filter(|check| check.mark == Mark::Bad);
+    match arguments.output {
+        Format::Json => output.json(&Document { version: VERSION, pod: &pod, cause, checks: &checks })?,
+        Format::Table => {
+            headline(&pod, cause, &checks, output)?;
+            diagnosis::print(&checks, output)?;
+        }
+    }
+    Ok(if cause.is_some() { Verdict::NotWell } else { Verdict::Well })
+}
+
+/// The answer in two lines: the cause, and the next step.
+fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Output) -> Result<(), Error> {
+    if let Some(cause) = cause {
+        output.line(&format!("Pod {pod}: {}", cause.finding))?;
+        let next = cause.remedy.as_deref().unwrap_or_default();
+        output.line(&format!("Next step: {next}"))?;
+    } else if checks.iter().any(|check| check.mark == Mark::Unseen) {
+        output.line(&format!("Pod {pod}: no cause was found in what could be seen."))?;
+        output.line("Next step: run `plexusctl doctor` on its node, and look at the events again in a minute.")?;
+    } else {
+        output.line(&format!("Pod {pod}: no problem with its networks was found."))?;
+    }
+    output.text("\n")
+}

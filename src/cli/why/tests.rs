@@ -1,0 +1,164 @@
+//! The faults that people have, each with what a workstation sees of it: `why` names each, first.
+
+use super::*;
+use crate::cli::pods::networks::PodNetworks;
+use crate::cli::why::facts::Seen;
+use crate::cluster::{SeenNode, SeenPod};
+use crate::nad::NadRef;
+
+const LAN: &str = r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#;
+const PREFIX: &str = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"c1\": plugin type=\"plexus\" name=\"cbr0\" failed (add): ";
+
+fn event(reason: &str, message: &str) -> SeenEvent {
+    SeenEvent { kind: "Warning".into(), reason: reason.into(), message: message.into(), count: 1, last: 7 }
+}
+
+fn plexus(ready: bool) -> SeenPod {
+    SeenPod { namespace: "kube-system".into(), name: "plexus-x".into(), ready, ..SeenPod::default() }
+}
+
+/// A pod that waits for `default/lan` on a node where all is well.
+fn facts(networks: &str) -> Facts {
+    let pod = SeenPod {
+        namespace: "default".into(),
+        name: "web".into(),
+        node: Some("n1".into()),
+        phase: "Pending".into(),
+        networks: Some(networks.into()),
+        ..SeenPod::default()
+    };
+    let mut facts = Facts::default();
+    facts.node = Seen(Ok(Some(SeenNode { name: "n1".into(), ready: true, ..SeenNode::default() })));
+    facts.plexus = Seen(Ok(Some(plexus(true))));
+    facts.definitions = vec![definition(Some(LAN))];
+    with_pod(facts, pod)
+}
+
+fn with_pod(facts: Facts, pod: SeenPod) -> Facts {
+    Facts { networks: PodNetworks::of(&pod), pod, ..facts }
+}
+
+fn definition(config: Option<&str>) -> (NadRef, Look) {
+    let nad = NadRef::new("default", "lan").unwrap();
+    (nad.clone(), Look::Found(Definition::new(nad, config.map(str::to_owned), |_| None)))
+}
+
+fn failing(message: &str) -> Facts {
+    Facts { events: Seen(Ok(vec![event("FailedCreatePodSandBox", &format!("{PREFIX}{message}"))])), ..facts("lan") }
+}
+
+/// Plexus' pod of the node is not ready for `why`.
+fn not_ready(why: &str) -> Facts {
+    let probe = event("Unhealthy", &format!("Readiness probe failed: not ready: {why}"));
+    Facts { plexus: Seen(Ok(Some(plexus(false)))), plexus_events: vec![probe], ..facts("lan") }
+}
+
+fn running(status: Option<&str>) -> Facts {
+    let before = facts("lan");
+    let pod = SeenPod { phase: "Running".into(), status: status.map(str::to_owned), ..before.pod.clone() };
+    with_pod(before, pod)
+}
+
+#[test]
+fn the_ten_faults_are_named_first() {
+    let table: Vec<(&str, Facts, Fault)> = vec![
+        ("primary missing", failing("default network cbr0: /etc/cni/net.d/cbr0 does not exist"), Fault::PrimaryMissing),
+        (
+            "master missing on one node",
+            failing("network default/lan (net1): plugin macvlan: master bond9: there is no link bond9 on this node"),
+            Fault::MasterMissing,
+        ),
+        ("Cilium exclusive", running(None), Fault::Displaced),
+        (
+            "plugin missing",
+            failing("network default/lan (net1): plugin sriov is missing: no such file in /opt/cni/bin"),
+            Fault::PluginMissing,
+        ),
+        (
+            "NAD broken",
+            Facts { definitions: vec![definition(Some("{\"type\":"))], ..facts("lan") },
+            Fault::NetworkBroken,
+        ),
+        ("daemon down", Facts { plexus: Seen(Ok(None)), ..facts("lan") }, Fault::DaemonDown),
+        ("old plugin", failing("plexusd sent an unreadable answer: unknown variant"), Fault::OldPlugin),
+        (
+            "pool full",
+            failing("network default/lan (net1): plugin host-local: no address is free in 10.1.2.1-10.1.2.6"),
+            Fault::PoolFull,
+        ),
+        (
+            "token refused",
+            not_ready("definitions: plexusd may not get, list and watch network-attachment-definitions: grant it"),
+            Fault::TokenRefused,
+        ),
+        (
+            "network policy away",
+            not_ready(
+                "policy: the API server lets the daemon's token change labels: the ValidatingAdmissionPolicy is missing",
+            ),
+            Fault::PolicyMissing,
+        ),
+    ];
+    for (name, facts, fault) in table {
+        let checks = checks(&facts);
+        assert_eq!(checks[0].fault, Some(fault), "{name}: {checks:#?}");
+        assert!(checks[0].remedy.as_ref().is_some_and(|remedy| remedy.ends_with('.')), "{name}");
+        assert!(!checks[0].finding.contains("rpc error") && !checks[0].finding.is_empty(), "{name}: {checks:#?}");
+    }
+}
+
+#[test]
+fn further_causes_are_named_first() {
+    let hosts = facts("lan");
+    let hosts = with_pod(hosts.clone(), SeenPod { host_network: true, phase: "Running".into(), ..hosts.pod });
+    let waits = "it has no node: 0/1 nodes are available".to_owned();
+    let homeless = facts("lan");
+    let homeless = with_pod(homeless.clone(), SeenPod { node: None, waits: Some(waits), ..homeless.pod });
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}}]"#;
+    let table = [
+        (facts("LAN"), Fault::Annotation),
+        (hosts, Fault::HostNetwork),
+        (homeless, Fault::NoNode),
+        (running(Some(status)), Fault::StatusMissing),
+        (
+            Facts { definitions: vec![(NadRef::new("default", "lan").unwrap(), Look::Absent)], ..facts("lan") },
+            Fault::NetworkMissing,
+        ),
+        (not_ready("installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist"), Fault::Displaced),
+        (
+            Facts { events: Seen(Ok(vec![event("NetworksLeftOut", "being uninstalled")])), ..facts("lan") },
+            Fault::Draining,
+        ),
+    ];
+    for (facts, fault) in table {
+        let checks = checks(&facts);
+        assert_eq!(checks[0].fault, Some(fault), "{checks:#?}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_well_has_no_cause() {
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let mut well = running(Some(status));
+    // A failure of before is none now.
+    well.events = failing("plexusd is not running").events;
+    let found = checks(&well);
+    assert!(crate::cli::diagnosis::are_well(&found), "{found:#?}");
+    assert!(found.iter().any(|check| check.finding.contains("an earlier attempt failed: plexusd is not running")));
+    // Nor is Plexus' pod the cause of anything, when it ends later.
+    well.plexus = Seen(Ok(None));
+    assert!(crate::cli::diagnosis::are_well(&checks(&well)));
+}
+
+#[test]
+fn what_cannot_be_seen_is_named() {
+    let refused = || Err("the events of pod web: forbidden".to_owned());
+    let blind = Facts { events: Seen(refused()), node: Seen(Err("node n1: forbidden".into())), ..facts("lan") };
+    let unseen: Vec<String> = checks(&blind)
+        .into_iter()
+        .filter(|check| check.mark == crate::cli::diagnosis::Mark::Unseen)
+        .map(|check| check.finding)
+        .collect();
+    assert!(unseen.iter().any(|finding| finding.contains("the events of pod web")), "{unseen:?}");
+    assert!(unseen.iter().any(|finding| finding.contains("node n1")), "{unseen:?}");
+}

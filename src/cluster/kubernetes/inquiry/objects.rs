@@ -1,0 +1,160 @@
+//! Objects of the cluster, reduced to what a person asks about.
+
+use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Node, Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its node, once it has one.
+    pub node: Option<String>,
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: String,
+    /// When it was created, in seconds of Unix time.
+    pub created: Option<u64>,
+    /// Whether it uses the node's network, so that no CNI plugin is called for it.
+    pub host_network: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Annotation of the additional networks.
+    pub networks: Option<String>,
+    /// Annotation of another default network.
+    pub default_network: Option<String>,
+    /// Annotation with what is attached.
+    pub status: Option<String>,
+    /// Why it does not run, in Kubernetes' words: the scheduler's reason, or that of a container.
+    pub waits: Option<String>,
+    /// The image of each container.
+    pub images: Vec<String>,
+    /// How often containers were restarted.
+    pub restarts: u32,
+}
+
+/// An event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenEvent {
+    /// `Normal` or `Warning`.
+    pub kind: String,
+    /// Its reason.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+    /// How often it happened.
+    pub count: u32,
+    /// When it happened last, in seconds of Unix time.
+    pub last: u64,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenNode {
+    /// Its name.
+    pub name: String,
+    /// Whether the kubelet reports it as ready.
+    pub ready: bool,
+    /// Why it is not.
+    pub waits: Option<String>,
+    /// The container runtime and its version.
+    pub runtime: String,
+    /// Whether pods of the DaemonSet can run there: it runs Linux.
+    pub linux: bool,
+}
+
+fn seconds(time: &Time) -> u64 {
+    u64::try_from(time.0.as_second()).unwrap_or_default()
+}
+
+impl From<Pod> for SeenPod {
+    fn from(pod: Pod) -> Self {
+        let (metadata, spec, status) = (pod.metadata, pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
+        let annotations = metadata.annotations.unwrap_or_default();
+        let annotation = |key: &str| annotations.get(key).filter(|value| !value.trim().is_empty()).cloned();
+        SeenPod {
+            networks: annotation(NETWORKS),
+            default_network: annotation(DEFAULT_NETWORK),
+            status: annotation(NETWORK_STATUS),
+            namespace: metadata.namespace.unwrap_or_default(),
+            name: metadata.name.unwrap_or_default(),
+            uid: metadata.uid.unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(seconds),
+            deleting: metadata.deletion_timestamp.is_some(),
+            node: spec.node_name,
+            host_network: spec.host_network.unwrap_or_default(),
+            images: spec.containers.into_iter().filter_map(|container| container.image).collect(),
+            ready: condition(&status, "Ready").is_some_and(|(holds, _)| holds),
+            waits: waits(&status),
+            restarts: containers(&status).map(|one| u32::try_from(one.restart_count).unwrap_or_default()).sum(),
+            phase: status.phase.unwrap_or_default(),
+        }
+    }
+}
+
+fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    [&status.init_container_statuses, &status.container_statuses].into_iter().flatten().flatten()
+}
+
+/// Whether the condition holds, and its message.
+fn condition(status: &PodStatus, kind: &str) -> Option<(bool, String)> {
+    let found = status.conditions.iter().flatten().find(|condition| condition.type_ == kind)?;
+    Some((found.status == "True", found.message.clone().or(found.reason.clone()).unwrap_or_default()))
+}
+
+fn waits(status: &PodStatus) -> Option<String> {
+    if let Some((false, why)) = condition(status, "PodScheduled") {
+        return Some(format!("it has no node: {why}"));
+    }
+    containers(status).find_map(|container| {
+        let state = container.state.as_ref()?;
+        let (reason, message) = match (&state.waiting, &state.terminated) {
+            (Some(waiting), _) => (waiting.reason.clone(), waiting.message.clone()),
+            (_, Some(ended)) if ended.exit_code != 0 => (ended.reason.clone(), ended.message.clone()),
+            _ => return None,
+        };
+        // While the sandbox is made, the events have the reason.
+        let reason = reason.filter(|reason| reason != "ContainerCreating" && reason != "PodInitializing")?;
+        let message = message.map_or_else(String::new, |message| format!(": {message}"));
+        Some(format!("container {}: {reason}{message}", container.name))
+    })
+}
+
+impl From<Event> for SeenEvent {
+    fn from(event: Event) -> Self {
+        let series = event.series.unwrap_or_default();
+        let time = series.last_observed_time.or(event.event_time).map(|time| Time(time.0));
+        let last = event.last_timestamp.or(time).or(event.first_timestamp).or(event.metadata.creation_timestamp);
+        SeenEvent {
+            kind: event.type_.unwrap_or_default(),
+            reason: event.reason.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+            count: series.count.or(event.count).and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+            last: last.as_ref().map(seconds).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Node> for SeenNode {
+    fn from(node: Node) -> Self {
+        let status = node.status.unwrap_or_default();
+        let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+        let is_ready = ready.is_some_and(|condition| condition.status == "True");
+        let info = status.node_info.unwrap_or_default();
+        SeenNode {
+            name: node.metadata.name.unwrap_or_default(),
+            ready: is_ready,
+            waits: ready
+                .filter(|_| !is_ready)
+                .map(|condition| condition.message.clone().or(condition.reason.clone()).unwrap_or_default()),
+            runtime: info.container_runtime_version,
+            linux: info.operating_system.is_empty() || info.operating_system == "linux",
+        }
+    }
+}
