@@ -10,6 +10,8 @@ mod cluster;
 mod command;
 #[path = "lint/page.rs"]
 mod page;
+#[path = "lint/robust.rs"]
+mod robust;
 #[path = "lint/rules.rs"]
 mod rules;
 mod support;

@@ -199,6 +199,7 @@ fn on_the_node_the_plan_is_what_add_does() {
     let (document, code) = planned("good");
     assert!(code == 0 && document["pods"][0]["preflight"] == true, "{document:#}\n{}", daemon.log());
     assert_eq!(state(), before, "a plan writes nothing");
+    without_the_right(&words);
     good.add().result();
     let status: Value = serde_json::from_str(&status_of(&good)).unwrap();
     let attached: Vec<(&str, &str)> = status
@@ -225,6 +226,32 @@ fn on_the_node_the_plan_is_what_add_does() {
         );
     }
     good.del().silence();
+}
+
+/// A process that may not make namespaces, as in the keeper's container, plans without a look at the machine.
+fn without_the_right(words: &[String]) {
+    let plan = |more: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.env_clear().args(["--bounding-set", "-sys_admin", env!("CARGO_BIN_EXE_plexusctl"), "plan"]);
+        command.args(words).args(more).output().unwrap()
+    };
+    let output = plan(&["default/good", "-o", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    let pod = &document["pods"][0];
+    assert!(output.status.success() && pod["preflight"] == false && pod["refused"].is_null(), "{document:#}");
+    let asked = plan(&["--on-node", EXAMPLES]);
+    assert!(asked.status.code() == Some(1) && text(&asked.stderr).contains("as root on the node"), "{asked:?}");
+}
+
+#[test]
+fn a_pod_of_the_nodes_network_gets_none() {
+    let lan = nad("lan", r#"{"cniVersion":"1.0.0","type":"bridge"}"#);
+    let manifest = pod("lan").replace("{containers", "{hostNetwork: true, containers");
+    let folder = folder(&[("x.yaml", &format!("{lan}{manifest}"))]);
+    let path = folder.path().display().to_string();
+    let shown = plexusctl(&elsewhere(&path));
+    let said = text(&shown.stdout);
+    assert!(shown.status.success() && said.contains("hostNetwork") && !said.contains("planned:"), "{said}");
 }
 
 fn status_of(pod: &Pod) -> String {

@@ -73,7 +73,14 @@ async fn client(access: &Access<'_>) -> Result<Client, String> {
         }
         None => Config::from_kubeconfig(&options).await,
     };
-    let mut config = config.map_err(|e| format!("kubeconfig: {e}"))?;
+    let mut config = match config {
+        Ok(config) => config,
+        // As kubectl does it, in a pod of the cluster.
+        Err(e) if access.kubeconfig.is_none() && access.context.is_none() => {
+            Config::incluster().map_err(|_| format!("kubeconfig: {e}"))?
+        }
+        Err(e) => return Err(format!("kubeconfig: {e}")),
+    };
     config.connect_timeout = Some(PATIENCE);
     config.read_timeout = Some(PATIENCE);
     Client::try_from(config).map_err(|e| reason(&e))

@@ -151,7 +151,8 @@ fn of_manifests(samples: &mut BTreeMap<&str, String>) {
     let network = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: lan}\nspec:\n  config: |\n    {\n      \"cniVersion\": \"1.0.0\",\n      \"type\": \"macvlan\",\n      \"mastr\": \"eth1\",\n      \"mode\": \"brigde\"\n    }\n";
     let pod = "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations: {k8s.v1.cni.cncf.io/networks: lam}\nspec: {containers: []}\n";
     node::write(&std::path::Path::new(node::FOLDER).join("web.yaml"), &format!("{network}{pod}"));
-    samples.insert("lint", plexusctl("lint /run/node/web.yaml", &CONF_DIR));
+    let shown = format!("$ cat web.yaml\n{network}{pod}");
+    samples.insert("lint", shown + &plexusctl("lint /run/node/web.yaml", &CONF_DIR));
     samples.insert("plan", plexusctl("plan examples/default-route.yaml", &["--cni-conf-dir", "/nonexistent"]));
 }
 

@@ -67,12 +67,16 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if let Some(run) = &arguments.run_directory {
         settings.run = RunDirectory::new(run);
     }
+    let may_look = rehearse::may_look();
+    if arguments.on_node {
+        may_look.as_ref().map_err(|why| Error::Networks { what: "--on-node".to_owned(), why: why.clone() })?;
+    }
     let (named, files): (Vec<PathBuf>, Vec<PathBuf>) =
         arguments.subjects.iter().cloned().partition(|subject| subjects::is_name(subject));
     let mut plans: Vec<PodPlan> = Vec::new();
     for name in &named {
         let subject = Subject::of_daemon(&name.display().to_string(), &settings)?;
-        plans.push(rehearse::plan(&subject, &settings, arguments.stage(true)));
+        plans.push(rehearse::plan(&subject, &settings, arguments.stage(may_look.is_ok())));
     }
     let mut objects = Objects::default();
     objects.add_files(&files, &arguments.namespace)?;

@@ -26,6 +26,14 @@ pub enum Stage<'a> {
     },
 }
 
+/// Whether this process may make the namespace with which it looks at the machine.
+///
+/// # Errors
+/// Why not.
+pub fn may_look() -> Result<(), String> {
+    Netns::create().map(drop).map_err(|e| format!("{e}: run this as root on the node"))
+}
+
 /// What ADD would do for `subject`.
 pub fn plan(subject: &Subject, settings: &Settings, stage: Stage<'_>) -> PodPlan {
     let mut plan = PodPlan::of(subject, matches!(stage, Stage::OnNode { .. }));

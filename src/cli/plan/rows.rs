@@ -18,6 +18,7 @@ pub fn print(plan: &PodPlan, output: &mut Output) -> Result<(), Error> {
     }
     match &plan.refused {
         Some(refusal) => output.sentence(&format!("refused: code {}: {}", refusal.code, refusal.message), Tone::Bad),
+        None if plan.networks.is_empty() => Ok(()),
         None => output.sentence("planned: ADD would attach these networks", Tone::Good),
     }
 }

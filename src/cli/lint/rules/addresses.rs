@@ -42,6 +42,9 @@ pub const RULES: &[Rule] = &[
         )),
         judge: |judged| {
             let told = |(one, other): (&Network, &Network)| {
+                if name(one) != name(other) {
+                    return None;
+                }
                 let configs = [one, other]
                     .map(|network| Some((network.nad.to_string(), network.parsed.as_ref()?.as_ref().ok()?)));
                 let remark = namesakes::remarks(configs.into_iter().flatten()).into_iter().next()?;

@@ -100,6 +100,10 @@ fn changed(object: &Object) -> Option<&str> {
 
 fn selects(pod: &Object, network: &Network) -> bool {
     let text = pod.root.below(&["metadata", "annotations", NETWORKS]).and_then(Node::text).unwrap_or_default();
+    // Most pods of a cluster select something else.
+    if !text.contains(network.nad.name()) {
+        return false;
+    }
     let selections = selection::parse(text, &pod.namespace).unwrap_or_default();
     selections.iter().any(|selection| selection.nad == network.nad)
 }
