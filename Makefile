@@ -78,6 +78,11 @@ bench: plugin ## Measure the shipped programs: VERSION, ADD and DEL, memory (roo
 	PLEXUS_PLUGIN=$(plugin) cargo bench --bench shipped
 	cargo bench --no-default-features --bench teardown
 
+.PHONY: prove
+prove: plugin ## Break things at random: the model with 20 new seeds, a kill before every change; under ten minutes (root)
+	e2e/assets/get plugins >/dev/null
+	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) cargo test --test model --test crash_everywhere -- --nocapture
+
 .PHONY: outage
 outage: plugin ## Run without daemon and API server for ten minutes, in real time (root)
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_OUTAGE_SECONDS=600 cargo test --test outage -- --nocapture

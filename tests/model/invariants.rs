@@ -1,0 +1,101 @@
+//! What must hold after every operation.
+
+use crate::run::Run;
+use crate::seen::{self, Recorded, Seen};
+use crate::slot::{Past, Slot, State, bare};
+use std::collections::BTreeSet;
+
+impl Run {
+    /// The first thing that does not hold.
+    pub fn invariants(&self) -> Result<(), String> {
+        let seen = Seen::look();
+        let mut addresses = BTreeSet::new();
+        for slot in self.slots.iter().flatten() {
+            if slot.is_alive() {
+                alive(slot, &seen)?;
+                for address in slot.interfaces.values().flatten() {
+                    if !addresses.insert(address.clone()) {
+                        return Err(format!("two living sandboxes have the address {address}"));
+                    }
+                }
+            }
+        }
+        for thing in &seen.things {
+            let known = self.slots.iter().flatten().any(|slot| slot.pod.id == thing.id);
+            let past = || self.past.iter().find(|past| past.pod.id == thing.id);
+            // A lease that names nobody yet is of an ADD that was killed; its DEL takes it away.
+            let begun = thing.id.is_empty() && self.slots.iter().flatten().any(|slot| slot.state == State::Limbo);
+            if !known && !begun && !past().is_some_and(|past| past.lost || is_told(&seen, &thing.id, &thing.ifname)) {
+                return Err(format!("{thing:?} is left of a sandbox that was deleted, and nothing tells of it"));
+            }
+        }
+        self.past.iter().try_for_each(|past| deleted(past, &seen))
+    }
+}
+
+/// Whether the record of `id` tells of what is left for `ifname`.
+fn is_told(seen: &Seen, id: &str, ifname: &str) -> bool {
+    seen.attachments(id).iter().any(|attachment| attachment["ifname"] == ifname)
+}
+
+/// A living sandbox is as it was when it was attached.
+fn alive(slot: &Slot, seen: &Seen) -> Result<(), String> {
+    let id = &slot.pod.id;
+    let found = seen::interfaces(&slot.pod);
+    if found != slot.interfaces {
+        return Err(format!("the interfaces of the living {id} were {:?} and are {found:?}", slot.interfaces));
+    }
+    let things = bare(seen.of(id));
+    if things != slot.things() {
+        return Err(format!("the living {id} has {things:?} instead of {:?}", slot.things()));
+    }
+    for thing in seen.of(id).filter(|thing| !thing.address.is_empty()) {
+        if !found.get(&thing.ifname).is_some_and(|addresses| addresses.contains(&thing.address)) {
+            return Err(format!("the living {id} has the lease {thing:?} and not its address: {found:?}"));
+        }
+    }
+    if !slot.is_recorded() {
+        return Ok(());
+    }
+    let attachments = seen.attachments(id);
+    let attached = attachments.iter().filter(|attachment| attachment["state"] == "attached").count();
+    if attached != slot.networks.len() + 1 || attachments.len() != attached {
+        return Err(format!("the record of the living {id} has {attachments:?}"));
+    }
+    Ok(())
+}
+
+/// What was deleted has no record, or one that tells what is owed.
+fn deleted(past: &Past, seen: &Seen) -> Result<(), String> {
+    let id = &past.pod.id;
+    match seen.records.get(id) {
+        None => Ok(()),
+        Some(_) if past.unwritable => Ok(()),
+        Some(Recorded::Damaged) if past.lost => Ok(()),
+        Some(Recorded::Damaged) => Err(format!("the record of the deleted {id} is damaged")),
+        Some(Recorded::Whole(_)) => match seen.attachments(id).iter().find(|attachment| attachment["debt"].is_null()) {
+            Some(attachment) => {
+                Err(format!("the record of the deleted {id} has an attachment that is not owed: {attachment}"))
+            }
+            None => Ok(()),
+        },
+    }
+}
+
+/// After everything was deleted, and all faults have ended.
+pub fn nothing_is_left(run: &Run) -> Result<(), String> {
+    let seen = Seen::look();
+    let lost = |id: &str| run.past.iter().any(|past| past.lost && past.pod.id == id);
+    if let Some(thing) = seen.things.iter().find(|thing| !(lost(&thing.id) && thing.what.starts_with("mark"))) {
+        return Err(format!("in the end {thing:?} is left"));
+    }
+    if let Some((id, record)) = seen.records.iter().next() {
+        return Err(format!("in the end the record of {id} is left: {record:?}"));
+    }
+    let veths = crate::world::veths();
+    if !veths.is_empty() {
+        return Err(format!("in the end interfaces are left: {veths:?}"));
+    }
+    debug_assert!(run.slots.iter().flatten().all(|slot| slot.state == State::Limbo));
+    Ok(())
+}

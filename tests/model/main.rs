@@ -1,0 +1,125 @@
+//! Random operations and faults on a machine, beside a small model of what must hold after each of them.
+//!
+//! `PLEXUS_MODEL_SEED=<seed> cargo test --test model` runs one seed, `PLEXUS_MODEL_RUN=<file>` a list of operations. A run
+//! that fails is shrunk to a short list, and the list is kept in a file. With `PLEXUS_PROVE=<number>` so many new seeds run.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod daemon;
+mod invariants;
+mod op;
+mod random;
+mod run;
+mod seen;
+mod shrink;
+mod slot;
+mod world;
+
+use op::Op;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The seeds of a normal run, and how many operations each has.
+const FIXED: [u64; 4] = [1, 2, 3, 4];
+const FEW: usize = 60;
+const MANY: usize = 200;
+
+/// Runs `ops` on a machine of its own. None where that cannot be had.
+fn attempt(ops: &[Op]) -> Option<Result<run::Counts, String>> {
+    let ops = ops.to_vec();
+    let run = std::thread::spawn(move || Some(run::run(world::World::new()?, &ops)));
+    match run.join() {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            Some(Err(text.unwrap_or_else(|| "the test itself panics".to_owned())))
+        }
+    }
+}
+
+fn list(ops: &[Op]) -> String {
+    let lines: Vec<String> = ops.iter().map(|op| serde_json::to_string(op).unwrap()).collect();
+    lines.join("\n")
+}
+
+/// Runs the operations of `name`; a failure is shrunk and told with all that is needed to see it again.
+fn hold(name: &str, ops: &[Op]) -> Option<run::Counts> {
+    let why = match attempt(ops)? {
+        Ok(counts) => return Some(counts),
+        Err(why) => why,
+    };
+    let minutes = std::env::var("PLEXUS_MODEL_SHRINK").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let until = Instant::now() + Duration::from_secs(60 * minutes);
+    let (short, why) = shrink::shrink(ops.to_vec(), why, until, |ops| attempt(ops)?.err());
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("model-{name}.ops"));
+    std::fs::write(&file, list(&short)).unwrap();
+    panic!(
+        "{name}: {why}\n{} operations:\n{}\nagain: PLEXUS_MODEL_RUN={} cargo test --test model",
+        short.len(),
+        list(&short),
+        file.display()
+    );
+}
+
+fn hold_seeds(seeds: &[u64], count: usize) {
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let all = std::sync::Mutex::new(BTreeMap::<String, usize>::new());
+    let work = || {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = std::panic::catch_unwind(|| hold(&seed.to_string(), &op::generate(*seed, count)));
+            match outcome {
+                Ok(Some(counts)) => {
+                    support::say(&format!("seed {seed}: {count} operations hold"));
+                    counts.into_iter().for_each(|(what, n)| *all.lock().unwrap().entry(what).or_default() += n);
+                }
+                Ok(None) => {}
+                Err(_) => _ = failed.fetch_add(1, Ordering::Relaxed),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    for (what, count) in all.into_inner().unwrap() {
+        support::say(&format!("model: {count} {what}"));
+    }
+    assert_eq!(failed.into_inner(), 0, "of {} seeds some fail", seeds.len());
+}
+
+#[test]
+fn what_must_hold_holds_after_every_operation() {
+    // FAULT-1, FAULT-2, FAULT-11, FAULT-12, FAULT-13, FAULT-14, FAULT-17, FAULT-18, FAULT-20, FAULT-21, FAULT-25, FAULT-36
+    if let Ok(file) = std::env::var("PLEXUS_MODEL_RUN") {
+        let text = std::fs::read_to_string(file).unwrap();
+        let ops: Vec<Op> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(matches!(attempt(&ops).unwrap(), Ok(counts) if !counts.is_empty()), "{:?}", attempt(&ops));
+    } else if let Some(seed) = std::env::var("PLEXUS_MODEL_SEED").ok().and_then(|text| text.parse().ok()) {
+        hold_seeds(&[seed], MANY);
+    } else if let Some(count) = std::env::var("PLEXUS_PROVE").ok().and_then(|text| text.parse::<u64>().ok()) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let first = std::env::var("PLEXUS_MODEL_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(now);
+        hold_seeds(&(first..first + count).collect::<Vec<_>>(), MANY);
+    } else {
+        hold_seeds(&FIXED, FEW);
+    }
+}
+
+#[test]
+fn a_run_is_shrunk_to_the_operations_that_matter() {
+    let fails = |ops: &[Op]| {
+        let position = |wanted: &Op| ops.iter().position(|op| op == wanted);
+        let both = position(&Op::Gc).zip(position(&Op::Sweep)).is_some_and(|(gc, sweep)| gc < sweep);
+        both.then(|| "both".to_owned())
+    };
+    let mut ops = op::generate(1, 90);
+    ops.retain(|op| !matches!(op, Op::Gc | Op::Sweep));
+    ops.insert(20, Op::Gc);
+    ops.insert(50, Op::Sweep);
+    let until = Instant::now() + Duration::from_secs(60);
+    assert_eq!(shrink::shrink(ops, String::new(), until, fails), (vec![Op::Gc, Op::Sweep], "both".to_owned()));
+}

@@ -1,0 +1,317 @@
+//! Carrying out operations, and what each must answer.
+
+use crate::op::{Mood, NETWORKS, Op, SLOTS, STUBS};
+use crate::seen::{self, Seen};
+use crate::slot::{Past, Slot, State};
+use crate::support::{Call, Pod, eventually};
+use crate::world::World;
+use crate::{daemon, invariants};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+
+/// How often what was done.
+pub type Counts = BTreeMap<String, usize>;
+
+/// A run: the machine, and the model.
+pub struct Run {
+    pub world: World,
+    pub slots: Vec<Option<Slot>>,
+    pub past: Vec<Past>,
+    counts: Counts,
+    made: usize,
+}
+
+/// Runs all of `ops`, then ends all faults and deletes everything.
+pub fn run(world: World, ops: &[Op]) -> Result<Counts, String> {
+    let slots = (0..SLOTS).map(|_| None).collect();
+    let mut run = Run { world, slots, past: Vec::new(), counts: Counts::new(), made: 0 };
+    for (number, op) in ops.iter().enumerate() {
+        let of = |why: String| format!("operation {number}, {op:?}: {why}");
+        run.step(op).map_err(of)?;
+        run.quiet();
+        run.invariants().map_err(of)?;
+    }
+    run.settle().map_err(|why| format!("in the end: {why}"))?;
+    run.world.change(&Op::Daemon(crate::op::Daemon::Away));
+    Ok(run.counts)
+}
+
+fn must(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+impl Run {
+    /// Waits for what a call has left at work.
+    fn quiet(&self) {
+        eventually("every process to end", || self.world.node.processes().is_empty());
+    }
+
+    fn count(&mut self, what: &str) {
+        *self.counts.entry(what.to_owned()).or_default() += 1;
+    }
+
+    fn step(&mut self, op: &Op) -> Result<(), String> {
+        let name = format!("{op:?}");
+        self.count(name.split([' ', '(', '{']).next().unwrap());
+        match op {
+            Op::Add { slot, networks } => self.add(*slot, networks, None, false),
+            Op::AddAsked { slot, networks } => self.add(*slot, networks, None, true),
+            Op::AddKilled { slot, networks, at } => self.add(*slot, networks, Some(*at), false),
+            Op::Del { slot } => self.del(*slot, 0),
+            Op::DelKilled { slot, at } => self.del(*slot, *at),
+            Op::DelAgain { slot } => self.del_again(*slot),
+            Op::End { slot } => self.end(*slot),
+            Op::Check { slot } => self.check(*slot),
+            Op::Status => {
+                let answer = self.world.call(Call::of_node(&self.world.node, "STATUS")).make();
+                must(answer.status.success(), || format!("STATUS fails: {answer:?}"))
+            }
+            Op::Gc => self.gc(0),
+            Op::GcKilled { at } => self.gc(*at),
+            Op::Sweep => self.sweep(0),
+            Op::SweepKilled { at } => self.sweep(*at),
+            Op::SweepBlind => {
+                let answer = self.world.sweep_blind();
+                must(answer.status.signal() != Some(6), || format!("{answer:?}"))
+            }
+            Op::Torn { slot, percent } => self.tear(*slot, *percent),
+            Op::Clock { seconds } => {
+                self.world.writable(|| crate::world::shift(*seconds));
+                Ok(())
+            }
+            Op::Reboot => self.reboot(),
+            fault => {
+                self.world.change(fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, at: usize, networks: &[usize], killed: Option<usize>, asked: bool) -> Result<(), String> {
+        if let Some(slot) = &self.slots[at] {
+            return self.add_again(slot);
+        }
+        self.made += 1;
+        let selected = networks.iter().map(|network| NETWORKS[*network]).collect::<Vec<_>>().join(",");
+        let mut pod = Pod::new(&self.world.node, &format!("p{at}x{}", self.made)).selecting(&selected);
+        crate::support::keep_the_sandbox_quiet(&pod);
+        fs::write(daemon::SELECTED, &selected).unwrap();
+        if asked {
+            pod.annotations = None;
+        }
+        if networks.is_empty() {
+            pod.annotations = pod.annotations.map(|_| BTreeMap::new());
+        }
+        let may_fail = self.may_add_fail(networks, asked);
+        let call = self.world.call(pod.call("ADD"));
+        let answer = match killed {
+            Some(number) => call.killed_at(number).0,
+            None => call.make(),
+        };
+        self.quiet();
+        let success = answer.status.success();
+        // The reference program itself fails so now and then, where a bridge loses its last port at that moment.
+        let reference = answer.stdout.contains("plugin bridge: failed to set bridge addr");
+        if killed.is_none() && !success && !may_fail && !reference {
+            return Err(format!("ADD of {networks:?} fails: {}{}", answer.stdout, answer.stderr));
+        }
+        self.count(if success { "pods attached" } else { "ADDs that failed or were killed" });
+        let id = pod.id.clone();
+        let slot = Slot {
+            interfaces: if success { seen::interfaces(&pod) } else { BTreeMap::new() },
+            result: if success { answer.result() } else { Value::Null },
+            state: if success { State::Attached } else { State::Limbo },
+            networks: networks.to_vec(),
+            ended: false,
+            torn: None,
+            unrecorded: self.world.full || self.world.read_only,
+            failed: 0,
+            cancelled: 0,
+            pod,
+        };
+        if success {
+            let links: Vec<&String> = slot.interfaces.keys().collect();
+            must(links == slot.links().iter().collect::<Vec<_>>(), || format!("ADD succeeds, and {id} has {links:?}"))?;
+        } else if answer.status.signal().is_none() {
+            // What could not be undone is owed.
+            let seen = Seen::look();
+            let told = |ifname: &str| seen.attachments(&id).iter().any(|attachment| attachment["ifname"] == ifname);
+            let left = seen.of(&id).find(|thing| !told(&thing.ifname));
+            must(left.is_none(), || format!("ADD fails, and {left:?} is left and not told"))?;
+        }
+        self.slots[at] = Some(slot);
+        Ok(())
+    }
+
+    /// ADD of what is attached changes nothing.
+    fn add_again(&self, slot: &Slot) -> Result<(), String> {
+        if !slot.is_alive() || !slot.is_recorded() {
+            return Ok(());
+        }
+        let answer = self.world.call(slot.pod.call("ADD")).make();
+        let code = serde_json::from_str::<Value>(&answer.stdout).unwrap_or_default()["code"].clone();
+        must(!answer.status.success() && code == 102, || format!("a second ADD answers {answer:?}"))
+    }
+
+    fn may_add_fail(&self, networks: &[usize], asked: bool) -> bool {
+        let used = Seen::look().things.iter().filter(|thing| thing.what == "lease of small").count();
+        let fails = |network: &usize| {
+            let name = NETWORKS[*network];
+            let moody = STUBS.contains(&name) && self.world.mood(name, 0) != Mood::Well;
+            moody || self.world.gone.contains(network) || (name == "small" && used >= 5)
+        };
+        let disk = (self.world.full || self.world.read_only) && !networks.is_empty();
+        let unasked = asked && self.world.daemon != crate::op::Daemon::Answers;
+        disk || unasked || networks.iter().any(fails)
+    }
+
+    fn del(&mut self, at: usize, killed: usize) -> Result<(), String> {
+        let Some(slot) = &mut self.slots[at] else { return Ok(()) };
+        let mut call = self.world.call(slot.pod.call("DEL"));
+        if slot.ended {
+            call = call.env("CNI_NETNS", "");
+        }
+        if !slot.result.is_null() {
+            call = call.configured("prevResult", slot.result.clone());
+        }
+        let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
+        eventually("every process to end", || self.world.node.processes().is_empty());
+        if answer.status.success() {
+            return self.deleted(at);
+        }
+        slot.state = State::Limbo;
+        if killed > 0 {
+            slot.cancelled = 0;
+            return Ok(());
+        }
+        let moods = |wanted: fn(Mood) -> bool| {
+            let stubs = slot.networks.iter().map(|network| NETWORKS[*network]).filter(|name| STUBS.contains(name));
+            stubs.filter(|stub| wanted(self.world.mood(stub, 1))).count()
+        };
+        must(moods(|mood| mood != Mood::Well) > 0, || format!("DEL fails: {}{}", answer.stdout, answer.stderr))?;
+        let cancelling = moods(|mood| mood == Mood::Cancelled);
+        if answer.status.signal().is_none() {
+            slot.failed += 1;
+            slot.cancelled = 0;
+            return must(slot.failed < 3, || format!("DEL fails for the {}th time", slot.failed));
+        }
+        slot.cancelled += 1;
+        // H3: what hangs does not starve the others for ever.
+        let starved: Vec<_> =
+            Seen::look().of(&slot.pod.id).filter(|thing| !thing.address.is_empty()).cloned().collect();
+        let well = slot.is_recorded() && !self.world.full && !self.world.read_only;
+        must(!well || slot.cancelled <= cancelling || starved.is_empty(), || {
+            format!("{} DELs were cancelled in one plugin, and others were never called: {starved:?}", slot.cancelled)
+        })
+    }
+
+    fn deleted(&mut self, at: usize) -> Result<(), String> {
+        let slot = self.slots[at].take().unwrap();
+        self.count("pods deleted");
+        let unwritable = self.world.full || self.world.read_only;
+        let lost = slot.is_lost() || (slot.unrecorded && !slot.networks.is_empty());
+        let links = if slot.ended { Vec::new() } else { seen::interfaces(&slot.pod).into_keys().collect() };
+        let told = Seen::look().attachments(&slot.pod.id).len();
+        must(links.is_empty() || lost || told > 0, || format!("DEL succeeds, and leaves {links:?}"))?;
+        if !slot.ended {
+            slot.pod.end_sandbox();
+        }
+        self.past.push(Past { pod: slot.pod, lost, unwritable });
+        Ok(())
+    }
+
+    fn del_again(&self, at: usize) -> Result<(), String> {
+        let Some(past) = self.past.get(at) else { return Ok(()) };
+        let answer = self.world.call(past.pod.call("DEL")).env("CNI_NETNS", "").make();
+        must(!self.world.is_well() || answer.status.success(), || format!("a late DEL fails: {answer:?}"))
+    }
+
+    fn end(&mut self, at: usize) -> Result<(), String> {
+        if let Some(slot) = self.slots[at].as_mut().filter(|slot| !slot.ended) {
+            slot.pod.end_sandbox();
+            slot.ended = true;
+        }
+        Ok(())
+    }
+
+    fn check(&self, at: usize) -> Result<(), String> {
+        let Some(slot) = self.slots[at].as_ref().filter(|slot| slot.is_alive()) else { return Ok(()) };
+        let call = self.world.call(slot.pod.call("CHECK")).configured("prevResult", slot.result.clone());
+        let answer = call.make();
+        must(answer.status.success() || !slot.is_recorded(), || format!("CHECK fails: {answer:?}"))
+    }
+
+    fn gc(&self, killed: usize) -> Result<(), String> {
+        let listed = self.slots.iter().flatten().filter(|slot| slot.state == State::Attached);
+        let valid: Vec<Value> =
+            listed.clone().map(|slot| json!({"containerID": slot.pod.id, "ifname": "eth0"})).collect();
+        let call = self.world.call(Call::of_node(&self.world.node, "GC"));
+        let call = call.configured("cni.dev/valid-attachments", json!(valid));
+        let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
+        let whole = listed.clone().all(|slot| slot.torn.is_none());
+        if killed > 0 || !whole || !self.world.is_well() {
+            return Ok(());
+        }
+        self.quiet();
+        must(answer.status.success(), || format!("GC fails: {answer:?}"))?;
+        let seen = Seen::look();
+        let is_lost = |id: &str| {
+            self.past.iter().any(|past| past.pod.id == id && past.lost)
+                || self.slots.iter().flatten().any(|slot| slot.pod.id == id && slot.is_lost())
+        };
+        let mut stale = seen.things.iter().filter(|thing| !listed.clone().any(|slot| slot.pod.id == thing.id));
+        let left = stale.find(|thing| !is_lost(&thing.id) && thing.what.starts_with("mark"));
+        must(left.is_none(), || format!("GC succeeds, and {left:?} is left"))
+    }
+
+    fn sweep(&self, killed: usize) -> Result<(), String> {
+        let answer = self.world.sweep(killed);
+        must(killed > 0 || !self.world.is_well() || answer.status.success(), || format!("the sweep fails: {answer:?}"))
+    }
+
+    fn tear(&mut self, at: usize, percent: usize) -> Result<(), String> {
+        let Some(slot) = &mut self.slots[at] else { return Ok(()) };
+        let file = slot.pod.record_file(&self.world.node);
+        let Ok(text) = fs::read(&file) else { return Ok(()) };
+        let kept = if percent == 0 { text.len().saturating_sub(2) } else { text.len() * (100 - percent) / 100 };
+        self.world.writable(|| fs::write(&file, &text[..kept]).unwrap());
+        // A second tear may take what the first one left.
+        slot.torn = Some(if slot.torn.is_some() { 100 } else { percent });
+        Ok(())
+    }
+
+    fn reboot(&mut self) -> Result<(), String> {
+        let alive: Vec<&Pod> = self.slots.iter().flatten().filter(|slot| !slot.ended).map(|slot| &slot.pod).collect();
+        self.world.reboot(&alive);
+        self.slots.iter_mut().flatten().for_each(|slot| slot.ended = true);
+        Ok(())
+    }
+
+    /// All faults end, the runtime deletes everything, a day passes, and Plexus sweeps.
+    fn settle(&mut self) -> Result<(), String> {
+        self.world.recover();
+        for at in 0..SLOTS {
+            for _ in 0..4 {
+                self.del(at, 0)?;
+                self.quiet();
+            }
+            must(self.slots[at].is_none(), || format!("the sandbox in slot {at} cannot be deleted"))?;
+        }
+        self.past.iter_mut().for_each(|past| past.unwritable = false);
+        // A pod lives, so that the namespaces of the others are seen to be gone.
+        self.add(0, &[], None, false)?;
+        self.world.writable(|| crate::world::shift(90_000));
+        // A pool is known while its network is.
+        (0..NETWORKS.len()).for_each(|network| self.world.change(&Op::NadBack { network }));
+        for _ in 0..2 {
+            self.sweep(0)?;
+            self.quiet();
+        }
+        self.del(0, 0)?;
+        self.quiet();
+        eventually("the interfaces of ended sandboxes to go", || crate::world::veths().is_empty());
+        invariants::nothing_is_left(self)
+    }
+}

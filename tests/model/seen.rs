@@ -1,0 +1,146 @@
+//! What the machine shows: leases, marks, records, interfaces. Not through the code under test.
+
+use crate::support::Pod;
+use crate::world::MARKS;
+use nix::libc;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+/// Something that a plugin made for a sandbox and keeps outside of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Thing {
+    pub id: String,
+    pub ifname: String,
+    /// `lease of br1`, `mark of result`.
+    pub what: String,
+    /// The address, or nothing.
+    pub address: String,
+}
+
+/// A record, as its file is.
+#[derive(Clone, Debug)]
+pub enum Recorded {
+    Whole(Value),
+    Damaged,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub struct Seen {
+    pub things: Vec<Thing>,
+    pub records: BTreeMap<String, Recorded>,
+}
+
+impl Seen {
+    pub fn look() -> Self {
+        let mut things = leases();
+        things.extend(marks());
+        things.sort();
+        Seen { things, records: records() }
+    }
+
+    pub fn of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Thing> {
+        self.things.iter().filter(move |thing| thing.id == id)
+    }
+
+    pub fn attachments(&self, id: &str) -> Vec<Value> {
+        match self.records.get(id) {
+            Some(Recorded::Whole(record)) => record["attachments"].as_array().cloned().unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, std::path::PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
+}
+
+fn leases() -> Vec<Thing> {
+    let mut all = Vec::new();
+    for (pool, path) in files(Path::new("/var/lib/cni/networks")) {
+        for (address, path) in files(&path) {
+            let is_address = address.contains(['.', ':']) && address.starts_with(|c: char| c.is_ascii_hexdigit());
+            let Ok(text) = fs::read_to_string(path) else { continue };
+            if is_address && !address.starts_with("last") {
+                let (id, ifname) = text.split_once("\r\n").unwrap_or((&text, ""));
+                all.push(Thing {
+                    id: id.to_owned(),
+                    ifname: ifname.to_owned(),
+                    what: format!("lease of {pool}"),
+                    address,
+                });
+            }
+        }
+    }
+    all
+}
+
+fn marks() -> Vec<Thing> {
+    let stubs = files(Path::new(MARKS)).into_iter();
+    let of = |(stub, path): (String, std::path::PathBuf)| {
+        files(&path).into_iter().map(move |(name, _)| {
+            let (id, ifname) = name.split_once('.').unwrap();
+            let (id, ifname) = (id.to_owned(), ifname.to_owned());
+            Thing { id, ifname, what: format!("mark of {stub}"), address: String::new() }
+        })
+    };
+    stubs.flat_map(of).collect()
+}
+
+fn records() -> BTreeMap<String, Recorded> {
+    let files = files(Path::new("/var/lib/plexus/sandboxes")).into_iter();
+    let read = |(name, path): (String, std::path::PathBuf)| {
+        let id = name.strip_suffix(".json").filter(|id| !id.starts_with('.'))?.to_owned();
+        let text = fs::read(path).ok()?;
+        Some((id, serde_json::from_slice(&text).map_or(Recorded::Damaged, Recorded::Whole)))
+    };
+    files.filter_map(read).collect()
+}
+
+/// The interfaces of a sandbox with their global addresses, without `lo`.
+pub fn interfaces(pod: &Pod) -> BTreeMap<String, Vec<String>> {
+    plexus::sys::netns::Netns::open(&pod.netns).unwrap().run(own_interfaces).unwrap()
+}
+
+fn own_interfaces() -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut first = std::ptr::null_mut();
+    // SAFETY: the list is freed below, after its last use.
+    assert_eq!(unsafe { libc::getifaddrs(&raw mut first) }, 0);
+    let mut next = first;
+    // SAFETY: an entry is valid until the list is freed, and its name is a string.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        let name = unsafe { CStr::from_ptr(entry.ifa_name) }.to_str().unwrap();
+        if name != "lo" {
+            all.entry(name.to_owned()).or_default().extend(global(entry.ifa_addr));
+        }
+        next = entry.ifa_next;
+    }
+    // SAFETY: it is from getifaddrs(3).
+    unsafe { libc::freeifaddrs(first) };
+    all.values_mut().for_each(|addresses| addresses.sort());
+    all
+}
+
+/// An address of IP that is not of the link alone.
+fn global(address: *const libc::sockaddr) -> Option<String> {
+    // SAFETY: the kernel says by the family what is there.
+    unsafe {
+        match i32::from(address.as_ref()?.sa_family) {
+            libc::AF_INET => {
+                let address = (*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr;
+                Some(Ipv4Addr::from(u32::from_be(address)).to_string())
+            }
+            libc::AF_INET6 => {
+                let address = Ipv6Addr::from((*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr);
+                (!address.is_unicast_link_local()).then(|| address.to_string())
+            }
+            _ => None,
+        }
+    }
+}

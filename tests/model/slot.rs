@@ -1,0 +1,92 @@
+//! What the model knows of a sandbox.
+
+use crate::op::{NETWORKS, STUBS};
+use crate::seen::Thing;
+use crate::support::Pod;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How far a sandbox is, as the runtime knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// ADD succeeded.
+    Attached,
+    /// ADD or DEL failed or was killed: DEL has to come.
+    Limbo,
+}
+
+/// A sandbox that the runtime has not deleted yet.
+pub struct Slot {
+    pub pod: Pod,
+    pub networks: Vec<usize>,
+    pub state: State,
+    /// Its namespace is gone.
+    pub ended: bool,
+    /// How much of its record was lost, in percent.
+    pub torn: Option<usize>,
+    /// It was attached while no record could be written.
+    pub unrecorded: bool,
+    /// The result of ADD, as the runtime keeps it.
+    pub result: Value,
+    /// Its interfaces when it was attached.
+    pub interfaces: BTreeMap<String, Vec<String>>,
+    /// DELs that failed, and DELs in a row that were cancelled.
+    pub failed: usize,
+    pub cancelled: usize,
+}
+
+/// What was deleted.
+pub struct Past {
+    pub pod: Pod,
+    /// Some of it may be left, and nobody can know: its record was lost.
+    pub lost: bool,
+    /// Its record could not be removed.
+    pub unwritable: bool,
+}
+
+impl Slot {
+    pub fn is_alive(&self) -> bool {
+        self.state == State::Attached && !self.ended
+    }
+
+    /// Whether its record tells all.
+    pub fn is_recorded(&self) -> bool {
+        self.torn.is_none() && !self.unrecorded
+    }
+
+    /// Whether something of it may be lost with its record.
+    pub fn is_lost(&self) -> bool {
+        self.torn.is_some_and(|percent| percent > 0)
+    }
+
+    /// The interface of the network at `place` of the annotation.
+    fn ifname(place: usize) -> String {
+        format!("net{}", place + 1)
+    }
+
+    pub fn links(&self) -> Vec<String> {
+        let made = |(_, network): &(usize, &usize)| !STUBS.contains(&NETWORKS[**network]);
+        let additional = self.networks.iter().enumerate().filter(made).map(|(place, _)| Slot::ifname(place));
+        std::iter::once("eth0".to_owned()).chain(additional).collect()
+    }
+
+    /// What its networks keep outside of it, without addresses: what, and for which interface.
+    pub fn things(&self) -> Vec<(String, String)> {
+        let mut all = vec![("lease of cbr0".to_owned(), "eth0".to_owned())];
+        for (place, network) in self.networks.iter().enumerate() {
+            let (name, ifname) = (NETWORKS[*network], Slot::ifname(place));
+            let what = if STUBS.contains(&name) { format!("mark of {name}") } else { format!("lease of {name}") };
+            let times = if name == "dual" { 2 } else { 1 };
+            all.extend(std::iter::repeat_n((what, ifname), times));
+        }
+        all.sort();
+        all
+    }
+}
+
+/// What is compared with [`Slot::things`].
+pub fn bare<'a>(things: impl Iterator<Item = &'a Thing>) -> Vec<(String, String)> {
+    let mut all: Vec<_> = things.map(|thing| (thing.what.clone(), thing.ifname.clone())).collect();
+    all.sort();
+    all
+}

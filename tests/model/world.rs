@@ -1,0 +1,328 @@
+//! The machine on which a run happens: networks, steered plugins, the disk, the daemon.
+
+use crate::daemon;
+use crate::op::{Daemon, Mood, NETWORKS, Op, STUBS};
+use crate::support::{Answer, Call, Node, Pod, kernel, node};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the steered plugins are at first.
+const PLUGINS: &str = "/run/node/plugins-";
+/// What they have made: one file for each attachment.
+pub const MARKS: &str = "/var/lib/marks";
+/// How they are steered.
+const MOODS: &str = "/var/lib/moods";
+/// A file that fills the disk of the records.
+const BALLAST: &str = "/var/lib/plexus/ballast";
+
+/// A plugin that makes a mark for each attachment and takes it away again; `result` takes it away by the result of ADD
+/// alone, as `firewall` does.
+const STUB: &str = r#"#!/bin/sh
+name=${0##*/}
+stdin=
+while IFS= read -r line || [ -n "$line" ]; do stdin=$stdin$line; done
+mood=Well
+[ -e /var/lib/moods/$name.$CNI_COMMAND ] && read -r mood </var/lib/moods/$name.$CNI_COMMAND
+fail() { echo '{"cniVersion":"1.1.0","code":100,"msg":"told to fail"}'; exit 1; }
+mark=/var/lib/marks/$name/$CNI_CONTAINERID.$CNI_IFNAME
+[ "$mood" = Fails ] && fail
+case $CNI_COMMAND in
+ADD) [ $name = first ] || : >"$mark" || fail ;;
+DEL)
+    case $name$stdin in
+    result*prevResult*|mark*) rm -f "$mark" ;;
+    esac ;;
+CHECK) [ $name = first ] || [ -e "$mark" ] || fail ;;
+esac
+[ "$mood" = FailsLate ] && fail
+[ "$mood" = Cancelled ] && { kill -9 $PPID; exit 1; }
+[ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.1.0"}'
+exit 0
+"#;
+
+/// The machine and its faults.
+pub struct World {
+    pub node: Node,
+    pub full: bool,
+    pub read_only: bool,
+    pub daemon: Daemon,
+    pub gone: Vec<usize>,
+    moods: Vec<(usize, usize, Mood)>,
+    moved: usize,
+    replaced: usize,
+    boots: usize,
+    server: daemon::Server,
+}
+
+fn bridge(name: &str, subnets: &[&str]) -> Value {
+    let ranges: Vec<Value> = subnets.iter().map(|subnet| json!([{"subnet": subnet}])).collect();
+    json!({"type": "bridge", "bridge": name, "isGateway": true, "ipam": {"type": "host-local", "ranges": ranges}})
+}
+
+/// The configuration of an additional network.
+fn network(name: &str) -> Value {
+    let plugins = match name {
+        "br1" => json!([bridge("br1", &["10.61.0.0/24"])]),
+        // Five addresses: it is used up.
+        "small" => json!([bridge("br2", &["10.62.0.0/29"])]),
+        "dual" => json!([bridge("br3", &["10.63.0.0/24", "fd00:63::/64"])]),
+        "mv" => json!([{"type": "macvlan", "master": "master0",
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.64.0.0/24"}]]}}]),
+        // A key that no built-in plugin knows: the program runs.
+        "program" => {
+            let mut program = bridge("br5", &["10.65.0.0/24"]);
+            program["unheardOf"] = json!(true);
+            json!([program])
+        }
+        // What is killed while the second one works is deleted by the result of the first.
+        "result" => json!([{"type": "first"}, {"type": "result"}]),
+        stub => json!([{"type": stub}]),
+    };
+    json!({"cniVersion": "1.1.0", "name": name, "plugins": plugins})
+}
+
+impl World {
+    pub fn new() -> Option<Self> {
+        let node = Node::new()?;
+        crate::support::keep_the_kernel_quiet();
+        for folder in ["/var/lib/marks/mark", "/var/lib/marks/result", MOODS, "/var/lib/plexus", "/run/node/plugins-0"]
+        {
+            fs::create_dir_all(folder).unwrap();
+        }
+        node::tmpfs(Path::new("/var/lib/plexus"), "mode=700,size=2m").unwrap();
+        for stub in STUBS.into_iter().chain(["first"]) {
+            node::write_program(&Path::new("/run/node/plugins-0").join(stub), STUB);
+        }
+        let program = fs::File::open(node.bin().join("plexus")).unwrap();
+        node::bind(&program, Path::new("/run/node/plugins-0/plexus")).unwrap();
+        let mut world = World {
+            node,
+            full: false,
+            read_only: false,
+            daemon: Daemon::Away,
+            gone: Vec::new(),
+            moods: Vec::new(),
+            moved: 0,
+            replaced: 0,
+            boots: 0,
+            server: daemon::Server::new(),
+        };
+        world.node.config["daemonTimeoutSeconds"] = json!(0.3);
+        world.node.config["publishTimeoutSeconds"] = json!(0.1);
+        world.links();
+        world.default_network();
+        for number in 0..NETWORKS.len() {
+            world.nad(number);
+        }
+        Some(world)
+    }
+
+    fn links(&self) {
+        self.node.ip("link add master0 type veth peer name master1");
+        self.node.ip("link set master0 up");
+        self.node.ip("link set master1 up");
+    }
+
+    fn default_network(&self) {
+        // What was there before is deleted by its record; the pool is the same.
+        let mut plugin = bridge("cbr0", &["10.60.0.0/24"]);
+        plugin["mtu"] = json!(1500 - 10 * (self.replaced % 5));
+        self.node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": [plugin]}));
+    }
+
+    fn nad(&self, number: usize) {
+        let name = NETWORKS[number];
+        self.node.network(&format!("default/{name}"), &network(name));
+    }
+
+    /// The folders of plugins, as the runtime hands them over now.
+    pub fn path(&self) -> String {
+        format!("{PLUGINS}{}:{}", self.moved, self.node.bin().display())
+    }
+
+    /// A call of the runtime, with the folders of now.
+    pub fn call(&self, call: Call) -> Call {
+        call.env("CNI_PATH", self.path()).of_program(Path::new(&format!("{PLUGINS}{}/plexus", self.moved)))
+    }
+
+    pub fn mood(&self, stub: &str, verb: usize) -> Mood {
+        let stub = STUBS.iter().position(|name| *name == stub).unwrap();
+        self.moods.iter().rev().find(|(s, v, _)| (*s, *v) == (stub, verb)).map_or(Mood::Well, |(_, _, mood)| *mood)
+    }
+
+    /// Whether every plugin works, and the disk of the records.
+    pub fn is_well(&self) -> bool {
+        let moods = STUBS.iter().all(|stub| [0, 1].iter().all(|verb| self.mood(stub, *verb) == Mood::Well));
+        moods && !self.full && !self.read_only
+    }
+
+    /// A fault, or its end.
+    pub fn change(&mut self, op: &Op) {
+        match op {
+            Op::Mood { stub, verb, mood } => {
+                self.moods.push((*stub, *verb, *mood));
+                let file = format!("{MOODS}/{}.{}", STUBS[*stub], ["ADD", "DEL"][*verb]);
+                fs::write(file, format!("{mood:?}\n")).unwrap();
+            }
+            Op::Daemon(daemon) => {
+                self.daemon = *daemon;
+                self.server.become_(*daemon);
+            }
+            Op::DiskFull(full) => self.fill(*full),
+            Op::ReadOnly(on) => self.remount(*on),
+            Op::NadGone { network } => {
+                self.writable(|| {
+                    let nad = plexus::nad::NadRef::new("default", NETWORKS[*network]).unwrap();
+                    // It may be gone already.
+                    let _ = fs::remove_file(plexus::api::StateDirectory::default().network(&nad));
+                });
+                self.gone.push(*network);
+            }
+            Op::NadBack { network } => {
+                let full = self.full;
+                self.fill(false);
+                self.writable(|| self.nad(*network));
+                self.fill(full);
+                self.gone.retain(|gone| gone != network);
+            }
+            Op::DefaultReplaced => {
+                self.replaced += 1;
+                self.default_network();
+            }
+            Op::PluginsMoved => {
+                fs::rename(format!("{PLUGINS}{}", self.moved), format!("{PLUGINS}{}", self.moved + 1)).unwrap();
+                self.moved += 1;
+            }
+            other => panic!("{other:?} is no fault"),
+        }
+    }
+
+    fn fill(&mut self, full: bool) {
+        if full == self.full {
+            return;
+        }
+        self.full = full;
+        self.writable(|| {
+            // As much as goes: the last write fails.
+            let _ = if full { fs::write(BALLAST, vec![b'x'; 4 << 20]) } else { fs::remove_file(BALLAST) };
+        });
+    }
+
+    fn remount(&mut self, read_only: bool) {
+        self.read_only = read_only;
+        let flags = if read_only { MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY } else { MsFlags::MS_REMOUNT };
+        remount(flags);
+    }
+
+    /// Does what a test does to the disk, whatever the plugin may do there.
+    pub fn writable(&self, work: impl FnOnce()) {
+        let flags = MsFlags::MS_REMOUNT;
+        remount(flags);
+        work();
+        if self.read_only {
+            remount(flags | MsFlags::MS_RDONLY);
+        }
+    }
+
+    /// All faults end; what they did stays.
+    pub fn recover(&mut self) {
+        for (stub, verb) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            self.change(&Op::Mood { stub, verb, mood: Mood::Well });
+        }
+        self.remount(false);
+        self.fill(false);
+        self.change(&Op::Daemon(Daemon::Away));
+    }
+
+    /// The machine starts again: links, namespaces and all of `/run/plexus` are gone.
+    pub fn reboot(&mut self, pods: &[&Pod]) {
+        for pod in pods {
+            pod.end_sandbox();
+        }
+        crate::support::eventually("the links of ended namespaces to go", || veths().is_empty());
+        for link in kernel::host_links() {
+            if kernel::host_links().contains(&link) {
+                self.node.ip(&format!("link delete {link}"));
+            }
+        }
+        self.links();
+        for entry in fs::read_dir("/run/plexus").unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        }
+        self.boots += 1;
+        let id = PathBuf::from("/run/node/boot_id");
+        fs::write(&id, format!("00000000-0000-4000-8000-{:012}\n", self.boots)).unwrap();
+        let target = "/proc/sys/kernel/random/boot_id";
+        if self.boots > 1 {
+            umount2(target, MntFlags::MNT_DETACH).unwrap();
+        }
+        mount(Some(&id), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        self.server = daemon::Server::new();
+        self.server.become_(self.daemon);
+    }
+
+    /// A sweep, with the folders of now.
+    pub fn sweep(&self, at: usize) -> Answer {
+        let call = self.call(Call::of_node(&self.node, "GC"));
+        call.killed_as(at, |command| _ = command.arg("sweep")).0
+    }
+
+    /// What a pod in another mount namespace would do: the folder of namespaces is another one.
+    pub fn sweep_blind(&self) -> Answer {
+        node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+        let answer = self.sweep(0);
+        umount2("/run/netns", MntFlags::MNT_DETACH).unwrap();
+        answer
+    }
+}
+
+/// Remounts the disk of the records. A child that another run starts holds our files for a moment.
+fn remount(flags: MsFlags) {
+    let none = None::<&str>;
+    crate::support::eventually("the disk to be remounted", || {
+        mount(none, "/var/lib/plexus", none, flags, Some("mode=700,size=2m")).is_ok()
+    });
+}
+
+/// The interfaces of the host that are one end of a pod's.
+pub fn veths() -> Vec<String> {
+    kernel::host_links().into_iter().filter(|name| name.starts_with("veth")).collect()
+}
+
+/// Everything that was written on the machine becomes older by `seconds`; younger if negative. The clock is not ours to set.
+pub fn shift(seconds: i64) {
+    for entry in fs::read_dir("/var/lib/plexus/sandboxes").into_iter().flatten().flatten() {
+        let Ok(mut text) = fs::read_to_string(entry.path()) else { continue };
+        for key in ["created", "since", "last"] {
+            text = older(&text, &format!("\"{key}\":"), seconds);
+        }
+        // On a full disk the clock goes on, too: no more bytes are needed.
+        let _ = fs::write(entry.path(), text);
+    }
+    let pools = fs::read_dir("/var/lib/cni/networks").into_iter().flatten().flatten().map(|pool| pool.path());
+    let folders = ["/run/plexus", "/run/plexus/locks", "/run/plexus/due"].map(PathBuf::from);
+    for folder in pools.chain(folders) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(file) = fs::File::options().write(true).open(entry.path()) else { continue };
+            let modified = file.metadata().unwrap().modified().unwrap();
+            let by = Duration::from_secs(seconds.unsigned_abs());
+            file.set_modified(if seconds > 0 { modified - by } else { modified + by }).unwrap();
+        }
+    }
+}
+
+/// `text` with every number after `key` made smaller.
+fn older(text: &str, key: &str, seconds: i64) -> String {
+    let mut parts = text.split(key);
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = part[..digits].parse::<i64>().map_or(0, |number| (number - seconds).max(1));
+        all.push_str(&format!("{key}{number}{}", &part[digits..]));
+    }
+    all
+}
