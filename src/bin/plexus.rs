@@ -15,8 +15,12 @@ fn main() -> ExitCode {
     match words.next().as_deref() {
         Some("sweep") => {
             return answer(
-                plexus::engine::cleanup::sweep_command::run(io::stdin().lock(), words.any(|word| word == "--dry-run"))
-                    .map_err(|e| plexus::sys::printable::line(&e.to_string())),
+                plexus::engine::cleanup::sweep_command::run(
+                    io::stdin().lock(),
+                    plugin_folders(),
+                    words.any(|word| word == "--dry-run"),
+                )
+                .map_err(|e| plexus::sys::printable::line(&e.to_string())),
             );
         }
         Some(_) => return about(),
@@ -27,6 +31,13 @@ fn main() -> ExitCode {
     let code = answer(std::mem::replace(&mut served.answer, Ok(String::new())));
     served.follow_up();
     code
+}
+
+/// Where plugins are, when no runtime calls: `CNI_PATH` if somebody has set it, and the directory of this program.
+fn plugin_folders() -> Vec<std::path::PathBuf> {
+    let set = std::env::var_os("CNI_PATH").unwrap_or_default();
+    let own = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
+    std::env::split_paths(&set).filter(|folder| !folder.as_os_str().is_empty()).chain(own).collect()
 }
 
 /// A variable. One that is no text is not missing: what it stands for is refused where it matters.

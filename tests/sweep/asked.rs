@@ -58,3 +58,19 @@ fn plexusctl_shows_what_would_go_and_what_went() {
     assert!(pod.record(&node).is_none());
     assert_eq!(plexusctl(&node, &[]), (Some(0), String::new()));
 }
+
+#[test]
+fn programs_that_have_moved_are_found_beside_the_plugin() {
+    // H8, FAULT-20: no runtime names the directories of plugins where a person asks.
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    a.as_usual("DEL");
+    let moved = Path::new("/run/node/moved");
+    fs::create_dir(moved).unwrap();
+    let plugin = fs::File::open(node.bin().join("plexus")).unwrap();
+    support::node::bind(&plugin, &moved.join("plexus")).unwrap();
+    fs::rename(a.program(), moved.join("a")).unwrap();
+    let call = Call::of_node(&node, "GC").of_program(&moved.join("plexus")).without_env("CNI_PATH");
+    let answer = call.start_as(|command| _ = command.arg("sweep")).wait();
+    assert!(answer.status.success() && pod.record(&node).is_none(), "{answer:?}");
+}

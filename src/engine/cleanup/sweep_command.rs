@@ -17,16 +17,17 @@ use std::path::PathBuf;
 /// A configuration is a few kilobytes.
 const MAX_STDIN: usize = 1 << 20;
 
-/// Sweeps by the plugin's configuration on `stdin`, or with `dry_run` only looks. Answers a JSON list
+/// Sweeps by the plugin's configuration on `stdin`, or with `dry_run` only looks. No runtime names the directories of
+/// plugins, so `path` does: what a pod recorded may have moved since. Answers a JSON list
 /// of what would be, or was to be, deleted: container, pod, network, interface, the reason, and
 /// whether it is `deleted` now. An element with `doubt` names no attachment but why nothing is deleted.
 ///
 /// # Errors
 /// The configuration or the records cannot be read, or somebody else may write them. Code 11: another sweep is under way.
-pub fn run(stdin: impl Read, dry_run: bool) -> Result<String, CniError> {
+pub fn run(stdin: impl Read, path: Vec<PathBuf>, dry_run: bool) -> Result<String, CniError> {
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
-    let turn = turn(Settings::parse(&text)?, Vec::new());
+    let turn = turn(Settings::parse(&text)?, path);
     if let Some(doubt) = trust::doubts(&turn.settings.run, &turn.settings.state).into_iter().next() {
         return Err(CniError::new(Code::Io, format!("{} {doubt}", fate::DOUBT)));
     }
