@@ -83,6 +83,11 @@ prove: plugin ## Break things at random: the model with 20 new seeds, a kill bef
 	e2e/assets/get plugins >/dev/null
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) cargo test --test model --test crash_everywhere -- --nocapture
 
+.PHONY: put-back
+put-back: ## Put faults back that Plexus once had, and show that the model test finds each (root)
+	e2e/assets/get plugins >/dev/null
+	e2e/prove/put-back
+
 .PHONY: outage
 outage: plugin ## Run without daemon and API server for ten minutes, in real time (root)
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_OUTAGE_SECONDS=600 cargo test --test outage -- --nocapture
