@@ -155,7 +155,7 @@ fn what_is_wrong_is_one_line_that_says_what_to_do() {
         }
     }
     for command in
-        [&[][..], &["nonsense"], &["get", "--nonsense"], &["get", "-o", "yaml"], &["health", "--timeout", "x"]]
+        [&[][..], &["nonsense"], &["get", "--nonsense"], &["get", "-o", "xml"], &["health", "--timeout", "x"]]
     {
         assert_eq!(plexusctl(command).status.code(), Some(2), "{command:?}");
     }

@@ -111,6 +111,83 @@ fn why_names_the_cause_first(server: &ApiServer) {
     assert!(absent.status.code() == Some(1) && said.contains("pod default/absent does not exist"), "{said}");
 }
 
+/// A pod of Plexus' DaemonSet on a node that is ready.
+fn plexus_on_a_node(server: &ApiServer) {
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
+    server.kubectl(&["create", "-f", "-"], Some(&node.to_string())).unwrap();
+    let status = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+        "nodeInfo": {"containerRuntimeVersion": "containerd://2.1.0", "operatingSystem": "linux", "architecture": "amd64",
+            "bootID": "", "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "osImage": "",
+            "systemUUID": ""}}});
+    let words = ["patch", "node", "n1", "--subresource=status", "--type=merge", "-p", &status.to_string()];
+    server.kubectl(&words, None).unwrap();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "plexus-1", "namespace": "kube-system", "labels": {"app.kubernetes.io/name": "plexus"}},
+        "spec": {"nodeName": "n1", "hostNetwork": true, "containers": [{"name": "plexusd", "image": "x/plexus:v1.2.3"}],
+            "tolerations": [{"operator": "Exists"}]}});
+    server.kubectl(&["create", "-f", "-"], Some(&pod.to_string())).unwrap();
+}
+
+/// Plexus' pod is ready, or not for the reason of `probe`.
+fn plexus_is(server: &ApiServer, ready: bool, probe: Option<&str>) {
+    let conditions = json!([{"type": "Ready", "status": if ready { "True" } else { "False" }}]);
+    let patch = json!({"status": {"phase": "Running", "conditions": conditions}}).to_string();
+    let words = ["patch", "pod", "plexus-1", "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &patch];
+    server.kubectl(&words, None).unwrap();
+    let Some(probe) = probe else { return };
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "plexus-1.1", "namespace": "kube-system"},
+        "involvedObject": {"kind": "Pod", "name": "plexus-1", "namespace": "kube-system"}, "type": "Warning", "count": 1,
+        "reason": "Unhealthy", "lastTimestamp": "2026-01-01T00:00:00Z", "message": format!("Readiness probe failed: not ready: {probe}")});
+    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
+}
+
+fn status_shows_every_node(server: &ApiServer) {
+    plexus_on_a_node(server);
+    plexus_is(server, false, Some("installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist"));
+    let shown = text(&plexusctl(server, &["status"]), 3);
+    let first = shown.lines().nth(1).unwrap();
+    assert!(first.starts_with("n1") && first.contains("not ready") && first.contains("05-cilium.conflist"), "{shown}");
+    assert!(first.contains("v1.2.3") && first.contains("containerd://2.1.0"), "{shown}");
+    let document: Value = serde_json::from_str(&text(&plexusctl(server, &["status", "-o", "json"]), 3)).unwrap();
+    assert_eq!((&document["nodes"][0]["fault"], &document["well"]), (&json!("displaced"), &json!(false)));
+    // The policies are not there, and one pod waits.
+    let faults: Vec<&Value> = document["checks"].as_array().unwrap().iter().map(|check| &check["fault"]).collect();
+    assert!(faults.contains(&&json!("policy-missing")) && faults.contains(&&json!("status-missing")), "{faults:?}");
+    let waited = plexusctl(server, &["status", "--wait", "--timeout", "1"]);
+    assert!(String::from_utf8_lossy(&waited.stderr).contains("ready on 0 of 1 nodes"), "{waited:?}");
+    plexus_is(server, true, None);
+    let policies =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/base/admission-policy.yaml")).unwrap();
+    server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
+    let well = text(&plexusctl(server, &["status", "--wait"]), 0);
+    assert!(well.contains("Plexus is ready on 1 of 1 nodes") && well.contains("plexusctl why other/far"), "{well}");
+}
+
+fn describe_is_one_page(server: &ApiServer) {
+    let page = text(&plexusctl(server, &["describe", "pod", "default/web"]), 0);
+    assert!(page.contains("Default route: eth0 (cbr0), gateway 10.1.1.1") && page.contains("10.2.0.5"), "{page}");
+    let page = text(&plexusctl(server, &["describe", "pod", "-n", "other", "far"]), 0);
+    assert!(page.contains("FailedCreatePodSandBox") && page.contains("waiting"), "{page}");
+    let document = answer(server, &["describe", "pod", "web", "-o", "json"]);
+    assert_eq!((&document["version"], &document["defaultRoutes"][0]["interface"]), (&json!(1), &json!("eth0")));
+}
+
+fn topology_is_drawn(server: &ApiServer) {
+    let tree = text(&plexusctl(server, &["topology"]), 0);
+    assert!(
+        tree.starts_with("n1\n") && tree.contains("bridge br-lan") && tree.contains("default/web net1  10.2.0.5"),
+        "{tree}"
+    );
+    assert!(tree.contains("other/far  waiting") && !tree.contains("cbr0"), "{tree}");
+    for (shape, begin) in
+        [("svg", "<svg "), ("html", "<!doctype html>"), ("mermaid", "flowchart"), ("dot", "graph plexus")]
+    {
+        assert!(text(&plexusctl(server, &["topology", "-o", shape]), 0).starts_with(begin), "{shape}");
+    }
+    let document = answer(server, &["topology", "-o", "json", "-n", "other"]);
+    assert_eq!(document["nodes"][0]["children"][0]["name"], "bridge br-lan");
+}
+
 fn an_error_is_one_line(server: &ApiServer) {
     let refused = plexusctl(server, &["get", "--context", "nowhere"]);
     let said = String::from_utf8_lossy(&refused.stderr);
@@ -139,5 +216,8 @@ fn a_cluster_is_seen_from_a_workstation() {
     get_shows_the_pods_of_the_cluster(&server);
     get_watches(&server);
     why_names_the_cause_first(&server);
+    status_shows_every_node(&server);
+    describe_is_one_page(&server);
+    topology_is_drawn(&server);
     an_error_is_one_line(&server);
 }

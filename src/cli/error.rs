@@ -29,6 +29,9 @@ pub enum Error {
     /// There is no such pod.
     #[error("pod {0} does not exist")]
     NoPod(String),
+    /// The node has no record of the pod, and the API server was not asked.
+    #[error("pod {0} has no record on this node; name the cluster with --kubeconfig, or run this on the pod's node")]
+    NoRecord(String),
     /// A directory cannot be read.
     #[error("{folder} cannot be read: {source}{}", hint(.source, "name another directory with --cni-conf-dir"))]
     Directory {

@@ -8,10 +8,11 @@
 //! | 0 | success |
 //! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, or `lint` an error |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why` and `doctor` that found a cause |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `describe` of a pod that differs from its record, `topology` without a node or cluster |
 
 mod config;
 mod crd;
+mod describe;
 mod diagnosis;
 mod directories;
 mod doctor;
@@ -31,6 +32,8 @@ mod output;
 mod plan;
 mod pods;
 mod settings_of_node;
+mod status;
+mod topology;
 mod trust;
 mod uninstall;
 mod verdict;
@@ -60,6 +63,12 @@ struct Cli {
 enum Command {
     /// List the attached network interfaces on this node, or of the pods of a cluster
     Get(get::Arguments),
+    /// Show everything about the networks of one pod
+    Describe(describe::Arguments),
+    /// Show Plexus in the cluster, a line for each node, and check what concerns all of them
+    Status(status::Arguments),
+    /// Draw pods, interfaces, networks, and the bridges and masters of nodes
+    Topology(topology::Arguments),
     /// Find out why a pod does not start, or lacks a network
     Why(why::Arguments),
     /// Check whether this node can attach networks, and what to do if it cannot
@@ -135,6 +144,9 @@ fn parser(program: Option<&OsString>) -> clap::Command {
 fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
     match command {
         Command::Get(arguments) => get::run(&arguments, output),
+        Command::Describe(arguments) => describe::run(&arguments, output),
+        Command::Status(arguments) => status::run(&arguments, output),
+        Command::Topology(arguments) => topology::run(&arguments, output),
         Command::Why(arguments) => why::run(&arguments, output),
         Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),

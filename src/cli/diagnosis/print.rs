@@ -9,7 +9,7 @@ pub fn print(checks: &[Check], output: &mut Output) -> Result<(), Error> {
     let width = checks.iter().map(|check| check.check.chars().count()).max().unwrap_or_default();
     for check in checks {
         let (sign, tone) = sign(check.mark);
-        output.signed_line(sign, tone, &format!("{:width$}   {}", check.check, check.finding))?;
+        output.parts(&[(sign, tone), (&format!(" {:width$}   {}", check.check, check.finding), Tone::Plain)])?;
         if let Some(remedy) = &check.remedy {
             output.line(&format!("  {:width$}   -> {remedy}", ""))?;
         }

@@ -4,6 +4,8 @@ mod cluster;
 mod rows;
 mod shape;
 
+pub use cluster::state as state_cell;
+
 use super::output::Output;
 use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;

@@ -56,17 +56,6 @@ impl Output {
         self.text(&printable::lines(&text))
     }
 
-    /// Prints `text` on one line.
-    pub fn line(&mut self, text: &str) -> Result<(), Error> {
-        self.text(&format!("{}\n", printable::line(text)))
-    }
-
-    /// Prints `sign` in `tone`, and `text` after it on the same line.
-    pub fn signed_line(&mut self, sign: &str, tone: Tone, text: &str) -> Result<(), Error> {
-        let (begin, end) = if self.colour && tone != Tone::Plain { (tone.begin(), table::END) } else { ("", "") };
-        self.text(&format!("{begin}{sign}{end} {}\n", printable::line(text)))
-    }
-
     /// Prints `table`.
     pub fn table(&mut self, table: &Table) -> Result<(), Error> {
         self.text(&table.render(self.colour))
@@ -87,6 +76,18 @@ impl Output {
         };
         let line: String = parts.iter().map(part).collect();
         self.text(&format!("{line}\n"))
+    }
+
+    /// Prints `text` on a line of its own.
+    pub fn line(&mut self, text: &str) -> Result<(), Error> {
+        self.sentence(text, Tone::Plain)
+    }
+
+    /// Shows on a terminal what is waited for. The next one takes its place; an empty one removes it.
+    pub fn progress(&self, text: &str) {
+        if io::stderr().is_terminal() {
+            let _ = write!(io::stderr(), "\r\x1b[K{}", printable::line(text));
+        }
     }
 
     /// Tells a person something that is not the answer, on one line.

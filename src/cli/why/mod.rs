@@ -3,6 +3,8 @@
 mod checks;
 mod facts;
 
+pub use checks::broken;
+
 use super::diagnosis::{self, Check, Mark};
 use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};

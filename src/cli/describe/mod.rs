@@ -1,0 +1,106 @@
+//! `plexusctl describe pod NAMESPACE/NAME`: everything about the networks of one pod, on one page.
+
+mod kernel;
+mod page;
+
+use super::kubeconfig::ClusterAccess;
+use super::output::{Format, Output};
+use super::{Error, Verdict, pods, trust};
+use crate::api::StateDirectory;
+use crate::store::{Store, record};
+use clap::{Args, Subcommand};
+use page::Document;
+use std::path::PathBuf;
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+/// Where a pod without a namespace is, if no kubeconfig names one.
+const DEFAULT_NAMESPACE: &str = "default";
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show the networks, addresses, default routes and events of a pod; on its node also record and kernel
+    Pod(PodArguments),
+}
+
+#[derive(Debug, Args)]
+struct PodArguments {
+    /// The pod: NAMESPACE/NAME, or NAME
+    #[arg(value_name = "POD")]
+    pod: String,
+
+    /// Namespace of the pod [default: that of the context]
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+
+    /// State directory, with the plugin's records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
+    state_directory: PathBuf,
+}
+
+/// Prints the page; not well where the kernel differs from the record.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let What::Pod(arguments) = &arguments.what;
+    let state = StateDirectory::new(&arguments.state_directory);
+    let is_node = state.path().exists();
+    let inquiry = match arguments.access.open() {
+        Ok(inquiry) => Ok(inquiry),
+        // On its node a pod has a record, which needs no API server.
+        Err(e) if is_node && !arguments.access.is_given() => Err(e.to_string()),
+        Err(e) => return Err(e),
+    };
+    let of_context = inquiry.as_ref().map_or(DEFAULT_NAMESPACE, |inquiry| inquiry.namespace());
+    let namespace = arguments.namespace.as_deref().unwrap_or(of_context);
+    let (namespace, name) = pods::named(&arguments.pod, namespace)?;
+    let mut page = Document::empty(VERSION, &namespace, &name);
+    if is_node {
+        add_records(&mut page, &state)?;
+    }
+    match inquiry {
+        Ok(inquiry) => match inquiry.pod(&namespace, &name)? {
+            Some(pod) => {
+                let events = inquiry.events("Pod", Some(&namespace), &name).unwrap_or_else(|e| {
+                    page.unseen.push(e.to_string());
+                    Vec::new()
+                });
+                page.add_pod(pod, events);
+            }
+            None if page.records.is_empty() => return Err(Error::NoPod(format!("{namespace}/{name}"))),
+            None => page.unseen.push(format!("the API server has no pod {namespace}/{name}: it was deleted")),
+        },
+        Err(_) if page.records.is_empty() => {
+            return Err(Error::NoRecord(format!("{namespace}/{name}")));
+        }
+        Err(why) => page.unseen.push(why),
+    }
+    match arguments.output {
+        Format::Json => output.json(&page)?,
+        Format::Table => page::print(&page, record::now(), output)?,
+    }
+    let drifted = page.records.iter().any(|one| !one.drift.is_empty() || one.debt.is_some());
+    Ok(if drifted { Verdict::NotWell } else { Verdict::Well })
+}
+
+fn add_records(page: &mut Document, state: &StateDirectory) -> Result<(), Error> {
+    trust::check(state.path())?;
+    let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
+    let (records, _) = Store::new(state).survey().map_err(unreadable)?;
+    let is_of = |pod: &crate::nad::PodRef| pod.namespace() == page.namespace && pod.name() == page.name;
+    let mut own: Vec<_> = records.iter().filter(|one| one.pod.as_ref().is_some_and(is_of)).collect();
+    own.sort_by_key(|one| one.created);
+    page.records = own.into_iter().flat_map(kernel::compare).collect();
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The page of a pod: what its API object, its events, and the records of the node contain. Pure.
+
+use crate::cli::Error;
+use crate::cli::describe::kernel::Compared;
+use crate::cli::get::state_cell;
+use crate::cli::output::age::age;
+use crate::cli::output::table::{Cell, Table};
+use crate::cli::output::{Output, Tone};
+use crate::cli::pods::networks::{PodNetwork, PodNetworks};
+use crate::cluster::{SeenEvent, SeenPod};
+use crate::store::State;
+use serde::Serialize;
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The version of this shape.
+    pub version: u32,
+    /// The namespace of the pod.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its node; null where it has none, or where the API server was not asked.
+    pub node: Option<String>,
+    /// Its phase; null where the API server was not asked.
+    pub phase: Option<String>,
+    /// The annotation that selects networks.
+    pub annotation: Option<String>,
+    /// Why the annotation cannot be read.
+    pub problem: Option<String>,
+    /// Its networks, by its annotations.
+    pub networks: Vec<PodNetwork>,
+    /// Who has the default route: interface and gateway; empty where nobody reports one.
+    #[serde(rename = "defaultRoutes")]
+    pub default_routes: Vec<DefaultRoute>,
+    /// Events of the pod, the oldest first.
+    pub events: Vec<Event>,
+    /// What the node's records contain, compared with the kernel; empty elsewhere.
+    pub records: Vec<Compared>,
+    /// What could not be seen.
+    pub unseen: Vec<String>,
+}
+
+/// An interface with a default route.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefaultRoute {
+    interface: String,
+    network: String,
+    gateway: String,
+}
+
+/// An event.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    r#type: String,
+    reason: String,
+    message: String,
+    count: u32,
+    /// In seconds of Unix time.
+    last: u64,
+}
+
+impl From<SeenEvent> for Event {
+    fn from(event: SeenEvent) -> Self {
+        let SeenEvent { kind, reason, message, count, last } = event;
+        Event { r#type: kind, reason, message, count, last }
+    }
+}
+
+impl Document {
+    /// The page of the pod `namespace/name` before anything is known of it.
+    pub fn empty(version: u32, namespace: &str, name: &str) -> Self {
+        Document {
+            version,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            node: None,
+            phase: None,
+            annotation: None,
+            problem: None,
+            networks: Vec::new(),
+            default_routes: Vec::new(),
+            events: Vec::new(),
+            records: Vec::new(),
+            unseen: Vec::new(),
+        }
+    }
+
+    /// Adds what the API server has of the pod.
+    pub fn add_pod(&mut self, pod: SeenPod, events: Vec<SeenEvent>) {
+        let found = PodNetworks::of(&pod);
+        self.default_routes = found.networks.iter().flat_map(default_routes).collect();
+        self.networks = found.networks;
+        self.problem = found.unreadable.or(found.unreadable_status);
+        self.annotation = pod.networks;
+        self.node = pod.node;
+        self.phase = Some(if pod.deleting { "Terminating".to_owned() } else { pod.phase });
+        self.events = events.into_iter().map(Event::from).collect();
+    }
+}
+
+fn default_routes(network: &PodNetwork) -> impl Iterator<Item = DefaultRoute> {
+    network.gateways.iter().map(|gateway| DefaultRoute {
+        interface: network.interface.clone().unwrap_or_default(),
+        network: network.network.clone(),
+        gateway: gateway.clone(),
+    })
+}
+
+/// Prints the page.
+pub fn print(page: &Document, now: u64, output: &mut Output) -> Result<(), Error> {
+    let line = |key: &str, value: Option<&str>| value.map(|value| format!("{:<15}{value}", format!("{key}:")));
+    let routes: Vec<String> = page
+        .default_routes
+        .iter()
+        .map(|route| format!("{} ({}), gateway {}", route.interface, route.network, route.gateway))
+        .collect();
+    let routes = (!page.networks.is_empty()).then(|| match routes.as_slice() {
+        [] => "not reported".to_owned(),
+        routes => routes.join("; "),
+    });
+    let name = format!("{}/{}", page.namespace, page.name);
+    let lines = [
+        line("Pod", Some(&name)),
+        line("Node", page.node.as_deref()),
+        line("Phase", page.phase.as_deref()),
+        line("Annotation", page.annotation.as_deref()),
+        line("Problem", page.problem.as_deref()),
+        line("Default route", routes.as_deref()),
+    ];
+    lines.into_iter().flatten().try_for_each(|line| output.line(&line))?;
+    if !page.networks.is_empty() {
+        output.text("\nNetworks\n")?;
+        output.table(&networks(&page.networks))?;
+    }
+    if !page.records.is_empty() {
+        output.text("\nRecords of this node\n")?;
+        output.table(&records(&page.records))?;
+    }
+    if !page.events.is_empty() {
+        output.text("\nEvents\n")?;
+        output.table(&events(&page.events, now))?;
+    }
+    page.unseen.iter().for_each(|what| output.remark(format!("not seen: {what}")));
+    Ok(())
+}
+
+fn networks(networks: &[PodNetwork]) -> Table {
+    let mut table = Table::new(["INTERFACE", "NETWORK", "ADDRESSES", "MAC", "STATE"]);
+    for one in networks {
+        table.row(vec![
+            one.interface.clone().unwrap_or_default().into(),
+            if one.default { format!("{} (default)", one.network).into() } else { one.network.as_str().into() },
+            one.addresses.join(",").into(),
+            one.mac.clone().unwrap_or_default().into(),
+            state_cell(one.state),
+        ]);
+    }
+    table
+}
+
+fn records(records: &[Compared]) -> Table {
+    let mut table = Table::new(["INTERFACE", "NETWORK", "PLUGINS", "RECORD", "KERNEL"]);
+    for one in records {
+        let state = match one.state {
+            State::Attached => Cell::new("attached", Tone::Good),
+            State::Planned => Cell::new("planned", Tone::Waiting),
+            State::Owed => Cell::new(format!("owed: {}", one.debt.as_deref().unwrap_or_default()), Tone::Bad),
+        };
+        let kernel = match one.drift.as_slice() {
+            [] => Cell::new("as recorded", Tone::Good),
+            drift => Cell::new(drift.join("; "), Tone::Bad),
+        };
+        let cells = [one.interface.as_str().into(), one.network.as_str().into(), one.plugins.as_str().into()];
+        table.row(cells.into_iter().chain([state, kernel]).collect());
+    }
+    table
+}
+
+fn events(events: &[Event], now: u64) -> Table {
+    let mut table = Table::new(["AGE", "TYPE", "REASON", "COUNT", "MESSAGE"]);
+    for event in events {
+        let tone = if event.r#type == "Warning" { Tone::Waiting } else { Tone::Plain };
+        table.row(vec![
+            age(now.saturating_sub(event.last)).into(),
+            Cell::new(event.r#type.as_str(), tone),
+            event.reason.as_str().into(),
+            event.count.to_string().into(),
+            event.message.as_str().into(),
+        ]);
+    }
+    table
+}

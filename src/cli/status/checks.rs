@@ -1,0 +1,125 @@
+//! What concerns the whole cluster, as a checklist. Pure.
+
+use crate::cli::diagnosis::{Check, Fault, worst_first};
+use crate::cli::pods::label;
+use crate::cli::pods::networks::{PodNetworks, Standing};
+use crate::cli::status::facts::Facts;
+use crate::cli::status::rows;
+use crate::cli::why::broken;
+use crate::nad::NadRef;
+use std::collections::BTreeSet;
+
+/// The policies of conf/base.
+const POLICIES: [&str; 2] = ["plexus", "plexus-events"];
+/// So many objects are named.
+const MOST: usize = 3;
+
+/// The checklist, the worst first.
+pub fn checks(facts: &Facts) -> Vec<Check> {
+    let mut checks = Vec::new();
+    nodes(facts, &mut checks);
+    versions(facts, &mut checks);
+    policies(facts, &mut checks);
+    definitions(facts, &mut checks);
+    pods(facts, &mut checks);
+    worst_first(checks)
+}
+
+fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
+    let rows = rows::rows(facts);
+    let ready = rows.iter().filter(|row| row.ready).count();
+    if facts.plexus.is_empty() {
+        let finding = "no pod has the label app.kubernetes.io/name=plexus: Plexus is not installed in this cluster";
+        let check = Check::bad("nodes", Fault::NotInstalled, finding);
+        return checks.push(check.remedied_by("Install it: docs/install/install.md has the commands."));
+    }
+    for row in rows.iter().filter(|row| !row.ready).take(MOST) {
+        let problem = row.problem.as_deref().unwrap_or_default();
+        let fault = row.fault.unwrap_or(Fault::DaemonDown);
+        checks.push(Check::bad("nodes", fault, format!("node {}: {problem}", row.node)));
+    }
+    let all = rows.len();
+    let finding = format!("Plexus is ready on {ready} of {all} nodes");
+    if ready == all {
+        checks.push(Check::good("nodes", finding));
+    } else if all - ready > MOST {
+        checks.push(Check::bad("nodes", Fault::DaemonDown, finding));
+    }
+}
+
+fn versions(facts: &Facts, checks: &mut Vec<Check>) {
+    let found: BTreeSet<String> =
+        facts.plexus.iter().filter_map(|pod| pod.images.first()).map(|image| rows::version(image)).collect();
+    let names = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match found.len() {
+        0 => {}
+        1 => checks.push(Check::good("versions", format!("every node runs {names}"))),
+        _ => checks.push(
+            Check::warning("versions", Fault::OldPlugin, format!("nodes run different versions: {names}"))
+                .remedied_by("Wait for the end of the update, or restart the pods of the old version."),
+        ),
+    }
+}
+
+fn policies(facts: &Facts, checks: &mut Vec<Check>) {
+    let found = match &facts.policies {
+        Err(why) => return checks.push(Check::unseen("policies", why.as_str())),
+        Ok(found) => found,
+    };
+    let missing: Vec<&str> = POLICIES.into_iter().filter(|name| found.iter().all(|policy| policy != name)).collect();
+    if missing.is_empty() {
+        checks.push(Check::good("policies", "the admission policies of Plexus are in force"));
+    } else {
+        let finding = format!("no binding puts these admission policies in force: {}", missing.join(", "));
+        checks.push(Check::bad("policies", Fault::PolicyMissing, finding));
+    }
+}
+
+fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
+    let definitions = match &facts.definitions {
+        Err(why) => return checks.push(Check::unseen("networks", why.as_str())),
+        Ok(definitions) => definitions,
+    };
+    let bad: Vec<(&NadRef, String)> = definitions.iter().filter_map(|one| Some((&one.nad, broken(one)?))).collect();
+    for (nad, why) in bad.iter().take(MOST) {
+        checks.push(Check::bad("networks", Fault::NetworkBroken, format!("network {nad}: {why}")));
+    }
+    if bad.is_empty() {
+        checks.push(Check::good("networks", format!("{} NetworkAttachmentDefinitions can be read", definitions.len())));
+    } else if bad.len() > MOST {
+        let finding = format!("{} NetworkAttachmentDefinitions cannot be used", bad.len());
+        checks.push(Check::bad("networks", Fault::NetworkBroken, finding));
+    }
+}
+
+fn pods(facts: &Facts, checks: &mut Vec<Check>) {
+    let pods = match &facts.pods {
+        Err(why) => return checks.push(Check::unseen("pods", why.as_str())),
+        Ok(pods) => pods,
+    };
+    let (mut several, mut open) = (0, Vec::new());
+    for pod in pods {
+        let networks = PodNetworks::of(pod);
+        several += usize::from(networks.are_several(pod));
+        let waits = |state| networks.in_state(state).next().is_some();
+        if networks.unreadable.is_some() || waits(Standing::Missing) || waits(Standing::Waiting) {
+            open.push(label(pod));
+        }
+    }
+    for name in open.iter().take(MOST) {
+        let check = Check::warning("pods", Fault::StatusMissing, format!("pod {name} lacks a network"));
+        checks.push(check.remedied_by(format!("Run `plexusctl why {name}`.")));
+    }
+    if open.len() > MOST {
+        let finding = format!("{} pods lack a network", open.len());
+        let check = Check::warning("pods", Fault::StatusMissing, finding);
+        checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting or missing."));
+    }
+    if open.is_empty() {
+        checks.push(Check::good("pods", format!("{several} pods have additional networks, and lack none")));
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,21 @@
+//! What `plexusctl status` has asked of the cluster.
+
+use crate::cluster::{SeenNode, SeenPod};
+use crate::nad::Definition;
+
+/// Everything that was asked; what could not be seen has its reason.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Every node.
+    pub nodes: Vec<SeenNode>,
+    /// Plexus' pods.
+    pub plexus: Vec<SeenPod>,
+    /// For each of them the message of its failed probe.
+    pub probes: Vec<Option<String>>,
+    /// Every NAD.
+    pub definitions: Result<Vec<Definition>, String>,
+    /// The policies that are in force.
+    pub policies: Result<Vec<String>, String>,
+    /// Every pod.
+    pub pods: Result<Vec<SeenPod>, String>,
+}

@@ -1,0 +1,109 @@
+//! `plexusctl status`: Plexus in the cluster, a line for each node.
+
+mod checks;
+mod facts;
+mod rows;
+
+use super::diagnosis::{self, Check};
+use super::kubeconfig::ClusterAccess;
+use super::output::{Format, Output};
+use super::{Error, Verdict};
+use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
+use clap::Args;
+use facts::Facts;
+use rows::Row;
+use serde::Serialize;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+/// How often it is asked again while it is waited.
+const LOOK: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    /// Wait until Plexus is ready on every node
+    #[arg(long)]
+    wait: bool,
+
+    /// Seconds to wait
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", requires = "wait")]
+    timeout: u64,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+}
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    version: u32,
+    /// Whether no check is bad, and every node is ready.
+    well: bool,
+    /// One for each node that runs Linux, sorted.
+    nodes: &'a [Row],
+    /// What concerns the cluster, the worst first.
+    checks: &'a [Check],
+}
+
+/// Prints the nodes and the checks; not well where one of them is not.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let inquiry = arguments.access.open()?;
+    let deadline = Instant::now() + Duration::from_secs(arguments.timeout);
+    let mut told = String::new();
+    let (rows, checks) = loop {
+        let facts = ask(&inquiry, output)?;
+        let (rows, checks) = (rows::rows(&facts), checks::checks(&facts));
+        let ready = rows.iter().filter(|row| row.ready).count();
+        if !arguments.wait || (ready == rows.len() && !rows.is_empty()) || Instant::now() >= deadline {
+            break (rows, checks);
+        }
+        let now = format!("Plexus is ready on {ready} of {} nodes; waiting …", rows.len());
+        if now != told {
+            output.remark(&now);
+            told = now;
+        }
+        sleep(LOOK.min(deadline.saturating_duration_since(Instant::now())));
+    };
+    let well = diagnosis::are_well(&checks) && rows.iter().all(|row| row.ready);
+    match arguments.output {
+        Format::Json => output.json(&Document { version: VERSION, well, nodes: &rows, checks: &checks })?,
+        Format::Table => {
+            output.table(&rows::table(&rows))?;
+            output.text("\n")?;
+            diagnosis::print(&checks, output)?;
+        }
+    }
+    Ok(if well { Verdict::Well } else { Verdict::NotWell })
+}
+
+/// Asks for everything; what it asks is shown to a person who waits.
+fn ask(inquiry: &Inquiry, output: &Output) -> Result<Facts, Error> {
+    output.progress("asking for the nodes …");
+    let nodes = inquiry.nodes()?;
+    output.progress("asking for Plexus' pods …");
+    let plexus = inquiry.daemons(None)?;
+    let why = |pod: &SeenPod| {
+        let events = inquiry.events("Pod", Some(&pod.namespace), &pod.name).unwrap_or_default();
+        events.into_iter().rev().find(|event| event.reason == "Unhealthy").map(|event| event.message)
+    };
+    let probes = plexus.iter().map(|pod| if pod.ready { None } else { why(pod) }).collect();
+    output.progress("asking for networks and pods …");
+    let text = |e: Unanswered| e.to_string();
+    let facts = Facts {
+        nodes,
+        probes,
+        plexus,
+        definitions: inquiry.definitions().map_err(text),
+        policies: inquiry.policies().map_err(text),
+        pods: inquiry.pods(&Scope::default()).map_err(text),
+    };
+    output.progress("");
+    Ok(facts)
+}

@@ -1,0 +1,127 @@
+//! A line for each node. Pure.
+
+use crate::cli::diagnosis::{Fault, of_plexus};
+use crate::cli::output::Tone;
+use crate::cli::output::table::{Cell, Table};
+use crate::cli::pods::label;
+use crate::cli::pods::networks::{PodNetworks, Standing};
+use crate::cli::status::facts::Facts;
+use serde::Serialize;
+
+/// Plexus on one node.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The node.
+    pub node: String,
+    /// Whether Plexus is ready there.
+    pub ready: bool,
+    /// Whether the kubelet is.
+    #[serde(rename = "nodeReady")]
+    pub node_ready: bool,
+    /// Plexus' pod, `<namespace>/<name>`; null where there is none.
+    pub pod: Option<String>,
+    /// The version of its image: the tag, or the beginning of the digest.
+    pub version: Option<String>,
+    /// How often its containers were restarted.
+    pub restarts: u32,
+    /// The container runtime and its version.
+    pub runtime: String,
+    /// How many attachments the pods of the node have, without their default networks.
+    pub attachments: usize,
+    /// What is wrong, by name; null where nothing is.
+    pub fault: Option<Fault>,
+    /// Why it is not ready; null where it is.
+    pub problem: Option<String>,
+}
+
+/// The nodes that run Linux, sorted.
+pub fn rows(facts: &Facts) -> Vec<Row> {
+    let mut rows: Vec<Row> = facts.nodes.iter().filter(|node| node.linux).map(|node| row(facts, node)).collect();
+    rows.sort_by(|a, b| a.node.cmp(&b.node));
+    rows
+}
+
+fn row(facts: &Facts, node: &crate::cluster::SeenNode) -> Row {
+    let found = facts.plexus.iter().zip(&facts.probes).find(|(pod, _)| pod.node.as_ref() == Some(&node.name));
+    let ready = found.is_some_and(|(pod, _)| pod.ready);
+    let (fault, problem) = match found {
+        None => (Some(Fault::DaemonDown), Some("it has no Plexus pod".to_owned())),
+        Some((pod, _)) if pod.ready => (None, None),
+        Some((pod, probe)) => {
+            let message = probe.as_deref().or(pod.waits.as_deref()).unwrap_or("its events have no reason");
+            let (fault, why) = of_plexus(message);
+            (Some(fault), Some(why.to_owned()))
+        }
+    };
+    Row {
+        node: node.name.clone(),
+        ready,
+        node_ready: node.ready,
+        pod: found.map(|(pod, _)| label(pod)),
+        version: found.and_then(|(pod, _)| pod.images.first()).map(|image| version(image)),
+        restarts: found.map(|(pod, _)| pod.restarts).unwrap_or_default(),
+        runtime: node.runtime.clone(),
+        attachments: attachments(facts, &node.name),
+        fault,
+        problem,
+    }
+}
+
+fn attachments(facts: &Facts, node: &str) -> usize {
+    let pods = facts.pods.iter().flatten().filter(|pod| pod.node.as_deref() == Some(node));
+    let attached = |one: &&crate::cli::pods::networks::PodNetwork| one.state == Standing::Attached && !one.default;
+    pods.map(|pod| PodNetworks::of(pod).networks.iter().filter(attached).count()).sum()
+}
+
+/// Of an image the tag, or the beginning of the digest.
+pub fn version(image: &str) -> String {
+    let (name, digest) = image.split_once('@').unwrap_or((image, ""));
+    let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
+    match (tag, digest) {
+        (Some(tag), _) => tag.to_owned(),
+        (None, "") => "latest".to_owned(),
+        (None, digest) => digest.chars().take("sha256:".len() + 12).collect(),
+    }
+}
+
+/// The table of the nodes.
+pub fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new(["NODE", "PLEXUS", "VERSION", "RUNTIME", "ATTACHMENTS", "RESTARTS", "PROBLEM"]);
+    for row in rows {
+        let state = match (row.ready, &row.pod) {
+            (true, _) => Cell::new("ready", Tone::Good),
+            (false, Some(_)) => Cell::new("not ready", Tone::Bad),
+            (false, None) => Cell::new("missing", Tone::Bad),
+        };
+        let problem = row.problem.clone().unwrap_or_default();
+        table.row(vec![
+            row.node.as_str().into(),
+            state,
+            row.version.clone().unwrap_or_default().into(),
+            row.runtime.as_str().into(),
+            row.attachments.to_string().into(),
+            row.restarts.to_string().into(),
+            problem.into(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_image() {
+        let table = [
+            ("ghcr.io/x/plexus:v1.2.3", "v1.2.3"),
+            ("host:5000/x/plexus", "latest"),
+            ("host:5000/x/plexus:1@sha256:0123", "1"),
+            ("x/plexus@sha256:0123456789abcdef", "sha256:0123456789ab"),
+        ];
+        for (image, expected) in table {
+            assert_eq!(version(image), expected, "{image}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A cluster that is well, and one fault at a time.
+
+use super::*;
+use crate::cli::diagnosis::Mark;
+use crate::cluster::{SeenNode, SeenPod};
+use crate::nad::Definition;
+
+fn plexus(node: &str, ready: bool) -> SeenPod {
+    SeenPod {
+        namespace: "kube-system".into(),
+        name: format!("plexus-{node}"),
+        node: Some(node.into()),
+        ready,
+        images: vec!["x/plexus:v1".into()],
+        ..SeenPod::default()
+    }
+}
+
+fn node(name: &str) -> SeenNode {
+    SeenNode { name: name.into(), ready: true, linux: true, ..SeenNode::default() }
+}
+
+fn well() -> Facts {
+    let nad = NadRef::new("default", "lan").unwrap();
+    let config = r#"{"cniVersion":"1.0.0","type":"bridge"}"#.to_owned();
+    Facts {
+        nodes: vec![node("n2"), node("n1"), SeenNode { linux: false, ..node("windows") }],
+        plexus: vec![plexus("n1", true), plexus("n2", true)],
+        probes: vec![None, None],
+        definitions: Ok(vec![Definition::new(nad, Some(config), |_| None)]),
+        policies: Ok(POLICIES.map(str::to_owned).to_vec()),
+        pods: Ok(Vec::new()),
+    }
+}
+
+#[test]
+fn a_cluster_that_is_well_has_no_fault() {
+    let checks = checks(&well());
+    assert!(checks.iter().all(|check| check.mark == Mark::Good), "{checks:#?}");
+    let rows = rows::rows(&well());
+    assert_eq!(rows.iter().map(|row| row.node.as_str()).collect::<Vec<_>>(), ["n1", "n2"]);
+    assert!(rows::table(&rows).render(false).contains("v1"));
+}
+
+#[test]
+fn each_fault_is_named_first() {
+    let broken = Definition::new(NadRef::new("default", "bad").unwrap(), Some("{".into()), |_| None);
+    let waiting = SeenPod { networks: Some("lan".into()), phase: "Pending".into(), ..plexus("n1", false) };
+    let not_ready = |why: &str| Facts {
+        plexus: vec![plexus("n1", true), plexus("n2", false)],
+        probes: vec![None, Some(format!("Readiness probe failed: not ready: {why}"))],
+        ..well()
+    };
+    let table = [
+        (Facts { plexus: Vec::new(), probes: Vec::new(), ..well() }, Fault::NotInstalled),
+        (Facts { plexus: vec![plexus("n1", true)], probes: vec![None], ..well() }, Fault::DaemonDown),
+        (not_ready("installation: the runtime takes 05-cilium.conflist"), Fault::Displaced),
+        (not_ready("definitions: plexusd may not get, list and watch them"), Fault::TokenRefused),
+        (Facts { policies: Ok(Vec::new()), ..well() }, Fault::PolicyMissing),
+        (Facts { definitions: Ok(vec![broken]), ..well() }, Fault::NetworkBroken),
+        (Facts { pods: Ok(vec![waiting]), ..well() }, Fault::StatusMissing),
+    ];
+    for (facts, fault) in table {
+        assert_eq!(checks(&facts)[0].fault, Some(fault), "{facts:#?}");
+    }
+    let blind = Facts { policies: Err("forbidden".into()), ..well() };
+    assert_eq!(checks(&blind)[0].mark, Mark::Unseen);
+}

@@ -1,0 +1,85 @@
+//! The tree as one page that works offline: a box to search in, and the tree with everything that does not match hidden.
+
+use crate::cli::topology::model::Branch;
+use crate::cli::topology::svg::escaped;
+use crate::sys::printable;
+
+const BEGIN: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Networks of pods</title>
+<style>
+  body { font: 14px/1.5 ui-sans-serif, system-ui, sans-serif; margin: 1.5rem; color: #1f2328; background: #fff; }
+  input { font: inherit; width: 24rem; max-width: 100%; padding: .3rem .6rem; border: 1px solid #8c959f; border-radius: 5px; }
+  ul { list-style: none; margin: 0; padding-left: 1.4rem; border-left: 1px solid #d0d7de; }
+  body > ul { padding-left: 0; border: 0; }
+  li[hidden] { display: none; }
+  span { display: inline-block; margin: .15rem 0; padding: 0 .5rem; border: 1px solid #57606a; border-radius: 5px; background: #f6f8fa; }
+  .node { background: #ddf4ff; border-color: #0969da; }
+  .link { background: #fff8c5; border-color: #9a6700; }
+  .network { background: #dafbe1; border-color: #1a7f37; }
+  small { color: #57606a; }
+</style>
+<h1>Networks of pods</h1>
+<p><input id="search" type="search" placeholder="pod, network, address or interface" aria-label="Search"> <small id="count"></small></p>
+"#;
+const END: &str = r#"<script>
+  const search = document.getElementById("search"), count = document.getElementById("count");
+  function show(item, words, inherited) {
+    const own = item.firstElementChild.textContent.toLowerCase();
+    const hit = inherited || words.every(word => own.includes(word));
+    let shown = item.querySelector(":scope > ul") ? 0 : Number(hit);
+    for (const child of item.querySelectorAll(":scope > ul > li")) shown += show(child, words, hit);
+    item.hidden = shown === 0;
+    return shown;
+  }
+  function update() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const item of document.querySelectorAll("body > ul > li")) shown += show(item, words, words.length === 0);
+    count.textContent = shown + " interfaces";
+  }
+  search.addEventListener("input", update);
+  update();
+</script>
+</html>
+"#;
+
+/// The page.
+pub fn html(nodes: &[Branch]) -> String {
+    let mut text = BEGIN.to_owned();
+    list(nodes, &mut text);
+    text.push_str(END);
+    text
+}
+
+fn list(branches: &[Branch], text: &mut String) {
+    if branches.is_empty() {
+        return;
+    }
+    text.push_str("<ul>\n");
+    for branch in branches {
+        let class = format!("{:?}", branch.kind).to_lowercase();
+        let name = escaped(&printable::line(&branch.name));
+        let detail = escaped(&printable::line(&branch.detail));
+        let detail = if detail.is_empty() { detail } else { format!(" <small>{detail}</small>") };
+        text.push_str(&format!("<li><span class=\"{class}\">{name}{detail}</span>\n"));
+        list(&branch.children, text);
+        text.push_str("</li>\n");
+    }
+    text.push_str("</ul>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::topology::model::{Leaf, tree};
+
+    #[test]
+    fn a_page_needs_nothing_from_elsewhere() {
+        let page = html(&tree(&[Leaf { pod: "<b>".into(), addresses: vec!["10.0.0.1".into()], ..Leaf::default() }]));
+        assert!(!page.contains("<b>") && page.contains("&lt;b&gt;") && page.contains("10.0.0.1"), "{page}");
+        assert!(!page.contains("http") && !page.contains("src="), "{page}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Which pods are on which networks over which links of which nodes, as a tree. Pure.
+
+use crate::cni::NetworkConfig;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One interface of a pod, and everything that it hangs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leaf {
+    /// The node; empty for this one.
+    pub node: String,
+    /// The bridge or master, or what stands for it.
+    pub link: String,
+    /// The network.
+    pub network: String,
+    /// `<namespace>/<name>`.
+    pub pod: String,
+    /// The interface in the pod.
+    pub interface: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+}
+
+/// A box of the picture, and those that hang on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Branch {
+    /// What it is.
+    pub kind: Kind,
+    /// How it is called.
+    pub name: String,
+    /// More about it; empty for most.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// What hangs on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Branch>,
+}
+
+/// What a box stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// A node.
+    Node,
+    /// A bridge or a master interface of it.
+    Link,
+    /// A network.
+    Network,
+    /// An interface of a pod.
+    Interface,
+}
+
+impl Kind {
+    /// All of them, in the order of the picture's columns.
+    pub const ALL: [Kind; 4] = [Kind::Node, Kind::Link, Kind::Network, Kind::Interface];
+
+    /// Its column in the picture.
+    pub fn column(self) -> usize {
+        Kind::ALL.iter().position(|kind| *kind == self).unwrap_or_default()
+    }
+
+    /// The heading of that column.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Kind::Node => "node",
+            Kind::Link => "bridge or master",
+            Kind::Network => "network",
+            Kind::Interface => "pod and interface",
+        }
+    }
+}
+
+/// The tree of `leaves`, every level sorted.
+pub fn tree(leaves: &[Leaf]) -> Vec<Branch> {
+    let nodes = grouped(leaves, |leaf| leaf.node.clone());
+    let of_network = |(name, leaves): (String, Vec<&Leaf>)| {
+        let mut leaves = leaves;
+        leaves.sort();
+        Branch {
+            kind: Kind::Network,
+            name,
+            detail: String::new(),
+            children: leaves.into_iter().map(interface).collect(),
+        }
+    };
+    let of_link = |(name, leaves): (String, Vec<&Leaf>)| {
+        let networks = grouped(leaves, |leaf| leaf.network.clone());
+        Branch {
+            kind: Kind::Link,
+            name,
+            detail: String::new(),
+            children: networks.into_iter().map(of_network).collect(),
+        }
+    };
+    let of_node = |(name, leaves): (String, Vec<&Leaf>)| {
+        let links = grouped(leaves, |leaf| leaf.link.clone());
+        let name = if name.is_empty() { "this node".to_owned() } else { name };
+        Branch { kind: Kind::Node, name, detail: String::new(), children: links.into_iter().map(of_link).collect() }
+    };
+    nodes.into_iter().map(of_node).collect()
+}
+
+fn grouped<'a>(
+    leaves: impl IntoIterator<Item = &'a Leaf>,
+    key: impl Fn(&Leaf) -> String,
+) -> BTreeMap<String, Vec<&'a Leaf>> {
+    let mut groups: BTreeMap<String, Vec<&Leaf>> = BTreeMap::new();
+    for leaf in leaves {
+        groups.entry(key(leaf)).or_default().push(leaf);
+    }
+    groups
+}
+
+fn interface(leaf: &Leaf) -> Branch {
+    let name = format!("{} {}", leaf.pod, leaf.interface).trim_end().to_owned();
+    Branch { kind: Kind::Interface, name, detail: leaf.addresses.join(", "), children: Vec::new() }
+}
+
+/// The link of a node that `network` is made on, by its first plugin: a bridge, a master with its kind, or the type.
+pub fn link_of(network: &NetworkConfig) -> String {
+    let Some(plugin) = network.plugins.first() else { return "-".to_owned() };
+    let kind = plugin.kind.as_str();
+    let text = |key: &str| plugin.object.read::<String>(key).ok().flatten().filter(|text| !text.is_empty());
+    match kind {
+        "bridge" | "ovs" => format!("bridge {}", text("bridge").unwrap_or_else(|| "cni0".to_owned())),
+        "vlan" => {
+            let id = plugin.object.read::<u32>("vlanId").ok().flatten().unwrap_or_default();
+            format!("{} (vlan {id})", text("master").unwrap_or_else(|| "?".to_owned()))
+        }
+        "host-device" => text("device").map_or_else(|| kind.to_owned(), |device| format!("{device} (host-device)")),
+        _ => match text("master") {
+            Some(master) => format!("{master} ({kind})"),
+            None => kind.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_found_in_configurations() {
+        let table = [
+            (r#"{"type":"bridge","bridge":"br1"}"#, "bridge br1"),
+            (r#"{"type":"bridge"}"#, "bridge cni0"),
+            (r#"{"type":"macvlan","master":"eth1"}"#, "eth1 (macvlan)"),
+            (r#"{"type":"macvlan"}"#, "macvlan"),
+            (r#"{"type":"vlan","master":"eth1","vlanId":5}"#, "eth1 (vlan 5)"),
+            (r#"{"type":"host-device","device":"eth7"}"#, "eth7 (host-device)"),
+            (r#"{"type":"ptp"}"#, "ptp"),
+        ];
+        for (config, expected) in table {
+            assert_eq!(link_of(&NetworkConfig::parse(config, Some("n")).unwrap()), expected, "{config}");
+        }
+    }
+
+    #[test]
+    fn leaves_make_a_sorted_tree() {
+        let leaf = |node: &str, network: &str, pod: &str| Leaf {
+            node: node.into(),
+            link: "bridge b".into(),
+            network: network.into(),
+            pod: pod.into(),
+            interface: "net1".into(),
+            addresses: vec!["10.0.0.1".into()],
+        };
+        let found =
+            tree(&[leaf("n2", "a", "x/1"), leaf("n1", "b", "x/3"), leaf("n1", "a", "x/2"), leaf("n1", "a", "x/1")]);
+        assert_eq!(found.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["n1", "n2"]);
+        let networks = &found[0].children[0].children;
+        assert_eq!(networks.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            networks[0].children.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+            ["x/1 net1", "x/2 net1"]
+        );
+        assert_eq!(networks[0].children[0].detail, "10.0.0.1");
+    }
+}
