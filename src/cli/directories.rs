@@ -1,5 +1,6 @@
 //! The runtime's directories, which `keep` watches and `uninstall` empties of Plexus' files.
 
+use crate::api::{RunDirectory, StateDirectory};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -13,4 +14,20 @@ pub struct RuntimeDirectories {
     /// Plugin directory of the runtime
     #[arg(long, env = "PLEXUS_CNI_BIN_DIR", default_value = "/opt/cni/bin", value_name = "DIRECTORY")]
     pub cni_bin_dir: PathBuf,
+}
+
+/// Every directory of a node that has something to do with Plexus.
+#[derive(Debug, Args)]
+pub struct NodeDirectories {
+    /// Those of the runtime.
+    #[command(flatten)]
+    pub runtime: RuntimeDirectories,
+
+    /// Run directory, with the daemon's socket
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
+    pub run_directory: PathBuf,
+
+    /// State directory, with the plugin's records
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
+    pub state_directory: PathBuf,
 }

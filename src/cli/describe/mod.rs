@@ -14,8 +14,6 @@ use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
-/// Where a pod without a namespace is, if no kubeconfig names one.
-const DEFAULT_NAMESPACE: &str = "default";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -62,7 +60,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         Err(e) if is_node && !arguments.access.is_given() => Err(e.to_string()),
         Err(e) => return Err(e),
     };
-    let of_context = inquiry.as_ref().map_or(DEFAULT_NAMESPACE, |inquiry| inquiry.namespace());
+    let of_context = inquiry.as_ref().map_or(pods::DEFAULT_NAMESPACE, |inquiry| inquiry.namespace());
     let namespace = arguments.namespace.as_deref().unwrap_or(of_context);
     let (namespace, name) = pods::named(&arguments.pod, namespace)?;
     let mut page = Document::empty(VERSION, &namespace, &name);

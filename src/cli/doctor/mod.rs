@@ -4,14 +4,12 @@ mod checks;
 mod facts;
 mod pools;
 
-use super::diagnosis::{self, Check};
-use super::directories::RuntimeDirectories;
+use super::diagnosis::{self, Check, Mark};
+use super::directories::NodeDirectories;
 use super::output::{Format, Output};
 use super::{Error, Verdict, trust};
-use crate::api::{RunDirectory, StateDirectory};
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -24,15 +22,7 @@ pub struct Arguments {
     output: Format,
 
     #[command(flatten)]
-    directories: RuntimeDirectories,
-
-    /// Run directory, with the daemon's socket
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
-    run_directory: PathBuf,
-
-    /// State directory, with the plugin's records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    state_directory: PathBuf,
+    directories: NodeDirectories,
 }
 
 /// The JSON document. Members are added, never changed or removed.
@@ -48,13 +38,25 @@ struct Document<'a> {
 
 /// Prints the checklist; not well where a check is bad.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    trust::check(&arguments.directories.cni_conf_dir)?;
-    let facts = facts::look(&arguments.directories, &arguments.run_directory, &arguments.state_directory);
-    let checks = checks::checks(&facts, env!("CARGO_PKG_VERSION"));
+    let checks = look(&arguments.directories)?;
     let well = diagnosis::are_well(&checks);
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, well, checks: &checks })?,
         Format::Table => diagnosis::print(&checks, output)?,
     }
     Ok(if well { Verdict::Well } else { Verdict::NotWell })
+}
+
+/// What is bad on this node.
+///
+/// # Errors
+/// Another user can write the runtime's directory.
+pub fn causes(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
+    Ok(look(directories)?.into_iter().filter(|check| check.mark == Mark::Bad).collect())
+}
+
+fn look(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
+    trust::check(&directories.runtime.cni_conf_dir)?;
+    let facts = facts::look(&directories.runtime, &directories.run_directory, &directories.state_directory);
+    Ok(checks::checks(&facts, env!("CARGO_PKG_VERSION")))
 }

@@ -5,6 +5,9 @@ pub mod networks;
 use super::Error;
 use crate::cluster::SeenPod;
 
+/// Where a pod without a namespace is, if no kubeconfig names one.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// A pod as a person names it: `NAMESPACE/NAME`, `pod/NAME`, or `NAME` in `namespace`.
 ///
 /// # Errors

@@ -2,13 +2,16 @@
 
 mod checks;
 mod facts;
+mod node;
 
 pub use checks::broken;
 
 use super::diagnosis::{self, Check, Mark};
+use super::directories::NodeDirectories;
 use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};
-use super::{Error, Verdict, pods};
+use super::{Error, Verdict, doctor, pods};
+use crate::api::StateDirectory;
 use clap::Args;
 use serde::Serialize;
 
@@ -17,7 +20,7 @@ const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It asks the API server only, with your own rights, and prints what it could not see. `plexusctl doctor` looks at a node."
+    after_help = "It asks the API server with your own rights, and prints what it could not see. On a node it also looks at the records and at what `plexusctl doctor` finds."
 )]
 pub struct Arguments {
     /// The pod: NAMESPACE/NAME, or NAME
@@ -34,6 +37,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     access: ClusterAccess,
+
+    #[command(flatten)]
+    node: NodeDirectories,
 }
 
 /// The JSON document. Members are added, never changed or removed.
@@ -51,11 +57,26 @@ struct Document<'a> {
 
 /// Prints the cause, the next step, and what was checked; not well where a cause was found.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let inquiry = arguments.access.open()?;
-    let namespace = arguments.namespace.as_deref().unwrap_or(inquiry.namespace());
+    let state = StateDirectory::new(&arguments.node.state_directory);
+    let is_node = state.path().exists();
+    let inquiry = match arguments.access.open() {
+        Ok(inquiry) => Ok(inquiry),
+        // The node has something to show without the API server.
+        Err(e) if is_node && !arguments.access.is_given() => Err(e.to_string()),
+        Err(e) => return Err(e),
+    };
+    let of_context = inquiry.as_ref().map_or(pods::DEFAULT_NAMESPACE, |inquiry| inquiry.namespace());
+    let namespace = arguments.namespace.as_deref().unwrap_or(of_context);
     let (namespace, name) = pods::named(&arguments.pod, namespace)?;
-    let facts = facts::ask(&inquiry, &namespace, &name)?;
-    let checks = checks::checks(&facts);
+    let mut checks = match &inquiry {
+        Ok(inquiry) => checks::checks(&facts::ask(inquiry, &namespace, &name)?),
+        Err(why) => vec![Check::unseen("API server", why.as_str())],
+    };
+    if is_node {
+        checks.extend(node::checks(&state, &namespace, &name)?);
+        checks.extend(doctor::causes(&arguments.node)?);
+        checks = diagnosis::worst_first(checks);
+    }
     let pod = format!("{namespace}/{name}");
     let cause = checks.first().filter(|check| check.mark == Mark::Bad);
     match arguments.output {

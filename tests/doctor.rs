@@ -1,0 +1,185 @@
+//! `plexusctl doctor`, and `why` on a node, on a machine of the test's own that has one fault after the other.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use support::{Node, Pod};
+
+const DIRECTORIES: [&str; 4] = ["--cni-conf-dir", "/run/node/net.d", "--cni-bin-dir", "/run/node/installed"];
+const LIST: &str = "/run/node/net.d/00-plexus.conflist";
+const SOCKET: &str = "/run/plexus/daemon/plexusd.sock";
+const POOL: &str = "/var/lib/cni/networks/cbr0";
+
+fn plexusctl(words: &[&str]) -> (Value, i32) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    let output = command.env_clear().env("HOME", "/nonexistent").args(words).args(DIRECTORIES).output().unwrap();
+    let answer = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    (answer, output.status.code().unwrap())
+}
+
+/// The fault that `doctor` names first, which must be a bad one.
+#[track_caller]
+fn assert_first(fault: &str) {
+    let (document, code) = plexusctl(&["doctor", "-o", "json"]);
+    let first = &document["checks"][0];
+    assert_eq!((&first["fault"], &first["mark"], code), (&json!(fault), &json!("bad"), 3), "{document:#}");
+    assert_eq!(document["well"], false);
+}
+
+#[track_caller]
+fn assert_well() {
+    let (document, code) = plexusctl(&["doctor", "-o", "json"]);
+    assert_eq!((&document["well"], code), (&json!(true), 0), "{document:#}");
+}
+
+/// A daemon of that release whose checks wait for what is given.
+fn daemon(release: &str, waiting: &[(&str, &str)]) {
+    let _ = fs::remove_file(SOCKET);
+    let listener = UnixListener::bind(SOCKET).unwrap();
+    let mut guards = json!({"definitions": "", "socket": "", "policy": "", "installation": ""});
+    for (name, why) in waiting {
+        guards[*name] = json!(why);
+    }
+    let health = json!({"health": {"release": release, "ready": waiting.is_empty(), "guards": guards, "definitions": 2, "unpublished": 0}});
+    // It ends with the test's process; whoever connects to a removed socket meets nobody.
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let hello = json!({"hello": {"program": "plexusd", "version": 1}});
+                let reply = if line.contains("hello") { &hello } else { &health };
+                if writeln!(stream, "{reply}").is_err() {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+fn node() -> Option<Node> {
+    let node = Node::new()?;
+    let ipam = json!({"type": "host-local", "subnet": "10.1.0.0/29"});
+    let bridge = json!({"type": "bridge", "bridge": "cbr0", "ipam": ipam});
+    node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [bridge]}));
+    let mut install = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    install.env_clear().arg("install").args(DIRECTORIES).args(["--plugin", "/run/node/bin/plexus"]);
+    let installed = install.output().unwrap();
+    assert!(installed.status.success(), "{installed:?}");
+    fs::create_dir_all(Path::new(SOCKET).parent().unwrap()).unwrap();
+    Some(node)
+}
+
+fn own() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// The faults of networks: what is left in the state directory is what pods of this node use.
+fn faults_of_networks(node: &Node) {
+    let macvlan = json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "bond9"});
+    let table = [
+        ("master-missing", macvlan.to_string()),
+        ("plugin-missing", json!({"cniVersion": "1.0.0", "type": "sriov"}).to_string()),
+        ("network-broken", "{\"type\":".to_owned()),
+    ];
+    for (fault, config) in table {
+        let copy = node.network_text("default/lan", &config);
+        assert_first(fault);
+        fs::remove_file(copy).unwrap();
+    }
+    // The interface is made: nothing is missing any more.
+    let copy = node.network("default/lan", &macvlan);
+    node.ip("link add bond9 type veth peer name bond9-peer");
+    assert_well();
+    node.ip("link delete bond9");
+    fs::remove_file(copy).unwrap();
+}
+
+fn faults_of_the_daemon() {
+    let forbidden = "plexusd may not get, list and watch network-attachment-definitions.k8s.cni.cncf.io: grant it";
+    daemon(own(), &[("definitions", forbidden)]);
+    assert_first("token-refused");
+    daemon(own(), &[("policy", "the API server lets the daemon's token change labels")]);
+    assert_first("policy-missing");
+    daemon(own(), &[("installation", "the runtime takes 05-cilium.conflist before 00-plexus.conflist")]);
+    assert_first("displaced");
+    daemon("9.9.9", &[]);
+    assert_first("old-plugin");
+    fs::remove_file(SOCKET).unwrap();
+    assert_first("daemon-down");
+    daemon(own(), &[]);
+}
+
+#[test]
+fn each_fault_of_a_node_is_named_first() {
+    let Some(node) = node() else { return };
+    daemon(own(), &[]);
+    assert_well();
+    // Another agent takes over, as Cilium does.
+    fs::rename(LIST, format!("{LIST}.cilium_bak")).unwrap();
+    let cilium = json!({"cniVersion": "1.0.0", "name": "cilium", "plugins": [{"type": "cilium-cni"}]});
+    fs::write("/run/node/net.d/05-cilium.conflist", cilium.to_string()).unwrap();
+    assert_first("displaced");
+    fs::remove_file("/run/node/net.d/05-cilium.conflist").unwrap();
+    fs::rename(format!("{LIST}.cilium_bak"), LIST).unwrap();
+    assert_well();
+
+    fs::rename(node.primary_file(), "/run/node/away").unwrap();
+    assert_first("primary-missing");
+    fs::rename("/run/node/away", node.primary_file()).unwrap();
+
+    faults_of_networks(&node);
+    faults_of_the_daemon();
+
+    fs::create_dir_all(POOL).unwrap();
+    (2..7).for_each(|host| fs::write(format!("{POOL}/10.1.0.{host}"), "c\neth0").unwrap());
+    assert_first("pool-full");
+    fs::remove_dir_all(POOL).unwrap();
+
+    fs::rename("/run/node/installed/plexus", "/run/node/away").unwrap();
+    assert_first("not-installed");
+    fs::rename("/run/node/away", "/run/node/installed/plexus").unwrap();
+    assert_well();
+}
+
+#[test]
+fn why_and_describe_look_at_the_node() {
+    let Some(node) = node() else { return };
+    daemon(own(), &[]);
+    node.network(
+        "default/lan",
+        &json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "br-lan",
+        "ipam": {"type": "host-local", "subnet": "10.2.0.0/24"}}),
+    );
+    let pod = Pod::new(&node, "web").selecting("lan");
+    pod.add().result();
+    let (document, code) = plexusctl(&["why", "default/web", "-o", "json"]);
+    assert_eq!((code, &document["cause"]), (0, &Value::Null), "{document:#}");
+    let findings = document["checks"].to_string();
+    assert!(findings.contains("default/lan (net1) is attached") && findings.contains("API server"), "{findings}");
+    // What is wrong on the node is a cause for the pod, too.
+    fs::remove_file(SOCKET).unwrap();
+    let (document, code) = plexusctl(&["why", "default/web", "-o", "json"]);
+    assert_eq!((code, &document["cause"]["fault"]), (3, &json!("daemon-down")), "{document:#}");
+
+    let describe = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        let output =
+            command.env_clear().env("HOME", "/nonexistent").args(["describe", "pod", "default/web"]).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+    };
+    let (page, code) = describe();
+    assert!(code == 0 && page.contains("as recorded") && page.contains("default/lan"), "{page}");
+    pod.ip("address flush dev net1");
+    let (page, code) = describe();
+    assert!(code == 3 && page.contains("address 10.2.0.2/24 is gone"), "{page}");
+    pod.del().silence();
+    pod.end_sandbox();
+}
