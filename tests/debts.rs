@@ -158,13 +158,92 @@ fn a_program_that_cannot_be_executed_does_not_keep_the_rest_of_its_chain() {
     pod.add().result();
     let mode = |mode| fs::set_permissions(second.program(), fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
-    pod.del().refusal(5, &["default/list", "plugin second", "bin/second cannot be executed"]);
+    pod.del()
+        .refusal(5, &["default/list", "plugin second", "bin/second exists, but cannot be executed: Permission denied"]);
     assert_eq!(first.calls_of("DEL").len(), 1, "{:?}", node.call_names());
     let owed = pod.record(&node).unwrap()["attachments"].clone();
     assert_eq!(owed[0]["config"]["plugins"], json!([{"type": "second"}]), "{owed}");
     mode(0o755);
     pod.del().silence();
     assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_program_whose_interpreter_is_missing_does_not_keep_the_rest_of_its_chain() {
+    let Some(node) = Node::new() else { return };
+    let (first, second) = (node.recorder("first"), node.recorder("second"));
+    let plugins = json!([{"type": "first"}, {"type": "second"}]);
+    node.network("default/list", &json!({"cniVersion": "1.0.0", "name": "list", "plugins": plugins}));
+    let [pod, late] = ["interpreter", "late"].map(|name| Pod::new(&node, name).selecting("list"));
+    pod.add().result();
+    let program = fs::read_to_string(second.program()).unwrap();
+    let (_, script) = program.split_once('\n').unwrap();
+    fs::write(second.program(), format!("#!/no/such/sh -e\n{script}")).unwrap();
+    let words =
+        ["plugin second", "bin/second exists, but cannot be executed: its interpreter /no/such/sh does not exist"];
+    let refused = pod.del().error();
+    assert_eq!(refused.code, 5);
+    for words in words {
+        assert!(refused.msg.contains(words), "{}", refused.msg);
+    }
+    // containerd takes these words in a DEL's error for success.
+    assert!(!refused.msg.contains("o such file") && !refused.msg.contains("os error"), "{}", refused.msg);
+    assert_eq!(first.calls_of("DEL").len(), 1, "{:?}", node.call_names());
+    let owed = pod.record(&node).unwrap()["attachments"].clone();
+    assert_eq!(owed[0]["config"]["plugins"], json!([{"type": "second"}]), "{owed}");
+    // ADD has the same words.
+    late.add().refusal(5, &words);
+    fs::write(second.program(), &program).unwrap();
+    // What is owed is no attachment, and a DEL had come.
+    pod.add().refusal(102, &["is not deleted yet", "default/list (net1)", "/no/such/sh does not exist"]);
+    pod.del().silence();
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
+fn a_debt_that_is_given_up_is_shown_as_that_and_each_row_has_its_own_reason() {
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    node.ip("link add eth1 type veth peer name eth1-peer");
+    let [a, b] = ["a", "b"].map(|name| node.recorded_network(name));
+    let [pod, _witness] = ["two", "witness"].map(|name| Pod::new(&node, name).selecting("a,b"));
+    for pod in [&pod, &_witness] {
+        pod.add().result();
+        age(&node, pod);
+    }
+    a.on("DEL", "fail 103 'a is broken'");
+    b.on("DEL", "fail 103 'b is broken'");
+    pod.del().error();
+    pod.end_sandbox();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let rows = |text: &str| -> Vec<(String, String, bool, Value)> {
+        let document: Value = serde_json::from_str(text).unwrap();
+        let row = |row: &Value| {
+            let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            (text("network"), text("reason"), row["deleted"].as_bool().unwrap(), row["outcome"].clone())
+        };
+        document["attachments"].as_array().unwrap().iter().map(row).collect()
+    };
+    let (code, text) = plexusctl(&node, &["-o", "json"]);
+    for (network, reason, deleted, outcome) in rows(&text) {
+        let own = network.replace("default/", "");
+        assert!(reason.contains(&format!("{own} is broken")) && !deleted && outcome.is_null(), "{code:?} {text}");
+    }
+    // Of the second nothing is left that this node can show.
+    edit_record(&node, &pod, |record| {
+        let attachments = record["attachments"].as_array_mut().unwrap();
+        let last = attachments.last_mut().unwrap();
+        last["config"] = mistyped();
+        last["debt"] = json!({"since": now - 3600, "last": 1, "attempts": 9, "error": "no ranges"});
+    });
+    let (code, text) = plexusctl(&node, &["-o", "json"]);
+    let given_up: Vec<_> = rows(&text).into_iter().filter(|row| row.3 == "givenUp").collect();
+    assert!(code == Some(3) && given_up.len() == 1 && !given_up[0].2, "{code:?} {text}");
+    assert_eq!(pod.record(&node).unwrap()["attachments"].as_array().unwrap().len(), 1);
+    a.as_usual("DEL");
+    let (code, text) = plexusctl(&node, &[]);
+    assert!(code == Some(0) && text.contains(" removed "), "{code:?} {text}");
 }
 
 #[test]

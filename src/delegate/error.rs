@@ -24,14 +24,14 @@ pub enum Error {
         path: Vec<PathBuf>,
     },
     /// What is there cannot be executed.
-    #[error("plugin {plugin}: {} cannot be executed: {source}", program.display())]
+    #[error("plugin {plugin}: {} exists, but cannot be executed: {why}", program.display())]
     NotExecutable {
         /// Its type.
         plugin: String,
         /// The file.
         program: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: String,
     },
     /// It did not end in time and was killed with its process group.
     #[error("plugin {plugin} was killed: no answer within {} s", after.as_secs())]

@@ -5,12 +5,16 @@ use crate::cni::json;
 use crate::cni::{CniError, PluginType, Verb};
 use crate::sys::owner::Owner;
 use crate::sys::process::{Finished, Run, RunError};
-use crate::sys::{printable, tell_lines};
+use crate::sys::{files, printable, tell_lines};
 use nix::errno::Errno;
 use serde_json::value::RawValue;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// Longer is no script.
+const MAX_SCRIPT: usize = 1 << 20;
 
 /// Runs the program named by the plugin's `type` in the folders of the call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,14 +125,34 @@ fn run_error(kind: &PluginType, program: &Path, after: Duration, error: RunError
     match error {
         RunError::Deadline => Error::Deadline { plugin, after },
         RunError::TooMuch => Error::Broken { plugin, what: error.to_string() },
-        // execve(2): no x bit, a file system without programs; another architecture, or no program at all.
-        RunError::Start(source)
-            if [Errno::EACCES, Errno::ENOEXEC].iter().any(|e| source.raw_os_error() == Some(*e as i32)) =>
-        {
-            Error::NotExecutable { plugin, program: program.to_owned(), source }
+        // The machine has no room for another process now: the next attempt may find it.
+        RunError::Start(source) if is_passing(&source) => {
+            Error::Io { plugin, what: format!("cannot start {}", program.display()), source }
         }
-        RunError::Start(source) => Error::Io { plugin, what: format!("cannot start {}", program.display()), source },
+        RunError::Start(source) => {
+            Error::NotExecutable { plugin, program: program.to_owned(), why: why_not_executable(program, &source) }
+        }
         RunError::Io(source) => Error::Io { plugin, what: "talking to it".into(), source },
+    }
+}
+
+/// Whether a program could not be started for a reason that is not its own (fork(2), execve(2)).
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE, Errno::ETXTBSY, Errno::ECANCELED];
+    passing.iter().any(|passing| error.raw_os_error() == Some(*passing as i32))
+}
+
+/// Why `program`, which exists, cannot be executed. The words of ENOENT are the file's, though its interpreter is
+/// missing; and containerd takes them in a DEL's error for success.
+fn why_not_executable(program: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::NotFound {
+        return error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned());
+    }
+    let text = files::read_bytes_bounded(program, MAX_SCRIPT).ok().flatten().unwrap_or_default();
+    let line = text.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+    match line.map(|line| excerpt(String::from_utf8_lossy(line).split_whitespace().next().unwrap_or(""))) {
+        Some(interpreter) => format!("its interpreter {interpreter} does not exist"),
+        None => "its dynamic loader does not exist".to_owned(),
     }
 }
 
