@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "plexusctl/directories.rs"]
+mod directories;
 #[path = "plexusctl/install.rs"]
 mod install;
 #[path = "plexusctl/schema.rs"]

@@ -120,6 +120,19 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// There is no trace of Plexus.
+    #[error(
+        "Plexus is not installed here: {} contains no configuration of it, and neither {} nor {} exists; run this on the node, or name the plugin with --plugin",
+        folder.display(), plugin.display(), state.display()
+    )]
+    NotInstalled {
+        /// The runtime's folder.
+        folder: PathBuf,
+        /// The plugin's program.
+        plugin: PathBuf,
+        /// The state directory.
+        state: PathBuf,
+    },
     /// The folder of the records does not exist here.
     #[error(
         "the records cannot be seen in this container: {} does not exist; run this in the container that sees them: kubectl exec POD -c keeper -- plexusctl gc", folder.display()

@@ -31,6 +31,20 @@ fn a_person_can_ask_for_it_and_need_not_wait() {
 }
 
 #[test]
+fn a_mistake_in_one_value_does_not_stop_a_sweep() {
+    // M7
+    let Some(mut node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    a.as_usual("DEL");
+    node.config["parallel"] = json!("yes");
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let (code, text) = plexusctl(&node, &[]);
+    assert!(code == Some(0) && text.contains("removed"), "{code:?} {text}");
+    assert!(pod.record(&node).is_none());
+}
+
+#[test]
 fn plexusctl_shows_what_would_go_and_what_went() {
     let Some(node) = Node::new() else { return };
     let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [{"type": "istio-cni"}, node.config]});

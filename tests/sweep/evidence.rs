@@ -1,6 +1,8 @@
 //! What counts as gone, and what is left alone without evidence.
 
 use super::*;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
 
 #[test]
 fn where_the_runtimes_folder_cannot_be_seen_nothing_is_deleted() {
@@ -41,6 +43,51 @@ fn where_the_runtimes_folder_cannot_be_seen_nothing_is_deleted() {
     assert!(pods[0].record(&node).is_none() && pods[1].record(&node).is_some());
 }
 
+/// A shell with mounts of its own, which sees no mount that is made after it; it works after [`work_in`].
+fn earlier_mounts(words: &str) -> Child {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &format!("echo; read go; exec {words} 2>&1")]);
+    let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut begun = [0];
+    shell.stdout.as_mut().unwrap().read_exact(&mut begun).unwrap();
+    shell
+}
+
+/// Lets the shell work; its exit code, and all that it printed.
+fn work_in(mut shell: Child) -> (Option<i32>, String) {
+    shell.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let output = shell.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_living_sandbox_that_looks_like_a_plain_file_is_kept() {
+    // H1: in a mount namespace that was made earlier, the namespace of a younger pod is an empty file.
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let a = node.recorded_network("a");
+    let [older] = attached(&node, ["older"]);
+    let gc = |words: &str| {
+        let (conf, plugin) = (node.net_d(), node.bin().join("plexus"));
+        let tool = env!("CARGO_BIN_EXE_plexusctl");
+        earlier_mounts(&format!("{tool} gc --cni-conf-dir {} --plugin {} {words}", conf.display(), plugin.display()))
+    };
+    let shells = [gc("--dry-run"), gc("")];
+    let [younger] = attached(&node, ["younger"]);
+    for shell in shells {
+        let (code, text) = work_in(shell);
+        assert!(text.contains("kept") && text.contains("exists but is not a network namespace"), "{code:?} {text}");
+        assert!(text.contains(&format!("gc --forgive {}", younger.id)) && !text.contains("removed"), "{text}");
+    }
+    assert!(older.record(&node).is_some() && younger.record(&node).is_some());
+    assert!(a.calls_of("DEL").is_empty());
+    // Where it is seen, nothing is told of it.
+    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
+    younger.del().silence();
+    assert!(younger.record(&node).is_none());
+}
+
 #[test]
 fn a_debt_is_not_tried_where_the_runtimes_folder_does_not_exist() {
     // H1
@@ -65,9 +112,12 @@ fn no_sandbox_survives_its_boot() {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert_eq!(before.record(&node).unwrap()["bootId"], boot.trim());
     edit_record(&node, &before, |record| record["bootId"] = json!("the-boot-before"));
+    // What is alive under its name is kept, whatever its record tells.
+    assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
+    assert!(before.record(&node).is_some() && a.calls_of("DEL").is_empty());
+    before.end_sandbox();
     last_sweep(3600);
     status(&node).silence();
     eventually("the record to go", || before.record(&node).is_none());
-    // Somebody else's namespace may have its path by now.
     assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
 }

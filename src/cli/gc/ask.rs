@@ -39,9 +39,9 @@ pub fn ask(settings: &Settings, dry_run: bool, seconds: u64, output: &Output) ->
         let new = now.strip_prefix(told.as_str()).unwrap_or(&now);
         // A doubt is printed with the answer.
         new.lines().filter(|line| !line.contains(fate::DOUBT)).for_each(|line| output.remark(line));
-        rows.extend(new.lines().find_map(|line| line.find(fate::DOUBT).map(|at| doubt(&line[at..]))));
+        rows.extend(new.lines().find_map(|line| line.find(fate::DOUBT).map(|at| Row::doubt(&line[at..]))));
     } else {
-        rows.push(doubt(&format!(
+        rows.push(Row::doubt(&format!(
             "the plugin has not swept within {seconds} s; it will after the next call of the runtime"
         )));
     }
@@ -84,20 +84,6 @@ fn owed(survey: &Survey) -> Vec<Row> {
         .values()
         .flat_map(|record| record.attachments.iter().filter(owed).map(move |attachment| Row::debt(record, attachment)));
     rows.collect()
-}
-
-fn doubt(reason: &str) -> Row {
-    Row {
-        container: String::new(),
-        pod: None,
-        network: String::new(),
-        interface: String::new(),
-        reason: reason.to_owned(),
-        deleted: false,
-        addresses: Vec::new(),
-        forgiven: None,
-        doubt: true,
-    }
 }
 
 fn log(settings: &Settings) -> String {

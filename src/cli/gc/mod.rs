@@ -21,9 +21,14 @@ use crate::engine::sandbox::trust as engine_trust;
 use crate::sys::capabilities::may_change_networks;
 use crate::sys::files;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// What the plugin is handed where there is no configuration of it (it goes first when Plexus is uninstalled): every key
+/// has its default.
+const DEFAULTS: &str = r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -33,7 +38,7 @@ pub struct Arguments {
 
     /// Drop failed removals, of these containers or of all, and the record of a named container that is gone; you have to
     /// remove its leftovers yourself
-    #[arg(long, num_args = 0.., value_name = "CONTAINER")]
+    #[arg(long, num_args = 0.., value_name = "CONTAINER", value_parser = NonEmptyStringValueParser::new())]
     forgive: Option<Vec<String>>,
 
     /// In a container: seconds to wait for the cleanup by the node's own plugin
@@ -60,9 +65,24 @@ pub struct Arguments {
 /// Sweeps, or looks what a sweep would do; not well where something could not be deleted.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let timeout = arguments.former_wait.or(arguments.timeout, output);
-    let configuration = configuration(&arguments.cni_conf_dir, output);
+    let installed = installed(&arguments.cni_conf_dir);
+    let is_installed = installed.is_some();
+    let configuration = installed.unwrap_or_else(|| DEFAULTS.to_owned());
     let failed = |why: String| Error::Sweep { plugin: arguments.plugin.clone(), why };
     let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
+    if !is_installed && may_change_networks() && !arguments.plugin.exists() && !settings.state.path().exists() {
+        return Err(Error::NotInstalled {
+            folder: arguments.cni_conf_dir.clone(),
+            plugin: arguments.plugin.clone(),
+            state: settings.state.path().to_owned(),
+        });
+    }
+    if !is_installed {
+        output.remark(format!(
+            "{} contains no configuration of Plexus: gc uses the default directories",
+            arguments.cni_conf_dir.display()
+        ));
+    }
     if let Some(doubt) = engine_trust::doubts(&settings.run, &settings.state).into_iter().next() {
         return Err(Error::NotOurs(doubt));
     }
@@ -123,18 +143,6 @@ fn forgive(
         }
     }
     Ok(if kept { Verdict::NotWell } else { Verdict::Well })
-}
-
-/// What the plugin is handed. Where there is no configuration of it (it goes first when Plexus is uninstalled)
-/// every key has its default.
-fn configuration(folder: &Path, output: &Output) -> String {
-    installed(folder).unwrap_or_else(|| {
-        output.remark(format!(
-            "{} contains no configuration of Plexus: gc uses the default directories",
-            folder.display()
-        ));
-        r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#.to_owned()
-    })
 }
 
 /// Our element of the list that is installed in `folder`, as a runtime would hand it over.

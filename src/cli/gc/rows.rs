@@ -32,6 +32,9 @@ pub struct Row {
     pub interface: String,
     pub reason: String,
     pub deleted: bool,
+    /// What became of it where it was neither deleted nor failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// The addresses that are given up with a debt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
@@ -41,6 +44,16 @@ pub struct Row {
     /// It is no attachment: its reason is why nothing is deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubt: bool,
+}
+
+/// What became of an attachment that was neither deleted nor failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// It could not be deleted for long, and nothing is left of it: it is not tried again.
+    GivenUp,
+    /// It cannot be known whether its sandbox is gone.
+    Kept,
 }
 
 impl Row {
@@ -54,9 +67,26 @@ impl Row {
             interface: attachment.ifname.to_string(),
             reason: format!("owed: {error}"),
             deleted: false,
+            outcome: None,
             addresses: Vec::new(),
             forgiven: None,
             doubt: false,
+        }
+    }
+
+    /// No attachment: why nothing is deleted.
+    pub fn doubt(reason: &str) -> Row {
+        Row {
+            container: String::new(),
+            pod: None,
+            network: String::new(),
+            interface: String::new(),
+            reason: reason.to_owned(),
+            deleted: false,
+            outcome: None,
+            addresses: Vec::new(),
+            forgiven: None,
+            doubt: true,
         }
     }
 
@@ -90,10 +120,13 @@ impl Row {
 pub fn table(rows: &[Row], dry_run: bool) -> Table {
     let mut table = Table::new(["POD", "NETWORK", "INTERFACE", "CONTAINER", "RESULT", "REASON"]);
     for row in rows {
-        let result = match (row.deleted, dry_run) {
-            (true, _) => Cell::new("removed", Tone::Good),
-            (false, true) => Cell::new("would be removed", Tone::Waiting),
-            (false, false) => Cell::new("failed", Tone::Bad),
+        let result = match (row.outcome, row.deleted, dry_run) {
+            (Some(Outcome::GivenUp), ..) => Cell::new("given up", Tone::Waiting),
+            (Some(Outcome::Kept), _, true) => Cell::new("would be kept", Tone::Waiting),
+            (Some(Outcome::Kept), ..) => Cell::new("kept", Tone::Waiting),
+            (None, true, _) => Cell::new("removed", Tone::Good),
+            (None, false, true) => Cell::new("would be removed", Tone::Waiting),
+            (None, false, false) => Cell::new("failed", Tone::Bad),
         };
         table.row(row.cells(false, result));
     }

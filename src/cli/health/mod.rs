@@ -4,8 +4,9 @@ mod cached;
 
 use super::output::{Format, Output, Tone};
 use super::{Error, Verdict, get};
+use crate::api::Cached;
 use crate::api::protocol::{Health, Reply, Request};
-use crate::api::{Cached, RunDirectory, StateDirectory};
+use crate::cli::directories;
 use crate::cli::output::table::{Cell, Table};
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
@@ -29,13 +30,18 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["live", "ready"])]
     verbose: bool,
 
-    /// Run directory, with the daemon's socket
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
-    run_directory: PathBuf,
+    /// Run directory, with the daemon's socket [default: from the configuration]
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", value_name = "DIRECTORY")]
+    run_directory: Option<PathBuf>,
 
-    /// State directory, with the plugin's records and cached NetworkAttachmentDefinitions
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    state_directory: PathBuf,
+    /// State directory, with the plugin's records and cached NetworkAttachmentDefinitions [default: from the
+    /// configuration]
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
+
+    /// CNI configuration directory of the runtime, which contains the configuration of Plexus
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
+    cni_conf_dir: PathBuf,
 
     /// Timeout in seconds
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
@@ -100,7 +106,7 @@ fn checks(health: &Health) -> BTreeMap<&str, Check<'_>> {
 /// Asks the daemon and prints its answer; not well where it is not ready, Plexus is being uninstalled, or a directory of
 /// the node cannot be trusted.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let run = RunDirectory::new(&arguments.run_directory);
+    let run = directories::run(arguments.run_directory.as_deref(), &arguments.cni_conf_dir)?;
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
     let reply = Client::connect(&run, deadline).and_then(|mut client| client.ask(&Request::Health {}));
     let answer = match reply {
@@ -111,7 +117,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
         Err(e) => Err(e.to_string()),
     };
-    let state = StateDirectory::new(&arguments.state_directory);
+    let state = directories::state(arguments.state_directory.as_deref(), &arguments.cni_conf_dir)?;
     let draining = state.draining().exists();
     let problems = trust::doubts(&run, &state);
     // Where the records cannot be seen none is known of.

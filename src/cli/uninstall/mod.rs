@@ -12,7 +12,7 @@ use super::output::Output;
 use super::{Error, Verdict, config, install, trust};
 use crate::api::{DAEMON, RunDirectory, StateDirectory};
 use crate::cli::config::document::{ELEMENT, LIST};
-use crate::cli::directories::RuntimeDirectories;
+use crate::cli::directories::{self, RuntimeDirectories};
 use crate::cli::install::multus;
 use crate::cli::install::plugin::PLUGIN;
 use crate::cli::uninstall::remove::{empty, empty_of_daemon, remove};
@@ -32,13 +32,13 @@ pub struct Arguments {
     #[command(flatten)]
     runtime: RuntimeDirectories,
 
-    /// State directory, with the plugin's records
-    #[arg(long, default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    state_directory: PathBuf,
+    /// State directory, with the plugin's records [default: from the configuration]
+    #[arg(long, value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
 
-    /// Run directory, with the daemon's socket
-    #[arg(long, default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
-    run_directory: PathBuf,
+    /// Run directory, with the daemon's socket [default: from the configuration]
+    #[arg(long, value_name = "DIRECTORY")]
+    run_directory: Option<PathBuf>,
 
     /// Wait until no pod on this node needs the plugin
     #[arg(long)]
@@ -64,17 +64,20 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             sleep(Duration::from_secs(3600));
         }
     }
-    let state = StateDirectory::new(&arguments.state_directory);
-    for folder in arguments.folders() {
+    let conf = &arguments.runtime.cni_conf_dir;
+    let state = directories::state(arguments.state_directory.as_deref(), conf)?;
+    let run = directories::run(arguments.run_directory.as_deref(), conf)?;
+    // What is read, or emptied. The directory of plugins is the runtime's to trust: only our own file is removed.
+    for folder in [conf, state.path(), run.path()] {
         trust::check(folder)?;
     }
     if arguments.cancel {
         return cancel(&state, output);
     }
-    if arguments.is_nothing_there() {
+    if is_nothing_there(&arguments.runtime, &state, &run) {
         output.remark(format!(
             "nothing is uninstalled: Plexus is not installed on this machine, {} contains no file of Plexus and {} does not exist; run this on the node",
-            arguments.runtime.cni_conf_dir.display(),
+            conf.display(),
             state.path().display()
         ));
         return Ok(Verdict::Well);
@@ -83,18 +86,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     confirm(arguments, draining.exists(), output)?;
     files::replace(&draining, b"", 0o600, Durability::Synced)
         .map_err(|source| Error::Write { path: draining.clone(), source })?;
-    let run = RunDirectory::new(&arguments.run_directory);
-    if !drain::drain(&state, &run, &arguments.runtime.cni_conf_dir, arguments.wait, output)? {
+    if !drain::drain(&state, &run, conf, arguments.wait, output)? {
         return Ok(Verdict::NotWell);
     }
-    if remove_configuration(&arguments.runtime.cni_conf_dir, output)? {
+    if remove_configuration(conf, output)? {
         sleep(SETTLE);
     }
     remove(&arguments.runtime.cni_bin_dir.join(PLUGIN), output)?;
     empty_of_daemon(&run.daemon(), output);
-    empty(&arguments.run_directory, |name| RunDirectory::is_own(name) && name != DAEMON, output)?;
-    empty(&arguments.state_directory, StateDirectory::is_own, output)?;
-    for path in multus::replaced(&arguments.runtime.cni_conf_dir) {
+    empty(run.path(), |name| RunDirectory::is_own(name) && name != DAEMON, output)?;
+    empty(state.path(), StateDirectory::is_own, output)?;
+    for path in multus::replaced(conf) {
         output.remark(format!(
             "{} is Multus' configuration, which Plexus replaced: rename it to use Multus again",
             path.display()
@@ -104,19 +106,12 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(Verdict::Well)
 }
 
-impl Arguments {
-    /// Whether there is no trace of Plexus: what an uninstallation would make, it would only remove again.
-    fn is_nothing_there(&self) -> bool {
-        let elements = elements(&self.runtime.cni_conf_dir).unwrap_or_default();
-        let ours = [self.runtime.cni_conf_dir.join(LIST), self.runtime.cni_bin_dir.join(PLUGIN)];
-        let all = ours.iter().chain([&self.state_directory, &self.run_directory]).chain(&elements);
-        all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
-    }
-
-    /// What is read, or emptied. The directory of plugins is the runtime's to trust: only our own file is removed.
-    fn folders(&self) -> [&Path; 3] {
-        [&self.runtime.cni_conf_dir, &self.state_directory, &self.run_directory]
-    }
+/// Whether there is no trace of Plexus: what an uninstallation would make, it would only remove again.
+fn is_nothing_there(runtime: &RuntimeDirectories, state: &StateDirectory, run: &RunDirectory) -> bool {
+    let elements = elements(&runtime.cni_conf_dir).unwrap_or_default();
+    let ours = [runtime.cni_conf_dir.join(LIST), runtime.cni_bin_dir.join(PLUGIN)];
+    let all = ours.iter().chain(&elements).map(PathBuf::as_path).chain([state.path(), run.path()]);
+    all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
 }
 
 fn cancel(state: &StateDirectory, output: &Output) -> Result<Verdict, Error> {

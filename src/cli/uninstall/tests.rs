@@ -12,8 +12,8 @@ fn record(network: &str, default: bool) -> Record {
 fn arguments(path: impl Fn(&str) -> PathBuf) -> Arguments {
     Arguments {
         runtime: RuntimeDirectories { cni_conf_dir: path("conf"), cni_bin_dir: path("bin") },
-        state_directory: path("state"),
-        run_directory: path("run"),
+        state_directory: Some(path("state")),
+        run_directory: Some(path("run")),
         wait: false,
         yes: true,
         cancel: false,

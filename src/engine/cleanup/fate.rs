@@ -1,13 +1,16 @@
 //! Whether a recorded sandbox still exists.
 //!
 //! That a namespace cannot be seen proves nothing: in a container that does not see the runtime's folder no
-//! namespace of the node can be seen. "Gone" needs positive evidence: the sandbox is of another boot, or the folder
-//! of its namespace is the real one, which another recorded sandbox of this boot shows by being alive in it.
+//! namespace of the node can be seen. "Gone" needs positive evidence: the sandbox is of another boot, or its name is
+//! not in the folder of its namespace, and that folder is the real one, which another recorded sandbox of this boot
+//! shows by being alive in it. A name that is there and is no namespace is no evidence: a mount namespace that was made
+//! earlier shows a living namespace as a plain file.
 
+use crate::cni::ContainerId;
 use crate::store::{Record, State};
 use crate::sys::boot;
 use crate::sys::netns::{Error, Netns};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What clocks may differ by when a record of an older release is compared with the begin of this boot.
@@ -30,6 +33,17 @@ pub enum Fate {
         /// Whether that folder exists here.
         exists: bool,
     },
+    /// This file has its name and is no namespace: what a crash left, or what a mount namespace shows of a living
+    /// sandbox that was made after it.
+    Unclear(PathBuf),
+}
+
+/// What is told of a sandbox with [`Fate::Unclear`], by the file and the container.
+pub fn unclear(file: &Path, id: &ContainerId) -> String {
+    format!(
+        "kept: {} exists but is not a network namespace, so the sandbox may be alive in another mount namespace; DEL, a reboot, or `plexusctl gc --forgive {id}` ends this",
+        file.display()
+    )
 }
 
 /// Why a sandbox cannot exist any more.
@@ -75,8 +89,8 @@ pub struct Witness {
 pub struct Sight {
     boot_id: Option<String>,
     began: Option<u64>,
-    /// For each folder when its youngest living sandbox was made.
-    folders: BTreeMap<PathBuf, u64>,
+    /// Folders with a living sandbox.
+    folders: BTreeSet<PathBuf>,
     doubt: Option<String>,
 }
 
@@ -84,9 +98,9 @@ impl Sight {
     /// Looks at the namespaces of `records`; at those that the runtime recorded (`others`) only where ours do not
     /// suffice.
     pub fn of<'a>(records: impl Iterator<Item = &'a Record> + Clone, others: impl FnOnce() -> Vec<Witness>) -> Self {
-        let mut sight = Sight { boot_id: boot::id(), began: boot::began(), folders: BTreeMap::new(), doubt: None };
+        let mut sight = Sight { boot_id: boot::id(), began: boot::began(), folders: BTreeSet::new(), doubt: None };
         for record in records.clone() {
-            if let Some(netns) = record.netns.as_ref().filter(|_| !sight.is_of_other_boot(record)) {
+            if let Some(netns) = record.netns.as_ref().filter(|_| !is_before_boot(&sight.boot_id, record)) {
                 sight.witness(&Witness { netns: netns.clone(), created: record.created });
             }
         }
@@ -103,14 +117,13 @@ impl Sight {
         // Our own namespace is what a path by process ID shows in a container of the wrong PID namespace.
         let alive = Netns::open(&sandbox.netns).is_ok_and(|netns| !netns.is_own().unwrap_or(true));
         if let Some(folder) = folder(&sandbox.netns).filter(|_| alive) {
-            let youngest = self.folders.entry(folder).or_default();
-            *youngest = sandbox.created.max(*youngest);
+            self.folders.insert(folder);
         }
     }
 
     /// What is known of the sandbox of `record`.
     pub fn fate(&self, record: &Record) -> Fate {
-        if self.is_of_other_boot(record) {
+        if is_before_boot(&self.boot_id, record) {
             return Fate::Gone(Evidence::OtherBoot);
         }
         let Some(netns) = &record.netns else { return Fate::Alive };
@@ -125,23 +138,17 @@ impl Sight {
     }
 
     fn fate_of(&self, sandbox: &Witness, before_this_boot: bool) -> Fate {
-        let seen = look(&sandbox.netns);
-        if seen == Seen::There {
-            return Fate::Alive;
-        }
-        if before_this_boot {
-            return Fate::Gone(Evidence::OtherBoot);
+        match look(&sandbox.netns) {
+            Seen::There => return Fate::Alive,
+            _ if before_this_boot => return Fate::Gone(Evidence::OtherBoot),
+            Seen::Stale => return Fate::Unclear(sandbox.netns.clone()),
+            Seen::Missing => {}
         }
         let Some(folder) = folder(&sandbox.netns) else {
             let folder = sandbox.netns.parent().unwrap_or(Path::new("/")).to_owned();
             return Fate::Unseen { folder, exists: false };
         };
-        let shown = self.folders.get(&folder).is_some_and(|youngest| match seen {
-            // A file that is no namespace is what a mount namespace shows of one that was made after it: only a younger
-            // sandbox shows that this one would be seen.
-            Seen::Stale => *youngest >= sandbox.created,
-            _ => true,
-        });
+        let shown = self.folders.contains(&folder);
         if shown { Fate::Gone(Evidence::NotInFolder(folder)) } else { Fate::Unseen { folder, exists: true } }
     }
 
@@ -165,6 +172,7 @@ impl Sight {
         }
         let folder = fates.iter().find_map(|fate| match fate {
             Fate::Unseen { folder, .. } => Some(folder.display().to_string()),
+            Fate::Unclear(file) => file.parent().map(|folder| folder.display().to_string()),
             _ => None,
         })?;
         Some(format!(
@@ -173,18 +181,22 @@ impl Sight {
         ))
     }
 
-    fn is_of_other_boot(&self, record: &Record) -> bool {
-        record.boot_id.is_some() && self.boot_id.is_some() && record.boot_id != self.boot_id
-    }
-
     fn is_before(&self, created: u64) -> bool {
         self.began.is_some_and(|began| created.saturating_add(CLOCK) < began)
     }
 }
 
-/// Whether `record` is of another boot: nothing in this one is its sandbox, whatever its path leads to.
+/// Whether `record` is of another boot, and nothing in this one can be its sandbox.
 pub fn is_of_other_boot(record: &Record) -> bool {
-    record.boot_id.is_some() && boot::id().is_some_and(|id| record.boot_id.as_ref() != Some(&id))
+    is_before_boot(&boot::id(), record)
+}
+
+/// Whether `record` is of another boot than `this`. What is alive under the name of its namespace is kept all the same;
+/// a process ID is another process's by now.
+fn is_before_boot(this: &Option<String>, record: &Record) -> bool {
+    let other = record.boot_id.is_some() && this.is_some() && record.boot_id != *this;
+    let is_alive = |netns: &PathBuf| !netns.starts_with("/proc") && Netns::open(netns).is_ok();
+    other && !record.netns.as_ref().is_some_and(is_alive)
 }
 
 fn look(netns: &Path) -> Seen {

@@ -75,11 +75,18 @@ fn a_living_neighbour_is_evidence() {
     let both = sight(&[&alive, &gone]);
     assert_eq!((both.fate(&alive), both.doubt()), (Fate::Alive, None));
     assert!(matches!(both.fate(&gone), Fate::Gone(Evidence::NotInFolder(_))));
-    // A file that is no namespace is what another mount namespace shows of a younger sandbox.
+    // A file that is no namespace is what a mount namespace that was made earlier shows of a living sandbox.
     fs::write(folder.path().join("gone"), "").unwrap();
-    assert!(matches!(both.fate(&gone), Fate::Unseen { .. }));
-    let older = record(&folder.path().join("gone"), 100);
-    assert!(matches!(both.fate(&older), Fate::Gone(_)));
+    for created in [50, 100, 200] {
+        let stale = record(&folder.path().join("gone"), created);
+        assert_eq!(both.fate(&stale), Fate::Unclear(folder.path().join("gone")), "created at {created}");
+    }
+    fs::remove_file(folder.path().join("gone")).unwrap();
+    // Of whatever boot its record is: what is alive under its name is kept.
+    let mut other = record(&path, 100);
+    other.boot_id = Some("another".to_owned());
+    assert_eq!(both.fate(&other), Fate::Alive);
+    assert!(!is_of_other_boot(&other));
     // What the runtime recorded is a witness, too; in another folder it is none.
     let witness = || vec![Witness { netns: path.clone(), created: 300 }];
     let told = Sight::of([&gone].into_iter(), witness);

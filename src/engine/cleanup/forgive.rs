@@ -49,13 +49,27 @@ pub fn forgive(turn: &Turn, chosen: &[String], place: Place, dry_run: bool) -> R
         all.extend(if dry_run { listed(turn, id, sight) } else { forgotten(turn, id, sight) });
     }
     match chosen.iter().find(|name| !all.iter().any(|one: &Forgiven| begins(&one.record.container_id, name))) {
-        Some(name) => Err(CniError::new(
-            Code::InvalidConfig,
-            format!(
-                "container {name:?} owes nothing; a record without debts is forgiven on the node only, if the name is of one container and its namespace is missing in a directory that exists"
-            ),
-        )),
+        Some(name) => Err(CniError::new(Code::InvalidConfig, nothing_of(name, &ids, place))),
         None => Ok(all),
+    }
+}
+
+/// Why nothing of the container that `name` names is forgiven.
+fn nothing_of(name: &str, ids: &[ContainerId], place: Place) -> String {
+    let named: Vec<&str> = ids.iter().map(ContainerId::as_str).filter(|id| id.starts_with(name)).collect();
+    match (named.as_slice(), place) {
+        ([], _) => {
+            format!("no record is of a container {name:?}; `plexusctl get --debts -o json` prints the container IDs")
+        }
+        ([id], Place::Node) => format!(
+            "container {id} has no failed removal, and its namespace is not missing: delete its pod, or name another container"
+        ),
+        ([id], Place::Container) => format!(
+            "container {id} has no failed removal, and whether its namespace is missing can be seen on the node only: run this there"
+        ),
+        (several, _) => {
+            format!("{} containers begin with {name:?}, and none has a failed removal: name one", several.len())
+        }
     }
 }
 
@@ -76,7 +90,8 @@ pub fn is_debt(attachment: &Attachment) -> bool {
 /// Whether the namespace of `record` was looked for, and is missing where it would be.
 fn is_missing(record: &Record, sight: Option<&Sight>) -> bool {
     match sight.map(|sight| sight.fate(record)) {
-        Some(Fate::Gone(_)) => true,
+        // The operator decides what cannot be known.
+        Some(Fate::Gone(_) | Fate::Unclear(_)) => true,
         Some(Fate::Unseen { exists, .. }) => exists,
         Some(Fate::Alive) | None => false,
     }

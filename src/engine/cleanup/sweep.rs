@@ -6,7 +6,7 @@
 use crate::api::RunDirectory;
 use crate::engine::Turn;
 use crate::engine::cleanup::due::{self, is_due, is_past};
-use crate::engine::cleanup::fate::{Fate, Sight};
+use crate::engine::cleanup::fate::{self, Fate, Sight};
 use crate::engine::cleanup::leases::Orphan;
 use crate::engine::cleanup::survey;
 use crate::engine::cleanup::survey::Survey;
@@ -48,6 +48,8 @@ pub struct Stale {
     pub attachments: Vec<Attachment>,
     /// One line for a person.
     pub why: String,
+    /// Which of its attachments were given up: they could not be deleted, and nothing is left of them.
+    pub given_up: Vec<Attachment>,
     /// What becomes of its record if that is damaged.
     damaged: Damaged,
     /// Whether it is certain that the sandbox is gone.
@@ -61,6 +63,8 @@ pub struct Outlook {
     pub stale: Vec<Stale>,
     /// What is given back.
     pub orphans: Vec<Orphan>,
+    /// Sandboxes of which it cannot be known whether they are gone, and why.
+    pub unclear: Vec<(Record, String)>,
     /// Why nothing is deleted or given back, where that is so.
     pub doubt: Option<String>,
 }
@@ -73,7 +77,7 @@ pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
         return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
     }
     let orphans = leases::orphans(turn, &survey, &sight);
-    Some(Outlook { stale: stale(&survey, &sight, debts), orphans, doubt: None })
+    Some(Outlook { stale: stale(&survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt: None })
 }
 
 /// Sweeps once; none, at once, where somebody else does or did.
@@ -101,7 +105,11 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
         outlook.doubt = Some(doubt.to_owned());
     } else {
         outlook.stale = stale(&survey, &sight, debts);
-        clean(turn, &outlook.stale, &mut survey, deadline);
+        outlook.unclear = unclear(&survey, &sight);
+        for (record, why) in &outlook.unclear {
+            turn.warn(format!("container {}: {why}", record.container_id));
+        }
+        clean(turn, &mut outlook.stale, &mut survey, deadline);
         if full {
             outlook.orphans = leases::orphans(turn, &survey, &sight);
             leases::give_back(turn, &outlook.orphans, deadline);
@@ -117,20 +125,24 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
 
 /// Cleans one sandbox after another. The time that is left is shared among those that are left, so that one plugin that
 /// hangs takes its own share only.
-fn clean(turn: &Turn, all: &[Stale], survey: &mut Survey, deadline: Instant) {
-    for (done, stale) in all.iter().enumerate() {
+fn clean(turn: &Turn, all: &mut [Stale], survey: &mut Survey, deadline: Instant) {
+    let count = all.len();
+    for (done, stale) in all.iter_mut().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            turn.warn(format!("{} sandboxes are left to the next sweep", all.len() - done));
+            turn.warn(format!("{} sandboxes are left to the next sweep", count - done));
             return;
         }
-        let share = left / u32::try_from(all.len() - done).unwrap_or(u32::MAX);
+        let share = left / u32::try_from(count - done).unwrap_or(u32::MAX);
         let until = deadline.min(Instant::now() + share.max(LEAST));
         let id = &stale.record.container_id;
         turn.warn(format!("sweeping {id}: {}", stale.why));
         let cleaning = Cleaning { damaged: stale.damaged, gone: stale.gone, deadline: until };
         match gc::clean(turn, id, |attachment| !is_swept(stale, attachment), cleaning) {
-            Ok(Some(cleaned)) => survey.update(cleaned.record),
+            Ok(Some(cleaned)) => {
+                stale.given_up = cleaned.given_up;
+                survey.update(cleaned.record);
+            }
             Ok(None) => {}
             Err(e) => turn.warn(e),
         }
@@ -175,7 +187,17 @@ fn judge(record: &Record, damaged: Damaged, sight: &Sight, debts: Debts) -> Opti
     };
     // A damaged record without attachments is settled, too: it is moved aside.
     let nothing = attachments.is_empty() && damaged == Damaged::Spared;
-    (!nothing).then(|| Stale { record: record.clone(), attachments, why, damaged, gone })
+    (!nothing).then(|| Stale { record: record.clone(), attachments, why, given_up: Vec::new(), damaged, gone })
+}
+
+/// The attached sandboxes of which it cannot be known whether they are gone: nothing of them is deleted.
+fn unclear(survey: &Survey, sight: &Sight) -> Vec<(Record, String)> {
+    let attached = |record: &&Record| record.attachments.iter().any(|attachment| attachment.state != State::Owed);
+    let of = |record: &Record| match sight.fate(record) {
+        Fate::Unclear(file) => Some((record.clone(), fate::unclear(&file, &record.container_id))),
+        _ => None,
+    };
+    survey.all().filter(attached).filter_map(of).collect()
 }
 
 /// What the last detached sweep told, which nobody hears while it works.

@@ -8,7 +8,7 @@ use crate::engine::cleanup::sweep;
 use crate::engine::cleanup::sweep::{Debts, Outlook, Stale};
 use crate::engine::sandbox::trust;
 use crate::engine::settings::Settings;
-use crate::store::{Attachment, Found};
+use crate::store::{Attachment, Found, Record, State};
 use crate::sys::files;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -20,14 +20,20 @@ const MAX_STDIN: usize = 1 << 20;
 /// Sweeps by the plugin's configuration on `stdin`, or with `dry_run` only looks. No runtime names the directories of
 /// plugins, so `path` does: what a pod recorded may have moved since. Answers a JSON list
 /// of what would be, or was to be, deleted: container, pod, network, interface, the reason, and
-/// whether it is `deleted` now. An element with `doubt` names no attachment but why nothing is deleted.
+/// whether it is `deleted` now, and the `outcome` where that is another one: `givenUp`, or `kept`. An element with
+/// `doubt` names no attachment but why nothing is deleted.
 ///
 /// # Errors
 /// The configuration or the records cannot be read, or somebody else may write them. Code 11: another sweep is under way.
 pub fn run(stdin: impl Read, path: Vec<PathBuf>, dry_run: bool) -> Result<String, CniError> {
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
-    let turn = turn(Settings::parse(&text)?, path);
+    // As DEL and GC: a mistake in one value does not keep what is owed.
+    let (settings, mistakes) = Settings::lenient(&text)?;
+    let turn = turn(settings, path);
+    for mistake in mistakes {
+        turn.warn(format!("the configuration of Plexus: {mistake}; its default is used"));
+    }
     if let Some(doubt) = trust::doubts(&turn.settings.run, &turn.settings.state).into_iter().next() {
         return Err(CniError::new(Code::Io, format!("{} {doubt}", fate::DOUBT)));
     }
@@ -52,7 +58,8 @@ fn answer(turn: &Turn, outlook: &Outlook) -> Value {
     let doubt = outlook.doubt.iter().map(|doubt| {
         json!({"container": "", "pod": null, "network": "", "interface": "", "reason": doubt, "deleted": false, "doubt": true})
     });
-    Value::Array(rows.chain(outlook.orphans.iter().map(row)).chain(doubt).collect())
+    let unclear = outlook.unclear.iter().flat_map(|(record, why)| kept(record, why));
+    Value::Array(rows.chain(unclear).chain(outlook.orphans.iter().map(row)).chain(doubt).collect())
 }
 
 /// A lease that is held by nobody. Its record, and with it its pod, is not there any more.
@@ -73,14 +80,44 @@ fn rows(turn: &Turn, stale: &Stale) -> Vec<Value> {
         _ => Vec::new(),
     };
     let row = |attachment: &Attachment| {
-        json!({
-            "container": stale.record.container_id,
-            "pod": stale.record.pod.as_ref().map(ToString::to_string),
-            "network": attachment.network,
-            "interface": attachment.ifname,
-            "reason": stale.why,
-            "deleted": !left.iter().any(|left| left.call == attachment.call && left.ifname == attachment.ifname),
-        })
+        let in_list = |all: &[Attachment]| {
+            all.iter().find(|other| other.call == attachment.call && other.ifname == attachment.ifname).cloned()
+        };
+        let (now, given_up) = (in_list(&left), in_list(&stale.given_up));
+        // The last error, of each its own.
+        let debt = given_up.iter().chain(&now).find_map(|now| now.debt.clone()).or_else(|| attachment.debt.clone());
+        let reason = match debt {
+            Some(debt) => format!("owed: {}", debt.error),
+            None => stale.why.clone(),
+        };
+        let mut row = of(&stale.record, attachment, &reason);
+        row["deleted"] = json!(now.is_none() && given_up.is_none());
+        if given_up.is_some() {
+            row["outcome"] = json!("givenUp");
+        }
+        row
     };
     stale.attachments.iter().map(row).collect()
+}
+
+/// What stays, because it cannot be known whether its sandbox is gone.
+fn kept(record: &Record, why: &str) -> Vec<Value> {
+    let attached = record.attachments.iter().filter(|attachment| attachment.state != State::Owed);
+    let row = |attachment: &Attachment| {
+        let mut row = of(record, attachment, why);
+        row["outcome"] = json!("kept");
+        row
+    };
+    attached.map(row).collect()
+}
+
+fn of(record: &Record, attachment: &Attachment, reason: &str) -> Value {
+    json!({
+        "container": record.container_id,
+        "pod": record.pod.as_ref().map(ToString::to_string),
+        "network": attachment.network,
+        "interface": attachment.ifname,
+        "reason": reason,
+        "deleted": false,
+    })
 }

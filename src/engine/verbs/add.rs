@@ -1,5 +1,6 @@
 //! ADD.
 
+use crate::cni::invocation::Target;
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Version};
 use crate::engine::Turn;
 use crate::engine::default_routes::settle;
@@ -16,7 +17,7 @@ use crate::engine::settings::{LogLevel, Primary};
 use crate::facts::{Annotations, Known, Question};
 use crate::nad::selection::UnknownKey;
 use crate::nad::{NadRef, NetworkStatus, status};
-use crate::store::{Attachment, Found, Record};
+use crate::store::{Attachment, Found, Record, State};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -110,14 +111,24 @@ fn record_before(turn: &Turn) -> Result<(Record, Standing), CniError> {
         Err(e) => return Ok((attach::empty_record(turn)?, Standing::Unreadable(e))),
     };
     match record.attachments.iter().find(|attachment| attachment.call == target.ifname) {
-        Some(_) => Err(CniError::new(
-            Code::AlreadyAttached,
-            format!(
-                "interface {} of sandbox {} is attached already; DEL has to come first",
-                target.ifname, target.container_id
-            ),
-        )),
+        Some(_) => Err(CniError::new(Code::AlreadyAttached, attached_already(&record, target))),
         None => Ok((record, standing)),
+    }
+}
+
+/// Why the interface of the call cannot be attached: it is, or its DEL was asked for and could not delete everything.
+fn attached_already(record: &Record, target: &Target) -> String {
+    let of_call = || record.attachments.iter().filter(|attachment| attachment.call == target.ifname);
+    let debt = of_call().find_map(|attachment| Some((attachment, attachment.debt.as_ref()?)));
+    match debt.filter(|_| of_call().all(|attachment| attachment.state == State::Owed)) {
+        Some((attachment, debt)) => format!(
+            "a former network of sandbox {} is not deleted yet: network {} ({}): {}; Plexus tries it again",
+            target.container_id, attachment.network, attachment.ifname, debt.error
+        ),
+        None => format!(
+            "interface {} of sandbox {} is attached already; DEL has to come first",
+            target.ifname, target.container_id
+        ),
     }
 }
 

@@ -115,6 +115,8 @@ pub struct Cleaned {
     pub record: Record,
     /// What could not be deleted; it is owed.
     pub failures: Vec<undo::Failure>,
+    /// What could not be deleted and is not owed any more, because nothing is left of it.
+    pub given_up: Vec<Attachment>,
     /// Whether a call works in the sandbox: nothing was touched.
     pub busy: bool,
 }
@@ -133,12 +135,12 @@ pub fn clean(
     let sandbox = Sandbox::try_lock(turn, id).ok().flatten();
     let Some((mut record, damage)) = read(turn, id, cleaning.damaged, sandbox.is_some())? else { return Ok(None) };
     // In flight: the record counts as valid.
-    let Some(sandbox) = sandbox else { return Ok(Some(Cleaned { record, failures: Vec::new(), busy: true })) };
+    let Some(sandbox) = sandbox else { return Ok(Some(Cleaned::untouched(record, true))) };
     // Before anything of it is deleted: this call may be killed.
     let replaceable = damage.as_ref().is_none_or(|damage| undo::restore(turn, &record, damage));
     let stays = |attachment: &Attachment| is_valid(attachment) || is_forbidden(attachment);
     if damage.is_none() && record.attachments.iter().all(stays) {
-        return Ok(Some(Cleaned { record, failures: Vec::new(), busy: false }));
+        return Ok(Some(Cleaned::untouched(record, false)));
     }
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(stays);
     record.attachments = kept;
@@ -146,20 +148,28 @@ pub fn clean(
         |netns: &&Path| !cleaning.gone && !fate::is_of_other_boot(&record) && !trust::is_of_another(turn, id, netns);
     let netns = lasting(record.netns.as_deref()).filter(may_be_ours);
     let netns = namespace::still_there(netns).ok().flatten();
-    let mut failures = undo::delete(turn, &sandbox, netns, id, stale, cleaning.deadline);
+    let failures = undo::delete(turn, &sandbox, netns, id, stale, cleaning.deadline);
     let place = match netns {
         _ if cleaning.gone => Place::Gone,
         Some(netns) => Place::Namespace(netns),
         None => Place::Unseen,
     };
-    failures.retain(|failure| !traces::is_settled(turn, id, &failure.attachment, place));
+    let (given_up, failures): (Vec<_>, Vec<_>) =
+        failures.into_iter().partition(|failure| traces::is_settled(turn, id, &failure.attachment, place));
+    let given_up = given_up.into_iter().map(|failure| failure.attachment).collect();
     record.attachments.extend(failures.iter().map(|failure| failure.attachment.clone()));
     if replaceable {
         undo::write_back(turn, &record);
     } else if record.attachments.is_empty() {
         withdraw(turn, id);
     }
-    Ok(Some(Cleaned { record, failures, busy: false }))
+    Ok(Some(Cleaned { record, failures, given_up, busy: false }))
+}
+
+impl Cleaned {
+    fn untouched(record: Record, busy: bool) -> Self {
+        Cleaned { record, failures: Vec::new(), given_up: Vec::new(), busy }
+    }
 }
 
 /// The record of `id`, and how it is damaged, where it is.
