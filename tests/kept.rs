@@ -202,6 +202,8 @@ fn a_mistake_in_one_value_stops_neither_del_nor_status() {
         let answer = support::Call::of_node(&node, verb).configured("parallel", json!("yes")).make();
         answer.silence();
         assert!(answer.stderr.contains("parallel"), "{verb}: {}", answer.stderr);
+        // Whoever asks why no pod starts finds it in the log of STATUS.
+        assert_eq!(answer.stderr.contains("every ADD is refused"), verb == "STATUS", "{}", answer.stderr);
     }
 }
 

@@ -86,13 +86,15 @@ fn serve(
     })?;
     let (settings, mistakes) = match invocation.as_ref().map(|call| call.verb) {
         // A mistake in one value, which an operator makes, must neither keep pods from going nor the node from being
-        // ready: the key has its default.
+        // ready: the key has its default. From a node that is not ready, Kubernetes evicts the pods that run; ADD, which
+        // refuses new ones, names the key in their events.
         Ok(Verb::Del | Verb::Gc | Verb::Status) => Settings::lenient(text)?,
         _ => (Settings::parse(text)?, Vec::new()),
     };
     let turn = turn.insert(Turn::new(invocation?, settings));
     for mistake in mistakes {
-        turn.warn(format!("the configuration of Plexus: {mistake}; its default is used"));
+        let stops = if turn.invocation.verb == Verb::Status { "; every ADD is refused until it is mended" } else { "" };
+        turn.warn(format!("the configuration of Plexus: {mistake}; its default is used{stops}"));
     }
     dispatch(turn)
 }
