@@ -48,11 +48,12 @@ deps: ## Install build and test dependencies other than Rust and Go: Debian pack
 	rustup --quiet component add rustfmt clippy || true
 
 .PHONY: assets
-assets: ## Build test dependencies: reference plugins, etcd, Kubernetes, Helm (5 to 20 minutes, once)
+assets: ## Build test dependencies: reference plugins, etcd, Kubernetes, Helm, Prometheus (5 to 20 minutes, once)
 	e2e/assets/get plugins
 	e2e/assets/get etcd
 	e2e/assets/get kubernetes
 	e2e/assets/get helm
+	e2e/assets/get prometheus
 
 .PHONY: size
 size: plugin ## Check that the plugin is small, static, stripped and free of the daemon's libraries

@@ -23,6 +23,7 @@ pub use kubernetes::client::{Kubernetes, UnknownNetwork};
 pub use kubernetes::event::Notice;
 pub use kubernetes::inquiry::{Change, Inquiry, Scope, SeenEvent, SeenNode, SeenPod, Unanswered};
 pub use kubernetes::requests::Requests;
+pub use kubernetes::review::Permission;
 pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;

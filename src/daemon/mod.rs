@@ -68,7 +68,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         background.spawn(Installation::new(&daemon).follow(source));
     }
     if let Some(address) = settings.metrics_address {
-        background.spawn(http::serve(address, Arc::clone(&daemon)));
+        let guard = settings.metrics_authorization.then(|| http::Guard::new(&daemon.cluster)).transpose()?;
+        background.spawn(http::serve(address, guard, Arc::clone(&daemon)));
     }
     let mut conversations = Conversations::new(daemon);
     tokio::select! {

@@ -60,8 +60,12 @@ pub struct Settings {
     pub require_policy: bool,
 
     /// Address for /metrics, /healthz and /readyz; without it the daemon opens no port
-    #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "PLEXUS_METRICS_ADDRESS", value_name = "ADDRESS:PORT", value_parser = address)]
     pub metrics_address: Option<SocketAddr>,
+
+    /// Serve them with TLS, and only to holders of a token that may get the path /metrics (for a scraper outside of the node)
+    #[arg(long, env = "PLEXUS_METRICS_AUTHORIZATION", requires = "metrics_address")]
+    pub metrics_authorization: bool,
 
     /// Time that the API server keeps a watch open; a silent, broken connection is noticed soon after it
     #[arg(long, env = "PLEXUS_WATCH_SECONDS", default_value_t = cluster::WATCH_SECONDS, value_name = "SECONDS")]
@@ -78,6 +82,18 @@ pub struct Settings {
     /// Log level: off, error, warn, info, debug or trace
     #[arg(long, env = "PLEXUS_LOG_LEVEL", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
     pub log_level: LevelFilter,
+}
+
+/// An address and a port. IPv6 needs no brackets: a manifest only knows the node's address, whatever its family.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let without_brackets = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
+    };
+    text.parse()
+        .ok()
+        .or_else(without_brackets)
+        .ok_or_else(|| "expected an IP address and a port, as 10.0.0.1:9472".to_owned())
 }
 
 /// The level `text`, by its name here or in the plugin's configuration.
@@ -144,6 +160,20 @@ mod tests {
         assert_eq!(settings.state_directory(), StateDirectory::default());
         assert_eq!(settings.run_directory(), RunDirectory::default());
         assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, LevelFilter::INFO));
+    }
+
+    #[test]
+    fn an_address_of_either_family_is_read() {
+        for (text, read) in [
+            ("192.0.2.1:9472", "192.0.2.1:9472"),
+            ("[2001:db8::1]:9472", "[2001:db8::1]:9472"),
+            ("2001:db8::1:9472", "[2001:db8::1]:9472"),
+        ] {
+            assert_eq!(address(text).unwrap(), read.parse().unwrap());
+        }
+        for bad in ["9472", ":9472", "node:9472", "192.0.2.1", "2001:db8::1"] {
+            assert!(address(bad).is_err() || bad == "2001:db8::1", "{bad}");
+        }
     }
 
     #[test]

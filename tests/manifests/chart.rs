@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/plexus");
 
 /// The files of the chart that are copies, and their sources. A chart contains only its own files.
-const COPIES: [(&str, &str); 11] = [
+const COPIES: [(&str, &str); 13] = [
     ("manifests/service-account.yaml", "conf/base/service-account.yaml"),
     ("manifests/admission-policy.yaml", "conf/base/admission-policy.yaml"),
     ("manifests/rbac.yaml", "conf/base/rbac.yaml"),
@@ -18,6 +18,8 @@ const COPIES: [(&str, &str); 11] = [
     ("manifests/dra.yaml", "conf/components/dra/rbac.yaml"),
     ("manifests/pod-watch.yaml", "conf/components/pod-watch/rbac.yaml"),
     ("manifests/view.yaml", "conf/components/view/rbac.yaml"),
+    ("manifests/metrics.yaml", "conf/components/metrics/rbac.yaml"),
+    ("manifests/pod-monitor.yaml", "conf/monitoring/pod-monitor.yaml"),
     ("manifests/uninstall.yaml", "conf/components/uninstall/daemonset.yaml"),
     ("manifests/openshift.yaml", "conf/overlays/openshift/security-context-constraints.yaml"),
     ("crds/network-attachment-definitions.yaml", "crd/network-attachment-definitions.yaml"),
@@ -170,9 +172,12 @@ fn the_chart_has_the_objects_of_every_component() {
         objects.retain(|(kind, _), _| kind != "CustomResourceDefinition");
         objects
     };
-    for (component, value) in
-        [("view", "view.enabled=true"), ("replace-multus", "replaceMultus=true"), ("uninstall", "uninstall=true")]
-    {
+    for (component, value) in [
+        ("view", "view.enabled=true"),
+        ("replace-multus", "replaceMultus=true"),
+        ("metrics", "metrics.authorization=true"),
+        ("uninstall", "uninstall=true"),
+    ] {
         let manifests = render(&kubectl, &composed(&folder, "base", &[component]));
         let chart = chart(&helm, &[value]);
         // Helm never deletes what is in `crds`, so the chart need not leave it out.

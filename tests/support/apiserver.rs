@@ -329,8 +329,8 @@ impl Drop for ApiServer {
     }
 }
 
-/// The directory that holds a test dependency, made first where needed.
-fn asset(what: &str) -> Result<PathBuf, String> {
+/// The directory that holds a test dependency, made first where needed; says why where it cannot be.
+pub fn asset(what: &str) -> Result<PathBuf, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
     let mut get = Command::new(script)
         .arg(what)

@@ -27,10 +27,12 @@ fn facts(networks: &str) -> Facts {
         networks: Some(networks.into()),
         ..SeenPod::default()
     };
-    let mut facts = Facts::default();
-    facts.node = Seen(Ok(Some(SeenNode { name: "n1".into(), ready: true, ..SeenNode::default() })));
-    facts.plexus = Seen(Ok(Some(plexus(true))));
-    facts.definitions = vec![definition(Some(LAN))];
+    let facts = Facts {
+        node: Seen(Ok(Some(SeenNode { name: "n1".into(), ready: true, ..SeenNode::default() }))),
+        plexus: Seen(Ok(Some(plexus(true)))),
+        definitions: vec![definition(Some(LAN))],
+        ..Facts::default()
+    };
     with_pod(facts, pod)
 }
 

@@ -192,7 +192,12 @@ impl Kubernetes {
         Ok(self.ask::<K, _, _>("list", what, list).await?.items)
     }
 
-    async fn ask<K, T, F>(&self, verb: &'static str, what: String, request: impl Fn(Client) -> F) -> Result<T, Error>
+    pub(in crate::cluster) async fn ask<K, T, F>(
+        &self,
+        verb: &'static str,
+        what: String,
+        request: impl Fn(Client) -> F,
+    ) -> Result<T, Error>
     where
         K: Resource<DynamicType = ()>,
         F: Future<Output = kube::Result<T>>,
@@ -233,6 +238,8 @@ fn permission(plural: &str) -> &'static str {
         "pods" => READ_PODS,
         "resourceclaims" => "get resourceclaims.resource.k8s.io",
         "resourceslices" => "list resourceslices.resource.k8s.io",
+        "tokenreviews" => "create tokenreviews.authentication.k8s.io",
+        "subjectaccessreviews" => "create subjectaccessreviews.authorization.k8s.io",
         _ => "get, list and watch network-attachment-definitions.k8s.cni.cncf.io",
     }
 }

@@ -13,5 +13,6 @@ pub(super) mod inquiry;
 mod object;
 pub(super) mod publish;
 pub(super) mod requests;
+pub(super) mod review;
 mod slices;
 pub(super) mod watch;

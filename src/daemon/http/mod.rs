@@ -1,16 +1,23 @@
 //! What monitoring asks: /metrics, /healthz, /readyz.
 
+mod answer;
+mod authorization;
+mod guard;
+
+pub(super) use guard::Guard;
+
 use super::{Daemon, exposition};
+use answer::{TEXT, response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +39,7 @@ const BREATHE: Duration = Duration::from_millis(100);
 
 /// Serves whoever connects to `address`, for ever. Monitoring is not worth a node without a daemon: an address that
 /// somebody else has is tried again, and said once.
-pub(super) async fn serve(address: SocketAddr, daemon: Arc<Daemon>) {
+pub(super) async fn serve(address: SocketAddr, guard: Option<Guard>, daemon: Arc<Daemon>) {
     let mut is_told = false;
     let listener = loop {
         match TcpListener::bind(address).await {
@@ -48,10 +55,11 @@ pub(super) async fn serve(address: SocketAddr, daemon: Arc<Daemon>) {
     if is_told {
         tracing::info!(%address, "serving metrics");
     }
-    accept(&listener, daemon).await;
+    accept(&listener, guard, daemon).await;
 }
 
-async fn accept(listener: &TcpListener, daemon: Arc<Daemon>) {
+async fn accept(listener: &TcpListener, guard: Option<Guard>, daemon: Arc<Daemon>) {
+    let guard = guard.map(Arc::new);
     let (mut running, mut oldest) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -65,34 +73,48 @@ async fn accept(listener: &TcpListener, daemon: Arc<Daemon>) {
         {
             connection.abort();
         }
-        oldest.push_back(running.spawn(converse(stream, Arc::clone(&daemon))));
+        oldest.push_back(running.spawn(converse(stream, guard.clone(), Arc::clone(&daemon))));
     }
 }
 
-async fn converse(stream: TcpStream, daemon: Arc<Daemon>) {
-    let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, &daemon))));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 << 10);
-    // A peer that breaks HTTP or goes away is its own loss.
-    let _ = timeout(CONNECTION_LIMIT, http.serve_connection(TokioIo::new(stream), service)).await;
+async fn converse(stream: TcpStream, guard: Option<Arc<Guard>>, daemon: Arc<Daemon>) {
+    // A peer that breaks TLS or HTTP, or goes away, is its own loss.
+    let _ = timeout(CONNECTION_LIMIT, async {
+        let Some(guard) = &guard else { return talk(TokioIo::new(stream), None, &daemon).await };
+        if let Some(stream) = guard.greet(stream).await {
+            talk(TokioIo::new(stream), Some(guard), &daemon).await;
+        }
+    })
+    .await;
 }
 
-fn respond(request: &Request<Incoming>, daemon: &Daemon) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
+async fn talk(stream: impl Read + Write + Unpin, guard: Option<&Arc<Guard>>, daemon: &Arc<Daemon>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 << 10);
+    let service = service_fn(|request| async move { Ok::<_, Infallible>(respond(&request, guard, daemon).await) });
+    let _ = http.serve_connection(stream, service).await;
+}
+
+async fn respond(request: &Request<Incoming>, guard: Option<&Arc<Guard>>, daemon: &Daemon) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    // Whether the daemon lives is no secret.
+    if let Some(guard) = guard.filter(|_| path != "/healthz")
+        && let Err(refusal) = guard.admit(request.headers(), &daemon.cluster).await
+    {
+        return refusal.response();
+    }
+    let (status, text) = match (request.method(), path) {
         (&Method::GET, "/metrics") => (StatusCode::OK, exposition::encode(daemon)),
         (&Method::GET, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
         (&Method::GET, "/readyz") => readiness(daemon),
         (&Method::GET, _) => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
-    let kind = match request.uri().path() {
+    let kind = match path {
         "/metrics" => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        _ => "text/plain; charset=utf-8",
+        _ => TEXT,
     };
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+    response(status, kind, text)
 }
 
 fn readiness(daemon: &Daemon) -> (StatusCode, String) {
