@@ -1,6 +1,7 @@
 //! What delegates cost: ADD and DEL of a pod on three networks (default bridge, bridge, macvlan) by natives, by the
 //! reference programs, and by the kernel alone: the fewest netlink messages that make and delete the same links
-//! with the same addresses, out of a process that runs already and keeps no record.
+//! with the same addresses and settings, out of a process that runs already and keeps no record. Then how natives and the kernel grow
+//! with the pods that are attached already: what the kernel alone takes longer, no plugin can save.
 //!
 //! `make bench-delegates`, as root. Medians of alternating rounds: on a busy machine compare the columns, not the days.
 
@@ -22,6 +23,7 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use nix::sys::resource::{UsageWho, getrusage};
 use plexus::sys::netns::Netns;
 use report::Times;
 use serde_json::{Value, json};
@@ -32,6 +34,8 @@ use support::netlink::Fate;
 use support::{Node, Pod};
 
 const ROUNDS: usize = 30;
+/// A node that fills.
+const ATTACHED: [usize; 2] = [250, 500];
 /// The indices of the container's links: whoever makes a link may choose its index.
 const INDICES: [u32; 3] = [100, 101, 102];
 /// Added to them for the ends on the node, where other links have low ones.
@@ -42,20 +46,7 @@ const GROUP: u32 = 4711;
 fn main() {
     let Some(node) = Node::new() else { return };
     furnish(&node);
-    let columns = ["natives", "programs", "kernel"];
-    let mut times: [[Times; 2]; 3] = Default::default();
-    for round in 0..ROUNDS {
-        for (column, times) in columns.iter().zip(&mut times) {
-            let pod = Pod::new(&node, &format!("p{round}{column}")).selecting("br,mv");
-            let (add, del) = match *column {
-                "kernel" => by_the_kernel(&node, &pod),
-                column => by_the_plugin(pod.configured("natives", json!(column == "natives"))),
-            };
-            times[0].push(add);
-            times[1].push(del);
-        }
-    }
-    let [natives, programs, kernel] = times.map(|of| of.map(|times| times.median()));
+    let [natives, programs, kernel] = rounds(&node, ["natives", "programs", "kernel"], "");
     println!("{}", report::origin());
     println!("default bridge + bridge + macvlan, host-local; medians of {ROUNDS} alternating rounds\n");
     println!(
@@ -63,12 +54,78 @@ fn main() {
         "", "natives", "programs", "kernel", "programs/natives", "natives/kernel"
     );
     for (verb, at) in [("ADD", 0), ("DEL", 1)] {
-        let [native, program, kernel] = [natives[at], programs[at], kernel[at]].map(|time| time.as_secs_f64() * 1e3);
+        let [native, program, kernel] =
+            [&natives, &programs, &kernel].map(|times| report::milliseconds(times.wall[at].median()));
         let (less, more) = (program / native, native / kernel);
         println!("{verb:6}{native:>9.2} ms{program:>9.2} ms{kernel:>9.2} ms{less:>20.1}{more:>19.1}");
     }
+    println!("\nprocessor time, user and system:");
+    for (verb, at) in [("ADD", 0), ("DEL", 1)] {
+        let [native, program, kernel] =
+            [&natives, &programs, &kernel].map(|times| report::milliseconds(times.processor[at].median()));
+        println!("{verb:6}{native:>9.2} ms{program:>9.2} ms{kernel:>9.2} ms");
+    }
     requests(&node);
+    growth(&node);
     println!("\nThe kernel's DEL waits for the end of its grace periods, natives leave that to a child.");
+}
+
+/// How long ADD and DEL take, and how much processor time they use.
+#[derive(Default)]
+struct Measured {
+    wall: [Times; 2],
+    processor: [Times; 2],
+}
+
+/// Pods that come and go in alternating rounds, one of each column in each.
+fn rounds<const N: usize>(node: &Node, columns: [&str; N], label: &str) -> [Measured; N] {
+    let mut measured = [(); N].map(|()| Measured::default());
+    for round in 0..ROUNDS {
+        for (column, measured) in columns.iter().zip(&mut measured) {
+            let pod = Pod::new(node, &format!("p{label}{round}{column}")).selecting("br,mv");
+            let calls = match *column {
+                "kernel" => by_the_kernel(node, &pod),
+                column => by_the_plugin(pod.configured("natives", json!(column == "natives"))),
+            };
+            for (at, (wall, processor)) in calls.into_iter().enumerate() {
+                measured.wall[at].push(wall);
+                measured.processor[at].push(processor);
+            }
+        }
+    }
+    measured
+}
+
+/// What ADD and DEL cost on a node with many pods, beside what they cost on an empty one.
+fn growth(node: &Node) {
+    let columns = ["natives", "kernel"];
+    let milliseconds = |measured: [Measured; 2]| {
+        measured.map(|of| [of.wall, of.processor].map(|times| times.map(|times| report::milliseconds(times.median()))))
+    };
+    let empty = milliseconds(rounds(node, columns, "e"));
+    println!("\n{:>8} pods{:>14}{:>14}{:>26}{:>26}", "", "natives", "kernel", "natives more than empty", "kernel");
+    let mut crowd: Vec<Pod> = Vec::new();
+    for count in ATTACHED {
+        while crowd.len() < count {
+            let pod = Pod::new(node, &format!("crowd{}", crowd.len())).selecting("br,mv");
+            pod.add().result();
+            crowd.push(pod);
+        }
+        let full = milliseconds(rounds(node, columns, &count.to_string()));
+        for (what, time) in [("wall", 0), ("cpu", 1)] {
+            for (verb, at) in [("ADD", 0), ("DEL", 1)] {
+                let [natives, kernel] = [0, 1].map(|column| full[column][time][at]);
+                let [more, floor] = [0, 1].map(|column| full[column][time][at] - empty[column][time][at]);
+                println!(
+                    "{count:>8} {verb} {what:4}{natives:>11.2} ms{kernel:>11.2} ms{more:>23.2} ms{floor:>23.2} ms"
+                );
+            }
+        }
+    }
+    for pod in crowd {
+        pod.del().silence();
+        pod.end_sandbox();
+    }
 }
 
 /// The networks, with their bridges made by a pod that comes and goes.
@@ -89,15 +146,27 @@ fn furnish(node: &Node) {
     pod.end_sandbox();
 }
 
-fn by_the_plugin(pod: Pod) -> (Duration, Duration) {
-    let begun = Instant::now();
-    pod.add().result();
-    let add = begun.elapsed();
-    let begun = Instant::now();
-    pod.del().silence();
-    let del = begun.elapsed();
+/// Wall time and processor time of a call.
+type Cost = (Duration, Duration);
+
+fn by_the_plugin(pod: Pod) -> [Cost; 2] {
+    let add = cost(UsageWho::RUSAGE_CHILDREN, || drop(pod.add().result()));
+    let del = cost(UsageWho::RUSAGE_CHILDREN, || pod.del().silence());
     pod.end_sandbox();
-    (add, del)
+    [add, del]
+}
+
+/// What `work` costs `whom`.
+fn cost(whom: UsageWho, work: impl FnOnce()) -> Cost {
+    let used = || {
+        let usage = getrusage(whom).unwrap();
+        let time = |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
+        time(usage.user_time()) + time(usage.system_time())
+    };
+    let (begun, before) = (Instant::now(), used());
+    work();
+    let wall = begun.elapsed();
+    (wall, used() - before)
 }
 
 /// How many netlink messages each takes.
@@ -115,7 +184,7 @@ fn requests(node: &Node) {
 
 /// A link is made in the container with one message, gets its address with another, and is switched on with a third,
 /// since a veth refuses to be until both its ends are there; all are deleted with one.
-fn by_the_kernel(node: &Node, pod: &Pod) -> (Duration, Duration) {
+fn by_the_kernel(node: &Node, pod: &Pod) -> [Cost; 2] {
     let index = |name: &str| node.ip(&format!("link show dev {name}"))[0]["ifindex"].as_u64().unwrap() as u32;
     let (cbr0, br1) = (index("cbr0"), index("br1"));
     let netns = Netns::open(&pod.netns).unwrap();
@@ -139,18 +208,26 @@ fn by_the_kernel(node: &Node, pod: &Pod) -> (Duration, Duration) {
     let mut group = LinkMessage::default();
     group.attributes.push(LinkAttribute::Group(GROUP));
     let group = encode(RouteNetlinkMessage::DelLink(group), 0);
-    let begun = Instant::now();
-    for [link, address, up] in &links {
-        request(&host, link);
-        request(&container, address);
-        request(&container, up);
-    }
-    let add = begun.elapsed();
-    let begun = Instant::now();
-    request(&container, &group);
-    let del = begun.elapsed();
+    let add = cost(UsageWho::RUSAGE_SELF, || {
+        for (number, [link, address, up]) in links.iter().enumerate() {
+            request(&host, link);
+            netns.run(|| settings(number)).unwrap();
+            request(&container, address);
+            request(&container, up);
+        }
+    });
+    let del = cost(UsageWho::RUSAGE_SELF, || request(&container, &group));
     pod.end_sandbox();
-    (add, del)
+    [add, del]
+}
+
+/// What the plugins set too, as the reference plugins do: the announcement of an address goes to all ports of a bridge.
+fn settings(number: usize) {
+    let name = ["eth0", "net1", "net2"][number];
+    std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/arp_notify"), "1").unwrap();
+    let v6 = if number == 2 { ("ndisc_notify", "1") } else { ("accept_dad", "0") };
+    // A kernel without IPv6 has no such setting.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/{}", v6.0), v6.1);
 }
 
 /// The container's end, which is in the group, and has an index that is known.

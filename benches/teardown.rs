@@ -45,7 +45,7 @@ fn once(delete: &impl Fn(&Netns, &mut Socket)) -> Duration {
     let (host, container) = (Netns::create().unwrap(), Netns::create().unwrap());
     let (mut outer, mut inner) = (Socket::in_netns(&host).unwrap(), Socket::in_netns(&container).unwrap());
     for name in NAMES {
-        let peer = Peer { name, netns: Some(container.as_fd()), mtu: None, mac: None };
+        let peer = Peer { name, netns: Some(container.as_fd()), index: None, mtu: None, mac: None };
         outer.create_link(&NewLink { up: true, ..NewLink::new(&format!("v{name}"), Kind::Veth { peer }) }).unwrap();
         let index = inner.link_by_name(name).unwrap().unwrap().index;
         inner.change_link(index, &Change { up: Some(true), ..Change::default() }).unwrap();

@@ -13,7 +13,7 @@ pub mod stdin;
 
 pub use chain::Chain;
 pub use error::Error;
-pub use prepare::{Ground, Reached};
+pub use prepare::{Ground, Reached, SeenLinks};
 pub use registry::Registry;
 
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};

@@ -114,9 +114,10 @@ impl Registry {
         }
     }
 
-    /// Hands natives the sockets with which the namespaces were looked at before: `host`'s and `inside` of `netns`.
-    pub fn adopt(&self, host: Socket, netns: Netns, inside: Socket) {
-        self.sockets.adopt(host, netns, inside);
+    /// Hands natives the sockets with which the namespaces were looked at before: `host`'s and `inside` of `netns`, where
+    /// links numbered from `next` on were not.
+    pub fn adopt(&self, host: Socket, netns: Netns, inside: Socket, next: Option<u32>) {
+        self.sockets.adopt(host, netns, inside, next);
     }
 
     /// Tells natives that the interfaces `names` of `netns` were deleted together, see [`Registry::is_one_link`].

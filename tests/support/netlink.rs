@@ -5,6 +5,7 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::{offset_of, size_of, zeroed};
@@ -32,18 +33,42 @@ const NO_TYPE: u16 = 0xfff0;
 /// Where the type is in a message (`struct nlmsghdr`), after its length.
 const TYPE_AT: u64 = 4;
 
+/// What a call asked of the kernel, as far as it was looked at.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The types of all netlink requests, in their order.
+    pub requests: Vec<u16>,
+    /// How often each of [`LOOKED_AT`] was called.
+    pub calls: BTreeMap<i64, usize>,
+    /// The files under `/proc/sys` that were opened by their whole path.
+    pub settings: Vec<String>,
+}
+
+/// System calls by which a program learns something: with what there is to learn they become more.
+pub const LOOKED_AT: [libc::c_long; 6] =
+    [libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_open, libc::SYS_openat, libc::SYS_read, libc::SYS_getdents64];
+
 /// The requests of a call that was prepared by [`Requests::of`].
 #[derive(Debug)]
-pub struct Requests(JoinHandle<Vec<u16>>);
+pub struct Requests(JoinHandle<Seen>);
 
 impl Requests {
     /// Has `command`, which is started next, make its requests under our eyes. The one numbered
     /// `chosen`, from 1, meets its `fate`; 0 is none.
     pub fn of(command: &mut Command, chosen: usize, fate: Fate) -> Self {
+        Requests::watching(command, &LOOKED_AT[..1], chosen, fate)
+    }
+
+    /// Has `command`, which is started next, make each of [`LOOKED_AT`] under our eyes.
+    pub fn counted(command: &mut Command) -> Self {
+        Requests::watching(command, &LOOKED_AT, 0, Fate::NotSent)
+    }
+
+    fn watching(command: &mut Command, calls: &'static [libc::c_long], chosen: usize, fate: Fate) -> Self {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
         let install = move || {
-            let listener = install_filter(&mut sendto_filter())?;
+            let listener = install_filter(&mut filter(calls))?;
             let mut tell = &tell;
             tell.write_all(&(std::process::id() as i32).to_ne_bytes())?;
             tell.write_all(&listener.to_ne_bytes())?;
@@ -61,8 +86,8 @@ impl Requests {
         }))
     }
 
-    /// The types of all requests, once the call and all that it started have ended.
-    pub fn seen(self) -> Vec<u16> {
+    /// All of them, once the call and all that it started have ended.
+    pub fn seen(self) -> Seen {
         self.0.join().unwrap()
     }
 }
@@ -84,13 +109,16 @@ pub(super) const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 /// Ends the filter.
 pub(super) const ANSWER: u32 = libc::BPF_RET | libc::BPF_K;
 
-fn sendto_filter() -> [libc::sock_filter; 4] {
-    [
-        step(LOAD, offset_of!(libc::seccomp_data, nr) as u32, 0, 0),
-        step(EQUAL, libc::SYS_sendto as u32, 0, 1),
-        step(ANSWER, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
-        step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ]
+/// Chooses `calls`.
+fn filter(calls: &[libc::c_long]) -> [libc::sock_filter; LOOKED_AT.len() + 3] {
+    let mut steps = [step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0); LOOKED_AT.len() + 3];
+    steps[0] = step(LOAD, offset_of!(libc::seccomp_data, nr) as u32, 0, 0);
+    for (at, call) in calls.iter().enumerate() {
+        // To the last step, over those that follow and the one that allows.
+        steps[1 + at] = step(EQUAL, *call as u32, (calls.len() - at) as u8, 0);
+    }
+    steps[calls.len() + 2] = step(ANSWER, libc::SECCOMP_RET_USER_NOTIF, 0, 0);
+    steps
 }
 
 /// Lets what `steps` choose of this process wait for whoever has the descriptor that is answered; it is closed by exec.
@@ -122,16 +150,23 @@ pub(super) fn take_descriptor(pid: i32, descriptor: RawFd) -> io::Result<OwnedFd
 }
 
 /// Decides on each request until nobody is left who could make one.
-fn watch(listener: &OwnedFd, plugin: i32, chosen: usize, fate: Fate) -> Vec<u16> {
-    let mut seen = Vec::new();
+fn watch(listener: &OwnedFd, plugin: i32, chosen: usize, fate: Fate) -> Seen {
+    let mut seen = Seen::default();
     while let Some(call) = next_call(listener) {
         let mut response: libc::seccomp_notif_resp = unsafe { zeroed() };
         (response.id, response.flags) = (call.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
-        if let Some(kind) = request_type(&call) {
-            seen.push(kind);
-            if seen.len() == chosen {
-                meet(fate, &call, plugin, &mut response);
+        let number = i64::from(call.data.nr);
+        *seen.calls.entry(number).or_default() += 1;
+        if number == libc::SYS_sendto {
+            for (at, kind) in requests(&call) {
+                seen.requests.push(kind);
+                if seen.requests.len() == chosen {
+                    meet(fate, &call, at, plugin, &mut response);
+                }
             }
+        } else if number == libc::SYS_open || number == libc::SYS_openat {
+            let path = text(&call, call.data.args[usize::from(number == libc::SYS_openat)]);
+            seen.settings.extend(Some(path).filter(|path| path.starts_with("/proc/sys/")));
         }
         // SAFETY: the kernel reads one response. Whoever asked may be dead, and needs none then.
         unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
@@ -139,10 +174,12 @@ fn watch(listener: &OwnedFd, plugin: i32, chosen: usize, fate: Fate) -> Vec<u16>
     seen
 }
 
-fn meet(fate: Fate, call: &libc::seccomp_notif, plugin: i32, response: &mut libc::seccomp_notif_resp) {
+/// The request that is `at` this offset meets its fate: what is not sent or not heard takes those with it that are sent
+/// together with it, and the kernel goes on behind one that it refuses.
+fn meet(fate: Fate, call: &libc::seccomp_notif, at: u64, plugin: i32, response: &mut libc::seccomp_notif_resp) {
     match fate {
         Fate::NotSent => (response.flags, response.error) = (0, -(Errno::ENOBUFS as i32)),
-        Fate::Refused => memory(call).write_all_at(&NO_TYPE.to_ne_bytes(), call.data.args[1] + TYPE_AT).unwrap(),
+        Fate::Refused => memory(call).write_all_at(&NO_TYPE.to_ne_bytes(), call.data.args[1] + at + TYPE_AT).unwrap(),
         Fate::Killed => {
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(plugin), nix::sys::signal::Signal::SIGKILL).unwrap();
         }
@@ -169,13 +206,33 @@ pub(super) fn next_call(listener: &OwnedFd) -> Option<libc::seccomp_notif> {
     }
 }
 
-/// The type of message, where what is sent is a netlink request.
-fn request_type(call: &libc::seccomp_notif) -> Option<u16> {
-    let mut header = [0; 8];
-    memory(call).read_exact_at(&mut header, call.data.args[1]).ok()?;
-    let [l0, l1, l2, l3, t0, t1, f0, f1] = header;
-    let is_whole = u64::from(u32::from_ne_bytes([l0, l1, l2, l3])) == call.data.args[2];
-    (is_whole && u16::from_ne_bytes([f0, f1]) & REQUEST != 0).then(|| u16::from_ne_bytes([t0, t1]))
+/// The requests of a datagram, as offset and type; none where what is sent is something else.
+fn requests(call: &libc::seccomp_notif) -> Vec<(u64, u16)> {
+    let size = call.data.args[2];
+    let mut bytes = vec![0; usize::try_from(size).unwrap().min(1 << 20)];
+    let (mut requests, mut at) = (Vec::new(), 0);
+    if memory(call).read_exact_at(&mut bytes, call.data.args[1]).is_err() {
+        return requests;
+    }
+    while let Some(header) = bytes.get(at..at + 8) {
+        let length = u32::from_ne_bytes(header[..4].try_into().unwrap()) as usize;
+        let [kind, flags] = [4, 6].map(|at| u16::from_ne_bytes([header[at], header[at + 1]]));
+        if length < 16 || at + length > bytes.len() || flags & REQUEST == 0 {
+            return Vec::new();
+        }
+        requests.push((at as u64, kind));
+        // Messages begin at multiples of four bytes (NLMSG_ALIGN).
+        at += length.next_multiple_of(4);
+    }
+    requests
+}
+
+/// The beginning of the text at `address`.
+fn text(call: &libc::seccomp_notif, address: u64) -> String {
+    let mut bytes = [0; 64];
+    let read = memory(call).read_at(&mut bytes, address).unwrap_or(0);
+    let text = bytes[..read].split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 pub(super) fn memory(call: &libc::seccomp_notif) -> File {

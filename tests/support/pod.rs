@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Running};
 use super::changes::Changes;
-use super::netlink::{Fate, Requests};
+use super::netlink::{Fate, Requests, Seen};
 use super::node::{self, Node, PATH};
 use plexus::cni::ContainerId;
 use plexus::nad::{DEFAULT_NETWORK, NETWORKS};
@@ -250,6 +250,15 @@ impl Call {
     pub fn make_with(self, chosen: usize, fate: Fate) -> (Answer, Vec<u16>) {
         let mut command = self.command();
         let requests = Requests::of(&mut command, chosen, fate);
+        let running = Running::new(command.spawn().unwrap(), self.config.to_string());
+        drop(command);
+        (running.wait(), requests.seen().requests)
+    }
+
+    /// Makes the call, and answers what it asked of the kernel.
+    pub fn make_counted(self) -> (Answer, Seen) {
+        let mut command = self.command();
+        let requests = Requests::counted(&mut command);
         let running = Running::new(command.spawn().unwrap(), self.config.to_string());
         drop(command);
         (running.wait(), requests.seen())

@@ -4,7 +4,7 @@ use crate::cni::{CniArgs, ContainerId, IfName, NetworkConfig, PluginConfig, RawO
 use crate::delegate::keys::Declined;
 use crate::delegate::native::{self, Enabled};
 use crate::delegate::registry::Natives;
-use crate::delegate::{Ground, Registry, Scope, ipam};
+use crate::delegate::{Ground, Registry, Scope, SeenLinks, ipam};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,8 @@ pub fn refusal(network: &NetworkConfig, plugin: &PluginConfig) -> Option<String>
         is_first: false,
         lock: None,
     };
-    let mut ground = Ground { is_first: true, host: None, inside: None, is_made_before: &|_| false };
+    let (host, inside, seen) = (None, None, &mut SeenLinks::default());
+    let mut ground = Ground { is_first: true, host, inside, seen, is_made_before: &|_| false };
     let registry = Registry::new(Natives::default());
     registry.prepare(&alone, &capabilities, &scope, &mut ground).err().map(|e| e.to_cni().msg)
 }

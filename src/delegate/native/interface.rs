@@ -8,8 +8,8 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::stdin::Stdin;
 use crate::delegate::{Call, Error};
-use crate::sys::netlink::{Change, Link, Mac, OperState, Socket};
-use crate::sys::sysctl::{self, Family};
+use crate::sys::netlink::{Batch, Link, Mac, OperState, Socket};
+use crate::sys::sysctl::{Family, Settings};
 use ipnet::IpNet;
 use std::io;
 use std::net::IpAddr;
@@ -173,11 +173,14 @@ fn unreached(what: &str, foreseen: &Foreseen) -> Failure {
 }
 
 /// Lets the host forward packets of the families of `addresses`.
-pub(super) fn enable_forwarding(addresses: impl Iterator<Item = IpNet> + Clone) -> Result<(), Failure> {
+pub(super) fn enable_forwarding(
+    host: &Settings,
+    addresses: impl Iterator<Item = IpNet> + Clone,
+) -> Result<(), Failure> {
     for family in [Family::V4, Family::V6] {
         if addresses.clone().any(|address| address.addr().is_ipv4() == (family == Family::V4)) {
             let failed = |source| Failure::Io { what: format!("enable forwarding for {family}"), source };
-            sysctl::enable_forwarding(family).map_err(failed)?;
+            host.enable_forwarding(family).map_err(failed)?;
         }
     }
     Ok(())
@@ -191,7 +194,11 @@ fn give_back(ipam: &dyn Ipam, call: &Call<'_>) {
 
 /// Looks up the interface `name` in the container.
 pub(super) fn find(socket: &mut Socket, name: &str) -> Result<Link, Failure> {
-    socket.link_by_name(name)?.ok_or_else(|| Failure::Failed(format!("interface {name} is gone from the container")))
+    socket.link_by_name(name)?.ok_or_else(|| gone(name))
+}
+
+fn gone(name: &str) -> Failure {
+    Failure::Failed(format!("interface {name} is gone from the container"))
 }
 
 /// Writes `settings` for `link` inside the container, and prepares it for IPv6 where `ips` need it.
@@ -202,49 +209,68 @@ pub(super) fn set_up_sysctls(
     ips: &[IpConfig],
 ) -> Result<(), Failure> {
     let needs_v6 = ips.iter().any(|ip| matches!(ip.address, IpNet::V6(_)));
+    let kernel = container.socket.settings();
     let work = || {
         for (family, key, value) in settings {
             // Not required: see `Setting`.
-            let _ = sysctl::write(*family, link, key, value);
+            let _ = kernel.write(*family, link, key, value);
         }
-        if needs_v6 { enable_v6(link) } else { Ok(()) }
+        if needs_v6 { enable_v6(kernel, link) } else { Ok(()) }
     };
     container.netns.run(work)?.map_err(|source| Failure::Io { what: format!("enable IPv6 on {link}"), source })
 }
 
-fn enable_v6(link: &str) -> io::Result<()> {
+fn enable_v6(kernel: &Settings, link: &str) -> io::Result<()> {
     for link in ["lo", link] {
         // A setting that cannot be read is not there; adding the address will say what is wrong.
-        if sysctl::read(Family::V6, link, "disable_ipv6").is_ok_and(|value| value != "0") {
-            sysctl::write(Family::V6, link, "disable_ipv6", "0")?;
+        if kernel.read(Family::V6, link, "disable_ipv6").is_ok_and(|value| value != "0") {
+            kernel.write(Family::V6, link, "disable_ipv6", "0")?;
         }
     }
     // Else the kernel drops the addresses when somebody sets the link down for a moment.
-    sysctl::write(Family::V6, link, "keep_addr_on_down", "1")
+    kernel.write(Family::V6, link, "keep_addr_on_down", "1")
 }
 
-/// Gives `link` the addresses and routes of `result` and sets it up in between: routes need a link that is up.
-pub(super) fn configure(socket: &mut Socket, link: &Link, result: &AddResult) -> Result<(), Failure> {
+/// Gives the interface `name`, numbered `index`, the addresses and routes of `result` and sets it up in between: routes
+/// need a link that is up. Answers the interface as it is then.
+pub(super) fn configure(socket: &mut Socket, (name, index): (&str, u32), result: &AddResult) -> Result<Link, Failure> {
+    let mut batch = Batch::default();
     for ip in &result.ips {
-        socket.add_address(link.index, ip.address)?;
+        batch.add_address(index, ip.address);
     }
-    set_up(socket, link)?;
+    batch.set_up(index);
     let first = |v4: bool| result.ips.iter().filter_map(|ip| ip.gateway).find(|gateway| gateway.is_ipv4() == v4);
     let gateways = [first(true), first(false)];
     if gateways[1].is_some() {
-        settle(socket, link)?;
+        batch.link_by_index(index);
+        let link = carry_out(socket, batch, name)?;
+        settle(socket, &link)?;
+        batch = Batch::default();
     }
     for route in &result.routes {
         let family_gateway = if matches!(route.dst, IpNet::V4(_)) { gateways[0] } else { gateways[1] };
         // Neither NLM_F_EXCL nor NLM_F_REPLACE: as the reference.
-        socket.add_route(&routes::wanted(route, family_gateway, link.index))?;
+        batch.add_route(routes::wanted(route, family_gateway, index));
     }
-    Ok(())
+    batch.link_by_index(index);
+    carry_out(socket, batch, name)
 }
 
-/// Switches `link` on.
-pub(super) fn set_up(socket: &mut Socket, link: &Link) -> Result<(), Failure> {
-    Ok(socket.change_link(link.index, &Change { up: Some(true), ..Change::default() })?)
+/// Switches the interface `name`, numbered `index`, on, and answers it as it is then.
+pub(super) fn set_up(socket: &mut Socket, (name, index): (&str, u32)) -> Result<Link, Failure> {
+    let mut batch = Batch::default();
+    batch.set_up(index);
+    batch.link_by_index(index);
+    carry_out(socket, batch, name)
+}
+
+/// Makes the changes of `batch`, which ends with a question for the interface `name`; answers that. The first change
+/// that is refused is the failure: whoever made the interface deletes it, and with it what the later ones changed.
+fn carry_out(socket: &mut Socket, batch: Batch<'_>, name: &str) -> Result<Link, Failure> {
+    let mut answers = socket.send_batch(batch)?;
+    let link = answers.pop();
+    answers.into_iter().try_for_each(|answer| answer.done())?;
+    link.map(|answer| answer.link()).transpose()?.flatten().ok_or_else(|| gone(name))
 }
 
 /// Waits until no IPv6 address of `link` is tentative: before, packets from it are not sent.

@@ -10,9 +10,9 @@ use crate::delegate::keys::{Key, key};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, Reached};
-use crate::sys::netlink::{IpVlanMode, Kind, LinkName, NewLink};
+use crate::sys::netlink::{IpVlanMode, Kind, Link, LinkName, NewLink};
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Its `type`.
 pub const TYPE: &str = "ipvlan";
@@ -78,7 +78,7 @@ impl Native for IpVlan {
         let settings = self.settings.get(|| Settings::read(&stdin))?;
         let mut parent = settings.parent.clone();
         if let (None, Some(result)) = (&parent.name, &prev_result) {
-            parent.name = Some(chained_master(result)?);
+            (parent.name, parent.seen) = (Some(chained_master(result)?), OnceLock::new());
         }
         let given = prev_result.filter(|result| self.ipam.is_none() && !result.ips.is_empty());
         if self.ipam.is_none() && given.is_none() {
@@ -87,10 +87,12 @@ impl Native for IpVlan {
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let on = parent.find(host, &mut container.socket)?;
-        let kind = Kind::IpVlan { parent: on.index, mode: settings.mode };
-        let wanted = NewLink { mtu: settings.mtu, ..NewLink::new(ifname, kind) };
-        let link = parent::create(host, container, parent.in_container, wanted)?;
+        let wanted = |on: &Link, _| {
+            let kind = Kind::IpVlan { parent: on.index, mode: settings.mode };
+            // Its MTU may be greater than the master's.
+            NewLink { mtu: settings.mtu, ..NewLink::new(ifname, kind) }
+        };
+        let link = parent::create(host, container, (&parent, None), wanted)?;
         parent::complete(container, &link, |container| {
             let settings = [ARP_NOTIFY, NDISC_NOTIFY];
             let mut configure = |result| parent::configure(call, &stdin, container, &link, &settings, result);

@@ -1,7 +1,7 @@
 //! `macvlan`: a link with its own hardware address on a link of the host.
 
 use super::interface::{self, ARP_NOTIFY, NDISC_NOTIFY};
-use super::parent::{self, Parent};
+use super::parent::{self, Made, Parent};
 use super::sockets::Container;
 use super::{Native, Sockets, verify};
 use crate::cni::AddResult;
@@ -77,11 +77,12 @@ impl Native for MacVlan {
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, &mut container.socket)?;
-        let kind =
-            Kind::MacVlan { parent: parent.index, mode: settings.mode, broadcast_queue: settings.broadcast_queue };
-        let wanted = NewLink { mtu, mac: settings.mac.as_ref(), ..NewLink::new(ifname, kind) };
-        let link = parent::create(host, container, settings.parent.in_container, wanted)?;
+        let wanted = |parent: &Link, mtu| {
+            let (mode, broadcast_queue) = (settings.mode, settings.broadcast_queue);
+            let kind = Kind::MacVlan { parent: parent.index, mode, broadcast_queue };
+            NewLink { mtu, mac: settings.mac.as_ref(), ..NewLink::new(ifname, kind) }
+        };
+        let link = parent::create(host, container, (&settings.parent, settings.mtu), wanted)?;
         parent::complete(container, &link, |container| self.attach(call, &stdin, container, &link))
     }
 
@@ -119,11 +120,11 @@ impl MacVlan {
         call: &Call<'_>,
         stdin: &Stdin,
         container: &mut Container,
-        link: &Link,
+        link: &Made,
     ) -> Result<Box<RawValue>, Failure> {
         let Some(ipam) = self.ipam() else {
-            interface::set_up(&mut container.socket, link)?;
-            let interfaces = vec![parent::interface_in_container(call, link)?];
+            let link = interface::set_up(&mut container.socket, (&link.name, link.index))?;
+            let interfaces = vec![parent::interface_in_container(call, &link)?];
             return stdin.answer(&AddResult { interfaces, dns: stdin.dns()?.0, ..AddResult::default() });
         };
         interface::with_addresses(ipam, call, |addresses| {

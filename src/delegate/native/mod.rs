@@ -27,7 +27,7 @@ use super::ipam::{self, Ipam};
 use super::keys::{COMMON, Declined, Key, understand, unknown};
 use super::prepare::Once;
 use crate::cni::{PluginConfig, PluginType, RawObject};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Which natives are switched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
     let native: Arc<dyn Delegate> = match *kind {
         bridge::TYPE => {
             bridge::understand_parts(&plugin.object)?;
-            Arc::new(bridge::Bridge { sockets, ipam, settings: Once::default() })
+            Arc::new(bridge::Bridge { sockets, ipam, settings: Once::default(), seen: OnceLock::new() })
         }
         macvlan::TYPE => Arc::new(macvlan::MacVlan { sockets, ipam, settings: Once::default() }),
         ipvlan::TYPE => Arc::new(ipvlan::IpVlan { sockets, ipam, settings: Once::default() }),

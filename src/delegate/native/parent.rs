@@ -8,13 +8,18 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, native::Sockets};
-use crate::sys::netlink::{Change, Link, LinkName, NewLink, Socket, teardown};
+use crate::sys::netlink::{self, Change, Link, LinkName, NewLink, Socket, teardown};
 use crate::sys::netns;
 use nix::errno::Errno;
 use serde_json::value::RawValue;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
+/// Where a master is, in messages.
+const ON_NODE: &str = "on this node";
+/// Numbers for new links: 65536 to 131071. What lies together takes the kernel little memory.
+const INDICES: u32 = 1 << 16;
 /// The kind that can be on a link that is not Ethernet's.
 pub(super) const VLAN: &str = "vlan";
 
@@ -25,6 +30,16 @@ pub(super) struct Parent {
     pub(super) name: Option<LinkName>,
     /// It is in the container.
     pub(super) in_container: bool,
+    /// It, where it was there before anything was made.
+    pub(super) seen: OnceLock<Link>,
+}
+
+/// A link that was made in the container.
+pub(super) struct Made {
+    /// Its name.
+    pub(super) name: String,
+    /// Its number.
+    pub(super) index: u32,
 }
 
 impl Parent {
@@ -35,17 +50,15 @@ impl Parent {
         Ok(Parent {
             name: name.map_err(|e| Failure::Config(format!("master: {e}")))?,
             in_container: object.read("linkInContainer")?.unwrap_or_default(),
+            seen: OnceLock::new(),
         })
     }
 
     /// Looks the link up, in the container by the socket `inside`.
     pub(super) fn find(&self, host: &mut Socket, inside: &mut Socket) -> Result<Link, Failure> {
-        let (socket, place) = if self.in_container { (inside, "in the container") } else { (host, "on this node") };
+        let (socket, place) = if self.in_container { (inside, "in the container") } else { (host, ON_NODE) };
         match &self.name {
-            Some(name) => {
-                let missing = || Failure::Config(format!("master {name}: there is no link {name} {place}"));
-                socket.link_by_name(name.as_str())?.ok_or_else(missing)
-            }
+            Some(name) => socket.link_by_name(name.as_str())?.ok_or_else(|| missing(name, place)),
             None => default_route_link(socket, place),
         }
     }
@@ -59,29 +72,35 @@ impl Parent {
         foreseen: &Foreseen,
         ground: &mut Ground<'_>,
     ) -> Result<(), Failure> {
-        let is_made_before = self.name.as_ref().is_some_and(|name| (ground.is_made_before)(name.as_str()));
-        let (Some(host), Some(inside)) = (ground.host.as_deref_mut(), ground.inside.as_deref_mut()) else {
+        if ground.host.is_none() || ground.inside.is_none() {
             return mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen));
-        };
-        if is_made_before {
-            mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen))?;
-        } else {
-            self.judge(kind, mtu, foreseen, (host, inside))?;
         }
-        if host.makes_links_on_others(kind)? {
+        if let Some(name) = self.name.as_ref().filter(|name| (ground.is_made_before)(name.as_str())) {
+            mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen))?;
+            // Nobody makes it who finds it there, unless it is to be in the container.
+            if let Some(link) = ground.seen.link(name.as_str()).filter(|_| mtu.is_none() && !self.in_container) {
+                self.seen.get_or_init(|| link.clone());
+            }
+        } else {
+            self.judge(kind, mtu, foreseen, ground)?;
+        }
+        if ground.makes_links_on_others(kind)? {
             return Ok(());
         }
         Err(Failure::Failed(format!("the kernel of this node has no {kind} (module {kind})")))
     }
 
-    fn judge(
-        &self,
-        kind: &str,
-        mtu: Option<u32>,
-        foreseen: &Foreseen,
-        (host, inside): (&mut Socket, &mut Socket),
-    ) -> Result<(), Failure> {
-        let (parent, mtu) = self.find_with_mtu(mtu, host, inside)?;
+    fn judge(&self, kind: &str, mtu: Option<u32>, foreseen: &Foreseen, ground: &mut Ground<'_>) -> Result<(), Failure> {
+        let parent = match self.name.as_ref().filter(|_| !self.in_container) {
+            Some(name) => ground.host_link(name.as_str())?.ok_or_else(|| missing(name, ON_NODE))?,
+            None => {
+                let sockets = (ground.host.as_deref_mut(), ground.inside.as_deref_mut());
+                let (Some(host), Some(inside)) = sockets else { return Ok(()) };
+                self.find(host, inside)?
+            }
+        };
+        let mtu = mtu_within(&parent, mtu)?;
+        let parent = self.seen.get_or_init(|| parent);
         if parent.loopback || (!parent.ethernet && kind != VLAN) {
             return Err(Failure::Config(format!(
                 "master {} is not an Ethernet link: {kind} does not work on it",
@@ -105,6 +124,10 @@ impl Parent {
     }
 }
 
+fn missing(name: &LinkName, place: &str) -> Failure {
+    Failure::Config(format!("master {name}: there is no link {name} {place}"))
+}
+
 /// The link of the first default route in the main table, IPv4 before IPv6.
 fn default_route_link(socket: &mut Socket, place: &str) -> Result<Link, Failure> {
     let oif = socket.default_routes()?.first().and_then(|route| route.oif);
@@ -123,27 +146,57 @@ fn mtu_within(parent: &Link, mtu: Option<u32>) -> Result<Option<u32>, Failure> {
     }
 }
 
-/// Makes `link` in the container, under its final name.
-pub(super) fn create(
+/// Makes the link that `new` describes on `parent`, in the container, under its final name; with `mtu`, which may not
+/// be greater than the parent's.
+///
+/// A parent that was there before is not looked up again, unless the kernel does not know its number any more.
+pub(super) fn create<'a>(
     host: &mut Socket,
     container: &mut Container,
-    in_container: bool,
-    link: NewLink<'_>,
-) -> Result<Link, Failure> {
-    let Container { netns, socket } = container;
-    if in_container {
-        socket.create_link(&link)?;
-        return find(socket, link.name);
-    }
-    let link = NewLink { netns: Some(netns.as_fd()), ..link };
-    match host.create_link(&link) {
-        Ok(()) => find(socket, link.name),
-        // Before 6.14 the kernel compared the name with the host's links too; then it has to be given later.
-        Err(e) if e.is(Errno::EEXIST) && socket.link_by_name(link.name)?.is_none() => {
-            create_and_rename(host, socket, link)
+    (parent, mtu): (&Parent, Option<u32>),
+    new: impl Fn(&Link, Option<u32>) -> NewLink<'a>,
+) -> Result<Made, Failure> {
+    if let Some(seen) = parent.seen.get() {
+        match make(host, container, parent.in_container, new(seen, mtu)) {
+            Err(Failure::Netlink(e)) if e.is(Errno::ENODEV) => {}
+            made => return made,
         }
-        Err(e) => Err(e.into()),
     }
+    let (on, mtu) = parent.find_with_mtu(mtu, host, &mut container.socket)?;
+    make(host, container, parent.in_container, new(&on, mtu))
+}
+
+fn make(host: &mut Socket, container: &mut Container, in_container: bool, link: NewLink<'_>) -> Result<Made, Failure> {
+    // Before 6.14 the kernel compared name and number with the host's links too.
+    let index = if in_container { container.next_index() } else { Some(random_index()) };
+    let Container { netns, socket, .. } = container;
+    let link = NewLink { index, netns: if in_container { None } else { Some(netns.as_fd()) }, ..link };
+    let maker = if in_container { &mut *socket } else { &mut *host };
+    let made = |index| Made { name: link.name.to_owned(), index };
+    match (maker.create_link(&link), index) {
+        (Ok(()), Some(index)) => return Ok(made(index)),
+        (Ok(()), None) => return Ok(made(find(socket, link.name)?.index)),
+        (Err(e), Some(_)) if is_taken(&e) => {}
+        (Err(e), _) => return Err(e.into()),
+    }
+    // The name is taken, or the number: the kernel chooses another one.
+    let link = NewLink { index: None, ..link.clone() };
+    let found = match maker.create_link(&link) {
+        Ok(()) => find(socket, link.name)?,
+        Err(e) if e.is(Errno::EEXIST) && !in_container && socket.link_by_name(link.name)?.is_none() => {
+            create_and_rename(host, socket, link.clone())?
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let made = made(found.index);
+    container.note_index(made.index);
+    Ok(made)
+}
+
+/// Whether the number or the name of a new link is that of another one (rtnetlink.c: `__rtnl_newlink`; dev.c:
+/// `register_netdevice`).
+pub(super) fn is_taken(error: &netlink::Error) -> bool {
+    error.is(Errno::EEXIST) || error.is(Errno::EBUSY)
 }
 
 fn create_and_rename(host: &mut Socket, container: &mut Socket, link: NewLink<'_>) -> Result<Link, Failure> {
@@ -155,19 +208,28 @@ fn create_and_rename(host: &mut Socket, container: &mut Socket, link: NewLink<'_
         let _ = container.delete_link(made.index);
         return Err(e.into());
     }
-    Ok(Link { name: link.name.to_owned(), ..made })
+    Ok(made)
 }
 
 /// A name as the reference gives to links nobody has to remember.
 pub(super) fn random_name() -> String {
     // Keyed anew at random in each process, and differently each time it is made.
-    format!("veth{:08x}", RandomState::new().build_hasher().finish() as u32)
+    format!("veth{:08x}", random())
+}
+
+/// The number of a link of the node that no other one has, as a rule: the kernel counts from 1.
+pub(super) fn random_index() -> u32 {
+    INDICES | (random() & (INDICES - 1))
+}
+
+fn random() -> u32 {
+    RandomState::new().build_hasher().finish() as u32
 }
 
 /// Completes the new `link` by `work`, and deletes it when that fails.
 pub(super) fn complete<T>(
     container: &mut Container,
-    link: &Link,
+    link: &Made,
     work: impl FnOnce(&mut Container) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let answer = work(container);
@@ -183,18 +245,18 @@ pub(super) fn configure(
     call: &Call<'_>,
     stdin: &Stdin,
     container: &mut Container,
-    link: &Link,
+    link: &Made,
     settings: &[Setting],
     mut result: AddResult,
 ) -> Result<Box<RawValue>, Failure> {
-    result.interfaces = vec![interface_in_container(call, link)?];
     // The addresses' own dns is not handed on, unlike bridge's: as the reference.
     result.dns = stdin.dns()?.0;
     for ip in &mut result.ips {
         ip.interface = Some(0);
     }
     interface::set_up_sysctls(container, &link.name, settings, &result.ips)?;
-    interface::configure(&mut container.socket, link, &result)?;
+    let link = interface::configure(&mut container.socket, (&link.name, link.index), &result)?;
+    result.interfaces = vec![interface_in_container(call, &link)?];
     stdin.answer(&result)
 }
 

@@ -116,10 +116,11 @@ fn attach(
         ip.interface = Some(CONTAINER_INTERFACE);
     }
     let hops = result.ips.iter().map(Hop::read).collect::<Result<Vec<_>, _>>()?;
-    interface::enable_forwarding(result.ips.iter().map(|ip| ip.address))?;
+    interface::enable_forwarding(host.settings(), result.ips.iter().map(|ip| ip.address))?;
     let netns = Some(container.netns.as_fd());
-    let peer = Peer { name: Target::of(call)?.ifname.as_str(), netns, mtu, mac: None };
-    let end = cable::make(host, &peer, None)?;
+    let name = Target::of(call)?.ifname.as_str();
+    let peer = Peer { name, netns, index: None, mtu, mac: None };
+    let end = cable::make(host, &peer, None)?.name;
     let answer = route_both(call, container, &hops, &mut result)
         .and_then(|inner| Ok((inner, route_back(host, &end, &hops)?)))
         .and_then(|(inner, outer)| finish(call, stdin, &inner, &outer, result));
@@ -157,9 +158,10 @@ fn route_both(
 ) -> Result<Link, Failure> {
     let name = Target::of(call)?.ifname.as_str();
     interface::set_up_sysctls(container, name, &[], &result.ips)?;
+    let inner = interface::find(&mut container.socket, name)?;
+    container.note_index(inner.index);
     let socket = &mut container.socket;
-    let inner = interface::find(socket, name)?;
-    interface::configure(socket, &inner, result)?;
+    interface::configure(socket, (name, inner.index), result)?;
     for Hop { address, gateway } in hops {
         let subnet = address.trunc();
         // Made by the kernel with the address, so that our own protocol does not tell it.

@@ -25,19 +25,36 @@ struct Open {
 pub(super) struct Container {
     pub(super) netns: Netns,
     pub(super) socket: Socket,
+    /// The number of the next link, as far as that is known.
+    next: Option<u32>,
+}
+
+impl Container {
+    /// A number that no link there has, unless somebody else has made one meanwhile.
+    pub(super) fn next_index(&mut self) -> Option<u32> {
+        let index = self.next?;
+        self.next = Some(index + 1);
+        Some(index)
+    }
+
+    /// Somebody else makes links there, too: this one is numbered `index`.
+    pub(super) fn note_index(&mut self, index: u32) {
+        self.next = self.next.map(|_| index + 1);
+    }
 }
 
 /// Exclusive use of the sockets. Operations of natives do not overlap; the kernel would serialise them anyway.
 pub(super) struct Held<'a>(MutexGuard<'a, Open>);
 
 impl Sockets {
-    /// Takes sockets that somebody has looked at both namespaces with, instead of opening others.
-    pub fn adopt(&self, host: Socket, netns: Netns, socket: Socket) {
+    /// Takes sockets that somebody has looked at both namespaces with, instead of opening others. No link of the
+    /// container has a number from `next` on.
+    pub fn adopt(&self, host: Socket, netns: Netns, socket: Socket, next: Option<u32>) {
         // Natives refuse to work in their own namespace, where they look for themselves.
         if netns.is_own().is_ok_and(|own| !own) {
             let mut open = self.hold();
             open.0.host = Some(host);
-            open.0.container = Some(Container { netns, socket });
+            open.0.container = Some(Container { netns, socket, next });
         }
     }
 
@@ -89,7 +106,7 @@ impl Open {
                 if netns.is_own()? {
                     return Err(Failure::OwnNetns(path.display().to_string()));
                 }
-                Container { socket: Socket::in_netns(&netns)?, netns }
+                Container { socket: Socket::in_netns(&netns)?, netns, next: None }
             }
         };
         Ok(self.container.insert(container))

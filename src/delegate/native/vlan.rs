@@ -9,7 +9,7 @@ use crate::delegate::keys::{Key, key};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, Reached};
-use crate::sys::netlink::{Kind, NewLink};
+use crate::sys::netlink::{Kind, Link, NewLink};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -81,9 +81,11 @@ impl Native for Vlan {
         let ifname = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let (parent, mtu) = settings.parent.find_with_mtu(settings.mtu, host, &mut container.socket)?;
-        let wanted = NewLink { mtu, ..NewLink::new(ifname, Kind::Vlan { parent: parent.index, id: settings.id }) };
-        let link = parent::create(host, container, settings.parent.in_container, wanted)?;
+        let wanted = |parent: &Link, mtu| NewLink {
+            mtu,
+            ..NewLink::new(ifname, Kind::Vlan { parent: parent.index, id: settings.id })
+        };
+        let link = parent::create(host, container, (&settings.parent, settings.mtu), wanted)?;
         parent::complete(container, &link, |container| {
             interface::with_addresses(ipam, call, |addresses| {
                 parent::configure(call, &stdin, container, &link, &[], addresses)

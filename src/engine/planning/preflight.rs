@@ -4,11 +4,12 @@ use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
 use crate::delegate::ipam;
 use crate::delegate::ipam::host_local::leases::{self, KEEPERS, Place};
 use crate::delegate::registry::Runner;
-use crate::delegate::{Ground, Reached, Scope};
+use crate::delegate::{Ground, Reached, Scope, SeenLinks};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::{attach, namespace};
 use crate::sys::netlink::Socket;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -35,22 +36,22 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     let mut inside = Socket::in_netns(&netns)
         .map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
     let mut host = Socket::in_own().map_err(|e| CniError::new(Code::Io, e.to_string()))?;
+    let io = |e: crate::sys::netlink::Error| CniError::new(Code::Io, e.to_string());
+    let links = if plan.is_empty() { Vec::new() } else { inside.links().map_err(io)? };
+    let mut seen = SeenLinks::look(&mut host, &links_of_natives(plan), &kinds_of_natives(turn, plan));
     for (index, planned) in plan.iter().enumerate() {
-        let io = |e: crate::sys::netlink::Error| CniError::new(Code::Io, e.to_string()).about(label(planned));
-        if inside.link_by_name(planned.ifname.as_str()).map_err(io)?.is_some() {
+        let ifname = planned.ifname.as_str();
+        if links.iter().any(|link| link.name == ifname || link.alternative_names.iter().any(|name| name == ifname)) {
             return Err(invalid(planned, format!("the interface exists in {} already", netns.path().display())));
         }
         let is_made_before = |name: &str| is_made_by(&plan[..index], name);
-        let mut ground = Ground {
-            is_first: true,
-            host: Some(&mut host),
-            inside: Some(&mut inside),
-            is_made_before: &is_made_before,
-        };
+        let (host, inside, seen) = (Some(&mut host), Some(&mut inside), &mut seen);
+        let mut ground = Ground { is_first: true, host, inside, seen, is_made_before: &is_made_before };
         masters_of_programs(turn, planned, &mut ground)?;
         judge(turn, planned, &path, &mut ground)?;
     }
-    turn.registry.adopt(host, netns, inside);
+    let next = links.iter().map(|link| link.index + 1).max();
+    turn.registry.adopt(host, netns, inside, next);
     Ok(())
 }
 
@@ -62,7 +63,8 @@ pub fn check_elsewhere(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     for (index, planned) in plan.iter().enumerate() {
         known_version(planned)?;
         let is_made_before = |name: &str| is_made_by(&plan[..index], name);
-        let mut ground = Ground { is_first: true, host: None, inside: None, is_made_before: &is_made_before };
+        let (host, inside, seen) = (None, None, &mut SeenLinks::default());
+        let mut ground = Ground { is_first: true, host, inside, seen, is_made_before: &is_made_before };
         judge(turn, planned, &[], &mut ground)?;
     }
     Ok(())
@@ -84,6 +86,17 @@ fn judge(turn: &Turn, planned: &Planned, path: &[PathBuf], ground: &mut Ground<'
     };
     let prepared = turn.registry.prepare(&planned.config, &planned.capability_args, &scope, ground);
     default_route(planned, prepared.map_err(|e| e.to_cni().about(label(planned)))?)
+}
+
+/// The links of the node that natives will ask for: all are looked at with one request.
+fn links_of_natives(plan: &[Planned]) -> BTreeSet<String> {
+    let plugins = plan.iter().flat_map(|planned| &planned.config.plugins);
+    let link = |plugin: &PluginConfig| match plugin.kind.as_str() {
+        "bridge" => Some(text(&plugin.object, "bridge").unwrap_or_else(|| DEFAULT_BRIDGE.to_owned())),
+        kind if ON_A_MASTER.contains(&kind) => text(&plugin.object, "master"),
+        _ => None,
+    };
+    plugins.filter_map(link).collect()
 }
 
 /// A result in a version that we do not know could not be read, after the network was attached.
@@ -137,13 +150,12 @@ fn masters_of_programs(turn: &Turn, planned: &Planned, ground: &mut Ground<'_>) 
         }
         let Some(master) = text(&plugin.object, "master").filter(|master| !master.is_empty()) else { continue };
         let in_container = plugin.object.read::<bool>("linkInContainer").ok().flatten().unwrap_or(false);
-        let (socket, place) = if in_container {
-            (ground.inside.as_deref_mut(), "in the container")
-        } else {
-            (ground.host.as_deref_mut(), "on this node")
+        let Some(inside) = ground.inside.as_deref_mut().filter(|_| !(ground.is_made_before)(&master)) else { continue };
+        let (found, place) = match in_container {
+            true => (inside.link_by_name(&master), "in the container"),
+            false => (ground.host_link(&master), "on this node"),
         };
-        let Some(socket) = socket.filter(|_| !(ground.is_made_before)(&master)) else { continue };
-        match socket.link_by_name(&master) {
+        match found {
             Ok(Some(_)) => {}
             Ok(None) => {
                 let why = format!("plugin {}: master {master}: there is no link {master} {place}", plugin.kind);
@@ -171,6 +183,14 @@ fn makes(plugin: &PluginConfig, name: &str) -> bool {
     let is_vlan_of = |bridge: &str| name.strip_prefix(bridge).is_some_and(|rest| rest.starts_with('.'));
     bridge.is_some_and(|bridge| bridge == name || is_vlan_of(&bridge))
         || ["master", "ifName"].iter().any(|key| text(&plugin.object, key).as_deref() == Some(name))
+}
+
+/// The kinds of links on others that natives will ask for.
+fn kinds_of_natives(turn: &Turn, plan: &[Planned]) -> BTreeSet<String> {
+    let plugins = plan.iter().flat_map(|planned| &planned.config.plugins);
+    let on_a_master = plugins.filter(|plugin| ON_A_MASTER.contains(&plugin.kind.as_str()));
+    let natives = on_a_master.filter(|plugin| turn.registry.runners(plugin).main == Runner::Native);
+    natives.map(|plugin| plugin.kind.to_string()).collect()
 }
 
 fn text(object: &RawObject, key: &str) -> Option<String> {

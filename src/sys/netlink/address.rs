@@ -1,5 +1,6 @@
 //! Addresses of links.
 
+use super::batch::Batch;
 use super::error::{Error, accept};
 use super::socket::Socket;
 use ipnet::{IpNet, Ipv4Net};
@@ -30,8 +31,21 @@ impl Socket {
     /// # Errors
     /// The kernel refuses the listing.
     pub fn addresses(&mut self, of_link: Option<u32>) -> Result<Vec<Address>, Error> {
+        self.list_addresses(of_link, AddressFamily::Unspec)
+    }
+
+    /// The addresses of one family of the link numbered `index`: of one family newer kernels (6.10) list them without
+    /// waiting for what other namespaces change.
+    ///
+    /// # Errors
+    /// The kernel refuses the listing.
+    pub fn addresses_of_family(&mut self, index: u32, is_v4: bool) -> Result<Vec<Address>, Error> {
+        self.list_addresses(Some(index), if is_v4 { AddressFamily::Inet } else { AddressFamily::Inet6 })
+    }
+
+    fn list_addresses(&mut self, of_link: Option<u32>, family: AddressFamily) -> Result<Vec<Address>, Error> {
         let mut message = AddressMessage::default();
-        message.header.index = of_link.unwrap_or(0);
+        (message.header.index, message.header.family) = (of_link.unwrap_or(0), family);
         // The family AF_UNSPEC asks every family; without the filter by link those without addresses answer nothing.
         let read =
             move |message| read_address(message).filter(|address| of_link.is_none_or(|index| address.index == index));
@@ -51,7 +65,7 @@ impl Socket {
     /// `EEXIST` when the link has it.
     pub fn add_address(&mut self, index: u32, net: IpNet) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewAddress(address_message(index, net));
-        self.request(message, NLM_F_CREATE | NLM_F_EXCL, || format!("add address {net} to link {index}"))
+        self.request(message, ADD, || addition(index, net))
     }
 
     /// Takes an address from the link numbered `index`; one that is gone is taken.
@@ -63,6 +77,20 @@ impl Socket {
         let done = self.request(message, 0, || format!("delete address {net} from link {index}"));
         accept(done, &[Errno::EADDRNOTAVAIL, Errno::ENODEV])
     }
+}
+
+impl Batch<'_> {
+    /// As [`Socket::add_address`].
+    pub fn add_address(&mut self, index: u32, net: IpNet) {
+        self.push(RouteNetlinkMessage::NewAddress(address_message(index, net)), ADD, move || addition(index, net));
+    }
+}
+
+/// An address is added where it is not yet.
+const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
+fn addition(index: u32, net: IpNet) -> String {
+    format!("add address {net} to link {index}")
 }
 
 fn address_message(index: u32, net: IpNet) -> AddressMessage {

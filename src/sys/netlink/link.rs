@@ -1,13 +1,16 @@
 //! Links: looking them up, changing them, deleting them.
 
+use super::batch::{Answer, Batch};
 use super::error::{Error, accept};
 use super::listed_link::{Link, read_link};
 use super::mac::Mac;
 use super::name;
+use super::new_link::{has_module, is_made};
 use super::socket::Socket;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use nix::errno::Errno;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -63,10 +66,7 @@ impl Socket {
     /// # Errors
     /// The kernel refuses the question, or `name` can be no name.
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>, Error> {
-        let mut message = query();
-        let which = name::which(name).map_err(|why| Error::Name { action: "look up a link".to_owned(), why })?;
-        message.attributes.push(which);
-        existing(self.get(RouteNetlinkMessage::GetLink(message), read_link, || format!("look up link {name}")))
+        existing(self.get(question_for(name)?, read_link, || format!("look up link {name}")))
     }
 
     /// The link numbered `index`; `None` where there is none.
@@ -77,6 +77,24 @@ impl Socket {
         let mut message = query();
         message.header.index = index;
         existing(self.get(RouteNetlinkMessage::GetLink(message), read_link, || format!("look up link {index}")))
+    }
+
+    /// As [`Socket::link_by_name`] for each of `names`, and as [`Socket::makes_links_on_others`] for each of `kinds`, in
+    /// their order.
+    ///
+    /// # Errors
+    /// The first one's.
+    pub fn links_and_kinds(&mut self, names: &[&str], kinds: &[&str]) -> Result<(Vec<Option<Link>>, Vec<bool>), Error> {
+        let mut batch = Batch::default();
+        names.iter().try_for_each(|name| batch.link_by_name(name))?;
+        let unknown: Vec<&str> = kinds.iter().copied().filter(|kind| !has_module(kind)).collect();
+        unknown.iter().for_each(|kind| batch.link_of_kind(kind));
+        let mut answers = self.send_batch(batch)?;
+        let made = answers.split_off(names.len()).into_iter().map(|answer| is_made(answer.done()));
+        let made: BTreeMap<&str, bool> =
+            unknown.into_iter().zip(made).map(|(kind, made)| Ok((kind, made?))).collect::<Result<_, Error>>()?;
+        let links = answers.into_iter().map(Answer::link).collect::<Result<_, Error>>()?;
+        Ok((links, kinds.iter().map(|kind| made.get(kind).copied().unwrap_or(true)).collect()))
     }
 
     /// Makes `change` to the link numbered `index`.
@@ -138,6 +156,42 @@ impl Socket {
             self.request(RouteNetlinkMessage::DelLink(message), 0, || format!("delete the links of group {group}"));
         accept(done, &[Errno::ENODEV])
     }
+}
+
+impl Batch<'_> {
+    /// As [`Socket::link_by_name`]: asks when it is its turn.
+    ///
+    /// # Errors
+    /// `name` can be no name.
+    pub fn link_by_name(&mut self, name: &str) -> Result<(), Error> {
+        let (question, name) = (question_for(name)?, name.to_owned());
+        self.ask(question, move || format!("look up link {name}"));
+        Ok(())
+    }
+
+    /// As [`Socket::link_by_index`]: asks when it is its turn.
+    pub fn link_by_index(&mut self, index: u32) {
+        let mut message = query();
+        message.header.index = index;
+        self.ask(RouteNetlinkMessage::GetLink(message), move || format!("look up link {index}"));
+    }
+
+    /// Switches the link numbered `index` on.
+    pub fn set_up(&mut self, index: u32) {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.change_mask |= LinkFlags::Up;
+        message.header.flags |= LinkFlags::Up;
+        let change = Change { up: Some(true), ..Change::default() };
+        self.push(RouteNetlinkMessage::SetLink(message), 0, move || format!("change link {index} ({change})"));
+    }
+}
+
+fn question_for(name: &str) -> Result<RouteNetlinkMessage, Error> {
+    let mut message = query();
+    let which = name::which(name).map_err(|why| Error::Name { action: "look up a link".to_owned(), why })?;
+    message.attributes.push(which);
+    Ok(RouteNetlinkMessage::GetLink(message))
 }
 
 /// A question for links: without statistics, which are most of an answer and of its cost.

@@ -4,7 +4,7 @@ use super::mac::Mac;
 use super::mode::{IpVlanMode, MacVlanMode};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, State,
+    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, Prop, State,
 };
 
 /// Whether a link can carry packets (RFC 2863).
@@ -25,6 +25,8 @@ pub struct Link {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// Its other names (`ip link property add … altname`).
+    pub alternative_names: Vec<String>,
     /// "veth", "bridge", "macvlan", …; empty for hardware.
     pub kind: String,
     /// Its hardware address.
@@ -65,6 +67,7 @@ pub(super) fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
     let mut link = Link {
         index: message.header.index,
         name: String::new(),
+        alternative_names: Vec::new(),
         kind: String::new(),
         mac: Mac::default(),
         mtu: 0,
@@ -91,6 +94,13 @@ pub(super) fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
 fn read_attribute(link: &mut Link, attribute: LinkAttribute) {
     match attribute {
         LinkAttribute::IfName(name) => link.name = name,
+        LinkAttribute::PropList(properties) => {
+            let name = |property| match property {
+                Prop::AltIfName(name) => Some(name),
+                _ => None,
+            };
+            link.alternative_names.extend(properties.into_iter().filter_map(name));
+        }
         LinkAttribute::Address(mac) => link.mac = Mac::new(&mac),
         LinkAttribute::Mtu(mtu) => link.mtu = mtu,
         LinkAttribute::Promiscuity(count) => link.promiscuity = count,

@@ -5,6 +5,7 @@
 //! takes: most of the time of an attachment is spent waiting for the kernel's one big lock (RTNL).
 
 mod address;
+mod batch;
 mod bridge_port;
 mod error;
 mod link;
@@ -19,6 +20,7 @@ mod socket;
 mod teardown;
 
 pub use address::Address;
+pub use batch::{Answer, Batch};
 pub use bridge_port::{PortFlags, PortVlan};
 pub use error::Error;
 pub use link::Change;

@@ -1,5 +1,6 @@
 //! Making links: everything about a link in the one message that makes it.
 
+use super::batch::Batch;
 use super::error::Error;
 use super::mac::Mac;
 use super::mode::{IpVlanMode, MacVlanMode};
@@ -26,6 +27,8 @@ pub struct NewLink<'a> {
     pub name: &'a str,
     /// Its namespace; none: that of the socket. A parent is always looked for in the socket's.
     pub netns: Option<BorrowedFd<'a>>,
+    /// Its number in its namespace, so that nobody has to look it up; none: the kernel's choice.
+    pub index: Option<u32>,
     /// Its MTU; none: the kernel's choice.
     pub mtu: Option<u32>,
     /// Its hardware address; none: the kernel's choice.
@@ -41,7 +44,8 @@ pub struct NewLink<'a> {
 impl<'a> NewLink<'a> {
     /// A link of which the kernel chooses all that is not said later.
     pub fn new(name: &'a str, kind: Kind<'a>) -> Self {
-        NewLink { kind, name, netns: None, mtu: None, mac: None, tx_queue_len: None, master: None, up: false }
+        let (netns, index, mtu, mac) = (None, None, None, None);
+        NewLink { kind, name, netns, index, mtu, mac, tx_queue_len: None, master: None, up: false }
     }
 }
 
@@ -92,6 +96,8 @@ pub struct Peer<'a> {
     pub name: &'a str,
     /// Its namespace; none: that of the socket.
     pub netns: Option<BorrowedFd<'a>>,
+    /// Its number; counts only where this end has one too (veth.c: `veth_newlink`).
+    pub index: Option<u32>,
     /// Its MTU.
     pub mtu: Option<u32>,
     /// Its hardware address.
@@ -102,7 +108,7 @@ impl Socket {
     /// Makes a link.
     ///
     /// # Errors
-    /// `EEXIST` when the name is taken in its namespace. Before kernel 6.14 also when a link of that
+    /// `EBUSY` when the number is taken, `EEXIST` when the name is taken in its namespace. Before kernel 6.14 also when a link of that
     /// name is in the *socket's* namespace (commit ec061546c6cf), even if `netns` is another.
     pub fn create_link(&mut self, link: &NewLink<'_>) -> Result<(), Error> {
         let action = || link.describe();
@@ -117,18 +123,10 @@ impl Socket {
     /// # Errors
     /// The kernel could not be asked.
     pub fn makes_links_on_others(&mut self, kind: &str) -> Result<bool, Error> {
-        if std::path::Path::new("/sys/module").join(kind).exists() {
+        if has_module(kind) {
             return Ok(true);
         }
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName("plexus-asks".to_owned()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
-        let action = || format!("ask for links of kind {kind}");
-        match self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, action) {
-            Err(e) if e.is(Errno::EOPNOTSUPP) => Ok(false),
-            Err(e) if e.errno().is_none() => Err(e),
-            _ => Ok(true),
-        }
+        is_made(self.request(question_for_kind(kind), NLM_F_CREATE | NLM_F_EXCL, || asking_for_kind(kind)))
     }
 
     /// Whether the kernel knows VLANs of bridges; whether any bridge filters by them is another question.
@@ -154,6 +152,39 @@ impl Socket {
     }
 }
 
+impl Batch<'_> {
+    /// As [`Socket::makes_links_on_others`]: asks when it is its turn. [`is_made`] reads the answer.
+    pub(super) fn link_of_kind(&mut self, kind: &str) {
+        let (question, kind) = (question_for_kind(kind), kind.to_owned());
+        self.push(question, NLM_F_CREATE | NLM_F_EXCL, move || asking_for_kind(&kind));
+    }
+}
+
+/// Whether the kernel has loaded the module `kind`; what is built in may be missing there.
+pub(super) fn has_module(kind: &str) -> bool {
+    std::path::Path::new("/sys/module").join(kind).exists()
+}
+
+fn question_for_kind(kind: &str) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName("plexus-asks".to_owned()));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
+    RouteNetlinkMessage::NewLink(message)
+}
+
+fn asking_for_kind(kind: &str) -> String {
+    format!("ask for links of kind {kind}")
+}
+
+/// What the kernel says by refusing.
+pub(super) fn is_made(refused: Result<(), Error>) -> Result<bool, Error> {
+    match refused {
+        Err(e) if e.is(Errno::EOPNOTSUPP) => Ok(false),
+        Err(e) if e.errno().is_none() => Err(e),
+        _ => Ok(true),
+    }
+}
+
 impl NewLink<'_> {
     /// With what the kernel may refuse.
     fn describe(&self) -> String {
@@ -169,7 +200,7 @@ impl NewLink<'_> {
     }
 
     fn to_message(&self) -> Result<LinkMessage, InvalidLinkName> {
-        let mut message = end(self.name, self.netns, self.mtu, self.mac)?;
+        let mut message = end(self.name, self.netns, (self.index, self.mtu), self.mac)?;
         if self.up {
             message.header.flags |= LinkFlags::Up;
             message.header.change_mask |= LinkFlags::Up;
@@ -188,10 +219,11 @@ impl NewLink<'_> {
 fn end(
     name: &str,
     netns: Option<BorrowedFd<'_>>,
-    mtu: Option<u32>,
+    (index, mtu): (Option<u32>, Option<u32>),
     mac: Option<&Mac>,
 ) -> Result<LinkMessage, InvalidLinkName> {
     let mut message = LinkMessage::default();
+    message.header.index = index.unwrap_or(0);
     message.attributes.push(name::own(name)?);
     message.attributes.extend(netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
     message.attributes.extend(mtu.map(LinkAttribute::Mtu));
@@ -224,7 +256,7 @@ impl Kind<'_> {
                 vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]))
             }
             Kind::Veth { peer } => {
-                Some(InfoData::Veth(InfoVeth::Peer(end(peer.name, peer.netns, peer.mtu, peer.mac)?)))
+                Some(InfoData::Veth(InfoVeth::Peer(end(peer.name, peer.netns, (peer.index, peer.mtu), peer.mac)?)))
             }
             Kind::MacVlan { mode, broadcast_queue, .. } => {
                 let mut data = vec![InfoMacVlan::Mode(mode.to_kernel())];

@@ -1,5 +1,6 @@
 //! Routes of all tables.
 
+use super::batch::Batch;
 use super::error::{Error, accept};
 use super::socket::Socket;
 use ipnet::IpNet;
@@ -63,6 +64,14 @@ impl Route {
     /// Whether it is a default route.
     pub fn is_default(&self) -> bool {
         self.dst.prefix_len() == 0
+    }
+}
+
+impl Batch<'_> {
+    /// As [`Socket::add_route`].
+    pub fn add_route(&mut self, route: Route) {
+        let message = RouteNetlinkMessage::NewRoute(route.to_message());
+        self.push(message, NLM_F_CREATE, move || format!("add {}", route.describe()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use crate::sys::netns::Netns;
+use crate::sys::sysctl::Settings;
 use netlink_packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
     NetlinkMessage, NetlinkPayload, NlasIterator,
@@ -28,8 +29,9 @@ const ATTR_SENTENCE: u16 = 1;
 #[derive(Debug)]
 pub struct Socket {
     socket: netlink_sys::Socket,
-    sequence: u32,
+    pub(super) sequence: u32,
     answer: Vec<u8>,
+    settings: Settings,
 }
 
 /// One message of an answer.
@@ -51,7 +53,8 @@ impl Socket {
             Err(e) if e.raw_os_error() != Some(Errno::ENOPROTOOPT as i32) => return Err(failed(e)),
             _ => {}
         }
-        Ok(Socket { socket, sequence: 0, answer: Vec::with_capacity(ANSWER_SIZE) })
+        let answer = Vec::with_capacity(ANSWER_SIZE);
+        Ok(Socket { socket, sequence: 0, answer, settings: Settings::default() })
     }
 
     /// A socket in `netns`: it is opened by a thread inside and stays bound to the namespace.
@@ -60,6 +63,11 @@ impl Socket {
     /// The namespace cannot be entered.
     pub fn in_netns(netns: &Netns) -> Result<Self, Error> {
         netns.run(Socket::in_own)?
+    }
+
+    /// The settings of the socket's namespace.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Sends a change and waits until the kernel has made it; `action` is for the error's text.
@@ -158,13 +166,16 @@ impl Socket {
 
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16, action: &impl Fn() -> String) -> Result<(), Error> {
         self.sequence = self.sequence.wrapping_add(1);
-        let bytes = encode(message, flags, self.sequence);
-        let sent = retry_interrupted(|| self.socket.send(&bytes, 0));
+        self.send_bytes(&encode(message, flags, self.sequence), action)
+    }
+
+    pub(super) fn send_bytes(&self, bytes: &[u8], action: &impl Fn() -> String) -> Result<(), Error> {
+        let sent = retry_interrupted(|| self.socket.send(bytes, 0));
         sent.map(drop).map_err(|source| Error::Socket { action: action(), source })
     }
 
     /// Receives one datagram into `answer`.
-    fn receive(&mut self, action: &impl Fn() -> String) -> Result<(), Error> {
+    pub(super) fn receive(&mut self, action: &impl Fn() -> String) -> Result<(), Error> {
         let (socket, answer) = (&self.socket, &mut self.answer);
         answer.clear();
         // With MSG_TRUNC the length is the datagram's, also where it did not fit.
@@ -174,6 +185,11 @@ impl Socket {
             return Err(Error::Unreadable { action: action(), what: format!("{size} bytes do not fit") });
         }
         Ok(())
+    }
+
+    /// All messages of the last datagram, whatever they answer.
+    pub(super) fn received(&self) -> impl Iterator<Item = Result<Message, String>> {
+        messages(&self.answer)
     }
 
     /// The messages of the last datagram that answer the last request: what is left of an earlier one is passed over.
@@ -192,7 +208,7 @@ impl AsRawFd for Socket {
     }
 }
 
-fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
+pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = flags | NLM_F_REQUEST;
     header.sequence_number = sequence;
@@ -225,7 +241,11 @@ pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
     }
 }
 
-fn acknowledged(header: &NetlinkHeader, error: &ErrorMessage, action: &impl Fn() -> String) -> Result<(), Error> {
+pub(super) fn acknowledged(
+    header: &NetlinkHeader,
+    error: &ErrorMessage,
+    action: &impl Fn() -> String,
+) -> Result<(), Error> {
     match error.code {
         None => Ok(()),
         Some(code) => {

@@ -29,7 +29,7 @@ fn a_veth_is_one_message() {
     let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("a_veth_is_one_message") else { return };
     let master = bridge(&mut host, "br0");
     let mac: Mac = "0a:00:00:00:00:07".parse().unwrap();
-    let peer = Peer { name: "eth0", netns: Some(container_ns.as_fd()), mtu: Some(1400), mac: Some(&mac) };
+    let peer = Peer { name: "eth0", netns: Some(container_ns.as_fd()), index: None, mtu: Some(1400), mac: Some(&mac) };
     let mut link = NewLink::new("veth1234", Kind::Veth { peer });
     (link.mtu, link.tx_queue_len, link.master, link.up) = (Some(1400), Some(0), Some(master), true);
     host.create_link(&link).unwrap();
@@ -95,7 +95,7 @@ fn ports_have_vlans() {
 fn port(host: &mut Socket, vlan_filtering: bool) -> Result<u32, Error> {
     host.create_link(&NewLink::new("br0", Kind::Bridge { vlan_filtering }))?;
     let master = host.link_by_name("br0")?.unwrap().index;
-    let peer = Peer { name: "other", netns: None, mtu: None, mac: None };
+    let peer = Peer { name: "other", netns: None, index: None, mtu: None, mac: None };
     host.create_link(&NewLink { master: Some(master), ..NewLink::new("port", Kind::Veth { peer }) })?;
     Ok(host.link_by_name("port")?.unwrap().index)
 }
@@ -236,7 +236,7 @@ fn teardown_waits_until_links_are_gone_but_no_longer() {
     for count in [1, 3] {
         let names: Vec<_> = (0..count).map(|number| format!("net{number}")).collect();
         for name in &names {
-            let peer = Peer { name, netns: Some(container_ns.as_fd()), mtu: None, mac: None };
+            let peer = Peer { name, netns: Some(container_ns.as_fd()), index: None, mtu: None, mac: None };
             host.create_link(&NewLink { up: true, ..NewLink::new(&format!("v{name}"), Kind::Veth { peer }) }).unwrap();
         }
         bridge(&mut container, "stays");

@@ -10,7 +10,7 @@ use crate::cni::result::{Interface, IpConfig};
 use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Foreseen;
-use crate::sys::netlink::{Change, Link, Mac, PortFlags, Socket};
+use crate::sys::netlink::{Answer, Change, Link, Mac, PortFlags, Socket};
 use ipnet::IpNet;
 use nix::errno::Errno;
 use std::net::IpAddr;
@@ -77,7 +77,7 @@ pub(super) fn set_up(
     for gateway in gateways {
         ensure_address(host, in_vlan.as_ref().unwrap_or(bridge), *gateway, settings.force_address)?;
     }
-    enable_forwarding(gateways.iter().copied())?;
+    enable_forwarding(host.settings(), gateways.iter().copied())?;
     Ok(in_vlan.map(|link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() }))
 }
 
@@ -90,43 +90,64 @@ fn ensure_vlan_end(host: &mut Socket, bridge: &Link, settings: &Settings) -> Res
     }
     let Vlans { untagged, keep_default, .. } = settings.vlans;
     let vlans = Vlans { untagged, keep_default, ..Vlans::default() };
-    let cable =
-        Cable { name, netns: None, mtu: Some(bridge.mtu), mac: None, port: PortFlags::default(), vlans: &vlans };
-    cable.plug_in(host, bridge)?;
+    let cable = Cable {
+        name,
+        netns: None,
+        index: None,
+        mtu: Some(bridge.mtu),
+        mac: None,
+        port: PortFlags::default(),
+        vlans: &vlans,
+    };
+    cable.plug_in(host, bridge.index)?;
     let link = find_end(host, name)?;
     host.change_link(link.index, &Change { up: Some(true), ..Change::default() })?;
     Ok(link)
 }
 
 /// Judges before anything is made whether a bridge that is there can have the gateway's addresses, where they are
-/// certain.
+/// certain. Answers those that it has.
 pub(super) fn judge(
-    bridge: Option<Link>,
+    bridge: Option<&Link>,
     foreseen: &Foreseen,
     settings: &Settings,
     ground: &mut Ground<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<IpNet>, Failure> {
+    let mut there = Vec::new();
     let is_made_before = (ground.is_made_before)(settings.name.as_str());
     if foreseen.implied.is_empty() || !settings.is_gateway || settings.force_address || is_made_before {
-        return Ok(());
+        return Ok(there);
     }
-    let Some(host) = ground.host.as_deref_mut() else { return Ok(()) };
-    let link = match settings.vlans.untagged {
-        0 => bridge,
+    let Some(host) = ground.host.as_deref_mut() else { return Ok(there) };
+    let in_vlan = match settings.vlans.untagged {
+        0 => None,
         _ => host.link_by_name(settings.vlan_end()?.as_str())?,
     };
-    let Some(link) = link else { return Ok(()) };
+    let Some(link) = in_vlan.as_ref().or(bridge.filter(|_| settings.vlans.untagged == 0)) else { return Ok(there) };
     for is_v4 in [true, false] {
         let subnets = foreseen.subnets.iter().flatten().filter(|subnet| subnet.addr().is_ipv4() == is_v4);
         let (subnets, gateways): (Vec<_>, _) = (subnets.collect(), foreseen.implied_of(is_v4));
         if let ([subnet], [Some(gateway)]) = (subnets.as_slice(), gateways.as_slice())
             && let Ok(wanted) = IpNet::new(*gateway, subnet.prefix_len())
-            && let InTheWay::Address(net) = in_the_way(host, &link, wanted)?
         {
-            return Err(occupied(&link, net, wanted));
+            match in_the_way(host, link, wanted)? {
+                InTheWay::Address(net) => return Err(occupied(link, net, wanted)),
+                InTheWay::Itself if settings.vlans.untagged == 0 => there.push(wanted),
+                _ => {}
+            }
         }
     }
-    Ok(())
+    Ok(there)
+}
+
+/// Completes what was asked for with [`Batch::add_address`](crate::sys::netlink::Batch): the bridge had the address
+/// before anything was made, and has it, unless somebody has taken it away meanwhile.
+pub(super) fn confirm(host: &mut Socket, bridge: &Link, answer: Answer) -> Result<(), Failure> {
+    match answer.done() {
+        Err(e) if e.is(Errno::EEXIST) => Ok(()),
+        Err(e) => Err(e.into()),
+        Ok(()) => keep_mac(host, bridge),
+    }
 }
 
 /// What keeps a link from an address.
@@ -143,8 +164,7 @@ enum InTheWay {
 /// overlapping subnet, is in the way.
 fn in_the_way(host: &mut Socket, link: &Link, wanted: IpNet) -> Result<InTheWay, Failure> {
     let is_v4 = matches!(wanted, IpNet::V4(_));
-    let of_family = |net: &IpNet| matches!(net, IpNet::V4(_)) == is_v4;
-    for net in host.addresses(Some(link.index))?.into_iter().map(|address| address.net).filter(of_family) {
+    for net in host.addresses_of_family(link.index, is_v4)?.into_iter().map(|address| address.net) {
         if net == wanted {
             return Ok(InTheWay::Itself);
         }
@@ -176,7 +196,11 @@ fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) ->
         Err(e) if !e.is(Errno::EEXIST) => return Err(e.into()),
         _ => {}
     }
-    // A bridge takes the lowest address among its ports unless it was given one: a gateway must not change it.
+    keep_mac(host, link)
+}
+
+/// A bridge takes the lowest address among its ports unless it was given one: a gateway must not change it.
+fn keep_mac(host: &mut Socket, link: &Link) -> Result<(), Failure> {
     let mac = lasting_mac(host, link)?;
     Ok(host.change_link(link.index, &Change { mac: Some(&mac), ..Change::default() })?)
 }

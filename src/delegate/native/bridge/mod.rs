@@ -15,13 +15,15 @@ use crate::delegate::keys::{Declined, Key, declined, key, understand_list};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, Reached};
-use crate::sys::netlink::{Link, Socket};
+use crate::sys::netlink::{Batch, Link, Socket};
 use crate::sys::sysctl::Family;
+use ipnet::IpNet;
+use nix::errno::Errno;
 use port::Cable;
 use serde_json::value::RawValue;
 use settings::Settings;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Its `type`.
 pub const TYPE: &str = "bridge";
@@ -57,6 +59,14 @@ pub struct Bridge {
     pub(super) sockets: Arc<Sockets>,
     pub(super) ipam: Option<Box<dyn Ipam>>,
     pub(super) settings: Once<Settings>,
+    pub(super) seen: OnceLock<Seen>,
+}
+
+/// What was there before anything was made.
+pub(super) struct Seen {
+    bridge: Link,
+    /// The gateways' addresses that the bridge has.
+    gateways: Vec<IpNet>,
 }
 
 impl Bridge {
@@ -86,7 +96,8 @@ impl Native for Bridge {
         };
         let foreseen = interface::foresee_as(self.ipam(), call, &stdin, completed)?;
         settings.mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", &foreseen))?;
-        gateway::judge(bridge, &foreseen, settings, ground)?;
+        let gateways = gateway::judge(bridge.as_ref(), &foreseen, settings, ground)?;
+        bridge.map(|bridge| self.seen.get_or_init(|| Seen { bridge, gateways }));
         Ok(foreseen.reached())
     }
 
@@ -96,21 +107,27 @@ impl Native for Bridge {
         let name = Target::of(call)?.ifname.as_str();
         let mut held = self.sockets.hold();
         let (host, container) = held.both(netns_path(call)?)?;
-        let bridge = port::ensure_bridge(host, settings)?;
+        let index = container.next_index();
         let cable = Cable {
             name,
             netns: Some(container.netns.as_fd()),
+            index,
             mtu: settings.mtu,
             mac: settings.mac.as_ref(),
             port: settings.port,
             vlans: &settings.vlans,
         };
-        let port = cable.plug_in(host, &bridge)?;
-        let answer =
-            Attaching { call, stdin: &stdin, settings, bridge: &bridge, port: &port }.run(host, container, self.ipam());
+        let (bridge, cable) = plug_in(host, settings, &cable, self.seen.get())?;
+        let there = self.seen.get().filter(|seen| seen.bridge.index == bridge.index);
+        let there = there.map_or(&[] as &[IpNet], |seen| &seen.gateways);
+        let answer = Attaching { call, stdin: &stdin, settings, bridge: &bridge, there, cable: &cable }.run(
+            host,
+            container,
+            self.ipam(),
+        );
         if answer.is_err() {
             // Best effort: the caller's DEL comes after a failed ADD.
-            let _ = host.delete_link_by_name(&port);
+            let _ = host.delete_link_by_name(&cable.name);
         }
         answer
     }
@@ -139,6 +156,25 @@ impl Native for Bridge {
     fn ipam(&self) -> Option<&dyn Ipam> {
         self.ipam.as_deref()
     }
+}
+
+/// Plugs the cable into the bridge that was seen, and looks for it where that one is gone.
+fn plug_in(
+    host: &mut Socket,
+    settings: &Settings,
+    cable: &Cable<'_>,
+    seen: Option<&Seen>,
+) -> Result<(Link, cable::Cable), Failure> {
+    if let Some(bridge) = port::seen(host, settings, seen.map(|seen| &seen.bridge)) {
+        match cable.plug_in(host, bridge.index) {
+            // The kernel knows no link of that number (rtnetlink.c: `do_set_master`).
+            Err(Failure::Netlink(e)) if e.is(Errno::EINVAL) => {}
+            plugged => return Ok((bridge.clone(), plugged?)),
+        }
+    }
+    let bridge = port::ensure_bridge(host, settings)?;
+    let cable = cable.plug_in(host, bridge.index)?;
+    Ok((bridge, cable))
 }
 
 fn check_bridge(host: &mut Socket, settings: &Settings, result: &AddResult) -> Result<Link, Failure> {
@@ -170,7 +206,9 @@ struct Attaching<'a> {
     stdin: &'a Stdin,
     settings: &'a Settings,
     bridge: &'a Link,
-    port: &'a str,
+    /// Addresses that the bridge has.
+    there: &'a [IpNet],
+    cable: &'a cable::Cable,
 }
 
 impl Attaching<'_> {
@@ -186,11 +224,15 @@ impl Attaching<'_> {
     }
 
     fn run_without_addresses(&self, host: &mut Socket, container: &mut Container) -> Result<Box<RawValue>, Failure> {
-        let inner = interface::find(&mut container.socket, Target::of(self.call)?.ifname.as_str())?;
-        if !self.settings.keep_down {
-            interface::set_up(&mut container.socket, &inner)?;
-        }
-        self.answer(host, &inner, None, AddResult::default())
+        let name = Target::of(self.call)?.ifname.as_str();
+        let inner = match self.settings.keep_down {
+            true => interface::find(&mut container.socket, name)?,
+            false => {
+                let index = self.inner_index(container, name)?;
+                interface::set_up(&mut container.socket, (name, index))?
+            }
+        };
+        self.answer(host, &inner, &[], AddResult::default())
     }
 
     fn run_with_addresses(
@@ -203,27 +245,43 @@ impl Attaching<'_> {
         let name = Target::of(self.call)?.ifname.as_str();
         let settings = if self.settings.enable_dad { DAD } else { NO_DAD };
         interface::set_up_sysctls(container, name, settings, &result.ips)?;
-        let inner = interface::find(&mut container.socket, name)?;
-        interface::configure(&mut container.socket, &inner, &result)?;
-        let in_vlan =
-            if gateways.is_empty() { None } else { gateway::set_up(host, self.bridge, self.settings, &gateways)? };
-        self.answer(host, &inner, in_vlan, result)
+        let index = self.inner_index(container, name)?;
+        let inner = interface::configure(&mut container.socket, (name, index), &result)?;
+        self.answer(host, &inner, &gateways, result)
     }
 
-    /// The result, once the port is up. The MACs of bridge and port are looked at last: they may have changed.
+    /// The number of the container's end, which is called `name`.
+    fn inner_index(&self, container: &mut Container, name: &str) -> Result<u32, Failure> {
+        match self.cable.peer {
+            Some(index) => Ok(index),
+            None => {
+                let index = interface::find(&mut container.socket, name)?.index;
+                container.note_index(index);
+                Ok(index)
+            }
+        }
+    }
+
+    /// The result, once the bridge has the gateways' addresses and the port is up. The MACs of bridge and port are
+    /// looked at last: they may have changed.
     fn answer(
         &self,
         host: &mut Socket,
         inner: &Link,
-        in_vlan: Option<Interface>,
+        gateways: &[IpNet],
         mut result: AddResult,
     ) -> Result<Box<RawValue>, Failure> {
-        let port = if self.settings.keep_down {
-            cable::find_end(host, self.port)?
-        } else {
-            port::wait_until_up(host, self.port)?
+        // An address that the bridge had is asked for together with the looks.
+        let are_there = gateways.iter().all(|gateway| self.there.contains(gateway));
+        let in_vlan = match are_there {
+            true => None,
+            false => gateway::set_up(host, self.bridge, self.settings, gateways)?,
         };
-        let bridge = port::find_bridge(host, &self.settings.name)?;
+        let known: &[IpNet] = if are_there { gateways } else { &[] };
+        let (bridge, mut port) = self.look(host, known)?;
+        if !self.settings.keep_down {
+            port = port::wait_until_up(host, port)?;
+        }
         let on_host = |link: Link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() };
         result.interfaces = vec![on_host(bridge), on_host(port), parent::interface_in_container(self.call, inner)?];
         result.interfaces.extend(in_vlan);
@@ -232,5 +290,26 @@ impl Attaching<'_> {
             result.dns = dns;
         }
         self.stdin.answer(&result)
+    }
+
+    /// Looks at bridge and port; the bridge has the addresses `known`, which is confirmed.
+    fn look(&self, host: &mut Socket, known: &[IpNet]) -> Result<(Link, Link), Failure> {
+        let name = &self.settings.name;
+        let mut batch = Batch::default();
+        known.iter().for_each(|gateway| batch.add_address(self.bridge.index, *gateway));
+        batch.link_by_name(&self.cable.name)?;
+        batch.link_by_name(name.as_str())?;
+        let mut answers = host.send_batch(batch)?;
+        let (bridge, port) = (answers.pop(), answers.pop());
+        let bridge = bridge.map(|answer| answer.link()).transpose()?.flatten();
+        let bridge = port::bridge(bridge.ok_or_else(|| Failure::Failed(format!("bridge {name} is gone")))?)?;
+        for answer in answers {
+            gateway::confirm(host, &bridge, answer)?;
+        }
+        if !known.is_empty() {
+            interface::enable_forwarding(host.settings(), known.iter().copied())?;
+        }
+        let port = port.map(|answer| answer.link()).transpose()?.flatten();
+        Ok((bridge, port.ok_or_else(|| cable::is_gone(&self.cable.name))?))
     }
 }

@@ -7,13 +7,25 @@ use crate::cni::IfName;
 use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
 use crate::sys::netlink::{self, Change, Kind, Link, Mac, NewLink, OperState, Peer, PortFlags, Socket};
-use crate::sys::sysctl::{self, Family};
+use crate::sys::sysctl::Family;
 use nix::errno::Errno;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// How long the reference waits for a port before it fails.
 const PORT_TIMEOUT: Duration = Duration::from_millis(2550);
+
+/// The bridge as it was before anything was made, if it works: a look at its end shows whether it still does.
+pub(super) fn seen<'a>(host: &Socket, settings: &Settings, seen: Option<&'a Link>) -> Option<&'a Link> {
+    let bridge = seen.filter(|bridge| bridge.up && !settings.promiscuous)?;
+    own_routes(host, settings);
+    Some(bridge)
+}
+
+/// The routes of the bridge are ours; without IPv6 there is no such setting.
+fn own_routes(host: &Socket, settings: &Settings) {
+    let _ = host.settings().write(Family::V6, settings.name.as_str(), "accept_ra", "0");
+}
 
 /// Finds the bridge, or makes it.
 pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> {
@@ -22,8 +34,7 @@ pub(super) fn ensure_bridge(host: &mut Socket, settings: &Settings) -> Result<Li
         Some(link) => bridge(link)?,
         None => make_bridge(host, settings)?,
     };
-    // The routes of the bridge are ours; without IPv6 there is no such setting.
-    let _ = sysctl::write(Family::V6, name, "accept_ra", "0");
+    own_routes(host, settings);
     let promiscuous = Some(true).filter(|_| settings.promiscuous);
     if !bridge.up || promiscuous.is_some() {
         host.change_link(bridge.index, &Change { up: Some(true), promiscuous, ..Change::default() })?;
@@ -45,8 +56,8 @@ fn make_bridge(host: &mut Socket, settings: &Settings) -> Result<Link, Failure> 
 /// there.
 pub(super) fn foresee(settings: &Settings, ground: &mut Ground<'_>) -> Result<Option<Link>, Failure> {
     let name = settings.name.as_str();
+    let found = ground.host_link(name)?.map(bridge).transpose()?;
     let Some(host) = ground.host.as_deref_mut() else { return Ok(None) };
-    let found = host.link_by_name(name)?.map(bridge).transpose()?;
     let is_new = found.is_none() && !(ground.is_made_before)(name);
     // A bridge that does not filter takes VLANs of its ports all the same, as long as the kernel knows them.
     let needs_vlans = settings.vlans.are_set() || (is_new && settings.vlans.filtering);
@@ -87,6 +98,8 @@ pub(super) struct Cable<'a> {
     pub(super) name: &'a str,
     /// Where that is; none: here.
     pub(super) netns: Option<BorrowedFd<'a>>,
+    /// Its number there.
+    pub(super) index: Option<u32>,
     pub(super) mtu: Option<u32>,
     pub(super) mac: Option<&'a Mac>,
     pub(super) port: PortFlags,
@@ -94,16 +107,17 @@ pub(super) struct Cable<'a> {
 }
 
 impl Cable<'_> {
-    /// Makes the cable and plugs it in; answers the name of the port. On failure there is none.
-    pub(super) fn plug_in(&self, host: &mut Socket, bridge: &Link) -> Result<String, Failure> {
-        let peer = Peer { name: self.name, netns: self.netns, mtu: self.mtu, mac: self.mac };
-        let port = cable::make(host, &peer, Some(bridge))?;
-        if let Err(e) = self.set_up_port(host, &port) {
+    /// Makes the cable and plugs it into the bridge numbered `bridge`; its name is that of the port. On failure there
+    /// is none.
+    pub(super) fn plug_in(&self, host: &mut Socket, bridge: u32) -> Result<cable::Cable, Failure> {
+        let peer = Peer { name: self.name, netns: self.netns, index: self.index, mtu: self.mtu, mac: self.mac };
+        let made = cable::make(host, &peer, Some(bridge))?;
+        if let Err(e) = self.set_up_port(host, &made.name) {
             // Best effort: the error that matters is the one above.
-            let _ = host.delete_link_by_name(&port);
+            let _ = host.delete_link_by_name(&made.name);
             return Err(e);
         }
-        Ok(port)
+        Ok(made)
     }
 
     fn set_up_port(&self, host: &mut Socket, port: &str) -> Result<(), Failure> {
@@ -125,9 +139,10 @@ impl Cable<'_> {
     }
 }
 
-/// Waits until the port forwards: a container that is told it is attached wants to send at once.
-pub(super) fn wait_until_up(host: &mut Socket, name: &str) -> Result<Link, Failure> {
-    let mut port = find_end(host, name)?;
+/// Waits until `port` forwards: a container that is told it is attached wants to send at once.
+pub(super) fn wait_until_up(host: &mut Socket, mut port: Link) -> Result<Link, Failure> {
+    let name = port.name.clone();
+    let name = name.as_str();
     let up = poll(PORT_TIMEOUT, || {
         if port.state != OperState::Up {
             port = find_end(host, name)?;
