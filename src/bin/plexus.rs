@@ -2,6 +2,7 @@
 
 #![deny(clippy::disallowed_macros, clippy::disallowed_methods)]
 
+use plexus::sys::trace;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -27,8 +28,15 @@ fn main() -> ExitCode {
         None if std::env::var_os("CNI_COMMAND").is_none() && io::stdin().is_terminal() => return about(),
         None => {}
     }
+    if let Some(file) = std::env::var_os(trace::VARIABLE).filter(|file| !file.is_empty()) {
+        trace::begin(file.into());
+    }
     let mut served = plexus::engine::run(environment, io::stdin().lock());
-    let code = answer(std::mem::replace(&mut served.answer, Ok(String::new())));
+    let code = {
+        let _step = trace::step("answer");
+        answer(std::mem::replace(&mut served.answer, Ok(String::new())))
+    };
+    end_trace();
     served.follow_up();
     code
 }
@@ -66,4 +74,13 @@ fn about() -> ExitCode {
     #[cfg(feature = "cluster")]
     plexus::sys::tell(plexus::api::build::WITH_DAEMON);
     ExitCode::SUCCESS
+}
+
+/// After the answer: nobody waits for it.
+fn end_trace() {
+    let words = ["CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME"].map(|key| environment(key).unwrap_or_default());
+    let title = format!("plexus {}", words.join(" "));
+    if let Err(e) = trace::end(&plexus::sys::printable::line(&title)) {
+        plexus::sys::tell(format_args!("{}: {e}", trace::VARIABLE));
+    }
 }

@@ -4,6 +4,7 @@ use super::{Call, Error, Registry, Scope};
 use crate::cni::json;
 use crate::cni::request::ValidAttachment;
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Request, Version};
+use crate::sys::trace;
 use serde_json::value::RawValue;
 
 /// One network in one sandbox: its plugins and what they are called with.
@@ -64,6 +65,7 @@ impl Chain<'_> {
                 keep(result);
             }
             let call = self.call(plugin, self.request(previous.as_deref()));
+            let _step = trace::step_of(|| format!("plugin {}", plugin.kind));
             let delegate = self.registry.prepared_or_new(self.scope.ifname, position, plugin);
             let answer = delegate.add(&call).map_err(|e| match self.registry.unknown_key(plugin) {
                 Some(unknown) => e.with_hint(&unknown),
@@ -87,6 +89,7 @@ impl Chain<'_> {
         let result = result.filter(|_| self.network.version.at_least(Version::V0_4_0));
         let mut left = Left { plugins: Vec::new(), errors: Vec::new() };
         for (index, plugin) in self.network.plugins.iter().enumerate().rev() {
+            let _step = trace::step_of(|| format!("plugin {}", plugin.kind));
             match self.registry.resolve(plugin).del(&self.call(plugin, self.request(result))) {
                 Ok(()) => {}
                 // Where the namespace is gone nothing of one plugin rests on another's.

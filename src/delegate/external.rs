@@ -5,6 +5,7 @@ use crate::cni::json;
 use crate::cni::{CniError, PluginType, Verb};
 use crate::sys::owner::Owner;
 use crate::sys::process::{Finished, Run, RunError};
+use crate::sys::trace;
 use crate::sys::{files, printable, tell_lines};
 use nix::errno::Errno;
 use serde_json::value::RawValue;
@@ -82,6 +83,7 @@ pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<
         deadline: call.scope.plugin_deadline(),
         inherit: call.scope.lock.map(|lock| lock.descriptor()),
     };
+    let _step = trace::step_of(|| format!("program {}", program.display()));
     let ended = run.to_end(|group| note_group(call, group));
     if let Some(lock) = call.scope.lock.filter(|_| !ended.as_ref().is_ok_and(Finished::is_orderly)) {
         // It was killed: what it started may go on, and whoever comes next has to end it first.

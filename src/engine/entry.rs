@@ -8,6 +8,7 @@ use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;
 use crate::sys::printable;
+use crate::sys::trace;
 use crate::sys::trusted::KeptFolders;
 use std::io::{self, Read};
 
@@ -80,6 +81,7 @@ fn serve(
     if !unknown_verb && let Err(error) = invocation {
         return Err(error);
     }
+    let reading = trace::step("read");
     *text = files::read_to_string_bounded(stdin, MAX_STDIN).map_err(|e| {
         let code = if e.kind() == io::ErrorKind::InvalidData { Code::Decode } else { Code::Io };
         CniError::new(code, format!("the configuration on stdin cannot be read: {e}"))
@@ -92,6 +94,7 @@ fn serve(
         _ => (Settings::parse(text)?, Vec::new()),
     };
     let turn = turn.insert(Turn::new(invocation?, settings));
+    drop(reading);
     for mistake in mistakes {
         let stops = if turn.invocation.verb == Verb::Status { "; every ADD is refused until it is mended" } else { "" };
         turn.warn(format!("the configuration of Plexus: {mistake}; its default is used{stops}"));

@@ -3,6 +3,7 @@
 use super::{Client, ClientError};
 use crate::api::RunDirectory;
 use crate::api::protocol::{Reply, Request};
+use crate::sys::trace;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ impl KeptClient {
     /// # Errors
     /// As those of [`Client::connect`] and [`Client::ask`].
     pub fn ask(&self, run: &RunDirectory, deadline: Instant, request: &Request) -> Result<Reply, ClientError> {
+        let _step = trace::step("plexusd");
         self.speak(run, deadline, |client| client.ask(request))
     }
 

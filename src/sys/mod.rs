@@ -21,6 +21,7 @@ pub mod proc_net;
 pub mod process;
 pub mod shared_folder;
 pub mod sysctl;
+pub mod trace;
 pub mod trusted;
 pub mod unix_socket;
 

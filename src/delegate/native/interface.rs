@@ -10,6 +10,7 @@ use crate::delegate::stdin::Stdin;
 use crate::delegate::{Call, Error};
 use crate::sys::netlink::{Batch, Link, Mac, OperState, Socket};
 use crate::sys::sysctl::{Family, Settings};
+use crate::sys::trace;
 use ipnet::IpNet;
 use std::io;
 use std::net::IpAddr;
@@ -48,6 +49,7 @@ pub(super) fn with_addresses<T>(
 
 /// Asks `ipam` for addresses; an answer without any is a failure, after which none is taken.
 fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure> {
+    let _step = trace::step("addresses");
     let result = ipam.add(call)?;
     if result.ips.is_empty() {
         give_back(ipam, call);

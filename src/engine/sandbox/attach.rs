@@ -10,6 +10,7 @@ use crate::engine::sandbox::{device_info, undo};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::boot;
 use crate::sys::files::Durability;
+use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::io;
 use std::path::PathBuf;
@@ -333,6 +334,7 @@ fn attach_one(
     planned: &Planned,
     keep: impl Fn(&RawValue),
 ) -> Result<Box<RawValue>, Failed> {
+    let _step = trace::step_of(|| format!("network {} ({})", planned.network, planned.ifname));
     let target = turn.target()?;
     let path = turn.path();
     let scope = Scope {

@@ -11,6 +11,7 @@ use crate::store::{Attachment, Debt, Found, Record, State, record};
 use crate::sys::files::Durability;
 use crate::sys::netlink::teardown;
 use crate::sys::netns::Netns;
+use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -90,6 +91,7 @@ fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], d
     if links.len() < 2 {
         return;
     }
+    let _step = trace::step_of(|| format!("interfaces {}", links.join(", ")));
     let deleted = Netns::open(path)
         .map_err(|e| e.to_string())
         .and_then(|netns| teardown(&netns, &links, deadline).map_err(|e| e.to_string()));
@@ -108,6 +110,7 @@ fn delete_one(
     attachment: &Attachment,
     until: Instant,
 ) -> Result<(), Unfinished> {
+    let _step = trace::step_of(|| format!("network {} ({})", attachment.network, attachment.ifname));
     let recalled = Recalled::read(turn, attachment).map_err(|error| Unfinished { error, rest: None, hung: false })?;
     if turn.registry.needs_programs(recalled.network()) {
         note_attempt(turn, id, attachment);

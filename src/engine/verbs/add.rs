@@ -18,6 +18,7 @@ use crate::facts::{Annotations, Known, Question};
 use crate::nad::selection::UnknownKey;
 use crate::nad::{NadRef, NetworkStatus, status};
 use crate::store::{Attachment, Found, Record, State};
+use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,22 +32,43 @@ const PLAIN: Duration = Duration::from_millis(200);
 /// Nothing is attached then, or what could not be undone is a debt on the record.
 pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
     let target = turn.target()?;
-    let sandbox = Sandbox::lock(turn, &target.container_id, turn.until(attach::ADD))?;
-    let before = record_before(turn)?;
+    let (sandbox, before) = {
+        let _step = trace::step("lock");
+        let sandbox = Sandbox::lock(turn, &target.container_id, turn.until(attach::ADD))?;
+        (sandbox, record_before(turn)?)
+    };
     let (plan, left_out) = prepare(turn).inspect_err(|_| sandbox.mark_nothing_made(&target.ifname))?;
-    let mut session = Session::begin(turn, &sandbox, before, plan)?;
-    let attached = session.attach().and_then(|()| settle::settle(turn, &mut session));
-    if let Err(first) = attached.and_then(|()| session.commit()) {
+    let mut session = {
+        let _step = trace::step("begin");
+        Session::begin(turn, &sandbox, before, plan)?
+    };
+    if let Err(first) = attach_all(turn, &mut session) {
+        let _step = trace::step("undo");
         return Err(session.undo(first));
     }
     match answer(turn, &mut session) {
         Ok(result) => {
+            let _step = trace::step("publish");
             report(turn, &mut session, &result, left_out);
             session.await_sync();
             Ok(result)
         }
-        Err(first) => Err(session.undo(first)),
+        Err(first) => {
+            let _step = trace::step("undo");
+            Err(session.undo(first))
+        }
     }
+}
+
+/// Attaches, settles and commits.
+fn attach_all(turn: &Turn, session: &mut Session<'_>) -> Result<(), CniError> {
+    {
+        let _step = trace::step("attach");
+        session.attach()?;
+    }
+    let _step = trace::step("settle and commit");
+    settle::settle(turn, session)?;
+    session.commit()
 }
 
 /// Everything that is decided before the first side effect; and the networks that an uninstallation leaves out.
@@ -58,10 +80,20 @@ fn prepare(turn: &Turn) -> Result<(Vec<Planned>, Vec<String>), CniError> {
         ));
     }
     let draining = turn.settings.state.draining().exists();
-    let (known, selections) = if draining { Default::default() } else { wanted(turn)? };
-    let plan = plan(turn, &known, &selections)?;
-    trust::check(turn, &plan)?;
-    preflight::check(turn, &plan)?;
+    let (known, selections) = {
+        let _step = trace::step("facts");
+        if draining { Default::default() } else { wanted(turn)? }
+    };
+    let plan = {
+        let _step = trace::step("select and resolve");
+        let plan = plan(turn, &known, &selections)?;
+        trust::check(turn, &plan)?;
+        plan
+    };
+    {
+        let _step = trace::step("preflight");
+        preflight::check(turn, &plan)?;
+    }
     Ok((plan, if draining { left_out(turn) } else { Vec::new() }))
 }
 

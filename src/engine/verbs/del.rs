@@ -14,6 +14,7 @@ use crate::engine::verbs::add;
 use crate::engine::{Turn, multus};
 use crate::facts::Known;
 use crate::store::{Attachment, Found, Record};
+use crate::sys::trace;
 use crate::sys::trusted::Untrusted;
 use std::time::Duration;
 
@@ -41,7 +42,10 @@ struct Basis {
 pub fn del(turn: &Turn) -> Result<(), CniError> {
     let target = turn.target()?;
     let id = &target.container_id;
-    let sandbox = Sandbox::lock_to_delete(turn, id, turn.until(DEL))?;
+    let sandbox = {
+        let _step = trace::step("lock");
+        Sandbox::lock_to_delete(turn, id, turn.until(DEL))?
+    };
     // The note only spares work: a record says that there is some.
     if sandbox.is_deleted() && target.netns.is_none() && matches!(turn.store.look(id), Ok(Found::Nothing)) {
         return Ok(());
@@ -58,7 +62,11 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     record.attachments = others;
     recalled::complete(turn, &mut mine);
     let all = mine.clone();
-    let failures = undo::delete(turn, &sandbox, netns, id, mine, turn.until(DEL));
+    let failures = {
+        let _step = trace::step("detach");
+        undo::delete(turn, &sandbox, netns, id, mine, turn.until(DEL))
+    };
+    let _step = trace::step("forget");
     let failures: Vec<Failure> =
         failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
     let outcome = unreadable.map_or_else(|| judge(turn, &failures), Err);

@@ -7,6 +7,7 @@
 use super::error::Error;
 use super::listed_link::{Link, read_link};
 use super::socket::{Socket, acknowledged, encode};
+use crate::sys::trace;
 use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -81,6 +82,10 @@ impl Socket {
             open.push(if is_question { None } else { Some(Ok(None)) });
             actions.push(action);
         }
+        let _step = trace::step_of(|| {
+            let actions: Vec<String> = actions.iter().map(|action| action()).collect();
+            format!("netlink: {}", actions.join(", "))
+        });
         self.send_bytes(&bytes, &actions[0])?;
         let mut is_over = false;
         while !is_over {

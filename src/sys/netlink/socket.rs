@@ -3,6 +3,7 @@
 use super::error::Error;
 use crate::sys::netns::Netns;
 use crate::sys::sysctl::Settings;
+use crate::sys::trace;
 use netlink_packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
     NetlinkMessage, NetlinkPayload, NlasIterator,
@@ -77,6 +78,7 @@ impl Socket {
         flags: u16,
         action: impl Fn() -> String,
     ) -> Result<(), Error> {
+        let _step = trace::step_of(|| format!("netlink: {}", action()));
         self.send(message, flags | NLM_F_ACK, &action)?;
         loop {
             self.receive(&action)?;
@@ -96,6 +98,7 @@ impl Socket {
         read: impl Fn(RouteNetlinkMessage) -> Option<T>,
         action: impl Fn() -> String,
     ) -> Result<T, Error> {
+        let _step = trace::step_of(|| format!("netlink: {}", action()));
         self.send(message, 0, &action)?;
         loop {
             self.receive(&action)?;
@@ -141,6 +144,7 @@ impl Socket {
         read: &impl Fn(RouteNetlinkMessage) -> Option<T>,
         action: &impl Fn() -> String,
     ) -> Result<Option<Vec<T>>, Error> {
+        let _step = trace::step_of(|| format!("netlink: {}", action()));
         self.send(message, NLM_F_DUMP, action)?;
         let (mut found, mut steady) = (Vec::new(), true);
         loop {

@@ -5,12 +5,12 @@ use super::write::{NewFile, replace_at};
 use super::{read, walk};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fstat, utimensat};
+use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fchmod, fstat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, UnlinkatFlags, fchown, linkat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,9 +158,27 @@ impl Folder {
     /// It is no regular file, has another name too, or belongs to somebody else.
     pub fn lock_file(&self, name: &OsStr) -> io::Result<File> {
         // Neither waits for the other end of a FIFO, nor becomes the terminal of ours.
-        let flags =
-            OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let file = File::from(openat(&self.descriptor, name, flags, Mode::from_bits_truncate(0o600))?);
+        self.open_or_make(name, OFlag::O_RDWR, 0o600).map(|(file, _)| file)
+    }
+
+    /// Writes `text` behind what is in the file `name`, with `head` before it where the file is empty; makes it with the
+    /// given mode where it is missing.
+    ///
+    /// # Errors
+    /// As [`Folder::lock_file`], the file is longer than the given limit, or it cannot be written.
+    pub fn append(&self, name: &OsStr, head: &str, text: &str, (mode, limit): (u32, usize)) -> io::Result<()> {
+        let (mut file, stat) = self.open_or_make(name, OFlag::O_WRONLY | OFlag::O_APPEND, mode)?;
+        if usize::try_from(stat.st_size).unwrap_or(usize::MAX) > limit {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
+        }
+        let head = if stat.st_size == 0 { head } else { "" };
+        // One write, so that those of several processes are not mixed.
+        file.write_all([head, text].concat().as_bytes())
+    }
+
+    fn open_or_make(&self, name: &OsStr, access: OFlag, mode: u32) -> io::Result<(File, FileStat)> {
+        let flags = OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.descriptor, name, access | flags, Mode::from_bits_truncate(mode))?);
         let stat = fstat(&file)?;
         let path = self.path.join(name);
         if stat.st_mode & nix::libc::S_IFMT != nix::libc::S_IFREG {
@@ -169,7 +187,7 @@ impl Folder {
         if stat.st_nlink > 1 {
             return Err(Untrusted::error(&path, "the file has another name, too"));
         }
-        own_file(&path, &stat).map(|()| file)
+        own_file(&path, &stat).map(|()| (file, stat))
     }
 
     /// The folder, opened for what a path's descriptor cannot do.

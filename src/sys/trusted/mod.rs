@@ -80,6 +80,16 @@ pub fn lock_file(path: &Path) -> io::Result<File> {
     Folder::make(folder, 0o700)?.lock_file(name)
 }
 
+/// Writes `text` behind what is in the file at `path`, which begins with `head` and is made with `mode` where it is
+/// missing. Its folder has to be ours.
+///
+/// # Errors
+/// File or folder is not to be trusted, the file is longer than `limit` bytes, or it cannot be written.
+pub fn append(path: &Path, head: &str, text: &str, mode: u32, limit: usize) -> io::Result<()> {
+    let (folder, name) = split(path)?;
+    Folder::open(folder)?.append(name, head, text, (mode, limit))
+}
+
 /// Whether the folder at `path` is there, and nobody but root or us can have put anything into it.
 pub fn is_own_folder(path: &Path) -> bool {
     Folder::open(path).is_ok()
