@@ -153,6 +153,13 @@ impl Cluster {
         self.copies.follow_too(nads);
     }
 
+    /// A network-status will have to be written soon: gets ready for it.
+    pub fn expect_status(&self) {
+        if let Origin::Kubernetes(kubernetes) = &self.origin {
+            kubernetes.expect_status();
+        }
+    }
+
     /// The definition `nad`; `None` when it is certain that there is none.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use crate::cluster::kubernetes::absent::Absent;
 use crate::cluster::kubernetes::access::Access;
 use crate::cluster::kubernetes::event::{Announcer, Notice};
 use crate::cluster::kubernetes::object::{NadObject, PodHead};
+use crate::cluster::kubernetes::ready::LastUse;
 use crate::cluster::kubernetes::requests::Requests;
 use crate::cluster::kubernetes::watch;
 use crate::cluster::pod::KnownPod;
@@ -49,6 +50,7 @@ pub struct Kubernetes {
     pub(in crate::cluster) node: String,
     pub(in crate::cluster) requests: Requests,
     pub(in crate::cluster) announcer: Announcer,
+    pub(super) last_use: LastUse,
     watch_seconds: u32,
     cache: Arc<Cache>,
     absent: Absent,
@@ -71,6 +73,7 @@ impl Kubernetes {
             node,
             announcer: Announcer::new(requests.clone()),
             requests,
+            last_use: LastUse::now(),
             watch_seconds,
             cache,
             absent: Absent::default(),
@@ -82,6 +85,19 @@ impl Kubernetes {
     /// Tells `notice`, sooner or later.
     pub(in crate::cluster) fn announce(&self, notice: Notice) {
         self.announcer.announce(self.access.client().0, notice);
+    }
+
+    /// Opens a connection, if none may be open: somebody asks for what is attached now, and a status will follow.
+    pub(in crate::cluster) fn expect_status(&self) {
+        if !self.last_use.note() {
+            return;
+        }
+        let (client, requests) = (self.access.client().0, self.requests.clone());
+        tokio::spawn(async move {
+            // Everybody who is known to the API server may ask for this. Only the connection matters.
+            let answer = tokio::time::timeout(ANSWER_LIMIT, client.apiserver_version()).await;
+            requests.made("get", matches!(answer, Ok(Ok(_))));
+        });
     }
 
     /// Watches definitions, and pods from the first question about one on, for ever.
@@ -224,6 +240,7 @@ impl Kubernetes {
     where
         F: Future<Output = kube::Result<T>>,
     {
+        self.last_use.note();
         let (client, number) = self.access.client();
         match request(client).await {
             Err(e) if self.access.renew(number, &e).await => request(self.access.client().0).await,

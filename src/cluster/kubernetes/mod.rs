@@ -12,6 +12,7 @@ pub(super) mod event;
 pub(super) mod inquiry;
 mod object;
 pub(super) mod publish;
+mod ready;
 pub(super) mod requests;
 pub(super) mod review;
 mod slices;

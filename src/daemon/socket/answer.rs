@@ -78,6 +78,9 @@ impl Daemon {
             facts.annotations = Some(annotations);
         }
         let operators = request.default_network_namespace.as_deref();
+        if !networks.is_empty() {
+            self.cluster.expect_status();
+        }
         let (definitions, missing) = self.definitions(networks, operators).await?;
         facts.missing = missing;
         let found = devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?;
