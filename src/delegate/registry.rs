@@ -139,12 +139,16 @@ impl Registry {
         }
     }
 
-    /// Whether DEL of `network` deletes one link and starts no program: such links can go together first.
+    /// Whether DEL of `network` deletes one link, and nothing that happens before needs it: such links can go together
+    /// first. That holds for the program of a built-in plugin, too, if every key of its configuration is one that Plexus
+    /// knows. It gives the addresses back and finds the link gone. A program that masquerades, or releases addresses
+    /// through the link, has other keys, or another address plugin.
     pub fn is_one_link(&self, network: &NetworkConfig) -> bool {
         const LINKS: [&str; 5] =
             [native::bridge::TYPE, native::macvlan::TYPE, native::ipvlan::TYPE, native::vlan::TYPE, native::ptp::TYPE];
-        let alone = matches!(network.plugins.as_slice(), [only] if LINKS.contains(&only.kind.as_str()));
-        alone && !self.needs_programs(network)
+        let [only] = network.plugins.as_slice() else { return false };
+        let is_known = || native::find(only, &Enabled::ALL, &self.sockets).is_ok_and(|found| found.program.is_none());
+        LINKS.contains(&only.kind.as_str()) && is_known()
     }
 
     /// Whether any plugin of `network` starts a program: it sees the disk, and may be slow.

@@ -78,7 +78,7 @@ fn share(left: Duration, waiting: usize) -> Duration {
     (left / waiting).max(LEAST)
 }
 
-/// Deletes at once the links of all networks that are nothing but a link made in this process: the
+/// Deletes at once the links of all networks that are nothing but a link: the
 /// kernel's grace periods are waited for once, and not by us. What is left of them (addresses) is
 /// freed by each network's own DEL, which is told that its link is gone.
 fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], deadline: Instant) {

@@ -176,6 +176,14 @@ impl Batch<'_> {
         self.ask(RouteNetlinkMessage::GetLink(message), move || format!("look up link {index}"));
     }
 
+    /// Puts the link numbered `index` into `group`.
+    pub(super) fn set_group(&mut self, index: u32, group: u32) {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::Group(group));
+        self.push(RouteNetlinkMessage::SetLink(message), 0, move || format!("change link {index} (group {group})"));
+    }
+
     /// Switches the link numbered `index` on.
     pub fn set_up(&mut self, index: u32) {
         let mut message = LinkMessage::default();

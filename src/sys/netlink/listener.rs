@@ -5,10 +5,25 @@ use super::socket::{ANSWER_SIZE, Message, messages, retry_interrupted};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The multicast group of link messages.
 const RTNLGRP_LINK: u32 = 1;
+
+/// A socket that will be told what happens to the links of its namespace.
+#[derive(Debug)]
+pub(super) struct Deaf(netlink_sys::Socket);
+
+impl Deaf {
+    /// Listens from now on.
+    pub(super) fn listen(self) -> Result<Listener, Error> {
+        let Deaf(mut socket) = self;
+        socket.bind_auto().map_err(failed)?;
+        socket.add_membership(RTNLGRP_LINK).map_err(failed)?;
+        Ok(Listener { socket, notified: Vec::with_capacity(ANSWER_SIZE) })
+    }
+}
 
 /// A socket that is told what happens to the links of its namespace.
 #[derive(Debug)]
@@ -17,14 +32,14 @@ pub(super) struct Listener {
     notified: Vec<u8>,
 }
 
+fn failed(source: io::Error) -> Error {
+    Error::Socket { action: "listen".to_owned(), source }
+}
+
 impl Listener {
-    /// Listens from now on, in the namespace of the calling thread.
-    pub(super) fn in_own() -> Result<Self, Error> {
-        let failed = |source| Error::Socket { action: "listen".to_owned(), source };
-        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
-        socket.add_membership(RTNLGRP_LINK).map_err(failed)?;
-        Ok(Listener { socket, notified: Vec::with_capacity(ANSWER_SIZE) })
+    /// One in the namespace of the calling thread, which does not listen yet.
+    pub(super) fn in_own() -> Result<Deaf, Error> {
+        netlink_sys::Socket::new(NETLINK_ROUTE).map(Deaf).map_err(failed)
     }
 
     /// The links that have gone, as far as we were told since the last call.
@@ -32,7 +47,7 @@ impl Listener {
         let (socket, notified) = (&self.socket, &mut self.notified);
         notified.clear();
         let received = retry_interrupted(|| socket.recv(notified, nix::libc::MSG_DONTWAIT));
-        received.map_err(|source| Error::Socket { action: "listen".to_owned(), source })?;
+        received.map_err(failed)?;
         // Bridges also tell of ports that leave them, with a family of their own.
         let gone = |message: Message| match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))

@@ -5,6 +5,7 @@
 //! has come that far: RTM_DELLINK. So a child process makes the request and waits for its end, while
 //! we go on as soon as every link was notified.
 
+use super::batch::{Answer, Batch};
 use super::error::Error;
 use super::listed_link::Link;
 use super::listener::Listener;
@@ -32,13 +33,13 @@ use std::time::Instant;
 /// # Errors
 /// A link is still there: the kernel refuses to delete it.
 pub fn teardown(netns: &Netns, names: &[&str], deadline: Instant) -> Result<(), Error> {
-    let (mut socket, mut listener, worker) =
+    let (mut socket, listener, worker) =
         netns.run(|| Ok::<_, Error>((Socket::in_own()?, Listener::in_own()?, Socket::in_own()?)))??;
-    let mut links = Vec::new();
-    for name in names {
-        links.extend(socket.link_by_name(name)?);
-    }
+    let (found, _) = socket.links_and_kinds(names, &[])?;
+    let links: Vec<Link> = found.into_iter().flatten().collect();
     let Some(request) = request(&mut socket, &links)? else { return Ok(()) };
+    // From now on: what was changed before is of no interest.
+    let mut listener = listener.listen()?;
     let mut awaited: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
     // Without a child it is only slower, and what was not notified in time is looked after below.
     if let Ok(child) = Child::send(&worker, &worker.encode(request)) {
@@ -56,9 +57,9 @@ fn request(socket: &mut Socket, links: &[Link]) -> Result<Option<RouteNetlinkMes
         links => {
             // A number nobody else has chosen: zero is the group of all others.
             let group = (RandomState::new().build_hasher().finish() as u32) | 1;
-            for link in links {
-                socket.change_link(link.index, &super::Change { group: Some(group), ..super::Change::default() })?;
-            }
+            let mut batch = Batch::default();
+            links.iter().for_each(|link| batch.set_group(link.index, group));
+            socket.send_batch(batch)?.into_iter().try_for_each(Answer::done)?;
             message.attributes.push(LinkAttribute::Group(group));
         }
     }
