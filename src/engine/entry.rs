@@ -24,18 +24,26 @@ pub struct Served {
     turn: Option<Turn>,
     /// What it was configured with.
     stdin: String,
+    kept: KeptFolders,
 }
 
 impl Served {
     /// After the answer: starts a sweep, if one is due, in a process of its own. Nobody listens to that one, so what the
     /// last one told is told first.
     pub fn follow_up(self) {
-        let Some(turn) = self.turn.filter(due::is_due) else { return };
+        if !self.turn.as_ref().is_some_and(due::is_due) {
+            // The process ends now, and the kernel closes what is open.
+            std::mem::forget(self);
+            return;
+        }
+        let Served { turn: Some(turn), stdin, kept, .. } = self else { return };
+        // The sweep's process closes what it inherits: it has to open folders of its own.
+        drop(kept);
         let log = sweep::log_of(&turn.settings.run);
         detach::told(&log).lines().for_each(|line| turn.warn(format!("the last sweep: {line}")));
         // What is no text cannot be told in words; nor is there a plugin in such a folder.
         let path = std::env::join_paths(&turn.invocation.path).ok().and_then(|path| path.into_string().ok());
-        let words = [self.stdin, path.unwrap_or_default()];
+        let words = [stdin, path.unwrap_or_default()];
         // What cannot be started now is due at the next call.
         let _ = detach::detached(sweep::LIMIT, &log, &words, sweep_by_words);
     }
@@ -51,7 +59,7 @@ fn sweep_by_words(words: &[String]) {
 
 /// Serves one call.
 pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
-    let _kept = KeptFolders::begin();
+    let kept = KeptFolders::begin();
     let (mut turn, mut text) = (None, String::new());
     let outcome = serve(environment, stdin, &mut text, &mut turn);
     let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());
@@ -62,7 +70,7 @@ pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Se
         // An error of texts and a number always serialises.
         serde_json::to_string_pretty(&error).unwrap_or_default()
     });
-    Served { answer, turn, stdin: text }
+    Served { answer, turn, stdin: text, kept }
 }
 
 fn serve(

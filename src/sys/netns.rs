@@ -3,13 +3,17 @@
 #![allow(clippy::disallowed_methods, reason = "a namespace is opened, not read")]
 
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread::ThreadId;
 
 /// The namespace of the thread that opens it. `/proc/self` would be that of the process's first thread.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -49,6 +53,9 @@ pub enum Error {
 pub struct Netns {
     file: File,
     path: PathBuf,
+    identity: OnceLock<(u64, u64)>,
+    /// The namespace of the thread that entered this one, to which it may return.
+    own: OnceLock<(ThreadId, OwnedFd)>,
 }
 
 impl Netns {
@@ -59,15 +66,15 @@ impl Netns {
     /// the stale file of an unmounted namespace, or a namespace of another kind.
     pub fn open(path: &Path) -> Result<Self, Error> {
         // A FIFO in its place would have the opener wait for a writer.
-        let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
-        let file = opened.map_err(|source| match source.kind() {
+        let opened = openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty());
+        let file = opened.map(File::from).map_err(io::Error::from).map_err(|source| match source.kind() {
             // NotADirectory: a component of the path was replaced by a file; ESRCH: /proc/<pid> of a process that ended.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Missing { path: path.to_owned() },
             _ if source.raw_os_error() == Some(Errno::ESRCH as i32) => Error::Missing { path: path.to_owned() },
             _ => Error::Io { what: "open", path: path.to_owned(), source },
         })?;
         match is_network_namespace(&file) {
-            Ok(true) => Ok(Netns { file, path: path.to_owned() }),
+            Ok(true) => Ok(Netns { file, path: path.to_owned(), identity: OnceLock::new(), own: OnceLock::new() }),
             Ok(false) => Err(Error::NotANamespace { path: path.to_owned() }),
             // What cannot be looked at is not gone.
             Err(e) => Err(Error::Io { what: "look at", path: path.to_owned(), source: e.into() }),
@@ -115,7 +122,11 @@ impl Netns {
 
     /// Device and inode: what tells namespaces apart (namespaces(7)).
     fn identity(&self) -> Result<(u64, u64), Error> {
-        identity(&self.path, self.file.metadata())
+        if let Some(known) = self.identity.get() {
+            return Ok(*known);
+        }
+        let identity = identity(&self.path, self.file.metadata())?;
+        Ok(*self.identity.get_or_init(|| identity))
     }
 
     /// Runs `work` inside: in the calling thread where it may return to its own namespace (setns(2) is per thread), else
@@ -126,12 +137,19 @@ impl Netns {
     /// # Errors
     /// It could not be entered, or no thread could be started.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        // Entering the namespace in which we are takes the same permissions as returning to it.
-        let own = File::open(OWN).ok().filter(|own| setns(own, CloneFlags::CLONE_NEWNET).is_ok());
-        let Some(own) = own else { return in_thread(&self.path, || self.enter().map(|()| work()))? };
+        let this = std::thread::current().id();
+        let kept = self.own.get().filter(|(thread, _)| *thread == this).map(|(_, own)| own);
+        let opened = if kept.is_some() { None } else { own_to_return_to() };
+        let Some(own) = kept.or(opened.as_ref()) else {
+            return in_thread(&self.path, || self.enter().map(|()| work()))?;
+        };
         self.enter()?;
-        let _returned = Returned(own);
-        Ok(work())
+        let returned = Returned(own.as_fd());
+        let result = work();
+        drop(returned);
+        // Another thread's may be kept already.
+        opened.map(|own| self.own.set((this, own)));
+        Ok(result)
     }
 
     fn enter(&self) -> Result<(), Error> {
@@ -151,12 +169,19 @@ fn identity(path: &Path, file: io::Result<std::fs::Metadata>) -> Result<(u64, u6
     file.map(|this| (this.dev(), this.ino())).map_err(io)
 }
 
-/// A thread that is in its own namespace again when this is dropped, also where a panic does that.
-struct Returned(File);
+/// The namespace of the calling thread, if the thread may return to it: entering the one in which it is takes the same
+/// permissions.
+fn own_to_return_to() -> Option<OwnedFd> {
+    let own = openat(AT_FDCWD, OWN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    setns(&own, CloneFlags::CLONE_NEWNET).is_ok().then_some(own)
+}
 
-impl Drop for Returned {
+/// A thread that is in its own namespace again when this is dropped, also where a panic does that.
+struct Returned<'a>(BorrowedFd<'a>);
+
+impl Drop for Returned<'_> {
     fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+        if setns(self.0, CloneFlags::CLONE_NEWNET).is_err() {
             // It was tried before we left. A thread in the wrong namespace must not go on.
             std::process::abort();
         }

@@ -8,11 +8,13 @@
 use super::flock;
 use super::trusted::{Folder, Untrusted};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use std::fs::{self, File, OpenOptions};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -23,15 +25,13 @@ const LIMIT: usize = 4096;
 /// Its mode, and that of what is missing above it: as the other programs make them.
 const FOLDER: u32 = 0o755;
 /// A symbolic link is never followed, and opening a FIFO does not wait for somebody else.
-const AS_IT_IS: i32 = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).bits();
+const AS_IT_IS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK);
 
 /// The folder while it is locked. Whoever may change a part of its path cannot put another one into its place: all that
 /// is done in it goes by its descriptor.
 #[derive(Debug)]
 pub struct LockedFolder {
-    /// The way to the descriptor.
-    folder: PathBuf,
-    _pinned: Folder,
+    pinned: Folder,
     _lock: File,
 }
 
@@ -41,10 +41,15 @@ impl LockedFolder {
     /// # Errors
     /// The folder cannot be made or locked, or somebody else could exchange it; `TimedOut` when the deadline passes.
     pub fn acquire(folder: &Path, deadline: Instant) -> io::Result<Self> {
-        is_no_link(folder)?;
-        let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-        missing.into_iter().rev().try_for_each(|folder| Folder::make(folder, FOLDER).map(drop))?;
-        LockedFolder::lock(Folder::open_itself(folder)?, deadline)
+        let found = match find(folder)? {
+            Some(found) => found,
+            None => {
+                let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+                missing.into_iter().rev().try_for_each(|folder| Folder::make(folder, FOLDER).map(drop))?;
+                Folder::open_itself(folder)?
+            }
+        };
+        LockedFolder::lock(found, deadline)
     }
 
     /// As [`LockedFolder::acquire`]; `None` where there is no such folder.
@@ -56,12 +61,9 @@ impl LockedFolder {
     }
 
     fn lock(pinned: Folder, deadline: Instant) -> io::Result<Self> {
-        let folder = PathBuf::from(format!("/proc/self/fd/{}", pinned.descriptor().as_raw_fd()));
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(AS_IT_IS);
-        let file = options.open(folder.join(LOCK))?;
+        let file = open(&pinned, LOCK, OFlag::O_RDWR | OFlag::O_CREAT, 0o750)?;
         flock::exclusive(&file, deadline)?;
-        Ok(LockedFolder { folder, _pinned: pinned, _lock: file })
+        Ok(LockedFolder { pinned, _lock: file })
     }
 
     /// Makes the file `name`, unless there is one; answers whether it did.
@@ -69,14 +71,13 @@ impl LockedFolder {
     /// # Errors
     /// It cannot be written; then it is not there.
     pub fn create(&self, name: &str, content: &str) -> io::Result<bool> {
-        let path = self.folder.join(name);
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        let mut file = match open(&self.pinned, name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             other => other?,
         };
         if let Err(e) = file.write_all(content.as_bytes()) {
             // Best effort: the disk may be full, which is the error that matters.
-            let _ = fs::remove_file(&path);
+            let _ = self.remove(name);
             return Err(e);
         }
         Ok(true)
@@ -87,9 +88,8 @@ impl LockedFolder {
     /// # Errors
     /// It cannot be written.
     pub fn overwrite(&self, name: &str, content: &str) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(AS_IT_IS);
-        options.open(self.folder.join(name))?.write_all(content.as_bytes())
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+        open(&self.pinned, name, flags, 0o600)?.write_all(content.as_bytes())
     }
 
     /// What is in the file `name`; `None` where it is missing, and for what none of the programs writes: a
@@ -98,7 +98,7 @@ impl LockedFolder {
     /// # Errors
     /// It is there and cannot be read now.
     pub fn read(&self, name: &str) -> io::Result<Option<String>> {
-        let file = match OpenOptions::new().read(true).custom_flags(AS_IT_IS).open(self.folder.join(name)) {
+        let file = match open(&self.pinned, name, OFlag::O_RDONLY, 0) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             // ENXIO is a socket.
             Err(e) if [Errno::ELOOP, Errno::ENXIO].iter().any(|no| e.raw_os_error() == Some(*no as i32)) => {
@@ -120,7 +120,7 @@ impl LockedFolder {
     /// # Errors
     /// It is there and cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        super::files::remove(&self.folder.join(name))
+        self.pinned.remove(OsStr::new(name))
     }
 
     /// The names of its files.
@@ -128,9 +128,16 @@ impl LockedFolder {
     /// # Errors
     /// The folder cannot be listed.
     pub fn names(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        let folder = PathBuf::from(format!("/proc/self/fd/{}", self.pinned.descriptor().as_raw_fd()));
+        let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
         names.filter_map(Result::transpose).collect()
     }
+}
+
+/// Opens the file `name` of `folder`. What is there is taken as it is: see [`AS_IT_IS`].
+fn open(folder: &Folder, name: &str, access: OFlag, mode: u32) -> io::Result<File> {
+    let flags = access | AS_IT_IS | OFlag::O_CLOEXEC;
+    Ok(openat(folder.descriptor(), name, flags, Mode::from_bits_truncate(mode))?.into())
 }
 
 /// The folder at `path`, without locking it; `None` where there is none.

@@ -6,7 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "files of /proc are short and end")]
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -96,7 +96,7 @@ impl Settings {
             return Ok(folder);
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let folder = nix::fcntl::open(path, flags, Mode::empty())?;
+        let folder = openat(AT_FDCWD, path, flags, Mode::empty())?;
         Ok(kept.get_or_init(|| folder))
     }
 }

@@ -250,3 +250,49 @@ fn teardown_waits_until_links_are_gone_but_no_longer() {
     assert!(teardown(&container_ns, &["lo"], soon()).unwrap_err().errno().is_some(), "what cannot be deleted is told");
     teardown(&container_ns, &["nothing"], soon()).unwrap();
 }
+
+#[test]
+fn what_is_refused_in_a_batch_does_not_stop_the_rest() {
+    // P1
+    let Some((_host_ns, mut host, _container_ns, _)) = namespaces("what_is_refused_in_a_batch") else { return };
+    let link = bridge(&mut host, "br0");
+    let unreachable = Route::new("10.9.0.0/16".parse().unwrap(), Some("10.8.0.2".parse().unwrap()), link);
+    let mut batch = Batch::default();
+    batch.add_address(link, "10.1.0.5/24".parse().unwrap());
+    batch.add_route(unreachable);
+    batch.link_by_name("nothing").unwrap();
+    batch.link_by_index(link);
+    batch.add_address(link, "10.1.0.5/24".parse().unwrap());
+    batch.add_address(link, "10.2.0.5/24".parse().unwrap());
+    let mut answers = host.send_batch(batch).unwrap().into_iter();
+    let mut next = || answers.next().unwrap();
+    next().done().unwrap();
+    let text = next().done().unwrap_err().to_string();
+    assert!(text.starts_with("cannot add route 10.9.0.0/16 via 10.8.0.2 on link "), "{text}");
+    assert_eq!(next().link().unwrap(), None);
+    assert_eq!(next().link().unwrap().unwrap().name, "br0");
+    assert!(next().done().unwrap_err().is(Errno::EEXIST));
+    next().done().unwrap();
+    assert_eq!(host.addresses_of_family(link, true).unwrap().len(), 2);
+    assert!(host.send_batch(Batch::default()).unwrap().is_empty());
+    // What follows is not confused with what was before.
+    assert_eq!(host.link_by_name("br0").unwrap().unwrap().index, link);
+}
+
+#[test]
+fn numbers_of_links_are_chosen() {
+    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("numbers_of_links") else { return };
+    let cable = |outer: &str, inner: &str, (this, other): (u32, u32), host: &mut Socket| {
+        let peer = Peer { name: inner, netns: Some(container_ns.as_fd()), index: Some(other), mtu: None, mac: None };
+        host.create_link(&NewLink { index: Some(this), ..NewLink::new(outer, Kind::Veth { peer }) })
+    };
+    cable("a", "eth0", (70_000, 7), &mut host).unwrap();
+    assert_eq!(host.link_by_name("a").unwrap().unwrap().index, 70_000);
+    assert_eq!(container.link_by_name("eth0").unwrap().unwrap().index, 7);
+    // One of them is taken: whoever made the request tells it from a name that is taken by asking again without.
+    for (number, taken) in [(70_000, 8), (70_001, 7)] {
+        let error = cable("b", "eth1", (number, taken), &mut host).unwrap_err();
+        assert!(error.is(Errno::EEXIST) || error.is(Errno::EBUSY), "{error}");
+        assert_eq!((host.link_by_name("b").unwrap(), container.link_by_name("eth1").unwrap()), (None, None));
+    }
+}
