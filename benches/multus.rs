@@ -11,15 +11,20 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+mod floor;
+#[path = "floor/burst.rs"]
+mod floor_burst;
 mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "../tests/support/thick.rs"]
 mod thick;
 
+use floor::Bridges;
 use nix::sys::resource::{UsageWho, getrusage};
 use report::{Figure, Row, Times};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -59,6 +64,7 @@ impl Side {
 struct Bench {
     thick: Thick,
     daemon: Daemon,
+    kubeconfig: PathBuf,
     rows: Mutex<Vec<Row>>,
     /// Sandboxes are numbered: a pod is made once.
     made: AtomicUsize,
@@ -75,7 +81,7 @@ fn main() {
     let kubeconfig = thick.api.kubeconfig_for("plexus", &["system:masters"]).unwrap();
     let arguments = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--node-name", "node1"];
     let daemon = Daemon::on_node(&thick.node, None, &arguments);
-    let bench = Bench { thick, daemon, rows: Mutex::default(), made: AtomicUsize::new(0) };
+    let bench = Bench { thick, daemon, kubeconfig, rows: Mutex::default(), made: AtomicUsize::new(0) };
     let origin = report::origin();
     println!("Multus 4.3 (thick) beside Plexus: {origin}\n{ROUNDS} alternating rounds\n");
     report::head();
@@ -84,6 +90,7 @@ fn main() {
     bench.pods("plain pod", "", Side::Plexus);
     bench.pods("reference plugins, three networks", NETWORKS, Side::Programs);
     bench.requests();
+    bench.processors();
     bench.bursts();
     bench.once("daemon's memory, idle (MiB)", idle, 1);
     bench.once("daemon's memory, after the bursts (MiB)", bench.memory(), 1);
@@ -91,6 +98,7 @@ fn main() {
     std::fs::write(&picture, report::picture::svg(&bench.rows.lock().unwrap(), &origin)).unwrap();
     println!("\nthe same as a picture: {}\n", picture.display());
     bench.growth();
+    bench.masquerading();
 }
 
 fn bridge(name: &str, subnet: &str) -> Value {
@@ -209,6 +217,43 @@ impl Bench {
         self.once("requests to the API server per pod", (counts[0], counts[1]), 1);
     }
 
+    /// What one ADD after another costs: all of it, and the process that the runtime starts.
+    fn processors(&self) {
+        let costs = [Side::Multus, Side::Plexus].map(|side| {
+            let pods = self.create(side, NETWORKS, ROUNDS);
+            let before = [self.processor(side), children()];
+            for pod in &pods {
+                self.call(side, pod, "ADD").timed();
+            }
+            let after = [self.processor(side), children()];
+            for pod in &pods {
+                self.call(side, pod, "DEL").timed();
+                pod.end_sandbox();
+            }
+            [0, 1].map(|at| report::milliseconds(after[at] - before[at]) / ROUNDS as f64)
+        });
+        let [multus, plexus] = costs;
+        self.once("three networks: processor time of ADD, with the daemon's (ms)", (multus[0], plexus[0]), 2);
+        self.once("of it the plugin's process and what it starts (ms)", (multus[1], plexus[1]), 2);
+    }
+
+    /// A default network as many clusters have it: masquerading, and with ports of the host. It is left to its programs.
+    fn masquerading(&self) {
+        if !support::programs::is_installed("iptables") {
+            println!("\niptables is missing: a default network that masquerades is not measured");
+            return;
+        }
+        let mut config = bridge("cbr0", "10.1.0.0/16");
+        config["plugins"][0]["ipMasq"] = json!(true);
+        let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}});
+        config["plugins"].as_array_mut().unwrap().push(portmap);
+        self.thick.node.primary(&config);
+        println!();
+        report::head();
+        self.pods("plain pod, masqueraded, with portmap", "", Side::Plexus);
+        self.pods("three networks, the first masqueraded, with portmap", NETWORKS, Side::Plexus);
+    }
+
     /// Many pods at once, as after a reboot.
     fn bursts(&self) {
         let mut wall = [Duration::ZERO; 2];
@@ -230,6 +275,9 @@ impl Bench {
         self.once(&format!("{BURST} pods, {AT_ONCE} at once: ADD of all (s)"), (multus, plexus), 2);
         let [multus, plexus] = processor.map(|time| report::milliseconds(time) / BURST as f64);
         self.once("processor time of such an ADD (ms)", (multus, plexus), 1);
+        let pods = self.create(Side::Plexus, NETWORKS, BURST);
+        let floor = floor_burst::burst(Bridges::of(&self.thick.node), &self.kubeconfig, &pods, AT_ONCE);
+        println!("| the same by kernel, API server and etcd alone (s) | {:.2} | | | | |", floor.as_secs_f64());
     }
 
     fn at_once(&self, pods: &[Pod], work: impl Fn(&Pod) -> Duration + Sync) {
@@ -288,10 +336,15 @@ impl Bench {
         // Behind the name, which may hold anything: utime, stime, cutime, cstime are fields 14 to 17 (proc(5)), in 1/100 s.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks: u64 = fields[11..15].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-        let children = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-        let seconds = |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
-        Duration::from_millis(ticks * 10) + seconds(children.user_time()) + seconds(children.system_time())
+        Duration::from_millis(ticks * 10) + children()
     }
+}
+
+/// What the processes have used that this one has started and waited for.
+fn children() -> Duration {
+    let children = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let seconds = |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
+    seconds(children.user_time()) + seconds(children.system_time())
 }
 
 /// A number of a file of lines with names.
