@@ -89,7 +89,9 @@ pub fn nothing_is_left(run: &Run) -> Result<(), String> {
     if let Some(thing) = seen.things.iter().find(|thing| !(lost(&thing.id) && thing.what.starts_with("mark"))) {
         return Err(format!("in the end {thing:?} is left"));
     }
-    if let Some((id, record)) = seen.records.iter().next() {
+    // An empty file names no namespace: only a GC of the runtime settles it.
+    let settled = |(id, record): &(&String, &Recorded)| !(lost(id) && matches!(record, Recorded::Damaged));
+    if let Some((id, record)) = seen.records.iter().find(settled) {
         return Err(format!("in the end the record of {id} is left: {record:?}"));
     }
     let veths = crate::world::veths();

@@ -190,7 +190,12 @@ impl Run {
             let stubs = slot.networks.iter().map(|network| NETWORKS[*network]).filter(|name| STUBS.contains(name));
             stubs.filter(|stub| wanted(self.world.mood(stub, 1))).count()
         };
-        must(moods(|mood| mood != Mood::Well) > 0, || format!("DEL fails: {}{}", answer.stdout, answer.stderr))?;
+        // Without a record DEL guesses, and may call a plugin that this pod never had.
+        let guessed = slot.torn.is_some() || slot.unrecorded || slot.result.is_null();
+        let other = guessed && answer.status.signal() == Some(9);
+        must(other || moods(|mood| mood != Mood::Well) > 0, || {
+            format!("DEL fails: {}{}", answer.stdout, answer.stderr)
+        })?;
         let cancelling = moods(|mood| mood == Mood::Cancelled);
         if answer.status.signal().is_none() {
             slot.failed += 1;
@@ -302,7 +307,9 @@ impl Run {
         self.past.iter_mut().for_each(|past| past.unwritable = false);
         // A pod lives, so that the namespaces of the others are seen to be gone.
         self.add(0, &[], None, false)?;
-        self.world.writable(|| crate::world::shift(90_000));
+        // The clock may have been set back by years: a lease of a time to come is kept until then.
+        let back: i64 = 20 * 365 * 86_400;
+        self.world.writable(|| crate::world::shift(back));
         // A pool is known while its network is.
         (0..NETWORKS.len()).for_each(|network| self.world.change(&Op::NadBack { network }));
         for _ in 0..2 {
