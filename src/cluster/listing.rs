@@ -1,9 +1,9 @@
 //! The objects of a cluster that `plexusctl lint --cluster` judges, as JSON, with the credentials of a person.
 
 use crate::cluster::error::reason;
+use crate::cluster::kubernetes::inquiry::configuration;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const KINDS: [(&str, &str, &str, &str); 7] = [
 ];
 /// So many objects are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
-/// How long a connection, and an answer, may take.
+/// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the cluster is reached, and what of it is listed.
@@ -65,23 +65,7 @@ pub async fn list(access: &Access<'_>) -> Result<Listed, String> {
 }
 
 async fn client(access: &Access<'_>) -> Result<Client, String> {
-    let options = KubeConfigOptions { context: access.context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let config = match access.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|e| format!("kubeconfig: {e}"))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await
-        }
-        None => Config::from_kubeconfig(&options).await,
-    };
-    let mut config = match config {
-        Ok(config) => config,
-        // As kubectl does it, in a pod of the cluster.
-        Err(e) if access.kubeconfig.is_none() && access.context.is_none() => {
-            Config::incluster().map_err(|_| format!("kubeconfig: {e}"))?
-        }
-        Err(e) => return Err(format!("kubeconfig: {e}")),
-    };
-    config.connect_timeout = Some(PATIENCE);
+    let mut config = configuration(access.kubeconfig, access.context).await?;
     config.read_timeout = Some(PATIENCE);
     Client::try_from(config).map_err(|e| reason(&e))
 }

@@ -93,6 +93,7 @@ fn exit_codes_and_what_is_silenced() {
     assert_eq!(code("a: [", &[]), 1);
     assert_eq!(lint(&[]).status.code(), Some(2));
     assert_eq!(lint(&["--cluster", "x.yaml"]).status.code(), Some(2));
+    assert_eq!(lint(&["--context", "c", "x.yaml"]).status.code(), Some(2));
     let folder = folder(&[("a.yaml", "a: ["), ("b.yaml", BAD)]);
     let both = lint(&[&folder.path().display().to_string()]);
     let said = text(&both.stderr);

@@ -10,6 +10,7 @@ pub mod rule;
 pub mod rules;
 mod sarif;
 
+use super::kubeconfig::ClusterAccess;
 use super::objects::Objects;
 use super::output::Output;
 use super::settings_of_node::SettingsArguments;
@@ -41,20 +42,15 @@ enum Shape {
 pub(super) struct Arguments {
     /// Manifests with NetworkAttachmentDefinitions, pods, and objects with a template of pods; directories of them; `-`
     /// for stdin
-    #[arg(value_name = "FILE", required_unless_present = "cluster")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["cluster", "kubeconfig", "context"], conflicts_with_all = ["cluster", "kubeconfig", "context"])]
     files: Vec<PathBuf>,
 
-    /// Judge the objects of a cluster
-    #[arg(long, conflicts_with = "files")]
+    /// Judge the objects of a cluster; also meant by --kubeconfig and --context
+    #[arg(long)]
     cluster: bool,
 
-    /// Credentials for --cluster [default: $KUBECONFIG, then ~/.kube/config]
-    #[arg(long, value_name = "FILE", requires = "cluster")]
-    kubeconfig: Option<PathBuf>,
-
-    /// Context of the credentials
-    #[arg(long, requires = "cluster")]
-    context: Option<String>,
+    #[command(flatten)]
+    access: ClusterAccess,
 
     /// Namespace of objects that name none; with --cluster: only objects of this namespace
     #[arg(short, long)]
@@ -83,7 +79,11 @@ pub(super) struct Arguments {
 /// Prints what is wrong; refused where something is.
 pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let settings = arguments.settings.read()?;
-    let objects = if arguments.cluster { arguments.of_cluster(output)? } else { arguments.of_files()? };
+    let objects = if arguments.cluster || arguments.access.is_given() {
+        arguments.of_cluster(output)?
+    } else {
+        arguments.of_files()?
+    };
     let machine = arguments.on_node.then(|| {
         let own = settings.bin_dir.clone().into_iter();
         machine::look(own.chain([arguments.cni_bin_dir.clone()]).collect())
@@ -111,8 +111,8 @@ impl Arguments {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| failed(e.to_string()))?;
         let access = listing::Access {
-            kubeconfig: self.kubeconfig.as_deref(),
-            context: self.context.as_deref(),
+            kubeconfig: self.access.kubeconfig.as_deref(),
+            context: self.access.context.as_deref(),
             namespace: self.namespace.as_deref(),
         };
         let listed = runtime.block_on(listing::list(&access)).map_err(failed)?;

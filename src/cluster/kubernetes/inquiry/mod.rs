@@ -88,7 +88,10 @@ impl Debug for Inquiry {
 }
 
 /// The configuration of `context` in the file `kubeconfig`, else where kubectl looks, else that of a pod.
-async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, String> {
+pub(in crate::cluster) async fn configuration(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Config, String> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let mut config = match kubeconfig {
         Some(path) => {
