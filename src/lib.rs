@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`cni`] | the CNI protocol: invocation, configuration, result, versions, errors. Pure |
 //! | [`nad`] | the NPWG standard: definition, selection, network status. Pure |
+//! | [`ipam`] | addresses that are unique in the cluster: pools, blocks, who may take an address. Pure |
 //! | [`sys`] | the machine: namespaces, netlink, processes, files. Knows nothing of CNI |
 //! | [`delegate`] | one CNI plugin, a program or in process, and chains of them |
 //! | [`store`] | the record of what is attached on this node |
@@ -31,6 +32,7 @@ pub mod daemon;
 pub mod delegate;
 pub mod engine;
 pub mod facts;
+pub mod ipam;
 #[cfg(feature = "cluster")]
 pub mod keeper;
 pub mod nad;

@@ -263,6 +263,33 @@ fn the_removal_of_any_overlay_has_what_it_removes_and_leaves_the_definitions() {
     }
 }
 
+#[test]
+fn pools_of_addresses_stay_when_an_installation_goes() {
+    let Some(kubectl) = kubectl() else { return };
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().canonicalize().unwrap();
+    let up = "../".repeat(folder.components().count() - 1);
+    let conf = format!("{up}{}/conf", &ROOT[1..]);
+    let text = format!("resources: [{conf}/base]\ncomponents: [{conf}/components/ipam]\n");
+    fs::write(folder.join("kustomization.yaml"), text).unwrap();
+    let names = |folder: &Path, kind: &str| -> BTreeSet<String> {
+        render(&kubectl, folder).into_keys().filter(|(of, _)| of == kind).map(|(_, name)| name).collect()
+    };
+    let definitions = names(&folder, "CustomResourceDefinition");
+    assert!(definitions.iter().all(|name| !name.contains("ipam.plexus.dev")), "{definitions:?}");
+    for kind in ["ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
+        assert!(names(&folder, kind).contains("plexus-addresses"), "{kind}");
+    }
+    let objects = render(&kubectl, &folder);
+    let spec = daemon_set(&objects);
+    let (daemon, _) = container(spec, "containers", "plexusd");
+    let reports = list(daemon, "volumeMounts").into_iter().find(|mount| mount["mountPath"] == "/run/plexus/ipam");
+    assert_eq!(reports.unwrap()["readOnly"], true);
+    assert!(node_folders(spec, daemon).contains("/run/plexus/ipam"));
+    let apart = names(&Path::new(ROOT).join("crd/addresses"), "CustomResourceDefinition");
+    assert_eq!(apart, ["addressblocks.ipam.plexus.dev", "addresspools.ipam.plexus.dev"].map(str::to_owned).into());
+}
+
 /// What `plexusctl config` says against `settings`; nothing where it takes them.
 fn accepted(settings: &str) -> String {
     let folder = tempfile::tempdir().unwrap();

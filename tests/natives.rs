@@ -6,7 +6,7 @@
 
 use plexus::cni::{PluginConfig, RawObject};
 use plexus::delegate::Registry;
-use plexus::delegate::ipam::{host_local, static_};
+use plexus::delegate::ipam::{host_local, leased, static_};
 use plexus::delegate::keys::{COMMON, Key, Support};
 use plexus::delegate::native::{TABLES, bridge};
 use plexus::delegate::registry::{Natives, Runner};
@@ -50,10 +50,11 @@ The built-in `host-local` uses a `dataDir` only if root owns each directory of t
 ";
 
 /// The objects in lists have keys too.
-const PARTS: [(&str, &str, &[Key]); 5] = [
+const PARTS: [(&str, &str, &[Key]); 6] = [
     (bridge::TYPE, "vlanTrunk", bridge::TRUNK_KEYS),
     (host_local::TYPE, "ranges", host_local::RANGE_KEYS),
     (host_local::TYPE, "routes", static_::ROUTE_KEYS),
+    (leased::TYPE, "routes", static_::ROUTE_KEYS),
     (static_::TYPE, "addresses", static_::ADDRESS_KEYS),
     (static_::TYPE, "routes", static_::ROUTE_KEYS),
 ];
@@ -64,7 +65,9 @@ fn page() -> String {
     for (kind, keys) in TABLES {
         section(&mut page, &format!("`{kind}`"), kind, keys);
     }
-    for (kind, keys) in [(host_local::TYPE, host_local::KEYS), (static_::TYPE, static_::KEYS)] {
+    for (kind, keys) in
+        [(host_local::TYPE, host_local::KEYS), (leased::TYPE, leased::KEYS), (static_::TYPE, static_::KEYS)]
+    {
         section(&mut page, &format!("`ipam` of type `{kind}`"), kind, keys);
     }
     page
@@ -129,7 +132,9 @@ fn the_tables_decide() {
         }
         assert!(matches!(runner(&json!({"type": kind, "future": 1})), Runner::Program(_)), "{kind}");
     }
-    for (kind, keys) in [(host_local::TYPE, host_local::KEYS), (static_::TYPE, static_::KEYS)] {
+    for (kind, keys) in
+        [(host_local::TYPE, host_local::KEYS), (leased::TYPE, leased::KEYS), (static_::TYPE, static_::KEYS)]
+    {
         for key in keys.iter().filter(|key| key.name != "type") {
             let section = json!({"type": kind, key.name: Value::Null});
             assert_eq!(ipam_runner(&section), Runner::Native, "{kind}: {}", key.name);

@@ -4,6 +4,7 @@
 //! daemon only reads, if it sees it at all.
 
 use crate::cni::ContainerId;
+use crate::ipam::PoolName;
 use crate::nad::NadRef;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,8 @@ impl StateDirectory {
 
     /// Whether Plexus makes an entry called `name` here; a name that begins with a dot is that of an unfinished file.
     pub fn is_own(name: &str) -> bool {
-        name.starts_with('.') || ["sandboxes", DAMAGED, NETWORKS, "draining", "default-network.json"].contains(&name)
+        name.starts_with('.')
+            || ["sandboxes", DAMAGED, NETWORKS, "pools", "draining", "default-network.json"].contains(&name)
     }
 
     /// One file a sandbox: what is attached there. Written by the plugin only.
@@ -81,6 +83,11 @@ impl StateDirectory {
     /// The last-known copy of a NAD.
     pub fn network(&self, nad: &NadRef) -> PathBuf {
         self.networks().join(copy_name(nad))
+    }
+
+    /// The addresses that pods of this node have from `pool`, one file each. Written by the plugin only.
+    pub fn pool(&self, pool: &PoolName) -> PathBuf {
+        self.0.join("pools").join(pool.as_str())
     }
 
     /// While it is there, no pod is given additional networks: Plexus is being uninstalled.
@@ -120,7 +127,7 @@ impl RunDirectory {
 
     /// As [`StateDirectory::is_own`]; former releases have the daemon's socket and its statuses here, too.
     pub fn is_own(name: &str) -> bool {
-        let folders = [DAEMON, "keeper", "locks", "unpublished", "due", "network-status"];
+        let folders = [DAEMON, "ipam", "keeper", "locks", "unpublished", "due", "network-status"];
         let files = [SOCKET, "swept", "sweep.lock", "sweep.log"];
         name.starts_with('.') || folders.contains(&name) || files.contains(&name)
     }
@@ -158,6 +165,29 @@ impl RunDirectory {
     /// What the daemon has published.
     pub fn done(&self) -> PathBuf {
         self.daemon().join("done.json")
+    }
+
+    /// The name of the daemon's folder of grants.
+    pub const GRANTS: &str = "ipam";
+
+    /// What the daemon grants of each pool. Written by the daemon only.
+    pub fn grants(&self) -> PathBuf {
+        self.daemon().join(RunDirectory::GRANTS)
+    }
+
+    /// The blocks of `pool` that the plugin may take addresses from.
+    pub fn grant(&self, pool: &PoolName) -> PathBuf {
+        self.grants().join(format!("{pool}.grant"))
+    }
+
+    /// What the plugin tells the daemon of each pool. Written by the plugin only.
+    pub fn reports(&self) -> PathBuf {
+        self.0.join("ipam")
+    }
+
+    /// What the plugin has given back of `pool`, and what runs low.
+    pub fn report(&self, pool: &PoolName) -> PathBuf {
+        self.reports().join(format!("{pool}.report"))
     }
 
     /// What the keeper tells the daemon. Written by the keeper only, who is root.
@@ -232,14 +262,20 @@ mod tests {
         let nad = NadRef::new("a", "b").unwrap();
         let name = |path: PathBuf| path.strip_prefix("/d").unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
         let state = StateDirectory::new("/d");
-        for path in [state.record(&id), state.damaged(), state.network(&nad), state.draining(), state.default_network()]
-        {
+        let pool = PoolName::new("p").unwrap();
+        let own = [state.record(&id), state.damaged(), state.network(&nad), state.draining(), state.default_network()];
+        for path in own.into_iter().chain([state.pool(&pool)]) {
             assert!(StateDirectory::is_own(&name(path)));
         }
         let run = RunDirectory::new("/d");
-        let daemons = [run.socket(), run.former_socket(), run.network(&nad), run.done(), run.network_status()];
+        let daemons = [run.socket(), run.former_socket(), run.network(&nad), run.done(), run.grant(&pool)];
         let plugins = [run.lock(&id), run.publication(&id), run.due(), run.swept(), run.sweep_lock(), run.sweep_log()];
-        for path in daemons.into_iter().chain(plugins).chain([run.keeping(), run.pod_resources()]) {
+        for path in daemons.into_iter().chain(plugins).chain([
+            run.keeping(),
+            run.pod_resources(),
+            run.network_status(),
+            run.report(&pool),
+        ]) {
             assert!(RunDirectory::is_own(&name(path)));
         }
         assert!(!RunDirectory::is_own("x") && !StateDirectory::is_own("x"));

@@ -6,6 +6,7 @@
 
 use crate::api::Cached;
 use crate::cni::ContainerId;
+use crate::ipam::PoolName;
 use crate::nad::{Definition, NadRef, PodRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub enum Request {
     Facts(FactsRequest),
     /// The publication of this sandbox is in its folder: publish it, answer when it is done.
     Publish(ContainerId),
+    /// This node needs more of a pool of addresses: lease it, and answer when it is granted.
+    Lease(LeaseRequest),
     /// How is the daemon?
     Health {},
     /// What does the daemon know?
@@ -57,6 +60,8 @@ pub enum Reply {
     Facts(Facts),
     /// To [`Request::Publish`].
     Published(Published),
+    /// To [`Request::Lease`]: the grant is written.
+    Leased {},
     /// To [`Request::Health`].
     Health(Health),
     /// To [`Request::Cached`].
@@ -74,12 +79,24 @@ impl Reply {
             Reply::Hello(_) => "hello",
             Reply::Facts(_) => "facts",
             Reply::Published(_) => "published",
+            Reply::Leased {} => "leased",
             Reply::Health(_) => "health",
             Reply::Cached(_) => "cached",
             Reply::Unsupported(_) => "unsupported",
             Reply::Unavailable(_) => "unavailable",
         }
     }
+}
+
+/// What this node needs of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseRequest {
+    /// The pool.
+    pub pool: PoolName,
+    /// The families (4, 6) of which no address is free; none where a confirmation is needed.
+    #[serde(default)]
+    pub families: Vec<u8>,
 }
 
 /// What a call must know of a pod and its networks.

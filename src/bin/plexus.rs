@@ -4,6 +4,7 @@
 
 use plexus::sys::trace;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// musl's own gives each larger piece back to the kernel when it is freed, and the next one is asked for again.
@@ -12,6 +13,10 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     plexus::sys::core_files::keep_out();
+    let name = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&name).file_name().is_some_and(|name| name == plexus::delegate::ipam::leased::TYPE) {
+        return answer(plexus::engine::address_program::run(environment, io::stdin().lock()));
+    }
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some("sweep") => {

@@ -92,6 +92,14 @@ impl Cluster {
         }
     }
 
+    /// The API server, where there is one.
+    pub fn kubernetes(&self) -> Option<&Kubernetes> {
+        match &self.origin {
+            Origin::Directory(_) => None,
+            Origin::Kubernetes(kubernetes) => Some(kubernetes),
+        }
+    }
+
     /// What was asked of the API server, counted.
     pub fn requests(&self) -> &Requests {
         &self.requests

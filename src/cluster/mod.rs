@@ -3,6 +3,7 @@
 //!
 //! Both sources fill one [`Cache`]. [`Cluster`] is what the daemon asks.
 
+pub mod addresses;
 pub mod cache;
 mod copies;
 pub mod crd;

@@ -3,6 +3,7 @@
 //! It needs no privilege but being root in name: everything that touches the node's network is done
 //! by the plugin. [`run`] is the composition root; no other file knows more than its own part.
 
+mod addresses;
 mod devices;
 mod exposition;
 mod health;
@@ -17,6 +18,7 @@ mod socket;
 pub use settings::Settings;
 pub(in crate::daemon) use shared::Daemon;
 
+use addresses::Addresses;
 use anyhow::Context;
 use devices::pod_resources::PodResources;
 use health::installation::{self, Installation};
@@ -50,7 +52,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let unpublished = Unpublished::new(settings.run_directory(), Arc::clone(&cluster), metrics.clone(), denied_pause);
     let unpublished = Arc::new(unpublished);
     let kubelet = PodResources::at(settings.pod_resources_socket.clone());
-    let daemon = Arc::new(Daemon { cluster, kubelet, unpublished, readiness, metrics });
+    let addresses = Arc::new(Addresses::new(settings.run_directory(), Arc::clone(&cluster)));
+    let daemon = Arc::new(Daemon { addresses, cluster, kubelet, unpublished, readiness, metrics });
 
     let socket = Socket::open(&settings.run_directory()).context("open the socket")?;
     open.pass();
@@ -59,6 +62,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut background = JoinSet::new();
     background.spawn(daemon.readiness.clone().follow(Arc::clone(&daemon.cluster), synced));
     background.spawn(Arc::clone(&daemon.unpublished).sweep());
+    background.spawn(Arc::clone(&daemon.addresses).follow(daemon.readiness.clone()));
     background.spawn({
         let daemon = Arc::clone(&daemon);
         async move { daemon.cluster.follow().await }

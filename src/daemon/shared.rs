@@ -1,5 +1,6 @@
 //! What the daemon's tasks share.
 
+use super::addresses::Addresses;
 use super::devices::pod_resources::PodResources;
 use super::health::readiness::Readiness;
 use super::metrics::Metrics;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 /// Everything a question may need.
 #[derive(Debug)]
 pub(super) struct Daemon {
+    pub(super) addresses: Arc<Addresses>,
     pub(super) cluster: Arc<Cluster>,
     pub(super) kubelet: PodResources,
     pub(super) unpublished: Arc<Unpublished>,

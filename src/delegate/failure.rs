@@ -52,6 +52,9 @@ pub enum Failure {
     /// It could not be attached as configured.
     #[error("{0}")]
     Failed(String),
+    /// It may succeed later: addresses come back, or a daemon.
+    #[error("{0}")]
+    TryAgain(String),
     /// CHECK: what is there differs from what ADD made.
     #[error("{0}")]
     Drifted(String),
@@ -72,6 +75,7 @@ impl Failure {
             Failure::Incomplete(_) => Some(Code::Environment),
             Failure::Netns(_) | Failure::OwnNetns(_) => Some(Code::Namespace),
             Failure::Io { .. } => Some(Code::Io),
+            Failure::TryAgain(_) => Some(Code::TryAgain),
             Failure::Drifted(_) => Some(Code::Drifted),
             Failure::Netlink(_) | Failure::Result(_) | Failure::Failed(_) => Some(INTERNAL),
         };

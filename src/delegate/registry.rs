@@ -1,6 +1,7 @@
 //! Who runs a plugin.
 
 use super::external::{self, External};
+use super::ipam::leased::Lessor;
 use super::keys::Declined;
 use super::native::{self, Enabled, Sockets};
 use super::{Call, Delegate, Error, Ground, Reached, Scope, ipam};
@@ -24,6 +25,7 @@ pub struct Registry {
     natives: Natives,
     sockets: Arc<Sockets>,
     prepared: Arc<Mutex<Prepared>>,
+    lessor: Option<Arc<dyn Lessor>>,
 }
 
 /// Delegates that have read their settings, by interface and position in the network.
@@ -39,7 +41,14 @@ impl fmt::Debug for Prepared {
 impl Registry {
     /// A registry that runs in this process what `natives` allow.
     pub fn new(natives: Natives) -> Self {
-        Registry { natives, sockets: Arc::default(), prepared: Arc::default() }
+        Registry { natives, sockets: Arc::default(), prepared: Arc::default(), lessor: None }
+    }
+
+    /// With the node's blocks of addresses, for `plexus-ipam`.
+    #[must_use]
+    pub fn with_lessor(mut self, lessor: Arc<dyn Lessor>) -> Self {
+        self.lessor = Some(lessor);
+        self
     }
 
     /// Judges every plugin of `network` before anything is made, and keeps what they have read for ADD. Answers where
@@ -108,7 +117,7 @@ impl Registry {
 
     /// The native where it understands all of `plugin`, else the program of that name.
     pub fn resolve(&self, plugin: &PluginConfig) -> Arc<dyn Delegate> {
-        match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+        match native::find_with(plugin, &self.natives.enabled(), &self.sockets, self.lessor.as_ref()) {
             Ok(found) => found.native,
             Err(_) => Arc::new(External),
         }
@@ -127,7 +136,7 @@ impl Registry {
 
     /// Who runs `plugin`, and who the address plugin that it asks.
     pub fn runners(&self, plugin: &PluginConfig) -> Runners {
-        match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+        match native::find_with(plugin, &self.natives.enabled(), &self.sockets, self.lessor.as_ref()) {
             Err(why) => Runners { main: Runner::Program(why), ipam: plugin.ipam.as_ref().map(|_| Runner::AskedFor) },
             Ok(found) => {
                 let ipam = plugin.ipam.as_ref().map(|_| match found.program {
@@ -178,7 +187,7 @@ impl Registry {
     /// An IPAM program counts only where the plugin starts it on the node: Antrea, for one, has its
     /// `host-local` inside its agent.
     fn programs(&self, plugin: &PluginConfig) -> impl Iterator<Item = PluginType> {
-        let programs = match native::find(plugin, &self.natives.enabled(), &self.sockets) {
+        let programs = match native::find_with(plugin, &self.natives.enabled(), &self.sockets, self.lessor.as_ref()) {
             Ok(found) => [None, found.program.map(|(kind, _)| kind)],
             Err(_) => {
                 let ipam = plugin.ipam.clone().filter(|_| STARTS_IPAM.contains(&plugin.kind.as_str()));
@@ -242,6 +251,7 @@ impl Natives {
             loopback: self.allow(native::loopback::TYPE),
             ipam: ipam::Enabled {
                 host_local: self.allow(ipam::host_local::TYPE),
+                leased: self.allow(ipam::leased::TYPE),
                 static_: self.allow(ipam::static_::TYPE),
             },
         }

@@ -139,7 +139,7 @@ fn dispatch(turn: &Turn) -> Result<String, CniError> {
 }
 
 /// The answer to VERSION; its `cniVersion` is the one that was asked with (CNI-VSN-01, CNI-VSN-02).
-fn versions(stdin: impl Read) -> String {
+pub(in crate::engine) fn versions(stdin: impl Read) -> String {
     let asked = files::read_to_string_bounded(stdin, MAX_STDIN).ok().and_then(|text| RawObject::parse(&text).ok());
     let asked = asked
         .and_then(|object| object.read::<String>("cniVersion").ok().flatten())

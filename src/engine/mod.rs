@@ -3,6 +3,7 @@
 //! [`verbs`] read as lists of named steps. [`planning`] decides, and changes nothing. [`sandbox`] changes one
 //! sandbox. `default_routes` gives the pod one for each IP family. [`cleanup`] cleans up when no call asks for it. [`multus`] knows what Multus left.
 
+pub mod address_program;
 pub mod cleanup;
 mod default_routes;
 pub mod entry;

@@ -4,11 +4,12 @@ use super::settings::{LogLevel, Settings};
 use crate::cni::invocation::Target;
 use crate::cni::{CniError, Code, Invocation, NetworkConfig};
 use crate::delegate::Registry;
-use crate::facts::KeptClient;
+use crate::facts::{KeptClient, NodeBlocks};
 use crate::nad::PodRef;
 use crate::store::Store;
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A call, its configuration, and the side effects' owners.
@@ -34,7 +35,8 @@ impl Turn {
     /// The call of `invocation` with `settings`.
     pub fn new(invocation: Invocation, settings: Settings) -> Self {
         Turn {
-            registry: Registry::new(settings.natives.clone()),
+            registry: Registry::new(settings.natives.clone())
+                .with_lessor(Arc::new(NodeBlocks::new(settings.state.clone(), settings.run.clone()))),
             store: Store::new(&settings.state),
             daemon: KeptClient::default(),
             began: Instant::now(),

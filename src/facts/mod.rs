@@ -3,10 +3,12 @@
 pub mod client;
 pub mod kept_client;
 pub mod last_known;
+pub mod node_blocks;
 
 pub use client::{Client, ClientError};
 pub use kept_client::KeptClient;
 use last_known::Unusable;
+pub use node_blocks::NodeBlocks;
 
 use crate::api::protocol::{Facts, FactsRequest, Reply, Request};
 use crate::api::{RunDirectory, StateDirectory};

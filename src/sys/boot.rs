@@ -21,6 +21,12 @@ pub fn began() -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
+/// How many seconds ago this boot began, by a clock that nobody sets (proc_uptime(5)).
+pub fn seconds() -> Option<u64> {
+    let text = files::read_bounded(Path::new("/proc/uptime"), MAX_ID).ok()??;
+    text.split(['.', ' ']).next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +38,7 @@ mod tests {
         assert_eq!(super::id().as_deref(), Some(id.as_str()));
         assert_eq!((id.len(), id.matches('-').count()), (36, 4));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(seconds().is_some_and(|seconds| seconds > 0));
         assert!(began().is_some_and(|began| began <= now && began > 1_000_000_000));
     }
 }

@@ -65,6 +65,18 @@ pub fn make_public_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Locks the file at `path`, made where it is missing, for as long as what is answered lives; `None` where another
+/// process has it.
+///
+/// # Errors
+/// It cannot be made or locked, or is a symbolic link.
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW.union(nix::fcntl::OFlag::O_NONBLOCK).bits();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    Ok(super::flock::try_exclusive(&file)?.then_some(file))
+}
+
 /// Reads a file of at most `limit` bytes; `None` where there is no such file.
 ///
 /// # Errors

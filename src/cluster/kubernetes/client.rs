@@ -82,6 +82,11 @@ impl Kubernetes {
         }
     }
 
+    /// The name of this node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Tells `notice`, sooner or later.
     pub(in crate::cluster) fn announce(&self, notice: Notice) {
         self.announcer.announce(self.access.client().0, notice);
@@ -254,6 +259,8 @@ fn permission(plural: &str) -> &'static str {
     match plural {
         "pods" => READ_PODS,
         "resourceclaims" => "get resourceclaims.resource.k8s.io",
+        "addresspools" => "get addresspools.ipam.plexus.dev",
+        "addressblocks" => "get, list, create, update and delete addressblocks.ipam.plexus.dev",
         "resourceslices" => "list resourceslices.resource.k8s.io",
         "tokenreviews" => "create tokenreviews.authentication.k8s.io",
         "subjectaccessreviews" => "create subjectaccessreviews.authorization.k8s.io",

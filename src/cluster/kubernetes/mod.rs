@@ -3,6 +3,7 @@
 
 mod absent;
 pub(super) mod access;
+mod blocks;
 mod bounded;
 pub(super) mod canary;
 pub(super) mod claimed;

@@ -29,6 +29,10 @@ impl Daemon {
                 Ok(published) => Reply::Published(published),
                 Err(line) => Reply::Unavailable(line),
             },
+            Request::Lease(request) => match self.addresses.lease(request).await {
+                Ok(()) => Reply::Leased {},
+                Err(line) => Reply::Unavailable(line),
+            },
             Request::Facts(request) => match tokio::time::timeout(ANSWER_LIMIT, self.facts(request)).await {
                 Ok(Ok(facts)) => Reply::Facts(facts),
                 Ok(Err(line)) => Reply::Unavailable(line),

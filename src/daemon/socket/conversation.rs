@@ -146,6 +146,7 @@ fn name(request: &Request) -> &'static str {
         Request::Facts(_) => "facts",
         Request::Publish(_) => "publish",
         Request::Health {} => "health",
+        Request::Lease(_) => "lease",
         Request::Cached {} => "cached",
     }
 }

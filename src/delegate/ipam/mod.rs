@@ -2,8 +2,10 @@
 
 pub mod address;
 pub mod host_local;
+pub mod leased;
 mod plugin;
 mod program;
+mod requested;
 pub mod static_;
 
 pub use plugin::{Foreseen, Ipam, is_everywhere};
@@ -12,19 +14,23 @@ pub use program::Program;
 use super::failure::Failure;
 use super::keys::{Declined, Key, nearest, understand, unknown};
 use crate::cni::RawObject;
+use leased::Lessor;
+use std::sync::Arc;
 
 /// Which address plugins run in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enabled {
     /// `host-local`.
     pub host_local: bool,
+    /// `plexus-ipam`.
+    pub leased: bool,
     /// `static`.
     pub static_: bool,
 }
 
 impl Enabled {
     /// All of them.
-    pub const ALL: Enabled = Enabled { host_local: true, static_: true };
+    pub const ALL: Enabled = Enabled { host_local: true, leased: true, static_: true };
 }
 
 /// Judges the section `ipam` of a plugin that starts the program it names: an address plugin that nobody calls is not
@@ -73,6 +79,7 @@ pub fn unknown_key(kind: &str, key: &str) -> String {
 pub fn tables(kind: &str) -> &'static [&'static [Key]] {
     match kind {
         host_local::TYPE => &[host_local::KEYS, host_local::RANGE_KEYS, static_::ROUTE_KEYS],
+        leased::TYPE => &[leased::KEYS, static_::ROUTE_KEYS],
         static_::TYPE => &[static_::KEYS, static_::ADDRESS_KEYS, static_::ROUTE_KEYS],
         _ => &[],
     }
@@ -96,13 +103,32 @@ pub fn program(kind: &crate::cni::PluginType, why: &Declined) -> Program {
 /// # Errors
 /// Why it is left to the program.
 pub fn find(ipam: &RawObject, kind: &str, enabled: Enabled) -> Result<Box<dyn Ipam>, Declined> {
+    find_with(ipam, kind, enabled, None)
+}
+
+/// As [`find`], on the node with the blocks of `lessor`.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_with(
+    ipam: &RawObject,
+    kind: &str,
+    enabled: Enabled,
+    lessor: Option<&Arc<dyn Lessor>>,
+) -> Result<Box<dyn Ipam>, Declined> {
     match kind {
         host_local::TYPE if !enabled.host_local => Err(Declined::Off(host_local::TYPE)),
+        leased::TYPE if !enabled.leased => Err(Declined::Off(leased::TYPE)),
         static_::TYPE if !enabled.static_ => Err(Declined::Off(static_::TYPE)),
         host_local::TYPE => {
             understand(ipam, &[host_local::KEYS])?;
             host_local::understand_parts(ipam)?;
             Ok(Box::new(host_local::HostLocal::default()))
+        }
+        leased::TYPE => {
+            understand(ipam, &[leased::KEYS])?;
+            leased::understand_parts(ipam)?;
+            Ok(Box::new(leased::Leased::new(lessor.cloned())))
         }
         static_::TYPE => {
             understand(ipam, &[static_::KEYS])?;

@@ -23,6 +23,7 @@ pub(in crate::delegate) use plugin::Native;
 pub use sockets::Sockets;
 
 use super::Delegate;
+use super::ipam::leased::Lessor;
 use super::ipam::{self, Ipam};
 use super::keys::{COMMON, Declined, Key, understand, unknown};
 use super::prepare::Once;
@@ -84,6 +85,19 @@ pub const TABLES: &[(&str, &[Key])] = &[
 /// # Errors
 /// Why the program has to be called.
 pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) -> Result<Found, Declined> {
+    find_with(plugin, enabled, sockets, None)
+}
+
+/// As [`find`], on the node with the blocks of `lessor`.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_with(
+    plugin: &PluginConfig,
+    enabled: &Enabled,
+    sockets: &Arc<Sockets>,
+    lessor: Option<&Arc<dyn Lessor>>,
+) -> Result<Found, Declined> {
     let declined = || Declined::NoNative(plugin.kind.to_string());
     let (kind, keys) = TABLES.iter().find(|(kind, _)| *kind == plugin.kind.as_str()).ok_or_else(declined)?;
     let on = match *kind {
@@ -102,7 +116,7 @@ pub fn find(plugin: &PluginConfig, enabled: &Enabled, sockets: &Arc<Sockets>) ->
     if plugin.object.to_json().to_ascii_lowercase().contains("::ffff:") {
         return Err(Declined::Needs { key: "::ffff:".to_owned(), why: "IPv4 addresses written as IPv6" });
     }
-    let (ipam, program) = if *kind == loopback::TYPE { (None, None) } else { find_ipam(plugin, enabled.ipam)? };
+    let (ipam, program) = if *kind == loopback::TYPE { (None, None) } else { find_ipam(plugin, enabled.ipam, lessor)? };
     // A program may be slow: networks that are attached at the same time must not wait for each other's.
     let sockets = if program.is_some() { Arc::default() } else { Arc::clone(sockets) };
     let native: Arc<dyn Delegate> = match *kind {
@@ -128,13 +142,17 @@ pub fn unknown_key(kind: &str, key: &str) -> String {
 type FoundIpam = (Option<Box<dyn Ipam>>, Option<(PluginType, Declined)>);
 
 /// The address plugin; the program where its own native does not take the section.
-fn find_ipam(plugin: &PluginConfig, enabled: ipam::Enabled) -> Result<FoundIpam, Declined> {
+fn find_ipam(
+    plugin: &PluginConfig,
+    enabled: ipam::Enabled,
+    lessor: Option<&Arc<dyn Lessor>>,
+) -> Result<FoundIpam, Declined> {
     let section: Option<RawObject> = plugin
         .object
         .read("ipam")
         .map_err(|_| Declined::Needs { key: "ipam".to_owned(), why: "it is not an object" })?;
     let (Some(section), Some(kind)) = (section, &plugin.ipam) else { return Ok((None, None)) };
-    Ok(match ipam::find(&section, kind.as_str(), enabled) {
+    Ok(match ipam::find_with(&section, kind.as_str(), enabled, lessor) {
         Ok(found) => (Some(found), None),
         Err(why) => (Some(Box::new(ipam::program(kind, &why))), Some((kind.clone(), why))),
     })

@@ -1,10 +1,11 @@
-//! Addresses of `host-local` that are taken for nobody: a DEL was lost, or the node with its sandboxes.
+//! Addresses of `host-local` and `plexus-ipam` that are taken for nobody: a DEL was lost, or the node with its sandboxes.
 //!
 //! GC frees them, but containerd never calls it. Here nobody lists what is valid, so an address is given back
 //! only when nothing on the node speaks for it: no record of ours, of Multus or of libcni, and no link that has it.
 
 use crate::cni::NetworkConfig;
 use crate::delegate::ipam::host_local::leases::{self, Lease};
+use crate::delegate::ipam::leased;
 use crate::engine::Turn;
 use crate::engine::cleanup::fate::Sight;
 use crate::engine::cleanup::live_sandboxes;
@@ -96,9 +97,27 @@ pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
 ///
 /// # Errors
 /// One that exists cannot be looked into.
-pub(in crate::engine) fn pools_of(network: &NetworkConfig) -> Result<Vec<PathBuf>, String> {
+pub(in crate::engine) fn pools_of(turn: &Turn, network: &NetworkConfig) -> Result<Vec<PathBuf>, String> {
+    existing(folders(turn, network))
+}
+
+/// As [`pools_of`], of `host-local` only.
+///
+/// # Errors
+/// One that exists cannot be looked into.
+pub(in crate::engine) fn local_pools_of(network: &NetworkConfig) -> Result<Vec<PathBuf>, String> {
+    existing(leases::pools(network))
+}
+
+/// The folders in which plugins of `network` keep the addresses that they have taken.
+fn folders(turn: &Turn, network: &NetworkConfig) -> Vec<PathBuf> {
+    let leased = leased::pools(network);
+    leases::pools(network).into_iter().chain(leased.iter().map(|pool| turn.settings.state.pool(pool))).collect()
+}
+
+fn existing(folders: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let mut all = Vec::new();
-    for pool in leases::pools(network) {
+    for pool in folders {
         match shared_folder::find(&pool) {
             Ok(Some(_)) => all.push(pool),
             Ok(None) => {}
@@ -114,10 +133,10 @@ fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
     let networks = Networks::known(turn, survey.records.values());
     let mut all = BTreeMap::new();
     let forbidding = networks.others.values().filter(|network| network.disable_gc);
-    let forbidden: Vec<PathBuf> = forbidding.flat_map(leases::pools).collect();
+    let forbidden: Vec<PathBuf> = forbidding.flat_map(|network| folders(turn, network)).collect();
     let default = networks.default.iter().map(|network| (network, true));
     for (network, is_default) in default.chain(networks.others.values().map(|network| (network, false))) {
-        let pools = pools_of(network).unwrap_or_else(|e| {
+        let pools = pools_of(turn, network).unwrap_or_else(|e| {
             turn.warn(format!("network {}: its leases are not checked: {e}", network.name));
             Vec::new()
         });
@@ -126,7 +145,7 @@ fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
             all.entry(pool).or_insert_with(|| network.name.to_string());
         }
     }
-    let own = networks.default.iter().filter(|network| network.disable_gc).flat_map(leases::pools);
+    let own = networks.default.iter().filter(|network| network.disable_gc).flat_map(|network| folders(turn, network));
     own.for_each(|pool| drop(all.remove(&pool)));
     all
 }

@@ -4,7 +4,7 @@
 use crate::cni::request::ValidAttachment;
 use crate::cni::{ContainerId, IfName, NetworkConfig};
 use crate::delegate::ipam::host_local::leases::{self, Lease};
-use crate::delegate::ipam::{host_local, static_};
+use crate::delegate::ipam::{host_local, leased, static_};
 use crate::engine::cleanup::leases::pools_of;
 use crate::engine::cleanup::live_sandboxes;
 use crate::engine::cleanup::live_sandboxes::LiveSandboxes;
@@ -68,7 +68,7 @@ impl<'a> Spared<'a> {
             ));
             return Ok(None);
         }
-        for pool in pools_of(network)? {
+        for pool in pools_of(turn, network)? {
             let leases = leases::older_than(&pool, Duration::ZERO).map_err(|e| format!("{}: {e}", pool.display()))?;
             for lease in leases.into_iter().filter(|lease| !is_listed(lease, valid)) {
                 if self.is_spared(turn, &lease)? {
@@ -125,7 +125,7 @@ impl Node {
 
 /// Whether every address plugin of `network` keeps its leases where we can list them.
 fn is_listable(network: &NetworkConfig) -> bool {
-    let local = |kind: &str| kind == host_local::TYPE || kind == static_::TYPE;
+    let local = |kind: &str| [host_local::TYPE, leased::TYPE, static_::TYPE].contains(&kind);
     network.plugins.iter().all(|plugin| plugin.ipam.as_ref().is_none_or(|kind| local(kind.as_str())))
 }
 

@@ -3,7 +3,7 @@
 use crate::cni::{ContainerId, NetworkConfig, PluginConfig, RawObject};
 use crate::delegate::ipam::host_local::{self, leases};
 use crate::engine::Turn;
-use crate::engine::cleanup::leases::pools_of;
+use crate::engine::cleanup::leases::local_pools_of;
 use crate::store::{Attachment, State, record};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
@@ -100,7 +100,7 @@ fn has_link(attachment: &Attachment, place: Place<'_>) -> Option<bool> {
 
 fn has_lease(network: &NetworkConfig, id: &ContainerId, attachment: &Attachment) -> Option<bool> {
     let mut found = false;
-    for pool in pools_of(network).ok()? {
+    for pool in local_pools_of(network).ok()? {
         found |= leases::older_than(&pool, Duration::ZERO).ok()?.iter().any(|lease| {
             let ifname = lease.ifname.as_deref();
             lease.container == id.as_str() && ifname.is_none_or(|ifname| ifname == attachment.ifname.as_str())

@@ -1,5 +1,6 @@
 //! The configuration of `host-local`, from its section and from what the pod asks for.
 
+use super::super::requested::read_requested;
 use super::super::static_::one_of_each_family;
 use super::range::RangeSet;
 use crate::cni::RawObject;
@@ -7,7 +8,7 @@ use crate::cni::json::InvalidValue;
 use crate::cni::result::Route;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
-use crate::delegate::stdin::{Stdin, read_cni_args, read_routes};
+use crate::delegate::stdin::{Stdin, read_routes};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -76,27 +77,4 @@ fn read_sets(stdin: &Stdin, ipam: &RawObject) -> Result<Vec<RangeSet>, Failure> 
         }
     }
     Ok(sets)
-}
-
-/// All that is asked for anywhere; a prefix length may be there and does not count. In CNI_ARGS there may be several,
-/// joined by commas as for `static`: so `ips` of the annotation reach a plugin without that capability.
-fn read_requested(call: &Call<'_>, stdin: &Stdin) -> Result<Vec<IpAddr>, Failure> {
-    let [ip] = read_cni_args(call, ["IP"])?;
-    let mut texts: Vec<String> = ip.iter().flat_map(|ip| ip.split(',')).map(|ip| ip.trim().to_owned()).collect();
-    for section in [stdin.cni_args()?, stdin.section("runtimeConfig")?] {
-        texts.extend(section.read::<Vec<String>>("ips")?.unwrap_or_default());
-    }
-    let mut requested = Vec::new();
-    for text in texts {
-        let invalid = || Failure::Config(format!("requested IP {text:?} is not an address"));
-        let address: IpAddr = match text.split_once('/') {
-            Some(_) => text.parse::<ipnet::IpNet>().map_err(|_| invalid())?.addr(),
-            None => text.parse().map_err(|_| invalid())?,
-        };
-        let address = address.to_canonical();
-        if !requested.contains(&address) {
-            requested.push(address);
-        }
-    }
-    Ok(requested)
 }

@@ -1,0 +1,151 @@
+//! The resources of addresses that are unique in the cluster: what `crd/addresses` holds.
+
+use crate::ipam::holder::Owned;
+use crate::ipam::{Block, PoolName, PoolSpec};
+use kube::{CustomResource, CustomResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The label of a block with the name of its pool.
+pub const POOL: &str = "ipam.plexus.dev/pool";
+/// The label of a block with a number that stands for its node: a node's name may be too long for a label.
+pub const NODE: &str = "ipam.plexus.dev/node";
+
+/// An AddressPool: the specification is what the node computes with.
+#[derive(Clone, Debug, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ipam.plexus.dev",
+    version = "v1alpha1",
+    kind = "AddressPool",
+    no_spec,
+    doc = "Addresses of one network, of which no two pods of the cluster have the same.",
+    printcolumn = r#"{"name":"Ranges","type":"string","jsonPath":".spec.ranges[*].range"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[schemars(rename = "AddressPool")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')", "message": "the name of a pool is a DNS label"},
+]))]
+pub struct PoolContent {
+    /// The pool.
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.blockSize == oldSelf.blockSize", "message": "blockSize cannot be changed"},
+        {"rule": "self.blockSize.v4 in [1, 2, 4, 8, 16, 32, 64, 128, 256] && self.blockSize.v6 in [1, 2, 4, 8, 16, 32, 64, 128, 256]", "message": "blockSize is a power of two from 1 to 256"},
+        {"rule": "self.warm.min <= self.warm.max", "message": "warm.min is not more than warm.max"},
+    ]))]
+    pub spec: PoolSpec,
+}
+
+/// What an AddressBlock says. The object is the lock: its name stands for its addresses, and it is created if absent.
+#[derive(Clone, Debug, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ipam.plexus.dev",
+    version = "v1alpha1",
+    kind = "AddressBlock",
+    doc = "Addresses of a pool that one node leases. Plexus creates and deletes these objects.",
+    printcolumn = r#"{"name":"Pool","type":"string","jsonPath":".spec.pool"}"#,
+    printcolumn = r#"{"name":"First","type":"string","jsonPath":".spec.first"}"#,
+    printcolumn = r#"{"name":"Size","type":"integer","jsonPath":".spec.size"}"#,
+    printcolumn = r#"{"name":"Node","type":"string","jsonPath":".spec.node"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.pool == oldSelf.pool && self.first == oldSelf.first && self.size == oldSelf.size && self.node == oldSelf.node", "message": "only the lease of a block can be changed"},
+]))]
+pub struct AddressBlockSpec {
+    /// The pool.
+    #[schemars(length(max = 63))]
+    pub pool: String,
+    /// The first address.
+    #[schemars(length(max = 45))]
+    pub first: String,
+    /// How many addresses it has.
+    #[schemars(range(min = 1, max = 256))]
+    pub size: u32,
+    /// The node that may take addresses from it.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// Which lease of the block this is.
+    #[schemars(length(max = 100))]
+    pub lease: String,
+}
+
+/// The name of the object of `block`: no other block of any pool has it.
+pub fn block_name(pool: &PoolName, block: &Block) -> String {
+    format!("{pool}.{}", block.hex())
+}
+
+/// The value of the label [`NODE`] for `node` (FNV-1a): it only selects, and the specification has the name.
+pub fn node_label(node: &str) -> String {
+    format!("{:016x}", number(node))
+}
+
+/// A number for `text`, in which no cryptographic property is needed.
+pub fn number(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+impl AddressBlock {
+    /// The object of `block` of `pool`, leased by `node`.
+    pub fn of(pool: &PoolName, block: &Block, node: &str, lease: &str) -> Self {
+        let spec = AddressBlockSpec {
+            pool: pool.to_string(),
+            first: block.first.to_string(),
+            size: block.size,
+            node: node.to_owned(),
+            lease: lease.to_owned(),
+        };
+        let mut object = AddressBlock::new(&block_name(pool, block), spec);
+        let labels = [(POOL.to_owned(), pool.to_string()), (NODE.to_owned(), node_label(node))];
+        object.metadata.labels = Some(labels.into());
+        object
+    }
+
+    /// What the object says, where it is one that a daemon has made.
+    pub fn owned(&self) -> Option<Owned> {
+        let pool = PoolName::new(self.spec.pool.clone()).ok()?;
+        let block = Block { first: self.spec.first.parse::<IpAddr>().ok()?, size: self.spec.size };
+        let is_named = self.metadata.name.as_deref() == Some(block_name(&pool, &block).as_str());
+        let version = self.metadata.resource_version.clone()?;
+        is_named.then(|| Owned { block, lease: self.spec.lease.clone(), version })
+    }
+}
+
+/// Both CustomResourceDefinitions as YAML, as they are checked in under `crd/addresses`.
+pub fn crd_yaml() -> String {
+    // A tree of maps and texts always serialises.
+    let [pool, block] =
+        [AddressPool::crd(), AddressBlock::crd()].map(|crd| serde_saphyr::to_string(&crd).unwrap_or_default());
+    format!("# Generated from src/cluster/addresses.rs by a test (UPDATE=1).\n{pool}---\n{block}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_the_types_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crd/addresses/address-pools.yaml");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, crd_yaml()).unwrap();
+        }
+        let file = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(file == crd_yaml(), "{path} is not what the types say: run this test with UPDATE=1\n{}", crd_yaml());
+    }
+
+    #[test]
+    fn a_block_has_one_name_and_a_name_one_block() {
+        let pool = PoolName::new("lan").unwrap();
+        let name = |first: &str| block_name(&pool, &Block { first: first.parse().unwrap(), size: 16 });
+        assert_eq!(name("10.1.0.16"), "lan.0a010010");
+        assert_eq!(name("::a01:10"), "lan.0000000000000000000000000a010010");
+        let block = Block { first: "10.1.0.16".parse().unwrap(), size: 16 };
+        let mut object = AddressBlock::of(&pool, &block, "w1", "a-1");
+        object.metadata.resource_version = Some("7".to_owned());
+        let owned = object.owned().unwrap();
+        assert_eq!((owned.block, owned.lease.as_str(), owned.version.as_str()), (block, "a-1", "7"));
+        object.spec.first = "10.1.0.32".to_owned();
+        assert_eq!(object.owned(), None, "its name does not stand for these addresses");
+    }
+}

@@ -1,0 +1,174 @@
+//! Pools of addresses and their blocks, at the API server: single requests, each with one of four outcomes.
+
+use crate::cluster::addresses::{AddressBlock, AddressPool, NODE, POOL, block_name, node_label};
+use crate::cluster::error::{Error, reason};
+use crate::cluster::kubernetes::client::Kubernetes;
+use crate::ipam::holder::Owned;
+use crate::ipam::{Block, Event, PoolName, PoolSpec};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long the API server may take to answer: the plugin waits.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// What to do where a permission is missing.
+const GRANT: &str = "conf/components/ipam grants it";
+
+/// What became of a request, and what there is to tell of it.
+pub type Answer = (Event, Option<String>);
+
+impl Kubernetes {
+    /// The specification of `pool`; none where there is no such pool.
+    pub async fn address_pool(&self, pool: &PoolName) -> Result<Option<PoolSpec>, Error> {
+        let (name, what) = (pool.as_str(), format!("address pool {pool}"));
+        let found = self.ask::<AddressPool, _, _>("get", what, |client| {
+            let api: Api<AddressPool> = Api::all(client);
+            async move { api.get_opt(name).await }
+        });
+        Ok(found.await.map_err(|e| e.mended_by(GRANT))?.map(|pool| pool.spec.spec))
+    }
+
+    /// The blocks of this node. A plain list is as new as the question.
+    pub async fn own_blocks(&self, pool: &PoolName) -> Result<Vec<Owned>, Error> {
+        let selector = format!("{POOL}={pool},{NODE}={}", node_label(&self.node));
+        let own = |block: &AddressBlock| block.spec.node == self.node && block.spec.pool == pool.as_str();
+        Ok(self
+            .blocks(&selector, pool)
+            .await?
+            .iter()
+            .filter(|block| own(block))
+            .filter_map(AddressBlock::owned)
+            .collect())
+    }
+
+    /// The first addresses of the blocks that other nodes hold.
+    pub async fn blocks_of_others(&self, pool: &PoolName) -> Result<BTreeSet<IpAddr>, Error> {
+        let blocks = self.blocks(&format!("{POOL}={pool}"), pool).await?;
+        let others = blocks.iter().filter(|block| block.spec.node != self.node);
+        Ok(others.filter_map(AddressBlock::owned).map(|owned| owned.block.first).collect())
+    }
+
+    async fn blocks(&self, selector: &str, pool: &PoolName) -> Result<Vec<AddressBlock>, Error> {
+        let params = &ListParams::default().labels(selector);
+        let list = |client| {
+            let api: Api<AddressBlock> = Api::all(client);
+            async move { api.list(params).await }
+        };
+        let what = format!("blocks of address pool {pool}");
+        Ok(self.ask::<AddressBlock, _, _>("list", what, list).await.map_err(|e| e.mended_by(GRANT))?.items)
+    }
+
+    /// Creates the object of `block`, which must not exist.
+    pub async fn create_block(&self, pool: &PoolName, block: &Block, lease: &str) -> Answer {
+        let object = &AddressBlock::of(pool, block, &self.node, lease);
+        let create = |client: Client| {
+            let api: Api<AddressBlock> = Api::all(client);
+            async move { api.create(&PostParams::default(), object).await }
+        };
+        self.write("create", block.first, create).await
+    }
+
+    /// Writes `lease` to the object of `block`, which must have `version`.
+    pub async fn renew_block(&self, pool: &PoolName, block: &Block, lease: &str, version: &str) -> Answer {
+        let mut object = AddressBlock::of(pool, block, &self.node, lease);
+        object.metadata.resource_version = Some(version.to_owned());
+        let (object, name) = (&object, &block_name(pool, block));
+        let replace = |client: Client| {
+            let api: Api<AddressBlock> = Api::all(client);
+            async move { api.replace(name, &PostParams::default(), object).await }
+        };
+        self.write("update", block.first, replace).await
+    }
+
+    async fn write<F>(&self, verb: &'static str, first: IpAddr, request: impl Fn(Client) -> F) -> Answer
+    where
+        F: Future<Output = kube::Result<AddressBlock>>,
+    {
+        let answer = self.within(verb, request).await;
+        match answer {
+            Ok(object) => (Event::Written(first, object.metadata.resource_version.unwrap_or_default()), None),
+            Err(outcome) => outcome.told(first, verb),
+        }
+    }
+
+    /// Deletes the object of `block`, which must have `version`.
+    pub async fn delete_block(&self, pool: &PoolName, block: &Block, version: &str) -> Answer {
+        let preconditions = Preconditions { resource_version: Some(version.to_owned()), uid: None };
+        let params = &DeleteParams::default().preconditions(preconditions);
+        let name = &block_name(pool, block);
+        let delete = |client: Client| {
+            let api: Api<AddressBlock> = Api::all(client);
+            async move { api.delete(name, params).await.map(drop) }
+        };
+        match self.within("delete", delete).await {
+            Ok(()) | Err(Outcome::Absent(_)) => (Event::Absent(block.first), None),
+            Err(outcome) => outcome.told(block.first, "delete"),
+        }
+    }
+
+    /// Reads the object of `block`.
+    pub async fn look_at_block(&self, pool: &PoolName, block: &Block) -> Result<Event, Error> {
+        let name = &block_name(pool, block);
+        let found = self.ask::<AddressBlock, _, _>("get", format!("address block {name}"), |client| {
+            let api: Api<AddressBlock> = Api::all(client);
+            async move { api.get_opt(name).await }
+        });
+        let found = found.await.map_err(|e| e.mended_by(GRANT))?;
+        Ok(match found {
+            None => Event::Absent(block.first),
+            Some(object) => match object.owned().filter(|_| object.spec.node == self.node) {
+                Some(owned) => Event::Seen(owned),
+                None => Event::Others(block.first),
+            },
+        })
+    }
+
+    async fn within<T, F>(&self, verb: &'static str, request: impl Fn(Client) -> F) -> Result<T, Outcome>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let answer = tokio::time::timeout(ANSWER_LIMIT, self.send(request)).await;
+        self.requests.made(verb, matches!(answer, Ok(Ok(_))));
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Err(_) => Err(Outcome::Unanswered(format!("no answer from the API server within {ANSWER_LIMIT:?}"))),
+            Ok(Err(e)) => Err(Outcome::of(&e)),
+        }
+    }
+}
+
+/// How a request failed.
+enum Outcome {
+    /// Somebody was first.
+    Conflict,
+    /// There is no such object, or no such resource.
+    Absent(String),
+    /// It was judged and not done.
+    Refused(String),
+    /// It may be done, or be done later.
+    Unanswered(String),
+}
+
+impl Outcome {
+    fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Outcome::Unanswered(reason(error)) };
+        match status.code {
+            409 => Outcome::Conflict,
+            404 => Outcome::Absent(reason(error)),
+            400..=407 | 410..=499 => Outcome::Refused(reason(error)),
+            _ => Outcome::Unanswered(reason(error)),
+        }
+    }
+
+    fn told(self, first: IpAddr, verb: &str) -> Answer {
+        match self {
+            Outcome::Conflict => (Event::Conflict(first), None),
+            // A block that is to be renewed may be gone; one that is to be created needs its resource.
+            Outcome::Absent(_) if verb != "create" => (Event::Absent(first), None),
+            Outcome::Absent(why) | Outcome::Refused(why) => (Event::Refused(first), Some(why)),
+            Outcome::Unanswered(why) => (Event::Unanswered(first), Some(why)),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One pool on this node: carries out what [`Holder`] decides, one thing at a time.
+
+use super::grants::Grants;
+use crate::cluster::addresses::number;
+use crate::cluster::{Cluster, Kubernetes};
+use crate::facts::node_blocks::now;
+use crate::ipam::grant::family;
+use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Pool, PoolName, PoolSpec, Report};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// How often the API server is asked which blocks are ours: a confirmation is valid for a day.
+const RESYNC_EVERY: Duration = Duration::from_secs(15 * 60);
+/// A confirmation that the plugin asks for may be so old.
+const FRESH: Duration = Duration::from_secs(30);
+/// After a list or a lease that failed.
+const PAUSE: Duration = Duration::from_secs(10);
+/// After so many blocks that others hold, all of them are listed.
+const BLIND_TRIES: usize = 3;
+/// Tries of one lease: other nodes lease at the same time.
+const TRIES: usize = 8;
+/// Requests for one event; conflicts without an end would be somebody who writes our objects.
+const MOST_EFFECTS: usize = 4096;
+
+/// One pool on this node.
+#[derive(Debug)]
+pub struct Keeper {
+    pool: PoolName,
+    /// Begins the names of leases: no other process has it.
+    prefix: String,
+    grants: Arc<Grants>,
+    cluster: Arc<Cluster>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    holder: Option<Holder>,
+    spec: Option<PoolSpec>,
+    confirmed: Confirmed,
+    synced: Option<Instant>,
+    /// When a block of a family (IPv4, IPv6) was leased last.
+    leased: [Option<Instant>; 2],
+    /// Nothing is tried ahead of need before that.
+    pause: Option<Instant>,
+}
+
+impl Keeper {
+    /// The keeper of `pool`.
+    pub fn new(pool: PoolName, prefix: String, grants: Arc<Grants>, cluster: Arc<Cluster>) -> Self {
+        Keeper { pool, prefix, grants, cluster, state: Mutex::default() }
+    }
+
+    /// Leases a block of each of `families`, and of those of which this node has none.
+    ///
+    /// # Errors
+    /// Why there is none, in one line.
+    pub async fn lease(&self, families: &[u8]) -> Result<(), String> {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        let state = &mut *state;
+        let limit = if families.is_empty() { FRESH } else { RESYNC_EVERY };
+        if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
+            self.resync(state).await?;
+        } else {
+            self.read_pool(state).await?;
+        }
+        let spec =
+            state.spec.clone().filter(|spec| !spec.ranges.is_empty()).ok_or("it does not exist, or has no range")?;
+        let pool = Pool::new(&spec).map_err(|e| e.to_string())?;
+        for is_v4 in pool.families().collect::<Vec<_>>() {
+            let has = state.holder.iter().flat_map(Holder::held).any(|granted| granted.first.is_ipv4() == is_v4);
+            let size = if is_v4 { spec.block_size.v4 } else { spec.block_size.v6 };
+            // Others that waited with this request may have had it leased.
+            let just = size > 1 && state.leased[usize::from(!is_v4)].is_some_and(|leased| leased > asked);
+            if !has || (families.contains(&family(is_v4)) && !just) {
+                self.lease_one(state, &pool, is_v4).await?;
+            }
+        }
+        self.publish(state)
+    }
+
+    async fn lease_one(&self, state: &mut State, pool: &Pool, is_v4: bool) -> Result<(), String> {
+        let kubernetes = self.kubernetes()?;
+        let mut listed = false;
+        for attempt in 0..TRIES {
+            if attempt == BLIND_TRIES && !listed {
+                self.list_others(state).await?;
+                listed = true;
+            }
+            let unavailable = state.holder.as_ref().map(Holder::unavailable).unwrap_or_default();
+            let Some(block) = pool.next_block(is_v4, number(kubernetes.node()), &unavailable) else {
+                if listed {
+                    break;
+                }
+                self.list_others(state).await?;
+                listed = true;
+                continue;
+            };
+            let trouble = self.happen(state, Event::Want(block)).await?;
+            if state.holder.as_ref().is_some_and(|holder| holder.holds(block.first)) {
+                state.leased[usize::from(!is_v4)] = Some(Instant::now());
+                tracing::info!(pool = %self.pool, first = %block.first, size = block.size, "leased a block of addresses");
+                return Ok(());
+            }
+            if let Some(trouble) = trouble {
+                return Err(trouble);
+            }
+        }
+        let known = state.holder.as_ref().map(|holder| holder.unavailable().len()).unwrap_or_default();
+        Err(format!("no block is free: nodes hold all {known}"))
+    }
+
+    async fn list_others(&self, state: &mut State) -> Result<(), String> {
+        let others = self.kubernetes()?.blocks_of_others(&self.pool).await.map_err(|e| e.to_string())?;
+        if let Some(holder) = &mut state.holder {
+            holder.set_others(others);
+        }
+        Ok(())
+    }
+
+    /// What is to be done without a question: blocks that the plugin has given back, stock that runs low, and the
+    /// confirmation.
+    pub async fn tend(&self) {
+        let report = self.grants.report(&self.pool);
+        let paused = {
+            let mut state = self.state.lock().await;
+            let state = &mut *state;
+            let paused = state.pause.is_some_and(|until| Instant::now() < until);
+            if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
+                let outcome = self.resync(state).await;
+                self.pause_after(state, outcome);
+            }
+            self.take_back(state, &report).await;
+            paused
+        };
+        if !paused && !report.low.is_empty() {
+            let outcome = self.lease(&report.low).await;
+            self.pause_after(&mut *self.state.lock().await, outcome);
+        }
+    }
+
+    async fn take_back(&self, state: &mut State, report: &Report) {
+        let held = state.holder.as_ref().map(Holder::held).unwrap_or_default();
+        for released in &report.released {
+            if held.iter().any(|granted| granted.first == released.first && granted.lease == released.lease) {
+                tracing::info!(pool = %self.pool, first = %released.first, "returning a block of addresses");
+                let event = Event::Released(released.first, released.lease.clone());
+                let outcome = self.happen(state, event).await.and_then(|trouble| trouble.map_or(Ok(()), Err));
+                self.pause_after(state, outcome);
+            }
+        }
+    }
+
+    fn pause_after(&self, state: &mut State, outcome: Result<(), String>) {
+        if let Err(reason) = outcome {
+            tracing::warn!(pool = %self.pool, reason, "the blocks of an address pool are not as they should be");
+            state.pause = Some(Instant::now() + PAUSE);
+        }
+    }
+
+    /// Blocks that somebody took from this node.
+    pub async fn lost(&self) -> Vec<String> {
+        let state = self.state.lock().await;
+        let lost = state.holder.iter().flat_map(Holder::lost);
+        lost.map(|first| format!("pool {}, block {first}", self.pool)).collect()
+    }
+
+    /// Asks which blocks are ours, and then stamps the grant with the time **before** the question.
+    async fn resync(&self, state: &mut State) -> Result<(), String> {
+        let asked = now();
+        self.read_pool(state).await?;
+        let own = self.kubernetes()?.own_blocks(&self.pool).await.map_err(|e| e.to_string())?;
+        if state.holder.is_none() {
+            let before = self.grants.grant(&self.pool).filter(|grant| grant.confirmed.boot == asked.boot);
+            let offers = before.iter().flat_map(|grant| &grant.offers);
+            let published: Vec<_> = offers.map(|offer| offer.granted.clone()).collect();
+            state.holder = Some(Holder::new(self.prefix.clone(), &published));
+            state.confirmed = before.map(|grant| grant.confirmed).unwrap_or_default();
+        }
+        let trouble = self.happen(state, Event::Listed(own)).await?;
+        state.confirmed = asked;
+        state.synced = Some(Instant::now());
+        self.publish(state)?;
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// A pool that was deleted has no range: nothing new is taken, and what is not in use goes back.
+    async fn read_pool(&self, state: &mut State) -> Result<(), String> {
+        match self.kubernetes()?.address_pool(&self.pool).await.map_err(|e| e.to_string())? {
+            Some(spec) => state.spec = Some(spec),
+            None => {
+                let Some(spec) = state.spec.take() else { return Err("it does not exist".to_owned()) };
+                state.spec = Some(PoolSpec { ranges: Vec::new(), ..spec });
+            }
+        }
+        Ok(())
+    }
+
+    fn kubernetes(&self) -> Result<&Kubernetes, String> {
+        self.cluster.kubernetes().ok_or_else(|| "plexusd has no API server: it reads manifests".to_owned())
+    }
+
+    /// Tells the holder what happened, and does what it wants done; answers what the API server said against it.
+    ///
+    /// # Errors
+    /// What is granted cannot be written: nothing that comes after it was done.
+    async fn happen(&self, state: &mut State, event: Event) -> Result<Option<String>, String> {
+        let (kubernetes, pool) = (self.kubernetes()?, &self.pool);
+        let step =
+            |state: &mut State, event| state.holder.as_mut().map(|holder| holder.step(event)).unwrap_or_default();
+        let mut queue = VecDeque::from(step(state, event));
+        let mut trouble = None;
+        for _ in 0..MOST_EFFECTS {
+            let Some(effect) = queue.pop_front() else { return Ok(trouble) };
+            let (event, why) = match effect {
+                Effect::Publish => {
+                    self.publish(state)?;
+                    continue;
+                }
+                Effect::Create(block, lease) => kubernetes.create_block(pool, &block, &lease).await,
+                Effect::Renew(block, lease, version) => kubernetes.renew_block(pool, &block, &lease, &version).await,
+                Effect::Delete(block, version) => kubernetes.delete_block(pool, &block, &version).await,
+                Effect::Look(block) => match kubernetes.look_at_block(pool, &block).await {
+                    Ok(event) => (event, None),
+                    // The next list shows what became of it.
+                    Err(e) => {
+                        trouble = Some(e.to_string());
+                        continue;
+                    }
+                },
+            };
+            trouble = why.or(trouble);
+            queue.extend(step(state, event));
+        }
+        Err("its objects change while they are written".to_owned())
+    }
+
+    fn publish(&self, state: &State) -> Result<(), String> {
+        let (Some(holder), Some(spec)) = (&state.holder, &state.spec) else { return Ok(()) };
+        let grant = Grant::new(self.pool.clone(), spec, state.confirmed.clone(), holder.held());
+        self.grants.publish(&grant).map_err(|e| format!("its grant cannot be written: {e}"))
+    }
+}

@@ -1,0 +1,46 @@
+//! What the plugin needs of the node to take an address from a block that the daemon has leased.
+
+use crate::ipam::{Confirmed, Grant, PoolName, Report};
+use std::fmt::Debug;
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The node's blocks: what the daemon grants, and what it is told.
+pub trait Lessor: Send + Sync + Debug {
+    /// The folder with one file for each taken address of `pool`.
+    fn folder(&self, pool: &PoolName) -> PathBuf;
+
+    /// Whether every program of this node keeps its addresses there: two folders would give one address twice.
+    ///
+    /// # Errors
+    /// Another folder is in use.
+    fn claim_folder(&self) -> Result<(), String>;
+
+    /// What the daemon grants; none where it has granted nothing since the machine started.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn grant(&self, pool: &PoolName) -> Result<Option<Grant>, String>;
+
+    /// What the daemon was told last.
+    ///
+    /// # Errors
+    /// It cannot be read: then it is not known what was given back.
+    fn report(&self, pool: &PoolName) -> Result<Report, String>;
+
+    /// Tells the daemon.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn tell(&self, pool: &PoolName, report: &Report) -> io::Result<()>;
+
+    /// The boot and both clocks.
+    fn now(&self) -> Confirmed;
+
+    /// Asks the daemon for another block of `families` (4, 6), or for a confirmation.
+    ///
+    /// # Errors
+    /// There is none: one line for a person.
+    fn lease(&self, pool: &PoolName, families: &[u8], deadline: Instant) -> Result<(), String>;
+}

@@ -1,0 +1,258 @@
+use super::*;
+use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
+use crate::delegate::Scope;
+use crate::ipam::pool::{BlockSize, Range, Warm};
+use crate::ipam::{Confirmed, Granted, PoolSpec};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// A node whose daemon has blocks in stock.
+#[derive(Debug)]
+struct FakeNode {
+    folder: tempfile::TempDir,
+    spec: PoolSpec,
+    grant: Mutex<Option<Grant>>,
+    report: Mutex<Report>,
+    /// What the daemon leases when it is asked, by family.
+    stock: Mutex<Vec<(u8, &'static str)>>,
+    asked: Mutex<Vec<Vec<u8>>>,
+}
+
+impl FakeNode {
+    fn new(ranges: &[&str], granted: &[&str], stock: &[(u8, &'static str)]) -> Arc<Self> {
+        let range = |range: &&str| Range { range: (*range).to_owned(), ..Range::default() };
+        let spec = PoolSpec {
+            block_size: BlockSize { v4: 2, v6: 2 },
+            ranges: ranges.iter().map(range).collect(),
+            warm: Warm { min: 0, max: 0 },
+            authority_seconds: 100,
+        };
+        let held = granted.iter().map(|first| lease(first)).collect();
+        let grant = Grant::new(PoolName::new("lan").unwrap(), &spec, here(), held);
+        Arc::new(FakeNode {
+            folder: tempfile::tempdir().unwrap(),
+            spec,
+            grant: Mutex::new(Some(grant)),
+            report: Mutex::default(),
+            stock: Mutex::new(stock.to_vec()),
+            asked: Mutex::default(),
+        })
+    }
+
+    fn lease_block(&self, first: &str) {
+        let mut grant = self.grant.lock().unwrap();
+        let grant = grant.as_mut().unwrap();
+        let held = grant.offers.iter().map(|offer| offer.granted.clone()).chain([lease(first)]);
+        *grant = Grant::new(grant.pool.clone(), &self.spec, grant.confirmed.clone(), held.collect());
+    }
+
+    fn files(&self) -> BTreeMap<String, String> {
+        let entries = std::fs::read_dir(self.folder.path().join("lan")).into_iter().flatten().flatten();
+        let file = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().unwrap();
+            name.parse::<IpAddr>().ok()?;
+            Some((name, std::fs::read_to_string(entry.path()).unwrap()))
+        };
+        entries.filter_map(file).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.files().into_keys().collect()
+    }
+}
+
+fn here() -> Confirmed {
+    Confirmed { boot: "b".to_owned(), since_boot: 50, clock: 50 }
+}
+
+fn lease(first: &str) -> Granted {
+    Granted { first: first.parse().unwrap(), size: 2, lease: first.to_owned() }
+}
+
+impl Lessor for FakeNode {
+    fn folder(&self, pool: &PoolName) -> PathBuf {
+        self.folder.path().join(pool.as_str())
+    }
+    fn claim_folder(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn grant(&self, _: &PoolName) -> Result<Option<Grant>, String> {
+        Ok(self.grant.lock().unwrap().clone())
+    }
+    fn report(&self, _: &PoolName) -> Result<Report, String> {
+        Ok(self.report.lock().unwrap().clone())
+    }
+    fn tell(&self, _: &PoolName, report: &Report) -> io::Result<()> {
+        *self.report.lock().unwrap() = report.clone();
+        Ok(())
+    }
+    fn now(&self) -> Confirmed {
+        here()
+    }
+    fn lease(&self, _: &PoolName, families: &[u8], _: Instant) -> Result<(), String> {
+        self.asked.lock().unwrap().push(families.to_vec());
+        let mut stock = self.stock.lock().unwrap();
+        let at = stock.iter().position(|(family, _)| families.contains(family)).ok_or("no block is free")?;
+        let (_, first) = stock.remove(at);
+        self.lease_block(first);
+        Ok(())
+    }
+}
+
+const CONFIG: &str =
+    r#"{"cniVersion":"1.1.0","name":"net","type":"macvlan","ipam":{"type":"plexus-ipam","pool":"lan"}"#;
+
+/// Calls the plugin with `more` in its configuration and `args` as CNI_ARGS.
+fn call<T>(
+    node: &Arc<FakeNode>,
+    container: &str,
+    more: &str,
+    args: &str,
+    work: impl FnOnce(&Leased, &Call<'_>) -> Result<T, Error>,
+) -> Result<T, String> {
+    let text = format!("{CONFIG}{more}}}");
+    let plugin = PluginConfig::new(RawObject::parse(&text).unwrap()).unwrap();
+    let (id, ifname, args) = (ContainerId::new(container).unwrap(), IfName::new("net1").unwrap(), CniArgs::parse(args));
+    let patience = Duration::from_secs(20);
+    let scope = Scope {
+        container_id: Some(&id),
+        ifname: Some(&ifname),
+        ..Scope::of_node(&args, &[], patience, Instant::now() + patience)
+    };
+    let plexus = Leased::new(Some(Arc::clone(node) as Arc<dyn Lessor>));
+    work(&plexus, &Call { scope: &scope, plugin: &plugin, stdin: text }).map_err(|e| {
+        let error = e.to_cni();
+        format!("{} {}", error.code, error.msg)
+    })
+}
+
+fn add(node: &Arc<FakeNode>, container: &str) -> Result<Vec<String>, String> {
+    add_with(node, container, "")
+}
+
+fn add_with(node: &Arc<FakeNode>, container: &str, args: &str) -> Result<Vec<String>, String> {
+    let result = call(node, container, "", args, Ipam::add)?;
+    Ok(result.ips.iter().map(|ip| ip.address.to_string()).collect())
+}
+
+fn del(node: &Arc<FakeNode>, container: &str, more: &str) {
+    call(node, container, more, "", Ipam::del).unwrap();
+}
+
+#[test]
+fn addresses_are_taken_and_given_back_without_a_question() {
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.2", "10.0.0.4"], &[]);
+    assert_eq!(add(&node, "a").unwrap(), ["10.0.0.2/24"]);
+    assert_eq!(add(&node, "b").unwrap(), ["10.0.0.3/24"]);
+    assert_eq!(add(&node, "a").unwrap(), ["10.0.0.2/24"], "the same attachment has the same address");
+    assert_eq!(node.files()["10.0.0.2"], "a\r\nnet1\r\nnet");
+    call(&node, "a", "", "", Ipam::check).unwrap();
+    assert!(call(&node, "c", "", "", Ipam::check).is_err());
+    // DEL(A) never changes what B holds, and knows of addresses by the result or by a look at all.
+    del(&node, "a", r#","prevResult":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.3/24"}]}"#);
+    assert_eq!(node.names(), ["10.0.0.3"]);
+    del(&node, "b", r#","prevResult":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.3/24"}]}"#);
+    del(&node, "b", "");
+    assert_eq!(node.names(), [""; 0]);
+    assert_eq!(*node.asked.lock().unwrap(), [[0_u8; 0]; 0], "the daemon was asked");
+}
+
+#[test]
+fn a_node_without_stock_asks_and_then_says_why() {
+    let node = FakeNode::new(&["10.0.0.0/24"], &[], &[(4, "10.0.0.8")]);
+    assert_eq!(add(&node, "a").unwrap(), ["10.0.0.8/24"]);
+    assert_eq!(add(&node, "b").unwrap(), ["10.0.0.9/24"]);
+    let error = add(&node, "c").unwrap_err();
+    assert!(error.starts_with("11 ") && error.contains("pool lan") && error.contains("no block is free"), "{error}");
+}
+
+#[test]
+fn all_families_or_none() {
+    // Case 42
+    let node = FakeNode::new(&["10.0.0.0/24", "fd00::/64"], &["10.0.0.2"], &[(6, "fd00::4")]);
+    // The first try of IPv4 was given back, and the next one begins after it.
+    assert_eq!(add(&node, "a").unwrap(), ["10.0.0.3/24", "fd00::4/64"]);
+    assert_eq!(add(&node, "b").unwrap(), ["10.0.0.2/24", "fd00::5/64"]);
+    del(&node, "a", r#","prevResult":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.3/24"}]}"#);
+    assert_eq!(node.names(), ["10.0.0.2", "fd00::5"], "a result that is not whole");
+    add(&node, "a").unwrap();
+    node.lease_block("10.0.0.6");
+    let error = add(&node, "c").unwrap_err();
+    assert!(error.starts_with("11 ") && error.contains("IPv6"), "{error}");
+    assert_eq!(node.names(), ["10.0.0.2", "10.0.0.3", "fd00::4", "fd00::5"], "a family without the other");
+}
+
+#[test]
+fn without_authority_nothing_new_is_taken() {
+    // U4
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.2"], &[]);
+    for (boot, clock, why) in [("other", 50, "since the machine started"), ("b", 0, "")] {
+        let confirmed = Confirmed { boot: boot.to_owned(), since_boot: 50, clock };
+        node.grant.lock().unwrap().as_mut().unwrap().confirmed = confirmed;
+        node.grant.lock().unwrap().as_mut().unwrap().authority_seconds = 10;
+        let error = add(&node, "a").unwrap_err();
+        assert!(error.starts_with("11 ") && error.contains(why), "{error}");
+    }
+    assert_eq!(node.names(), [""; 0]);
+    *node.grant.lock().unwrap() = None;
+    assert!(add(&node, "a").unwrap_err().contains("this node has no block of it"));
+    del(&node, "a", "");
+}
+
+#[test]
+fn what_is_empty_goes_back_and_is_not_used_again() {
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.2"], &[(4, "10.0.0.8")]);
+    add(&node, "a").unwrap();
+    del(&node, "a", "");
+    let released = node.report.lock().unwrap().released.clone();
+    assert_eq!(released.iter().map(|r| r.first.to_string()).collect::<Vec<_>>(), ["10.0.0.2"]);
+    // The daemon has not seen it yet.
+    assert_eq!(add(&node, "b").unwrap(), ["10.0.0.8/24"]);
+}
+
+#[test]
+fn a_requested_address_comes_from_a_block_of_this_node() {
+    // Case 36, without claims.
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.0", "10.0.0.2"], &[]);
+    assert_eq!(add_with(&node, "a", "IP=10.0.0.3").unwrap(), ["10.0.0.3/24"]);
+    for (ip, code, why) in [
+        ("10.0.0.3", "999 ", "is taken"),
+        ("10.0.0.0", "11 ", "cannot be taken"),
+        ("10.0.0.9", "11 ", "no block"),
+        ("10.9.0.9", "7 ", "in no range"),
+        ("fd00::1", "7 ", "does not give IPv6"),
+    ] {
+        let error = add_with(&node, "b", &format!("IP={ip}")).unwrap_err();
+        assert!(error.starts_with(code) && error.contains(why), "{ip}: {error}");
+    }
+    assert_eq!(node.names(), ["10.0.0.3"]);
+}
+
+#[test]
+fn gc_knows_whose_address_it_judges() {
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.2", "10.0.0.4"], &[]);
+    add(&node, "kept").unwrap();
+    add(&node, "gone").unwrap();
+    let other = node.folder.path().join("lan/10.0.0.5");
+    std::fs::write(&other, "x\r\nnet1\r\nother-network").unwrap();
+    std::fs::write(node.folder.path().join("lan/10.0.0.4"), "").unwrap();
+    let valid = r#","cni.dev/valid-attachments":[{"containerID":"kept","ifname":"net1"}]"#;
+    call(&node, "x", "", "", Ipam::gc).unwrap();
+    assert_eq!(node.names().len(), 4, "no list says nothing");
+    call(&node, "x", valid, "", Ipam::gc).unwrap();
+    assert_eq!(node.names(), ["10.0.0.2", "10.0.0.5"]);
+}
+
+#[test]
+fn pools_of_a_network() {
+    let of = |plugins: &str| {
+        let network = NetworkConfig::parse(&format!(r#"{{"name":"n","plugins":[{plugins}]}}"#), None).unwrap();
+        pools(&network).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(of(r#"{"type":"sriov","ipam":{"type":"plexus-ipam","pool":"lan"}}"#), ["lan"]);
+    assert_eq!(of(r#"{"type":"x","IPAM":{"Type":"plexus-ipam","pool":"a","POOL":"b"}}"#), ["a", "b"]);
+    assert!(of(r#"{"type":"x","ipam":{"type":"host-local","pool":"a"}}"#).is_empty());
+}

@@ -1,0 +1,285 @@
+//! The daemon's side: which blocks of one pool this node holds. State and event give a new state and effects.
+//!
+//! The order of the effects is what uniqueness rests on:
+//! - a block is published only after the API server has answered that it is ours;
+//! - its DELETE is sent only after the plugin has given this lease back, and after the block was taken out of what is
+//!   published;
+//! - after a DELETE that may still be on its way, a block is published again only after its version was changed by a
+//!   renewal: the DELETE names the former version, and fails.
+
+use super::grant::Granted;
+use super::pool::Block;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The blocks of one pool.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Begins the names of leases; no other process uses it.
+    prefix: String,
+    leases: u64,
+    blocks: BTreeMap<IpAddr, Holding>,
+    /// Blocks that others hold, as far as is known.
+    others: BTreeSet<IpAddr>,
+    /// Blocks that were ours and are somebody else's: a person deleted them.
+    lost: BTreeSet<IpAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Holding {
+    size: u32,
+    phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    /// Its creation was asked for; `again` where it was ours before.
+    Asked { lease: String, again: bool },
+    /// It is ours, and published.
+    Held { lease: String, version: String },
+    /// It is ours, and its version is to be changed before it is published.
+    Renewing { lease: String },
+    /// The plugin has given it back.
+    Returning { version: String },
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The node needs this block, which nobody is known to hold.
+    Want(Block),
+    /// It was created or renewed, and has this version now.
+    Written(IpAddr, String),
+    /// The API server refused: the object is there, or has another version.
+    Conflict(IpAddr),
+    /// The API server refused for another reason: nothing was or will be done.
+    Refused(IpAddr),
+    /// There was no answer: it may be done, or be done later.
+    Unanswered(IpAddr),
+    /// It is ours.
+    Seen(Owned),
+    /// Somebody else holds it.
+    Others(IpAddr),
+    /// There is no such object (any more).
+    Absent(IpAddr),
+    /// The plugin has given this lease back.
+    Released(IpAddr, String),
+    /// Every block of this node, by a list that was asked for after the last request.
+    Listed(Vec<Owned>),
+}
+
+/// A block of this node as the API server shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owned {
+    /// The block.
+    pub block: Block,
+    /// Its lease.
+    pub lease: String,
+    /// The version of the object.
+    pub version: String,
+}
+
+/// What is to be done next, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Write [`Holder::held`] where the plugin reads it. If that fails, nothing after it may be done.
+    Publish,
+    /// Create the object, which must not exist.
+    Create(Block, String),
+    /// Write the lease to the object, which must have this version.
+    Renew(Block, String, String),
+    /// Delete the object, which must have this version.
+    Delete(Block, String),
+    /// Read the object.
+    Look(Block),
+}
+
+impl Holder {
+    /// The holder of a process that names its leases `<prefix>-<number>`. What is published now, by an earlier process
+    /// of this boot, is `published`; the first event is [`Event::Listed`].
+    pub fn new(prefix: String, published: &[Granted]) -> Self {
+        let held = |granted: &Granted| {
+            let phase = Phase::Held { lease: granted.lease.clone(), version: String::new() };
+            (granted.first, Holding { size: granted.size, phase })
+        };
+        let blocks = published.iter().map(held).collect();
+        Holder { prefix, leases: 0, blocks, others: BTreeSet::new(), lost: BTreeSet::new() }
+    }
+
+    /// What is to be published.
+    pub fn held(&self) -> Vec<Granted> {
+        let granted = |(first, holding): (&IpAddr, &Holding)| match &holding.phase {
+            Phase::Held { lease, .. } => Some(Granted { first: *first, size: holding.size, lease: lease.clone() }),
+            _ => None,
+        };
+        self.blocks.iter().filter_map(granted).collect()
+    }
+
+    /// Whether the block is published.
+    pub fn holds(&self, first: IpAddr) -> bool {
+        matches!(self.blocks.get(&first), Some(Holding { phase: Phase::Held { .. }, .. }))
+    }
+
+    /// Blocks that need not be asked for.
+    pub fn unavailable(&self) -> BTreeSet<IpAddr> {
+        self.blocks.keys().chain(&self.others).copied().collect()
+    }
+
+    /// Blocks that were taken from this node.
+    pub fn lost(&self) -> &BTreeSet<IpAddr> {
+        &self.lost
+    }
+
+    /// Others hold `blocks`, by a list of the whole pool.
+    pub fn set_others(&mut self, blocks: BTreeSet<IpAddr>) {
+        self.others = blocks;
+    }
+
+    /// The next state, and what is to be done.
+    pub fn step(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Want(block) => self.want(block),
+            Event::Written(first, version) => self.written(first, version),
+            Event::Conflict(first) | Event::Unanswered(first) => self.look(first),
+            Event::Refused(first) => self.refused(first),
+            Event::Seen(owned) => self.seen(owned),
+            Event::Others(first) => self.of_others(first),
+            Event::Absent(first) => self.absent(first),
+            Event::Released(first, lease) => self.released(first, &lease),
+            Event::Listed(owned) => self.listed(owned),
+        }
+    }
+
+    fn new_lease(&mut self) -> String {
+        self.leases += 1;
+        format!("{}-{}", self.prefix, self.leases)
+    }
+
+    fn set(&mut self, block: Block, phase: Phase) {
+        self.blocks.insert(block.first, Holding { size: block.size, phase });
+    }
+
+    fn block(&self, first: IpAddr) -> Option<Block> {
+        self.blocks.get(&first).map(|holding| Block { first, size: holding.size })
+    }
+
+    fn want(&mut self, block: Block) -> Vec<Effect> {
+        if self.blocks.contains_key(&block.first) {
+            return Vec::new();
+        }
+        self.create(block, false)
+    }
+
+    fn create(&mut self, block: Block, again: bool) -> Vec<Effect> {
+        let lease = self.new_lease();
+        self.set(block, Phase::Asked { lease: lease.clone(), again });
+        vec![Effect::Create(block, lease)]
+    }
+
+    fn written(&mut self, first: IpAddr, version: String) -> Vec<Effect> {
+        match self.blocks.get_mut(&first).map(|holding| &mut holding.phase) {
+            Some(phase @ (Phase::Asked { .. } | Phase::Renewing { .. })) => {
+                let (Phase::Asked { lease, .. } | Phase::Renewing { lease }) = phase else { return Vec::new() };
+                *phase = Phase::Held { lease: std::mem::take(lease), version };
+                vec![Effect::Publish]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn look(&self, first: IpAddr) -> Vec<Effect> {
+        self.block(first).map(Effect::Look).into_iter().collect()
+    }
+
+    fn refused(&mut self, first: IpAddr) -> Vec<Effect> {
+        if let Some(Holding { phase: Phase::Asked { again: false, .. }, .. }) = self.blocks.get(&first) {
+            self.blocks.remove(&first);
+        }
+        Vec::new()
+    }
+
+    /// An object of ours. Of the lease that was asked for last it is what was asked for; of another one a DELETE of a
+    /// former process may be on its way.
+    fn seen(&mut self, owned: Owned) -> Vec<Effect> {
+        let Owned { block, lease, version } = owned;
+        match self.blocks.get_mut(&block.first).map(|holding| &mut holding.phase) {
+            Some(phase @ (Phase::Asked { .. } | Phase::Renewing { .. } | Phase::Held { .. }))
+                if phase.lease() == Some(&lease) =>
+            {
+                let was_held = matches!(phase, Phase::Held { .. });
+                *phase = Phase::Held { lease, version };
+                if was_held { Vec::new() } else { vec![Effect::Publish] }
+            }
+            Some(Phase::Returning { version: known }) => {
+                known.clone_from(&version);
+                vec![Effect::Publish, Effect::Delete(block, version)]
+            }
+            _ => {
+                let lease = self.new_lease();
+                self.set(block, Phase::Renewing { lease: lease.clone() });
+                vec![Effect::Publish, Effect::Renew(block, lease, version)]
+            }
+        }
+    }
+
+    fn of_others(&mut self, first: IpAddr) -> Vec<Effect> {
+        self.others.insert(first);
+        let Some(holding) = self.blocks.remove(&first) else { return Vec::new() };
+        if matches!(holding.phase, Phase::Asked { again: true, .. } | Phase::Held { .. }) {
+            self.lost.insert(first);
+        }
+        vec![Effect::Publish]
+    }
+
+    fn absent(&mut self, first: IpAddr) -> Vec<Effect> {
+        let Some(block) = self.block(first) else { return Vec::new() };
+        let again = |phase: &Phase| matches!(phase, Phase::Held { .. } | Phase::Asked { again: true, .. });
+        // It was ours, and addresses of it may be in use.
+        if self.blocks.get(&first).is_some_and(|holding| again(&holding.phase)) {
+            let mut effects = self.create(block, true);
+            effects.insert(0, Effect::Publish);
+            return effects;
+        }
+        self.blocks.remove(&first);
+        Vec::new()
+    }
+
+    fn released(&mut self, first: IpAddr, given_back: &str) -> Vec<Effect> {
+        let Some(block) = self.block(first) else { return Vec::new() };
+        match self.blocks.get_mut(&first).map(|holding| &mut holding.phase) {
+            Some(phase @ Phase::Held { .. }) if phase.lease().is_some_and(|lease| lease == given_back) => {
+                let Phase::Held { version, .. } = phase else { return Vec::new() };
+                let version = std::mem::take(version);
+                *phase = Phase::Returning { version: version.clone() };
+                // One whose version is not known yet waits for the list.
+                if version.is_empty() {
+                    return vec![Effect::Publish];
+                }
+                vec![Effect::Publish, Effect::Delete(block, version)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn listed(&mut self, owned: Vec<Owned>) -> Vec<Effect> {
+        let listed: BTreeSet<IpAddr> = owned.iter().map(|owned| owned.block.first).collect();
+        let missing: Vec<IpAddr> = self.blocks.keys().filter(|first| !listed.contains(first)).copied().collect();
+        let mut effects: Vec<Effect> = missing.into_iter().flat_map(|first| self.absent(first)).collect();
+        effects.extend(owned.into_iter().flat_map(|owned| self.seen(owned)));
+        // What is not ours any more goes first.
+        if effects.contains(&Effect::Publish) {
+            effects.retain(|effect| *effect != Effect::Publish);
+            effects.insert(0, Effect::Publish);
+        }
+        effects
+    }
+}
+
+impl Phase {
+    fn lease(&self) -> Option<&String> {
+        match self {
+            Phase::Asked { lease, .. } | Phase::Held { lease, .. } | Phase::Renewing { lease } => Some(lease),
+            Phase::Returning { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Addresses that are unique in the cluster: pools, the blocks that a node leases, and who may take an address. Pure.
+//!
+//! A pool lies on a grid of blocks in absolute address space. A block is one object in the cluster, created if absent,
+//! so it has one owner. The daemon of a node leases blocks ([`holder`]) and offers them to the plugin ([`grant`]). The
+//! plugin takes single addresses out of them ([`stock`]) and asks nobody. Its answer to the daemon names the blocks that
+//! it will not use again.
+
+pub mod grant;
+pub mod holder;
+pub mod name;
+pub mod pool;
+pub mod spans;
+pub mod stock;
+
+pub use grant::{Confirmed, Grant, Granted, Offer, Report};
+pub use holder::{Effect, Event, Holder};
+pub use name::PoolName;
+pub use pool::{Block, Pool, PoolSpec};
+pub use stock::Stock;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod properties;

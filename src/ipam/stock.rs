@@ -1,0 +1,119 @@
+//! What the plugin may do with a grant. It holds the lock of the pool when it asks.
+
+use super::grant::{Confirmed, Grant, Offer, Released, Report, family};
+use super::pool::Subnet;
+use super::spans::address;
+use std::net::IpAddr;
+
+/// The blocks of a grant that were not given back.
+#[derive(Clone, Debug)]
+pub struct Stock<'a> {
+    grant: &'a Grant,
+    open: Vec<&'a Offer>,
+    released: Vec<Released>,
+}
+
+/// Why no address may be taken now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The grant is of an earlier boot.
+    #[error("the daemon has not confirmed the blocks of this node since the machine started")]
+    OtherBoot,
+    /// The confirmation is too old.
+    #[error("the daemon last confirmed the blocks of this node {age} s ago, and the pool allows {limit} s")]
+    Old {
+        /// By the clock that shows more.
+        age: u64,
+        /// What the pool allows.
+        limit: u64,
+    },
+}
+
+impl<'a> Stock<'a> {
+    /// What `grant` offers, but for what `report` has given back.
+    pub fn new(grant: &'a Grant, report: &Report) -> Self {
+        let is =
+            |offer: &Offer, lease: &Released| offer.granted.first == lease.first && offer.granted.lease == lease.lease;
+        let known = |lease: &&Released| grant.offers.iter().any(|offer| is(offer, lease));
+        let released: Vec<Released> = report.released.iter().filter(known).cloned().collect();
+        let open = grant.offers.iter().filter(|offer| !released.iter().any(|lease| is(offer, lease))).collect();
+        Stock { grant, open, released }
+    }
+
+    /// Whether a new address may be taken at `now`, by both clocks: a paused machine's time since boot stands still, and
+    /// a clock may be set back.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn authorised(&self, now: &Confirmed) -> Result<(), Refusal> {
+        let Confirmed { boot, since_boot, clock } = &self.grant.confirmed;
+        if *boot != now.boot || boot.is_empty() {
+            return Err(Refusal::OtherBoot);
+        }
+        let limit = self.grant.authority_seconds;
+        let age = now.since_boot.saturating_sub(*since_boot).max(now.clock.saturating_sub(*clock));
+        if age > limit { Err(Refusal::Old { age, limit }) } else { Ok(()) }
+    }
+
+    /// The families of the pool, IPv4 first.
+    pub fn families(&self) -> Vec<bool> {
+        let has = |is_v4: bool| self.subnets().iter().any(|subnet| subnet.net.addr().is_ipv4() == is_v4);
+        [true, false].into_iter().filter(|is_v4| has(*is_v4)).collect()
+    }
+
+    /// The ranges of the pool.
+    pub fn subnets(&self) -> &'a [Subnet] {
+        &self.grant.subnets
+    }
+
+    /// The longest range that `address` is in.
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&'a Subnet> {
+        let containing = self.subnets().iter().filter(|subnet| subnet.net.contains(&address));
+        containing.max_by_key(|subnet| subnet.net.prefix_len())
+    }
+
+    /// Whether `address` may be taken, if it is free.
+    pub fn offers(&self, address: IpAddr) -> bool {
+        self.open.iter().any(|offer| offer.has(address))
+    }
+
+    /// The free addresses of a family, from the one after `last` on, once around; `taken` is sorted.
+    pub fn candidates(&self, is_v4: bool, last: Option<IpAddr>, taken: &[IpAddr]) -> Vec<IpAddr> {
+        let mut free = Vec::new();
+        for offer in self.open.iter().filter(|offer| offer.granted.first.is_ipv4() == is_v4) {
+            let numbers = offer.usable.iter().flat_map(|span| span.first..=span.last);
+            let addresses = numbers.map(|number| address(is_v4, number));
+            free.extend(addresses.filter(|address| taken.binary_search(address).is_err()));
+        }
+        free.sort_unstable();
+        let begin = last.map_or(0, |last| free.partition_point(|address| *address <= last));
+        let middle = begin % free.len().max(1);
+        free.rotate_left(middle);
+        free
+    }
+
+    /// What the daemon is to know when `taken` are taken: what was given back before, blocks that are not needed any
+    /// more, and which families run low. A block goes back while the others keep enough.
+    pub fn report(&self, taken: &[IpAddr]) -> Report {
+        let warm = &self.grant.warm;
+        let mut report = Report { low: Vec::new(), released: self.released.clone() };
+        for is_v4 in self.families() {
+            let open = || self.open.iter().filter(move |offer| offer.granted.first.is_ipv4() == is_v4);
+            let used: u128 =
+                open().map(|offer| taken.iter().filter(|ip| offer.has(**ip)).map(|_| 1).sum::<u128>()).sum();
+            let mut free = open().map(|offer| offer.count()).sum::<u128>().saturating_sub(used);
+            for offer in open() {
+                let (block, has) = (offer.granted.block(), offer.count());
+                let enough = free.saturating_sub(has) >= u128::from(warm.max.max(warm.min));
+                if (has == 0 || enough) && !taken.iter().any(|ip| block.contains(*ip)) {
+                    report.released.push(Released { first: block.first, lease: offer.granted.lease.clone() });
+                    free = free.saturating_sub(has);
+                }
+            }
+            if free < u128::from(warm.min) {
+                report.low.push(family(is_v4));
+            }
+        }
+        report
+    }
+}

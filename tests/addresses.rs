@@ -1,0 +1,468 @@
+//! Addresses that are unique in the cluster, against a real kube-apiserver: daemons with tokens of their own, the
+//! program `plexus-ipam`, and what the policy lets a token do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use support::apiserver::ApiServer;
+use support::cluster::{Cluster, NETWORKS, role, try_server};
+use support::daemon::Daemon;
+use support::{Call, eventually, wait_until};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// One server for all tests of this file, one test at a time, with `conf/components/ipam`.
+fn server() -> Option<MutexGuard<'static, ApiServer>> {
+    static SERVER: OnceLock<Result<Mutex<ApiServer>, String>> = OnceLock::new();
+    let start = || {
+        let server = try_server(&[role("unused", &[NETWORKS])])?;
+        prepare(&server);
+        Ok(Mutex::new(server))
+    };
+    match SERVER.get_or_init(start) {
+        Ok(server) => Some(server.lock().unwrap_or_else(PoisonError::into_inner)),
+        Err(why) => {
+            support::cannot_run(why);
+            None
+        }
+    }
+}
+
+fn manifest(path: &str) -> String {
+    std::fs::read_to_string(format!("{ROOT}/{path}")).unwrap()
+}
+
+fn apply(server: &ApiServer, text: &str) {
+    server.kubectl(&["apply", "--server-side", "-f", "-"], Some(text)).unwrap();
+}
+
+/// The definitions, the account and its roles; the policies only where a test has pods with tokens.
+fn prepare(server: &ApiServer) {
+    apply(server, &manifest("crd/addresses/address-pools.yaml"));
+    for name in ["addresspools", "addressblocks"] {
+        let crd = format!("crd/{name}.ipam.plexus.dev");
+        server.kubectl(&["wait", "--for=condition=Established", &crd], None).unwrap();
+    }
+    for file in ["base/service-account.yaml", "base/rbac.yaml", "base/status.yaml"] {
+        apply(server, &manifest(&format!("conf/{file}")));
+    }
+    apply(server, &manifest("conf/components/ipam/rbac.yaml"));
+    apply(server, &manifest("conf/components/ipam/admission-policy.yaml"));
+}
+
+fn put_pool(server: &ApiServer, name: &str, spec: &Value) {
+    let pool = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": name}, "spec": spec});
+    apply(server, &pool.to_string());
+}
+
+/// The token of a daemon's pod on `node`.
+fn token(server: &ApiServer, node: &str) -> PathBuf {
+    let name = format!("daemon-{node}");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {"nodeName": node, "serviceAccountName": "plexus", "containers": [{"name": "c", "image": "x"}]},
+    });
+    apply(server, &pod.to_string());
+    let words =
+        ["-n", "kube-system", "create", "token", "plexus", "--bound-object-kind", "Pod", "--bound-object-name", &name];
+    let token = server.kubectl(&words, None).unwrap();
+    server.kubeconfig_with_token(token.trim()).unwrap()
+}
+
+/// A node: directories, and the daemon while it runs.
+struct Machine {
+    folder: tempfile::TempDir,
+    name: String,
+    kubeconfig: PathBuf,
+    daemon: Option<Daemon>,
+}
+
+impl Machine {
+    fn new(server: &ApiServer, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plexus"), folder.path().join("plexus-ipam")).unwrap();
+        let mut machine = Machine { folder, name: name.to_owned(), kubeconfig: token(server, name), daemon: None };
+        machine.start();
+        machine
+    }
+
+    fn start(&mut self) {
+        let kubeconfig = self.kubeconfig.to_str().unwrap();
+        let daemon = Daemon::in_folder(self.folder.path(), &["--kubeconfig", kubeconfig, "--node-name", &self.name]);
+        wait_until(|| daemon.connect().is_some(), || daemon.log());
+        self.daemon = Some(daemon);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("plexusd.log")).unwrap_or_default()
+    }
+
+    fn call(&self, verb: &str, pool: &str, container: &str) -> Result<Value, String> {
+        let output = self.spawn(verb, pool, container).wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if output.status.success() { Ok(answer) } else { Err(text) }
+    }
+
+    fn spawn(&self, verb: &str, pool: &str, container: &str) -> Child {
+        let config = json!({"cniVersion": "1.1.0", "name": "net", "type": "other", "ipam": {"type": "plexus-ipam", "pool": pool}});
+        let mut command = Command::new(self.path("plexus-ipam"));
+        command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", container).env("CNI_IFNAME", "net1");
+        command.env("CNI_NETNS", "/run/netns/x").env("CNI_PATH", "/opt/cni/bin");
+        command.env("PLEXUS_STATE_DIRECTORY", self.path("state")).env("PLEXUS_RUN_DIRECTORY", self.path("run"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
+        child
+    }
+
+    fn add(&self, pool: &str, container: &str) -> Result<String, String> {
+        let answer = self.call("ADD", pool, container)?;
+        let ips = answer["ips"].as_array().unwrap().iter().map(|ip| ip["address"].as_str().unwrap());
+        Ok(ips.collect::<Vec<_>>().join(" "))
+    }
+
+    fn del(&self, pool: &str, container: &str) {
+        self.call("DEL", pool, container).unwrap();
+    }
+
+    fn files(&self, pool: &str) -> BTreeSet<String> {
+        let entries = std::fs::read_dir(self.path("state/pools").join(pool)).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| name.parse::<std::net::IpAddr>().is_ok()).collect()
+    }
+}
+
+/// The blocks of `pool`: first address and node.
+fn blocks(server: &ApiServer, pool: &str) -> BTreeMap<String, String> {
+    let list =
+        server.kubectl(&["get", "addressblocks", "-l", &format!("ipam.plexus.dev/pool={pool}"), "-o", "json"], None);
+    let list: Value = serde_json::from_str(&list.unwrap()).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| (text(&block["spec"]["first"]), text(&block["spec"]["node"])))
+        .collect()
+}
+
+#[test]
+fn two_nodes_share_a_pool_and_never_an_address() {
+    let Some(server) = server() else { return };
+    let range = json!({"range": "10.1.0.0/28", "gateway": "10.1.0.1", "exclude": ["10.1.0.6"]});
+    put_pool(
+        &server,
+        "lan",
+        &json!({"blockSize": {"v4": 2, "v6": 2}, "ranges": [range], "warm": {"min": 0, "max": 0}}),
+    );
+    let mut machines = [Machine::new(&server, "n1"), Machine::new(&server, "n2")];
+    let mut taken = BTreeMap::new();
+    let mut refused = 0;
+    for turn in 0..16 {
+        let machine = &machines[turn % 2];
+        let container = format!("c{turn}");
+        match machine.add("lan", &container) {
+            Ok(address) => assert_eq!(taken.insert(address, (turn % 2, container)), None, "given twice"),
+            Err(error) => {
+                assert!(error.contains("\"code\": 11") && error.contains("pool lan"), "{error}\n{}", machine.log());
+                refused += 1;
+            }
+        }
+    }
+    // 16 addresses without network, broadcast, gateway and exclusion.
+    assert_eq!((taken.len(), refused), (12, 4), "{taken:?}\n{}", machines[0].log());
+    assert!(taken.keys().all(|address| address.ends_with("/28")));
+    // The block of the network and the gateway has nothing to give.
+    assert_eq!(blocks(&server, "lan").len(), 7);
+
+    // Case 8: DEL needs nobody. Case 17: what a daemon left is found by the next one.
+    machines[0].daemon = None;
+    for (_, container) in taken.values().filter(|(at, _)| *at == 0) {
+        machines[0].del("lan", container);
+    }
+    assert!(machines[0].files("lan").is_empty());
+    assert!(machines[1].add("lan", "late").is_err());
+    machines[0].start();
+    let of = |node: &str| blocks(&server, "lan").values().filter(|owner| *owner == node).count();
+    wait_until(|| of("n1") == 0, || machines[0].log());
+    // What one node gives back another one gets.
+    machines[1].add("lan", "late").unwrap();
+    let before = taken.values().filter(|(at, _)| *at == 1).count();
+    assert_eq!(machines[1].files("lan").len(), before + 1);
+}
+
+/// A machine without a daemon that was granted one block of 256 addresses.
+fn granted() -> Machine {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plexus"), folder.path().join("plexus-ipam")).unwrap();
+    let machine = Machine { folder, name: String::new(), kubeconfig: PathBuf::new(), daemon: None };
+    let now = plexus::facts::node_blocks::now();
+    let text = format!(
+        "pool crowd\nconfirmed {} {} {}\nauthority 600\nwarm 1 16\nsubnet 10.7.0.0/24\nblock 10.7.0.0 256 a 10.7.0.1 10.7.0.254\n",
+        now.boot, now.since_boot, now.clock
+    );
+    std::fs::create_dir_all(machine.path("run/daemon/ipam")).unwrap();
+    std::fs::write(machine.path("run/daemon/ipam/crowd.grant"), text).unwrap();
+    machine
+}
+
+#[test]
+fn killed_plugins_never_give_one_address_twice() {
+    // Case 1
+    let machine = granted();
+    let got: Mutex<BTreeMap<String, String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for worker in 0..8_u64 {
+            let (machine, got) = (&machine, &got);
+            scope.spawn(move || {
+                for turn in 0..25_u64 {
+                    let container = format!("w{worker}-{turn}");
+                    let mut child = machine.spawn("ADD", "crowd", &container);
+                    // Every third is killed, each a little later than the one before.
+                    if (worker + turn) % 3 == 0 {
+                        std::thread::sleep(std::time::Duration::from_micros(turn * 400 + worker * 37));
+                        let _ = child.kill();
+                    }
+                    let output = child.wait_with_output().unwrap();
+                    if output.status.success() {
+                        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+                        let address = answer["ips"][0]["address"].as_str().unwrap().to_owned();
+                        let before = got.lock().unwrap().insert(address, container.clone());
+                        assert_eq!(before, None, "given twice");
+                    }
+                }
+            });
+        }
+    });
+    let got = got.into_inner().unwrap();
+    assert!(got.len() >= 100, "{}", got.len());
+    for (address, container) in &got {
+        let file = machine.path("state/pools/crowd").join(address.trim_end_matches("/24"));
+        assert!(std::fs::read_to_string(file).unwrap().starts_with(&format!("{container}\r\n")), "{address}");
+    }
+    for worker in 0..8 {
+        (0..25).for_each(|turn| machine.del("crowd", &format!("w{worker}-{turn}")));
+    }
+    assert!(machine.files("crowd").is_empty());
+}
+
+#[test]
+fn programs_with_other_directories_give_nothing() {
+    // One node has one folder of addresses.
+    let machine = granted();
+    machine.add("crowd", "c0").unwrap();
+    std::fs::write(machine.path("run/ipam/state"), "/elsewhere").unwrap();
+    let error = machine.add("crowd", "c1").unwrap_err();
+    assert!(error.contains("/elsewhere") && error.contains("\"code\": 11"), "{error}");
+    machine.del("crowd", "c0");
+    assert!(machine.files("crowd").is_empty());
+}
+
+#[test]
+fn a_stocked_node_asks_nobody() {
+    let Some(server) = server() else { return };
+    let ranges = json!([{"range": "10.2.0.0/24"}, {"range": "fd02::/64"}]);
+    put_pool(&server, "stock", &json!({"blockSize": {"v4": 16, "v6": 16}, "ranges": ranges}));
+    let mut machine = Machine::new(&server, "n3");
+    let first = machine.add("stock", "c0").unwrap();
+    assert!(first.contains("/24 fd02::"), "{first}");
+    // Case 5: neither daemon nor API server.
+    machine.daemon = None;
+    let mut addresses = BTreeSet::from([first]);
+    for turn in 1..14 {
+        assert!(addresses.insert(machine.add("stock", &format!("c{turn}")).unwrap()));
+    }
+    let before = blocks(&server, "stock");
+    // Case 19: another boot. What was granted before counts for nothing until the daemon has asked.
+    let grant = machine.path("run/daemon/ipam/stock.grant");
+    let text = std::fs::read_to_string(&grant).unwrap();
+    let boot = plexus::facts::node_blocks::now().boot;
+    assert!(text.contains(&boot), "{text}");
+    std::fs::write(&grant, text.replace(&boot, "another")).unwrap();
+    let error = machine.add("stock", "later").unwrap_err();
+    assert!(error.contains("since the machine started"), "{error}");
+    machine.del("stock", "c1");
+    machine.start();
+    machine.add("stock", "later").unwrap_or_else(|error| panic!("{error}\n{}", machine.log()));
+    assert!(before.iter().all(|(first, node)| blocks(&server, "stock").get(first) == Some(node)));
+    // Low: leased ahead, without a question.
+    for turn in 20..24 {
+        machine.add("stock", &format!("c{turn}")).unwrap();
+    }
+    wait_until(|| blocks(&server, "stock").len() > before.len(), || machine.log());
+}
+
+#[test]
+fn a_block_that_a_person_deletes_is_leased_again_or_reported() {
+    // Case 24
+    let Some(server) = server() else { return };
+    put_pool(&server, "forced", &json!({"blockSize": {"v4": 4, "v6": 4}, "ranges": [{"range": "10.3.0.0/28"}]}));
+    let mut machine = Machine::new(&server, "n4");
+    machine.add("forced", "c0").unwrap();
+    let (first, _) = blocks(&server, "forced").into_iter().next().unwrap();
+    let hex = |first: &str| u32::from(first.parse::<std::net::Ipv4Addr>().unwrap());
+    let name = format!("forced.{:08x}", hex(&first));
+    let refused = server.kubectl(&["delete", "addressblock", &name], None).unwrap_err();
+    assert!(refused.contains("ipam.plexus.dev/force"), "{refused}");
+    for stolen in [false, true] {
+        machine.daemon = None;
+        server.kubectl(&["annotate", "addressblock", &name, "ipam.plexus.dev/force=true"], None).unwrap();
+        server.kubectl(&["delete", "addressblock", &name], None).unwrap();
+        if stolen {
+            let spec = json!({"pool": "forced", "first": first, "size": 4, "node": "thief", "lease": "t"});
+            let labels = json!({"ipam.plexus.dev/pool": "forced"});
+            let block = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressBlock", "metadata": {"name": name, "labels": labels}, "spec": spec});
+            apply(&server, &block.to_string());
+        }
+        machine.start();
+        if stolen {
+            let daemon = machine.daemon.as_ref().unwrap();
+            wait_until(
+                || daemon.health().remarks.get("addresses").is_some_and(|text| text.contains(&first)),
+                || daemon.log(),
+            );
+            let grant = std::fs::read_to_string(machine.path("run/daemon/ipam/forced.grant")).unwrap();
+            assert!(!grant.contains(&format!("block {first} ")), "{grant}");
+        } else {
+            wait_until(|| blocks(&server, "forced").get(&first).is_some_and(|node| node == "n4"), || machine.log());
+        }
+    }
+}
+
+#[test]
+fn a_token_has_the_blocks_of_its_own_node_only() {
+    // Case 27, P1
+    let Some(server) = server() else { return };
+    let of = |node: &str| token(&server, node).to_str().unwrap().to_owned();
+    let (own, other) = (of("p1"), of("p2"));
+    let block = |node: &str, lease: &str| {
+        let spec = json!({"pool": "p", "first": "10.4.0.0", "size": 4, "node": node, "lease": lease});
+        json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressBlock", "metadata": {"name": "p.0a040000"}, "spec": spec}).to_string()
+    };
+    let as_node = |kubeconfig: &str, words: &[&str], body: Option<&str>| {
+        server.kubectl(&[&["--kubeconfig", kubeconfig], words].concat(), body)
+    };
+    let create = &["create", "-f", "-"][..];
+    let replace = &["replace", "-f", "-"][..];
+    let delete = &["delete", "addressblock", "p.0a040000"][..];
+    let refused = |answer: Result<String, String>, why: &str| {
+        let said = answer.expect_err("it was let through");
+        assert!(said.contains(why), "{said}");
+    };
+    eventually("the policy to be in force", || {
+        as_node(&own, &["create", "--dry-run=server", "-f", "-"], Some(&block("p2", "a"))).is_err()
+    });
+    refused(as_node(&own, create, Some(&block("p2", "a"))), "its own node");
+    as_node(&own, create, Some(&block("p1", "a"))).unwrap();
+    refused(as_node(&other, create, Some(&block("p2", "a"))), "already exists");
+    refused(as_node(&other, replace, Some(&block("p2", "b"))), "only the lease");
+    refused(as_node(&other, replace, Some(&block("p1", "b"))), "its own node");
+    refused(as_node(&other, delete, None), "its own node");
+    as_node(&own, replace, Some(&block("p1", "b"))).unwrap();
+    refused(as_node(&own, replace, Some(&block("p2", "b"))), "");
+    refused(server.kubectl(replace, Some(&block("p2", "b"))), "only the lease");
+    refused(as_node(&own, &["delete", "addresspools", "--all"], None), "cannot");
+    as_node(&own, delete, None).unwrap();
+}
+
+#[test]
+fn a_pool_that_makes_no_sense_is_refused() {
+    // Case 43
+    let Some(server) = server() else { return };
+    let put = |name: &str, spec: Value| {
+        let pool = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": name}, "spec": spec});
+        server.kubectl(&["apply", "--server-side", "-f", "-"], Some(&pool.to_string()))
+    };
+    put("sense", json!({"blockSize": {"v4": 4, "v6": 4}, "ranges": []})).unwrap();
+    for (name, spec, why) in [
+        ("a", json!({"blockSize": {"v4": 3, "v6": 4}}), "power of two"),
+        ("a", json!({"warm": {"min": 5, "max": 1}}), "warm.min"),
+        ("a.b", json!({}), "DNS label"),
+        ("sense", json!({"blockSize": {"v4": 8, "v6": 4}, "ranges": []}), "cannot be changed"),
+    ] {
+        let said = put(name, spec).expect_err(why);
+        assert!(said.contains(why), "{said}");
+    }
+    // What only a computation shows is in the error of the pod.
+    put("odd", json!({"ranges": [{"range": "10.5.0.1/24"}]})).unwrap();
+    let machine = Machine::new(&server, "n5");
+    for (pool, why) in [("odd", "host bits"), ("none", "does not exist")] {
+        let error = machine.add(pool, "c").unwrap_err();
+        assert!(error.contains("\"code\": 11") && error.contains(why), "{error}");
+    }
+}
+
+/// What `network` says of the pod's own addresses.
+fn ip_of(pod: &support::Pod) -> String {
+    let links = pod.ip("-j addr show dev net1");
+    let addresses = links[0]["addr_info"].as_array().unwrap();
+    let global = addresses.iter().find(|address| address["scope"] == "global").unwrap();
+    format!("{}/{}", global["local"].as_str().unwrap(), global["prefixlen"])
+}
+
+#[test]
+fn a_pod_gets_such_an_address_from_a_built_in_plugin() {
+    let Some(cluster) = Cluster::new() else { return };
+    let rules = [
+        ("ipam.plexus.dev", "addresspools", &["get"][..]),
+        ("ipam.plexus.dev", "addressblocks", &["get", "list", "create", "update", "delete"]),
+    ];
+    for document in manifest("crd/addresses/address-pools.yaml").split("\n---\n") {
+        cluster.kubectl(&["apply", "-f", "-"], Some(document));
+    }
+    for name in ["addresspools", "addressblocks"] {
+        cluster.kubectl(&["wait", "--for=condition=Established", &format!("crd/{name}.ipam.plexus.dev")], None);
+    }
+    let mut role = role("plexus-addresses", &rules);
+    role[1]["subjects"][0]["name"] = json!("plexus");
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": role});
+    cluster.kubectl(&["apply", "-f", "-"], Some(&list.to_string()));
+    let spec = json!({"ranges": [{"range": "10.6.0.0/24", "gateway": "10.6.0.1"}]});
+    let pool = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": "lan"}, "spec": spec});
+    cluster.kubectl(&["apply", "-f", "-"], Some(&pool.to_string()));
+    let config = json!({"cniVersion": "1.0.0", "name": "lan-net", "type": "bridge", "bridge": "br-lan", "ipam": {"type": "plexus-ipam", "pool": "lan"}});
+    cluster.network("default", "lan", &config);
+    let daemon = cluster.daemon();
+    let pods = [cluster.pod("a", "lan"), cluster.pod("b", "lan")];
+    for pod in &pods {
+        let answer = pod.add();
+        assert!(answer.status.success(), "{}\n{}", answer.stdout, daemon.log());
+    }
+    let addresses: BTreeSet<String> = pods.iter().map(ip_of).collect();
+    assert!(
+        addresses.len() == 2 && addresses.iter().all(|ip| ip.starts_with("10.6.0.") && ip.ends_with("/24")),
+        "{addresses:?}"
+    );
+    let folder = cluster.node.state().path().join("pools/lan");
+    let taken = || {
+        std::fs::read_dir(&folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.file_name().to_str().unwrap().starts_with("10."))
+            .count()
+    };
+    assert_eq!(taken(), 2);
+    // What nobody has goes with a sweep, and what a pod has stays.
+    let lost = folder.join("10.6.0.99");
+    std::fs::write(&lost, "lost\r\nnet1\r\nlan-net").unwrap();
+    let file = std::fs::File::options().write(true).open(&lost).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
+    let swept = Call::of_node(&cluster.node, "STATUS").sweep();
+    assert!(swept.contains("10.6.0.99") && !lost.exists(), "{swept}");
+    assert_eq!(taken(), 2);
+    assert!(pods[0].del().status.success());
+    assert_eq!(taken(), 1);
+    assert!(pods[1].del_without_netns().status.success());
+    assert_eq!(taken(), 0);
+}
