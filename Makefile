@@ -80,7 +80,7 @@ bench: plugin ## Measure the shipped programs: VERSION, ADD and DEL, memory (roo
 	cargo bench --no-default-features --bench teardown
 
 .PHONY: prove
-prove: plugin ## Break things at random: the model with 20 new seeds, a kill before every change; under ten minutes (root)
+prove: plugin ## Break things at random: the model with 20 new seeds, a kill before every change (root)
 	e2e/assets/get plugins >/dev/null
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) cargo test --test model --test crash_everywhere -- --nocapture
 

@@ -27,13 +27,53 @@ pub struct NodeDirectories {
     #[command(flatten)]
     pub runtime: RuntimeDirectories,
 
-    /// Run directory, with the daemon's socket
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
-    pub run_directory: PathBuf,
+    /// Run directory, with the daemon's socket [default: from the configuration]
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", value_name = "DIRECTORY")]
+    run_directory: Option<PathBuf>,
 
-    /// State directory, with the plugin's records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    pub state_directory: PathBuf,
+    /// State directory, with the plugin's records [default: from the configuration]
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
+}
+
+impl NodeDirectories {
+    /// As [`state`].
+    ///
+    /// # Errors
+    /// As [`state`].
+    pub fn state(&self) -> Result<StateDirectory, Error> {
+        state(self.state_directory.as_deref(), &self.runtime.cni_conf_dir)
+    }
+
+    /// As [`run`].
+    ///
+    /// # Errors
+    /// As [`state`].
+    pub fn run(&self) -> Result<RunDirectory, Error> {
+        run(self.run_directory.as_deref(), &self.runtime.cni_conf_dir)
+    }
+}
+
+/// Where the records are.
+#[derive(Debug, Args)]
+pub struct RecordDirectories {
+    /// State directory, with the plugin's records [default: from the configuration]
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
+
+    /// CNI configuration directory of the runtime, which contains the configuration of Plexus
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
+    cni_conf_dir: PathBuf,
+}
+
+impl RecordDirectories {
+    /// As [`state`].
+    ///
+    /// # Errors
+    /// As [`state`].
+    pub fn state(&self) -> Result<StateDirectory, Error> {
+        state(self.state_directory.as_deref(), &self.cni_conf_dir)
+    }
 }
 
 /// The state directory: `given`, else that of the configuration which is installed in `cni_conf_dir`, else the default.

@@ -7,10 +7,10 @@ use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};
 use super::{Error, Verdict, pods, trust};
 use crate::api::StateDirectory;
+use crate::cli::directories::RecordDirectories;
 use crate::store::{Store, record};
 use clap::{Args, Subcommand};
 use page::Document;
-use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -44,15 +44,14 @@ struct PodArguments {
     #[command(flatten)]
     access: ClusterAccess,
 
-    /// State directory, with the plugin's records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    state_directory: PathBuf,
+    #[command(flatten)]
+    directories: RecordDirectories,
 }
 
 /// Prints the page; not well where the kernel differs from the record.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let What::Pod(arguments) = &arguments.what;
-    let state = StateDirectory::new(&arguments.state_directory);
+    let state = arguments.directories.state()?;
     let is_node = state.path().exists();
     let inquiry = match arguments.access.open() {
         Ok(inquiry) => Ok(inquiry),

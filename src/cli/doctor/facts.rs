@@ -103,15 +103,14 @@ pub struct Facts {
 }
 
 /// Looks at the node.
-pub fn look(directories: &RuntimeDirectories, run: &Path, state: &Path) -> Facts {
-    let (run, state) = (RunDirectory::new(run), StateDirectory::new(state));
+pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateDirectory) -> Facts {
     let installed = crate::cli::gc::installed(&directories.cni_conf_dir);
     let parsed = Settings::parse(installed.as_deref().unwrap_or(natives::DEFAULTS));
     let settings_error = parsed.as_ref().err().map(|e| e.msg.clone());
     let settings = parsed.or_else(|_| Settings::parse(natives::DEFAULTS)).ok();
     let plugin = directories.cni_bin_dir.join("plexus");
-    let (networks, pools) = settings.map(|settings| networks(&settings, directories, &state)).unwrap_or_default();
-    let (records, damaged) = Store::new(&state).survey().unwrap_or_default();
+    let (networks, pools) = settings.map(|settings| networks(&settings, directories, state)).unwrap_or_default();
+    let (records, damaged) = Store::new(state).survey().unwrap_or_default();
     let owed = records.iter().flat_map(|record| &record.attachments).filter(|one| one.state == State::Owed);
     Facts {
         draining: state.draining().exists(),
@@ -124,12 +123,12 @@ pub fn look(directories: &RuntimeDirectories, run: &Path, state: &Path) -> Facts
         plugin,
         networks,
         pools,
-        daemon: daemon(&run),
-        keeper: keeper(&run),
+        daemon: daemon(run),
+        keeper: keeper(run),
         debts: owed.count(),
         damaged: damaged.len(),
         unpublished: records.iter().filter(|record| record.unpublished.is_some()).count(),
-        untrusted: trust::doubts(&run, &state),
+        untrusted: trust::doubts(run, state),
         state: (state.path().to_owned(), state.path().exists()),
     }
 }

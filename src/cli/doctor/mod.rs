@@ -57,6 +57,6 @@ pub fn causes(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
 
 fn look(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
     trust::check(&directories.runtime.cni_conf_dir)?;
-    let facts = facts::look(&directories.runtime, &directories.run_directory, &directories.state_directory);
+    let facts = facts::look(&directories.runtime, &directories.run()?, &directories.state()?);
     Ok(checks::checks(&facts, env!("CARGO_PKG_VERSION")))
 }

@@ -9,7 +9,7 @@ pub use cluster::state as state_cell;
 use super::output::Output;
 use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
-use crate::cli::directories;
+use crate::cli::directories::RecordDirectories;
 use crate::cli::get::rows::{Document, Row, debts_table, rows, table};
 use crate::cli::get::shape::Shape;
 use crate::cli::kubeconfig::ClusterAccess;
@@ -17,7 +17,6 @@ use crate::cluster::{Inquiry, Scope};
 use crate::cni::ContainerId;
 use crate::store::{Store, record};
 use clap::Args;
-use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -62,18 +61,13 @@ pub struct Arguments {
     #[arg(short, long, value_enum, default_value_t)]
     output: Shape,
 
-    /// State directory, with the plugin's records [default: from the configuration]
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "DIRECTORY")]
-    state_directory: Option<PathBuf>,
-
-    /// CNI configuration directory of the runtime, which contains the configuration of Plexus
-    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
-    cni_conf_dir: PathBuf,
+    #[command(flatten)]
+    directories: RecordDirectories,
 }
 
 /// Prints what the records tell; not well where there are none because this is no node.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let state = directories::state(arguments.state_directory.as_deref(), &arguments.cni_conf_dir)?;
+    let state = arguments.directories.state()?;
     let is_node = state.path().exists();
     if arguments.is_of_cluster(is_node) {
         let inquiry = arguments.access.open()?;

@@ -11,6 +11,7 @@ use super::pods::label;
 use super::pods::networks::{PodNetworks, Standing};
 use super::{Error, Verdict, get, trust};
 use crate::api::StateDirectory;
+use crate::cli::directories::RecordDirectories;
 use crate::cluster::{Inquiry, Scope};
 use crate::cni::NetworkConfig;
 use crate::store::{Record, Store};
@@ -18,7 +19,6 @@ use clap::{Args, ValueEnum};
 use model::{Branch, Leaf, link_of, tree};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -69,9 +69,8 @@ pub struct Arguments {
     #[command(flatten)]
     access: ClusterAccess,
 
-    /// State directory, with the plugin's records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    state_directory: PathBuf,
+    #[command(flatten)]
+    directories: RecordDirectories,
 }
 
 /// The JSON document. Members are added, never changed or removed.
@@ -85,7 +84,7 @@ struct Document<'a> {
 
 /// Draws it.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let state = StateDirectory::new(&arguments.state_directory);
+    let state = arguments.directories.state()?;
     let is_node = state.path().exists();
     let is_of_cluster = arguments.cluster || arguments.selector.is_some() || arguments.access.is_given();
     let leaves = if is_of_cluster || (!is_node && ClusterAccess::is_configured()) {

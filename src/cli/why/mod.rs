@@ -11,7 +11,6 @@ use super::directories::NodeDirectories;
 use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};
 use super::{Error, Verdict, doctor, pods};
-use crate::api::StateDirectory;
 use clap::Args;
 use serde::Serialize;
 
@@ -57,7 +56,7 @@ struct Document<'a> {
 
 /// Prints the cause, the next step, and what was checked; not well where a cause was found.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let state = StateDirectory::new(&arguments.node.state_directory);
+    let state = arguments.node.state()?;
     let is_node = state.path().exists();
     let inquiry = match arguments.access.open() {
         Ok(inquiry) => Ok(inquiry),
