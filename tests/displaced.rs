@@ -134,6 +134,9 @@ fn what_is_written_over_or_removed_returns() {
         (installed.times("configuration"), installed.times("plugin")) == ("1".to_owned(), "1".to_owned())
     });
     assert!(installed.daemon.health().ready);
+    // One that was cut off is as a missing one.
+    fs::write(&program, &plugin()[..10]).unwrap();
+    eventually("the whole to return", || fs::read_to_string(&program).unwrap() == plugin());
 }
 
 #[test]

@@ -236,6 +236,19 @@ pub struct Natives {
 }
 
 impl Natives {
+    /// What the setting may name.
+    pub const NAMES: [&str; 9] = [
+        native::bridge::TYPE,
+        native::macvlan::TYPE,
+        native::ipvlan::TYPE,
+        native::vlan::TYPE,
+        native::ptp::TYPE,
+        native::loopback::TYPE,
+        ipam::host_local::TYPE,
+        ipam::leased::TYPE,
+        ipam::static_::TYPE,
+    ];
+
     /// Whether `kind` may run in this process.
     pub fn allow(&self, kind: &str) -> bool {
         self.types.get(kind).copied().unwrap_or(self.others)

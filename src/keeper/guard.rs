@@ -130,8 +130,8 @@ impl Guard {
 
     fn look_at_program(&mut self, awaited: &mut Vec<String>) {
         let Some(program) = self.program.clone() else { return };
-        if program.is_missing() {
-            self.restore(1, &program.path.clone(), "it was removed", || program.put_back());
+        if let Some(trouble) = program.trouble() {
+            self.restore(1, &program.path.clone(), trouble, || program.put_back());
             awaited.extend(self.displaced[1].given_up.clone());
         } else {
             self.displaced[1].is_over();

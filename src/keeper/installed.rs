@@ -4,8 +4,9 @@ use crate::api::build;
 use crate::cni::NetworkConfig;
 use crate::engine::planning::disk;
 use crate::sys::files::{self, Durability};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Our `type`, and the program's name.
@@ -121,9 +122,40 @@ impl Program {
         Program { path: folder.join(PLUGIN), source }
     }
 
-    /// Whether it is gone. One that somebody replaced is theirs.
-    pub fn is_missing(&self) -> bool {
-        matches!(fs::symlink_metadata(&self.path), Err(e) if e.kind() == io::ErrorKind::NotFound)
+    /// What is wrong with it, for a person: it is gone, cannot be executed, or only its begin is left. Another program
+    /// that somebody put there is theirs.
+    pub fn trouble(&self) -> Option<&'static str> {
+        let file = match fs::symlink_metadata(&self.path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Some("it was removed"),
+            Err(_) => return None,
+        };
+        let whole = fs::metadata(&self.source).ok()?.len();
+        let is_executable = file.mode() & 0o111 != 0;
+        // The whole is not compared at each look.
+        let is_suspect = file.is_file() && (file.len() < whole || (file.len() == whole && !is_executable));
+        match () {
+            () if !is_suspect || !self.begins_ours().unwrap_or(false) => None,
+            () if file.len() < whole => Some("only its begin is left"),
+            () => Some("it is not executable any more"),
+        }
+    }
+
+    /// Whether what is there is the begin of ours, or all of it.
+    fn begins_ours(&self) -> io::Result<bool> {
+        let (mut there, mut ours) = (File::open(&self.path)?, File::open(&self.source)?);
+        let (mut one, mut other) = ([0; 4096], [0; 4096]);
+        loop {
+            let read = there.read(&mut one)?;
+            if read == 0 {
+                return Ok(true);
+            }
+            ours.read_exact(&mut other[..read])?;
+            // Another build differs in its first page.
+            if one[..read] != other[..read] {
+                return Ok(false);
+            }
+        }
     }
 
     /// Puts it back, whole.
@@ -145,6 +177,7 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     const OURS: &str = r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"plexus"},{"type":"istio-cni"}]}"#;
 
@@ -207,11 +240,25 @@ mod tests {
         for (text, why) in [("another program", "not the plugin"), (with_daemon.as_str(), "not for nodes")] {
             fs::write(&program.source, text).unwrap();
             let error = program.put_back().unwrap_err().to_string();
-            assert!(error.contains(why) && program.is_missing(), "{error}");
+            assert!(error.contains(why) && program.trouble() == Some("it was removed"), "{error}");
         }
         fs::write(&program.source, &plugin).unwrap();
         program.put_back().unwrap();
         assert_eq!(fs::read_to_string(&program.path).unwrap(), plugin);
+        assert_eq!(program.trouble(), None);
+        let set = |mode| fs::set_permissions(&program.path, fs::Permissions::from_mode(mode)).unwrap();
+        for (text, mode, trouble) in [
+            (&plugin[..10], 0o755, Some("only its begin is left")),
+            ("", 0o755, Some("only its begin is left")),
+            (plugin.as_str(), 0o644, Some("it is not executable any more")),
+            // Of somebody else.
+            ("#!/bin/sh", 0o755, None),
+            ("#!/bin/sh", 0o644, None),
+        ] {
+            fs::write(&program.path, text).unwrap();
+            set(mode);
+            assert_eq!(program.trouble(), trouble, "{text:?} {mode:o}");
+        }
         fs::remove_file(&program.source).unwrap();
         assert_eq!(program.put_back().unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -32,10 +32,9 @@ fn keys(section: &str) -> BTreeSet<String> {
 /// The keys that the plugin reads, by the calls that read them.
 fn read_keys() -> BTreeSet<String> {
     let code = include_str!("../../src/engine/settings/mod.rs").split("#[cfg(test)]").next().unwrap();
-    let calls = code
-        .split("keys.")
-        .skip(1)
-        .filter(|call| ["get(", "get::<", "seconds(", "absolute_paths("].iter().any(|begin| call.starts_with(begin)));
+    let calls = code.split("keys.").skip(1).filter(|call| {
+        ["get(", "get::<", "seconds(", "absolute_path(", "absolute_paths("].iter().any(|begin| call.starts_with(begin))
+    });
     calls.filter_map(|call| Some(call.split_once("(\"")?.1.split_once('"')?.0.to_owned())).collect()
 }
 

@@ -3,6 +3,7 @@
 
 use crate::cli::{Error, trust};
 use crate::cni::json;
+use crate::delegate::registry::Natives;
 use crate::engine::Settings;
 use crate::sys::files;
 use serde_json::{Map, Value};
@@ -123,13 +124,28 @@ fn mistakes(object: &Map<String, Value>) -> Vec<String> {
     rest.insert("name".to_owned(), "any".into());
     rest.insert("cniVersion".to_owned(), "1.0.0".into());
     let (unknown, wrong) = match Settings::review(&Value::Object(rest).to_string()) {
-        Ok((settings, wrong)) => (settings.unknown, wrong),
+        Ok((settings, wrong)) => {
+            let named = settings.networks_for_all_pods().filter_map(Result::err).collect();
+            (settings.unknown, [wrong, named].concat())
+        }
         Err(e) => (Vec::new(), vec![e.to_string()]),
     };
+    // The plugin passes over a name that it does not know, because a newer release may know it.
+    let natives = named_natives(object).into_iter().filter(|name| !Natives::NAMES.contains(name));
+    let natives = natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin"));
     let capabilities =
         object.get("capabilities").map(|value| serde_json::from_value::<BTreeMap<String, bool>>(value.clone()));
     let capabilities =
         capabilities.and_then(Result::err).map(|e| format!("key \"capabilities\": it {}", json::told(&e.to_string())));
     let unknown = unknown.into_iter().map(|key| format!("key {key:?} is unknown"));
-    taken.into_iter().chain(unknown).chain(wrong).chain(capabilities).collect()
+    taken.into_iter().chain(unknown).chain(wrong).chain(natives).chain(capabilities).collect()
+}
+
+/// The built-in plugins that the key `natives` names.
+fn named_natives(object: &Map<String, Value>) -> Vec<&str> {
+    match object.iter().find(|(key, _)| key.eq_ignore_ascii_case("natives")).map(|(_, value)| value) {
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        Some(Value::Object(names)) => names.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
 }

@@ -142,7 +142,8 @@ fn a_primary_that_would_call_us_is_refused() {
 
 #[test]
 fn every_mistake_in_the_settings_is_told_at_once() {
-    let bad = r#"{"parallell":true,"parallel":"yes","delegateTimeoutSeconds":0,"name":"x","capabilities":[]}"#;
+    let bad = r#"{"parallell":true,"parallel":"yes","delegateTimeoutSeconds":0,"name":"x","capabilities":[],
+        "networksForAllPods":["a/b/c"],"natives":["brigde","vlan"]}"#;
     let folder = Folder::with(&[("10-flannel.conflist", FLANNEL), ("s.json", bad)]);
     let error = folder.refusal(&["--settings", &folder.path("s.json")]);
     for part in [
@@ -152,8 +153,11 @@ fn every_mistake_in_the_settings_is_told_at_once() {
         "delegateTimeoutSeconds",
         "\"name\" is not set here",
         "capabilities",
+        "networksForAllPods",
+        "\"brigde\" is not a built-in plugin",
     ] {
         assert!(error.contains(part), "{part}: {error}");
     }
+    assert!(!error.contains("vlan"), "{error}");
     assert!(!folder.0.path().join("00-plexus.conflist").exists());
 }

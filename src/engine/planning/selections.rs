@@ -88,12 +88,7 @@ fn operators_networks(settings: &Settings, pod: Option<&PodRef>) -> Result<Vec<S
     if pod.is_some_and(|pod| settings.system_namespaces.iter().any(|system| system == pod.namespace())) {
         return Ok(Vec::new());
     }
-    let nad = |name: &String| {
-        let (namespace, name) = name.split_once('/').unwrap_or((&settings.network_namespace, name));
-        let nad = NadRef::new(namespace, name).map_err(|e| invalid(format!("networksForAllPods: {e}")))?;
-        Ok(Selection::of(nad))
-    };
-    settings.default_networks.iter().map(nad).collect()
+    settings.networks_for_all_pods().map(|nad| nad.map(Selection::of).map_err(invalid)).collect()
 }
 
 /// A pod may use its own namespace and the global ones; as a default network also what the operator keeps for it.

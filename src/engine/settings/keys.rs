@@ -3,7 +3,7 @@
 use crate::cni::RawObject;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// Ten years. What is much longer has no end on the machine's clock.
@@ -94,13 +94,22 @@ impl Keys<'_> {
     /// Absolute paths, as they are without a part `..`.
     pub(super) fn absolute_paths(&mut self, key: &'static str) -> Vec<PathBuf> {
         let paths: Vec<PathBuf> = self.get(key).unwrap_or_default();
-        let is_absolute =
-            |path: &PathBuf| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
-        if let Some(bad) = paths.iter().find(|path| !is_absolute(path)) {
-            self.mistakes
-                .push((key, format!("key {key:?}: {:?} is not an absolute path without \"..\"", bad.display())));
-        }
+        paths.iter().for_each(|path| self.must_be_absolute(key, path));
         paths
+    }
+
+    /// A path that means the same whatever directory the runtime works in.
+    pub(super) fn absolute_path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path: PathBuf = self.get(key)?;
+        self.must_be_absolute(key, &path);
+        Some(path).filter(|path| path.is_absolute())
+    }
+
+    fn must_be_absolute(&mut self, key: &'static str, path: &Path) {
+        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+            let mistake = format!("key {key:?}: {:?} is not an absolute path without \"..\"", path.display());
+            self.mistakes.push((key, mistake));
+        }
     }
 
     /// Seconds, whole or not.

@@ -6,6 +6,7 @@ use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::request::ValidAttachment;
 use crate::cni::{CniError, Code, NetworkName, RawObject, Version};
 use crate::delegate::registry::Natives;
+use crate::nad::NadRef;
 use keys::{Keys, NOT_NEEDED, RENAMED};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -192,6 +193,17 @@ impl Settings {
         NOT_NEEDED.into_iter()
     }
 
+    /// `networksForAllPods`, each as the object that it names.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub fn networks_for_all_pods(&self) -> impl Iterator<Item = Result<NadRef, String>> {
+        self.default_networks.iter().map(|name| {
+            let (namespace, name) = name.split_once('/').unwrap_or((&self.network_namespace, name));
+            NadRef::new(namespace, name).map_err(|e| format!("key \"networksForAllPods\": {e}"))
+        })
+    }
+
     /// The pod's annotations as the runtime handed them over. A key that is there is final, even `null`.
     ///
     /// # Errors
@@ -243,8 +255,8 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         data_dir_roots: keys.absolute_paths("dataDirRoots"),
         default_route: keys.get("defaultRoute").unwrap_or(DefaultRoute::Last),
         system_namespaces: keys.get("systemNamespaces").unwrap_or_else(|| vec!["kube-system".into()]),
-        state: keys.get::<PathBuf>("stateDirectory").map(StateDirectory::new).unwrap_or_default(),
-        run: keys.get::<PathBuf>("runDirectory").map(RunDirectory::new).unwrap_or_default(),
+        state: keys.absolute_path("stateDirectory").map(StateDirectory::new).unwrap_or_default(),
+        run: keys.absolute_path("runDirectory").map(RunDirectory::new).unwrap_or_default(),
         delegate_timeout: keys.seconds("delegateTimeoutSeconds").unwrap_or(Duration::from_secs(120)),
         daemon_timeout: keys.seconds("daemonTimeoutSeconds").unwrap_or(Duration::from_secs(5)),
         publish_timeout: keys.seconds("publishTimeoutSeconds").unwrap_or(Duration::from_secs(2)),

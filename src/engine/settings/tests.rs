@@ -67,6 +67,17 @@ fn a_duration_has_an_end() {
 }
 
 #[test]
+fn a_directory_is_the_same_wherever_the_runtime_works() {
+    for (key, bad) in [("stateDirectory", "rel/s"), ("runDirectory", ""), ("stateDirectory", "/var/../s")] {
+        let text = format!(r#"{{"name":"x","cniVersion":"1.0.0","{key}":"{bad}"}}"#);
+        let error = Settings::parse(&text).unwrap_err();
+        assert!(error.code == 7 && error.msg.contains(key) && error.msg.contains("absolute"), "{error:?}");
+    }
+    let lenient = Settings::review(r#"{"name":"x","cniVersion":"1.0.0","stateDirectory":"s"}"#).unwrap().0;
+    assert_eq!(lenient.state, StateDirectory::default());
+}
+
+#[test]
 fn a_former_name_is_understood_and_not_beside_the_name() {
     let read = |keys: &str| Settings::review(&format!(r#"{{"name":"x","cniVersion":"1.0.0",{keys}}}"#)).unwrap();
     let (former, mistakes) = read(r#""confDir":"/a","binDir":"/b","defaultNetworks":["n"],"future":1"#);
