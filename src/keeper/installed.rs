@@ -4,8 +4,8 @@ use crate::api::build;
 use crate::cni::NetworkConfig;
 use crate::engine::planning::disk;
 use crate::sys::files::{self, Durability};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -143,19 +143,9 @@ impl Program {
 
     /// Whether what is there is the begin of ours, or all of it.
     fn begins_ours(&self) -> io::Result<bool> {
-        let (mut there, mut ours) = (File::open(&self.path)?, File::open(&self.source)?);
-        let (mut one, mut other) = ([0; 4096], [0; 4096]);
-        loop {
-            let read = there.read(&mut one)?;
-            if read == 0 {
-                return Ok(true);
-            }
-            ours.read_exact(&mut other[..read])?;
-            // Another build differs in its first page.
-            if one[..read] != other[..read] {
-                return Ok(false);
-            }
-        }
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let read = |path: &Path| files::read_bytes_bounded(path, MAX_PROGRAM)?.ok_or_else(gone);
+        Ok(read(&self.source)?.starts_with(&read(&self.path)?))
     }
 
     /// Puts it back, whole.
