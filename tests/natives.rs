@@ -45,6 +45,10 @@ also refuses values that the reference plugins accept and no pod can use:
 
 The built-in `host-local` uses a `dataDir` only if root owns each directory of the path and nobody else may write to it.
 
+At DEL Plexus deletes the interfaces of several such networks together, before it gives their addresses back. It does that for
+networks of one plugin, without chained plugins. It does it for their programs, too, if it supports every key: each program runs
+all the same, and finds its interface gone.
+
 `plexusctl natives` shows which plugins of each network are built in and which are programs, and why. With the setting
 `\"logLevel\": \"debug\"` the plugin logs this for every ADD and STATUS.
 ";
