@@ -172,6 +172,22 @@ fn nothing_is_given_back_while_it_is_not_known_who_exists() {
 }
 
 #[test]
+fn nothing_is_given_back_where_a_living_namespace_may_be_hidden() {
+    // H1: in a mount namespace that was made earlier, the namespace of a younger pod is an empty file.
+    let Some(node) = Node::new() else { return };
+    primary(&node, 5, &json!({}));
+    let (pod, lease) = unrecorded(&node, "lost");
+    pod.end_sandbox();
+    let hidden = Path::new("/run/netns/hidden");
+    node::write(hidden, "");
+    assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
+    assert!(lease.exists());
+    fs::remove_file(hidden).unwrap();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    assert!(!lease.exists());
+}
+
+#[test]
 fn a_tenants_network_forbids_nothing_in_the_default_networks_pool() {
     // N8
     let Some(node) = Node::new() else { return };

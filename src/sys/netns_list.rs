@@ -19,6 +19,9 @@ pub struct Every {
     /// Folders of processes that are allowed more than we are, and whose namespaces we may not look at. They may be
     /// among the open ones.
     pub closed: Vec<PathBuf>,
+    /// Entries of a runtime's folder that are no namespace here. In a mount namespace that was made earlier, the file of a
+    /// living one looks like that.
+    pub unclear: Vec<PathBuf>,
 }
 
 /// The namespaces that a process is in or a runtime keeps a file of.
@@ -49,6 +52,7 @@ pub fn every() -> Result<Every, Error> {
         }
         match Netns::open(&path) {
             Ok(netns) => all.open.push(netns),
+            Err(Error::NotANamespace { .. }) if !path.starts_with("/proc") => all.unclear.push(path),
             Err(Error::Missing { .. } | Error::NotANamespace { .. }) => {}
             Err(e) => return Err(e),
         }

@@ -41,7 +41,7 @@ pub enum Fate {
 /// What is told of a sandbox with [`Fate::Unclear`], by the file and the container.
 pub fn unclear(file: &Path, id: &ContainerId) -> String {
     format!(
-        "kept: {} exists but is not a network namespace, so the sandbox may be alive in another mount namespace; DEL, a reboot, or `plexusctl gc --forgive {id}` ends this",
+        "kept: {} exists but is not a network namespace, so the sandbox may be alive in another mount namespace; DEL, a reboot, or `plexusctl gc --forgive {id}` on the node ends this",
         file.display()
     )
 }

@@ -108,10 +108,13 @@ impl LiveSandboxes {
 /// Every address that a link of any namespace of the machine has.
 ///
 /// # Errors
-/// One line: a namespace cannot be looked into.
+/// One line: a namespace cannot be looked into, or may be one that cannot be seen here.
 pub fn addresses() -> Result<BTreeSet<IpAddr>, String> {
     let mut all = BTreeSet::new();
     let namespaces = netns_list::every().map_err(|e| e.to_string())?;
+    if let Some(file) = namespaces.unclear.first() {
+        return Err(format!("{} is not a namespace here, and may be that of a running pod", file.display()));
+    }
     for process in namespaces.closed {
         all.extend(proc_net::addresses(&process).map_err(|e| format!("{}: {e}", process.display()))?);
     }

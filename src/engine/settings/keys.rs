@@ -94,22 +94,25 @@ impl Keys<'_> {
     /// Absolute paths, as they are without a part `..`.
     pub(super) fn absolute_paths(&mut self, key: &'static str) -> Vec<PathBuf> {
         let paths: Vec<PathBuf> = self.get(key).unwrap_or_default();
-        paths.iter().for_each(|path| self.must_be_absolute(key, path));
+        for path in &paths {
+            self.must_be_absolute(key, path);
+        }
         paths
     }
 
     /// A path that means the same whatever directory the runtime works in.
     pub(super) fn absolute_path(&mut self, key: &'static str) -> Option<PathBuf> {
         let path: PathBuf = self.get(key)?;
-        self.must_be_absolute(key, &path);
-        Some(path).filter(|path| path.is_absolute())
+        self.must_be_absolute(key, &path).then_some(path)
     }
 
-    fn must_be_absolute(&mut self, key: &'static str, path: &Path) {
-        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+    fn must_be_absolute(&mut self, key: &'static str, path: &Path) -> bool {
+        let is_absolute = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+        if !is_absolute {
             let mistake = format!("key {key:?}: {:?} is not an absolute path without \"..\"", path.display());
             self.mistakes.push((key, mistake));
         }
+        is_absolute
     }
 
     /// Seconds, whole or not.
