@@ -255,6 +255,11 @@ fn an_operator_can_forgive_what_is_owed() {
     let (code, text) = plexusctl(&node, &["--dry-run", "--forgive"]);
     assert!(code == Some(0) && text.contains("would be forgiven"), "{code:?} {text}");
     assert_eq!(plexusctl(&node, &["--forgive", "another"]).0, Some(1));
+    // One name that is wrong, and nothing is forgiven, in any order.
+    for names in [["debt", "another"], ["another", "debt"]] {
+        assert_eq!(plexusctl(&node, &[&["--forgive"], &names[..]].concat()).0, Some(1));
+        assert!(pod.record(&node).is_some(), "{names:?}");
+    }
     assert!(pod.record(&node).is_some());
     // Not under a call's hands.
     let lock = FileLock::try_acquire(&node.run().locks().join(format!("{}.lock", pod.id))).unwrap().unwrap();

@@ -41,17 +41,19 @@ pub fn forgive(turn: &Turn, chosen: &[String], place: Place, dry_run: bool) -> R
     let unlisted = |e| CniError::new(Code::Io, format!("the records cannot be listed: {e}"));
     let mut ids = turn.store.list().map_err(unlisted)?;
     ids.sort();
-    let mut all = Vec::new();
     let sight = (place == Place::Node && !chosen.is_empty()).then(|| survey::read(turn)).flatten();
     let sight = sight.map(|survey| live_sandboxes::sight(turn, &survey));
-    for id in ids.iter().filter(|id| chosen.is_empty() || chosen.iter().any(|name| begins(id, name))) {
-        let sight = sight.as_ref().filter(|_| chosen.iter().any(|name| is_name_of(name, id, &ids)));
-        all.extend(if dry_run { listed(turn, id, sight) } else { forgotten(turn, id, sight) });
+    let named = |id: &&ContainerId| chosen.is_empty() || chosen.iter().any(|name| begins(id, name));
+    let of_each = |work: fn(&Turn, &ContainerId, Option<&Sight>) -> Vec<Forgiven>| {
+        let seen = |id| sight.as_ref().filter(|_| chosen.iter().any(|name| is_name_of(name, id, &ids)));
+        ids.iter().filter(named).flat_map(|id| work(turn, id, seen(id))).collect::<Vec<_>>()
+    };
+    // All names are judged before anything is forgotten.
+    let all = of_each(listed);
+    if let Some(name) = chosen.iter().find(|name| !all.iter().any(|one| begins(&one.record.container_id, name))) {
+        return Err(CniError::new(Code::InvalidConfig, nothing_of(name, &ids, place)));
     }
-    match chosen.iter().find(|name| !all.iter().any(|one: &Forgiven| begins(&one.record.container_id, name))) {
-        Some(name) => Err(CniError::new(Code::InvalidConfig, nothing_of(name, &ids, place))),
-        None => Ok(all),
-    }
+    Ok(if dry_run { all } else { of_each(forgotten) })
 }
 
 /// Why nothing of the container that `name` names is forgiven.
