@@ -313,6 +313,9 @@ fn a_block_that_a_person_deletes_is_leased_again_or_reported() {
     let (first, _) = blocks(&server, "forced").into_iter().next().unwrap();
     let hex = |first: &str| u32::from(first.parse::<std::net::Ipv4Addr>().unwrap());
     let name = format!("forced.{:08x}", hex(&first));
+    eventually("the policy to be in force", || {
+        server.kubectl(&["delete", "addressblock", &name, "--dry-run=server"], None).is_err()
+    });
     let refused = server.kubectl(&["delete", "addressblock", &name], None).unwrap_err();
     assert!(refused.contains("ipam.plexus.dev/force"), "{refused}");
     for stolen in [false, true] {

@@ -312,6 +312,8 @@ fn a_plugin_that_cannot_be_executed_is_named() {
     fs::set_permissions(a.program(), fs::Permissions::from_mode(0o644)).unwrap();
     // CNI-EXEC-01
     Pod::new(&node, "not-executable").selecting("a").add().refusal(5, &["default/a", "plugin a", "Permission denied"]);
+    // As a missing one, it is found before the default network is attached.
+    assert_eq!(node.call_names(), [""; 0]);
     support::node::write_program(a.program(), "\u{7f}ELF of another machine");
     Pod::new(&node, "foreign").selecting("a").add().refusal(5, &["default/a", "plugin a", "Exec format error"]);
 }

@@ -9,7 +9,9 @@ use crate::sys::trace;
 use crate::sys::{files, printable, tell_lines};
 use nix::errno::Errno;
 use serde_json::value::RawValue;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -49,6 +51,19 @@ impl Delegate for External {
 /// The program of `kind`: the first folder that holds a regular file of that name (CNI-EXEC-01).
 pub fn find(kind: &str, path: &[PathBuf]) -> Option<PathBuf> {
     path.iter().map(|folder| folder.join(kind)).find(|file| file.is_file())
+}
+
+/// The program of `kind`, as far as can be seen without starting it.
+///
+/// # Errors
+/// It is missing, or nobody may execute it.
+pub(super) fn look(kind: &PluginType, path: &[PathBuf]) -> Result<PathBuf, Error> {
+    let plugin = || kind.to_string();
+    let program = find(kind.as_str(), path).ok_or_else(|| Error::Missing { plugin: plugin(), path: path.to_vec() })?;
+    match fs::metadata(&program).is_ok_and(|file| file.mode() & 0o111 == 0) {
+        true => Err(Error::NotExecutable { plugin: plugin(), program, why: Errno::EACCES.desc().to_owned() }),
+        false => Ok(program),
+    }
 }
 
 /// What an ADD printed, as text.

@@ -170,16 +170,13 @@ impl Registry {
         self.programs(plugin).next().is_some()
     }
 
-    /// Finds out before any side effect whether a program is missing.
+    /// Finds out before any side effect whether a program is missing, or is none that can be executed.
     ///
     /// # Errors
-    /// [`Error::Missing`] for the first one.
+    /// [`Error::Missing`] or [`Error::NotExecutable`] for the first one.
     pub fn present(&self, network: &NetworkConfig, path: &[PathBuf]) -> Result<(), Error> {
-        let missing = |kind: &PluginType| external::find(kind.as_str(), path).is_none();
-        match network.plugins.iter().flat_map(|plugin| self.programs(plugin)).find(missing) {
-            Some(kind) => Err(Error::Missing { plugin: kind.to_string(), path: path.to_vec() }),
-            None => Ok(()),
-        }
+        let mut programs = network.plugins.iter().flat_map(|plugin| self.programs(plugin));
+        programs.try_for_each(|kind| external::look(&kind, path).map(drop))
     }
 
     /// The programs that run `plugin`.

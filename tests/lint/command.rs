@@ -182,7 +182,10 @@ fn on_a_node_the_machine_is_looked_at() {
     assert!(lint(&[&path("x.yaml")]).status.success());
     let missing = lint(&[&path("x.yaml"), "--on-node", "--cni-bin-dir", "/nonexistent"]);
     assert!(missing.status.code() == Some(1) && text(&missing.stdout).contains("PX043"), "{missing:?}");
-    assert!(Path::new(&path("bin/strange")).exists());
+    let strange = Path::new(&path("bin/strange")).to_owned();
+    let not_executable = lint(&[&path("x.yaml"), "--on-node", "--cni-bin-dir", &path("bin")]);
+    assert!(text(&not_executable.stdout).contains("cannot be executed"), "{not_executable:?}");
+    std::fs::set_permissions(strange, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let there = lint(&[&path("x.yaml"), "--on-node", "--cni-bin-dir", &path("bin")]);
     assert!(there.status.success(), "{there:?}");
 }
