@@ -2,8 +2,7 @@
 
 use super::Error;
 use super::output::Output;
-use crate::api::{RunDirectory, StateDirectory};
-use crate::cli::directories::RuntimeDirectories;
+use crate::cli::directories::NodeDirectories;
 use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report};
 use crate::sys::files;
 use clap::Args;
@@ -14,15 +13,7 @@ use std::thread;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    runtime: RuntimeDirectories,
-
-    /// State directory, with the plugin's records
-    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", default_value = StateDirectory::DEFAULT, value_name = "DIRECTORY")]
-    state_directory: PathBuf,
-
-    /// Run directory, where the daemon reads the findings
-    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", default_value = RunDirectory::DEFAULT, value_name = "DIRECTORY")]
-    run_directory: PathBuf,
+    directories: NodeDirectories,
 
     /// Socket of the kubelet's pod-resources API, which is relayed to the daemon
     #[arg(long, env = "PLEXUS_POD_RESOURCES_SOCKET", default_value = POD_RESOURCES_SOCKET, value_name = "SOCKET")]
@@ -38,15 +29,19 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
     stop.add(Signal::SIGINT);
     stop.thread_block().map_err(cannot("block signals"))?;
 
-    let run = RunDirectory::new(&arguments.run_directory);
+    let run = arguments.directories.run()?;
     let failed = |path: PathBuf| |source| Error::Write { path, source };
     // Made by the installer; where there was none, it is root's.
     files::make_folder(&run.keeper()).map_err(failed(run.keeper()))?;
     let relay = Relay::open(&run.pod_resources(), arguments.pod_resources_socket.clone())
         .map_err(failed(run.pod_resources()))?;
     let mut report = Report::at(run.keeping());
-    let state = StateDirectory::new(&arguments.state_directory);
-    let mut guard = Guard::new(&arguments.runtime.cni_conf_dir, Some(&arguments.runtime.cni_bin_dir), state);
+    let state = arguments.directories.state()?;
+    let mut guard = Guard::new(
+        &arguments.directories.runtime.cni_conf_dir,
+        Some(&arguments.directories.runtime.cni_bin_dir),
+        state,
+    );
     // The first look is told before anybody may rely on it.
     look(&mut guard, &mut report, output).map_err(failed(run.keeping()))?;
 

@@ -31,6 +31,7 @@ mod objects;
 mod output;
 mod plan;
 mod pods;
+mod runs_as;
 mod settings_of_node;
 mod status;
 mod topology;

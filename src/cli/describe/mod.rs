@@ -3,9 +3,9 @@
 mod kernel;
 mod page;
 
-use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};
-use super::{Error, Verdict, pods, trust};
+use super::pods::{Asked, PodOption};
+use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
 use crate::store::{Store, record};
@@ -29,20 +29,12 @@ enum What {
 
 #[derive(Debug, Args)]
 struct PodArguments {
-    /// The pod: NAMESPACE/NAME, or NAME
-    #[arg(value_name = "POD")]
-    pod: String,
-
-    /// Namespace of the pod [default: that of the context]
-    #[arg(short, long)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    pod: PodOption,
 
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-
-    #[command(flatten)]
-    access: ClusterAccess,
 
     #[command(flatten)]
     directories: RecordDirectories,
@@ -53,15 +45,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let What::Pod(arguments) = &arguments.what;
     let state = arguments.directories.state()?;
     let is_node = state.path().exists();
-    let inquiry = match arguments.access.open() {
-        Ok(inquiry) => Ok(inquiry),
-        // On its node a pod has a record, which needs no API server.
-        Err(e) if is_node && !arguments.access.is_given() => Err(e.to_string()),
-        Err(e) => return Err(e),
-    };
-    let of_context = inquiry.as_ref().map_or(pods::DEFAULT_NAMESPACE, |inquiry| inquiry.namespace());
-    let namespace = arguments.namespace.as_deref().unwrap_or(of_context);
-    let (namespace, name) = pods::named(&arguments.pod, namespace)?;
+    let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let mut page = Document::empty(VERSION, &namespace, &name);
     if is_node {
         add_records(&mut page, &state)?;

@@ -2,9 +2,9 @@
 
 use crate::cli::output::Tone;
 use crate::cli::output::table::{Cell, Table};
+use crate::cli::runs_as::Plugin;
 use crate::cni::NetworkConfig;
 use crate::delegate::Registry;
-use crate::delegate::registry::Runner;
 use serde::Serialize;
 
 /// The JSON document. Members are added, never changed or removed.
@@ -34,20 +34,6 @@ pub struct Network {
     pub config: Option<NetworkConfig>,
 }
 
-/// A plugin of a network.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Plugin {
-    /// Its type.
-    pub r#type: String,
-    /// It runs inside Plexus.
-    pub native: bool,
-    /// Why a program does; null where Plexus does.
-    pub reason: Option<String>,
-    /// The address plugin that it asks; null for none.
-    pub ipam: Option<Box<Plugin>>,
-}
-
 impl Network {
     /// Who runs `network`, called `name`.
     pub fn of(name: String, default: bool, registry: &Registry, network: Result<NetworkConfig, String>) -> Self {
@@ -55,31 +41,8 @@ impl Network {
             Ok(network) => (Some(network), None),
             Err(why) => (None, Some(why)),
         };
-        let plugins = config.iter().flat_map(|network| &network.plugins).map(|plugin| {
-            let runners = registry.runners(plugin);
-            let ipam = plugin.ipam.as_ref().zip(runners.ipam);
-            Plugin {
-                ipam: ipam.map(|(kind, runner)| Box::new(Plugin::of(kind.to_string(), runner, plugin.kind.as_str()))),
-                ..Plugin::of(plugin.kind.to_string(), runners.main, "")
-            }
-        });
+        let plugins = config.iter().flat_map(|network| &network.plugins).map(|plugin| Plugin::of(plugin, registry));
         Network { network: name, default, plugins: plugins.collect(), error, config }
-    }
-}
-
-impl Plugin {
-    fn of(kind: String, runner: Runner, asked_by: &str) -> Self {
-        let reason = match runner {
-            Runner::Native => None,
-            Runner::Program(why) => Some(why.to_string()),
-            Runner::AskedFor => Some(format!("the program {asked_by} calls it")),
-        };
-        Plugin { r#type: kind, native: reason.is_none(), reason, ipam: None }
-    }
-
-    fn cells(&self, network: &Network) -> Vec<Cell> {
-        let by = if self.native { Cell::new("built-in", Tone::Good) } else { Cell::new("program", Tone::Waiting) };
-        vec![network.cell(), self.r#type.as_str().into(), by, self.reason.clone().unwrap_or_default().into()]
     }
 }
 
@@ -89,13 +52,18 @@ impl Network {
     }
 }
 
+fn cells(plugin: &Plugin, network: &Network) -> Vec<Cell> {
+    let by = if plugin.native { Cell::new("built-in", Tone::Good) } else { Cell::new("program", Tone::Waiting) };
+    vec![network.cell(), plugin.r#type.as_str().into(), by, plugin.reason.clone().unwrap_or_default().into()]
+}
+
 /// The table: a row for each plugin, and one for its address plugin after it.
 pub fn table(networks: &[Network]) -> Table {
     let mut table = Table::new(["NETWORK", "PLUGIN", "RUNS AS", "WHY"]);
     for network in networks {
         for plugin in &network.plugins {
-            table.row(plugin.cells(network));
-            plugin.ipam.iter().for_each(|ipam| table.row(ipam.cells(network)));
+            table.row(cells(plugin, network));
+            plugin.ipam.iter().for_each(|ipam| table.row(cells(ipam, network)));
         }
         if let Some(error) = &network.error {
             table.row(vec![network.cell(), "".into(), Cell::new("error", Tone::Bad), error.as_str().into()]);

@@ -2,10 +2,10 @@
 
 use super::default_route::{DefaultRoutes, addresses, routes};
 use super::subjects::Subject;
+use crate::cli::runs_as::Plugin;
 use crate::cli::settings_of_node::UNKNOWN_DEFAULT;
 use crate::cni::RawObject;
 use crate::delegate::Registry;
-use crate::delegate::registry::Runner;
 use crate::engine::planning::plan::Planned;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -80,20 +80,6 @@ pub struct Network {
     pub parallel: bool,
 }
 
-/// A plugin of a network.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Plugin {
-    /// Its type.
-    pub r#type: String,
-    /// It is built in.
-    pub native: bool,
-    /// Why its program runs; null where it is built in.
-    pub reason: Option<String>,
-    /// The address plugin; null for none.
-    pub ipam: Option<Box<Plugin>>,
-}
-
 impl PodPlan {
     /// Of `subject`, before anything is planned.
     pub fn of(subject: &Subject, preflight: bool) -> Self {
@@ -113,12 +99,7 @@ impl Network {
     /// What `planned` means, run by `registry`.
     pub fn of(planned: &Planned, registry: &Registry) -> Self {
         let is_known = planned.network != UNKNOWN_DEFAULT;
-        let plugins = planned.config.plugins.iter().filter(|_| is_known).map(|plugin| {
-            let runners = registry.runners(plugin);
-            let ipam = plugin.ipam.as_ref().zip(runners.ipam);
-            let ipam = ipam.map(|(kind, runner)| Box::new(Plugin::of(kind.as_str(), &runner, plugin.kind.as_str())));
-            Plugin { ipam, ..Plugin::of(plugin.kind.as_str(), &runners.main, "") }
-        });
+        let plugins = planned.config.plugins.iter().filter(|_| is_known).map(|plugin| Plugin::of(plugin, registry));
         let (resource, device) = planned.device.clone().unzip();
         Network {
             interface: planned.ifname.to_string(),
@@ -134,16 +115,5 @@ impl Network {
             resource,
             parallel: planned.parallel,
         }
-    }
-}
-
-impl Plugin {
-    fn of(kind: &str, runner: &Runner, asked_by: &str) -> Self {
-        let reason = match runner {
-            Runner::Native => None,
-            Runner::Program(why) => Some(why.to_string()),
-            Runner::AskedFor => Some(format!("the program {asked_by} calls it")),
-        };
-        Plugin { r#type: kind.to_owned(), native: reason.is_none(), reason, ipam: None }
     }
 }

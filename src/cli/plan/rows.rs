@@ -1,9 +1,10 @@
 //! A plan as a person reads it.
 
-use super::document::{Network, Plugin, PodPlan};
+use super::document::{Network, PodPlan};
 use crate::cli::Error;
 use crate::cli::output::table::Table;
 use crate::cli::output::{Output, Tone};
+use crate::cli::runs_as::Plugin;
 
 /// Prints one plan: the pod, a table of its networks, the default routes, what to know.
 pub fn print(plan: &PodPlan, output: &mut Output) -> Result<(), Error> {

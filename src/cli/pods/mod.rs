@@ -1,6 +1,9 @@
 //! What the API server's objects tell of a pod's networks, for every command that asks the cluster.
 
+mod asked;
 pub mod networks;
+
+pub use asked::{Asked, PodOption};
 
 use super::Error;
 use crate::cluster::SeenPod;

@@ -8,9 +8,9 @@ pub use checks::broken;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
-use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};
-use super::{Error, Verdict, doctor, pods};
+use super::pods::{Asked, PodOption};
+use super::{Error, Verdict, doctor};
 use clap::Args;
 use serde::Serialize;
 
@@ -22,20 +22,12 @@ const VERSION: u32 = 1;
     after_help = "It asks the API server with your own rights, and prints what it could not see. On a node it also looks at the records and at what `plexusctl doctor` finds."
 )]
 pub struct Arguments {
-    /// The pod: NAMESPACE/NAME, or NAME
-    #[arg(value_name = "POD")]
-    pod: String,
-
-    /// Namespace of the pod [default: that of the context]
-    #[arg(short, long)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    pod: PodOption,
 
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-
-    #[command(flatten)]
-    access: ClusterAccess,
 
     #[command(flatten)]
     node: NodeDirectories,
@@ -58,15 +50,7 @@ struct Document<'a> {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = arguments.node.state()?;
     let is_node = state.path().exists();
-    let inquiry = match arguments.access.open() {
-        Ok(inquiry) => Ok(inquiry),
-        // The node has something to show without the API server.
-        Err(e) if is_node && !arguments.access.is_given() => Err(e.to_string()),
-        Err(e) => return Err(e),
-    };
-    let of_context = inquiry.as_ref().map_or(pods::DEFAULT_NAMESPACE, |inquiry| inquiry.namespace());
-    let namespace = arguments.namespace.as_deref().unwrap_or(of_context);
-    let (namespace, name) = pods::named(&arguments.pod, namespace)?;
+    let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let mut checks = match &inquiry {
         Ok(inquiry) => checks::checks(&facts::ask(inquiry, &namespace, &name)?),
         Err(why) => vec![Check::unseen("API server", why.as_str())],

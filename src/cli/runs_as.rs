@@ -1,0 +1,39 @@
+//! Which plugins are built in and which are programs, as `natives` and `plan` show it.
+
+use crate::cni::PluginConfig;
+use crate::delegate::Registry;
+use crate::delegate::registry::Runner;
+use serde::Serialize;
+
+/// A plugin of a network.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plugin {
+    /// Its type.
+    pub r#type: String,
+    /// It runs inside Plexus.
+    pub native: bool,
+    /// Why a program does; null where Plexus does.
+    pub reason: Option<String>,
+    /// The address plugin that it asks; null for none.
+    pub ipam: Option<Box<Plugin>>,
+}
+
+impl Plugin {
+    /// `plugin`, run by `registry`.
+    pub fn of(plugin: &PluginConfig, registry: &Registry) -> Self {
+        let runners = registry.runners(plugin);
+        let ipam = plugin.ipam.as_ref().zip(runners.ipam);
+        let ipam = ipam.map(|(kind, runner)| Box::new(Plugin::run(kind.as_str(), &runner, plugin.kind.as_str())));
+        Plugin { ipam, ..Plugin::run(plugin.kind.as_str(), &runners.main, "") }
+    }
+
+    fn run(kind: &str, runner: &Runner, asked_by: &str) -> Self {
+        let reason = match runner {
+            Runner::Native => None,
+            Runner::Program(why) => Some(why.to_string()),
+            Runner::AskedFor => Some(format!("the program {asked_by} calls it")),
+        };
+        Plugin { r#type: kind.to_owned(), native: reason.is_none(), reason, ipam: None }
+    }
+}
