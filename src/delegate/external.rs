@@ -53,17 +53,20 @@ pub fn find(kind: &str, path: &[PathBuf]) -> Option<PathBuf> {
     path.iter().map(|folder| folder.join(kind)).find(|file| file.is_file())
 }
 
-/// The program of `kind`, as far as can be seen without starting it.
+/// Whether the program of `kind` can be started, as far as can be seen without starting it.
 ///
 /// # Errors
 /// It is missing, or nobody may execute it.
-pub(super) fn look(kind: &PluginType, path: &[PathBuf]) -> Result<PathBuf, Error> {
-    let plugin = || kind.to_string();
-    let program = find(kind.as_str(), path).ok_or_else(|| Error::Missing { plugin: plugin(), path: path.to_vec() })?;
+pub(super) fn look(kind: &PluginType, path: &[PathBuf]) -> Result<(), Error> {
+    let program = located(kind, path)?;
     match fs::metadata(&program).is_ok_and(|file| file.mode() & 0o111 == 0) {
-        true => Err(Error::NotExecutable { plugin: plugin(), program, why: Errno::EACCES.desc().to_owned() }),
-        false => Ok(program),
+        true => Err(Error::NotExecutable { plugin: kind.to_string(), program, why: Errno::EACCES.desc().to_owned() }),
+        false => Ok(()),
     }
+}
+
+fn located(kind: &PluginType, path: &[PathBuf]) -> Result<PathBuf, Error> {
+    find(kind.as_str(), path).ok_or_else(|| Error::Missing { plugin: kind.to_string(), path: path.to_vec() })
 }
 
 /// What an ADD printed, as text.
@@ -83,8 +86,7 @@ pub(super) fn text(kind: &PluginType, printed: Vec<u8>) -> Result<String, Error>
 /// # Errors
 /// It is missing, was killed at the deadline, or failed.
 pub(super) fn run(verb: Verb, call: &Call<'_>, kind: &PluginType) -> Result<Vec<u8>, Error> {
-    let program = find(kind.as_str(), call.scope.path)
-        .ok_or_else(|| Error::Missing { plugin: kind.to_string(), path: call.scope.path.to_vec() })?;
+    let program = located(kind, call.scope.path)?;
     let began = Instant::now();
     if began >= call.scope.deadline {
         // It would be killed at once, in the middle of something.

@@ -176,7 +176,7 @@ impl Registry {
     /// [`Error::Missing`] or [`Error::NotExecutable`] for the first one.
     pub fn present(&self, network: &NetworkConfig, path: &[PathBuf]) -> Result<(), Error> {
         let mut programs = network.plugins.iter().flat_map(|plugin| self.programs(plugin));
-        programs.try_for_each(|kind| external::look(&kind, path).map(drop))
+        programs.try_for_each(|kind| external::look(&kind, path))
     }
 
     /// The programs that run `plugin`.
