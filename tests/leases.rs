@@ -4,6 +4,7 @@
 
 mod support;
 
+use nix::mount::{MntFlags, umount2};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -183,6 +184,24 @@ fn nothing_is_given_back_where_a_living_namespace_may_be_hidden() {
     assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
     assert!(lease.exists());
     fs::remove_file(hidden).unwrap();
+    assert_eq!(sweep(&node, &[]).len(), 1);
+    assert!(!lease.exists());
+}
+
+#[test]
+fn nothing_is_given_back_where_no_sandbox_of_the_node_can_be_seen() {
+    // H1: without a record, a living pod's lease has its namespace as the only witness, and a container sees neither
+    // the runtime's folder nor the processes of the node.
+    let Some(node) = Node::new() else { return };
+    primary(&node, 6, &json!({}));
+    let (pod, lease) = unrecorded(&node, "living");
+    node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    let answer = Call::of_node(&node, "GC").sweep_in_a_container();
+    assert!(answer.status.success() && lease.exists(), "{answer:?}");
+    umount2("/run/netns", MntFlags::MNT_DETACH).unwrap();
+    // On the node itself the namespace speaks for it, and nothing does when it has ended.
+    assert_eq!(sweep(&node, &[]), [Value::Null; 0]);
+    pod.end_sandbox();
     assert_eq!(sweep(&node, &[]).len(), 1);
     assert!(!lease.exists());
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// Where runtimes keep the files of namespaces that no process need be in.
 const FOLDERS: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+/// The kernel's number of the machine's first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// The namespaces of the machine.
 #[derive(Debug, Default)]
@@ -22,6 +24,9 @@ pub struct Every {
     /// Entries of a runtime's folder that are no namespace here. In a mount namespace that was made earlier, the file of a
     /// living one looks like that.
     pub unclear: Vec<PathBuf>,
+    /// Whether the look reaches the machine's sandboxes: a runtime's folder shows a namespace, or every process of the
+    /// machine can be seen. In a container with a folder and processes of its own, all of them are missing.
+    pub shows_sandboxes: bool,
 }
 
 /// The namespaces that a process is in or a runtime keeps a file of.
@@ -30,7 +35,7 @@ pub struct Every {
 /// One that is there cannot be looked at, so that the list would not be whole.
 pub fn every() -> Result<Every, Error> {
     let mut seen = BTreeSet::new();
-    let mut all = Every::default();
+    let mut all = Every { shows_sandboxes: sees_every_process(), ..Every::default() };
     let mut paths = processes()?;
     for folder in FOLDERS {
         paths.extend(files(Path::new(folder))?);
@@ -51,13 +56,20 @@ pub fn every() -> Result<Every, Error> {
             continue;
         }
         match Netns::open(&path) {
-            Ok(netns) => all.open.push(netns),
+            Ok(netns) => {
+                all.shows_sandboxes |= !path.starts_with("/proc") && !netns.is_own().unwrap_or(true);
+                all.open.push(netns);
+            }
             Err(Error::NotANamespace { .. }) if !path.starts_with("/proc") => all.unclear.push(path),
             Err(Error::Missing { .. } | Error::NotANamespace { .. }) => {}
             Err(e) => return Err(e),
         }
     }
     Ok(all)
+}
+
+fn sees_every_process() -> bool {
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|file| file.ino() == FIRST_PID_NAMESPACE)
 }
 
 fn has_ended(error: &io::Error) -> bool {

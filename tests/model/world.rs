@@ -271,10 +271,10 @@ impl World {
         call.killed_as(at, |command| _ = command.arg("sweep")).0
     }
 
-    /// What a pod in another mount namespace would do: the folder of namespaces is another one.
+    /// What a container would do: its folder of namespaces is another one, and it sees its own processes only.
     pub fn sweep_blind(&self) -> Answer {
         node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
-        let answer = self.sweep(0);
+        let answer = self.call(Call::of_node(&self.node, "GC")).sweep_in_a_container();
         umount2("/run/netns", MntFlags::MNT_DETACH).unwrap();
         answer
     }

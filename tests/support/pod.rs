@@ -279,8 +279,20 @@ impl Call {
         (running.wait(), changes.seen())
     }
 
+    /// `plexus sweep`, as it runs in a container that shares no processes with the node.
+    pub fn sweep_in_a_container(self) -> Answer {
+        let mut command = self.command_of(Path::new("unshare"));
+        command.args(["--pid", "--fork", "--mount-proc", "--"]).arg(&self.program).arg("sweep");
+        let running = Running::new(command.spawn().unwrap(), self.config.to_string());
+        running.wait()
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_of(&self.program)
+    }
+
+    fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().envs(&self.environment);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -115,6 +115,11 @@ pub fn addresses() -> Result<BTreeSet<IpAddr>, String> {
     if let Some(file) = namespaces.unclear.first() {
         return Err(format!("{} is not a namespace here, and may be that of a running pod", file.display()));
     }
+    if !namespaces.shows_sandboxes {
+        return Err(
+            "no directory of a runtime contains a namespace here, and not all processes of the node are visible".into(),
+        );
+    }
     for process in namespaces.closed {
         all.extend(proc_net::addresses(&process).map_err(|e| format!("{}: {e}", process.display()))?);
     }
