@@ -149,9 +149,29 @@ fn what_cannot_be_read_is_one_line() {
     assert!(bad.status.code() == Some(1) && said.lines().count() == 1 && said.contains("bad.yaml"), "{said}");
     let none = plexusctl(&elsewhere(&path("none.yaml")));
     assert!(none.status.success() && text(&none.stderr).contains("none.yaml: no pod"), "{none:?}");
+    let nothing = plexusctl(&["nopod", "--cni-conf-dir", "/nonexistent"]);
+    let said = text(&nothing.stderr);
+    assert!(nothing.status.code() == Some(1) && said.lines().count() == 1, "{said}");
+    assert!(said.contains("nopod: there is no such file; a pod of this node is NAMESPACE/POD"), "{said}");
     let away = plexusctl(&["default/p", "--cni-conf-dir", "/nonexistent", "--run-directory", "/nonexistent"]);
     assert!(away.status.code() == Some(1) && text(&away.stderr).contains("plexusd is not running"), "{away:?}");
     assert_eq!(plexusctl(&[]).status.code(), Some(2));
+}
+
+/// No pod hides the ones after it.
+#[test]
+fn pods_without_a_name_are_planned() {
+    let lan = nad("lan", r#"{"cniVersion":"1.0.0","type":"bridge"}"#);
+    let named = |name: &str| pod("lan").replace("name: p", name);
+    let all =
+        [&lan, &named("generateName: job-"), &named("labels: {}"), &named("name: Not_A_Name"), &named("name: last")];
+    let folder = folder(&[("x.yaml", &all.map(String::as_str).concat())]);
+    let (document, code) = document(&elsewhere(&folder.path().display().to_string()));
+    let pods = document["pods"].as_array().unwrap();
+    let names: Vec<&str> = pods.iter().map(|pod| pod["pod"].as_str().unwrap()).collect();
+    assert_eq!(names, ["default/job-xxxxx", "default/unnamed", "default/Not_A_Name", "default/last"]);
+    let refused: Vec<bool> = pods.iter().map(|pod| !pod["refused"].is_null()).collect();
+    assert_eq!((refused, code), (vec![false, false, true, false], 1), "{document:#}");
 }
 
 /// The words for the node of the test.

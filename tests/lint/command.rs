@@ -69,7 +69,7 @@ fn a_finding_is_two_lines_with_its_place() {
         let begin = if at == 0 { "PX042".to_owned() } else { begin };
         assert!(line.contains(&begin), "{line}\n{begin}");
     }
-    assert_eq!(text(&output.stderr), "2 objects: 2 errors, 1 warning, 1 remark.\n");
+    assert_eq!(text(&output.stderr), "1 network, 1 pod in 1 file: 2 errors, 1 warning, 1 remark.\n");
     assert!(!shown.contains('\u{1b}'), "no colour in a pipe: {shown:?}");
 }
 
@@ -188,4 +188,113 @@ fn on_a_node_the_machine_is_looked_at() {
     std::fs::set_permissions(strange, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let there = lint(&[&path("x.yaml"), "--on-node", "--cni-bin-dir", &path("bin")]);
     assert!(there.status.success(), "{there:?}");
+}
+
+/// What was not looked at is told, and is not "no problem found".
+#[test]
+fn what_is_passed_over_is_told() {
+    let network = |kind: &str, spec: &str| {
+        format!("apiVersion: k8s.cni.cncf.io/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{config: {spec}}}\n---\n")
+    };
+    let good = "'{\"cniVersion\":\"1.0.0\",\"type\":\"bridge\"}'";
+    let nad = "NetworkAttachmentDefinition";
+    let pod = |metadata: &str| {
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{{metadata}}}\nspec: {{containers: []}}\n---\n")
+    };
+    let key = |key: &str| pod(&format!("name: p, annotations: {{{key}: a}}"));
+    for (text, rule) in [
+        (network(nad, "{type: bridge}"), "error PX064"),
+        (network(nad, "[{type: bridge}]"), "error PX064"),
+        (network(nad, "7"), "error PX064"),
+        (network("NetworkAttachmentDefinitions", good), "error PX063"),
+        (network("networkattachmentdefinition", good), "error PX063"),
+        (network("NetworkAttachmentDefintion", good), "error PX063"),
+        (network(nad, good).replace("k8s.cni.cncf.io/v1", "k8s.v1.cni.cncf.io/v1"), "error PX063"),
+        (pod("name: p").replace("kind: Pod", "kind: Pods"), "error PX063"),
+        (key("k8s.v1.cni.cncf.io/network"), "warning PX065"),
+        (key("k8s.v1.cni.cncf.io/Networks"), "warning PX065"),
+        (key("k8s.v1.cni.cnf.io/networks"), "warning PX065"),
+        (key("v1.multus-cni.io/default-networks"), "warning PX065"),
+        (
+            network(nad, good)
+                .replace("{name: a}", "{name: a, annotations: {k8s.v1.cni.cncf.io/resourcename: x.com/y}}"),
+            "warning PX065",
+        ),
+        (pod("name: p, annotations: {k8s.v1.cni.cncf.io/networks: [a]}"), "error PX066"),
+        (network(nad, good).replace("{name: a}", "{}"), "error PX067"),
+        (pod(""), "error PX067"),
+        // With a prefix it is judged as another one.
+        (pod("generateName: p-, annotations: {k8s.v1.cni.cncf.io/networks: gone}"), "error PX029"),
+        (
+            format!(
+                "kind: {nad}List\napiVersion: k8s.cni.cncf.io/v1\nitems: [{{metadata: {{name: a}}, spec: {{config: '{{'}}}}]\n"
+            ),
+            "error PX001",
+        ),
+    ] {
+        let folder = folder(&[("x.yaml", &text)]);
+        let shown = text_of(&lint(&[&folder.path().display().to_string(), "--strict"]));
+        assert!(shown.contains(rule), "{rule}:\n{text}\n{shown}");
+    }
+    for fine in [
+        key("k8s.v1.cni.cncf.io/network-status"),
+        key("example.com/networks"),
+        "kind: AllowList\napiVersion: x.com/v1\nmetadata: {name: a}\nspec: {}\n".to_owned(),
+        "kind: Rollout\napiVersion: argoproj.io/v1\nmetadata: {name: a}\nspec: {}\n".to_owned(),
+    ] {
+        let folder = folder(&[("x.yaml", &fine)]);
+        let output = lint(&[&folder.path().display().to_string(), "--strict"]);
+        assert!(output.status.success(), "{fine}\n{output:?}");
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[test]
+fn the_summary_counts_what_was_checked_and_what_was_not() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n---\n";
+    let clean = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: a}\nspec: {config: '{\"cniVersion\":\"1.0.0\",\"type\":\"bridge\"}'}\n";
+    let some = folder(&[("a.yaml", &format!("{service}{clean}")), ("b.yaml", service)]);
+    let path = some.path().display().to_string();
+    let said = text(&lint(&[&path]).stderr);
+    assert_eq!(said, "1 network, 0 pods in 2 files; 2 objects of other kinds not checked: no problem found.\n");
+    let document: Value = serde_json::from_slice(&lint(&[&path, "-o", "json"]).stdout).unwrap();
+    assert_eq!(document["checked"], json!({"networks": 1, "pods": 0, "files": 2, "others": 2, "unread": 0}));
+    let nothing = folder(&[("a.yaml", service)]);
+    let said = text(&lint(&[&nothing.path().display().to_string()]).stderr);
+    assert_eq!(said, "0 networks, 0 pods in 1 file; 1 object of another kind not checked: nothing was checked.\n");
+}
+
+#[test]
+fn a_long_file_and_an_unreadable_directory_hide_nothing() {
+    let bad = |number: usize| {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: n{number}}}\nspec: {{config: '{{'}}\n---\n"
+        )
+    };
+    let many: String = (0..1500).map(bad).collect();
+    let folder = folder(&[("closed/x.yaml", BAD), ("many.yaml", &many), ("z/bad.yaml", BAD)]);
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    mode(folder.path(), 0o755);
+    mode(&folder.path().join("closed"), 0o000);
+    // Root reads every directory, so it asks as another user.
+    let words = ["lint", "--cni-conf-dir", "/nonexistent", "-o", "json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().args(words).arg(folder.path());
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::process::CommandExt::uid(&mut command, 65534);
+    }
+    let output = command.output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    let found = |rule: &str| document["findings"].as_array().unwrap().iter().filter(|one| one["rule"] == rule).count();
+    assert_eq!((found("PX001"), found("PX011")), (1500, 1), "{}", document["checked"]);
+    assert_eq!((&document["checked"]["files"], &document["checked"]["unread"]), (&json!(2), &json!(1)));
+    assert!(
+        output.status.code() == Some(1) && text(&output.stderr).contains("closed: Permission denied"),
+        "{output:?}"
+    );
 }

@@ -3,7 +3,7 @@
 pub mod found;
 mod ignored;
 pub mod judged;
-mod judgement;
+pub mod judgement;
 mod machine;
 mod report;
 pub mod rule;
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     let objects = if arguments.cluster || arguments.access.is_given() {
         arguments.of_cluster(output)?
     } else {
-        arguments.of_files()?
+        arguments.of_files()
     };
     let machine = arguments.on_node.then(|| {
         let own = settings.bin_dir.clone().into_iter();
@@ -100,10 +100,10 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
 }
 
 impl Arguments {
-    fn of_files(&self) -> Result<Objects, Error> {
+    fn of_files(&self) -> Objects {
         let mut objects = Objects::default();
-        objects.add_files(&self.files, self.namespace.as_deref().unwrap_or("default"))?;
-        Ok(objects)
+        objects.add_files(&self.files, self.namespace.as_deref().unwrap_or("default"));
+        objects
     }
 
     fn of_cluster(&self, output: &Output) -> Result<Objects, Error> {
@@ -114,6 +114,7 @@ impl Arguments {
             kubeconfig: self.access.kubeconfig.as_deref(),
             context: self.access.context.as_deref(),
             namespace: self.namespace.as_deref(),
+            patience: listing::PATIENCE,
         };
         let listed = runtime.block_on(listing::list(&access)).map_err(failed)?;
         for (what, why) in &listed.refused {

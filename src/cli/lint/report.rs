@@ -15,7 +15,25 @@ pub struct Report {
     /// They.
     pub findings: Vec<Told>,
     objects: usize,
+    checked: Checked,
     is_whole: bool,
+    is_cluster: bool,
+}
+
+/// What was looked at, and what was not.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// NetworkAttachmentDefinitions.
+    networks: usize,
+    /// Pods and templates of pods.
+    pods: usize,
+    /// Files that were read; 0 for a cluster.
+    files: usize,
+    /// Objects of other kinds: they were not checked.
+    others: usize,
+    /// Files and directories that cannot be read: they were not checked.
+    unread: usize,
 }
 
 /// The JSON document. Members are added, never changed or removed.
@@ -27,8 +45,10 @@ pub struct Document<'a> {
     errors: usize,
     warnings: usize,
     infos: usize,
-    /// How many objects were judged.
+    /// How many objects were read.
     objects: usize,
+    /// What was checked of them, and what was not.
+    checked: Checked,
 }
 
 /// A finding.
@@ -76,7 +96,15 @@ impl Report {
         Report {
             findings: findings.into_iter().map(told).collect(),
             objects: objects.all.len(),
+            checked: Checked {
+                networks: objects.networks.len(),
+                pods: objects.pods.len(),
+                files: objects.files(),
+                others: objects.others(),
+                unread: objects.unread.len(),
+            },
             is_whole: objects.unread.is_empty(),
+            is_cluster: objects.is_cluster,
         }
     }
 
@@ -94,6 +122,7 @@ impl Report {
             warnings: self.count(Severity::Warning),
             infos: self.count(Severity::Info),
             objects: self.objects,
+            checked: self.checked,
         }
     }
 
@@ -121,8 +150,6 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let counted = |number: usize, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
-        let objects = counted(self.objects, "object");
         let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "remark")];
         let found: Vec<String> = counts
             .into_iter()
@@ -130,10 +157,29 @@ impl Report {
             .filter(|(number, _)| *number > 0)
             .map(|(number, word)| counted(number, word))
             .collect();
-        match found.as_slice() {
-            [] if !self.is_whole => format!("{objects}: no problem found in the files that can be read."),
-            [] => format!("{objects}: no problem found."),
-            found => format!("{objects}: {}.", found.join(", ")),
-        }
+        let result = match found.as_slice() {
+            [] if self.checked.networks + self.checked.pods == 0 => "nothing was checked".to_owned(),
+            [] if !self.is_whole => "no problem found in the files that can be read".to_owned(),
+            [] => "no problem found".to_owned(),
+            found => found.join(", "),
+        };
+        format!("{}: {result}.", self.checked.told(self.is_cluster))
     }
+}
+
+impl Checked {
+    /// `3 networks, 2 pods in 4 files; 1 object of another kind not checked`.
+    fn told(&self, is_cluster: bool) -> String {
+        let place = if is_cluster { "the cluster".to_owned() } else { counted(self.files, "file") };
+        let others = match self.others {
+            0 => String::new(),
+            1 => "; 1 object of another kind not checked".to_owned(),
+            number => format!("; {number} objects of other kinds not checked"),
+        };
+        format!("{}, {} in {place}{others}", counted(self.networks, "network"), counted(self.pods, "pod"))
+    }
+}
+
+fn counted(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }

@@ -22,7 +22,7 @@ pub struct Objects {
     pub networks: Vec<Network>,
     /// The pods and templates among them.
     pub pods: Vec<Pod>,
-    /// The files that cannot be read, each with the reason.
+    /// The files and directories that cannot be read, each with the reason.
     pub unread: Vec<String>,
     /// They are all objects of a cluster, with what its controllers and runtimes write into them.
     pub is_cluster: bool,
@@ -32,6 +32,18 @@ impl Objects {
     /// The network that is called so.
     pub fn network(&self, nad: &crate::nad::NadRef) -> Option<&Network> {
         self.networks.iter().find(|network| network.nad == *nad)
+    }
+
+    /// How many files were read.
+    pub fn files(&self) -> usize {
+        self.sources.iter().filter(|source| source.is_file).count()
+    }
+
+    /// How many objects are neither a network nor have pods: no command looks at them.
+    pub fn others(&self) -> usize {
+        let is_looked_at =
+            |number: usize| self.all[number].is_network() || self.pods.iter().any(|pod| pod.object == number);
+        (0..self.all.len()).filter(|number| !is_looked_at(*number)).count()
     }
 
     /// The object of `pod`.

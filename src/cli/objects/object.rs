@@ -3,6 +3,11 @@
 use super::source::Place;
 use crate::cluster::manifests::tree::Node;
 
+/// The API group of networks, and their kind.
+pub const GROUP: &str = "k8s.cni.cncf.io";
+/// See above.
+pub const KIND: &str = "NetworkAttachmentDefinition";
+
 /// An object of Kubernetes.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -21,6 +26,11 @@ pub struct Object {
 }
 
 impl Object {
+    /// Whether it is a NetworkAttachmentDefinition.
+    pub fn is_network(&self) -> bool {
+        self.group == GROUP && self.kind == KIND
+    }
+
     /// The place of `node`, which is a part of it.
     pub fn place(&self, node: &Node) -> Place {
         Place { source: self.source, at: node.at }

@@ -15,25 +15,24 @@ use std::path::{Path, PathBuf};
 
 /// A longer file is not one of manifests.
 const MAX_FILE: usize = 64 << 20;
+/// What stands for the characters that the API server adds to `generateName`.
+const GENERATED: &str = "xxxxx";
 
 impl Objects {
     /// Adds the objects in `paths`: files, directories of them, or `-` for stdin. Objects that name no namespace are in
-    /// `namespace`. A file that cannot be read does not hide the others.
-    ///
-    /// # Errors
-    /// A directory cannot be read.
-    pub fn add_files(&mut self, paths: &[PathBuf], namespace: &str) -> Result<(), Error> {
-        for path in paths {
-            for file in expanded(path)? {
-                let name = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
-                let added = text_of(&file).and_then(|text| self.add_text(&name, text, namespace));
-                self.unread.extend(added.err().map(|why| format!("{name}: {why}")));
-            }
+    /// `namespace`. What cannot be read is in [`Objects::unread`], and does not hide the others.
+    pub fn add_files(&mut self, paths: &[PathBuf], namespace: &str) {
+        let mut unread = Vec::new();
+        let files: Vec<PathBuf> = paths.iter().flat_map(|path| expanded(path, &mut unread)).collect();
+        self.unread.extend(unread);
+        for file in files {
+            let name = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
+            let added = text_of(&file).and_then(|text| self.add_text(&name, text, namespace));
+            self.unread.extend(added.err().map(|why| format!("{name}: {why}")));
         }
-        Ok(())
     }
 
-    /// Whether all files could be read, for the end of a command.
+    /// Whether everything could be read, for the end of a command.
     ///
     /// # Errors
     /// Some could not.
@@ -49,37 +48,42 @@ impl Objects {
         let documents = tree::read(&text).map_err(|e| e.to_string())?;
         let source = self.sources.len();
         self.sources.push(Source { name: name.to_owned(), text, is_file: true });
-        documents.into_iter().for_each(|document| self.take(source, document, namespace));
+        documents.into_iter().for_each(|document| self.take(source, document, namespace, &Listed::default()));
         Ok(())
     }
 
     /// Adds an object of a cluster, as JSON.
     pub fn add_object(&mut self, json: &str) {
-        let Ok(root) = tree::read_json(json) else { return };
+        let root = match tree::read_json(json) {
+            Ok(root) => root,
+            Err(e) => return self.unread.push(format!("an object of the cluster: {e}")),
+        };
         let source = self.sources.len();
-        self.take(source, root, "default");
+        self.take(source, root, "default", &Listed::default());
         let name = self.all.last().map_or_else(String::new, Object::label);
         self.sources.push(Source { name, text: json.to_owned(), is_file: false });
     }
 
-    fn take(&mut self, source: usize, root: Node, namespace: &str) {
+    fn take(&mut self, source: usize, root: Node, namespace: &str, listed: &Listed) {
         let text = |path: &[&str]| root.below(path).and_then(Node::text).unwrap_or_default().to_owned();
-        let kind = text(&["kind"]);
-        if kind.ends_with("List") {
-            let items = root.get("items").map_or(&[] as &[Node], Node::items).to_vec();
-            return items.into_iter().for_each(|item| self.take(source, item, namespace));
+        let or = |own: String, other: &String| if own.is_empty() { other.clone() } else { own };
+        let (kind, version) = (or(text(&["kind"]), &listed.kind), or(text(&["apiVersion"]), &listed.version));
+        // A kind of somebody's own may end so without being a list.
+        if let (Some(of), Some(items)) = (kind.strip_suffix("List"), root.get("items")) {
+            let listed = Listed { kind: of.to_owned(), version };
+            let items = items.items().to_vec();
+            return items.into_iter().for_each(|item| self.take(source, item, namespace, &listed));
         }
-        let own = Some(text(&["metadata", "namespace"])).filter(|own| !own.is_empty());
         let object = Object {
             source,
             kind,
-            group: text(&["apiVersion"]).split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
-            namespace: own.unwrap_or_else(|| namespace.to_owned()),
-            name: text(&["metadata", "name"]),
+            group: version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
+            namespace: or(text(&["metadata", "namespace"]), &namespace.to_owned()),
+            name: name_of(&text(&["metadata", "name"]), &text(&["metadata", "generateName"])),
             root,
         };
         let number = self.all.len();
-        if object.group == "k8s.cni.cncf.io" && object.kind == "NetworkAttachmentDefinition" {
+        if object.is_network() {
             self.networks.extend(Network::read(number, &object));
         }
         self.pods.extend(Pod::read(number, &object));
@@ -87,13 +91,34 @@ impl Objects {
     }
 }
 
-/// The files of a directory and of those in it; another path as it is.
-fn expanded(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+/// What the elements of a typed list do not repeat, as the API server sends them.
+#[derive(Debug, Default)]
+struct Listed {
+    kind: String,
+    version: String,
+}
+
+/// The API server makes a name of a prefix; ours has the characters `x` where it puts its own.
+fn name_of(name: &str, prefix: &str) -> String {
+    match (name, prefix) {
+        ("", "") => String::new(),
+        ("", prefix) => format!("{prefix}{GENERATED}"),
+        (name, _) => name.to_owned(),
     }
-    let failed = |e: io::Error| Error::Networks { what: path.display().to_string(), why: e.to_string() };
-    let mut entries: Vec<PathBuf> = files::entries(path).map_err(failed)?.iter().map(|entry| entry.path()).collect();
+}
+
+/// The files of a directory and of those in it; another path as it is. A directory that cannot be read goes to `unread`.
+fn expanded(path: &Path, unread: &mut Vec<String>) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let mut entries: Vec<PathBuf> = match files::entries(path) {
+        Ok(entries) => entries.iter().map(|entry| entry.path()).collect(),
+        Err(e) => {
+            unread.push(format!("{}: {e}", path.display()));
+            return Vec::new();
+        }
+    };
     entries.sort();
     let is_hidden = |path: &Path| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     let is_manifest =
@@ -102,12 +127,12 @@ fn expanded(path: &Path) -> Result<Vec<PathBuf>, Error> {
     for entry in entries.into_iter().filter(|entry| !is_hidden(entry)) {
         // A link to a directory may lead back.
         if entry.is_dir() && !entry.is_symlink() {
-            found.extend(expanded(&entry)?);
+            found.extend(expanded(&entry, unread));
         } else if is_manifest(&entry) && entry.is_file() {
             found.push(entry);
         }
     }
-    Ok(found)
+    found
 }
 
 fn text_of(path: &Path) -> Result<String, String> {

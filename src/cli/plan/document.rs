@@ -2,9 +2,10 @@
 
 use super::default_route::{DefaultRoutes, addresses, routes};
 use super::subjects::Subject;
+use crate::cli::objects::object::Object;
 use crate::cli::runs_as::Plugin;
 use crate::cli::settings_of_node::UNKNOWN_DEFAULT;
-use crate::cni::RawObject;
+use crate::cni::{Code, RawObject};
 use crate::delegate::Registry;
 use crate::engine::planning::plan::Planned;
 use serde::Serialize;
@@ -88,6 +89,21 @@ impl PodPlan {
             kind: subject.kind.clone(),
             preflight,
             refused: None,
+            networks: Vec::new(),
+            default_route: DefaultRoutes::default(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+impl PodPlan {
+    /// Of a pod that the API server refuses for `why`.
+    pub fn impossible(object: &Object, why: String, preflight: bool) -> Self {
+        PodPlan {
+            pod: format!("{}/{}", object.namespace, object.name),
+            kind: object.kind.clone(),
+            preflight,
+            refused: Some(Refusal { code: Code::InvalidConfig.number(), message: why }),
             networks: Vec::new(),
             default_route: DefaultRoutes::default(),
             remarks: Vec::new(),

@@ -71,24 +71,37 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if arguments.on_node {
         may_look.as_ref().map_err(|why| Error::Networks { what: "--on-node".to_owned(), why: why.clone() })?;
     }
+    if let Some(subject) = arguments.subjects.iter().find(|subject| subjects::is_nothing(subject)) {
+        let why = "there is no such file; a pod of this node is NAMESPACE/POD".to_owned();
+        return Err(Error::Networks { what: subject.display().to_string(), why });
+    }
     let (named, files): (Vec<PathBuf>, Vec<PathBuf>) =
         arguments.subjects.iter().cloned().partition(|subject| subjects::is_name(subject));
-    let mut plans: Vec<PodPlan> = Vec::new();
+    let (mut plans, mut unknown): (Vec<PodPlan>, Option<Error>) = (Vec::new(), None);
     for name in &named {
-        let subject = Subject::of_daemon(&name.display().to_string(), &settings)?;
-        plans.push(rehearse::plan(&subject, &settings, arguments.stage(may_look.is_ok())));
+        match Subject::of_daemon(&name.display().to_string(), &settings) {
+            Ok(subject) => plans.push(rehearse::plan(&subject, &settings, arguments.stage(may_look.is_ok()))),
+            // It does not hide the others.
+            Err(e) => unknown = unknown.or(Some(e)),
+        }
     }
     let mut objects = Objects::default();
-    objects.add_files(&files, &arguments.namespace)?;
+    objects.add_files(&files, &arguments.namespace);
     let planned = objects.pods.len();
     let more: Vec<PathBuf> = arguments.source_directory.iter().cloned().collect();
-    objects.add_files(&more, &arguments.namespace)?;
+    objects.add_files(&more, &arguments.namespace);
     for pod in &objects.pods[..planned] {
-        let subject = Subject::of_files(pod, &objects, &settings)?;
-        plans.push(rehearse::plan(&subject, &settings, arguments.stage(arguments.on_node)));
+        let object = objects.object_of(pod);
+        plans.push(match Subject::of_files(pod, &objects, &settings) {
+            Ok(subject) => rehearse::plan(&subject, &settings, arguments.stage(arguments.on_node)),
+            Err(why) => PodPlan::impossible(object, why.to_string(), arguments.on_node),
+        });
     }
     let is_refused = plans.iter().any(|plan| plan.refused.is_some());
-    print(arguments, plans, &files, &objects, output)?;
+    if !(plans.is_empty() && unknown.is_some()) {
+        print(arguments, plans, &files, &objects, output)?;
+    }
+    unknown.map_or(Ok(()), Err)?;
     objects.all_read()?;
     Ok(if is_refused { Verdict::Refused } else { Verdict::Well })
 }

@@ -9,10 +9,15 @@ use crate::engine::Settings;
 use crate::engine::planning::default_network;
 use crate::engine::planning::selections::Selections;
 use crate::facts::{Annotations, Client, Known};
+use crate::nad::reference::InvalidPod;
 use crate::nad::{NadRef, PodRef};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
+
+/// What a pod without a name is called in its plan.
+const UNNAMED: &str = "unnamed";
 
 /// A pod and what is known of it.
 #[derive(Debug)]
@@ -29,6 +34,12 @@ pub struct Subject {
     pub is_host_network: bool,
 }
 
+/// Whether `subject` is neither a file nor stdin, nor can be the name of a pod.
+pub fn is_nothing(subject: &Path) -> bool {
+    let is_stdin = subject == Path::new("-");
+    !is_stdin && !is_name(subject) && subject.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
 /// Whether `subject` names a pod: two names and no file.
 pub fn is_name(subject: &Path) -> bool {
     let text = subject.to_string_lossy();
@@ -42,7 +53,7 @@ impl Subject {
     /// # Errors
     /// The daemon is not asked, or does not know it.
     pub fn of_daemon(name: &str, settings: &Settings) -> Result<Self, Error> {
-        let failed = |why: String| Error::Networks { what: format!("pod {name}"), why };
+        let failed = |why: String| Error::Networks { what: format!("{name} is not a file; as a pod"), why };
         let (namespace, own) = name.split_once('/').unwrap_or(("default", name));
         let pod = PodRef::new(namespace, own, None).map_err(|e| failed(e.to_string()))?;
         let of_all = Selections::read(settings, Some(&pod), &Annotations::new()).map_err(|e| failed(e.msg))?.networks();
@@ -72,11 +83,13 @@ impl Subject {
     /// `pod` of `objects`, with the networks that are there.
     ///
     /// # Errors
-    /// It has a name that no pod can have.
-    pub fn of_files(pod: &Pod, objects: &Objects, settings: &Settings) -> Result<Self, Error> {
+    /// It has a name that no pod can have: the API server refuses it.
+    pub fn of_files(pod: &Pod, objects: &Objects, settings: &Settings) -> Result<Self, InvalidPod> {
         let object = objects.object_of(pod);
-        let failed = |why: String| Error::Networks { what: objects.sources[object.source].name.clone(), why };
-        let reference = pod.reference(object).map_err(|e| failed(format!("{}: {e}", object.kind)))?;
+        let reference = match object.name.as_str() {
+            "" => PodRef::new(&object.namespace, UNNAMED, None)?,
+            _ => pod.reference(object)?,
+        };
         let annotations = pod.annotations_read(object);
         // What cannot be read is refused when it is planned.
         let selected = Selections::read(settings, Some(&reference), &annotations).unwrap_or_default().networks();

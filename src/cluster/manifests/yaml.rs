@@ -3,6 +3,9 @@
 use crate::cni::json::told;
 use serde::de::DeserializeOwned;
 
+/// So many documents and values may a text have: more than the longest file that is read.
+const MOST_VALUES: usize = 32 << 20;
+
 /// Reads the documents in `text`; an empty one is none. `kubectl` allows more than YAML does: continuation lines of a
 /// quoted text at any column and after tabs, and a key that occurs twice, of which the last counts.
 ///
@@ -14,6 +17,12 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, S
         strict_indentation: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
         with_snippet: false,
+        // What is read is bounded by its length. `kubectl get -o yaml` of a whole cluster is one text.
+        budget: serde_saphyr::budget! {
+            max_documents: MOST_VALUES,
+            max_nodes: MOST_VALUES,
+            max_events: 2 * MOST_VALUES,
+        },
     };
     serde_saphyr::from_multiple_with_options(text, lenient).map_err(|e| in_words(&e))
 }

@@ -37,6 +37,7 @@ macro_rules! pod {
 mod addresses;
 mod cluster;
 mod keys;
+mod passed_over;
 mod pods;
 mod requests;
 mod shape;
@@ -46,8 +47,16 @@ use super::rule::Rule;
 
 /// Every rule, in the order of the IDs.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    let tables =
-        [shape::RULES, keys::RULES, values::RULES, addresses::RULES, pods::RULES, requests::RULES, cluster::RULES];
+    let tables = [
+        shape::RULES,
+        keys::RULES,
+        values::RULES,
+        addresses::RULES,
+        pods::RULES,
+        requests::RULES,
+        cluster::RULES,
+        passed_over::RULES,
+    ];
     let mut rules: Vec<&'static Rule> = tables.into_iter().flatten().collect();
     rules.sort_by_key(|rule| rule.id);
     rules.into_iter()

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 const GOOD: Example = Example::Annotation("a, b@second");
 /// Spellings of the annotation and of the status that earlier tools used.
-const FORMER: [&str; 3] =
+pub const FORMER: [&str; 3] =
     ["kubernetes.cni.cncf.io/networks", "kubernetes.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/networks-status"];
 
 pub const RULES: &[Rule] = &[
