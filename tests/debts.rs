@@ -120,6 +120,38 @@ fn a_debt_of_which_nothing_is_left_is_given_up_after_a_while() {
 }
 
 #[test]
+fn a_debt_is_given_up_although_no_other_sandbox_lives_on_the_node() {
+    // FAULT-36
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    node.recorder("service").on("DEL", "fail 11 'the API server is away'");
+    let [gone] = attached(&node, ["gone"]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let owe = |minutes: u64, config: Value| {
+        edit_record(&node, &gone, |record| {
+            let mut attachment = record["attachments"].as_array().unwrap().last().unwrap().clone();
+            attachment["config"] = config.clone();
+            attachment["state"] = json!("owed");
+            attachment["debt"] = json!({"since": now - 60 * minutes, "last": 1, "attempts": 9, "error": "away"});
+            record["attachments"] = json!([attachment]);
+        });
+        let (success, text) = command(&node, &[]);
+        assert!(success, "{text}");
+        gone.record(&node).is_none()
+    };
+    let service = || json!({"cniVersion": "1.0.0", "name": "s", "plugins": [{"type": "service"}]});
+    assert!(!owe(60 * 25, service()), "the sandbox lives");
+    gone.end_sandbox();
+    assert!(!owe(60, service()) && !owe(60, mistyped()), "it was not tried for long enough");
+    // A lease is something that is left.
+    let lease = Path::new("/var/lib/cni/networks/typo/10.78.0.2");
+    support::node::write(lease, &format!("{}\r\nnet1", gone.id));
+    assert!(!owe(60 * 25, mistyped()));
+    fs::remove_file(lease).unwrap();
+    assert!(owe(60 * 25, service()));
+}
+
+#[test]
 fn a_debt_of_a_sandbox_that_lives_is_given_up_where_nothing_is_left() {
     // The link of a host-device is gone, and its program fails for that, as long as the sandbox exists.
     let Some(node) = Node::new() else { return };
@@ -367,4 +399,22 @@ fn in_a_container_the_nodes_own_plugin_is_asked() {
     fs::rename(node.state().path(), "/var/lib/elsewhere").unwrap();
     let (code, _, told) = ended(without_capabilities(&node, &[]));
     assert!(code == Some(1) && told.contains("kubectl exec") && told.contains("-c keeper"), "{code:?} {told}");
+}
+
+#[test]
+fn damaged_records_that_are_kept_are_told() {
+    let Some(node) = Node::new() else { return };
+    let folder = node.state().damaged();
+    for name in ["c1-1", "c2-1"] {
+        support::node::write(&folder.join(name), "{");
+    }
+    let run = |words: &[&str]| {
+        let mut gc = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        gc.arg("gc").args(words).arg("--cni-conf-dir").arg(node.net_d()).arg("--plugin").arg(node.bin().join("plexus"));
+        gc.output().unwrap()
+    };
+    let said = String::from_utf8(run(&[]).stderr).unwrap();
+    assert!(said.contains(&format!("2 damaged records are kept in {}", folder.display())), "{said}");
+    let document: Value = serde_json::from_slice(&run(&["-o", "json"]).stdout).unwrap();
+    assert_eq!((&document["damagedFiles"], &document["damagedRecords"]), (&json!(2), &json!(0)), "{document}");
 }

@@ -26,6 +26,11 @@ fn plugin() -> String {
     format!("\u{7f}ELF {}", plexus::api::build::ABOUT)
 }
 
+fn executable(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 impl Installed {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -35,7 +40,7 @@ impl Installed {
         }
         fs::write(path("net.d/00-plexus.conflist"), OURS).unwrap();
         fs::write(path("net.d/05-cilium.conflist"), PRIMARY).unwrap();
-        fs::write(path("bin/plexus"), "program").unwrap();
+        executable(Path::new(&path("bin/plexus")), &plugin());
         let metrics = http::free_address();
         fs::write(path("plexus"), plugin()).unwrap();
         // Beside the plugin that it puts back.
@@ -140,6 +145,40 @@ fn what_is_written_over_or_removed_returns() {
 }
 
 #[test]
+fn what_takes_the_plugins_place_is_named_and_not_touched() {
+    // FAULT-20
+    let installed = Installed::new();
+    let program = installed.path("bin/plexus");
+    let is_named = |why: &str| {
+        eventually("it to be noticed", || !installed.daemon.health().ready);
+        let told = installed.told();
+        assert!(told.contains(&program.display().to_string()) && told.contains(why), "{told}");
+        let run = installed.daemon.run.path().display().to_string();
+        let mut health = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        let health = health.args(["health", "--run-directory", &run]).output().unwrap();
+        assert_eq!(health.status.code(), Some(3), "{health:?}");
+    };
+    let is_well = || {
+        let _ = fs::remove_file(&program).or_else(|_| fs::remove_dir(&program));
+        executable(&program, &plugin());
+        eventually("it to be well", || installed.daemon.health().ready);
+    };
+    executable(&program, "#!/bin/sh\necho another program that is longer than what is enough of a plugin for a test\n");
+    is_named("another program took its place");
+    assert!(fs::read_to_string(&program).unwrap().contains("another program"));
+    is_well();
+    fs::remove_file(&program).unwrap();
+    std::os::unix::fs::symlink(installed.path("nothing"), &program).unwrap();
+    is_named("a link to a file that does not exist");
+    is_well();
+    fs::remove_file(&program).unwrap();
+    fs::create_dir(&program).unwrap();
+    is_named("a directory took its place");
+    is_well();
+    assert_eq!(installed.times("plugin"), "0");
+}
+
+#[test]
 fn a_file_before_ours_is_named_and_not_touched() {
     // FAULT-23
     let installed = Installed::new();
@@ -207,7 +246,7 @@ fn a_daemon_that_sees_no_folder_of_the_node_tells_what_the_keeper_finds() {
     }
     let list = path("net.d/00-plexus.conflist");
     fs::write(&list, OURS).unwrap();
-    fs::write(path("bin/plexus"), "program").unwrap();
+    executable(&path("bin/plexus"), &plugin());
     let metrics = http::free_address();
     let source = path("source").display().to_string();
     let daemon =

@@ -94,6 +94,20 @@ fn faults_of_networks(node: &Node) {
         assert_first(fault);
         fs::remove_file(copy).unwrap();
     }
+    // What a built-in plugin would refuse for every pod.
+    let no_range = json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "b", "ipam": {"type": "host-local"}});
+    let copy = node.network("default/lan", &no_range);
+    assert_first("network-broken");
+    // A key that nobody knows is a warning: the program may know it.
+    let program = Path::new("/run/node/installed/bridge");
+    fs::copy("/bin/true", program).unwrap();
+    node.network("default/lan", &json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "b", "colour": "red"}));
+    let (document, _) = plexusctl(&["doctor", "-o", "json"]);
+    let first = &document["checks"][0];
+    assert_eq!((&first["mark"], &first["fault"]), (&json!("warning"), &json!("network-broken")), "{document:#}");
+    assert!(first["finding"].as_str().unwrap().contains("colour"), "{document:#}");
+    fs::remove_file(copy).unwrap();
+    fs::remove_file(program).unwrap();
     // The interface is made: nothing is missing any more.
     let copy = node.network("default/lan", &macvlan);
     node.ip("link add bond9 type veth peer name bond9-peer");

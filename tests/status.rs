@@ -155,6 +155,16 @@ fn chained_it_answers_for_itself_alone() {
 }
 
 #[test]
+fn a_built_in_plugin_that_does_not_exist_is_logged_and_fails_nothing() {
+    let Some(node) = Node::new() else { return };
+    for verb in ["STATUS", "GC"] {
+        let answer = Call::of_node(&node, verb).configured("natives", json!(["brigde"])).make();
+        answer.silence();
+        assert!(answer.stderr.contains("natives") && answer.stderr.contains("brigde"), "{verb}: {}", answer.stderr);
+    }
+}
+
+#[test]
 fn an_uninstallation_is_logged_and_fails_nothing() {
     let Some(node) = Node::new() else { return };
     support::node::write(&node.state().draining(), "");

@@ -91,7 +91,7 @@ impl Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
     /// The kubeconfig is missing or wrong.
-    #[error("kubeconfig: {0}")]
+    #[error("{}", of_kubeconfig(.0))]
     Kubeconfig(#[from] kube::config::KubeconfigError),
     /// Without one we have to be a pod of the cluster.
     #[error(
@@ -101,6 +101,22 @@ pub enum ConfigurationError {
     /// What they say cannot be used.
     #[error("the credentials or certificates cannot be used: {0}")]
     Credentials(String),
+}
+
+/// What is wrong with a kubeconfig: the file by its path, and the context by its name.
+pub(super) fn of_kubeconfig(error: &kube::config::KubeconfigError) -> String {
+    use kube::config::KubeconfigError as Error;
+    match error {
+        Error::ReadConfig(why, path) => format!("kubeconfig {}: {why}", path.display()),
+        Error::CurrentContextNotSet => "kubeconfig: current-context is not set; name one with --context".to_owned(),
+        Error::LoadContext(name) => format!("kubeconfig: there is no context {name:?}"),
+        Error::LoadClusterOfContext(name) => {
+            format!("kubeconfig: there is no cluster {name:?}, which the context names")
+        }
+        Error::FindPath => "kubeconfig: there is neither $KUBECONFIG nor ~/.kube/config".to_owned(),
+        Error::MissingClusterUrl => "kubeconfig: the cluster of the context has no key server".to_owned(),
+        other => format!("kubeconfig: {}", other.to_string().lines().next().unwrap_or_default()),
+    }
 }
 
 /// What went wrong in one line, without what wraps it.
@@ -122,5 +138,21 @@ pub(super) fn watch_reason(error: &kube::runtime::watcher::Error) -> String {
         Error::InitialListFailed(e) | Error::WatchStartFailed(e) | Error::WatchFailed(e) => reason(e),
         Error::WatchError(status) => status.message.clone(),
         Error::NoResourceVersion => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_is_named_as_a_person_writes_it() {
+        let error = kube::config::Kubeconfig::read_from("/nonexistent/config").unwrap_err();
+        assert_eq!(of_kubeconfig(&error), "kubeconfig /nonexistent/config: No such file or directory (os error 2)");
+        let of = |error| ConfigurationError::Kubeconfig(error).to_string();
+        assert_eq!(
+            of(kube::config::KubeconfigError::LoadContext("prod".to_owned())),
+            "kubeconfig: there is no context \"prod\""
+        );
     }
 }

@@ -19,8 +19,8 @@ const KINDS: [(&str, &str, &str, &str); 7] = [
 ];
 /// So many objects are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the API server may take for one answer, the last byte included.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the cluster is reached, and what of it is listed.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,16 @@ pub struct Access<'a> {
     pub context: Option<&'a str>,
     /// One namespace; none for all of them.
     pub namespace: Option<&'a str>,
+    /// How long one answer may take, see [`PATIENCE`].
+    pub patience: Duration,
+}
+
+/// Why a page of a list did not come.
+enum Failure {
+    /// The API server refused.
+    Refused(String),
+    /// Its answer was not complete in time. Nor would the others be.
+    Late(String),
 }
 
 /// What was listed.
@@ -55,10 +65,11 @@ pub async fn list(access: &Access<'_>) -> Result<Listed, String> {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
-        match all(&api, group, version, kind).await {
+        match all(&api, access.patience, group, version, kind).await {
             Ok(objects) => listed.objects.extend(objects),
-            Err(e) if plural == KINDS[0].3 => return Err(format!("{plural}: {}", reason(&e))),
-            Err(e) => listed.refused.push((plural, reason(&e))),
+            Err(Failure::Late(why)) => return Err(format!("{plural}: {why}")),
+            Err(Failure::Refused(why)) if plural == KINDS[0].3 => return Err(format!("{plural}: {why}")),
+            Err(Failure::Refused(why)) => listed.refused.push((plural, why)),
         }
     }
     Ok(listed)
@@ -66,15 +77,24 @@ pub async fn list(access: &Access<'_>) -> Result<Listed, String> {
 
 async fn client(access: &Access<'_>) -> Result<Client, String> {
     let mut config = configuration(access.kubeconfig, access.context).await?;
-    config.read_timeout = Some(PATIENCE);
+    config.read_timeout = Some(access.patience);
     Client::try_from(config).map_err(|e| reason(&e))
 }
 
-async fn all(api: &Api<DynamicObject>, group: &str, version: &str, kind: &str) -> Result<Vec<String>, kube::Error> {
+async fn all(
+    api: &Api<DynamicObject>,
+    patience: Duration,
+    group: &str,
+    version: &str,
+    kind: &str,
+) -> Result<Vec<String>, Failure> {
     let mut objects = Vec::new();
     let mut wanted = ListParams::default().limit(PAGE);
     loop {
-        let page = api.list(&wanted).await?;
+        // A server that sends a byte now and then is never silent.
+        let answer = tokio::time::timeout(patience, api.list(&wanted)).await;
+        let late = |_| Failure::Late(format!("the API server's answer was not complete within {patience:?}"));
+        let page = answer.map_err(late)?.map_err(|e| Failure::Refused(reason(&e)))?;
         for mut object in page.items {
             // In a list they stand on the list alone.
             let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -85,5 +105,52 @@ async fn all(api: &Api<DynamicObject>, group: &str, version: &str, kind: &str) -
             Some(token) => wanted = ListParams::default().limit(PAGE).continue_token(&token),
             None => return Ok(objects),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Instant;
+
+    /// An API server that sends a byte of its answer now and then, and never ends.
+    fn trickling() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    let _ = stream.read(&mut [0; 4096]);
+                    let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
+                    let mut sent = stream.write_all(head);
+                    while sent.is_ok() {
+                        thread::sleep(Duration::from_millis(50));
+                        sent = stream.write_all(b" ");
+                    }
+                });
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[test]
+    fn an_answer_has_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let text = format!(
+            r#"{{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{{"name":"c","context":{{"cluster":"c","user":"u"}}}}],"clusters":[{{"name":"c","cluster":{{"server":"{}"}}}}],"users":[{{"name":"u","user":{{}}}}]}}"#,
+            trickling()
+        );
+        std::fs::write(&path, text).unwrap();
+        let access =
+            Access { kubeconfig: Some(&path), context: None, namespace: None, patience: Duration::from_millis(500) };
+        let begun = Instant::now();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let why = runtime.block_on(list(&access)).unwrap_err();
+        assert!(why.contains("network-attachment-definitions") && why.contains("500ms"), "{why}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 }

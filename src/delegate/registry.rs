@@ -246,6 +246,11 @@ impl Natives {
         ipam::static_::TYPE,
     ];
 
+    /// What is named and is not a built-in plugin of this release.
+    pub fn strangers(&self) -> impl Iterator<Item = &str> {
+        self.types.keys().map(String::as_str).filter(|kind| !Natives::NAMES.contains(kind))
+    }
+
     /// Whether `kind` may run in this process.
     pub fn allow(&self, kind: &str) -> bool {
         self.types.get(kind).copied().unwrap_or(self.others)

@@ -107,6 +107,10 @@ fn serve(
         let stops = if turn.invocation.verb == Verb::Status { "; every ADD is refused until it is mended" } else { "" };
         turn.warn(format!("the configuration of Plexus: {mistake}; its default is used{stops}"));
     }
+    // The verbs that an operator looks for in the log: ADD and DEL would repeat it for every pod.
+    if matches!(turn.invocation.verb, Verb::Status | Verb::Gc) {
+        turn.settings.remarks().iter().for_each(|remark| turn.warn(format!("the configuration of Plexus: {remark}")));
+    }
     dispatch(turn)
 }
 

@@ -4,7 +4,7 @@
 //! removes a program. While ours is away the runtime uses the next file, and pods start without their networks in
 //! silence. We put it back a few times; who goes on displacing it is named, and then it is for a person to decide.
 
-use super::installed::{Configuration, Program};
+use super::installed::{Configuration, Program, Trouble};
 use crate::api::{Keeping, StateDirectory};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -129,13 +129,24 @@ impl Guard {
     }
 
     fn look_at_program(&mut self, awaited: &mut Vec<String>) {
-        let Some(program) = self.program.clone() else { return };
-        if let Some(trouble) = program.trouble() {
-            self.restore(1, &program.path.clone(), trouble, || program.put_back());
-            awaited.extend(self.displaced[1].given_up.clone());
-        } else {
-            self.displaced[1].is_over();
+        let Some(mut program) = self.program.take() else { return };
+        match program.trouble() {
+            Some(Trouble::Damaged(why)) => {
+                self.restore(1, &program.path, why, || program.put_back());
+                awaited.extend(self.displaced[1].given_up.clone());
+            }
+            Some(Trouble::Replaced(why)) => {
+                self.displaced[1].looks += 1;
+                if self.displaced[1].looks >= LOOKS {
+                    awaited.push(format!(
+                        "{} is not the plugin of Plexus: {why}; Plexus does not overwrite it. No pod gets a network from Plexus until it is back",
+                        program.path.display()
+                    ));
+                }
+            }
+            None => self.displaced[1].is_over(),
         }
+        self.program = Some(program);
     }
 
     fn restore(&mut self, which: usize, path: &Path, culprit: &str, put_back: impl FnOnce() -> std::io::Result<()>) {

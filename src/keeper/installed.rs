@@ -113,32 +113,70 @@ pub struct Program {
     /// Where the runtime starts it.
     pub path: PathBuf,
     source: PathBuf,
+    /// The plugin, of any release, that was seen last: device, inode, size and times.
+    known: Option<(u64, u64, u64, i64, i64)>,
+}
+
+/// What is wrong with the plugin's program, for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is gone, or it is a part of ours: it is put back.
+    Damaged(&'static str),
+    /// What is there is somebody else's: it is named, and a person decides.
+    Replaced(&'static str),
 }
 
 impl Program {
     /// The one in the runtime's folder of plugins.
     pub fn in_folder(folder: &Path) -> Self {
         let source = std::env::current_exe().unwrap_or_default().with_file_name(PLUGIN);
-        Program { path: folder.join(PLUGIN), source }
+        Program { path: folder.join(PLUGIN), source, known: None }
     }
 
-    /// What is wrong with it, for a person: it is gone, cannot be executed, or only its begin is left. Another program
-    /// that somebody put there is theirs.
-    pub fn trouble(&self) -> Option<&'static str> {
-        let file = match fs::symlink_metadata(&self.path) {
+    /// What is wrong with it.
+    pub fn trouble(&mut self) -> Option<Trouble> {
+        let file = match fs::metadata(&self.path) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Some("it was removed"),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let is_link = self.path.is_symlink();
+                let dangling = Trouble::Replaced("a link to a file that does not exist took its place");
+                return Some(if is_link { dangling } else { Trouble::Damaged("it was removed") });
+            }
             Err(_) => return None,
         };
+        if !file.is_file() {
+            let what = if file.is_dir() { "a directory took its place" } else { "another kind of file took its place" };
+            return Some(Trouble::Replaced(what));
+        }
+        self.damage(&file).map(Trouble::Damaged).or_else(|| self.stranger(&file).map(Trouble::Replaced))
+    }
+
+    /// Only its begin is left, or it cannot be executed.
+    fn damage(&self, file: &fs::Metadata) -> Option<&'static str> {
         let whole = fs::metadata(&self.source).ok()?.len();
         let is_executable = file.mode() & 0o111 != 0;
         // The whole is not compared at each look.
-        let is_suspect = file.is_file() && (file.len() < whole || (file.len() == whole && !is_executable));
+        let is_suspect = !self.path.is_symlink() && (file.len() < whole || (file.len() == whole && !is_executable));
         match () {
             () if !is_suspect || !self.begins_ours().unwrap_or(false) => None,
             () if file.len() < whole => Some("only its begin is left"),
             () => Some("it is not executable any more"),
         }
+    }
+
+    /// It is another program, or cannot be executed. What is there is read once.
+    fn stranger(&mut self, file: &fs::Metadata) -> Option<&'static str> {
+        let identity =
+            (file.dev(), file.ino(), file.len(), file.mtime_nsec() ^ file.mtime(), file.ctime_nsec() ^ file.ctime());
+        if self.known != Some(identity) {
+            // What cannot be read now is looked at again.
+            let program = files::read_bytes_bounded(&self.path, MAX_PROGRAM).ok()??;
+            if !build::is_plugin(&program) {
+                return Some("another program took its place");
+            }
+            self.known = Some(identity);
+        }
+        (file.mode() & 0o111 == 0).then_some("it cannot be executed")
     }
 
     /// Whether what is there is the begin of ours, or all of it.
@@ -224,31 +262,47 @@ mod tests {
     #[test]
     fn only_the_plugin_is_put_back() {
         let folder = folder(&[("image/plexus", "another program")]);
-        let program = Program { path: folder.path().join("plexus"), source: folder.path().join("image/plexus") };
+        let mut program =
+            Program { path: folder.path().join("plexus"), source: folder.path().join("image/plexus"), known: None };
         let plugin = format!("\u{7f}ELF {}", build::ABOUT);
         let with_daemon = format!("{plugin} {}", build::WITH_DAEMON);
         for (text, why) in [("another program", "not the plugin"), (with_daemon.as_str(), "not for nodes")] {
             fs::write(&program.source, text).unwrap();
             let error = program.put_back().unwrap_err().to_string();
-            assert!(error.contains(why) && program.trouble() == Some("it was removed"), "{error}");
+            assert!(error.contains(why) && program.trouble() == Some(Trouble::Damaged("it was removed")), "{error}");
         }
         fs::write(&program.source, &plugin).unwrap();
         program.put_back().unwrap();
         assert_eq!(fs::read_to_string(&program.path).unwrap(), plugin);
         assert_eq!(program.trouble(), None);
-        let set = |mode| fs::set_permissions(&program.path, fs::Permissions::from_mode(mode)).unwrap();
+        let place = program.path.clone();
+        let set = |mode| fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
         for (text, mode, trouble) in [
-            (&plugin[..10], 0o755, Some("only its begin is left")),
-            ("", 0o755, Some("only its begin is left")),
-            (plugin.as_str(), 0o644, Some("it is not executable any more")),
+            (&plugin[..10], 0o755, Some(Trouble::Damaged("only its begin is left"))),
+            ("", 0o755, Some(Trouble::Damaged("only its begin is left"))),
+            (plugin.as_str(), 0o644, Some(Trouble::Damaged("it is not executable any more"))),
+            // Of another release.
+            (with_daemon.as_str(), 0o755, None),
+            (with_daemon.as_str(), 0o644, Some(Trouble::Replaced("it cannot be executed"))),
             // Of somebody else.
-            ("#!/bin/sh", 0o755, None),
-            ("#!/bin/sh", 0o644, None),
+            ("#!/bin/sh", 0o755, Some(Trouble::Replaced("another program took its place"))),
+            ("#!/bin/sh", 0o644, Some(Trouble::Replaced("another program took its place"))),
         ] {
             fs::write(&program.path, text).unwrap();
             set(mode);
             assert_eq!(program.trouble(), trouble, "{text:?} {mode:o}");
         }
+        let other = folder.path().join("other");
+        fs::remove_file(&program.path).unwrap();
+        std::os::unix::fs::symlink(&other, &program.path).unwrap();
+        assert!(matches!(program.trouble(), Some(Trouble::Replaced(why)) if why.contains("link")));
+        // A link to the plugin is as good as the plugin.
+        fs::write(&other, &plugin).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(program.trouble(), None);
+        fs::remove_file(&program.path).unwrap();
+        fs::create_dir(&program.path).unwrap();
+        assert_eq!(program.trouble(), Some(Trouble::Replaced("a directory took its place")));
         fs::remove_file(&program.source).unwrap();
         assert_eq!(program.put_back().unwrap_err().kind(), io::ErrorKind::NotFound);
     }

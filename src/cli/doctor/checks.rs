@@ -76,6 +76,10 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
         let check = Check::bad("settings", Fault::NetworkBroken, why.as_str());
         checks.push(check.remedied_by("Correct the settings: docs/configuration.md describes the keys."));
     }
+    for remark in &facts.settings_remarks {
+        let check = Check::warning("settings", Fault::Other, format!("the configuration of Plexus: {remark}"));
+        checks.push(check.remedied_by("Correct the settings: docs/configuration.md describes the keys."));
+    }
     if let Some(keeper) = facts.keeper.as_ref().filter(|keeper| !keeper.displaced.is_empty()) {
         checks.push(Check::bad("keeper", Fault::Displaced, keeper.displaced.as_str()));
     }
@@ -108,6 +112,15 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
     } else if let Some(master) = &network.missing_master {
         let finding = format!("{name}: there is no link {master} on this node");
         checks.push(Check::bad(check, Fault::MasterMissing, finding));
+    } else if let Some(why) = &network.refused {
+        let fault = if network.default { Fault::PrimaryMissing } else { Fault::NetworkBroken };
+        let check = Check::bad(check, fault, format!("{name}: {why}"));
+        checks.push(check.remedied_by(Fault::NetworkBroken.remedy()));
+    } else if let Some(why) = &network.unknown_key {
+        checks.push(
+            Check::warning(check, Fault::NetworkBroken, format!("{name}: {why}"))
+                .remedied_by("Correct or remove the key; `plexusctl lint --cluster` shows it with its place."),
+        );
     } else if network.default || facts.networks.len() <= MOST {
         checks.push(Check::good(check, format!("{name} can be attached here")));
     }

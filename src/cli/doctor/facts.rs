@@ -4,6 +4,7 @@ use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{Keeping, RunDirectory, StateDirectory, build};
 use crate::cli::directories::RuntimeDirectories;
 use crate::cli::doctor::pools::Pool;
+use crate::cli::lint::judgement;
 use crate::cli::natives;
 use crate::cni::{NetworkConfig, json};
 use crate::delegate::Registry;
@@ -61,6 +62,10 @@ pub struct Network {
     pub missing_program: Option<String>,
     /// The link that is missing.
     pub missing_master: Option<String>,
+    /// Why a built-in plugin would refuse it for every pod.
+    pub refused: Option<String>,
+    /// A key that nobody knows, as ADD names it.
+    pub unknown_key: Option<String>,
 }
 
 /// Everything that was seen.
@@ -80,6 +85,8 @@ pub struct Facts {
     pub renamed: Option<String>,
     /// Why the configuration of Plexus cannot be used.
     pub settings_error: Option<String>,
+    /// What an operator probably mistyped in it.
+    pub settings_remarks: Vec<String>,
     /// The plugin's path.
     pub plugin: PathBuf,
     /// Its release; an error where it is missing or another program.
@@ -108,6 +115,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let parsed = Settings::parse(installed.as_deref().unwrap_or(natives::DEFAULTS));
     let settings_error = parsed.as_ref().err().map(|e| e.msg.clone());
     let settings = parsed.or_else(|_| Settings::parse(natives::DEFAULTS)).ok();
+    let settings_remarks = settings.as_ref().map(Settings::remarks).unwrap_or_default();
     let plugin = directories.cni_bin_dir.join("plexus");
     let (networks, pools) = settings.map(|settings| networks(&settings, directories, state)).unwrap_or_default();
     let (records, damaged) = Store::new(state).survey().unwrap_or_default();
@@ -119,6 +127,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
         renamed: renamed(&directories.cni_conf_dir),
         conf_dir: directories.cni_conf_dir.clone(),
         settings_error,
+        settings_remarks,
         release: release(&plugin),
         plugin,
         networks,
@@ -186,11 +195,20 @@ fn networks(
             error: one.error.clone().or(endless),
             missing_program: config.and_then(|config| registry.present(config, &path).err()).map(|e| e.to_string()),
             missing_master: config.and_then(|config| missing_master(config, socket.as_mut()?)),
+            refused: config.and_then(refusal),
+            unknown_key: config.and_then(|config| config.plugins.iter().find_map(|one| registry.unknown_key(one))),
             name: one.network,
             default: one.default,
         }
     };
     (found.into_iter().map(network).collect(), pools)
+}
+
+/// Why the built-in plugin would refuse `network`; what a pod or the runtime hands over by a capability is not missed.
+fn refusal(network: &NetworkConfig) -> Option<String> {
+    let first = network.plugins.first()?;
+    let is_given = ["ips", "ipRanges"].iter().any(|capability| first.has_capability(capability));
+    judgement::refusal(network, first).filter(|_| !is_given)
 }
 
 /// The first link of the node that `network` needs and that does not exist.

@@ -40,6 +40,7 @@ fn well() -> Facts {
         files: vec![file("00-plexus.conflist", true), file("10-flannel.conflist", false)],
         renamed: None,
         settings_error: None,
+        settings_remarks: Vec::new(),
         plugin: "/opt/cni/bin/plexus".into(),
         release: Ok("1.0.0".into()),
         networks: vec![network(true), network(false)],
@@ -112,7 +113,12 @@ fn further_faults_are_named_first() {
     let nothing = Facts { state: ("/x".into(), false), files: Vec::new(), release: Err("no".into()), ..well() };
     let rival = Facts { files: vec![file("00-a.conflist", false), file("00-plexus.conflist", true)], ..well() };
     let kept = Keeping { displaced: "the runtime takes 00-a.conflist".into(), ..Keeping::default() };
+    let no_range = Network { refused: Some("no address: ipam has no range".into()), ..network(false) };
+    let mistyped = Network { unknown_key: Some("key \"mastr\" is unknown".into()), ..network(false) };
     let table = [
+        (with_network(no_range), Fault::NetworkBroken),
+        (with_network(mistyped), Fault::NetworkBroken),
+        (Facts { settings_remarks: vec!["key \"natives\"".into()], ..well() }, Fault::Other),
         (nothing, Fault::NotInstalled),
         (rival, Fault::Displaced),
         (Facts { files: Vec::new(), ..well() }, Fault::PrimaryMissing),

@@ -4,11 +4,14 @@
 //! plugin has to do, which is so in a container, we ask the node's own plugin for it.
 
 mod ask;
+mod damaged;
 mod rows;
 
 use super::output::{Format, Output};
 use super::{Error, Verdict};
+use crate::api::StateDirectory;
 use crate::cli::former_wait::FormerWait;
+use crate::cli::gc::damaged::Kept;
 use crate::cli::gc::rows::{Document, Row, VERSION, forgiven_table, table};
 use crate::cni::NetworkConfig;
 use crate::cni::json;
@@ -69,7 +72,14 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let is_installed = installed.is_some();
     let configuration = installed.unwrap_or_else(|| DEFAULTS.to_owned());
     let failed = |why: String| Error::Sweep { plugin: arguments.plugin.clone(), why };
-    let (settings, _) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
+    let (settings, mistakes) = Settings::review(&configuration).map_err(|e| failed(e.to_string()))?;
+    // In a container nobody else prints them; on the node the plugin does.
+    if !may_change_networks() {
+        let mistakes = mistakes.into_iter().map(|mistake| format!("{mistake}; its default is used"));
+        for remark in mistakes.chain(settings.remarks()) {
+            output.remark(format!("warning: the configuration of Plexus: {remark}"));
+        }
+    }
     if !is_installed && may_change_networks() && !arguments.plugin.exists() && !settings.state.path().exists() {
         return Err(Error::NotInstalled {
             folder: arguments.cni_conf_dir.clone(),
@@ -92,17 +102,18 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     if !may_change_networks() {
         let rows = ask::ask(&settings, arguments.dry_run, timeout, output)?;
-        return print(arguments, rows, output);
+        return print(arguments, &settings.state, rows, output);
     }
     let rows = sweep(&arguments.plugin, &configuration, arguments.dry_run)?;
-    print(arguments, rows, output)
+    print(arguments, &settings.state, rows, output)
 }
 
-fn print(arguments: &Arguments, rows: Vec<Row>, output: &mut Output) -> Result<Verdict, Error> {
+fn print(arguments: &Arguments, state: &StateDirectory, rows: Vec<Row>, output: &mut Output) -> Result<Verdict, Error> {
     let (doubts, mut rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.doubt);
     rows.sort_by(|a, b| (&a.pod, &a.container, &a.interface).cmp(&(&b.pod, &b.container, &b.interface)));
     let left = rows.iter().any(|row| !row.deleted) && !arguments.dry_run;
     let doubt = doubts.into_iter().next().map(|row| row.reason);
+    let kept = Kept::of(state);
     let well = !left && doubt.is_none();
     if let Some(doubt) = &doubt {
         output.remark(doubt);
@@ -114,9 +125,18 @@ fn print(arguments: &Arguments, rows: Vec<Row>, output: &mut Output) -> Result<V
         ),
         Format::Table => output.table(&table(&rows, arguments.dry_run))?,
         Format::Json => {
-            output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows, doubt })?
+            let (damaged_records, damaged_files) = (kept.records, kept.files);
+            output.json(&Document {
+                version: VERSION,
+                dry_run: arguments.dry_run,
+                attachments: rows,
+                doubt,
+                damaged_records,
+                damaged_files,
+            })?;
         }
     }
+    kept.tell(state, output);
     Ok(if well { Verdict::Well } else { Verdict::NotWell })
 }
 
@@ -126,7 +146,7 @@ fn forgive(
     chosen: &[String],
     output: &mut Output,
 ) -> Result<Verdict, Error> {
-    let folder = settings.state.sandboxes();
+    let (folder, state) = (settings.state.sandboxes(), settings.state.clone());
     let turn = sweep_command::turn(settings, Vec::new());
     let place = if may_change_networks() { Place::Node } else { Place::Container };
     let forgiven = forgive::forgive(&turn, chosen, place, arguments.dry_run)
@@ -139,7 +159,15 @@ fn forgive(
         ),
         Format::Table => output.table(&forgiven_table(&rows, arguments.dry_run))?,
         Format::Json => {
-            output.json(&Document { version: VERSION, dry_run: arguments.dry_run, attachments: rows, doubt: None })?
+            let of = Kept::of(&state);
+            output.json(&Document {
+                version: VERSION,
+                dry_run: arguments.dry_run,
+                attachments: rows,
+                doubt: None,
+                damaged_records: of.records,
+                damaged_files: of.files,
+            })?;
         }
     }
     Ok(if kept { Verdict::NotWell } else { Verdict::Well })

@@ -21,6 +21,10 @@ pub struct Document {
     pub attachments: Vec<Row>,
     /// Why nothing is deleted; null where that is not so.
     pub doubt: Option<String>,
+    /// How many records cannot be read.
+    pub damaged_records: usize,
+    /// How many damaged records were moved aside and are kept.
+    pub damaged_files: usize,
 }
 
 /// One attachment, or one address: what the plugin's `sweep` tells, too.

@@ -28,6 +28,10 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
 fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
     let rows = rows::rows(facts);
     let ready = rows.iter().filter(|row| row.ready).count();
+    if rows.is_empty() {
+        let check = Check::bad("nodes", Fault::NoNode, "the API server lists no node that runs Linux");
+        return checks.push(check.remedied_by("Look at the nodes: kubectl get nodes -o wide."));
+    }
     if facts.plexus.is_empty() {
         let finding = "no pod has the label app.kubernetes.io/name=plexus: Plexus is not installed in this cluster";
         let check = Check::bad("nodes", Fault::NotInstalled, finding);

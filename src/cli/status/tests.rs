@@ -52,6 +52,7 @@ fn each_fault_is_named_first() {
         ..well()
     };
     let table = [
+        (Facts { nodes: Vec::new(), ..well() }, Fault::NoNode),
         (Facts { plexus: Vec::new(), probes: Vec::new(), ..well() }, Fault::NotInstalled),
         (Facts { plexus: vec![plexus("n1", true)], probes: vec![None], ..well() }, Fault::DaemonDown),
         (not_ready("installation: the runtime takes 05-cilium.conflist"), Fault::Displaced),

@@ -34,6 +34,7 @@ pub fn run(stdin: impl Read, path: Vec<PathBuf>, dry_run: bool) -> Result<String
     for mistake in mistakes {
         turn.warn(format!("the configuration of Plexus: {mistake}; its default is used"));
     }
+    turn.settings.remarks().iter().for_each(|remark| turn.warn(format!("the configuration of Plexus: {remark}")));
     if let Some(doubt) = trust::doubts(&turn.settings.run, &turn.settings.state).into_iter().next() {
         return Err(CniError::new(Code::Io, format!("{} {doubt}", fate::DOUBT)));
     }

@@ -49,6 +49,8 @@ pub enum Place<'a> {
     Gone,
     /// In this namespace.
     Namespace(&'a Path),
+    /// In one that is missing from its directory. Nothing shows that the directory is the runtime's.
+    Missing,
     /// In one that cannot be looked at.
     Unseen,
 }
@@ -90,7 +92,8 @@ fn dhcp_daemon_lives(plugin: &PluginConfig) -> bool {
 /// None where it cannot be told. With its namespace a link is gone.
 fn has_link(attachment: &Attachment, place: Place<'_>) -> Option<bool> {
     let netns = match place {
-        Place::Gone => return Some(false),
+        // Where there is no namespace no link is seen.
+        Place::Gone | Place::Missing => return Some(false),
         Place::Unseen => return None,
         Place::Namespace(netns) => netns,
     };
@@ -125,8 +128,10 @@ pub fn is_settled(turn: &Turn, id: &ContainerId, attachment: &Attachment, place:
     }
     let (needed, sandbox) = match (left(id, attachment, place), place) {
         (Left::Nothing, Place::Gone) => (SOON, "its sandbox is gone"),
-        (Left::Nothing, _) => (SOON, "its sandbox still exists"),
+        (Left::Nothing, Place::Namespace(_) | Place::Unseen) => (SOON, "its sandbox still exists"),
         (Left::Unknown, Place::Gone) => (LATE, "its sandbox is gone"),
+        // DEL came, and no other sandbox lives here to show where namespaces are.
+        (Left::Nothing | Left::Unknown, Place::Missing) => (LATE, "its namespace is missing"),
         // It may show it later, or its DEL may come.
         (Left::Unknown, _) | (Left::Something, _) => return false,
     };

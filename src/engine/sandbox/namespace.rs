@@ -28,6 +28,12 @@ pub fn still_there(path: Option<&Path>) -> Result<Option<&Path>, CniError> {
     }
 }
 
+/// Whether there is no file `path`, and the directory in which it was exists.
+pub fn is_missing(path: &Path) -> bool {
+    let is_there = path.parent().is_some_and(Path::is_dir);
+    is_there && matches!(Netns::open(path), Err(Error::Missing { .. }))
+}
+
 fn is_own(netns: &Netns) -> bool {
     // The escape hatch of the reference frame.
     let overridden =

@@ -193,6 +193,12 @@ impl Settings {
         NOT_NEEDED.into_iter()
     }
 
+    /// What an operator probably mistyped, one line each; nothing is refused for it, because another release may know it.
+    pub fn remarks(&self) -> Vec<String> {
+        let natives = self.natives.strangers();
+        natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored")).collect()
+    }
+
     /// `networksForAllPods`, each as the object that it names.
     ///
     /// # Errors

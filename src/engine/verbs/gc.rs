@@ -152,6 +152,7 @@ pub fn clean(
     let place = match netns {
         _ if cleaning.gone => Place::Gone,
         Some(netns) => Place::Namespace(netns),
+        None if record.netns.as_deref().is_some_and(namespace::is_missing) => Place::Missing,
         None => Place::Unseen,
     };
     let (given_up, failures): (Vec<_>, Vec<_>) =

@@ -6,7 +6,7 @@ mod objects;
 
 pub use objects::{SeenEvent, SeenNode, SeenPod};
 
-use crate::cluster::error::reason;
+use crate::cluster::error::{of_kubeconfig, reason};
 use crate::cluster::kubernetes::object::NadObject;
 use crate::nad::{Definition, NadRef};
 use futures::TryStreamExt;
@@ -95,13 +95,13 @@ pub(in crate::cluster) async fn configuration(
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let mut config = match kubeconfig {
         Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|e| format!("kubeconfig {}: {e}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &options).await.map_err(|e| format!("kubeconfig: {e}"))?
+            let file = Kubeconfig::read_from(path).map_err(|e| of_kubeconfig(&e))?;
+            Config::from_custom_kubeconfig(file, &options).await.map_err(|e| of_kubeconfig(&e))?
         }
         None => match Config::from_kubeconfig(&options).await {
             Ok(config) => config,
             // A pod has no kubeconfig, and its account's token.
-            Err(e) => Config::incluster().map_err(|_| format!("kubeconfig: {e}"))?,
+            Err(e) => Config::incluster().map_err(|_| of_kubeconfig(&e))?,
         },
     };
     config.connect_timeout = Some(CONNECT_LIMIT);
