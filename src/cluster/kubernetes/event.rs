@@ -2,6 +2,7 @@
 
 use crate::api::Publication;
 use crate::cluster::kubernetes::requests::Requests;
+use crate::cluster::kubernetes::told::Told;
 use crate::cni::json;
 use crate::nad::NetworkStatus;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -11,8 +12,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// How long the one request may take.
@@ -103,8 +104,6 @@ fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &
 
 fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str, reason: &str, note: &str) -> Event {
     let note = visible(note);
-    let fits = |at: &usize| note.is_char_boundary(*at);
-    let length = (0..=LONGEST_NOTE.min(note.len())).rev().find(fits).unwrap_or(0);
     Event {
         metadata: ObjectMeta {
             name: Some(name(regarding.name.as_deref().unwrap_or_default())),
@@ -115,12 +114,20 @@ fn of_object(node: &str, namespace: &str, regarding: ObjectReference, kind: &str
         type_: Some(kind.to_owned()),
         reason: Some(reason.to_owned()),
         action: Some("Attach".to_owned()),
-        note: Some(note[..length].to_owned()),
+        note: Some(cut(&note, "")),
         event_time: Some(MicroTime(Timestamp::now())),
         reporting_controller: Some("plexus".to_owned()),
         reporting_instance: Some(node.to_owned()),
         ..Event::default()
     }
+}
+
+/// As much of `note` as there is room for before `end`.
+fn cut(note: &str, end: &str) -> String {
+    let fits = |at: &usize| note.is_char_boundary(*at);
+    let room = LONGEST_NOTE.saturating_sub(end.len()).min(note.len());
+    let length = (0..=room).rev().find(fits).unwrap_or(0);
+    format!("{}{end}", &note[..length])
 }
 
 /// `text` in one line, without what a terminal would act on or hide: whoever reads events sees what is there. The
@@ -168,16 +175,29 @@ pub(in crate::cluster) struct Announcer {
     requests: Requests,
     waiting: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    told: Mutex<Told>,
 }
 
 impl Announcer {
     pub fn new(requests: Requests) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Announcer { requests, waiting: places(MOST_WAITING), turns: places(AT_ONCE) }
+        Announcer { requests, waiting: places(MOST_WAITING), turns: places(AT_ONCE), told: Mutex::default() }
+    }
+
+    /// `event`, unless it was told a moment ago; with the number of those that were not told.
+    fn untold(&self, mut event: Event) -> Option<Event> {
+        let object = event.regarding.as_ref().and_then(|object| object.uid.as_deref()).unwrap_or_default();
+        let (reason, note) = (event.reason.as_deref().unwrap_or_default(), event.note.as_deref().unwrap_or_default());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match told.judge(object, reason, note, Instant::now())? {
+            0 => {}
+            more => event.note = Some(cut(note, &format!(" ({more} more times)"))),
+        }
+        Some(event)
     }
 
     pub(in crate::cluster) fn announce(&self, client: Client, Notice(make): Notice) {
-        let Some(event) = make() else { return };
+        let Some(event) = make().and_then(|event| self.untold(event)) else { return };
         let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return tracing::debug!("too many events are waiting: dropped one");
         };
@@ -225,10 +245,23 @@ mod tests {
         let client = Client::new(Silent, "default");
         let waiting = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let before = waiting();
-        for _ in 0..3 * MOST_WAITING {
-            announcer.announce(client.clone(), Notice::new(on_node("n", "Draining", "x")));
+        for n in 0..3 * MOST_WAITING {
+            announcer.announce(client.clone(), Notice::new(on_node(&format!("n{n}"), "Draining", "x")));
         }
         assert_eq!(waiting() - before, MOST_WAITING);
+        // Another node: the same event does not wait beside itself.
+        let (announcer, before) = (Announcer::new(Requests::default()), waiting());
+        for _ in 0..3 {
+            announcer.announce(client.clone(), Notice::new(on_node("n", "Draining", "x")));
+        }
+        assert_eq!(waiting() - before, 1);
+    }
+
+    #[test]
+    fn a_note_with_a_count_is_not_too_long() {
+        assert_eq!(cut("a", " (2 more times)"), "a (2 more times)");
+        let long = cut(&"é".repeat(2000), " (2 more times)");
+        assert!(long.len() <= LONGEST_NOTE && long.ends_with("é (2 more times)"));
     }
 
     #[test]

@@ -17,4 +17,5 @@ mod ready;
 pub(super) mod requests;
 pub(super) mod review;
 mod slices;
+mod told;
 pub(super) mod watch;
