@@ -47,6 +47,7 @@ const MAY_WAIT_FOR_A_DISK: &[(&str, &str)] = &[
     ("cluster/manifests/publish.rs", "cluster/lookup.rs calls it on a thread of its own"),
     ("daemon/health/installation.rs", "looks on a thread of its own"),
     ("daemon/socket/listener.rs", "the run directory is in memory"),
+    ("daemon/calls/socket.rs", "the run directory is in memory"),
     ("daemon/addresses/grants.rs", "the run directory is in memory"),
     ("daemon/publishing/todo.rs", "the run directory is in memory"),
 ];

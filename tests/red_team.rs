@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -314,12 +314,18 @@ fn the_plugin_speaks_to_the_daemon_and_to_nobody_elses_socket() {
     let listener = UnixListener::bind(&roots).unwrap();
     listener.set_nonblocking(true).unwrap();
     symlink(&roots, folder.join("plexusd.sock")).unwrap();
+    // Reports of calls go where no answer comes back: to /run/systemd/notify they could be commands.
+    let notify = Path::new(node::FOLDER).join("notify");
+    let datagrams = UnixDatagram::bind(&notify).unwrap();
+    datagrams.set_nonblocking(true).unwrap();
+    symlink(&notify, folder.join("calls.sock")).unwrap();
     Pod::new(&node, "link").selecting("a").add().result();
     assert!(listener.accept().is_err(), "the plugin connected to somebody else's socket");
     // By way of the link that a daemon of root's once left for former programs, too.
     symlink("daemon/plexusd.sock", node.run().former_socket()).unwrap();
     Pod::new(&node, "former").selecting("a").add().result();
     assert!(listener.accept().is_err(), "the plugin connected to somebody else's socket by the former path");
+    assert!(datagrams.recv(&mut [0; 64]).is_err(), "the plugin sent to somebody else's socket");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! `fuzz/targets` calls them with what libFuzzer makes up, `tests/parsers.rs` with what it has found so far.
 
 pub mod annotation;
+pub mod calls;
 pub mod config;
 pub mod invocation;
 pub mod ipam;
@@ -21,6 +22,7 @@ pub type Parser = fn(&[u8]);
 /// All of them, by the name of their target.
 pub const ALL: &[(&str, Parser)] = &[
     ("annotation", annotation::run),
+    ("calls", calls::run),
     ("config", config::run),
     ("invocation", invocation::run),
     ("ipam", ipam::run),

@@ -14,6 +14,8 @@ pub const DAEMON: &str = "daemon";
 pub const NETWORKS: &str = "networks";
 /// Its socket.
 pub const SOCKET: &str = "plexusd.sock";
+/// Its socket for the reports of calls.
+pub const CALLS: &str = "calls.sock";
 /// The folder of records that could not be read, in the state directory.
 pub const DAMAGED: &str = "damaged";
 /// A longer copy of a NAD is none: an object in the cluster is at most half of it, before its text is quoted.
@@ -147,6 +149,11 @@ impl RunDirectory {
         self.daemon().join(SOCKET)
     }
 
+    /// Where the daemon receives a [`super::CallReport`] of each call.
+    pub fn calls(&self) -> PathBuf {
+        self.daemon().join(CALLS)
+    }
+
     /// Where the socket of former releases is. A daemon that may write there leaves a link to [`Self::socket`].
     pub fn former_socket(&self) -> PathBuf {
         self.0.join(SOCKET)
@@ -268,7 +275,7 @@ mod tests {
             assert!(StateDirectory::is_own(&name(path)));
         }
         let run = RunDirectory::new("/d");
-        let daemons = [run.socket(), run.former_socket(), run.network(&nad), run.done(), run.grant(&pool)];
+        let daemons = [run.socket(), run.calls(), run.former_socket(), run.network(&nad), run.done(), run.grant(&pool)];
         let plugins = [run.lock(&id), run.publication(&id), run.due(), run.swept(), run.sweep_lock(), run.sweep_log()];
         for path in daemons.into_iter().chain(plugins).chain([
             run.keeping(),

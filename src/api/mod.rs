@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod cached;
+pub mod calls;
 pub mod copy;
 pub mod keeping;
 pub mod layout;
@@ -10,6 +11,7 @@ pub mod protocol;
 pub mod publication;
 
 pub use cached::Cached;
+pub use calls::CallReport;
 pub use copy::NetworkCopy;
 pub use keeping::Keeping;
 pub use layout::{DAEMON, RunDirectory, StateDirectory};

@@ -41,6 +41,10 @@ fn main() -> ExitCode {
         let _step = trace::step("answer");
         answer(std::mem::replace(&mut served.answer, Ok(String::new())))
     };
+    {
+        let _step = trace::step("report");
+        served.report();
+    }
     end_trace();
     served.follow_up();
     code

@@ -13,6 +13,7 @@ pub mod request;
 pub mod result;
 mod result_convert;
 pub mod spelling;
+pub mod trace_context;
 pub mod version;
 
 pub use args::CniArgs;

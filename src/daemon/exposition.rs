@@ -11,6 +11,7 @@ pub(super) fn encode(daemon: &Daemon) -> String {
     let mut registry = Registry::with_prefix("plexus");
     registry.register("build", "The release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     daemon.metrics.register(&mut registry);
+    daemon.calls.register(&mut registry);
     daemon.cluster.requests().register(&mut registry);
     let mut gauge = |name: &str, help: &str, value: usize| {
         let gauge: Gauge = Gauge::default();

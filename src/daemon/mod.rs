@@ -4,6 +4,7 @@
 //! by the plugin. [`run`] is the composition root; no other file knows more than its own part.
 
 mod addresses;
+mod calls;
 mod devices;
 mod exposition;
 mod health;
@@ -20,6 +21,7 @@ pub(in crate::daemon) use shared::Daemon;
 
 use addresses::Addresses;
 use anyhow::Context;
+use calls::{CallMetrics, CallsSocket};
 use devices::pod_resources::PodResources;
 use health::installation::{self, Installation};
 use health::policy;
@@ -53,7 +55,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let unpublished = Arc::new(unpublished);
     let kubelet = PodResources::at(settings.pod_resources_socket.clone());
     let addresses = Arc::new(Addresses::new(settings.run_directory(), Arc::clone(&cluster)));
-    let daemon = Arc::new(Daemon { addresses, cluster, kubelet, unpublished, readiness, metrics });
+    let calls = CallMetrics::default();
+    let daemon = Arc::new(Daemon { addresses, calls, cluster, kubelet, unpublished, readiness, metrics });
 
     let socket = Socket::open(&settings.run_directory()).context("open the socket")?;
     open.pass();
@@ -67,6 +70,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let daemon = Arc::clone(&daemon);
         async move { daemon.cluster.follow().await }
     });
+    match CallsSocket::open(&settings.run_directory()) {
+        Ok(socket) => drop(background.spawn(calls::follow(socket, daemon.calls.clone()))),
+        // Pods need it not.
+        Err(error) => {
+            // Within the macro `log` is another one.
+            let error = log::in_one_line(&error);
+            tracing::warn!(error, "calls of the plugin are not counted");
+        }
+    }
     background.spawn(policy::follow(Arc::clone(&daemon.cluster), daemon.readiness.clone()));
     if let Some(source) = installation::Source::of(&settings) {
         background.spawn(Installation::new(&daemon).follow(source));

@@ -1,6 +1,7 @@
 //! What the daemon's tasks share.
 
 use super::addresses::Addresses;
+use super::calls::CallMetrics;
 use super::devices::pod_resources::PodResources;
 use super::health::readiness::Readiness;
 use super::metrics::Metrics;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Daemon {
     pub(super) addresses: Arc<Addresses>,
+    pub(super) calls: CallMetrics,
     pub(super) cluster: Arc<Cluster>,
     pub(super) kubelet: PodResources,
     pub(super) unpublished: Arc<Unpublished>,

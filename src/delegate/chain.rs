@@ -1,10 +1,10 @@
 //! The plugins of one network, one after another.
 
-use super::{Call, Error, Registry, Scope};
+use super::measure::measured;
+use super::{Call, Delegate, Error, Registry, Scope};
 use crate::cni::json;
 use crate::cni::request::ValidAttachment;
-use crate::cni::{AddResult, CniError, Code, NetworkConfig, RawObject, Request, Version};
-use crate::sys::trace;
+use crate::cni::{AddResult, CniError, Code, NetworkConfig, PluginConfig, RawObject, Request, Verb, Version};
 use serde_json::value::RawValue;
 
 /// One network in one sandbox: its plugins and what they are called with.
@@ -65,11 +65,12 @@ impl Chain<'_> {
                 keep(result);
             }
             let call = self.call(plugin, self.request(previous.as_deref()));
-            let _step = trace::step_of(|| format!("plugin {}", plugin.kind));
             let delegate = self.registry.prepared_or_new(self.scope.ifname, position, plugin);
-            let answer = delegate.add(&call).map_err(|e| match self.registry.unknown_key(plugin) {
-                Some(unknown) => e.with_hint(&unknown),
-                None => e,
+            let answer = measured(Verb::Add, &*delegate, &call, |delegate, call| delegate.add(call)).map_err(|e| {
+                match self.registry.unknown_key(plugin) {
+                    Some(unknown) => e.with_hint(&unknown),
+                    None => e,
+                }
             });
             match answer.and_then(|answer| self.in_own_version(plugin.kind.as_str(), answer)) {
                 Ok(result) => previous = Some(result),
@@ -89,8 +90,7 @@ impl Chain<'_> {
         let result = result.filter(|_| self.network.version.at_least(Version::V0_4_0));
         let mut left = Left { plugins: Vec::new(), errors: Vec::new() };
         for (index, plugin) in self.network.plugins.iter().enumerate().rev() {
-            let _step = trace::step_of(|| format!("plugin {}", plugin.kind));
-            match self.registry.resolve(plugin).del(&self.call(plugin, self.request(result))) {
+            match self.one(Verb::Del, plugin, self.request(result), |delegate, call| delegate.del(call)) {
                 Ok(()) => {}
                 // Where the namespace is gone nothing of one plugin rests on another's.
                 Err(error) if error.is_of_program() || self.scope.netns.is_none() => {
@@ -120,7 +120,7 @@ impl Chain<'_> {
         self.network
             .plugins
             .iter()
-            .try_for_each(|plugin| self.registry.resolve(plugin).check(&self.call(plugin, self.request(result))))
+            .try_for_each(|plugin| self.one(Verb::Check, plugin, self.request(result), |it, call| it.check(call)))
     }
 
     /// STATUS: in order; a list older than the verb is well (CNI-STA-07).
@@ -134,7 +134,7 @@ impl Chain<'_> {
         self.network
             .plugins
             .iter()
-            .try_for_each(|plugin| self.registry.resolve(plugin).status(&self.call(plugin, Request::default())))
+            .try_for_each(|plugin| self.one(Verb::Status, plugin, Request::default(), |it, call| it.status(call)))
     }
 
     /// GC: every plugin is asked, whatever the others say (CNI-GC-08).
@@ -146,16 +146,27 @@ impl Chain<'_> {
             return Ok(());
         }
         let request = Request { valid_attachments: Some(valid), ..Request::default() };
-        let gc = |plugin| self.registry.resolve(plugin).gc(&self.call(plugin, request)).err();
+        let gc = |plugin| self.one(Verb::Gc, plugin, request, |delegate, call| delegate.gc(call)).err();
         let errors: Vec<Error> = self.network.plugins.iter().filter_map(gc).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Has one plugin do its `work`.
+    fn one<T>(
+        &self,
+        verb: Verb,
+        plugin: &PluginConfig,
+        request: Request<'_>,
+        work: impl FnOnce(&dyn Delegate, &Call<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        measured(verb, &*self.registry.resolve(plugin), &self.call(plugin, request), work)
     }
 
     fn request<'r>(&'r self, prev_result: Option<&'r RawValue>) -> Request<'r> {
         Request { prev_result, capability_args: Some(self.capability_args), valid_attachments: None }
     }
 
-    fn call<'c>(&'c self, plugin: &'c crate::cni::PluginConfig, request: Request<'_>) -> Call<'c> {
+    fn call<'c>(&'c self, plugin: &'c PluginConfig, request: Request<'_>) -> Call<'c> {
         Call { scope: &self.scope, plugin, stdin: request.derive(self.network, plugin) }
     }
 

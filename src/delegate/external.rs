@@ -24,6 +24,10 @@ const MAX_SCRIPT: usize = 1 << 20;
 pub struct External;
 
 impl Delegate for External {
+    fn is_program(&self) -> bool {
+        true
+    }
+
     fn add(&self, call: &Call<'_>) -> Result<Box<RawValue>, Error> {
         let kind = &call.plugin.kind;
         let answer = text(kind, run(Verb::Add, call, kind)?)?;

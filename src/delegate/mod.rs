@@ -6,6 +6,7 @@ pub mod external;
 pub mod failure;
 pub mod ipam;
 pub mod keys;
+pub mod measure;
 pub mod native;
 pub mod prepare;
 pub mod registry;
@@ -26,6 +27,11 @@ use std::time::{Duration, Instant};
 ///
 /// Every verb may be called again: what is already as it should be is success.
 pub trait Delegate: Send + Sync {
+    /// Whether it is a program on disk.
+    fn is_program(&self) -> bool {
+        false
+    }
+
     /// Judges what ADD will be called with, and makes nothing. A program cannot be asked.
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 
 use super::Turn;
 use super::settings::Settings;
+use crate::cni::trace_context::{self, TraceId};
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
-use crate::engine::cleanup::{due, sweep, sweep_command};
+use crate::engine::cleanup::{counted, due, sweep, sweep_command};
+use crate::engine::report::{self, Ended};
 use crate::engine::verbs::{add, check, del, gc, status};
 use crate::sys::detach;
 use crate::sys::files;
@@ -11,6 +13,7 @@ use crate::sys::printable;
 use crate::sys::trace;
 use crate::sys::trusted::KeptFolders;
 use std::io::{self, Read};
+use std::time::Instant;
 
 /// Annotations come in the configuration: up to 256 KiB of them, beside NADs' own sizes.
 const MAX_STDIN: usize = 8 << 20;
@@ -25,9 +28,32 @@ pub struct Served {
     /// What it was configured with.
     stdin: String,
     kept: KeptFolders,
+    /// What the runtime asked for; none where it is not known, and on VERSION.
+    verb: Option<Verb>,
+    /// The code of the error; 0 is success.
+    code: u32,
+    began: Instant,
 }
 
 impl Served {
+    /// After the answer: tells the daemon's metrics of the call.
+    pub fn report(&self) {
+        let Some(verb) = self.verb else { return };
+        let took = self.began.elapsed();
+        let (run, node) = match &self.turn {
+            Some(Turn { settings, .. }) => {
+                (settings.run.clone(), (verb == Verb::Status).then(|| counted::at_a_glance(&settings.state)))
+            }
+            // A mistake in one value, perhaps: that every ADD fails for it has to be seen.
+            None => match Settings::lenient(&self.stdin) {
+                Ok((settings, _)) => (settings.run, None),
+                Err(_) => return,
+            },
+        };
+        // The process ends soon, and the kernel closes what is open.
+        std::mem::forget(report::send(&run, Ended { verb: verb.as_str(), code: self.code, took, node }));
+    }
+
     /// After the answer: starts a sweep, if one is due, in a process of its own. Nobody listens to that one, so what the
     /// last one told is told first.
     pub fn follow_up(self) {
@@ -59,9 +85,10 @@ fn sweep_by_words(words: &[String]) {
 
 /// Serves one call.
 pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Served {
-    let kept = KeptFolders::begin();
-    let (mut turn, mut text) = (None, String::new());
-    let outcome = serve(environment, stdin, &mut text, &mut turn);
+    let (kept, began) = (KeptFolders::begin(), Instant::now());
+    let (mut turn, mut text, mut verb) = (None, String::new(), None);
+    let outcome = serve(environment, stdin, &mut text, &mut verb, &mut turn);
+    let code = outcome.as_ref().err().map_or(0, |error| error.code);
     let version = turn.as_ref().map_or("", |turn| turn.settings.version.as_str());
     let answer = outcome.map_err(|mut error| {
         version.clone_into(&mut error.cni_version);
@@ -70,18 +97,19 @@ pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Se
         // An error of texts and a number always serialises.
         serde_json::to_string_pretty(&error).unwrap_or_default()
     });
-    Served { answer, turn, stdin: text, kept }
+    Served { answer, turn, stdin: text, kept, verb, code, began }
 }
 
 fn serve(
     environment: impl Fn(&str) -> Option<String>,
     stdin: impl Read,
     text: &mut String,
+    verb: &mut Option<Verb>,
     turn: &mut Option<Turn>,
 ) -> Result<String, CniError> {
     // CNI-IO-04: what is wrong with the configuration is told before an unknown verb; what is wrong
     // with the other variables before anything.
-    let invocation = Invocation::read(environment);
+    let invocation = Invocation::read(&environment);
     if matches!(&invocation, Ok(call) if call.verb == Verb::Version) {
         return Ok(versions(stdin));
     }
@@ -89,6 +117,7 @@ fn serve(
     if !unknown_verb && let Err(error) = invocation {
         return Err(error);
     }
+    *verb = invocation.as_ref().ok().map(|call| call.verb);
     let reading = trace::step("read");
     *text = files::read_to_string_bounded(stdin, MAX_STDIN).map_err(|e| {
         let code = if e.kind() == io::ErrorKind::InvalidData { Code::Decode } else { Code::Io };
@@ -102,6 +131,7 @@ fn serve(
         _ => (Settings::parse(text)?, Vec::new()),
     };
     let turn = turn.insert(Turn::new(invocation?, settings));
+    turn.trace = environment(trace_context::VARIABLE).and_then(|parent| TraceId::of(&parent));
     drop(reading);
     for mistake in mistakes {
         let stops = if turn.invocation.verb == Verb::Status { "; every ADD is refused until it is mended" } else { "" };

@@ -9,6 +9,7 @@ mod default_routes;
 pub mod entry;
 pub mod multus;
 pub mod planning;
+pub mod report;
 pub mod sandbox;
 pub mod settings;
 pub mod turn;

@@ -2,6 +2,7 @@
 
 use super::settings::{LogLevel, Settings};
 use crate::cni::invocation::Target;
+use crate::cni::trace_context::TraceId;
 use crate::cni::{CniError, Code, Invocation, NetworkConfig};
 use crate::delegate::Registry;
 use crate::facts::{KeptClient, NodeBlocks};
@@ -27,6 +28,8 @@ pub struct Turn {
     pub daemon: KeptClient,
     /// When the process began to work.
     pub began: Instant,
+    /// The distributed trace to which the call belongs, if the runtime names one.
+    pub trace: Option<TraceId>,
     /// Nothing is attached, and nothing may be written: it is only planned.
     pub is_rehearsal: bool,
 }
@@ -40,6 +43,7 @@ impl Turn {
             store: Store::new(&settings.state),
             daemon: KeptClient::default(),
             began: Instant::now(),
+            trace: None,
             is_rehearsal: false,
             invocation,
             settings,
@@ -107,8 +111,9 @@ impl Turn {
             let call =
                 self.invocation.target.as_ref().map(|target| format!(" {} {}", target.container_id, target.ifname));
             let pod = self.pod().map(|pod| format!(" of pod {pod}")).unwrap_or_default();
+            let trace = self.trace.map(|trace| format!(", trace {trace}")).unwrap_or_default();
             let call = call.unwrap_or_default();
-            crate::sys::tell(format_args!("plexus {}{call}{pod}: {text}", self.invocation.verb));
+            crate::sys::tell(format_args!("plexus {}{call}{pod}{trace}: {text}", self.invocation.verb));
         }
     }
 

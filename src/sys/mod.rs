@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod capabilities;
 pub mod core_files;
+pub mod datagram;
 pub mod detach;
 mod durability;
 pub mod environment;

@@ -2,7 +2,7 @@
 
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, worst_first};
 use crate::cli::doctor::facts::{Facts, Network};
-use crate::cli::doctor::pools::Pool;
+use crate::engine::cleanup::pools::Pool;
 
 /// So many files or networks are named.
 const MOST: usize = 5;

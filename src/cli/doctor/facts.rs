@@ -3,12 +3,12 @@
 use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{Keeping, RunDirectory, StateDirectory, build};
 use crate::cli::directories::RuntimeDirectories;
-use crate::cli::doctor::pools::Pool;
 use crate::cli::lint::judgement;
 use crate::cli::natives;
 use crate::cni::{NetworkConfig, json};
 use crate::delegate::Registry;
 use crate::engine::Settings;
+use crate::engine::cleanup::pools::Pool;
 use crate::engine::planning::disk;
 use crate::engine::planning::refusals::recursion;
 use crate::engine::sandbox::trust;

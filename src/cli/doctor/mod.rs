@@ -2,7 +2,6 @@
 
 mod checks;
 mod facts;
-mod pools;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;

@@ -97,7 +97,7 @@ impl Socket {
 }
 
 /// Moves the socket over whatever is at `path`. A folder, which no file can replace, is renamed.
-fn take_place(temporary: &Path, path: &Path) -> io::Result<()> {
+pub fn take_place(temporary: &Path, path: &Path) -> io::Result<()> {
     let Err(error) = fs::rename(temporary, path) else { return Ok(()) };
     let aside = handover::set_aside(path)?;
     tracing::warn!(socket = %path.display(), %error, aside = shown(aside.as_deref()), "another object was at the socket's path; it was moved or removed");
@@ -142,7 +142,7 @@ fn may_speak(uid: u32) -> bool {
 
 /// Unlike any other's: two daemons in containers may have the same process ID. Short, because a
 /// socket's path is at most 107 bytes.
-fn temporary_name() -> String {
+pub fn temporary_name() -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     format!(".{:x}-{:x}", std::process::id(), now.subsec_nanos())
 }

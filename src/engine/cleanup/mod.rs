@@ -1,10 +1,12 @@
 //! What calls leave behind, and who cleans it up: debts, records of sandboxes that are gone, leases of nobody.
 
+pub mod counted;
 pub mod due;
 pub mod fate;
 pub mod forgive;
 pub mod leases;
 pub mod live_sandboxes;
+pub mod pools;
 pub(super) mod reap;
 pub(super) mod spared;
 pub mod survey;

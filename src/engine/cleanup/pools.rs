@@ -36,6 +36,12 @@ impl Pool {
         self.used >= self.size
     }
 
+    /// How many of a thousand addresses are taken.
+    pub fn thousandths(&self) -> u32 {
+        let taken = self.used.saturating_mul(1000).checked_div(self.size).unwrap_or_default();
+        u32::try_from(taken.min(1000)).unwrap_or(1000)
+    }
+
     /// Whether nine of ten are taken.
     pub fn is_nearly_full(&self) -> bool {
         self.used * 10 >= self.size * 9
@@ -107,6 +113,7 @@ mod tests {
         );
         let pool = Pool::of("default/lan", &NetworkConfig::parse(&text, None).unwrap()).unwrap();
         assert_eq!((pool.used, pool.size), (2, 5));
+        assert_eq!(pool.thousandths(), 400);
         assert!(!pool.is_nearly_full() && Pool { used: 5, ..pool.clone() }.is_full());
         assert!(Pool { used: 9, size: 10, ..pool }.is_nearly_full());
     }

@@ -4,7 +4,10 @@
 //! between calls. containerd never calls GC (measured on 2.4 and 1.6), so on most nodes this is the GC.
 
 use crate::api::RunDirectory;
+use crate::api::calls::SWEEP;
+use crate::cni::Code;
 use crate::engine::Turn;
+use crate::engine::cleanup::counted;
 use crate::engine::cleanup::due::{self, is_due, is_past};
 use crate::engine::cleanup::fate::{self, Fate, Sight};
 use crate::engine::cleanup::leases::Orphan;
@@ -13,6 +16,7 @@ use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::wish;
 use crate::engine::cleanup::wish::Wishes;
 use crate::engine::cleanup::{leases, live_sandboxes, reap};
+use crate::engine::report::{self, Ended};
 use crate::engine::sandbox::{publish, trust};
 use crate::engine::verbs::gc;
 use crate::engine::verbs::gc::{Cleaning, Damaged};
@@ -88,7 +92,8 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     if asked == Debts::Due && !is_due(turn) {
         return None;
     }
-    let deadline = Instant::now() + LIMIT.saturating_sub(MARGIN);
+    let began = Instant::now();
+    let deadline = began + LIMIT.saturating_sub(MARGIN);
     // Reasons that come while we work are for the next sweep.
     let wishes = Wishes::take(turn, LIMIT);
     let debts = if wishes.all() { Debts::All } else { asked };
@@ -120,6 +125,10 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     reap::temporary_files(turn);
     wishes.fulfil(turn, survey.records.values());
     drop(lock);
+    let code = outlook.doubt.as_ref().map_or(0, |_| Code::Io.number());
+    let node = Some(counted::of_survey(turn, &survey, full));
+    // Who ends here needs no more of it.
+    let _ = report::send(&turn.settings.run, Ended { verb: SWEEP, code, took: began.elapsed(), node });
     Some(outlook)
 }
 

@@ -2,7 +2,7 @@
 
 use super::untrusted::{Untrusted, own_file};
 use super::write::{NewFile, replace_at};
-use super::{read, walk};
+use super::{kept, read, walk};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fchmod, fstat, utimensat};
@@ -30,6 +30,18 @@ impl Folder {
     /// `NotFound`: there is none. [`Untrusted`]: somebody else could have put it, or its files, there.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Folder { descriptor: walk::to_folder(path, None)?, path: path.to_owned() })
+    }
+
+    /// As [`Folder::open`], but a folder that this call has opened already is not looked at again. It may have been
+    /// exchanged meanwhile, by root.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn open_once(path: &Path) -> io::Result<Self> {
+        match kept::nearest(path).filter(|(kept, _)| kept == path) {
+            Some((path, descriptor)) => Ok(Folder { descriptor, path }),
+            None => Folder::open(path),
+        }
     }
 
     /// As [`Folder::open`], where `path` itself is no symbolic link.
