@@ -132,7 +132,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// An alert; series with a value for each minute: an hour of trouble, then two without.
-const CASES: [(&str, &[(&str, &str)]); 9] = [
+const CASES: [(&str, &[(&str, &str)]); 14] = [
     ("PlexusDown", &[(r#"up{job="plexus",instance="n1"}"#, "0+0x60 1+0x120")]),
     ("PlexusNotReady", &[("plexus_ready", "0+0x60 1+0x120")]),
     ("PlexusStatusesWait", &[("plexus_unpublished", "3+0x60 0+0x120")]),
@@ -149,6 +149,24 @@ const CASES: [(&str, &[(&str, &str)]); 9] = [
             (r#"plexus_question_duration_seconds_bucket{question="facts",le="+Inf"}"#, "0+60x60 3600+60x120"),
         ],
     ),
+    (
+        "PlexusAddsFail",
+        &[
+            (r#"plexus_calls_total{verb="ADD",outcome="ok"}"#, "0+6x60 360+10x120"),
+            (r#"plexus_calls_total{verb="ADD",outcome="retry"}"#, "0+4x60 240+0x120"),
+        ],
+    ),
+    (
+        "PlexusAddsSlow",
+        &[
+            (r#"plexus_call_duration_seconds_bucket{verb="ADD",le="2.5"}"#, "0+0x60 0+60x120"),
+            (r#"plexus_call_duration_seconds_bucket{verb="ADD",le="10.0"}"#, "0+60x60 3600+60x120"),
+            (r#"plexus_call_duration_seconds_bucket{verb="ADD",le="+Inf"}"#, "0+60x60 3600+60x120"),
+        ],
+    ),
+    ("PlexusDebts", &[("plexus_debts", "2+0x60 0+0x120")]),
+    ("PlexusRecordsDamaged", &[(r#"plexus_damaged_records{place="aside"}"#, "1+0x60 0+0x120")]),
+    ("PlexusPoolNearlyFull", &[("plexus_fullest_pool_ratio", "0.95+0x60 0.2+0x120")]),
 ];
 
 #[test]
@@ -234,6 +252,20 @@ fn displaced(folder: &Path, metrics: &str) -> Daemon {
     daemon
 }
 
+/// What the plugin reports of calls, good and bad, and of a sweep.
+fn report_calls(daemon: &Daemon) {
+    let delegate = |code: u32| json!({ "type": "bridge", "program": false, "verb": "ADD", "code": code, "us": 900 });
+    let call =
+        |code: u32| json!({ "version": 1, "verb": "ADD", "code": code, "us": 2000, "delegates": [delegate(code)] });
+    let pools = json!({ "all": 2, "nearlyFull": 1, "fullest": 930 });
+    let node = json!({ "sandboxes": 3, "attachments": 5, "debts": 1, "damaged": 0, "aside": 1, "pools": pools, "copies": [1, 0, 2, 0] });
+    let sweep = json!({ "version": 1, "verb": "SWEEP", "code": 0, "us": 5000, "node": node });
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    for report in [call(0), call(11), sweep, json!("no report")] {
+        socket.send_to(report.to_string().as_bytes(), daemon.run.calls()).unwrap();
+    }
+}
+
 #[test]
 fn every_query_of_dashboard_and_alerts_has_an_answer() {
     let (Some(programs), Some(mut server)) = (prometheus(), server()) else { return };
@@ -249,6 +281,7 @@ fn every_query_of_dashboard_and_alerts_has_an_answer() {
         let _ = cluster.facts(wanted(pod("daemon", None)));
         let _ = cluster.config_of(&nad("none"));
         other.publish("c1", &pod("p", None), "[]");
+        report_calls(&other);
     };
     use_daemons();
     fs::write(other.run.unpublished().join("damaged.json"), "{").unwrap();
