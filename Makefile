@@ -80,9 +80,12 @@ bench: plugin ## Measure the shipped programs: VERSION, ADD and DEL, memory (roo
 	cargo bench --no-default-features --bench teardown
 
 .PHONY: prove
-prove: plugin ## Break things at random: the model with 20 new seeds, a kill before every change (root)
+prove: plugin ## Break things: random runs with 20 new seeds, kills before each change, former releases (root)
 	e2e/assets/get plugins >/dev/null
-	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) cargo test --test model --test crash_everywhere -- --nocapture
+	e2e/assets/get etcd >/dev/null
+	e2e/assets/get kubernetes >/dev/null
+	PLEXUS_FORMER=$$(e2e/prove/former) PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) \
+		cargo test --test model --test crash_everywhere --test pairings -- --nocapture
 
 .PHONY: put-back
 put-back: ## Put faults back that Plexus once had, and show that the model test finds each (root)

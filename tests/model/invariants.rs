@@ -1,7 +1,7 @@
 //! What must hold after every operation.
 
 use crate::run::Run;
-use crate::seen::{self, Recorded, Seen};
+use crate::seen::{self, Recorded, Seen, Thing};
 use crate::slot::{Past, Slot, State, bare};
 use std::collections::BTreeSet;
 
@@ -25,7 +25,10 @@ impl Run {
             let past = || self.past.iter().find(|past| past.pod.id == thing.id);
             // A lease that names nobody yet is of an ADD that was killed; its DEL takes it away.
             let begun = thing.id.is_empty() && self.slots.iter().flatten().any(|slot| slot.state == State::Limbo);
-            if !known && !begun && !past().is_some_and(|past| past.lost || is_told(&seen, &thing.id, &thing.ifname)) {
+            if !known
+                && !begun
+                && !past().is_some_and(|past| past.may_leave(thing) || is_told(&seen, &thing.id, &thing.ifname))
+            {
                 return Err(format!("{thing:?} is left of a sandbox that was deleted, and nothing tells of it"));
             }
         }
@@ -86,7 +89,10 @@ fn deleted(past: &Past, seen: &Seen) -> Result<(), String> {
 pub fn nothing_is_left(run: &Run) -> Result<(), String> {
     let seen = Seen::look();
     let lost = |id: &str| run.past.iter().any(|past| past.lost && past.pod.id == id);
-    if let Some(thing) = seen.things.iter().find(|thing| !(lost(&thing.id) && thing.what.starts_with("mark"))) {
+    let may_be_left = |thing: &Thing| {
+        thing.what.starts_with("mark") && run.past.iter().any(|past| past.pod.id == thing.id && past.may_leave(thing))
+    };
+    if let Some(thing) = seen.things.iter().find(|thing| !may_be_left(thing)) {
         return Err(format!("in the end {thing:?} is left"));
     }
     // An empty file names no namespace: only a GC of the runtime settles it.

@@ -33,6 +33,8 @@ pub struct Slot {
     /// DELs that failed, and DELs in a row that were cancelled.
     pub failed: usize,
     pub cancelled: usize,
+    /// As [`Past::old`].
+    pub old: bool,
 }
 
 /// What was deleted.
@@ -42,6 +44,15 @@ pub struct Past {
     pub lost: bool,
     /// Its record could not be removed.
     pub unwritable: bool,
+    /// A day has passed: what plugins of others keep for it, and cannot delete, may have been given up.
+    pub old: bool,
+}
+
+impl Past {
+    /// Whether `thing` of it may be left.
+    pub fn may_leave(&self, thing: &Thing) -> bool {
+        self.lost || (self.old && thing.what.starts_with("mark"))
+    }
 }
 
 impl Slot {

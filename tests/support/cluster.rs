@@ -5,7 +5,7 @@ use super::daemon::Daemon;
 use super::{Node, Pod};
 use plexus::sys::netns::Netns;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// API group, resource and verbs.
 pub type Rule<'a> = (&'a str, &'a str, &'a [&'a str]);
@@ -113,6 +113,13 @@ impl Cluster {
     pub fn starting_daemon(&self) -> Daemon {
         let kubeconfig = self.kubeconfig.to_string_lossy();
         Daemon::on_node(&self.node, Some(&self.home), &["--kubeconfig", &kubeconfig, "--node-name", "node1"])
+    }
+
+    /// The daemon of another release, which may not listen yet.
+    pub fn daemon_of(&self, program: &Path) -> Daemon {
+        let kubeconfig = self.kubeconfig.to_string_lossy();
+        let arguments = ["--kubeconfig", &kubeconfig, "--node-name", "node1"];
+        Daemon::of_program(program, &self.node, Some(&self.home), &arguments)
     }
 
     /// The daemon of the node.

@@ -40,7 +40,14 @@ impl Daemon {
 
     /// Starts one on `node` with `arguments`, in the network namespace `home` where there is one.
     pub fn on_node(node: &Node, home: Option<&Netns>, arguments: &[&str]) -> Self {
-        let mut command = Command::new(Path::new(FOLDER).join("daemon/plexusd"));
+        let daemon = Daemon::of_program(&Path::new(FOLDER).join("daemon/plexusd"), node, home, arguments);
+        wait_until(|| daemon.connect().is_some(), || format!("plexusd does not answer:\n{}", daemon.log()));
+        daemon
+    }
+
+    /// As [`Daemon::on_node`], of another program and without waiting for anything.
+    pub fn of_program(program: &Path, node: &Node, home: Option<&Netns>, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
         command.args(["--log-level", "info"]).args(arguments).env_clear().env("PATH", PATH);
         let home = home.map(|home| home.as_fd().try_clone_to_owned().unwrap());
         let enter = move || {
@@ -49,9 +56,7 @@ impl Daemon {
         };
         // SAFETY: prctl(2) and setns(2) are async-signal-safe.
         unsafe { command.pre_exec(enter) };
-        let daemon = Daemon::spawn_command(command, node.run(), node.state(), Path::new(FOLDER).join("plexusd.log"));
-        wait_until(|| daemon.connect().is_some(), || format!("plexusd does not answer:\n{}", daemon.log()));
-        daemon
+        Daemon::spawn_command(command, node.run(), node.state(), Path::new(FOLDER).join("plexusd.log"))
     }
 
     /// Starts one with `run` and `state` in `folder`, and waits until it answers.
