@@ -92,6 +92,11 @@ put-back: ## Put faults back that Plexus once had, and show that the model test 
 	e2e/assets/get plugins >/dev/null
 	e2e/prove/put-back
 
+.PHONY: soak
+soak: plugin ## Let pods come and go for twice 30 minutes (MINUTES), and measure that nothing grows (root)
+	PLEXUS_PLUGIN=$(plugin) PLEXUS_SOAK_MINUTES=$(or $(MINUTES),30) cargo bench --bench soak
+	e2e/prove/soak $(or $(MINUTES),30)
+
 .PHONY: outage
 outage: plugin ## Run without daemon and API server for ten minutes, in real time (root)
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_OUTAGE_SECONDS=600 cargo test --test outage -- --nocapture

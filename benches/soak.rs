@@ -1,0 +1,135 @@
+//! Pods come and go for half an hour beside a real API server, and what must stay flat is measured: memory, descriptors,
+//! threads and files of the daemon and the plugin, links of the node, requests to the API server for each pod.
+//!
+//! `make soak`, as root; `PLEXUS_SOAK_MINUTES` is 30 unless set. It prints where each figure began and ended and its slope,
+//! and fails where one grows.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench prints, and ends at what it does not expect"
+)]
+
+#[path = "soak/flat.rs"]
+mod flat;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use flat::{Figure, Samples};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use support::cluster::Cluster;
+use support::daemon::Daemon;
+use support::{Call, Pod, kernel};
+
+/// Pods that live at a time.
+const PODS: usize = 8;
+/// After so many rounds something happens beside pods that come and go.
+const EVENT: usize = 20;
+
+/// What must not grow: its name, and by how much it may differ over the whole time.
+const FIGURES: [Figure; 7] = [
+    Figure::new("daemon's memory, KiB", 512.0),
+    Figure::new("daemon's descriptors", 2.0),
+    Figure::new("daemon's threads", 1.0),
+    Figure::new("files of Plexus", 2.0),
+    Figure::new("leases and records of plugins", 1.0),
+    Figure::new("links of the node", 1.0),
+    Figure::new("API requests for each pod", 0.3),
+];
+
+fn main() -> ExitCode {
+    let minutes: u64 = std::env::var("PLEXUS_SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let Some(cluster) = Cluster::new() else { return ExitCode::FAILURE };
+    furnish(&cluster);
+    let daemon = cluster.daemon();
+    let pods: Vec<Pod> = (0..PODS).map(|number| cluster.pod(&format!("soak-{number}"), "lan,wan,lan")).collect();
+    let (begun, every) = (Instant::now(), Duration::from_secs(minutes).max(Duration::from_secs(5)));
+    let (mut samples, mut rounds, mut asked, mut due) = (Samples::default(), 0, 0, every);
+    let mut since = 0;
+    while begun.elapsed() < Duration::from_secs(60 * minutes) {
+        round(&pods, rounds);
+        rounds += 1;
+        if rounds % EVENT == 0 {
+            event(&cluster, rounds / EVENT);
+        }
+        if begun.elapsed() >= due {
+            let requests = cluster.requests_since(0).len();
+            let for_each = (requests - asked) as f64 / ((rounds - since) * PODS) as f64;
+            (asked, since, due) = (requests, rounds, due + every);
+            samples.push(begun.elapsed(), figures(&daemon, for_each));
+            support::say(&format!("{:4} s: {} pods came and went", begun.elapsed().as_secs(), rounds * PODS));
+        }
+    }
+    println!("soak: {} pods with three networks in {minutes} minutes", rounds * PODS);
+    let flat = samples.report(&FIGURES);
+    println!("{}", if flat { "everything is flat" } else { "something grows" });
+    if flat { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn furnish(cluster: &Cluster) {
+    let bridge = |name: &str, subnet: &str| {
+        json!({"cniVersion": "1.0.0", "name": name, "plugins": [
+            {"type": "bridge", "bridge": name, "isGateway": true, "ipam": {"type": "host-local", "subnet": subnet}}]})
+    };
+    cluster.node.primary(&bridge("cbr0", "10.244.0.0/24"));
+    cluster.network("default", "lan", &bridge("br-lan", "10.10.0.0/24"));
+    cluster.network("default", "wan", &macvlan(0));
+}
+
+fn macvlan(number: usize) -> Value {
+    json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "br-lan", "comment": number,
+        "ipam": {"type": "host-local", "subnet": "10.20.0.0/24"}})
+}
+
+/// Each pod is attached, checked now and then, and deleted; now and then its DEL comes twice, or its sandbox ended first.
+fn round(pods: &[Pod], number: usize) {
+    let results: Vec<Value> = pods.iter().map(|pod| pod.add().result()).collect();
+    for (place, (pod, result)) in pods.iter().zip(results).enumerate() {
+        if (number + place) % 5 == 0 {
+            let checked = pod.call("CHECK").configured("prevResult", result).make();
+            assert!(checked.status.success(), "{checked:?}");
+        }
+        pod.del().silence();
+        if (number + place) % 7 == 0 {
+            pod.del().silence();
+        }
+    }
+}
+
+/// A network is changed, the runtime asks for STATUS and GC, or the API server is away for a moment.
+fn event(cluster: &Cluster, number: usize) {
+    cluster.network("default", "wan", &macvlan(number));
+    Call::of_node(&cluster.node, "STATUS").make().silence();
+    let collected = Call::of_node(&cluster.node, "GC").configured("cni.dev/valid-attachments", json!([])).make();
+    assert!(collected.status.success(), "{collected:?}");
+}
+
+fn figures(daemon: &Daemon, requests: f64) -> Vec<f64> {
+    let process = format!("/proc/{}", daemon.pid());
+    let count = |folder: &str| fs::read_dir(folder).unwrap().count() as f64;
+    let files = ["/run/plexus", "/var/lib/plexus"].iter().map(|folder| files(Path::new(folder))).sum::<usize>();
+    vec![
+        daemon.memory() as f64,
+        count(&format!("{process}/fd")),
+        count(&format!("{process}/task")),
+        files as f64,
+        files_of_plugins() as f64,
+        kernel::host_links().len() as f64,
+        requests,
+    ]
+}
+
+fn files_of_plugins() -> usize {
+    files(Path::new("/var/lib/cni"))
+}
+
+/// The files below `folder`.
+fn files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.map(|path| if path.is_dir() && !path.is_symlink() { files(&path) } else { 1 }).sum()
+}
