@@ -9,13 +9,16 @@ use std::process::{Command, Output};
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/plexus");
 
 /// The files of the chart that are copies, and their sources. A chart contains only its own files.
-const COPIES: [(&str, &str); 13] = [
+const COPIES: [(&str, &str); 16] = [
     ("manifests/service-account.yaml", "conf/base/service-account.yaml"),
     ("manifests/admission-policy.yaml", "conf/base/admission-policy.yaml"),
     ("manifests/rbac.yaml", "conf/base/rbac.yaml"),
     ("manifests/status.yaml", "conf/base/status.yaml"),
     ("manifests/daemonset.yaml", "conf/base/daemonset.yaml"),
     ("manifests/dra.yaml", "conf/components/dra/rbac.yaml"),
+    ("manifests/ipam.yaml", "conf/components/ipam/rbac.yaml"),
+    ("manifests/ipam-admission-policy.yaml", "conf/components/ipam/admission-policy.yaml"),
+    ("manifests/ipam-daemonset.yaml", "conf/components/ipam/daemonset.yaml"),
     ("manifests/pod-watch.yaml", "conf/components/pod-watch/rbac.yaml"),
     ("manifests/view.yaml", "conf/components/view/rbac.yaml"),
     ("manifests/metrics.yaml", "conf/components/metrics/rbac.yaml"),
@@ -163,29 +166,42 @@ fn composed(folder: &Path, base: &str, components: &[&str]) -> PathBuf {
     folder.to_owned()
 }
 
+/// A component and the chart's value that means the same.
+const COMPONENTS: [(&str, &str); 5] = [
+    ("ipam", "ipam.enabled=true"),
+    ("view", "view.enabled=true"),
+    ("replace-multus", "replaceMultus=true"),
+    ("metrics", "metrics.authorization=true"),
+    ("uninstall", "uninstall=true"),
+];
+
 #[test]
 fn the_chart_has_the_objects_of_every_component() {
     let (Some(kubectl), Some(helm)) = (kubectl(), program("helm", "helm")) else { return };
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().canonicalize().unwrap();
+    let components = fs::read_dir(Path::new(ROOT).join("conf/components")).unwrap().count();
+    // Two have overlays of their own.
+    assert_eq!(COMPONENTS.len() + 2, components, "a component is missing in this test");
     let without_definition = |mut objects: Objects| {
         objects.retain(|(kind, _), _| kind != "CustomResourceDefinition");
         objects
     };
-    for (component, value) in [
-        ("view", "view.enabled=true"),
-        ("replace-multus", "replaceMultus=true"),
-        ("metrics", "metrics.authorization=true"),
-        ("uninstall", "uninstall=true"),
-    ] {
+    for (component, value) in COMPONENTS {
         let manifests = render(&kubectl, &composed(&folder, "base", &[component]));
         let chart = chart(&helm, &[value]);
         // Helm never deletes what is in `crds`, so the chart need not leave it out.
         assert_same(component, without_definition(chart), without_definition(manifests));
     }
     let manifests = render(&kubectl, &composed(&folder, "overlays/k3s", &["uninstall"]));
-    let chart = chart(&helm, &["uninstall=true", r#"distribution="k3s""#]);
+    let chart = self::chart(&helm, &["uninstall=true", r#"distribution="k3s""#]);
     assert_same("k3s, uninstalled", without_definition(chart), without_definition(manifests));
+    let manifests = render(&kubectl, &composed(&folder, "base", &["ipam", "uninstall"]));
+    let chart = self::chart(&helm, &["uninstall=true", "ipam.enabled=true"]);
+    // No directory is made that the uninstallation would have to remove again.
+    let stays = list(daemon_set(&chart), "containers")[0].clone();
+    assert!(list(&stays, "volumeMounts").is_empty(), "{stays}");
+    assert_same("ipam, uninstalled", without_definition(chart), without_definition(manifests));
 }
 
 #[test]

@@ -46,3 +46,18 @@ Arguments: the root context, the file.
 {{ toYaml $object }}
 {{- end }}
 {{- end }}
+
+{{/*
+Adds the volumes of a component of the manifests to the DaemonSet, and mounts them into the containers that it names.
+Arguments: the root context, the DaemonSet, the file.
+*/}}
+{{- define "plexus.mount" -}}
+{{- $pod := (index . 1).spec.template.spec }}
+{{- $wanted := (fromYaml ((index . 0).Files.Get (index . 2))).spec.template.spec }}
+{{- range $change := $wanted.containers }}
+{{- range $container := $pod.containers }}
+{{- if eq $change.name $container.name }}{{ $_ := set $container "volumeMounts" (concat $container.volumeMounts $change.volumeMounts) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- $_ := set $pod "volumes" (concat $pod.volumes $wanted.volumes) }}
+{{- end }}
