@@ -155,20 +155,21 @@ pub enum Published {
 
 /// The daemon's state, as `/readyz` and the CLI tell it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The daemon's release.
     pub release: String,
-    /// Whether every readiness check passes.
+    /// Every readiness check passes.
     pub ready: bool,
-    /// What readiness consists of, by name; the text says what is awaited, empty when it holds.
+    /// The readiness checks by name, each with the reason if it does not pass, otherwise empty.
     pub guards: BTreeMap<String, String>,
-    /// What an operator has to know although the daemon may be ready, by name.
+    /// Remarks for the operator by name. The daemon can be ready nevertheless.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub remarks: BTreeMap<String, String>,
-    /// How many NADs are known.
+    /// The number of NADs in the daemon's memory.
     pub definitions: usize,
-    /// How many statuses wait to be published.
+    /// The number of network-statuses that the daemon has to write.
     pub unpublished: usize,
 }
 

@@ -10,6 +10,7 @@
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `describe` of a pod that differs from its record, `topology` without a node or cluster |
 
+mod completion;
 mod config;
 mod crd;
 mod describe;
@@ -25,6 +26,7 @@ mod install;
 mod keep;
 mod kubeconfig;
 pub mod lint;
+mod man;
 mod migrate;
 mod natives;
 mod objects;
@@ -32,6 +34,7 @@ mod output;
 mod plan;
 mod pods;
 mod runs_as;
+mod schemas;
 mod settings_of_node;
 mod status;
 mod topology;
@@ -42,6 +45,7 @@ mod version;
 mod why;
 
 pub use error::Error;
+pub use schemas::schemas;
 pub(crate) use verdict::Verdict;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -98,12 +102,21 @@ enum Command {
     Crd,
     /// Show whether the daemon on this node is ready
     Health(health::Arguments),
+    /// Print a script that completes command lines in a shell
+    Completion(completion::Arguments),
     /// Print the version, and the supported CNI versions
     Version(version::Arguments),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::Arguments),
+    /// Print the possible words of a command line, for `kubectl plexus`
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Words),
 }
 
-/// Runs the command line `words`, of which the first is the program's name.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the command line `words`, of which the first is the program's name. `daemon` is the command line of the daemon, which
+/// has a manual page, too.
+pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Command) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
     let parsed = parser(words.first()).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -115,7 +128,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut output = Output::of_process();
-    match dispatch(cli.command, &mut output) {
+    match dispatch(cli.command, daemon, &mut output) {
         Ok(Verdict::Well) => ExitCode::SUCCESS,
         Ok(Verdict::NotWell) => ExitCode::from(3),
         Ok(Verdict::Refused) => ExitCode::FAILURE,
@@ -142,7 +155,7 @@ fn parser(program: Option<&OsString>) -> clap::Command {
     }
 }
 
-fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
+fn dispatch(command: Command, daemon: fn() -> clap::Command, output: &mut Output) -> Result<Verdict, Error> {
     match command {
         Command::Get(arguments) => get::run(&arguments, output),
         Command::Describe(arguments) => describe::run(&arguments, output),
@@ -162,6 +175,9 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Verdict, Error> {
         Command::Schema(arguments) => schema::run(&arguments, output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),
         Command::Health(arguments) => health::run(&arguments, output),
+        Command::Completion(arguments) => completion::run(&arguments, Cli::command(), output).map(|()| Verdict::Well),
+        Command::Complete(words) => completion::complete(&words, Cli::command(), output).map(|()| Verdict::Well),
+        Command::Man(arguments) => man::run(&arguments, Cli::command(), daemon(), output).map(|()| Verdict::Well),
         Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),
     }
 }

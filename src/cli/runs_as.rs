@@ -3,19 +3,20 @@
 use crate::cni::PluginConfig;
 use crate::delegate::Registry;
 use crate::delegate::registry::Runner;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A plugin of a network.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugin {
     /// Its type.
     pub r#type: String,
     /// It runs inside Plexus.
     pub native: bool,
-    /// Why a program does; null where Plexus does.
+    /// The reason for a program; null if the plugin is built in.
     pub reason: Option<String>,
-    /// The address plugin that it asks; null for none.
+    /// Its address plugin; null for none.
     pub ipam: Option<Box<Plugin>>,
 }
 

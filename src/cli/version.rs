@@ -1,10 +1,12 @@
 //! `plexusctl version`: the release, and the protocols it speaks.
 
 use super::Error;
+use super::output::described::Described;
 use super::output::{Format, Output};
 use crate::api::protocol;
 use crate::cni::Version;
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 #[derive(Debug, Args)]
@@ -15,12 +17,19 @@ pub struct Arguments {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+pub struct Document {
+    /// The release of this program.
     release: &'static str,
+    /// The supported versions of the CNI specification.
     cni_versions: Vec<&'static str>,
+    /// The version of the protocol between plugin, daemon and this program.
     protocol: u32,
+}
+
+impl Described for Document {
+    const NAME: &'static str = "version";
 }
 
 /// Prints it.

@@ -10,14 +10,18 @@ pub struct InvalidReference(pub String);
 
 /// A network attachment definition by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
 #[serde(try_from = "Parts")]
 pub struct NadRef {
+    /// The namespace.
     namespace: String,
+    /// The name.
     name: String,
 }
 
 /// A reference as it arrives, from the daemon or from a file.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
 struct Parts {
     namespace: String,
     name: String,

@@ -112,35 +112,37 @@ impl Attachment {
     }
 }
 
-/// How far an attachment is.
+/// The state of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// Its plugins answered.
     Attached,
-    /// It should be gone and is not, see [`Debt`].
+    /// Its removal failed, and is retried.
     Owed,
-    /// Intended: its plugins may have run, or not. A state of a later release is read as this one, because DEL
-    /// expects nothing of it.
+    /// Intended: its plugins may have run, or not.
+    // A state of a later release is read as this one, because DEL expects nothing of it.
     #[serde(other)]
     Planned,
 }
 
-/// A deletion that is still to be done.
+/// A removal that failed, and is retried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Debt {
-    /// Since when, in seconds of Unix time.
+    /// The time of the first attempt, in seconds of Unix time.
     pub since: u64,
-    /// When it was tried last.
+    /// The time of the last attempt, in seconds of Unix time.
     #[serde(default)]
     pub last: u64,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
     /// The last attempt did not end by itself: a plugin hung, or the call was killed. It is tried last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hung: bool,
-    /// What happened the last time.
+    /// The error of the last attempt.
     pub error: String,
 }
 

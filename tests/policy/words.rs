@@ -219,6 +219,26 @@ fn help_has_usual_words_and_no_questions() {
     }
 }
 
+/// The published schemas describe each member.
+#[test]
+fn descriptions_of_schemas_have_usual_words() {
+    fn look(schema: &serde_json::Value, found: &mut Vec<String>) {
+        found.extend(schema["description"].as_str().map(str::to_owned));
+        schema.as_object().into_iter().flatten().for_each(|(_, member)| look(member, found));
+        schema.as_array().into_iter().flatten().for_each(|member| look(member, found));
+    }
+    let mut found = Vec::new();
+    plexus::cli::schemas().values().for_each(|schema| look(schema, &mut found));
+    assert!(found.len() > 150, "{}", found.len());
+    for description in found {
+        for sentence in sentences(&description) {
+            assert_eq!(habits(&sentence), [""; 0], "{description}");
+            assert!(words(&sentence).len() <= LONGEST, "{description}");
+        }
+        assert!(!description.contains("[`"), "a link of the source is no text for readers of a schema: {description}");
+    }
+}
+
 #[test]
 fn messages_have_usual_words() {
     let (mut seen, mut wrong) = (0, Vec::new());

@@ -140,7 +140,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     if arguments.settings {
         reduce(&mut schema);
     }
-    output.json(&schema)
+    output.standard_json(&schema)
 }
 
 /// Former names, and keys of Multus that are accepted and have no effect.

@@ -3,10 +3,11 @@
 use crate::store::{Attachment, Record, State};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// One network by its record and by the kernel.
-#[derive(Clone, Debug, Serialize)]
+/// One network: its record, compared with the kernel.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compared {
     /// The interface.
@@ -17,9 +18,9 @@ pub struct Compared {
     pub state: State,
     /// The plugins, in their order.
     pub plugins: String,
-    /// What differs from the record; empty where nothing does.
+    /// The differences from the record; empty for none.
     pub drift: Vec<String>,
-    /// Why it could not be deleted; null where nothing is owed.
+    /// The error of the failed removal; null for none.
     pub debt: Option<String>,
 }
 

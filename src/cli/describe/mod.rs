@@ -10,7 +10,7 @@ use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
 use crate::store::{Store, record};
 use clap::{Args, Subcommand};
-use page::Document;
+pub use page::Document;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;

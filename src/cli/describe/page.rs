@@ -4,15 +4,17 @@ use crate::cli::Error;
 use crate::cli::describe::kernel::Compared;
 use crate::cli::get::state_cell;
 use crate::cli::output::age::age;
+use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::output::{Output, Tone};
 use crate::cli::pods::networks::{PodNetwork, PodNetworks};
 use crate::cluster::{SeenEvent, SeenPod};
 use crate::store::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// The version of this shape.
@@ -21,45 +23,56 @@ pub struct Document {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its node; null where it has none, or where the API server was not asked.
+    /// Its node; null if it has none, or if the command did not ask the API server.
     pub node: Option<String>,
-    /// Its phase; null where the API server was not asked.
+    /// Its phase; null if the command did not ask the API server.
     pub phase: Option<String>,
-    /// The annotation that selects networks.
+    /// The annotation that selects networks; null for none.
     pub annotation: Option<String>,
-    /// Why the annotation cannot be read.
+    /// The reason if the annotation or the network-status cannot be read; null if both can be read.
     pub problem: Option<String>,
     /// Its networks, by its annotations.
     pub networks: Vec<PodNetwork>,
-    /// Who has the default route: interface and gateway; empty where nobody reports one.
+    /// The interfaces with the default routes; empty if the network-status contains none.
     #[serde(rename = "defaultRoutes")]
     pub default_routes: Vec<DefaultRoute>,
     /// Events of the pod, the oldest first.
     pub events: Vec<Event>,
-    /// What the node's records contain, compared with the kernel; empty elsewhere.
+    /// The node's records, compared with the kernel; empty elsewhere.
     pub records: Vec<Compared>,
-    /// What could not be seen.
+    /// Objects that the command could not look at.
     pub unseen: Vec<String>,
 }
 
+impl Described for Document {
+    const NAME: &'static str = "describe-pod";
+}
+
 /// An interface with a default route.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DefaultRoute {
+    /// The interface.
     interface: String,
+    /// Its network.
     network: String,
+    /// The gateway.
     gateway: String,
 }
 
 /// An event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
+    /// `Normal` or `Warning`.
     r#type: String,
+    /// The reason, one word.
     reason: String,
+    /// The message.
     message: String,
+    /// The number of its occurrences.
     count: u32,
-    /// In seconds of Unix time.
+    /// The time of the last one, in seconds of Unix time.
     last: u64,
 }
 

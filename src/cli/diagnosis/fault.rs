@@ -1,9 +1,10 @@
 //! What can be wrong, by name, with the step that mends it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A cause. The names are stable: scripts compare them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The configuration of the default network cannot be found or read.
@@ -12,11 +13,11 @@ pub enum Fault {
     MasterMissing,
     /// Another agent's configuration is first: the runtime does not call Plexus.
     Displaced,
-    /// A plugin's program is not on the node.
+    /// The program of a plugin does not exist on the node.
     PluginMissing,
     /// A selected NAD does not exist.
     NetworkMissing,
-    /// A NAD cannot be used as it is.
+    /// The configuration of a NAD cannot be used.
     NetworkBroken,
     /// The daemon does not run, or does not answer.
     DaemonDown,

@@ -8,35 +8,36 @@ pub use fault::Fault;
 pub use messages::{cause_of, of_plexus};
 pub use print::print;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How a check ended, the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mark {
     /// It is a cause.
     Bad,
-    /// It may become one.
+    /// It can become a cause.
     Warning,
-    /// It could not be seen.
+    /// The command could not look at it.
     Unseen,
-    /// All is well.
+    /// It is correct.
     Good,
 }
 
 /// One line of a checklist.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// How it ended.
     pub mark: Mark,
-    /// What was looked at.
+    /// The subject.
     pub check: &'static str,
-    /// What is wrong, by name; null where nothing is.
+    /// The name of the problem; null for none.
     pub fault: Option<Fault>,
-    /// What was found, in one sentence.
+    /// The observation, in one sentence.
     pub finding: String,
-    /// What to do; null where there is nothing to do.
+    /// The next step; null if nothing must be done.
     pub remedy: Option<String>,
 }
 

@@ -5,9 +5,11 @@ mod facts;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
+use super::output::described::Described;
 use super::output::{Format, Output};
 use super::{Error, Verdict, trust};
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The version of the JSON document.
@@ -25,14 +27,19 @@ pub struct Arguments {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub struct Document<'a> {
+    /// The version of this shape.
     version: u32,
-    /// Whether no check is bad.
+    /// No check is bad.
     well: bool,
     /// The worst first.
     checks: &'a [Check],
+}
+
+impl Described for Document<'_> {
+    const NAME: &'static str = "doctor";
 }
 
 /// Prints the checklist; not well where a check is bad.

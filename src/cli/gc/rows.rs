@@ -1,62 +1,74 @@
 //! What `plexusctl gc` tells: the shape of its JSON, and its rows.
 
 use crate::cli::output::Tone;
+use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::engine::cleanup::forgive::{self, Forgiven};
 use crate::store::{Attachment, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON document.
 pub const VERSION: u32 = 1;
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// The version of this shape.
     pub version: u32,
-    /// Whether it was only looked.
+    /// Nothing was changed.
     pub dry_run: bool,
-    /// What goes, is given back, or is forgiven.
+    /// The attachments and addresses that are removed, released or forgiven.
     pub attachments: Vec<Row>,
-    /// Why nothing is deleted; null where that is not so.
+    /// The reason if nothing is deleted; otherwise null.
     pub doubt: Option<String>,
-    /// How many records cannot be read.
+    /// The number of records that cannot be read.
     pub damaged_records: usize,
-    /// How many damaged records were moved aside and are kept.
+    /// The number of damaged records that were moved to the directory `damaged`.
     pub damaged_files: usize,
 }
 
-/// One attachment, or one address: what the plugin's `sweep` tells, too.
-#[derive(Debug, Serialize, Deserialize)]
+impl Described for Document {
+    const NAME: &'static str = "gc";
+}
+
+/// One attachment, or one address.
+#[derive(Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Row {
+    /// The ID of the sandbox.
     pub container: String,
+    /// `<namespace>/<name>`; null if the record does not contain it.
     pub pod: Option<String>,
+    /// `<namespace>/<NAD>`, or the name of the network.
     pub network: String,
+    /// The interface; empty for an address.
     pub interface: String,
+    /// The reason.
     pub reason: String,
+    /// It is removed.
     pub deleted: bool,
-    /// What became of it where it was neither deleted nor failed.
+    /// The outcome if it was neither removed nor failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The addresses that are given up with a debt.
+    /// The addresses of a forgiven removal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
-    /// Whether it is forgiven; absent where that was not asked for.
+    /// It is forgiven; absent without `--forgive`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgiven: Option<bool>,
-    /// It is no attachment: its reason is why nothing is deleted.
+    /// The row is not an attachment: its reason is the reason if nothing is deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubt: bool,
 }
 
-/// What became of an attachment that was neither deleted nor failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The outcome of an attachment that was neither removed nor failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// It could not be deleted for long, and nothing is left of it: it is not tried again.
+    /// Its removal failed for a long time, and nothing is left of it: Plexus does not try it again.
     GivenUp,
-    /// It cannot be known whether its sandbox is gone.
+    /// Plexus cannot know if its sandbox is gone.
     Kept,
 }
 

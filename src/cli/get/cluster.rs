@@ -3,11 +3,13 @@
 use crate::cli::Error;
 use crate::cli::get::shape::Shape;
 use crate::cli::output::age::age;
+use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::output::{Output, Tone};
 use crate::cli::pods::networks::{PodNetwork, PodNetworks, Standing};
 use crate::cluster::{Change, Inquiry, Scope, SeenPod};
 use crate::store::record;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
@@ -15,29 +17,38 @@ use std::ops::ControlFlow;
 const VERSION: u32 = 1;
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+pub struct Document {
     /// The version of this shape.
     version: u32,
     /// Pods with more than the default network, sorted.
     pods: Vec<Row>,
 }
 
+impl Described for Document {
+    const NAME: &'static str = "get-cluster";
+}
+
 /// One pod.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+pub struct Row {
+    /// The pod's namespace.
     namespace: String,
+    /// The pod's name.
     pod: String,
+    /// The pod's UID.
     uid: String,
-    /// Null while the pod has none.
+    /// The pod's node; null before it has one.
     node: Option<String>,
+    /// The pod's phase; `Terminating` and `Deleted` as in kubectl.
     phase: String,
-    /// In seconds of Unix time.
+    /// The time of its creation, in seconds of Unix time.
     created: Option<u64>,
+    /// Its networks: first those that its network-status contains, then the others that it selects.
     networks: Vec<PodNetwork>,
-    /// Why the annotation, or the network-status, cannot be read.
+    /// The reason if the annotation or the network-status cannot be read; null if both can be read.
     problem: Option<String>,
 }
 

@@ -4,13 +4,14 @@ mod cluster;
 mod rows;
 mod shape;
 
-pub use cluster::state as state_cell;
+pub use cluster::{Document as ClusterDocument, state as state_cell};
 
 use super::output::Output;
 use super::{Error, Verdict, trust};
 use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
-use crate::cli::get::rows::{Document, Row, debts_table, rows, table};
+pub use crate::cli::get::rows::Document;
+use crate::cli::get::rows::{Row, debts_table, rows, table};
 use crate::cli::get::shape::Shape;
 use crate::cli::kubeconfig::ClusterAccess;
 use crate::cluster::{Inquiry, Scope};

@@ -2,64 +2,72 @@
 
 use crate::cli::output::Tone;
 use crate::cli::output::age::age;
+use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cni::ContainerId;
 use crate::nad::status;
 use crate::store::{Attachment, Debt, Record, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// The version of this shape.
     pub version: u32,
-    /// What is attached, sorted by pod and then in the order of attachment.
+    /// The attachments, sorted by pod and then in the order of attachment.
     pub attachments: Vec<Row>,
-    /// How many records cannot be read, and are not part of the above.
+    /// The number of records that cannot be read. Their attachments are not listed.
     pub damaged_records: usize,
     /// The containers whose records cannot be read.
+    #[schemars(with = "Vec<String>")]
     pub damaged_containers: Vec<ContainerId>,
-    /// How many network statuses wait in records, because they could not be left for the daemon.
+    /// The number of network-statuses that wait in records, because the run directory could not be written.
     pub unpublished_in_records: usize,
-    /// Whether Plexus is being uninstalled: new pods start without additional networks.
+    /// Plexus is being uninstalled: new pods start without additional networks.
     pub draining: bool,
-    /// Whether the state directory exists: without it, this is no node with Plexus.
+    /// The state directory exists: this is a node with Plexus.
     pub is_node: bool,
 }
 
+impl Described for Document {
+    const NAME: &'static str = "get";
+}
+
 /// One network in one sandbox.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// The pod's namespace; null for a container of no pod.
+    /// The pod's namespace; null for a container without a pod.
     pub namespace: Option<String>,
-    /// The pod's name; null likewise.
+    /// The pod's name; null for a container without a pod.
     pub pod: Option<String>,
-    /// The pod's UID, where the runtime told it.
+    /// The pod's UID; null if the runtime did not pass it.
     pub uid: Option<String>,
-    /// The sandbox.
+    /// The ID of the sandbox.
+    #[schemars(with = "String")]
     pub container_id: ContainerId,
-    /// The path of its network namespace at the time of ADD.
+    /// The path of its network namespace at the time of ADD; null if the record does not contain it.
     pub netns: Option<PathBuf>,
     /// The interface in the sandbox.
     pub interface: String,
     /// `<namespace>/<NAD>`, or the name of the default network.
     pub network: String,
-    /// Whether this is the default network.
+    /// This is the default network.
     pub default: bool,
     /// `planned`, `attached` or `owed`.
     pub state: State,
     /// Addresses with their prefix length.
     pub addresses: Vec<String>,
-    /// The gateways of the pod's default routes, where this network has them.
+    /// The gateways of the pod's default routes, if this network has them.
     pub gateways: Vec<String>,
-    /// The interface's hardware address; null where the plugin did not tell.
+    /// The interface's hardware address; null if the plugin did not report it.
     pub mac: Option<String>,
     /// When ADD began, in seconds of Unix time.
     pub created: u64,
-    /// Why it could not be deleted; null where nothing is owed.
+    /// The failed removal; null for none.
     pub debt: Option<Debt>,
 }
 

@@ -2,6 +2,7 @@
 
 mod cached;
 
+use super::output::described::Described;
 use super::output::{Format, Output, Tone};
 use super::{Error, Verdict, get};
 use crate::api::Cached;
@@ -12,6 +13,7 @@ use crate::engine::sandbox::trust;
 use crate::facts::Client;
 use crate::store::Store;
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -62,36 +64,41 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub struct Document<'a> {
+    /// The version of this shape.
     version: u32,
-    /// Whether a daemon answers; without one the members of its answer are empty.
+    /// A daemon answers. Without an answer, its members are empty.
     running: bool,
     #[serde(flatten)]
     health: &'a Health,
-    /// Why no daemon answers; null where one does.
+    /// The error if no daemon answers; null if one answers.
     reason: Option<&'a str>,
-    /// How many network statuses wait in the plugin's records, because they could not be left for the daemon; the
-    /// daemon does not see them.
+    /// The number of network-statuses that wait in the plugin's records. The daemon does not see them.
     unpublished_in_records: usize,
-    /// Whether Plexus is being uninstalled from this node, as far as this program can see its state.
+    /// Plexus is being uninstalled from this node.
     draining: bool,
-    /// The checks by name: what `guards` contains, in other words.
+    /// The checks by name.
     checks: BTreeMap<&'a str, Check<'a>>,
-    /// What an administrator must repair on this node: one line each.
+    /// Problems of this node that the administrator must repair, one line each.
     problems: &'a [String],
-    /// What the daemon has in memory; only with `--verbose`.
+    /// The contents of the daemon's memory; only with `--verbose`.
     #[serde(skip_serializing_if = "Option::is_none")]
     cached: Option<&'a Cached>,
 }
 
+impl Described for Document<'_> {
+    const NAME: &'static str = "health";
+}
+
 /// One check of the daemon's readiness.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Check<'a> {
+pub struct Check<'a> {
+    /// It passes.
     ok: bool,
-    /// What the check waits for; empty where it is ok.
+    /// The reason if it does not pass; otherwise empty.
     waits_for: &'a str,
 }
 

@@ -16,6 +16,7 @@ use super::output::Output;
 use super::settings_of_node::SettingsArguments;
 use super::{Error, Verdict};
 use crate::cli::lint::judged::{Judged, Machine};
+pub use crate::cli::lint::report::Document;
 use crate::cli::lint::report::Report;
 use crate::cli::lint::rule::{Finding, Needs, Severity};
 use crate::cluster::listing;
@@ -92,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     match arguments.output {
         Shape::Text => report.print(output)?,
         Shape::Json => output.json(&report.document())?,
-        Shape::Sarif => output.json(&sarif::log(&report))?,
+        Shape::Sarif => output.standard_json(&sarif::log(&report))?,
     }
     objects.all_read()?;
     let is_refused = report.count(Severity::Error) > 0 || (arguments.strict && report.count(Severity::Warning) > 0);

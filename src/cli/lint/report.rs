@@ -3,7 +3,9 @@
 use super::rule::{Finding, Severity};
 use crate::cli::Error;
 use crate::cli::objects::Objects;
+use crate::cli::output::described::Described;
 use crate::cli::output::{Output, Tone};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The version of the JSON document.
@@ -20,8 +22,8 @@ pub struct Report {
     is_cluster: bool,
 }
 
-/// What was looked at, and what was not.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// The numbers of checked objects and files, and of those that were not checked.
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checked {
     /// NetworkAttachmentDefinitions.
@@ -37,27 +39,36 @@ pub struct Checked {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document<'a> {
+    /// The version of this shape.
     version: u32,
+    /// The findings, in the order of their places.
     findings: &'a [Told],
+    /// The number of errors.
     errors: usize,
+    /// The number of warnings.
     warnings: usize,
+    /// The number of remarks.
     infos: usize,
-    /// How many objects were read.
+    /// The number of objects.
     objects: usize,
-    /// What was checked of them, and what was not.
+    /// The numbers of checked objects and files, and of those that were not checked.
     checked: Checked,
 }
 
+impl Described for Document<'_> {
+    const NAME: &'static str = "lint";
+}
+
 /// A finding.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
-    /// The rule.
+    /// The rule, for example `PX001`.
     pub rule: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// The file; null for an object of a cluster.
     pub file: Option<String>,
@@ -67,9 +78,9 @@ pub struct Told {
     pub column: Option<usize>,
     /// `Kind namespace/name`.
     pub object: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The fix.
     pub fix: &'static str,
     /// The page of the rule.
     pub page: String,

@@ -2,17 +2,18 @@
 
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::Judged;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// The severity of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Pods will not start, or will not get what they ask for.
+    /// Pods do not start, or lack a network or a property.
     Error,
-    /// It works, and probably not as meant.
+    /// It works, but probably not as intended.
     Warning,
-    /// Good to know.
+    /// A remark.
     Info,
 }
 

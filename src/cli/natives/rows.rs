@@ -1,33 +1,39 @@
 //! What `plexusctl natives` tells of a network: the shape of its JSON, and its rows.
 
 use crate::cli::output::Tone;
+use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::runs_as::Plugin;
 use crate::cni::NetworkConfig;
 use crate::delegate::Registry;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// The version of this shape.
     pub version: u32,
-    /// The default network first, then the others by name, or as they stand in what was given.
+    /// The networks: the default network first, then the others by name, or in the order of the files.
     pub networks: Vec<Network>,
 }
 
-/// A network and what runs its plugins.
-#[derive(Debug, Serialize)]
+impl Described for Document {
+    const NAME: &'static str = "natives";
+}
+
+/// A network and its plugins.
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
     /// `<namespace>/<NAD>`, or the name of the configuration.
     pub network: String,
-    /// Whether this is the default network of the node.
+    /// This is the default network of the node.
     pub default: bool,
-    /// Its plugins in their order; none where it cannot be read.
+    /// Its plugins in their order; none if it cannot be read.
     pub plugins: Vec<Plugin>,
-    /// Why it cannot be read, as ADD would say it; null where it can.
+    /// The error of ADD if it cannot be read; null if it can be read.
     pub error: Option<String>,
     /// Its configuration, for comparing it with others.
     #[serde(skip)]

@@ -1,9 +1,11 @@
 //! Where a command's answer goes, and how it looks there.
 
 pub(super) mod age;
+pub(super) mod described;
 pub(super) mod table;
 
 use super::Error;
+use crate::cli::output::described::Described;
 use crate::cli::output::table::Table;
 pub use crate::cli::output::table::Tone;
 use crate::sys::printable;
@@ -40,7 +42,12 @@ impl Output {
     }
 
     /// Prints `document` as JSON.
-    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+    pub fn json(&mut self, document: &impl Described) -> Result<(), Error> {
+        self.standard_json(document)
+    }
+
+    /// Prints `document` as JSON; others publish its schema.
+    pub fn standard_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(document).map_err(|e| Error::Output(e.into()))?;
         self.document(&format!("{text}\n"))
     }
@@ -51,7 +58,7 @@ impl Output {
     }
 
     /// Prints `document` as YAML.
-    pub fn yaml(&mut self, document: &impl Serialize) -> Result<(), Error> {
+    pub fn yaml(&mut self, document: &impl Described) -> Result<(), Error> {
         let text = serde_saphyr::to_string(document).map_err(|e| Error::Output(io::Error::other(e.to_string())))?;
         self.text(&printable::lines(&text))
     }

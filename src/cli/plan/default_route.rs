@@ -4,11 +4,12 @@ use crate::cni::RawObject;
 use crate::engine::planning::plan::Planned;
 use crate::engine::settings::DefaultRoute;
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::net::IpAddr;
 
-/// The interfaces with the default routes; null for none that is known.
-#[derive(Debug, Default, Serialize)]
+/// The interfaces with the default routes; null if the configurations do not show it.
+#[derive(Debug, Default, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DefaultRoutes {
     /// Of IPv4.

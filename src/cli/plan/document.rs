@@ -3,16 +3,18 @@
 use super::default_route::{DefaultRoutes, addresses, routes};
 use super::subjects::Subject;
 use crate::cli::objects::object::Object;
+use crate::cli::output::described::Described;
 use crate::cli::runs_as::Plugin;
 use crate::cli::settings_of_node::UNKNOWN_DEFAULT;
 use crate::cni::{Code, RawObject};
 use crate::delegate::Registry;
 use crate::engine::planning::plan::Planned;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::net::IpAddr;
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// The version of this shape.
@@ -21,28 +23,32 @@ pub struct Document {
     pub pods: Vec<PodPlan>,
 }
 
-/// What ADD would do for one pod.
-#[derive(Debug, Serialize)]
+impl Described for Document {
+    const NAME: &'static str = "plan";
+}
+
+/// The result of ADD for one pod, if it ran.
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodPlan {
     /// `<namespace>/<name>`; of a template the name of its object.
     pub pod: String,
     /// The kind of that object.
     pub kind: String,
-    /// The machine was looked at, as ADD does before its first side effect.
+    /// The command also looked at the machine, as ADD does before its first change.
     pub preflight: bool,
-    /// Why ADD would refuse the pod; null where it would not.
+    /// The error of ADD; null if it would succeed.
     pub refused: Option<Refusal>,
-    /// The networks in the order of attachment; empty where they could not be planned.
+    /// The networks in the order of attachment; empty if they could not be planned.
     pub networks: Vec<Network>,
-    /// Which interfaces would have the default routes, as far as configurations show it.
+    /// The interfaces that would have the default routes, as far as configurations show it.
     pub default_route: DefaultRoutes,
-    /// What a person should know.
+    /// Remarks for the operator.
     pub remarks: Vec<String>,
 }
 
 /// An error that ADD would return.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
     /// The CNI code.
@@ -52,7 +58,7 @@ pub struct Refusal {
 }
 
 /// An attachment that would be made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
     /// The interface.
@@ -63,7 +69,8 @@ pub struct Network {
     pub default: bool,
     /// Its plugins in their order; empty for a default network that is not known here.
     pub plugins: Vec<Plugin>,
-    /// What its plugins get by capability.
+    /// The values that its plugins get by capability.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub capabilities: RawObject,
     /// `CNI_ARGS`.
     pub args: String,

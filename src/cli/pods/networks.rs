@@ -3,41 +3,42 @@
 use crate::cluster::SeenPod;
 use crate::cni::json;
 use crate::nad::{NetworkStatus, Selection, selection};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How far a network of a pod is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Standing {
-    /// The network-status has it.
+    /// The network-status contains it.
     Attached,
-    /// It is selected, and the pod does not run yet.
+    /// The pod selects it, and does not run yet.
     Waiting,
-    /// It is selected, the pod runs, and the network-status does not have it.
+    /// The pod selects it and runs, and the network-status does not contain it.
     Missing,
-    /// It is selected, and no CNI plugin is called for this pod: it uses the node's network.
+    /// The pod selects it and uses the node's network: the runtime calls no CNI plugin.
     HostNetwork,
     /// The pod has ended.
     Ended,
 }
 
 /// One network of a pod.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodNetwork {
     /// `<namespace>/<NAD>`, or the name of the default network.
     pub network: String,
-    /// The interface; null where the pod did not request one and none is reported.
+    /// The interface; null if the pod requests none and the network-status contains none.
     pub interface: Option<String>,
-    /// Whether this is the default network.
+    /// This is the default network.
     pub default: bool,
-    /// How far it is.
+    /// Its state.
     pub state: Standing,
-    /// Addresses, as the network-status has them.
+    /// Addresses, as in the network-status.
     pub addresses: Vec<String>,
-    /// The hardware address; null where it is not reported.
+    /// The hardware address; null if the network-status does not contain it.
     pub mac: Option<String>,
-    /// The gateways of the pod's default routes, where this network has them.
+    /// The gateways of the pod's default routes, if this network has them.
     pub gateways: Vec<String>,
 }
 

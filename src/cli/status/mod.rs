@@ -6,12 +6,14 @@ mod rows;
 
 use super::diagnosis::{self, Check};
 use super::kubeconfig::ClusterAccess;
+use super::output::described::Described;
 use super::output::{Format, Output};
 use super::{Error, Verdict};
 use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
 use clap::Args;
 use facts::Facts;
 use rows::Row;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -40,16 +42,21 @@ pub struct Arguments {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub struct Document<'a> {
+    /// The version of this shape.
     version: u32,
-    /// Whether no check is bad, and every node is ready.
+    /// No check is bad, and every node is ready.
     well: bool,
     /// One for each node that runs Linux, sorted.
     nodes: &'a [Row],
-    /// What concerns the cluster, the worst first.
+    /// The checks of the cluster, the worst first.
     checks: &'a [Check],
+}
+
+impl Described for Document<'_> {
+    const NAME: &'static str = "status";
 }
 
 /// Prints the nodes and the checks; not well where one of them is not.

@@ -6,32 +6,33 @@ use crate::cli::output::table::{Cell, Table};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Plexus on one node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The node.
     pub node: String,
-    /// Whether Plexus is ready there.
+    /// Plexus is ready on the node.
     pub ready: bool,
-    /// Whether the kubelet is.
+    /// The node is ready.
     #[serde(rename = "nodeReady")]
     pub node_ready: bool,
-    /// Plexus' pod, `<namespace>/<name>`; null where there is none.
+    /// Plexus' pod, `<namespace>/<name>`; null for none.
     pub pod: Option<String>,
-    /// The version of its image: the tag, or the beginning of the digest.
+    /// The version of its image: the tag, or the beginning of the digest; null without a pod.
     pub version: Option<String>,
-    /// How often its containers were restarted.
+    /// The number of restarts of its containers.
     pub restarts: u32,
     /// The container runtime and its version.
     pub runtime: String,
-    /// How many attachments the pods of the node have, without their default networks.
+    /// The number of attachments of the pods of the node, without their default networks.
     pub attachments: usize,
-    /// What is wrong, by name; null where nothing is.
+    /// The name of the problem; null for none.
     pub fault: Option<Fault>,
-    /// Why it is not ready; null where it is.
+    /// The reason if it is not ready; null if it is ready.
     pub problem: Option<String>,
 }
 

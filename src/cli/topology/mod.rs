@@ -7,6 +7,7 @@ mod text;
 
 use super::kubeconfig::ClusterAccess;
 use super::output::Output;
+use super::output::described::Described;
 use super::pods::label;
 use super::pods::networks::{PodNetworks, Standing};
 use super::{Error, Verdict, get, trust};
@@ -17,6 +18,7 @@ use crate::cni::NetworkConfig;
 use crate::store::{Record, Store};
 use clap::{Args, ValueEnum};
 use model::{Branch, Leaf, link_of, tree};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -74,12 +76,17 @@ pub struct Arguments {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub struct Document<'a> {
+    /// The version of this shape.
     version: u32,
     /// Nodes, with their links, networks and interfaces of pods as children.
     nodes: &'a [Branch],
+}
+
+impl Described for Document<'_> {
+    const NAME: &'static str = "topology";
 }
 
 /// Draws it.

@@ -1,6 +1,7 @@
 //! Which pods are on which networks over which links of which nodes, as a tree. Pure.
 
 use crate::cni::NetworkConfig;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -21,24 +22,24 @@ pub struct Leaf {
     pub addresses: Vec<String>,
 }
 
-/// A box of the picture, and those that hang on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A box of the picture, and the boxes below it.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Branch {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// How it is called.
+    /// Its name.
     pub name: String,
-    /// More about it; empty for most.
+    /// The addresses of an interface; absent for other boxes.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// What hangs on it.
+    /// The boxes below it; absent for none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Branch>,
 }
 
-/// What a box stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The kind of a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// A node.

@@ -8,10 +8,12 @@ pub use checks::broken;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
+use super::output::described::Described;
 use super::output::{Format, Output};
 use super::pods::{Asked, PodOption};
 use super::{Error, Verdict, doctor};
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The version of the JSON document.
@@ -34,16 +36,21 @@ pub struct Arguments {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub struct Document<'a> {
+    /// The version of this shape.
     version: u32,
     /// `<namespace>/<name>`.
     pod: &'a str,
-    /// The most probable cause; null where none was found.
+    /// The most probable cause; null for none.
     cause: Option<&'a Check>,
-    /// Everything that was checked, the worst first.
+    /// All checks, the worst first.
     checks: &'a [Check],
+}
+
+impl Described for Document<'_> {
+    const NAME: &'static str = "why";
 }
 
 /// Prints the cause, the next step, and what was checked; not well where a cause was found.

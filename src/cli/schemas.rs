@@ -1,0 +1,25 @@
+//! The schemas of all JSON documents that commands print.
+
+use super::output::described::schema;
+use super::{describe, doctor, gc, get, health, lint, natives, plan, status, topology, version, why};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The schemas by the names of their files in `docs/reference/schemas`, without `.json`.
+pub fn schemas() -> BTreeMap<&'static str, Value> {
+    BTreeMap::from([
+        schema::<describe::Document>(),
+        schema::<doctor::Document<'_>>(),
+        schema::<gc::Document>(),
+        schema::<get::Document>(),
+        schema::<get::ClusterDocument>(),
+        schema::<health::Document<'_>>(),
+        schema::<lint::Document<'_>>(),
+        schema::<natives::Document>(),
+        schema::<plan::Document>(),
+        schema::<status::Document<'_>>(),
+        schema::<topology::Document<'_>>(),
+        schema::<version::Document>(),
+        schema::<why::Document<'_>>(),
+    ])
+}

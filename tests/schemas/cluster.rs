@@ -1,0 +1,83 @@
+//! What the commands print of a cluster: pods that are attached, wait and fail, nodes that are ready and not.
+
+use super::Seen;
+use crate::support::apiserver::ApiServer;
+use crate::support::cannot_run;
+use crate::support::cluster::{LEAST, put_network, role, try_server};
+use serde_json::{Value, json};
+use std::process::Command;
+
+fn see(server: &ApiServer, seen: &mut Seen, name: &'static str, words: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().env("KUBECONFIG", server.kubeconfig()).env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus");
+    let output = command.args(words.split(' ')).args(["-o", "json"]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{words}: {e}: {output:?}"));
+    seen.entry(name).or_default().push(document);
+}
+
+fn create(server: &ApiServer, object: &Value) {
+    server.kubectl(&["create", "-f", "-"], Some(&object.to_string())).unwrap();
+}
+
+fn state(server: &ApiServer, kind: &str, name: &str, namespace: &str, status: &Value) {
+    let patch = json!({ "status": status }).to_string();
+    let words = ["patch", kind, name, "-n", namespace, "--subresource=status", "--type=merge", "-p", &patch];
+    server.kubectl(&words, None).unwrap();
+}
+
+fn furnish(server: &ApiServer) {
+    for name in ["n1", "n2"] {
+        create(server, &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}));
+        let status = json!({"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+            "nodeInfo": {"containerRuntimeVersion": "containerd://2.1.0", "operatingSystem": "linux", "architecture": "arm64",
+                "bootID": "", "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "osImage": "",
+                "systemUUID": ""}});
+        state(server, "node", name, "", &status);
+    }
+    let pod = |namespace: &str, name: &str, annotations: &Value| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace,
+            "annotations": annotations, "labels": {"app.kubernetes.io/name": "plexus"}},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "x/plexus:v1.2.3"}]}})
+    };
+    let networks = json!([
+        {"name": "cbr0", "interface": "eth0", "ips": ["10.1.1.2"], "default": true, "dns": {}, "gateway": ["10.1.1.1"]},
+        {"name": "default/lan", "interface": "net1", "ips": ["10.2.0.5"], "mac": "02:00:00:00:00:05", "dns": {}},
+    ])
+    .to_string();
+    let (selects, status) = ("k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status");
+    create(server, &pod("default", "web", &json!({selects: "lan", status: networks})));
+    create(server, &pod("default", "waits", &json!({selects: "absent"})));
+    create(server, &pod("default", "broken", &json!({selects: "["})));
+    create(server, &pod("kube-system", "plexus-1", &json!({})));
+    state(server, "pod", "web", "default", &json!({"phase": "Running"}));
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    state(server, "pod", "plexus-1", "kube-system", &ready);
+    put_network(server, "default", "lan", r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#);
+    create(
+        server,
+        &json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "waits.1", "namespace": "default"},
+            "involvedObject": {"kind": "Pod", "name": "waits", "namespace": "default"}, "type": "Warning", "count": 3,
+            "reason": "FailedCreatePodSandBox", "lastTimestamp": "2026-01-01T00:00:00Z",
+            "message": "plugin type=\"plexus\" name=\"cbr0\" failed (add): network default/absent does not exist"}),
+    );
+}
+
+pub fn documents() -> Option<Seen> {
+    let server = match try_server(&[role("plexus", &LEAST)]) {
+        Ok(server) => server,
+        Err(why) => {
+            cannot_run(&why);
+            return None;
+        }
+    };
+    furnish(&server);
+    let mut seen = Seen::new();
+    see(&server, &mut seen, "get-cluster", "get -A");
+    see(&server, &mut seen, "status", "status");
+    see(&server, &mut seen, "topology", "topology --default-network");
+    for pod in ["web", "waits", "broken"] {
+        see(&server, &mut seen, "why", &format!("why {pod}"));
+        see(&server, &mut seen, "describe-pod", &format!("describe pod {pod}"));
+    }
+    Some(seen)
+}
