@@ -9,6 +9,7 @@ export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 plugin := $(target)/plugin/plexus
 programs := $(target)/debug
+version := $(shell sed -n '0,/^version = /s/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 
 .PHONY: help
 help: ## Show this list
@@ -44,6 +45,7 @@ check: ## Check format and lints, with and without the cluster
 .PHONY: deps
 deps: ## Install build and test dependencies other than Rust and Go: Debian packages (root), Rust components
 	e2e/assets/get packages
+	e2e/release/get packages
 	e2e/plugin/build --target >/dev/null
 	rustup --quiet component add rustfmt clippy || true
 
@@ -61,6 +63,7 @@ size: plugin ## Check that the plugin is small, static, stripped and free of the
 
 include e2e/cluster/cluster.mk
 include e2e/kernel/kernel.mk
+include e2e/release/release.mk
 include fuzz/fuzz.mk
 
 .PHONY: deny

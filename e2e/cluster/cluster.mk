@@ -16,7 +16,7 @@ cluster-down: ## Stop that cluster, and remove all of it
 
 .PHONY: image
 image: ## Build the image, as an archive in target/plexus.tar (root, buildah)
-	@e2e/cluster/build-image ghcr.io/plexus-cni/plexus:v0.1.0 $(target)/plexus.tar \
+	@e2e/cluster/build-image ghcr.io/plexus-cni/plexus:v$(version) $(target)/plexus.tar \
 	    --file Containerfile --build-arg BINARIES=. "$$(e2e/cluster/build --shipped)"
 	@ls -l $(target)/plexus.tar
 

@@ -136,7 +136,8 @@ fn what_is_no_command_is_found() {
 
 /// The names before a colon at the beginning of a line of the makefiles.
 fn targets() -> BTreeSet<String> {
-    let makefiles = ["Makefile", "e2e/cluster/cluster.mk", "e2e/kernel/kernel.mk", "fuzz/fuzz.mk"];
+    let makefiles =
+        ["Makefile", "e2e/cluster/cluster.mk", "e2e/kernel/kernel.mk", "e2e/release/release.mk", "fuzz/fuzz.mk"];
     let text: String = makefiles.map(|name| fs::read_to_string(root().join(name)).unwrap()).concat();
     let names = text.lines().filter_map(|line| Some(line.split_once(':')?.0));
     names
