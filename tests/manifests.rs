@@ -5,6 +5,8 @@
 
 #[path = "manifests/chart.rs"]
 mod chart;
+#[path = "manifests/platforms.rs"]
+mod platforms;
 
 use plexus::engine::Settings;
 use serde_json::Value;

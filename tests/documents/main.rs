@@ -12,3 +12,4 @@ mod reference;
 mod samples;
 #[path = "../support/mod.rs"]
 mod support;
+mod yaml;

@@ -132,7 +132,7 @@ fn assert_same(what: &str, chart: Objects, manifests: Objects) {
 }
 
 /// A folder of manifests and the chart's values that mean the same.
-const SAME: [(&str, &[&str]); 10] = [
+pub const SAME: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("overlays/cri-o", &[]),
     ("overlays/dra", &["dra.enabled=true"]),
