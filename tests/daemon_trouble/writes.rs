@@ -91,6 +91,26 @@ fn a_status_that_no_annotation_can_hold_is_refused() {
 }
 
 #[test]
+fn the_same_event_of_a_pod_is_written_once_in_a_while() {
+    let stub = Stub::start(Duration::ZERO, |asked| patched(asked).filter(|_| asked.method == "PATCH"));
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(&stub, folder.path(), "60");
+    let long = format!(r#"[{{"name":"{}"}}]"#, "x".repeat(300 << 10));
+    // A pod whose sandboxes come and go.
+    for sandbox in 0..10 {
+        let refused = daemon.publish(&format!("p{sandbox}"), &pod("p", Some("a-b")), &long);
+        assert!(matches!(refused, Published::Refused(_)), "{refused:?}");
+    }
+    daemon.publish("q", &pod("q", Some("a-c")), &long);
+    let events = |pod: &str| {
+        let name = format!(r#""name":"{pod}""#);
+        stub.asked("POST", "/events").iter().filter(|asked| asked.body.contains(&name)).count()
+    };
+    wait_until(|| events("q") == 1, || daemon.log());
+    assert_eq!(events("p"), 1);
+}
+
+#[test]
 fn a_daemon_that_may_only_read_its_list_writes_each_status_once() {
     if !nix::unistd::geteuid().is_root() {
         return crate::support::cannot_run("only root can become somebody else");
