@@ -11,8 +11,12 @@ release: ## Build a release into target/release-files: programs, image, chart, m
 release-check: release ## Build the release twice, and check that both are the same bytes
 	@e2e/release/check $(target)/release-files $(target)/release-check
 
+.PHONY: release-check-plugin
+release-check-plugin: ## Build the plugin twice for amd64 and arm64, and check that both are the same bytes
+	@e2e/release/check --plugin $(target)/release-check
+
 .PHONY: release-arm64
 release-arm64: ## Run the tests of the plugin with the arm64 plugin, emulated by QEMU (root)
 	@e2e/release/get cross
-	@e2e/release/build arm64 $(target)/release-programs/arm64
+	@e2e/release/build arm64 $(target)/release-programs/arm64 plugin
 	@e2e/release/emulated $(target)/release-programs/arm64/plexus
