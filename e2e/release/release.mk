@@ -16,7 +16,7 @@ release-check-plugin: ## Build the plugin twice for amd64 and arm64, and check t
 	@e2e/release/check --plugin $(target)/release-check
 
 .PHONY: release-arm64
-release-arm64: ## Run the tests of the plugin with the arm64 plugin, emulated by QEMU (root)
+release-arm64: ## Run the arm64 plugin in QEMU: versions, and judgement of configurations (root)
 	@e2e/release/get cross
 	@e2e/release/build arm64 $(target)/release-programs/arm64 plugin
 	@e2e/release/emulated $(target)/release-programs/arm64/plexus
