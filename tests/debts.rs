@@ -398,7 +398,10 @@ fn in_a_container_the_nodes_own_plugin_is_asked() {
     // Where the records cannot be seen there is nothing to ask for.
     fs::rename(node.state().path(), "/var/lib/elsewhere").unwrap();
     let (code, _, told) = ended(without_capabilities(&node, &[]));
-    assert!(code == Some(1) && told.contains("kubectl exec") && told.contains("-c keeper"), "{code:?} {told}");
+    assert!(
+        code == Some(1) && told.contains("kubectl -n kube-system exec") && told.contains("-c keeper"),
+        "{code:?} {told}"
+    );
 }
 
 #[test]

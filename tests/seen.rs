@@ -163,6 +163,80 @@ fn status_shows_every_node(server: &ApiServer) {
     assert!(well.contains("Plexus is ready on 1 of 1 nodes") && well.contains("plexusctl why other/far"), "{well}");
 }
 
+/// The keeper of Plexus' pod runs, as its status has it. There is no kubelet that would run a command in it.
+fn keeper_runs(server: &ApiServer) {
+    let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+    let container =
+        json!({"name": "keeper", "image": "x", "imageID": "x", "ready": true, "restartCount": 0, "state": running});
+    let patch = json!({"status": {"containerStatuses": [container]}}).to_string();
+    let words = ["patch", "pod", "plexus-1", "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &patch];
+    server.kubectl(&words, None).unwrap();
+}
+
+fn a_node_that_cannot_be_asked_is_a_line(server: &ApiServer) {
+    let stderr = |output: &Output| String::from_utf8(output.stderr.clone()).unwrap();
+    let shown = plexusctl(server, &["get", "--node", "n1", "--node", "n9"]);
+    assert_eq!(text(&shown, 1), "Node n1\n\nNode n9\n");
+    let said = stderr(&shown);
+    assert!(said.contains("n1: the container keeper of kube-system/plexus-1 does not run"), "{said}");
+    assert!(said.contains("n9: there is no Plexus pod on node n9") && said.lines().count() == 2, "{said}");
+    let document: Value =
+        serde_json::from_str(&text(&plexusctl(server, &["doctor", "--all-nodes", "-o", "json"]), 1)).unwrap();
+    assert!(document["n1"]["error"].as_str().unwrap().contains("does not run"), "{document}");
+    // Commands that no node is asked.
+    let refused = plexusctl(server, &["install", "--node", "n1"]);
+    assert!(refused.status.code() == Some(2) && stderr(&refused).contains("the machine where it runs"), "{refused:?}");
+
+    keeper_runs(server);
+    // There is no kubelet: the API server says so, and nothing hangs.
+    let shown = plexusctl(server, &["health", "--node", "n1", "--node-timeout", "20"]);
+    assert!(
+        text(&shown, 1).starts_with("Node n1\n") && stderr(&shown).starts_with("n1: container keeper"),
+        "{shown:?}"
+    );
+    let page = plexusctl(server, &["describe", "pod", "default/web"]);
+    assert!(
+        text(&page, 0).contains("10.2.0.5") && stderr(&page).contains("not seen: the records of node n1"),
+        "{page:?}"
+    );
+
+    // A person who may look, and not run commands.
+    let look = role("look", &[("", "pods", &["get", "list"]), ("", "nodes", &["list"]), ("", "events", &["list"])]);
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": look}).to_string();
+    server.kubectl(&["apply", "-f", "-"], Some(&list)).unwrap();
+    let kubeconfig = server.kubeconfig_for("viewer", &["look"]).unwrap();
+    let kubeconfig = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    let shown = plexusctl(server, &[&["doctor", "--all-nodes"], &kubeconfig[..]].concat());
+    let granted = "grant the verbs get and create of pods/exec in namespace kube-system";
+    assert!(shown.status.code() == Some(1) && stderr(&shown).contains(granted), "{shown:?}");
+    let page = plexusctl(server, &[&["describe", "pod", "default/web"], &kubeconfig[..]].concat());
+    assert!(text(&page, 0).contains("10.2.0.5") && stderr(&page).contains(granted), "{page:?}");
+    let why = text(&plexusctl(server, &[&["why", "default/web"], &kubeconfig[..]].concat()), 0);
+    assert!(why.contains("? records") && why.contains(granted), "{why}");
+    let wide = text(&plexusctl(server, &[&["status", "-o", "wide"], &kubeconfig[..]].concat()), 0);
+    assert!(wide.lines().next().unwrap().ends_with("DOCTOR") && wide.contains(granted), "{wide}");
+
+    // What cannot be brought back is not given up on several nodes by one word.
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}});
+    server.kubectl(&["create", "-f", "-"], Some(&node.to_string())).unwrap();
+    let refused = plexusctl(server, &["gc", "--all-nodes", "--forgive"]);
+    assert!(refused.status.code() == Some(1) && stderr(&refused).contains("not confirmed for 2 nodes"), "{refused:?}");
+}
+
+#[test]
+fn the_container_that_sees_the_files_is_named() {
+    for (words, code) in [(&["doctor"][..], 1), (&["get"], 3), (&["describe", "pod", "n/p"], 1), (&["why", "n/p"], 1)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        // As in the container plexusd.
+        command.env_clear().env("PLEXUS_POD_NAME", "plexus-x").env("PLEXUS_POD_NAMESPACE", "kube-system");
+        command.env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus");
+        let output = command.args(words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let there = format!("kubectl -n kube-system exec plexus-x -c keeper -- plexusctl {}", words[0]);
+        assert!(output.status.code() == Some(code) && said.contains(&there), "{words:?}: {said}");
+    }
+}
+
 fn describe_is_one_page(server: &ApiServer) {
     let page = text(&plexusctl(server, &["describe", "pod", "default/web"]), 0);
     assert!(page.contains("Default route: eth0 (cbr0), gateway 10.1.1.1") && page.contains("10.2.0.5"), "{page}");
@@ -219,5 +293,6 @@ fn a_cluster_is_seen_from_a_workstation() {
     status_shows_every_node(&server);
     describe_is_one_page(&server);
     topology_is_drawn(&server);
+    a_node_that_cannot_be_asked_is_a_line(&server);
     an_error_is_one_line(&server);
 }

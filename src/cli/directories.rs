@@ -67,6 +67,11 @@ pub struct RecordDirectories {
 }
 
 impl RecordDirectories {
+    /// The CNI configuration directory.
+    pub fn cni_conf_dir(&self) -> &Path {
+        &self.cni_conf_dir
+    }
+
     /// As [`state`].
     ///
     /// # Errors

@@ -135,12 +135,28 @@ pub enum Error {
     },
     /// The folder of the records does not exist here.
     #[error(
-        "the records cannot be seen in this container: {} does not exist; run this in the container that sees them: kubectl exec POD -c keeper -- plexusctl gc", folder.display()
+        "the files of the node cannot be seen here: {} does not exist; run it in the container keeper: {there}", folder.display()
     )]
     OutOfSight {
         /// Where they were looked for.
         folder: PathBuf,
+        /// The command line that works.
+        there: String,
     },
+    /// Nodes are named to a command that no node is asked.
+    #[error("{command} takes no --node and no --all-nodes: {why}")]
+    NotOfNodes {
+        /// The command.
+        command: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// There is nobody to ask.
+    #[error("the cluster has no node that runs Linux, and no Plexus pod")]
+    NoNodes,
+    /// What would be given up on several nodes was not confirmed.
+    #[error("nothing is forgiven: it was not confirmed for {0} nodes; --yes confirms it")]
+    UnconfirmedNodes(usize),
     /// Debts cannot be forgiven.
     #[error("the debts in {} cannot be forgiven: {why}", folder.display())]
     Forgive {
@@ -228,7 +244,7 @@ impl Error {
     /// The exit code of the command.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Relative { .. } => 2,
+            Error::Relative { .. } | Error::NotOfNodes { .. } => 2,
             _ => 1,
         }
     }

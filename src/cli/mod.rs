@@ -33,9 +33,11 @@ mod objects;
 mod output;
 mod plan;
 mod pods;
+mod remote;
 mod runs_as;
 mod schemas;
 mod settings_of_node;
+mod sight;
 mod status;
 mod topology;
 mod trust;
@@ -118,9 +120,11 @@ enum Command {
 /// has a manual page, too.
 pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Command) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
-    let parsed = parser(words.first()).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let parser = parser(words.first());
+    let parsed = parser.clone().try_get_matches_from(words);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(e) => {
             // Help is no mistake: clap tells the two apart, and prints each where it belongs.
             let _ = e.print();
@@ -128,7 +132,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Comm
         }
     };
     let mut output = Output::of_process();
-    match dispatch(cli.command, daemon, &mut output) {
+    let done = match remote::options::requested(&parser, &matches) {
+        Ok(Some(request)) => remote::run(&request, &mut output),
+        Ok(None) => dispatch(cli.command, daemon, &mut output),
+        Err(e) => Err(e),
+    };
+    match done {
         Ok(Verdict::Well) => ExitCode::SUCCESS,
         Ok(Verdict::NotWell) => ExitCode::from(3),
         Ok(Verdict::Refused) => ExitCode::FAILURE,
@@ -143,15 +152,15 @@ pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Comm
 
 /// The command line, for tests and for documents that are compared with it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    remote::options::extend(Cli::command())
 }
 
 /// The parser; started as `kubectl-plexus` its help says what people type, `kubectl plexus`.
 fn parser(program: Option<&OsString>) -> clap::Command {
     let name = program.and_then(|program| Path::new(program).file_name()).unwrap_or_default();
     match name.to_str() {
-        Some("kubectl-plexus") => Cli::command().bin_name("kubectl plexus").display_name("kubectl plexus"),
-        _ => Cli::command(),
+        Some("kubectl-plexus") => command().bin_name("kubectl plexus").display_name("kubectl plexus"),
+        _ => command(),
     }
 }
 
@@ -175,9 +184,9 @@ fn dispatch(command: Command, daemon: fn() -> clap::Command, output: &mut Output
         Command::Schema(arguments) => schema::run(&arguments, output).map(|()| Verdict::Well),
         Command::Crd => crd::run(output).map(|()| Verdict::Well),
         Command::Health(arguments) => health::run(&arguments, output),
-        Command::Completion(arguments) => completion::run(&arguments, Cli::command(), output).map(|()| Verdict::Well),
-        Command::Complete(words) => completion::complete(&words, Cli::command(), output).map(|()| Verdict::Well),
-        Command::Man(arguments) => man::run(&arguments, Cli::command(), daemon(), output).map(|()| Verdict::Well),
+        Command::Completion(arguments) => completion::run(&arguments, self::command(), output).map(|()| Verdict::Well),
+        Command::Complete(words) => completion::complete(&words, self::command(), output).map(|()| Verdict::Well),
+        Command::Man(arguments) => man::run(&arguments, self::command(), daemon(), output).map(|()| Verdict::Well),
         Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),
     }
 }
@@ -188,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -4,10 +4,10 @@ use crate::cni::PluginConfig;
 use crate::delegate::Registry;
 use crate::delegate::registry::Runner;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A plugin of a network.
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugin {
     /// Its type.
@@ -27,6 +27,13 @@ impl Plugin {
         let ipam = plugin.ipam.as_ref().zip(runners.ipam);
         let ipam = ipam.map(|(kind, runner)| Box::new(Plugin::run(kind.as_str(), &runner, plugin.kind.as_str())));
         Plugin { ipam, ..Plugin::run(plugin.kind.as_str(), &runners.main, "") }
+    }
+
+    /// The plugin with its address plugin, each with how it runs: `bridge (built-in), host-local (built-in)`.
+    pub fn label(&self) -> String {
+        let how = if self.native { "built-in" } else { "program" };
+        let own = format!("{} ({how})", self.r#type);
+        self.ipam.as_ref().map_or_else(|| own.clone(), |ipam| format!("{own}, {}", ipam.label()))
     }
 
     fn run(kind: &str, runner: &Runner, asked_by: &str) -> Self {

@@ -1,13 +1,17 @@
 //! What the kernel has of what a record contains. Nothing is changed.
 
+use crate::cli::runs_as::Plugin;
+use crate::cni::NetworkConfig;
+use crate::delegate::Registry;
 use crate::store::{Attachment, Record, State};
+use crate::sys::capabilities::may_change_networks;
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One network: its record, compared with the kernel.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compared {
     /// The interface.
@@ -18,8 +22,14 @@ pub struct Compared {
     pub state: State,
     /// The plugins, in their order.
     pub plugins: String,
+    /// The way each of them runs now: inside Plexus, or as a program.
+    #[serde(rename = "runsAs", default)]
+    pub runs_as: Vec<Plugin>,
     /// The differences from the record; empty for none.
     pub drift: Vec<String>,
+    /// The reason if the kernel was not looked at; null if it was.
+    #[serde(default)]
+    pub unseen: Option<String>,
     /// The error of the failed removal; null for none.
     pub debt: Option<String>,
 }
@@ -33,10 +43,13 @@ pub struct Seen {
     pub addresses: Vec<String>,
 }
 
-/// Compares `record` with the kernel.
-pub fn compare(record: &Record) -> Vec<Compared> {
+/// Compares `record` with the kernel; `registry` is by what plugins run on this node.
+pub fn compare(record: &Record, registry: &Registry) -> Vec<Compared> {
     let path = record.netns.as_deref();
     let socket = path.ok_or_else(|| "the record has no network namespace".to_owned()).and_then(|path| {
+        if !may_change_networks() {
+            return Err("this process may not look into the network namespaces of pods".to_owned());
+        }
         let netns = Netns::open(path).map_err(|e| e.to_string())?;
         Socket::in_netns(&netns).map_err(|e| e.to_string())
     });
@@ -45,28 +58,23 @@ pub fn compare(record: &Record) -> Vec<Compared> {
         Err(why) => (None, Some(why)),
     };
     let one = |attachment: &Attachment| {
-        let drift = match (socket.as_mut(), &unseen) {
-            (Some(socket), _) => match look(socket, attachment.ifname.as_str()) {
-                Ok(seen) => drift(attachment, &seen),
-                Err(why) => vec![format!("not seen: {why}")],
-            },
-            (None, why) => vec![format!("not seen: {}", why.as_deref().unwrap_or_default())],
+        let seen = match (socket.as_mut(), &unseen) {
+            (Some(socket), _) => look(socket, attachment.ifname.as_str()),
+            (None, why) => Err(why.clone().unwrap_or_default()),
         };
+        let config = NetworkConfig::parse(attachment.config.get(), None).ok();
         Compared {
             interface: attachment.ifname.to_string(),
             network: attachment.network.clone(),
             state: attachment.state,
-            plugins: plugins(attachment),
-            drift,
+            plugins: config.as_ref().map(NetworkConfig::kinds).unwrap_or_default(),
+            runs_as: config.iter().flat_map(|one| &one.plugins).map(|one| Plugin::of(one, registry)).collect(),
+            drift: seen.as_ref().map(|seen| drift(attachment, seen)).unwrap_or_default(),
+            unseen: seen.err(),
             debt: attachment.debt.as_ref().map(|debt| debt.error.clone()),
         }
     };
     record.attachments.iter().map(one).collect()
-}
-
-fn plugins(attachment: &Attachment) -> String {
-    let config = crate::cni::NetworkConfig::parse(attachment.config.get(), None);
-    config.map(|config| config.kinds()).unwrap_or_default()
 }
 
 fn look(socket: &mut Socket, name: &str) -> Result<Seen, String> {
@@ -119,6 +127,5 @@ mod tests {
             drift(&attachment, &seen(Some("02:00:00:00:00:0b"), &[])),
             ["MAC is 02:00:00:00:00:0b instead of 02:00:00:00:00:0A", "address 10.0.0.7/24 is gone"]
         );
-        assert_eq!(plugins(&attachment), "bridge");
     }
 }

@@ -5,12 +5,18 @@ mod page;
 
 use super::output::{Format, Output};
 use super::pods::{Asked, PodOption};
-use super::{Error, Verdict, trust};
+use super::{Error, Verdict, gc, natives, remote, sight, trust};
 use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
+use crate::cluster::Inquiry;
+use crate::delegate::Registry;
+use crate::engine::Settings;
 use crate::store::{Store, record};
 use clap::{Args, Subcommand};
 pub use page::Document;
+
+use kernel::Compared;
+use serde::Deserialize;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -44,11 +50,12 @@ struct PodArguments {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let What::Pod(arguments) = &arguments.what;
     let state = arguments.directories.state()?;
+    sight::check(&state, "describe pod <namespace>/<name>")?;
     let is_node = state.path().exists();
     let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let mut page = Document::empty(VERSION, &namespace, &name);
     if is_node {
-        add_records(&mut page, &state)?;
+        add_records(&mut page, &state, &arguments.directories)?;
     }
     match inquiry {
         Ok(inquiry) => match inquiry.pod(&namespace, &name)? {
@@ -58,6 +65,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
                     Vec::new()
                 });
                 page.add_pod(pod, events);
+                if page.records.is_empty() {
+                    add_part_of_node(&mut page, &inquiry, output);
+                }
             }
             None if page.records.is_empty() => return Err(Error::NoPod(format!("{namespace}/{name}"))),
             None => page.unseen.push(format!("the API server has no pod {namespace}/{name}: it was deleted")),
@@ -75,13 +85,32 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(if drifted { Verdict::NotWell } else { Verdict::Well })
 }
 
-fn add_records(page: &mut Document, state: &StateDirectory) -> Result<(), Error> {
+/// Adds what the pod's node has, asked from here; the rest of the page does not depend on it.
+fn add_part_of_node(page: &mut Document, inquiry: &Inquiry, output: &Output) {
+    let Some(node) = page.node.clone().filter(|_| page.is_attached()) else { return };
+    let words = ["describe", "pod", "--output=json", "--", &format!("{}/{}", page.namespace, page.name)];
+    match remote::document::<PartOfNode>(inquiry, &node, &words, output) {
+        Ok(part) => page.records = part.records,
+        Err(why) => page.unseen.push(format!("the records of node {node}: {why}")),
+    }
+}
+
+/// What is read of the page that a node prints.
+#[derive(Debug, Deserialize)]
+struct PartOfNode {
+    records: Vec<Compared>,
+}
+
+fn add_records(page: &mut Document, state: &StateDirectory, directories: &RecordDirectories) -> Result<(), Error> {
     trust::check(state.path())?;
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, _) = Store::new(state).survey().map_err(unreadable)?;
     let is_of = |pod: &crate::nad::PodRef| pod.namespace() == page.namespace && pod.name() == page.name;
     let mut own: Vec<_> = records.iter().filter(|one| one.pod.as_ref().is_some_and(is_of)).collect();
     own.sort_by_key(|one| one.created);
-    page.records = own.into_iter().flat_map(kernel::compare).collect();
+    let installed = gc::installed(directories.cni_conf_dir());
+    let settings = Settings::review(installed.as_deref().unwrap_or(natives::DEFAULTS));
+    let registry = Registry::new(settings.map(|(settings, _)| settings.natives).unwrap_or_default());
+    page.records = own.into_iter().flat_map(|record| kernel::compare(record, &registry)).collect();
     Ok(())
 }

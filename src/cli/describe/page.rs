@@ -7,7 +7,8 @@ use crate::cli::output::age::age;
 use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::output::{Output, Tone};
-use crate::cli::pods::networks::{PodNetwork, PodNetworks};
+use crate::cli::pods::networks::{PodNetwork, PodNetworks, Standing};
+use crate::cli::runs_as::Plugin;
 use crate::cluster::{SeenEvent, SeenPod};
 use crate::store::State;
 use schemars::JsonSchema;
@@ -38,7 +39,7 @@ pub struct Document {
     pub default_routes: Vec<DefaultRoute>,
     /// Events of the pod, the oldest first.
     pub events: Vec<Event>,
-    /// The node's records, compared with the kernel; empty elsewhere.
+    /// The records of the pod's node, compared with the kernel.
     pub records: Vec<Compared>,
     /// Objects that the command could not look at.
     pub unseen: Vec<String>,
@@ -102,6 +103,12 @@ impl Document {
         }
     }
 
+    /// Whether a node has something of the pod: it runs there with a network of its own.
+    pub fn is_attached(&self) -> bool {
+        let ended = self.phase.as_deref().is_some_and(|phase| phase == "Succeeded" || phase == "Failed");
+        !ended && self.networks.iter().all(|network| network.state != Standing::HostNetwork)
+    }
+
     /// Adds what the API server has of the pod.
     pub fn add_pod(&mut self, pod: SeenPod, events: Vec<SeenEvent>) {
         let found = PodNetworks::of(&pod);
@@ -150,7 +157,7 @@ pub fn print(page: &Document, now: u64, output: &mut Output) -> Result<(), Error
         output.table(&networks(&page.networks))?;
     }
     if !page.records.is_empty() {
-        output.text("\nRecords of this node\n")?;
+        output.text("\nRecords of the node\n")?;
         output.table(&records(&page.records))?;
     }
     if !page.events.is_empty() {
@@ -183,11 +190,14 @@ fn records(records: &[Compared]) -> Table {
             State::Planned => Cell::new("planned", Tone::Waiting),
             State::Owed => Cell::new(format!("owed: {}", one.debt.as_deref().unwrap_or_default()), Tone::Bad),
         };
-        let kernel = match one.drift.as_slice() {
-            [] => Cell::new("as recorded", Tone::Good),
-            drift => Cell::new(drift.join("; "), Tone::Bad),
+        let kernel = match (&one.unseen, one.drift.as_slice()) {
+            (Some(why), _) => Cell::new(format!("not seen: {why}"), Tone::Waiting),
+            (None, []) => Cell::new("as recorded", Tone::Good),
+            (None, drift) => Cell::new(drift.join("; "), Tone::Bad),
         };
-        let cells = [one.interface.as_str().into(), one.network.as_str().into(), one.plugins.as_str().into()];
+        let runs: Vec<String> = one.runs_as.iter().map(Plugin::label).collect();
+        let plugins = if runs.is_empty() { one.plugins.clone() } else { runs.join(", ") };
+        let cells = [one.interface.as_str().into(), one.network.as_str().into(), plugins.into()];
         table.row(cells.into_iter().chain([state, kernel]).collect());
     }
     table

@@ -1,10 +1,10 @@
 //! What can be wrong, by name, with the step that mends it.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A cause. The names are stable: scripts compare them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The configuration of the default network cannot be found or read.
@@ -52,6 +52,8 @@ pub enum Fault {
     /// Another user can write a directory of Plexus.
     Untrusted,
     /// Something else.
+    // Also a name that only another release knows.
+    #[serde(other)]
     Other,
 }
 

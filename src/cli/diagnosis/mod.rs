@@ -9,10 +9,11 @@ pub use messages::{cause_of, of_plexus};
 pub use print::print;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// How a check ended, the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mark {
     /// It is a cause.
@@ -26,13 +27,13 @@ pub enum Mark {
 }
 
 /// One line of a checklist.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// How it ended.
     pub mark: Mark,
     /// The subject.
-    pub check: &'static str,
+    pub check: Cow<'static, str>,
     /// The name of the problem; null for none.
     pub fault: Option<Fault>,
     /// The observation, in one sentence.
@@ -44,18 +45,18 @@ pub struct Check {
 impl Check {
     /// `finding` is as it should be.
     pub fn good(check: &'static str, finding: impl Into<String>) -> Self {
-        Check { mark: Mark::Good, check, fault: None, finding: finding.into(), remedy: None }
+        Check { mark: Mark::Good, check: check.into(), fault: None, finding: finding.into(), remedy: None }
     }
 
     /// It could not be looked at, for the reason `finding`.
     pub fn unseen(check: &'static str, finding: impl Into<String>) -> Self {
-        Check { mark: Mark::Unseen, check, fault: None, finding: finding.into(), remedy: None }
+        Check { mark: Mark::Unseen, check: check.into(), fault: None, finding: finding.into(), remedy: None }
     }
 
     /// `finding` is a cause.
     pub fn bad(check: &'static str, fault: Fault, finding: impl Into<String>) -> Self {
         let remedy = Some(fault.remedy().to_owned());
-        Check { mark: Mark::Bad, check, fault: Some(fault), finding: finding.into(), remedy }
+        Check { mark: Mark::Bad, check: check.into(), fault: Some(fault), finding: finding.into(), remedy }
     }
 
     /// `finding` may become a cause.

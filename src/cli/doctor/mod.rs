@@ -7,8 +7,9 @@ use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
 use super::output::described::Described;
 use super::output::{Format, Output};
-use super::{Error, Verdict, trust};
+use super::{Error, Verdict, sight, trust};
 use clap::Args;
+use facts::Facts;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,7 +17,9 @@ use serde::Serialize;
 const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
-#[command(after_help = "It changes nothing. In a pod, run it in the container keeper of the Plexus pod.")]
+#[command(
+    after_help = "It changes nothing. In a pod, run it in the container keeper of the Plexus pod; from a workstation, with --node or --all-nodes."
+)]
 pub struct Arguments {
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
@@ -34,6 +37,10 @@ pub struct Document<'a> {
     version: u32,
     /// No check is bad.
     well: bool,
+    /// The release of the plugin; null if it does not print one.
+    plugin: Option<&'a str>,
+    /// The release of the daemon; null if it does not answer.
+    daemon: Option<&'a str>,
     /// The worst first.
     checks: &'a [Check],
 }
@@ -44,10 +51,17 @@ impl Described for Document<'_> {
 
 /// Prints the checklist; not well where a check is bad.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
-    let checks = look(&arguments.directories)?;
+    let facts = look(&arguments.directories)?;
+    let checks = checks::checks(&facts, env!("CARGO_PKG_VERSION"));
     let well = diagnosis::are_well(&checks);
     match arguments.output {
-        Format::Json => output.json(&Document { version: VERSION, well, checks: &checks })?,
+        Format::Json => output.json(&Document {
+            version: VERSION,
+            well,
+            plugin: facts.release.as_deref().ok(),
+            daemon: facts.daemon.as_ref().ok().map(|health| health.release.as_str()),
+            checks: &checks,
+        })?,
         Format::Table => diagnosis::print(&checks, output)?,
     }
     Ok(if well { Verdict::Well } else { Verdict::NotWell })
@@ -58,11 +72,13 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 /// # Errors
 /// Another user can write the runtime's directory.
 pub fn causes(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
-    Ok(look(directories)?.into_iter().filter(|check| check.mark == Mark::Bad).collect())
+    let checks = checks::checks(&look(directories)?, env!("CARGO_PKG_VERSION"));
+    Ok(checks.into_iter().filter(|check| check.mark == Mark::Bad).collect())
 }
 
-fn look(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
+fn look(directories: &NodeDirectories) -> Result<Facts, Error> {
     trust::check(&directories.runtime.cni_conf_dir)?;
-    let facts = facts::look(&directories.runtime, &directories.run()?, &directories.state()?);
-    Ok(checks::checks(&facts, env!("CARGO_PKG_VERSION")))
+    let state = directories.state()?;
+    sight::check(&state, "doctor")?;
+    Ok(facts::look(&directories.runtime, &directories.run()?, &state))
 }

@@ -1,9 +1,9 @@
 //! A sweep by the node's own plugin, asked for from a container: there neither the namespaces of the node can be seen
 //! nor its networks changed.
 
-use crate::cli::Error;
 use crate::cli::gc::rows::Row;
 use crate::cli::output::Output;
+use crate::cli::{Error, sight};
 use crate::engine::Settings;
 use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::{fate, sweep, wish};
@@ -55,7 +55,7 @@ pub fn ask(settings: &Settings, dry_run: bool, seconds: u64, output: &Output) ->
 /// They cannot be read, or not be seen in this container.
 pub fn see_records(settings: &Settings) -> Result<Survey, Error> {
     if !settings.state.path().is_dir() {
-        return Err(Error::OutOfSight { folder: settings.state.path().to_owned() });
+        return Err(sight::out_of_sight(&settings.state, "gc"));
     }
     let unreadable = |source| Error::Records { folder: settings.state.sandboxes(), source };
     Survey::read(&Store::new(&settings.state)).map_err(unreadable)

@@ -45,6 +45,10 @@ pub struct Arguments {
     #[arg(long, num_args = 0.., value_name = "CONTAINER", value_parser = NonEmptyStringValueParser::new())]
     forgive: Option<Vec<String>>,
 
+    /// Do not ask before removals are forgiven on several nodes
+    #[arg(long)]
+    yes: bool,
+
     /// In a container: seconds to wait for the cleanup by the node's own plugin
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     timeout: u64,

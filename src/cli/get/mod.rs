@@ -7,7 +7,7 @@ mod shape;
 pub use cluster::{Document as ClusterDocument, state as state_cell};
 
 use super::output::Output;
-use super::{Error, Verdict, trust};
+use super::{Error, Verdict, sight, trust};
 use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
 pub use crate::cli::get::rows::Document;
@@ -151,8 +151,9 @@ pub fn waiting(count: usize) -> String {
 /// What a person must do who runs `command` where no state directory is.
 pub fn not_a_node(state: &StateDirectory, command: &str) -> String {
     format!(
-        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, or `kubectl -n kube-system exec <pod of plexus on that node> -c keeper -- plexusctl {command}`",
-        state.path().display()
+        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, from a workstation with `--node <name>`, or in the container keeper: {}",
+        state.path().display(),
+        sight::in_keeper(command)
     )
 }
 

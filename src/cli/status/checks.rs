@@ -1,6 +1,6 @@
 //! What concerns the whole cluster, as a checklist. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, worst_first};
+use crate::cli::diagnosis::{Check, Fault, Mark, worst_first};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
@@ -19,6 +19,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     let mut checks = Vec::new();
     nodes(facts, &mut checks);
     versions(facts, &mut checks);
+    examinations(facts, &mut checks);
     policies(facts, &mut checks);
     definitions(facts, &mut checks);
     pods(facts, &mut checks);
@@ -62,6 +63,30 @@ fn versions(facts: &Facts, checks: &mut Vec<Check>) {
             Check::warning("versions", Fault::OldPlugin, format!("nodes run different versions: {names}"))
                 .remedied_by("Wait for the end of the update, or restart the pods of the old version."),
         ),
+    }
+}
+
+/// What is bad on a node, where the nodes were asked.
+fn examinations(facts: &Facts, checks: &mut Vec<Check>) {
+    let Some(all) = &facts.examinations else { return };
+    let mut bad = 0;
+    for (node, examined) in all {
+        match examined {
+            Err(why) => checks.push(Check::unseen("doctor", format!("node {node}: {why}"))),
+            Ok(examined) => match examined.worst().filter(|check| check.mark == Mark::Bad) {
+                Some(worst) => {
+                    bad += 1;
+                    let remedy = worst.remedy.clone().unwrap_or_default();
+                    let finding = format!("node {node}: {}: {}", worst.check, worst.finding);
+                    checks.push(Check::bad("doctor", worst.fault.unwrap_or(Fault::Other), finding).remedied_by(remedy));
+                }
+                None => {}
+            },
+        }
+    }
+    let seen = all.values().filter(|examined| examined.is_ok()).count();
+    if bad == 0 && seen > 0 {
+        checks.push(Check::good("doctor", format!("{seen} nodes find nothing bad")));
     }
 }
 

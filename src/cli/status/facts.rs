@@ -1,5 +1,6 @@
 //! What `plexusctl status` has asked of the cluster.
 
+use crate::cli::status::node::Examinations;
 use crate::cluster::{SeenNode, SeenPod};
 use crate::nad::Definition;
 
@@ -18,4 +19,6 @@ pub struct Facts {
     pub policies: Result<Vec<String>, String>,
     /// Every pod.
     pub pods: Result<Vec<SeenPod>, String>,
+    /// What each node was found to be; none where they were not asked.
+    pub examinations: Option<Examinations>,
 }

@@ -2,15 +2,16 @@
 
 mod checks;
 mod facts;
+mod node;
 mod rows;
 
 use super::diagnosis::{self, Check};
 use super::kubeconfig::ClusterAccess;
+use super::output::Output;
 use super::output::described::Described;
-use super::output::{Format, Output};
 use super::{Error, Verdict};
 use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use facts::Facts;
 use rows::Row;
 use schemars::JsonSchema;
@@ -23,11 +24,27 @@ const VERSION: u32 = 1;
 /// How often it is asked again while it is waited.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How it is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Human-readable table
+    #[default]
+    Table,
+    /// The same with what each node reports of itself
+    Wide,
+    /// One JSON document; members are added, never changed
+    Json,
+}
+
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
+
+    /// Also run `plexusctl doctor` on each node, which needs pods/exec; also meant by -o wide
+    #[arg(long)]
+    nodes: bool,
 
     /// Wait until Plexus is ready on every node
     #[arg(long)]
@@ -64,8 +81,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let inquiry = arguments.access.open()?;
     let deadline = Instant::now() + Duration::from_secs(arguments.timeout);
     let mut told = String::new();
+    let is_asked = arguments.nodes || arguments.output == Shape::Wide;
     let (rows, checks) = loop {
-        let facts = ask(&inquiry, output)?;
+        let facts = ask(&inquiry, is_asked, output)?;
         let (rows, checks) = (rows::rows(&facts), checks::checks(&facts));
         let ready = rows.iter().filter(|row| row.ready).count();
         if !arguments.wait || (ready == rows.len() && !rows.is_empty()) || Instant::now() >= deadline {
@@ -80,9 +98,10 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     };
     let well = diagnosis::are_well(&checks) && rows.iter().all(|row| row.ready);
     match arguments.output {
-        Format::Json => output.json(&Document { version: VERSION, well, nodes: &rows, checks: &checks })?,
-        Format::Table => {
-            output.table(&rows::table(&rows))?;
+        Shape::Json => output.json(&Document { version: VERSION, well, nodes: &rows, checks: &checks })?,
+        shape => {
+            let table = if shape == Shape::Wide { rows::wide_table(&rows) } else { rows::table(&rows) };
+            output.table(&table)?;
             output.text("\n")?;
             diagnosis::print(&checks, output)?;
         }
@@ -91,7 +110,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 }
 
 /// Asks for everything; what it asks is shown to a person who waits.
-fn ask(inquiry: &Inquiry, output: &Output) -> Result<Facts, Error> {
+fn ask(inquiry: &Inquiry, with_nodes: bool, output: &Output) -> Result<Facts, Error> {
     output.progress("asking for the nodes …");
     let nodes = inquiry.nodes()?;
     output.progress("asking for Plexus' pods …");
@@ -103,7 +122,9 @@ fn ask(inquiry: &Inquiry, output: &Output) -> Result<Facts, Error> {
     let probes = plexus.iter().map(|pod| if pod.ready { None } else { why(pod) }).collect();
     output.progress("asking for networks and pods …");
     let text = |e: Unanswered| e.to_string();
+    let examinations = with_nodes.then(|| node::examine(inquiry, &nodes, &plexus, output));
     let facts = Facts {
+        examinations,
         nodes,
         probes,
         plexus,

@@ -6,6 +6,7 @@ use crate::cli::output::table::{Cell, Table};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
+use crate::cli::status::node::Examined;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,6 +35,15 @@ pub struct Row {
     pub fault: Option<Fault>,
     /// The reason if it is not ready; null if it is ready.
     pub problem: Option<String>,
+    /// The release of the plugin on the node; absent if the node was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The release of the daemon; absent if the node was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<String>,
+    /// The worst finding of `plexusctl doctor` there, or the reason if it was not seen; absent if all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doctor: Option<String>,
 }
 
 /// The nodes that run Linux, sorted.
@@ -55,7 +65,15 @@ fn row(facts: &Facts, node: &crate::cluster::SeenNode) -> Row {
             (Some(fault), Some(why.to_owned()))
         }
     };
+    let examined = facts.examinations.as_ref().and_then(|all| all.get(&node.name));
+    let release = |of: fn(&Examined) -> &Option<String>| of(examined?.as_ref().ok()?).clone();
     Row {
+        plugin: release(|one| &one.plugin),
+        daemon: release(|one| &one.daemon),
+        doctor: examined.and_then(|one| match one {
+            Ok(examined) => examined.worst().map(|check| format!("{}: {}", check.check, check.finding)),
+            Err(why) => Some(format!("not seen: {why}")),
+        }),
         node: node.name.clone(),
         ready,
         node_ready: node.ready,
@@ -86,27 +104,56 @@ pub fn version(image: &str) -> String {
     }
 }
 
+/// The table of the nodes with what each of them reports.
+pub fn wide_table(rows: &[Row]) -> Table {
+    let mut table = Table::new([
+        "NODE",
+        "PLEXUS",
+        "VERSION",
+        "PLUGIN",
+        "DAEMON",
+        "RUNTIME",
+        "ATTACHMENTS",
+        "RESTARTS",
+        "PROBLEM",
+        "DOCTOR",
+    ]);
+    for row in rows {
+        let mut cells = cells(row);
+        let release = |release: &Option<String>| release.clone().unwrap_or_default().into();
+        cells.splice(3..3, [release(&row.plugin), release(&row.daemon)]);
+        cells.push(match &row.doctor {
+            Some(worst) => Cell::new(worst.as_str(), Tone::Waiting),
+            None => Cell::new("well", Tone::Good),
+        });
+        table.row(cells);
+    }
+    table
+}
+
 /// The table of the nodes.
 pub fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(["NODE", "PLEXUS", "VERSION", "RUNTIME", "ATTACHMENTS", "RESTARTS", "PROBLEM"]);
-    for row in rows {
-        let state = match (row.ready, &row.pod) {
-            (true, _) => Cell::new("ready", Tone::Good),
-            (false, Some(_)) => Cell::new("not ready", Tone::Bad),
-            (false, None) => Cell::new("missing", Tone::Bad),
-        };
-        let problem = row.problem.clone().unwrap_or_default();
-        table.row(vec![
-            row.node.as_str().into(),
-            state,
-            row.version.clone().unwrap_or_default().into(),
-            row.runtime.as_str().into(),
-            row.attachments.to_string().into(),
-            row.restarts.to_string().into(),
-            problem.into(),
-        ]);
-    }
+    rows.iter().for_each(|row| table.row(cells(row)));
     table
+}
+
+fn cells(row: &Row) -> Vec<Cell> {
+    let state = match (row.ready, &row.pod) {
+        (true, _) => Cell::new("ready", Tone::Good),
+        (false, Some(_)) => Cell::new("not ready", Tone::Bad),
+        (false, None) => Cell::new("missing", Tone::Bad),
+    };
+    let problem = row.problem.clone().unwrap_or_default();
+    vec![
+        row.node.as_str().into(),
+        state,
+        row.version.clone().unwrap_or_default().into(),
+        row.runtime.as_str().into(),
+        row.attachments.to_string().into(),
+        row.restarts.to_string().into(),
+        problem.into(),
+    ]
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ fn well() -> Facts {
         definitions: Ok(vec![Definition::new(nad, Some(config), |_| None)]),
         policies: Ok(POLICIES.map(str::to_owned).to_vec()),
         pods: Ok(Vec::new()),
+        examinations: None,
     }
 }
 

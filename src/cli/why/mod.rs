@@ -10,18 +10,20 @@ use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
 use super::output::described::Described;
 use super::output::{Format, Output};
-use super::pods::{Asked, PodOption};
-use super::{Error, Verdict, doctor};
+use super::pods::{Asked, PodOption, label};
+use super::{Error, Verdict, doctor, remote, sight};
+use crate::cluster::Inquiry;
 use clap::Args;
+use facts::Facts;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It asks the API server with your own rights, and prints what it could not see. On a node it also looks at the records and at what `plexusctl doctor` finds."
+    after_help = "It asks the API server with your own rights, and prints what it could not see. It also asks the pod's node for its records and for what `plexusctl doctor` finds, which needs pods/exec."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -34,6 +36,9 @@ pub struct Arguments {
     #[command(flatten)]
     node: NodeDirectories,
 }
+
+/// The check that the API server could not be asked.
+const API_SERVER: &str = "API server";
 
 /// The JSON document. Members are added, never changed or removed.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -56,11 +61,19 @@ impl Described for Document<'_> {
 /// Prints the cause, the next step, and what was checked; not well where a cause was found.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = arguments.node.state()?;
+    sight::check(&state, "why <namespace>/<name>")?;
     let is_node = state.path().exists();
     let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let mut checks = match &inquiry {
-        Ok(inquiry) => checks::checks(&facts::ask(inquiry, &namespace, &name)?),
-        Err(why) => vec![Check::unseen("API server", why.as_str())],
+        Ok(inquiry) => {
+            let facts = facts::ask(inquiry, &namespace, &name)?;
+            let mut checks = checks::checks(&facts);
+            if !is_node {
+                checks.extend(part_of_node(inquiry, &facts, output));
+            }
+            diagnosis::worst_first(checks)
+        }
+        Err(why) => vec![Check::unseen(API_SERVER, why.as_str())],
     };
     if is_node {
         checks.extend(node::checks(&state, &namespace, &name)?);
@@ -77,6 +90,28 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         }
     }
     Ok(if cause.is_some() { Verdict::NotWell } else { Verdict::Well })
+}
+
+/// What the pod's node finds, asked from here. Without a running pod of Plexus that is a finding already.
+fn part_of_node(inquiry: &Inquiry, facts: &Facts, output: &Output) -> Vec<Check> {
+    let plexus = facts.plexus.0.as_ref().ok().and_then(Option::as_ref);
+    let is_running =
+        plexus.is_some_and(|pod| pod.ready || pod.running.iter().any(|name| name == remote::nodes::KEEPER));
+    let Some(node) = facts.pod.node.as_deref().filter(|_| is_running && !facts.pod.host_network) else {
+        return Vec::new();
+    };
+    let pod = label(&facts.pod);
+    match remote::document::<PartOfNode>(inquiry, node, &["why", "--output=json", "--", &pod], output) {
+        // The API server was asked from here.
+        Ok(part) => part.checks.into_iter().filter(|check| check.check != API_SERVER).collect(),
+        Err(why) => vec![Check::unseen("records", format!("the records of node {node} were not seen: {why}"))],
+    }
+}
+
+/// What is read of the document that a node prints.
+#[derive(Debug, Deserialize)]
+struct PartOfNode {
+    checks: Vec<Check>,
 }
 
 /// The answer in two lines: the cause, and the next step.

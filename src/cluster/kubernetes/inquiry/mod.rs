@@ -2,8 +2,10 @@
 //!
 //! Synchronous: a command asks, waits, and prints. The daemon has [`super::client`] instead.
 
+mod exec;
 mod objects;
 
+pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};
 
 use crate::cluster::error::{of_kubeconfig, reason};
@@ -32,6 +34,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// What every pod of Plexus' DaemonSet has.
 const DAEMON_LABELS: &str = "app.kubernetes.io/name=plexus";
+/// Where the manifests put them.
+const DAEMON_NAMESPACE: &str = "kube-system";
 
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,6 +54,24 @@ pub enum Unanswered {
     /// It did not answer.
     #[error("{0}: the API server did not answer within {limit} s", limit = ANSWER_LIMIT.as_secs())]
     Silent(String),
+    /// The API server does not let this person run a command in a container.
+    #[error("{what}: {reason}; grant the verbs get and create of pods/exec in namespace {namespace}")]
+    NoExec {
+        /// The container.
+        what: String,
+        /// What the API server answered.
+        reason: String,
+        /// The namespace of the pod.
+        namespace: String,
+    },
+    /// A command did not end in time.
+    #[error("{what}: the command did not end within {seconds} s")]
+    Late {
+        /// The container.
+        what: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
 }
 
 /// Which pods.
@@ -151,12 +173,16 @@ impl Inquiry {
         Ok(found.map(SeenPod::from))
     }
 
-    /// The pods of Plexus' DaemonSet.
+    /// The pods of Plexus' DaemonSet. A person who may not list the pods of all namespaces may list those of its own.
     ///
     /// # Errors
     /// As of [`Inquiry::pods`].
     pub fn daemons(&self, node: Option<&str>) -> Result<Vec<SeenPod>, Unanswered> {
-        self.pods(&Scope { labels: Some(DAEMON_LABELS.to_owned()), node: node.map(str::to_owned), namespace: None })
+        let anywhere = Scope { labels: Some(DAEMON_LABELS.to_owned()), node: node.map(str::to_owned), namespace: None };
+        self.pods(&anywhere).or_else(|refused| {
+            let usual = Scope { namespace: Some(DAEMON_NAMESPACE.to_owned()), ..anywhere };
+            self.pods(&usual).map_err(|_| refused)
+        })
     }
 
     /// The NAD `nad`; `None` where there is none.

@@ -37,6 +37,8 @@ pub struct SeenPod {
     pub images: Vec<String>,
     /// How often containers were restarted.
     pub restarts: u32,
+    /// The containers that run.
+    pub running: Vec<String>,
 }
 
 /// An event.
@@ -93,9 +95,14 @@ impl From<Pod> for SeenPod {
             ready: condition(&status, "Ready").is_some_and(|(holds, _)| holds),
             waits: waits(&status),
             restarts: containers(&status).map(|one| u32::try_from(one.restart_count).unwrap_or_default()).sum(),
+            running: containers(&status).filter(|one| is_running(one)).map(|one| one.name.clone()).collect(),
             phase: status.phase.unwrap_or_default(),
         }
     }
+}
+
+fn is_running(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {

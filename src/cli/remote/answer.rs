@@ -1,0 +1,192 @@
+//! What nodes have answered: one page, or one document.
+
+use crate::cli::output::{Output, Tone};
+use crate::cli::{Error, Verdict};
+use crate::cluster::Finished;
+use crate::cni::json;
+use crate::sys::printable;
+
+/// The answer of a node.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its name.
+    pub node: String,
+    /// What the command printed there; why it did not run to its end.
+    pub result: Result<Finished, String>,
+}
+
+impl Answer {
+    /// What the command printed, where it did its work.
+    ///
+    /// # Errors
+    /// The last line of what it printed beside.
+    pub fn done(&self) -> Result<&Finished, String> {
+        let finished = self.result.as_ref().map_err(Clone::clone)?;
+        match finished.code {
+            0 | 3 => Ok(finished),
+            2 => Err(format!("plexusctl on node {} is of another release: {}", self.node, last_line(finished))),
+            // As `lint`: refused, with an answer.
+            1 if !finished.stdout.is_empty() => Ok(finished),
+            _ => Err(last_line(finished)),
+        }
+    }
+
+    fn stderr(&self) -> String {
+        self.result.as_ref().map(|one| String::from_utf8_lossy(&one.stderr).into_owned()).unwrap_or_default()
+    }
+
+    fn stdout(&self) -> String {
+        self.result.as_ref().map(|one| String::from_utf8_lossy(&one.stdout).into_owned()).unwrap_or_default()
+    }
+}
+
+fn last_line(finished: &Finished) -> String {
+    let text = String::from_utf8_lossy(&finished.stderr);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
+    let last = last.map(|line| line.strip_prefix("plexusctl: ").unwrap_or(line).to_owned());
+    last.unwrap_or_else(|| format!("the command ended with exit code {}", finished.code))
+}
+
+/// Prints `answers`: `format` is the value of `-o`.
+pub fn print(answers: &[Answer], format: &str, output: &mut Output) -> Result<(), Error> {
+    match format {
+        "json" => output.document(&document(answers))?,
+        "yaml" => output.text(&printable::lines(&yaml(answers)))?,
+        _ => return pages(answers, format == "name", output),
+    }
+    for answer in answers {
+        if let Err(why) = answer.done() {
+            output.remark(format!("{}: {why}", answer.node));
+        }
+    }
+    Ok(())
+}
+
+fn pages(answers: &[Answer], is_bare: bool, output: &mut Output) -> Result<(), Error> {
+    for (number, answer) in answers.iter().enumerate() {
+        if !is_bare {
+            if number > 0 {
+                output.text("\n")?;
+            }
+            output.sentence(&format!("Node {}", answer.node), Tone::Heading)?;
+        }
+        output.text(&printable::lines(&answer.stdout()))?;
+        let beside = answer.stderr();
+        for line in beside.lines().filter(|line| !line.trim().is_empty()) {
+            output.remark(format!("{}: {}", answer.node, line.strip_prefix("plexusctl: ").unwrap_or(line)));
+        }
+        if let Err(why) = &answer.result {
+            output.remark(format!("{}: {why}", answer.node));
+        }
+    }
+    Ok(())
+}
+
+/// One JSON object with a member for each node: its document, or `error`. The documents are as the nodes wrote them.
+fn document(answers: &[Answer]) -> String {
+    let member = |answer: &Answer| {
+        let value =
+            answer.done().and_then(|_| json::parse_raw(answer.stdout().trim().to_owned()).map_err(|e| e.to_string()));
+        let value = value.map_or_else(|why| failed(&why), |raw| raw.get().to_owned());
+        format!("  {}: {}", json_string(&answer.node), value.replace('\n', "\n  "))
+    };
+    let members: Vec<String> = answers.iter().map(member).collect();
+    if members.is_empty() { "{}\n".to_owned() } else { format!("{{\n{}\n}}\n", members.join(",\n")) }
+}
+
+fn failed(why: &str) -> String {
+    format!("{{\n  \"error\": {}\n}}", json_string(why))
+}
+
+fn json_string(text: &str) -> String {
+    // A string always serialises.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// The same as YAML.
+fn yaml(answers: &[Answer]) -> String {
+    let mut text = String::new();
+    for answer in answers {
+        text.push_str(&format!("{}:\n", json_string(&answer.node)));
+        match answer.done() {
+            Ok(_) => answer.stdout().lines().for_each(|line| text.push_str(&format!("  {line}\n"))),
+            Err(why) => text.push_str(&format!("  error: {}\n", json_string(&why))),
+        }
+    }
+    text
+}
+
+/// How a command for all of them ends: as on the node where it ended worst.
+pub fn verdict(answers: &[Answer]) -> Verdict {
+    let of = |answer: &Answer| match answer.result.as_ref().map(|finished| finished.code) {
+        Ok(0) => Verdict::Well,
+        Ok(3) => Verdict::NotWell,
+        _ => Verdict::Refused,
+    };
+    let worse = |a: Verdict, b: Verdict| match (a, b) {
+        (Verdict::Refused, _) | (_, Verdict::Refused) => Verdict::Refused,
+        (Verdict::NotWell, _) | (_, Verdict::NotWell) => Verdict::NotWell,
+        _ => Verdict::Well,
+    };
+    // Nobody was asked.
+    let first = if answers.is_empty() { Verdict::Refused } else { Verdict::Well };
+    answers.iter().map(of).fold(first, worse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(node: &str, code: u8, stdout: &str, stderr: &str) -> Answer {
+        let finished = Finished { code, stdout: stdout.into(), stderr: stderr.into() };
+        Answer { node: node.into(), result: Ok(finished) }
+    }
+
+    fn unreachable(node: &str) -> Answer {
+        Answer { node: node.into(), result: Err("there is no Plexus pod on it".into()) }
+    }
+
+    #[test]
+    fn one_document_has_the_document_of_each_node() {
+        let answers = [
+            answer("n1", 3, "{\n  \"well\": false,\n  \"big\": 9007199254740993\n}\n", ""),
+            unreachable("n2"),
+            answer("n3", 1, "", "a remark\nplexusctl: the records cannot be read\n"),
+            answer("n4", 0, "no JSON", ""),
+        ];
+        let text = document(&answers);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["n1"]["big"], 9_007_199_254_740_993_u64);
+        assert_eq!(read["n2"]["error"], "there is no Plexus pod on it");
+        assert_eq!(read["n3"]["error"], "the records cannot be read");
+        assert!(read["n4"]["error"].is_string(), "{text}");
+        assert!(text.starts_with("{\n  \"n1\": {\n    \"well\": false,"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&document(&[])).unwrap(), serde_json::json!({}));
+    }
+
+    #[test]
+    fn yaml_has_the_node_as_a_key() {
+        let text = yaml(&[answer("1", 0, "version: 1\npods:\n- a\n", ""), unreachable("n2")]);
+        assert_eq!(text, "\"1\":\n  version: 1\n  pods:\n  - a\n\"n2\":\n  error: \"there is no Plexus pod on it\"\n");
+    }
+
+    #[test]
+    fn the_worst_ending_counts() {
+        let of = |codes: &[u8]| {
+            let answers: Vec<Answer> = codes.iter().map(|code| answer("n", *code, "", "")).collect();
+            verdict(&answers)
+        };
+        assert_eq!(of(&[0, 0]), Verdict::Well);
+        assert_eq!(of(&[0, 3, 0]), Verdict::NotWell);
+        assert_eq!(of(&[3, 1]), Verdict::Refused);
+        assert_eq!(of(&[3, 2]), Verdict::Refused);
+        assert_eq!(verdict(&[answer("n", 0, "", ""), unreachable("m")]), Verdict::Refused);
+        assert_eq!(of(&[]), Verdict::Refused);
+    }
+
+    #[test]
+    fn an_older_program_is_recognised() {
+        let old = answer("n", 2, "", "error: unexpected argument '--x' found\n");
+        assert!(old.done().unwrap_err().contains("of another release"));
+    }
+}
