@@ -6,7 +6,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
@@ -131,6 +132,49 @@ fn faults_of_the_daemon() {
     daemon(own(), &[]);
 }
 
+/// A report has the files and commands of the node, without secrets; it is for its owner, and overwrites nothing.
+fn a_report_is_of_the_node(node: &Node) {
+    let vpn = json!({"cniVersion": "1.0.0", "type": "wireguard", "privateKey": "s3cr3t"});
+    let copy = node.network("default/vpn", &vpn);
+    let report = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        command.env_clear().env("HOME", "/nonexistent").args(["report", "-o", "/run/node/r.tar.gz"]).args(DIRECTORIES);
+        command.args(more).output().unwrap()
+    };
+    let written = report(&[]);
+    assert!(written.status.success() && written.stdout.is_empty(), "{written:?}");
+    assert_eq!(fs::metadata("/run/node/r.tar.gz").unwrap().permissions().mode() & 0o777, 0o600);
+    let packed = fs::read("/run/node/r.tar.gz").unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    let mut files = std::collections::BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        files.insert(entry.path().unwrap().display().to_string(), text);
+    }
+    let names = [
+        "MANIFEST",
+        "MASKED.txt",
+        "doctor.json",
+        "health.json",
+        "natives.json",
+        "version.json",
+        "plugins.txt",
+        "net.d/00-plexus.conflist",
+        "state/networks/default_vpn.json",
+    ];
+    for name in names {
+        assert!(files.contains_key(name), "{name}: {:?}", files.keys());
+    }
+    assert!(files["doctor.json"].contains("\"checks\"") && files["metrics.txt.log"].contains("9472"), "{files:?}");
+    assert!(files.values().all(|text| !text.contains("s3cr3t")), "a secret");
+    assert!(files["MASKED.txt"].contains("privateKey"), "{}", files["MASKED.txt"]);
+    assert_eq!(report(&[]).status.code(), Some(1), "it was overwritten");
+    assert!(report(&["--force"]).status.success());
+    fs::remove_file(copy).unwrap();
+}
+
 #[test]
 fn each_fault_of_a_node_is_named_first() {
     let Some(node) = node() else { return };
@@ -149,6 +193,7 @@ fn each_fault_of_a_node_is_named_first() {
     assert_first("primary-missing");
     fs::rename("/run/node/away", node.primary_file()).unwrap();
 
+    a_report_is_of_the_node(&node);
     faults_of_networks(&node);
     faults_of_the_daemon();
 

@@ -223,6 +223,52 @@ fn a_node_that_cannot_be_asked_is_a_line(server: &ApiServer) {
     assert!(refused.status.code() == Some(1) && stderr(&refused).contains("not confirmed for 2 nodes"), "{refused:?}");
 }
 
+/// The files of an archive, by their names.
+fn unpacked(path: &std::path::Path) -> std::collections::BTreeMap<String, String> {
+    let packed = std::fs::read(path).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    let files = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        (entry.path().unwrap().display().to_string(), text)
+    });
+    files.collect()
+}
+
+fn a_report_has_what_can_be_seen(server: &ApiServer) {
+    put_network(server, "other", "vpn", r#"{"cniVersion":"1.0.0","type":"wireguard","privateKey":"s3cr3t"}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.tar.gz");
+    let file = path.to_str().unwrap();
+    let written = plexusctl(server, &["report", "-o", file, "--node-timeout", "20"]);
+    text(&written, 0);
+    let files = unpacked(&path);
+    for name in [
+        "MANIFEST",
+        "cluster/status.json",
+        "cluster/get.json",
+        "cluster/lint.json",
+        "cluster/networks/default/lan.json",
+    ] {
+        assert!(files.contains_key(name), "{name}: {:?}", files.keys());
+    }
+    assert!(files["cluster/status.json"].contains("\"nodes\""), "{}", files["cluster/status.json"]);
+    // There is no kubelet: no logs, and no answer of a node. The reason is in the archive.
+    assert!(files["nodes/n1.log"].contains("keeper") && files["nodes/n2.log"].contains("no Plexus pod"), "{files:?}");
+    assert!(files.contains_key("cluster/pods/plexus-1/plexusd.txt.log"), "{:?}", files.keys());
+    assert!(files["cluster/pods/plexus-1/events.txt"].contains("Unhealthy"), "{files:?}");
+    assert!(files.values().all(|text| !text.contains("s3cr3t")), "a secret");
+    assert!(
+        files["MASKED.txt"].contains("cluster/networks/other/vpn.json: /config: /privateKey"),
+        "{}",
+        files["MASKED.txt"]
+    );
+    let refused = plexusctl(server, &["report", "-o", file]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("exists, and was not overwritten"), "{said}");
+}
+
 #[test]
 fn the_container_that_sees_the_files_is_named() {
     for (words, code) in [(&["doctor"][..], 1), (&["get"], 3), (&["describe", "pod", "n/p"], 1), (&["why", "n/p"], 1)] {
@@ -294,5 +340,6 @@ fn a_cluster_is_seen_from_a_workstation() {
     describe_is_one_page(&server);
     topology_is_drawn(&server);
     a_node_that_cannot_be_asked_is_a_line(&server);
+    a_report_has_what_can_be_seen(&server);
     an_error_is_one_line(&server);
 }

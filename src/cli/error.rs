@@ -151,6 +151,12 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// A file would be overwritten.
+    #[error("{path} exists, and was not overwritten; --force overwrites it, --output names another file")]
+    Exists {
+        /// Which one.
+        path: PathBuf,
+    },
     /// There is nobody to ask.
     #[error("the cluster has no node that runs Linux, and no Plexus pod")]
     NoNodes,

@@ -8,7 +8,7 @@
 //! | 0 | success |
 //! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, or `lint` an error |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `describe` of a pod that differs from its record, `topology` without a node or cluster |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
 
 mod completion;
 mod config;
@@ -34,6 +34,7 @@ mod output;
 mod plan;
 mod pods;
 mod remote;
+mod report;
 mod runs_as;
 mod schemas;
 mod settings_of_node;
@@ -106,6 +107,8 @@ enum Command {
     Health(health::Arguments),
     /// Print a script that completes command lines in a shell
     Completion(completion::Arguments),
+    /// Write one archive for a bug report, without secrets: of this node, or of a cluster and its nodes
+    Report(report::Arguments),
     /// Print the version, and the supported CNI versions
     Version(version::Arguments),
     /// Write the manual pages
@@ -187,6 +190,7 @@ fn dispatch(command: Command, daemon: fn() -> clap::Command, output: &mut Output
         Command::Completion(arguments) => completion::run(&arguments, self::command(), output).map(|()| Verdict::Well),
         Command::Complete(words) => completion::complete(&words, self::command(), output).map(|()| Verdict::Well),
         Command::Man(arguments) => man::run(&arguments, self::command(), daemon(), output).map(|()| Verdict::Well),
+        Command::Report(arguments) => report::run(&arguments, output),
         Command::Version(arguments) => version::run(&arguments, output).map(|()| Verdict::Well),
     }
 }

@@ -41,6 +41,11 @@ impl Output {
         self.answer.write_all(text.as_bytes()).and_then(|()| self.answer.flush()).map_err(Error::Output)
     }
 
+    /// Prints `bytes`, which are for a program.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.answer.write_all(bytes).and_then(|()| self.answer.flush()).map_err(Error::Output)
+    }
+
     /// Prints `document` as JSON.
     pub fn json(&mut self, document: &impl Described) -> Result<(), Error> {
         self.standard_json(document)

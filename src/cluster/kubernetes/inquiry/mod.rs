@@ -3,6 +3,7 @@
 //! Synchronous: a command asks, waits, and prints. The daemon has [`super::client`] instead.
 
 mod exec;
+mod installed;
 mod objects;
 
 pub use exec::{Finished, Job};

@@ -37,6 +37,8 @@ pub struct SeenPod {
     pub images: Vec<String>,
     /// How often containers were restarted.
     pub restarts: u32,
+    /// The names of its containers, those that prepare it first.
+    pub containers: Vec<String>,
     /// The containers that run.
     pub running: Vec<String>,
 }
@@ -91,6 +93,13 @@ impl From<Pod> for SeenPod {
             deleting: metadata.deletion_timestamp.is_some(),
             node: spec.node_name,
             host_network: spec.host_network.unwrap_or_default(),
+            containers: spec
+                .init_containers
+                .iter()
+                .flatten()
+                .chain(&spec.containers)
+                .map(|one| one.name.clone())
+                .collect(),
             images: spec.containers.into_iter().filter_map(|container| container.image).collect(),
             ready: condition(&status, "Ready").is_some_and(|(holds, _)| holds),
             waits: waits(&status),

@@ -1,0 +1,51 @@
+//! What a bug report has of Plexus' own objects: their manifests, and the logs of its pods.
+
+use super::{DAEMON_LABELS, Inquiry, SeenPod, Unanswered};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{ListParams, LogParams, ObjectMeta};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+
+/// The longest log.
+const LONGEST: i64 = 4 << 20;
+
+impl Inquiry {
+    /// The DaemonSets and ConfigMaps of Plexus, by kind, namespace and name, as JSON.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn installation(&self) -> Result<Vec<(String, String)>, Unanswered> {
+        let own = ListParams::default().labels(DAEMON_LABELS);
+        let sets: Vec<DaemonSet> = self.list(&Api::all(self.client.clone()), own.clone(), "the DaemonSets")?;
+        let maps: Vec<ConfigMap> = self.list(&Api::all(self.client.clone()), own, "the ConfigMaps")?;
+        let sets = sets.into_iter().map(|set| manifest("daemonset", set));
+        Ok(sets.chain(maps.into_iter().map(|map| manifest("configmap", map))).collect())
+    }
+
+    /// The last `lines` of the log of `container`; with `is_previous` of the container before it was restarted.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`]; there is no such log.
+    pub fn log(&self, pod: &SeenPod, container: &str, lines: u32, is_previous: bool) -> Result<String, Unanswered> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let wanted = LogParams {
+            container: Some(container.to_owned()),
+            tail_lines: Some(lines.into()),
+            limit_bytes: Some(LONGEST),
+            previous: is_previous,
+            timestamps: true,
+            ..LogParams::default()
+        };
+        self.answer(&format!("the log of {}/{} {container}", pod.namespace, pod.name), api.logs(&pod.name, &wanted))
+    }
+}
+
+fn manifest<K: Resource + Serialize>(kind: &str, mut object: K) -> (String, String) {
+    let meta: &mut ObjectMeta = object.meta_mut();
+    // It repeats all the others.
+    meta.managed_fields = None;
+    let name = format!("{kind}-{}-{}", object.namespace().unwrap_or_default(), object.name_any());
+    // What was read serialises.
+    (name, serde_json::to_string_pretty(&object).unwrap_or_default() + "\n")
+}
