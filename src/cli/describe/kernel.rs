@@ -28,7 +28,6 @@ pub struct Compared {
     /// The differences from the record; empty for none.
     pub drift: Vec<String>,
     /// The reason if the kernel was not looked at; null if it was.
-    #[serde(default)]
     pub unseen: Option<String>,
     /// The error of the failed removal; null for none.
     pub debt: Option<String>,
