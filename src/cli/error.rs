@@ -236,6 +236,33 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Signals cannot be waited for.
+    #[error("signals cannot be caught: {0}")]
+    Signals(#[source] io::Error),
+    /// A probe cannot begin.
+    #[error("probe on {interface}: {why}")]
+    Probe {
+        /// Its interface.
+        interface: String,
+        /// Why.
+        why: String,
+    },
+    /// Connectivity cannot be tested.
+    #[error("connectivity cannot be tested: {0}")]
+    Connectivity(String),
+    /// A person ended the command.
+    #[error("interrupted; the probe pods are deleted")]
+    Interrupted,
+    /// Pods of a test could not be deleted.
+    #[error(
+        "the probe pods {} are not deleted: {why}; `plexusctl connectivity clean` deletes them", pods.join(", ")
+    )]
+    Leftovers {
+        /// `<namespace>/<name>` of each.
+        pods: Vec<String>,
+        /// Why.
+        why: String,
+    },
     /// A file cannot be written.
     #[error("{path} cannot be written: {source}{}", hint(.source, "see that its directory is writable"))]
     Write {

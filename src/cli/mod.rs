@@ -6,12 +6,13 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | success |
-//! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, or `lint` an error |
+//! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, `lint` an error, or `connectivity test` a pair that is not connected |
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
 
 mod completion;
 mod config;
+mod connectivity;
 mod crd;
 mod describe;
 mod diagnosis;
@@ -23,6 +24,7 @@ mod gc;
 mod get;
 mod health;
 mod install;
+mod interrupt;
 mod keep;
 mod kubeconfig;
 pub mod lint;
@@ -33,6 +35,7 @@ mod objects;
 mod output;
 mod plan;
 mod pods;
+mod probe;
 mod remote;
 mod report;
 mod runs_as;
@@ -77,6 +80,8 @@ enum Command {
     Status(status::Arguments),
     /// Draw pods, interfaces, networks, and the bridges and masters of nodes
     Topology(topology::Arguments),
+    /// Test whether pods reach each other over additional networks
+    Connectivity(connectivity::Arguments),
     /// Find out why a pod does not start, or lacks a network
     Why(why::Arguments),
     /// Check whether this node can attach networks, and what to do if it cannot
@@ -87,6 +92,8 @@ enum Command {
     Install(install::Arguments),
     /// Restore Plexus' files when another agent changes them, at most three times an hour; for the DaemonSet
     Keep(keep::Arguments),
+    /// Answer and measure in a probe pod; for `connectivity test`
+    Probe(probe::Arguments),
     /// Remove Plexus from this node after its last pod with additional networks; new pods get none from now on
     Uninstall(uninstall::Arguments),
     /// Clean up leftovers of deleted pods, and retry failed removals
@@ -173,11 +180,13 @@ fn dispatch(command: Command, daemon: fn() -> clap::Command, output: &mut Output
         Command::Describe(arguments) => describe::run(&arguments, output),
         Command::Status(arguments) => status::run(&arguments, output),
         Command::Topology(arguments) => topology::run(&arguments, output),
+        Command::Connectivity(arguments) => connectivity::run(&arguments, output),
         Command::Why(arguments) => why::run(&arguments, output),
         Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output).map(|()| Verdict::Well),
         Command::Install(arguments) => install::run(&arguments, output).map(|()| Verdict::Well),
         Command::Keep(arguments) => keep::run(&arguments, output).map(|()| Verdict::Well),
+        Command::Probe(arguments) => probe::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => trust::check(arguments.folder()).and_then(|()| gc::run(&arguments, output)),
         Command::Natives(arguments) => natives::run(&arguments, output),

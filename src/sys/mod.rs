@@ -20,6 +20,8 @@ pub mod owner;
 pub mod printable;
 pub mod proc_net;
 pub mod process;
+#[cfg(feature = "cluster")]
+pub mod reach;
 pub mod shared_folder;
 pub mod sysctl;
 pub mod trace;

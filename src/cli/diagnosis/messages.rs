@@ -60,6 +60,12 @@ pub fn of_plexus(message: &str) -> (Fault, &str) {
     (of_readiness(message), message.split_once("not ready: ").map_or(message, |(_, why)| why).trim())
 }
 
+/// Of the runtime's message about a sandbox what the plugin answered.
+pub fn of_runtime(message: &str) -> &str {
+    let at = ["failed (add): ", "desc = "].iter().find_map(|mark| Some(message.rfind(mark)? + mark.len()));
+    message.get(at.unwrap_or_default()..).unwrap_or(message).trim()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

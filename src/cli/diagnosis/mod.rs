@@ -5,7 +5,7 @@ mod messages;
 mod print;
 
 pub use fault::Fault;
-pub use messages::{cause_of, of_plexus};
+pub use messages::{cause_of, of_plexus, of_runtime};
 pub use print::print;
 
 use schemars::JsonSchema;

@@ -1,6 +1,6 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, worst_first};
+use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, of_runtime, worst_first};
 use crate::cli::natives::DEFAULTS;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::Standing;
@@ -92,11 +92,11 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
     }
     match last(events, "FailedCreatePodSandBox") {
         Some(event) if is_open(facts) => {
-            let message = inner(&event.message);
+            let message = of_runtime(&event.message);
             checks.push(Check::bad("events", cause_of(message), message));
         }
         Some(event) => {
-            let finding = format!("an earlier attempt failed: {}", inner(&event.message));
+            let finding = format!("an earlier attempt failed: {}", of_runtime(&event.message));
             checks.push(Check::good("events", finding));
         }
         None if checks.iter().all(|check| check.check != "events") => {
@@ -104,12 +104,6 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
         }
         None => {}
     }
-}
-
-/// Of the runtime's message what the plugin answered.
-fn inner(message: &str) -> &str {
-    let at = ["failed (add): ", "desc = "].iter().find_map(|mark| Some(message.rfind(mark)? + mark.len()));
-    message.get(at.unwrap_or_default()..).unwrap_or(message).trim()
 }
 
 fn network(name: &str, look: &Look) -> Check {

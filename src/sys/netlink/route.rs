@@ -109,6 +109,22 @@ impl Socket {
         Ok(routes)
     }
 
+    /// The number of the link over which packets from `source` to `destination` leave, by rules and routes.
+    ///
+    /// # Errors
+    /// `ENETUNREACH` or `EHOSTUNREACH`: there is no route.
+    pub fn link_to(&mut self, destination: IpAddr, source: IpAddr) -> Result<Option<u32>, Error> {
+        let mut message = RouteMessage::default();
+        let bits = if destination.is_ipv4() { 32 } else { 128 };
+        message.header.address_family = family(destination);
+        (message.header.destination_prefix_length, message.header.source_prefix_length) = (bits, bits);
+        message.attributes.push(RouteAttribute::Destination(to_kernel(destination)));
+        message.attributes.push(RouteAttribute::Source(to_kernel(source)));
+        let action = || format!("look up the route from {source} to {destination}");
+        let routes = self.get(RouteNetlinkMessage::GetRoute(message), read_route, action)?;
+        Ok(routes.into_iter().find_map(|route| route.oif))
+    }
+
     /// Adds a route. Another one to the same destination with another metric or next hop may exist.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 mod exec;
 mod installed;
 mod objects;
+mod probes;
 
 pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};

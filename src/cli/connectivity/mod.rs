@@ -1,0 +1,143 @@
+//! `plexusctl connectivity`: whether pods reach each other over an additional network, measured by pods of Plexus' image.
+
+mod clean;
+mod found;
+mod layout;
+mod manifest;
+mod matrix;
+mod print;
+mod run;
+mod subject;
+
+use super::kubeconfig::ClusterAccess;
+use super::output::Output;
+use super::{Error, Verdict};
+use crate::cli::interrupt::Interrupt;
+use clap::{Args, Subcommand, ValueEnum};
+use matrix::{Matrix, matrices};
+use run::Run;
+use serde::Serialize;
+use std::time::Duration;
+use subject::Subject;
+
+/// The version of the JSON document.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure from every node to every other one over additional networks
+    Test(TestArguments),
+    /// Delete the probe pods that interrupted tests left
+    Clean(CleanArguments),
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Matrix for each network, and the reasons of cells that fail
+    #[default]
+    Table,
+    /// Line for each pair, with every measurement
+    Wide,
+    /// One JSON document; members are added, never changed
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It creates one pod of Plexus' image on each node for each network, and deletes them at the end, also after Ctrl-C. Exit code 1: a pair is not connected."
+)]
+struct TestArguments {
+    /// NetworkAttachmentDefinition: [NAMESPACE/]NAME, several times or with commas
+    #[arg(long = "network", value_name = "NAD", required = true, value_delimiter = ',')]
+    networks: Vec<String>,
+
+    /// Node, several times or with commas [default: every node that runs Linux]
+    #[arg(long = "node", value_name = "NODE", value_delimiter = ',')]
+    nodes: Vec<String>,
+
+    /// Namespace of the pods [default: that of each network]
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    /// Image of the pods [default: that of Plexus' DaemonSet]
+    #[arg(long)]
+    image: Option<String>,
+
+    /// Seconds until the pods must run
+    #[arg(long, default_value_t = 90, value_name = "SECONDS")]
+    timeout: u64,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Shape,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+}
+
+#[derive(Debug, Args)]
+struct CleanArguments {
+    /// Only pods of this namespace [default: all namespaces]
+    #[arg(short, long)]
+    namespace: Option<String>,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+}
+
+/// The JSON document. Members are added, never changed or removed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    version: u32,
+    /// Whether every pair is connected.
+    well: bool,
+    /// The run, which is the label of its pods.
+    run: &'a str,
+    /// The image of its pods.
+    image: &'a str,
+    /// One for each network.
+    networks: &'a [Matrix],
+}
+
+/// Tests, or cleans up.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    match &arguments.command {
+        Command::Test(arguments) => test(arguments, output),
+        Command::Clean(arguments) => {
+            let inquiry = arguments.access.open()?;
+            let count = clean::all(&inquiry, arguments.namespace.as_deref(), output)?;
+            output.remark(format!("{count} probe pods were deleted."));
+            Ok(Verdict::Well)
+        }
+    }
+}
+
+fn test(arguments: &TestArguments, output: &mut Output) -> Result<Verdict, Error> {
+    // Before the first thread of the client.
+    let interrupt = Interrupt::catch("interrupted again; `plexusctl connectivity clean` deletes the probe pods")?;
+    let inquiry = arguments.access.open()?;
+    let subject = Subject::ask(&inquiry, arguments)?;
+    let run = Run::new(&inquiry, &subject, Duration::from_secs(arguments.timeout), &interrupt);
+    let found = run.all(output)?;
+    let matrices = matrices(&found);
+    let well = matrices.iter().all(|matrix| matrix.pairs.iter().all(|pair| pair.well));
+    match arguments.output {
+        Shape::Json => output.json(&Document {
+            version: VERSION,
+            well,
+            run: &subject.run,
+            image: &subject.image,
+            networks: &matrices,
+        })?,
+        shape => print::print(&matrices, shape == Shape::Wide, output)?,
+    }
+    Ok(if well { Verdict::Well } else { Verdict::Refused })
+}
