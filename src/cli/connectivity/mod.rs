@@ -1,5 +1,6 @@
 //! `plexusctl connectivity`: whether pods reach each other over an additional network, measured by pods of Plexus' image.
 
+mod arguments;
 mod clean;
 mod found;
 mod layout;
@@ -9,11 +10,11 @@ mod print;
 mod run;
 mod subject;
 
-use super::kubeconfig::ClusterAccess;
 use super::output::Output;
 use super::{Error, Verdict};
 use crate::cli::interrupt::Interrupt;
-use clap::{Args, Subcommand, ValueEnum};
+use arguments::{CleanArguments, Shape, TestArguments};
+use clap::{Args, Subcommand};
 use matrix::{Matrix, matrices};
 use run::Run;
 use serde::Serialize;
@@ -35,61 +36,6 @@ enum Command {
     Test(TestArguments),
     /// Delete the probe pods that interrupted tests left
     Clean(CleanArguments),
-}
-
-/// How the result is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Shape {
-    /// Matrix for each network, and the reasons of cells that fail
-    #[default]
-    Table,
-    /// Line for each pair, with every measurement
-    Wide,
-    /// One JSON document; members are added, never changed
-    Json,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "It creates one pod of Plexus' image on each node for each network, and deletes them at the end, also after Ctrl-C. Exit code 1: a pair is not connected."
-)]
-struct TestArguments {
-    /// NetworkAttachmentDefinition: [NAMESPACE/]NAME, several times or with commas
-    #[arg(long = "network", value_name = "NAD", required = true, value_delimiter = ',')]
-    networks: Vec<String>,
-
-    /// Node, several times or with commas [default: every node that runs Linux]
-    #[arg(long = "node", value_name = "NODE", value_delimiter = ',')]
-    nodes: Vec<String>,
-
-    /// Namespace of the pods [default: that of each network]
-    #[arg(short, long)]
-    namespace: Option<String>,
-
-    /// Image of the pods [default: that of Plexus' DaemonSet]
-    #[arg(long)]
-    image: Option<String>,
-
-    /// Seconds until the pods must run
-    #[arg(long, default_value_t = 90, value_name = "SECONDS")]
-    timeout: u64,
-
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Shape,
-
-    #[command(flatten)]
-    access: ClusterAccess,
-}
-
-#[derive(Debug, Args)]
-struct CleanArguments {
-    /// Only pods of this namespace [default: all namespaces]
-    #[arg(short, long)]
-    namespace: Option<String>,
-
-    #[command(flatten)]
-    access: ClusterAccess,
 }
 
 /// The JSON document. Members are added, never changed or removed.

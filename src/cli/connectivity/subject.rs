@@ -1,7 +1,7 @@
 //! What is tested: networks, nodes, the image of the pods.
 
 use crate::cli::Error;
-use crate::cli::connectivity::TestArguments;
+use crate::cli::connectivity::arguments::TestArguments;
 use crate::cli::connectivity::found::Trouble;
 use crate::cli::connectivity::layout::{MOST_NODES, Probe, layout};
 use crate::cli::diagnosis::Fault;

@@ -1,6 +1,6 @@
 //! The tree as one page that works offline: a box to search in, and the tree with everything that does not match hidden.
 
-use crate::cli::topology::model::Branch;
+use crate::cli::topology::model::{Branch, Kind};
 use crate::cli::topology::svg::escaped;
 use crate::sys::printable;
 
@@ -15,7 +15,10 @@ const BEGIN: &str = r#"<!doctype html>
   ul { list-style: none; margin: 0; padding-left: 1.4rem; border-left: 1px solid #d0d7de; }
   body > ul { padding-left: 0; border: 0; }
   li[hidden] { display: none; }
-  span { display: inline-block; margin: .15rem 0; padding: 0 .5rem; border: 1px solid #57606a; border-radius: 5px; background: #f6f8fa; }
+  /* Interfaces side by side: a node of 500 pods is a few screens. */
+  ul.interfaces { columns: 25rem; column-gap: 1rem; }
+  ul.interfaces > li { break-inside: avoid; }
+  span { display: inline-block; max-width: 100%; box-sizing: border-box; overflow-wrap: anywhere; margin: .15rem 0; padding: 0 .5rem; border: 1px solid #57606a; border-radius: 5px; background: #f6f8fa; }
   .node { background: #ddf4ff; border-color: #0969da; }
   .link { background: #fff8c5; border-color: #9a6700; }
   .network { background: #dafbe1; border-color: #1a7f37; }
@@ -26,19 +29,21 @@ const BEGIN: &str = r#"<!doctype html>
 "#;
 const END: &str = r#"<script>
   const search = document.getElementById("search"), count = document.getElementById("count");
-  function show(item, words, inherited) {
-    const own = item.firstElementChild.textContent.toLowerCase();
-    const hit = inherited || words.every(word => own.includes(word));
-    let shown = item.querySelector(":scope > ul") ? 0 : Number(hit);
-    for (const child of item.querySelectorAll(":scope > ul > li")) shown += show(child, words, hit);
+  // An interface is shown if all words are in its own text, or in what it hangs on.
+  function show(item, words, above) {
+    const text = above + " " + item.firstElementChild.textContent.toLowerCase();
+    const children = item.querySelectorAll(":scope > ul > li");
+    let shown = children.length ? 0 : Number(words.every(word => text.includes(word)));
+    for (const child of children) shown += show(child, words, text);
     item.hidden = shown === 0;
     return shown;
   }
+  const all = document.querySelectorAll("span.interface").length;
   function update() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
-    for (const item of document.querySelectorAll("body > ul > li")) shown += show(item, words, words.length === 0);
-    count.textContent = shown + " interfaces";
+    for (const item of document.querySelectorAll("body > ul > li")) shown += show(item, words, "");
+    count.textContent = (words.length ? shown + " of " : "") + all + (all === 1 ? " interface" : " interfaces");
   }
   search.addEventListener("input", update);
   update();
@@ -58,17 +63,27 @@ fn list(branches: &[Branch], text: &mut String) {
     if branches.is_empty() {
         return;
     }
-    text.push_str("<ul>\n");
+    let are_interfaces = branches.iter().all(|branch| branch.kind == Kind::Interface);
+    text.push_str(if are_interfaces { "<ul class=\"interfaces\">\n" } else { "<ul>\n" });
     for branch in branches {
         let class = format!("{:?}", branch.kind).to_lowercase();
         let name = escaped(&printable::line(&branch.name));
         let detail = escaped(&printable::line(&branch.detail));
         let detail = if detail.is_empty() { detail } else { format!(" <small>{detail}</small>") };
-        text.push_str(&format!("<li><span class=\"{class}\">{name}{detail}</span>\n"));
+        text.push_str(&format!("<li><span class=\"{class}\">{name}{detail}</span>{}\n", count(branch)));
         list(&branch.children, text);
         text.push_str("</li>\n");
     }
     text.push_str("</ul>\n");
+}
+
+/// How many interfaces hang on it; empty for an interface.
+fn count(branch: &Branch) -> String {
+    match (branch.kind, branch.interfaces()) {
+        (Kind::Interface, _) => String::new(),
+        (_, 1) => " <small>1 interface</small>".to_owned(),
+        (_, count) => format!(" <small>{count} interfaces</small>"),
+    }
 }
 
 #[cfg(test)]

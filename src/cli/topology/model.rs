@@ -38,6 +38,14 @@ pub struct Branch {
     pub children: Vec<Branch>,
 }
 
+impl Branch {
+    /// How many interfaces it is, or hang on it.
+    pub fn interfaces(&self) -> usize {
+        let below: usize = self.children.iter().map(Branch::interfaces).sum();
+        below + usize::from(self.kind == Kind::Interface)
+    }
+}
+
 /// The kind of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,7 +85,7 @@ pub fn tree(leaves: &[Leaf]) -> Vec<Branch> {
     let nodes = grouped(leaves, |leaf| leaf.node.clone());
     let of_network = |(name, leaves): (String, Vec<&Leaf>)| {
         let mut leaves = leaves;
-        leaves.sort();
+        leaves.sort_by_cached_key(|leaf| (natural(&leaf.pod), natural(&leaf.interface)));
         Branch {
             kind: Kind::Network,
             name,
@@ -111,6 +119,19 @@ fn grouped<'a>(
         groups.entry(key(leaf)).or_default().push(leaf);
     }
     groups
+}
+
+/// A key by which web-9 is before web-10: parts of text, each with the number that follows it.
+fn natural(text: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (letters, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (digits, after) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
+        parts.push((letters.to_owned(), digits.parse().unwrap_or_default()));
+        rest = after;
+    }
+    parts
 }
 
 fn interface(leaf: &Leaf) -> Branch {
@@ -155,6 +176,13 @@ mod tests {
         for (config, expected) in table {
             assert_eq!(link_of(&NetworkConfig::parse(config, Some("n")).unwrap()), expected, "{config}");
         }
+    }
+
+    #[test]
+    fn numbers_are_sorted_as_people_do() {
+        let mut names = ["x/web-10", "x/web-9", "x/web", "w/web-11", "x/web-9b"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["w/web-11", "x/web", "x/web-9", "x/web-9b", "x/web-10"]);
     }
 
     #[test]

@@ -14,10 +14,14 @@ const TOP: usize = 44;
 const CHARACTER: usize = 7;
 /// Between two columns.
 const GAP: usize = 56;
+/// Between a name and its detail, in characters.
+const BETWEEN: usize = 2;
 /// Around everything.
 const MARGIN: usize = 16;
 /// The longest text of a box, in characters.
-const LONGEST: usize = 52;
+const LONGEST: usize = 64;
+/// So much of a name is left at least, where addresses are long.
+const SHORTEST_NAME: usize = 24;
 
 /// A box with its place.
 struct Placed<'a> {
@@ -51,21 +55,26 @@ pub fn svg(nodes: &[Branch]) -> String {
     text
 }
 
-/// Interfaces have the rows one after the other; the others are in the middle of what hangs on them.
+/// Interfaces have the rows one after the other; the others are beside the first of what hangs on them, so that in a
+/// picture of many screens each group begins with its names.
 fn place<'a>(branch: &'a Branch, next: &mut usize) -> Placed<'a> {
     let children: Vec<Placed<'a>> = branch.children.iter().map(|child| place(child, next)).collect();
-    let middle = match (children.first(), children.last()) {
-        (Some(first), Some(last)) => usize::midpoint(first.middle, last.middle),
-        _ => {
+    let middle = children.first().map_or_else(
+        || {
             *next += 1;
             (*next - 1) * 2
-        }
-    };
+        },
+        |first| first.middle,
+    );
     Placed { branch, middle, children }
 }
 
 fn width(nodes: &[Branch], kind: Kind) -> usize {
-    let own = |branch: &Branch| if branch.kind == kind { label(branch).chars().count() } else { 0 };
+    let length = |branch: &Branch| {
+        let (name, detail) = label(branch);
+        name.chars().count() + if detail.is_empty() { 0 } else { BETWEEN + detail.chars().count() }
+    };
+    let own = |branch: &Branch| if branch.kind == kind { length(branch) } else { 0 };
     fn longest(branches: &[Branch], own: &dyn Fn(&Branch) -> usize) -> usize {
         branches.iter().map(|branch| own(branch).max(longest(&branch.children, own))).max().unwrap_or_default()
     }
@@ -81,17 +90,23 @@ fn lefts(widths: &[usize; 4]) -> [usize; 4] {
     })
 }
 
-/// The text in a box.
-fn label(branch: &Branch) -> String {
-    let whole = match branch.detail.as_str() {
-        "" => branch.name.clone(),
-        detail => format!("{} · {detail}", branch.name),
-    };
-    let whole = printable::line(&whole);
-    if whole.chars().count() <= LONGEST {
-        return whole;
+/// Name and detail of a box. Of a long name the middle is left out, because pods of one Deployment differ at the end.
+fn label(branch: &Branch) -> (String, String) {
+    let (name, detail) = (printable::line(&branch.name), printable::line(&branch.detail));
+    let name = shortened(&name, LONGEST.saturating_sub(detail.chars().count() + BETWEEN).max(SHORTEST_NAME));
+    let rest = LONGEST.saturating_sub(name.chars().count() + BETWEEN);
+    (name, shortened(&detail, rest))
+}
+
+/// `text` with at most `longest` characters.
+fn shortened(text: &str, longest: usize) -> String {
+    let count = text.chars().count();
+    if count <= longest {
+        return text.to_owned();
     }
-    whole.chars().take(LONGEST - 1).chain(['…']).collect()
+    let head = longest / 2;
+    let tail = longest.saturating_sub(head + 1);
+    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
 }
 
 /// `text` as XML has it.
@@ -116,7 +131,7 @@ impl Picture {
             let (to, end) = (self.lefts[child.branch.kind.column()], Self::middle(child));
             let half = usize::midpoint(from, to);
             text.push_str(&format!(
-                "<path d=\"M{from} {y} C{half} {y} {half} {end} {to} {end}\" fill=\"none\" stroke=\"#8c959f\"/>\n"
+                "<path d=\"M{from} {y} H{half} V{end} H{to}\" fill=\"none\" stroke=\"#8c959f\"/>\n"
             ));
             self.lines(child, text);
         }
@@ -131,18 +146,23 @@ impl Picture {
             Kind::Interface => ("#f6f8fa", "#57606a"),
         };
         let (left, middle) = (self.lefts[column], Self::middle(placed));
+        let (name, detail) = label(placed.branch);
+        let detail = match detail.as_str() {
+            "" => detail,
+            detail => format!("<tspan dx=\"10\" fill=\"#57606a\">{}</tspan>", escaped(detail)),
+        };
         let whole = match placed.branch.detail.as_str() {
             "" => placed.branch.name.clone(),
             detail => format!("{} · {detail}", placed.branch.name),
         };
         text.push_str(&format!(
-            "<g><title>{}</title><rect x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{BOX}\" rx=\"5\" fill=\"{fill}\" stroke=\"{stroke}\"/><text x=\"{}\" y=\"{}\" fill=\"#1f2328\">{}</text></g>\n",
+            "<g><title>{}</title><rect x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{BOX}\" rx=\"5\" fill=\"{fill}\" stroke=\"{stroke}\"/><text x=\"{}\" y=\"{}\" fill=\"#1f2328\">{}{detail}</text></g>\n",
             escaped(&printable::line(&whole)),
             middle - BOX / 2,
             self.widths[column],
             left + 10,
             middle + 4,
-            escaped(&label(placed.branch))
+            escaped(&name)
         ));
         placed.children.iter().for_each(|child| self.boxes(child, text));
     }
@@ -180,6 +200,21 @@ mod tests {
         for two in boxes.windows(2) {
             assert!(two[0].0 != two[1].0 || two[0].1 + BOX < two[1].1, "{two:?}");
         }
+    }
+
+    #[test]
+    fn long_names_keep_their_ends_and_their_addresses() {
+        let branch = |name: &str, detail: &str| Branch {
+            kind: Kind::Interface,
+            name: name.into(),
+            detail: detail.into(),
+            children: Vec::new(),
+        };
+        let (name, detail) = label(&branch(&format!("x/{}-17 net1", "a".repeat(60)), "10.0.0.1, fd00::1"));
+        assert!(name.starts_with("x/aaa") && name.ends_with("-17 net1") && name.contains('…'), "{name}");
+        assert_eq!(detail, "10.0.0.1, fd00::1");
+        let (name, detail) = label(&branch(&"a".repeat(80), &"b".repeat(80)));
+        assert_eq!(name.chars().count() + BETWEEN + detail.chars().count(), LONGEST);
     }
 
     #[test]
