@@ -1,13 +1,14 @@
 //! The schemas of all JSON documents that commands print.
 
 use super::output::described::schema;
-use super::{describe, doctor, gc, get, health, lint, natives, plan, status, topology, version, why};
+use super::{connectivity, describe, doctor, gc, get, health, lint, natives, plan, status, topology, version, why};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The schemas by the names of their files in `docs/reference/schemas`, without `.json`.
 pub fn schemas() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
+        schema::<connectivity::Document<'_>>(),
         schema::<describe::Document>(),
         schema::<doctor::Document<'_>>(),
         schema::<gc::Document>(),

@@ -3,11 +3,12 @@
 use crate::cli::connectivity::found::Found;
 use crate::cli::diagnosis::Fault;
 use crate::cli::probe::words::{Measured, Packet, Ping, Tcp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::net::IpAddr;
 
 /// One network.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Matrix {
     /// `<namespace>/<name>`.
@@ -19,7 +20,7 @@ pub struct Matrix {
 }
 
 /// A probe.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// The node, or one of several places on it.
@@ -37,7 +38,7 @@ pub struct Place {
 }
 
 /// From one place to another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pair {
     /// `IPv4` or `IPv6`.

@@ -11,12 +11,14 @@ mod run;
 mod subject;
 
 use super::output::Output;
+use super::output::described::Described;
 use super::{Error, Verdict};
 use crate::cli::interrupt::Interrupt;
 use arguments::{CleanArguments, Shape, TestArguments};
 use clap::{Args, Subcommand};
 use matrix::{Matrix, matrices};
 use run::Run;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 use subject::Subject;
@@ -39,9 +41,9 @@ enum Command {
 }
 
 /// The JSON document. Members are added, never changed or removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     version: u32,
     /// Whether every pair is connected.
     well: bool,
@@ -51,6 +53,10 @@ struct Document<'a> {
     image: &'a str,
     /// One for each network.
     networks: &'a [Matrix],
+}
+
+impl Described for Document<'_> {
+    const NAME: &'static str = "connectivity-test";
 }
 
 /// Tests, or cleans up.

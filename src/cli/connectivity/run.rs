@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         let mut open: Vec<usize> = (0..found.len()).filter(|at| !found[*at].targets.is_empty()).collect();
         let mut told = String::new();
         while !open.is_empty() {
-            open.retain(|at| match self.inquiry.log(&found[*at].probe.namespace, &found[*at].probe.pod) {
+            open.retain(|at| match self.inquiry.printed_by(&found[*at].probe.namespace, &found[*at].probe.pod) {
                 Ok(log) => !take(&mut found[*at], &log),
                 Err(e) => {
                     found[*at].silence = Some(e.to_string());

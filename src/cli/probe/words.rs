@@ -1,5 +1,6 @@
 //! What a probe is asked, and what it answers: the words between `plexusctl connectivity test` and its pods.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -54,7 +55,7 @@ pub struct Measured {
 }
 
 /// Small echo requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ping {
     /// Requests.
@@ -68,7 +69,7 @@ pub struct Ping {
 }
 
 /// A TCP connection.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tcp {
     /// The time until it was there; null where it failed.
@@ -78,7 +79,7 @@ pub struct Tcp {
 }
 
 /// The largest packet that is answered without being fragmented. Sizes are of whole IP packets.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Packet {
     /// MTU of the interface.

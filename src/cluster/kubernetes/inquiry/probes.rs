@@ -36,7 +36,7 @@ impl Inquiry {
     ///
     /// # Errors
     /// As of [`Inquiry::pods`]; the kubelet cannot be reached.
-    pub fn log(&self, namespace: &str, name: &str) -> Result<String, Unanswered> {
+    pub fn printed_by(&self, namespace: &str, name: &str) -> Result<String, Unanswered> {
         let params = LogParams { limit_bytes: Some(LONGEST_LOG), ..LogParams::default() };
         self.answer(&format!("the log of pod {namespace}/{name}"), self.in_namespace(namespace).logs(name, &params))
     }
