@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Commands that a node can be asked.
 pub const OF_NODES: [&str; 7] = ["get", "describe", "gc", "natives", "doctor", "health", "version"];
 /// The other commands, and why no node is asked.
-pub const ELSEWHERE: [(&str, &str); 16] = [
+pub const ELSEWHERE: [(&str, &str); 18] = [
     ("install", "it works on the machine where it runs; the DaemonSet runs it on each node"),
     ("uninstall", "it works on the machine where it runs; docs/install/uninstall.md removes Plexus from a cluster"),
     ("keep", "it is the container keeper of each Plexus pod"),
@@ -24,6 +24,8 @@ pub const ELSEWHERE: [(&str, &str); 16] = [
     ("lint", "it reads manifests; --on-node means the machine where it runs"),
     ("schema", "its answer is the same everywhere"),
     ("crd", "its answer is the same everywhere"),
+    ("connectivity", "connectivity test has the option --node itself"),
+    ("probe", "it works in the pods of connectivity test"),
     ("completion", "its answer is the same everywhere"),
     ("man", "its answer is the same everywhere"),
     ("__complete", "its answer is the same everywhere"),
