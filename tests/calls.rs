@@ -12,7 +12,7 @@ use serde_json::json;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -194,6 +194,24 @@ fn a_report_is_one_message() {
     assert_eq!(more.filter(|(_, more)| *more != 0).collect::<Vec<_>>(), [(libc::SYS_sendto, 1)]);
 }
 
+#[test]
+fn a_call_that_is_killed_before_its_report_has_answered() {
+    let Some(node) = Node::new() else { return };
+    bridged(&node);
+    let _socket = listener(&node);
+    let first = Pod::new(&node, "first");
+    first.add().result();
+    let (_, changes) = Pod::new(&node, "counted").call("ADD").killed_at(0);
+    let last = changes.len();
+    assert_eq!(changes[last - 2..], ["write", "sendto"], "the answer, then the report: {changes:?}");
+    let pod = Pod::new(&node, "killed");
+    let (answer, _) = pod.call("ADD").killed_at(last);
+    let result: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert!(result["ips"][0]["address"].is_string(), "{answer:?}");
+    pod.del().silence();
+    assert!(pod.record(&node).is_none());
+}
+
 /// `cargo test --test calls -- --ignored --nocapture`
 #[test]
 #[ignore = "prints a measurement"]
@@ -237,6 +255,40 @@ fn a_trace_reaches_plugins_and_is_named_in_the_log() {
     // What is no trace is passed on all the same, and not named.
     let answer = pod.call("DEL").env("TRACEPARENT", "\u{1b}[31m").make();
     assert!(!answer.stderr.contains("trace"), "{}", answer.stderr);
+}
+
+#[test]
+fn a_daemon_that_is_not_root_counts_what_root_reports() {
+    if !plexus::sys::is_root() {
+        return support::cannot_run("needs root");
+    }
+    const DAEMON: u32 = 65532;
+    let (folder, address) = (tempfile::tempdir().unwrap(), http::free_address());
+    let open = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let (run, source) = (folder.path().join("run"), folder.path().join("source"));
+    // As `plexusctl install --daemon-group` makes them.
+    for (path, group, mode) in [
+        (folder.path().to_owned(), 0, 0o755),
+        (source.clone(), 0, 0o755),
+        (run.clone(), 0, 0o711),
+        (run.join("daemon"), DAEMON, 0o2770),
+        (run.join("unpublished"), DAEMON, 0o750),
+    ] {
+        fs::create_dir_all(&path).unwrap();
+        chown(&path, Some(0), Some(group)).unwrap();
+        open(&path, mode);
+    }
+    let arguments = ["--source-directory", source.to_str().unwrap(), "--metrics-address", &address.to_string()];
+    let mut daemon = Daemon::in_folder_as(folder.path(), DAEMON, &arguments);
+    let calls = daemon.run.calls();
+    let socket = fs::metadata(&calls).unwrap();
+    assert_eq!((socket.uid(), socket.mode() & 0o777), (DAEMON, 0o600));
+    let report = CallReport { version: VERSION, verb: "ADD".into(), code: 50, ..CallReport::default() };
+    drop(datagram::send(&run, Path::new("daemon/calls.sock"), &report.to_bytes()).unwrap());
+    await_lines(address, &[r#"plexus_calls_total{verb="ADD",outcome="unavailable"} 1"#]);
+    // The socket goes with the daemon.
+    daemon.signal("TERM");
+    assert!(daemon.wait().success() && !calls.exists(), "{}", daemon.log());
 }
 
 /// Sends as the user `uid`, who has no capability.

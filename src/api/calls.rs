@@ -96,7 +96,7 @@ impl NodeCounts {
 pub struct PoolCounts {
     /// How many there are.
     pub all: u64,
-    /// How many have less than a tenth of their addresses left.
+    /// How many have at most a tenth of their addresses left.
     pub nearly_full: u64,
     /// The taken addresses of the fullest one, in thousandths.
     pub fullest: u32,

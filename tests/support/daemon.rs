@@ -85,7 +85,8 @@ impl Daemon {
         let (run, state) = (RunDirectory::new(folder.join("run")), StateDirectory::new(folder.join("state")));
         // Who is somebody else may not reach the folder of the build.
         let program = folder.join("plexusd");
-        fs::copy(Daemon::program(), &program).unwrap();
+        // By another process: what a test starts beside this one would inherit the open file ("text file busy").
+        assert!(Command::new("cp").arg(Daemon::program()).arg(&program).status().unwrap().success());
         let mut command = Command::new(program);
         command.args(["--log-level", "debug", "--run-directory"]).arg(run.path());
         command.arg("--state-directory").arg(state.path()).args(arguments).env_remove("KUBECONFIG");

@@ -121,7 +121,7 @@ fn register_counts(counts: &NodeCounts, registry: &mut Registry) {
     gauge("attachments", "Networks that are attached to them", *attachments);
     gauge("debts", "Removals that failed and are tried again", *debts);
     gauge("pools", "Pools of host-local on this node", pools.map(|pools| pools.all));
-    gauge("pools_nearly_full", "Pools with less than a tenth of their addresses left", pools.map(|p| p.nearly_full));
+    gauge("pools_nearly_full", "Pools with at most a tenth of their addresses left", pools.map(|p| p.nearly_full));
     if let Some(PoolCounts { fullest, .. }) = pools {
         let gauge: Gauge<f64, AtomicU64> = Gauge::default();
         gauge.set(f64::from((*fullest).min(1000)) / 1000.0);
