@@ -6,15 +6,21 @@
 #[path = "connectivity/nodes.rs"]
 mod nodes;
 mod support;
+#[path = "schemas/valid.rs"]
+mod valid;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nodes::{Nodes, PROBES};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use support::apiserver::ApiServer;
 use support::cluster::{LEAST, put_network, role, try_server};
+
+/// The documents, by the names of their schemas.
+type Seen = BTreeMap<&'static str, Vec<Value>>;
 
 /// The rights that the page asks for, as it shows them.
 fn rights() -> String {
@@ -67,6 +73,7 @@ fn a_network_that_works(nodes: &mut Nodes<'_>, tester: &Path) {
     let document: Value = serde_json::from_str(&text(&output, 0)).unwrap();
     assert_eq!((&document["version"], &document["well"]), (&json!(1), &json!(true)));
     assert_eq!(document["image"], "x/plexus:v1");
+    valid::assert_valid(&Seen::from([("connectivity-test", vec![document.clone()])]));
     let pairs = pairs(&document);
     assert_eq!(pairs.len(), 4, "two families, two directions: {document}");
     assert!(pairs.iter().all(|pair| pair["well"] == true && pair["packet"]["largest"] == 1500), "{document}");

@@ -116,11 +116,13 @@ fn every_member_is_described() {
 /// Both kinds of documents together are all that exist.
 const OF_A_NODE: [&str; 11] =
     ["describe-pod", "doctor", "gc", "get", "health", "lint", "natives", "plan", "topology", "version", "why"];
+/// tests/connectivity.rs prints and validates this one.
+const OF_CONNECTIVITY: &str = "connectivity-test";
 const OF_A_CLUSTER: [&str; 5] = ["describe-pod", "get-cluster", "status", "topology", "why"];
 
 #[test]
 fn every_document_is_printed_in_a_test() {
-    let seen: BTreeSet<&str> = OF_A_NODE.into_iter().chain(OF_A_CLUSTER).collect();
+    let seen: BTreeSet<&str> = OF_A_NODE.into_iter().chain(OF_A_CLUSTER).chain([OF_CONNECTIVITY]).collect();
     assert_eq!(seen, plexus::cli::schemas().into_keys().collect());
 }
 

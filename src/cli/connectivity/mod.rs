@@ -44,6 +44,7 @@ enum Command {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Document<'a> {
+    /// The version of this shape.
     version: u32,
     /// Whether every pair is connected.
     well: bool,
