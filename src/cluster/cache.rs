@@ -32,6 +32,8 @@ struct Known {
     definitions_synced: bool,
     pods_synced: bool,
     confirmed: bool,
+    /// Why the definitions are not known yet.
+    trouble: String,
 }
 
 /// A definition that is there.
@@ -98,6 +100,21 @@ impl Cache {
     /// Whether `definition` is short enough to be kept, in memory or as a copy.
     pub fn is_short(definition: &Definition) -> bool {
         definition.config.as_ref().map_or(0, String::len) <= MAX_KEPT
+    }
+
+    /// Why the definitions cannot be listed; empty where nothing is wrong.
+    pub fn trouble(&self) -> String {
+        self.known().trouble.clone()
+    }
+
+    /// Notes why the definitions cannot be listed.
+    pub fn set_trouble(&self, why: &str) {
+        let mut known = self.known();
+        if known.trouble != why {
+            why.clone_into(&mut known.trouble);
+            drop(known);
+            self.changed.send_replace(());
+        }
     }
 
     /// How many bytes of configurations are kept.

@@ -24,8 +24,11 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
     }
     configuration(facts, &mut checks);
     plugin(facts, own, &mut checks);
-    facts.networks.iter().for_each(|network| of_network(network, facts, &mut checks));
+    // What stops every pod is before what stops those of one network.
+    let (default, others): (Vec<&Network>, Vec<&Network>) = facts.networks.iter().partition(|network| network.default);
+    default.into_iter().for_each(|network| of_network(network, facts, &mut checks));
     daemon(facts, &mut checks);
+    others.into_iter().for_each(|network| of_network(network, facts, &mut checks));
     pools(&facts.pools, &mut checks);
     records(facts, &mut checks);
     checks.push(match facts.runtimes.as_slice() {

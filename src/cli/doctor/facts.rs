@@ -3,6 +3,7 @@
 use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{Keeping, RunDirectory, StateDirectory, build};
 use crate::cli::directories::RuntimeDirectories;
+use crate::cli::doctor::fresh;
 use crate::cli::lint::judgement;
 use crate::cli::natives;
 use crate::cni::{NetworkConfig, json};
@@ -13,6 +14,7 @@ use crate::engine::planning::disk;
 use crate::engine::planning::refusals::recursion;
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
+use crate::nad::Definition;
 use crate::store::{State, Store};
 use crate::sys::files;
 use crate::sys::netlink::Socket;
@@ -117,7 +119,8 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let settings = parsed.or_else(|_| Settings::parse(natives::DEFAULTS)).ok();
     let settings_remarks = settings.as_ref().map(Settings::remarks).unwrap_or_default();
     let plugin = directories.cni_bin_dir.join("plexus");
-    let (networks, pools) = settings.map(|settings| networks(&settings, directories, state)).unwrap_or_default();
+    let definitions = fresh::definitions(state, run, Instant::now() + ANSWER_LIMIT);
+    let (networks, pools) = settings.map(|settings| networks(&settings, directories, &definitions)).unwrap_or_default();
     let (records, damaged) = Store::new(state).survey().unwrap_or_default();
     let owed = records.iter().flat_map(|record| &record.attachments).filter(|one| one.state == State::Owed);
     Facts {
@@ -180,9 +183,9 @@ fn release(plugin: &Path) -> Result<String, String> {
 fn networks(
     settings: &Settings,
     directories: &RuntimeDirectories,
-    state: &StateDirectory,
+    definitions: &[Definition],
 ) -> (Vec<Network>, Vec<Pool>) {
-    let found = natives::of_node(settings, Some(state.path())).unwrap_or_default();
+    let found = natives::of_definitions(settings, definitions);
     let registry = Registry::new(settings.natives.clone());
     let mut path: Vec<PathBuf> = settings.bin_dir.iter().cloned().collect();
     path.push(directories.cni_bin_dir.clone());

@@ -2,6 +2,7 @@
 
 mod checks;
 mod facts;
+mod fresh;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;

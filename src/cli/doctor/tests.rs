@@ -115,7 +115,10 @@ fn further_faults_are_named_first() {
     let kept = Keeping { displaced: "the runtime takes 00-a.conflist".into(), ..Keeping::default() };
     let no_range = Network { refused: Some("no address: ipam has no range".into()), ..network(false) };
     let mistyped = Network { unknown_key: Some("key \"mastr\" is unknown".into()), ..network(false) };
+    let stale = Network { error: Some("spec.config: not a JSON object".into()), ..network(false) };
     let table = [
+        // The copy of a network may be old while nobody tells what became of it.
+        (Facts { daemon: Err("plexusd is not running (…)".into()), ..with_network(stale) }, Fault::DaemonDown),
         (with_network(no_range), Fault::NetworkBroken),
         (with_network(mistyped), Fault::NetworkBroken),
         (Facts { settings_remarks: vec!["key \"natives\"".into()], ..well() }, Fault::Other),

@@ -100,9 +100,13 @@ impl Arguments {
 
 /// The default network first, then what the daemon keeps copies of.
 pub fn of_node(settings: &Settings, state: Option<&Path>) -> Result<Vec<Network>, Error> {
-    let registry = Registry::new(settings.natives.clone());
     let state = state.map_or_else(|| settings.state.clone(), StateDirectory::new);
-    let definitions = copies(&state)?;
+    Ok(of_definitions(settings, &copies(&state)?))
+}
+
+/// The default network first, then `definitions`.
+pub fn of_definitions(settings: &Settings, definitions: &[Definition]) -> Vec<Network> {
+    let registry = Registry::new(settings.natives.clone());
     let known = Known {
         definitions: definitions.iter().map(|definition| (definition.nad.clone(), definition.clone())).collect(),
         ..Known::default()
@@ -122,7 +126,7 @@ pub fn of_node(settings: &Settings, state: Option<&Path>) -> Result<Vec<Network>
         })),
     }
     found.extend(definitions.iter().map(|definition| of_definition(settings, &registry, definition)));
-    Ok(found)
+    found
 }
 
 fn of_definition(settings: &Settings, registry: &Registry, definition: &Definition) -> Network {

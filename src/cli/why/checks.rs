@@ -91,7 +91,8 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
         );
     }
     match last(events, "FailedCreatePodSandBox") {
-        Some(event) if is_open(facts) => {
+        // A pod that is ready has a sandbox: what it lacks has another cause.
+        Some(event) if is_open(facts) && !facts.pod.ready => {
             let message = of_runtime(&event.message);
             checks.push(Check::bad("events", cause_of(message), message));
         }

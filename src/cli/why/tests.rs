@@ -117,7 +117,12 @@ fn further_causes_are_named_first() {
     let homeless = facts("lan");
     let homeless = with_pod(homeless.clone(), SeenPod { node: None, waits: Some(waits), ..homeless.pod });
     let status = r#"[{"name":"cbr0","default":true,"dns":{}}]"#;
+    let late = running(None);
+    let late = with_pod(late.clone(), SeenPod { ready: true, ..late.pod });
+    let late =
+        Facts { events: failing("network default/lan (net1): plugin host-local: no address is free").events, ..late };
     let table = [
+        (late, Fault::Displaced),
         (facts("LAN"), Fault::Annotation),
         (hosts, Fault::HostNetwork),
         (homeless, Fault::NoNode),

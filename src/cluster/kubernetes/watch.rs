@@ -122,7 +122,12 @@ pub(in crate::cluster) async fn definitions(source: Source<'_>) {
         tokio::select! {
             event = watch.next() => match event {
                 Some(event) => take_definition(event, cache, &mut seen),
-                None => cache.set_confirmed(false),
+                None => {
+                    cache.set_confirmed(false);
+                    if !cache.definitions_synced() {
+                        cache.set_trouble(&watch.trouble.reason);
+                    }
+                }
             },
             // A watch that goes on where it stopped says so only with the next change. One look at
             // the API server is enough to know that it is there, and then the watch is too.
@@ -265,14 +270,17 @@ impl Backoff for Patience {
 struct Trouble {
     watch: &'static str,
     since: Option<Instant>,
+    /// The last one.
+    reason: String,
 }
 
 impl Trouble {
     fn new(watch: &'static str) -> Self {
-        Trouble { watch, since: None }
+        Trouble { watch, since: None, reason: String::new() }
     }
 
     fn goes_on(&mut self, reason: &str) {
+        reason.clone_into(&mut self.reason);
         if self.since.is_none() {
             tracing::warn!(watch = self.watch, reason, "the watch failed; retrying");
             self.since = Some(Instant::now());

@@ -84,10 +84,7 @@ impl Readiness {
     /// this node once they are wanted.
     pub async fn follow(self, cluster: Arc<Cluster>, definitions: Check) {
         let cache = cluster.cache();
-        let definitions = async {
-            until(cache, Cache::definitions_synced).await;
-            definitions.pass();
-        };
+        let definitions = self.definitions(cache, definitions);
         let pods = async {
             cluster.pods_wanted().await;
             let pods = self.await_check("pods", "pods of this node are not known yet");
@@ -95,6 +92,21 @@ impl Readiness {
             pods.pass();
         };
         tokio::join!(definitions, pods);
+    }
+
+    /// Lets `check` go once every definition is known. Until then it names what keeps the list from being read.
+    async fn definitions(&self, cache: &Cache, check: Check) {
+        let mut changes = cache.changes();
+        while !cache.definitions_synced() {
+            let trouble = cache.trouble();
+            if !trouble.is_empty() {
+                self.set(check.name, format!("network attachment definitions are not known yet: {trouble}"));
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        check.pass();
     }
 }
 
@@ -110,6 +122,26 @@ async fn until(cache: &Cache, holds: impl Fn(&Cache) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_keeps_the_definitions_from_being_known_is_named() {
+        // FAULT-26
+        let (readiness, cache) = (Readiness::default(), Cache::default());
+        let check = readiness.await_check("definitions", "they are not known yet");
+        let told = || readiness.tell()["definitions"].clone();
+        let named = async {
+            assert_eq!(told(), "they are not known yet");
+            cache.set_trouble("network-attachment-definitions is forbidden: User \"x\"");
+            while !told().contains("is forbidden: User") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = readiness.definitions(&cache, check) => panic!("the definitions are not known"),
+            () = named => {}
+        }
+        assert!(!readiness.is_ready());
+    }
 
     #[test]
     fn ready_is_when_every_check_is_met() {

@@ -1,0 +1,59 @@
+//! The networks that pods of this node used, as they are in the cluster now.
+//!
+//! The plugin's copy of a network is as old as the last pod that used it. A network that was deleted or corrected since then is
+//! no fault of the node.
+
+use crate::api::protocol::{Facts, Reply, Request};
+use crate::api::{FactsRequest, RunDirectory, StateDirectory};
+use crate::facts::{Client, last_known};
+use crate::nad::{Definition, NadRef};
+use std::time::Instant;
+
+/// The plugin's copies, each as the daemon answers it now. Without an answer they count as they are.
+pub fn definitions(state: &StateDirectory, run: &RunDirectory, deadline: Instant) -> Vec<Definition> {
+    let copies = last_known::all(state).unwrap_or_default();
+    if copies.is_empty() {
+        return copies;
+    }
+    let names = copies.iter().map(|copy| copy.nad.clone()).collect();
+    let mut current = merged(copies, ask(run, names, deadline).unwrap_or_default());
+    current.sort_by(|a, b| a.nad.cmp(&b.nad));
+    current
+}
+
+fn ask(run: &RunDirectory, networks: Vec<NadRef>, deadline: Instant) -> Option<Facts> {
+    let request = FactsRequest {
+        pod: None,
+        annotations_wanted: false,
+        default_network_namespace: None,
+        networks,
+        copies: Vec::new(),
+    };
+    match Client::connect(run, deadline).and_then(|mut client| client.ask(&Request::Facts(request))) {
+        Ok(Reply::Facts(facts)) => Some(facts),
+        // What is wrong with the daemon has a check of its own.
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn merged(copies: Vec<Definition>, now: Facts) -> Vec<Definition> {
+    let kept = copies.into_iter().filter(|copy| !now.missing.contains(&copy.nad));
+    kept.map(|copy| now.definitions.iter().find(|one| one.nad == copy.nad).cloned().unwrap_or(copy)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_deleted_or_changed_since_is_not_judged() {
+        let of = |name: &str, config: &str| {
+            Definition::new(NadRef::new("default", name).unwrap(), Some(config.to_owned()), |_| None)
+        };
+        let copies = || vec![of("deleted", "{}"), of("changed", "{"), of("unknown", "{}")];
+        let missing = vec![NadRef::new("default", "deleted").unwrap()];
+        let now = Facts { definitions: vec![of("changed", "{}")], missing, ..Facts::default() };
+        assert_eq!(merged(copies(), now), vec![of("changed", "{}"), of("unknown", "{}")]);
+        assert_eq!(merged(copies(), Facts::default()), copies());
+    }
+}
