@@ -90,12 +90,12 @@ fn macvlan(number: usize) -> Value {
 fn round(pods: &[Pod], number: usize) {
     let results: Vec<Value> = pods.iter().map(|pod| pod.add().result()).collect();
     for (place, (pod, result)) in pods.iter().zip(results).enumerate() {
-        if (number + place) % 5 == 0 {
+        if (number + place).is_multiple_of(5) {
             let checked = pod.call("CHECK").configured("prevResult", result).make();
             assert!(checked.status.success(), "{checked:?}");
         }
         pod.del().silence();
-        if (number + place) % 7 == 0 {
+        if (number + place).is_multiple_of(7) {
             pod.del().silence();
         }
     }

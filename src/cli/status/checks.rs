@@ -73,15 +73,13 @@ fn examinations(facts: &Facts, checks: &mut Vec<Check>) {
     for (node, examined) in all {
         match examined {
             Err(why) => checks.push(Check::unseen("doctor", format!("node {node}: {why}"))),
-            Ok(examined) => match examined.worst().filter(|check| check.mark == Mark::Bad) {
-                Some(worst) => {
-                    bad += 1;
-                    let remedy = worst.remedy.clone().unwrap_or_default();
-                    let finding = format!("node {node}: {}: {}", worst.check, worst.finding);
-                    checks.push(Check::bad("doctor", worst.fault.unwrap_or(Fault::Other), finding).remedied_by(remedy));
-                }
-                None => {}
-            },
+            Ok(examined) => {
+                let Some(worst) = examined.worst().filter(|check| check.mark == Mark::Bad) else { continue };
+                bad += 1;
+                let remedy = worst.remedy.clone().unwrap_or_default();
+                let finding = format!("node {node}: {}: {}", worst.check, worst.finding);
+                checks.push(Check::bad("doctor", worst.fault.unwrap_or(Fault::Other), finding).remedied_by(remedy));
+            }
         }
     }
     let seen = all.values().filter(|examined| examined.is_ok()).count();
