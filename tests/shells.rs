@@ -65,7 +65,7 @@ fn bash_completes_commands_options_and_values() {
     let table: [(&str, &[&str]); 4] = [
         ("plexusctl des", &["describe"]),
         ("plexusctl describe p", &["pod"]),
-        ("plexusctl get --all", &["--all-namespaces"]),
+        ("plexusctl get --all-na", &["--all-namespaces"]),
         ("plexusctl get --output ", &["table", "wide", "json", "yaml", "name"]),
     ];
     for (line, expected) in table {
