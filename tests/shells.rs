@@ -42,7 +42,9 @@ impl Installed {
         let folders = folders.iter().copied().chain([self.0.path()]).map(|folder| folder.display().to_string());
         let path = format!("{}:{}", folders.collect::<Vec<_>>().join(":"), node::PATH);
         let mut command = Command::new("env");
-        command.env_clear().arg(format!("PATH={path}")).arg("HOME=/nonexistent").arg(program).args(words);
+        // A shell makes directories in its home.
+        let home = self.path("home").display().to_string();
+        command.env_clear().arg(format!("PATH={path}")).arg(format!("HOME={home}")).arg(program).args(words);
         let output = command.current_dir(self.0.path()).output().unwrap();
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
