@@ -21,19 +21,24 @@ pub fn definitions(state: &StateDirectory, run: &RunDirectory, deadline: Instant
     current
 }
 
+/// What the daemon answers. A question for each network: an answer about several ends at the first that is missing.
 fn ask(run: &RunDirectory, networks: Vec<NadRef>, deadline: Instant) -> Option<Facts> {
-    let request = FactsRequest {
-        pod: None,
-        annotations_wanted: false,
-        default_network_namespace: None,
-        networks,
-        copies: Vec::new(),
-    };
-    match Client::connect(run, deadline).and_then(|mut client| client.ask(&Request::Facts(request))) {
-        Ok(Reply::Facts(facts)) => Some(facts),
-        // What is wrong with the daemon has a check of its own.
-        Ok(_) | Err(_) => None,
+    // What is wrong with the daemon has a check of its own.
+    let mut client = Client::connect(run, deadline).ok()?;
+    let mut all = Facts::default();
+    for network in networks {
+        let request = FactsRequest {
+            pod: None,
+            annotations_wanted: false,
+            default_network_namespace: None,
+            networks: vec![network],
+            copies: Vec::new(),
+        };
+        let Ok(Reply::Facts(facts)) = client.ask(&Request::Facts(request)) else { break };
+        all.definitions.extend(facts.definitions);
+        all.missing.extend(facts.missing);
     }
+    Some(all)
 }
 
 fn merged(copies: Vec<Definition>, now: Facts) -> Vec<Definition> {
