@@ -101,7 +101,7 @@ fn round(pods: &[Pod], number: usize) {
     }
 }
 
-/// A network is changed, the runtime asks for STATUS and GC, or the API server is away for a moment.
+/// A network is changed, and the runtime asks for STATUS and GC.
 fn event(cluster: &Cluster, number: usize) {
     cluster.network("default", "wan", &macvlan(number));
     Call::of_node(&cluster.node, "STATUS").make().silence();
@@ -112,20 +112,16 @@ fn event(cluster: &Cluster, number: usize) {
 fn figures(daemon: &Daemon, requests: f64) -> Vec<f64> {
     let process = format!("/proc/{}", daemon.pid());
     let count = |folder: &str| fs::read_dir(folder).unwrap().count() as f64;
-    let files = ["/run/plexus", "/var/lib/plexus"].iter().map(|folder| files(Path::new(folder))).sum::<usize>();
+    let of_plexus = ["/run/plexus", "/var/lib/plexus"].iter().map(|folder| files(Path::new(folder))).sum::<usize>();
     vec![
         daemon.memory() as f64,
         count(&format!("{process}/fd")),
         count(&format!("{process}/task")),
-        files as f64,
-        files_of_plugins() as f64,
+        of_plexus as f64,
+        files(Path::new("/var/lib/cni")) as f64,
         kernel::host_links().len() as f64,
         requests,
     ]
-}
-
-fn files_of_plugins() -> usize {
-    files(Path::new("/var/lib/cni"))
 }
 
 /// The files below `folder`.

@@ -3,17 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "support/asset.rs"]
+mod asset;
 #[path = "manifests/chart.rs"]
 mod chart;
 #[path = "manifests/platforms.rs"]
 mod platforms;
 
+use asset::program;
 use plexus::engine::Settings;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -56,18 +59,6 @@ const PLACES: [Place; 10] = [
 
 fn kubectl() -> Option<PathBuf> {
     program("kubernetes", "kubectl")
-}
-
-/// A program of an asset; `None`, with a line that has the cause, where it cannot be built. With `CI` set that is a failure.
-fn program(asset: &str, name: &str) -> Option<PathBuf> {
-    let got = Command::new(format!("{ROOT}/e2e/assets/get")).arg(asset).stdin(Stdio::null()).output().unwrap();
-    if got.status.success() {
-        return Some(Path::new(String::from_utf8(got.stdout).unwrap().trim()).join(name));
-    }
-    let why = String::from_utf8_lossy(&got.stderr).lines().last().unwrap_or_default().to_owned();
-    assert!(std::env::var_os("CI").is_none(), "cannot run here: {why}");
-    eprintln!("SKIP: {why}");
-    None
 }
 
 /// Objects by kind and name.

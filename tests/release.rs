@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "support/asset.rs"]
+mod asset;
 #[path = "release/files.rs"]
 mod files;
 #[path = "release/layout.rs"]
@@ -128,14 +130,14 @@ fn manifests_and_chart_name_the_image(release: &Release) {
     let manifests = release.unpacked(&format!("plexus-v{VERSION}-manifests.tar.gz"));
     let chart = release.unpacked(&format!("plexus-{VERSION}.tgz"));
     let rendered = [
-        files::asset("kubernetes", "kubectl").map(|kubectl| {
+        asset::program("kubernetes", "kubectl").map(|kubectl| {
             files::output(
                 Command::new(kubectl)
                     .arg("kustomize")
                     .arg(manifests.path().join(format!("plexus-v{VERSION}/conf/overlays/k3s"))),
             )
         }),
-        files::asset("helm", "helm").map(|helm| {
+        asset::program("helm", "helm").map(|helm| {
             files::output(
                 Command::new(helm)
                     .args(["template", "plexus"])

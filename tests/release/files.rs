@@ -70,15 +70,3 @@ pub fn output(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
-
-/// A program of an asset; `None`, with a line that has the reason, where it cannot be built. With `CI` set that is a failure.
-pub fn asset(asset: &str, name: &str) -> Option<PathBuf> {
-    let got = Command::new(format!("{ROOT}/e2e/assets/get")).arg(asset).stdin(Stdio::null()).output().unwrap();
-    if got.status.success() {
-        return Some(Path::new(String::from_utf8(got.stdout).unwrap().trim()).join(name));
-    }
-    let why = String::from_utf8_lossy(&got.stderr).lines().last().unwrap_or_default().to_owned();
-    assert!(std::env::var_os("CI").is_none(), "cannot run here: {why}");
-    eprintln!("SKIP: {why}");
-    None
-}

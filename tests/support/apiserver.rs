@@ -11,7 +11,7 @@ mod janitor;
 mod processes;
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
@@ -20,6 +20,7 @@ use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use super::asset::asset;
 use credentials::{free_port, make_certificate, make_credentials, next_number, own_address, subject};
 use janitor::Janitor;
 use processes::{exit_status, signal, spawn_logged, tail};
@@ -327,32 +328,6 @@ impl Drop for ApiServer {
             let _ = child.wait();
         }
     }
-}
-
-/// The directory that holds a test dependency, made first where needed; says why where it cannot be.
-pub fn asset(what: &str) -> Result<PathBuf, String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
-    let mut get = Command::new(script)
-        .arg(what)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("run {script}: {error}"))?;
-
-    let mut last_line = String::new();
-    if let Some(stderr) = get.stderr.take() {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            // Not by eprintln!, which shows a test's output only once the test has failed.
-            let _ = writeln!(io::stderr(), "{line}");
-            last_line = line;
-        }
-    }
-    let output = get.wait_with_output().map_err(|error| format!("wait for {script}: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{script} {what}: {}: {last_line}", output.status));
-    }
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
 }
 
 /// `get pods/status` or `get /readyz` of an audit event.

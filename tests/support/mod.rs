@@ -11,6 +11,7 @@
 
 pub mod answer;
 pub mod apiserver;
+pub mod asset;
 pub mod changes;
 pub mod cluster;
 pub mod cnitool;

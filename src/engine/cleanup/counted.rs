@@ -4,7 +4,7 @@ use crate::api::StateDirectory;
 use crate::api::calls::{NodeCounts, PoolCounts};
 use crate::engine::Turn;
 use crate::engine::cleanup::leases;
-use crate::engine::cleanup::pools::Pool;
+use crate::engine::cleanup::pools::{self, Pool};
 use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::used_networks::Networks;
 use crate::store::State;
@@ -53,19 +53,19 @@ fn count(folder: &Path, is_counted: impl Fn(&str) -> bool) -> Option<u64> {
 fn pool_counts(turn: &Turn, survey: &Survey) -> PoolCounts {
     let networks = Networks::known(turn, survey.records.values());
     // Several versions of a network share its pool: the one that has less left counts.
-    let mut pools: BTreeMap<Vec<PathBuf>, u32> = BTreeMap::new();
+    let mut fills: BTreeMap<Vec<PathBuf>, u32> = BTreeMap::new();
     for network in networks.default.iter().chain(networks.others.values()) {
         // Where another user may lead us elsewhere, nothing is looked at.
         let Ok(folders) = leases::local_pools_of(network) else { continue };
         if let Some(pool) = Pool::of(&network.name.to_string(), network) {
-            let fill = pools.entry(folders).or_default();
+            let fill = fills.entry(folders).or_default();
             *fill = pool.thousandths().max(*fill);
         }
     }
     PoolCounts {
-        all: number(pools.len()),
-        nearly_full: number(pools.values().filter(|fill| **fill >= 900).count()),
-        fullest: pools.values().copied().max().unwrap_or_default(),
+        all: number(fills.len()),
+        nearly_full: number(fills.values().filter(|fill| pools::is_nearly_full(**fill)).count()),
+        fullest: fills.values().copied().max().unwrap_or_default(),
     }
 }
 

@@ -7,6 +7,9 @@ use ipnet::IpNet;
 use serde_json::Value;
 use std::net::IpAddr;
 
+/// A pool is nearly full when so many of a thousand addresses are taken.
+const NEARLY_FULL: u32 = 900;
+
 /// A pool of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -44,8 +47,13 @@ impl Pool {
 
     /// Whether nine of ten are taken.
     pub fn is_nearly_full(&self) -> bool {
-        self.used * 10 >= self.size * 9
+        is_nearly_full(self.thousandths())
     }
+}
+
+/// Whether a pool is nearly full of whose addresses so many of a thousand are taken.
+pub fn is_nearly_full(thousandths: u32) -> bool {
+    thousandths >= NEARLY_FULL
 }
 
 /// How many addresses the section `ipam` of a plugin has to give, of the family that has fewer.
