@@ -14,7 +14,7 @@ use plexus::cluster::crd::NetworkAttachmentDefinition;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::apiserver::ApiServer;
 use support::cluster::{LEAST, NETWORKS, put_network, role, try_server};
 use support::daemon::{Daemon, nad, pod, wanted};
@@ -51,6 +51,30 @@ fn start(server: &ApiServer, folder: &Path, user: &str, group: &str) -> Daemon {
 
 fn put_nad(server: &ApiServer, name: &str, config: &str) {
     put_network(server, "default", name, config);
+}
+
+#[test]
+fn a_tool_that_looks_at_networks_waits_for_none_and_needs_no_pod() {
+    // `plexusctl doctor` on a node that has copies of many networks that were deleted since.
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["looked-at", "device"] {
+        put_nad(&server, name, "1");
+    }
+    server.kubectl(&["annotate", "nad", "device", "k8s.v1.cni.cncf.io/resourceName=x.com/vf"], None).unwrap();
+    let daemon = start(&server, folder.path(), "plexusd-looks", "plexus");
+    wait_until(|| daemon.config_of(&nad("looked-at")).is_some(), || daemon.log());
+    let begun = Instant::now();
+    for number in 0..40 {
+        let networks = vec![nad(&format!("deleted-{number}")), nad("device"), nad("looked-at"), nad("never")];
+        let seen = daemon.facts(FactsRequest { networks, inspection: true, ..FactsRequest::default() }).unwrap();
+        assert_eq!((seen.definitions.len(), seen.missing.len()), (2, 2));
+    }
+    // A pod's call waits for each network 150 ms, because somebody may just have made it.
+    assert!(begun.elapsed() < Duration::from_millis(40 * 150), "{:?}", begun.elapsed());
+    for name in ["looked-at", "device"] {
+        server.kubectl(&["delete", "nad", name], None).unwrap();
+    }
 }
 
 /// Makes a pod on node `n1` and returns its UID.

@@ -118,6 +118,10 @@ pub struct FactsRequest {
     /// Networks of which the plugin has copies: the daemon leaves word of what becomes of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<NadRef>,
+    /// No pod is waiting for the answer: a tool looks at the networks as they are now. The daemon waits for no network
+    /// that could have been made a moment ago, and asks nobody for devices. A former daemon ignores this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inspection: bool,
 }
 
 /// The answer to a [`FactsRequest`].

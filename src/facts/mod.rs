@@ -139,6 +139,7 @@ impl Question<'_> {
             default_network_namespace: Some(self.default_network_namespace.to_owned()),
             networks: networks.clone(),
             copies: last_known::names(self.state),
+            inspection: false,
         };
         let recallable = if given.is_some() { Some(&*networks) } else { None };
         match (self.ask(request, recallable), given, self.pod) {

@@ -33,10 +33,17 @@ fn ask(run: &RunDirectory, networks: Vec<NadRef>, deadline: Instant) -> Option<F
             default_network_namespace: None,
             networks: vec![network],
             copies: Vec::new(),
+            inspection: true,
         };
-        let Ok(Reply::Facts(facts)) = client.ask(&Request::Facts(request)) else { break };
-        all.definitions.extend(facts.definitions);
-        all.missing.extend(facts.missing);
+        match client.ask(&Request::Facts(request)) {
+            Ok(Reply::Facts(facts)) => {
+                all.definitions.extend(facts.definitions);
+                all.missing.extend(facts.missing);
+            }
+            // It does not know about this one.
+            Ok(_) => {}
+            Err(_) => break,
+        }
     }
     Some(all)
 }

@@ -63,6 +63,7 @@ impl Subject {
             default_network_namespace: Some(settings.network_namespace.clone()),
             networks: of_all.into_iter().chain(default_network::nad_of(settings)).collect(),
             copies: Vec::new(),
+            inspection: false,
         });
         let deadline = Instant::now() + settings.daemon_timeout;
         let reply = Client::connect(&settings.run, deadline).and_then(|mut client| client.ask(&request));

@@ -40,7 +40,7 @@ const NO_PODS_NEEDED: &str = "grant it (conf/overlays/pod-watch does), or let th
 pub enum UnknownNetwork {
     /// It may: somebody makes a network and a pod that selects it with one command.
     MayBeNew,
-    /// The operator's own name, which every pod of the node asks for: nobody waits for it.
+    /// It is the operator's own name, which every pod of the node asks for, or a tool looks at it: nobody waits for it.
     IsMissing,
 }
 

@@ -85,9 +85,13 @@ impl Daemon {
         if !networks.is_empty() {
             self.cluster.expect_status();
         }
-        let (definitions, missing) = self.definitions(networks, operators).await?;
+        let unknown = if request.inspection { UnknownNetwork::IsMissing } else { UnknownNetwork::MayBeNew };
+        let (definitions, missing) = self.definitions(networks, operators, unknown).await?;
         facts.missing = missing;
-        let found = devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?;
+        let found = match request.inspection {
+            true => devices::Found::default(),
+            false => devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?,
+        };
         facts.devices = found.devices;
         facts.definitions = definitions.iter().map(|definition| (**definition).clone()).collect();
         for definition in &mut facts.definitions {
@@ -99,14 +103,16 @@ impl Daemon {
 
     /// The definitions of `networks` and those that do not exist. A network of a pod's annotation that does not
     /// exist fails the pod: the rest is not looked up then. Those in the namespace `operators` may be files' names.
+    /// `unknown` is what an unknown network in another namespace is taken for.
     async fn definitions(
         &self,
         networks: BTreeSet<NadRef>,
         operators: Option<&str>,
+        unknown: UnknownNetwork,
     ) -> Result<(Vec<Arc<Definition>>, Vec<NadRef>), String> {
         let of_operator = |nad: &NadRef| Some(nad.namespace()) == operators;
         let find = |nad: NadRef| async {
-            let unknown = if of_operator(&nad) { UnknownNetwork::IsMissing } else { UnknownNetwork::MayBeNew };
+            let unknown = if of_operator(&nad) { UnknownNetwork::IsMissing } else { unknown };
             let found = self.cluster.definition(&nad, unknown).await;
             (nad, found)
         };
@@ -117,7 +123,8 @@ impl Daemon {
                 Some(definition) => definitions.push(definition),
                 None => missing.push(nad),
             }
-            if missing.len() > MOST_OPERATORS || missing.last().is_some_and(|nad| !of_operator(nad)) {
+            let fails_the_pod = |nad: &NadRef| unknown == UnknownNetwork::MayBeNew && !of_operator(nad);
+            if missing.len() > MOST_OPERATORS || missing.last().is_some_and(fails_the_pod) {
                 break;
             }
         }
