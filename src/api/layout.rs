@@ -18,6 +18,8 @@ pub const SOCKET: &str = "plexusd.sock";
 pub const CALLS: &str = "calls.sock";
 /// The folder of records that could not be read, in the state directory.
 pub const DAMAGED: &str = "damaged";
+/// The name of [`RunDirectory::comparisons`].
+const COMPARED: &str = "compared";
 /// A longer copy of a NAD is none: an object in the cluster is at most half of it, before its text is quoted.
 pub const MAX_COPY: usize = 4 << 20;
 /// The longest name of a file (`NAME_MAX`).
@@ -129,7 +131,7 @@ impl RunDirectory {
 
     /// As [`StateDirectory::is_own`]; former releases have the daemon's socket and its statuses here, too.
     pub fn is_own(name: &str) -> bool {
-        let folders = [DAEMON, "ipam", "keeper", "locks", "unpublished", "due", "network-status"];
+        let folders = [DAEMON, "ipam", "keeper", "locks", "unpublished", "due", COMPARED, "network-status"];
         let files = [SOCKET, "swept", "sweep.lock", "sweep.log"];
         name.starts_with('.') || folders.contains(&name) || files.contains(&name)
     }
@@ -235,6 +237,16 @@ impl RunDirectory {
     /// What the plugin is to do on its next turn, one empty file each.
     pub fn due(&self) -> PathBuf {
         self.0.join("due")
+    }
+
+    /// Where sweeps leave what differs between sandboxes and their records, where somebody asked.
+    pub fn comparisons(&self) -> PathBuf {
+        self.0.join(COMPARED)
+    }
+
+    /// What differs between the sandbox `id` and its record.
+    pub fn compared(&self, id: &ContainerId) -> PathBuf {
+        self.comparisons().join(format!("{id}.json"))
     }
 
     /// Its modification time is when the last sweep began.

@@ -1,14 +1,17 @@
 //! What the kernel has of what a record contains. Nothing is changed.
 
+use crate::api::RunDirectory;
+use crate::cli::output::Output;
 use crate::cli::runs_as::Plugin;
-use crate::cni::NetworkConfig;
+use crate::cni::{ContainerId, NetworkConfig};
 use crate::delegate::Registry;
+use crate::engine::cleanup::comparison::{self, Answer, Difference};
 use crate::store::{Attachment, Record, State};
 use crate::sys::capabilities::may_change_networks;
-use crate::sys::netlink::Socket;
-use crate::sys::netns::Netns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// One network: its record, compared with the kernel.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
@@ -33,98 +36,56 @@ pub struct Compared {
     pub debt: Option<String>,
 }
 
-/// What is read of a link and its addresses.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Its hardware address; none where there is no such link.
-    pub mac: Option<String>,
-    /// Its addresses with their prefix lengths.
-    pub addresses: Vec<String>,
-}
+/// How long the node's own plugin may take to compare: it does after its next call.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// How often it is looked for its answer.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// Compares `record` with the kernel; `registry` is by what plugins run on this node.
-pub fn compare(record: &Record, registry: &Registry) -> Vec<Compared> {
-    let path = record.netns.as_deref();
-    let socket = path.ok_or_else(|| "the record has no network namespace".to_owned()).and_then(|path| {
-        if !may_change_networks() {
-            return Err("this process may not look into the network namespaces of pods".to_owned());
-        }
-        let netns = Netns::open(path).map_err(|e| e.to_string())?;
-        Socket::in_netns(&netns).map_err(|e| e.to_string())
-    });
-    let (mut socket, unseen) = match socket {
-        Ok(socket) => (Some(socket), None),
-        Err(why) => (None, Some(why)),
+/// Compares `record` with the kernel; `registry` is by what plugins run on this node. Where this process may not enter
+/// the namespaces of pods, the plugin of the node is asked by way of `run`.
+pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output: &Output) -> Vec<Compared> {
+    let is_attached = record.attachments.iter().any(|one| one.state == State::Attached);
+    let seen = match may_change_networks() {
+        _ if !is_attached => Ok(Vec::new()),
+        true => comparison::compare(record),
+        false => ask(run, &record.container_id, output),
     };
     let one = |attachment: &Attachment| {
-        let seen = match (socket.as_mut(), &unseen) {
-            (Some(socket), _) => look(socket, attachment.ifname.as_str()),
-            (None, why) => Err(why.clone().unwrap_or_default()),
-        };
         let config = NetworkConfig::parse(attachment.config.get(), None).ok();
+        let of_it = |all: &Vec<Difference>| {
+            let found = all.iter().find(|one| one.interface == attachment.ifname.as_str());
+            found.map(|one| one.drift.clone()).unwrap_or_default()
+        };
         Compared {
             interface: attachment.ifname.to_string(),
             network: attachment.network.clone(),
             state: attachment.state,
             plugins: config.as_ref().map(NetworkConfig::kinds).unwrap_or_default(),
             runs_as: config.iter().flat_map(|one| &one.plugins).map(|one| Plugin::of(one, registry)).collect(),
-            drift: seen.as_ref().map(|seen| drift(attachment, seen)).unwrap_or_default(),
-            unseen: seen.err(),
+            drift: seen.as_ref().map(of_it).unwrap_or_default(),
+            unseen: seen.as_ref().err().cloned(),
             debt: attachment.debt.as_ref().map(|debt| debt.error.clone()),
         }
     };
     record.attachments.iter().map(one).collect()
 }
 
-fn look(socket: &mut Socket, name: &str) -> Result<Seen, String> {
-    let Some(link) = socket.link_by_name(name).map_err(|e| e.to_string())? else { return Ok(Seen::default()) };
-    let addresses = socket.addresses(Some(link.index)).map_err(|e| e.to_string())?;
-    Ok(Seen {
-        mac: Some(link.mac.to_string()),
-        addresses: addresses.into_iter().map(|address| address.net.to_string()).collect(),
-    })
-}
-
-/// What differs. Only what the result of ADD names is compared.
-pub fn drift(attachment: &Attachment, seen: &Seen) -> Vec<String> {
-    let Some(result) = attachment.add_result() else { return Vec::new() };
-    let name = attachment.ifname.as_str();
-    let inside = result.interfaces.iter().find(|one| !one.sandbox.is_empty() && one.name == name);
-    let Some(mac) = &seen.mac else {
-        // A plugin may configure something else than an interface.
-        return inside.map(|_| format!("there is no interface {name}")).into_iter().collect();
-    };
-    let mut drift = Vec::new();
-    if let Some(told) = inside.map(|one| &one.mac).filter(|told| !told.is_empty() && !told.eq_ignore_ascii_case(mac)) {
-        drift.push(format!("MAC is {mac} instead of {told}"));
-    }
-    let told = result.ips.iter().filter(|ip| result.interface_of(ip).is_none_or(|one| one.name == name));
-    let lost = told.map(|ip| ip.address.to_string()).filter(|address| !seen.addresses.contains(address));
-    drift.extend(lost.map(|address| format!("address {address} is gone")));
-    drift
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_differs_is_named() {
-        let text = json!({"call": "eth0", "network": "n/a", "ifname": "net1", "state": "attached",
-            "config": {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "bridge"}]},
-            "result": {"cniVersion": "1.0.0", "interfaces": [{"name": "net1", "mac": "02:00:00:00:00:0A", "sandbox": "/x"}],
-                "ips": [{"address": "10.0.0.7/24", "interface": 0}]}});
-        let attachment: Attachment = serde_json::from_str(&text.to_string()).unwrap();
-        let seen = |mac: Option<&str>, addresses: &[&str]| Seen {
-            mac: mac.map(str::to_owned),
-            addresses: addresses.iter().map(|one| (*one).to_owned()).collect(),
-        };
-        assert_eq!(drift(&attachment, &seen(Some("02:00:00:00:00:0a"), &["10.0.0.7/24", "fe80::1/64"])), [""; 0]);
-        assert_eq!(drift(&attachment, &seen(None, &[])), ["there is no interface net1"]);
-        assert_eq!(
-            drift(&attachment, &seen(Some("02:00:00:00:00:0b"), &[])),
-            ["MAC is 02:00:00:00:00:0b instead of 02:00:00:00:00:0A", "address 10.0.0.7/24 is gone"]
-        );
+/// What the node's own plugin found.
+fn ask(run: &RunDirectory, id: &ContainerId, output: &Output) -> Result<Vec<Difference>, String> {
+    let asked = comparison::request(run, id).map_err(|e| format!("{}: {e}", run.due().display()))?;
+    output.remark("This process may not look into the pod's network: the node's plugin compares after its next call.");
+    let end = Instant::now() + ANSWER_LIMIT;
+    loop {
+        match comparison::answer_to(run, id, &asked) {
+            Some(Answer { unseen: Some(why), .. }) => return Err(why),
+            Some(answer) => return Ok(answer.attachments),
+            None if Instant::now() >= end => {
+                let seconds = ANSWER_LIMIT.as_secs();
+                return Err(format!(
+                    "the node's plugin has not compared within {seconds} s; it will after the next call of the runtime"
+                ));
+            }
+            None => sleep(LOOK),
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::output::{Format, Output};
 use super::pods::{Asked, PodOption};
 use super::{Error, Verdict, gc, natives, remote, sight, trust};
 use crate::api::StateDirectory;
-use crate::cli::directories::RecordDirectories;
+use crate::cli::directories::{self, RecordDirectories};
 use crate::cluster::Inquiry;
 use crate::delegate::Registry;
 use crate::engine::Settings;
@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let mut page = Document::empty(VERSION, &namespace, &name);
     if is_node {
-        add_records(&mut page, &state, &arguments.directories)?;
+        add_records(&mut page, &state, &arguments.directories, output)?;
     }
     match inquiry {
         Ok(inquiry) => match inquiry.pod(&namespace, &name)? {
@@ -101,16 +101,22 @@ struct PartOfNode {
     records: Vec<Compared>,
 }
 
-fn add_records(page: &mut Document, state: &StateDirectory, directories: &RecordDirectories) -> Result<(), Error> {
+fn add_records(
+    page: &mut Document,
+    state: &StateDirectory,
+    places: &RecordDirectories,
+    output: &Output,
+) -> Result<(), Error> {
     trust::check(state.path())?;
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, _) = Store::new(state).survey().map_err(unreadable)?;
     let is_of = |pod: &crate::nad::PodRef| pod.namespace() == page.namespace && pod.name() == page.name;
     let mut own: Vec<_> = records.iter().filter(|one| one.pod.as_ref().is_some_and(is_of)).collect();
     own.sort_by_key(|one| one.created);
-    let installed = gc::installed(directories.cni_conf_dir());
+    let run = directories::run(None, places.cni_conf_dir())?;
+    let installed = gc::installed(places.cni_conf_dir());
     let settings = Settings::review(installed.as_deref().unwrap_or(natives::DEFAULTS));
     let registry = Registry::new(settings.map(|(settings, _)| settings.natives).unwrap_or_default());
-    page.records = own.into_iter().flat_map(|record| kernel::compare(record, &registry)).collect();
+    page.records = own.into_iter().flat_map(|record| kernel::compare(record, &registry, &run, output)).collect();
     Ok(())
 }

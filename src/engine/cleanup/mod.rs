@@ -1,5 +1,6 @@
 //! What calls leave behind, and who cleans it up: debts, records of sandboxes that are gone, leases of nobody.
 
+pub mod comparison;
 pub mod counted;
 pub mod due;
 pub mod fate;

@@ -39,6 +39,17 @@ pub fn temporary_files(turn: &Turn) {
     }
 }
 
+/// Who asked for a comparison and did not wait for it does not take its answer.
+pub fn comparisons(turn: &Turn) {
+    for entry in files::entries(&turn.settings.run.comparisons()).into_iter().flatten() {
+        if is_older(&entry, INTERVAL)
+            && let Err(e) = files::remove(&entry.path())
+        {
+            turn.warn(format!("{}: {e}", entry.path().display()));
+        }
+    }
+}
+
 fn abandoned_in(turn: &Turn, folder: &Path) {
     for entry in files::entries(folder).into_iter().flatten() {
         let temporary = entry.file_name().as_encoded_bytes().starts_with(b".");

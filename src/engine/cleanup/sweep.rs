@@ -7,6 +7,7 @@ use crate::api::RunDirectory;
 use crate::api::calls::SWEEP;
 use crate::cni::Code;
 use crate::engine::Turn;
+use crate::engine::cleanup::comparison;
 use crate::engine::cleanup::counted;
 use crate::engine::cleanup::due::{self, is_due, is_past};
 use crate::engine::cleanup::fate::{self, Fate, Sight};
@@ -100,6 +101,7 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     let full = debts == Debts::All || due::is_full_due(turn);
     due::mark(turn, full);
     let mut survey = survey::read(turn)?;
+    comparison::answer(turn, &survey, &wishes);
     let sight = live_sandboxes::sight(turn, &survey);
     let mut outlook = Outlook::default();
     if let Some(doubt) = sight.doubt() {
@@ -123,6 +125,7 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     publish::publish_late(turn);
     reap::locks(turn);
     reap::temporary_files(turn);
+    reap::comparisons(turn);
     wishes.fulfil(turn, survey.records.values());
     drop(lock);
     let code = outlook.doubt.as_ref().map_or(0, |_| Code::Io.number());

@@ -117,6 +117,14 @@ impl Wishes {
         self.0.iter().any(|wish| wish.path.ends_with(ALL))
     }
 
+    /// The wishes whose name begins with `prefix`: the rest of the name, and the text.
+    pub fn beginning_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(move |wish| {
+            let name = wish.path.file_name()?.to_str()?;
+            Some((name.strip_prefix(prefix)?, wish.text.as_str()))
+        })
+    }
+
     /// Ends what was found at the beginning; the next is for the first debt of `records`. What was wished for meanwhile
     /// stays.
     pub fn fulfil<'a>(self, turn: &Turn, records: impl Iterator<Item = &'a Record>) {

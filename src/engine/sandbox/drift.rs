@@ -18,13 +18,25 @@ struct Kernel {
 /// # Errors
 /// Code 101 naming all that differs; code 5 when the kernel cannot be asked.
 pub fn find(netns: &Netns, attachments: &[&Attachment]) -> Result<(), CniError> {
-    let kernel =
-        read(netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
-    let differences: Vec<String> = attachments.iter().flat_map(|attachment| differences(&kernel, attachment)).collect();
-    match differences.as_slice() {
+    let compared = compare(netns, attachments)?;
+    let labelled = attachments.iter().zip(compared).flat_map(|(attachment, differences)| {
+        let label = format!("network {} ({})", attachment.network, attachment.ifname);
+        differences.into_iter().map(move |what| format!("{label}: {what}"))
+    });
+    match labelled.collect::<Vec<_>>().as_slice() {
         [] => Ok(()),
         all => Err(CniError::new(Code::Drifted, all.join("; "))),
     }
+}
+
+/// What differs of each of `attachments`, in their order.
+///
+/// # Errors
+/// Code 5 when the kernel cannot be asked.
+pub fn compare(netns: &Netns, attachments: &[&Attachment]) -> Result<Vec<Vec<String>>, CniError> {
+    let kernel =
+        read(netns).map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
+    Ok(attachments.iter().map(|attachment| differences(&kernel, attachment)).collect())
 }
 
 fn read(netns: &Netns) -> Result<Kernel, Error> {
@@ -34,31 +46,22 @@ fn read(netns: &Netns) -> Result<Kernel, Error> {
 
 fn differences(kernel: &Kernel, attachment: &Attachment) -> Vec<String> {
     let Some(result) = attachment.add_result() else { return Vec::new() };
-    let label = format!("network {} ({})", attachment.network, attachment.ifname);
     let mut found = Vec::new();
     for interface in result.interfaces.iter().filter(|interface| !interface.sandbox.is_empty()) {
         let Some(link) = kernel.links.iter().find(|link| link.name == interface.name) else {
-            found.push(format!("{label}: interface {} is gone", interface.name));
+            found.push(format!("interface {} is gone", interface.name));
             continue;
         };
         if !interface.mac.is_empty() && !interface.mac.eq_ignore_ascii_case(&link.mac.to_string()) {
-            found.push(format!("{label}: hardware address of {} is {}, was {}", link.name, link.mac, interface.mac));
+            found.push(format!("hardware address of {} is {}, was {}", link.name, link.mac, interface.mac));
         }
         if let Some(mtu) = mtu(attachment, interface).filter(|mtu| *mtu != link.mtu) {
-            found.push(format!("{label}: MTU of {} is {}, was {mtu}", link.name, link.mtu));
+            found.push(format!("MTU of {} is {}, was {mtu}", link.name, link.mtu));
         }
     }
     if found.is_empty() {
-        found.extend(
-            result
-                .ips
-                .iter()
-                .filter_map(|ip| missing_address(kernel, attachment, &result, ip))
-                .map(|what| format!("{label}: {what}")),
-        );
-        found.extend(
-            missing_routes(kernel, &result, has_several_plugins(attachment)).map(|what| format!("{label}: {what}")),
-        );
+        found.extend(result.ips.iter().filter_map(|ip| missing_address(kernel, attachment, &result, ip)));
+        found.extend(missing_routes(kernel, &result, has_several_plugins(attachment)));
     }
     found
 }
