@@ -87,7 +87,9 @@ struct Machine {
 impl Machine {
     fn new(server: &ApiServer, name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plexus"), folder.path().join("plexus-ipam")).unwrap();
+        for name in ["plexus-ipam", "whereabouts"] {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plexus"), folder.path().join(name)).unwrap();
+        }
         let mut machine = Machine { folder, name: name.to_owned(), kubeconfig: token(server, name), daemon: None };
         machine.start();
         machine
@@ -109,15 +111,24 @@ impl Machine {
     }
 
     fn call(&self, verb: &str, pool: &str, container: &str) -> Result<Value, String> {
-        let output = self.spawn(verb, pool, container).wait_with_output().unwrap();
+        self.call_with(verb, &json!({"type": "plexus-ipam", "pool": pool}), container)
+    }
+
+    fn call_with(&self, verb: &str, section: &Value, container: &str) -> Result<Value, String> {
+        let output = self.spawn_with(verb, section, container).wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
         if output.status.success() { Ok(answer) } else { Err(text) }
     }
 
     fn spawn(&self, verb: &str, pool: &str, container: &str) -> Child {
-        let config = json!({"cniVersion": "1.1.0", "name": "net", "type": "other", "ipam": {"type": "plexus-ipam", "pool": pool}});
-        let mut command = Command::new(self.path("plexus-ipam"));
+        self.spawn_with(verb, &json!({"type": "plexus-ipam", "pool": pool}), container)
+    }
+
+    /// The program that the section names.
+    fn spawn_with(&self, verb: &str, section: &Value, container: &str) -> Child {
+        let config = json!({"cniVersion": "1.1.0", "name": "net", "type": "other", "ipam": section});
+        let mut command = Command::new(self.path(section["type"].as_str().unwrap()));
         command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", container).env("CNI_IFNAME", "net1");
         command.env("CNI_NETNS", "/run/netns/x").env("CNI_PATH", "/opt/cni/bin");
         command.env("PLEXUS_STATE_DIRECTORY", self.path("state")).env("PLEXUS_RUN_DIRECTORY", self.path("run"));
@@ -127,7 +138,11 @@ impl Machine {
     }
 
     fn add(&self, pool: &str, container: &str) -> Result<String, String> {
-        let answer = self.call("ADD", pool, container)?;
+        self.add_with(&json!({"type": "plexus-ipam", "pool": pool}), container)
+    }
+
+    fn add_with(&self, section: &Value, container: &str) -> Result<String, String> {
+        let answer = self.call_with("ADD", section, container)?;
         let ips = answer["ips"].as_array().unwrap().iter().map(|ip| ip["address"].as_str().unwrap());
         Ok(ips.collect::<Vec<_>>().join(" "))
     }
@@ -215,6 +230,75 @@ fn granted() -> Machine {
     std::fs::create_dir_all(machine.path("run/daemon/ipam")).unwrap();
     std::fs::write(machine.path("run/daemon/ipam/crowd.grant"), text).unwrap();
     machine
+}
+
+#[test]
+fn a_section_of_whereabouts_implies_a_pool() {
+    // Cases 3 and 38: the program under the name `whereabouts`, two nodes, one small range, no AddressPool.
+    let Some(server) = server() else { return };
+    let (one, other) = (Machine::new(&server, "w1"), Machine::new(&server, "w2"));
+    let section = json!({
+        "type": "whereabouts", "range": "10.9.0.0/29", "gateway": "10.9.0.1", "exclude": ["10.9.0.6/32"], "log_level": "debug",
+        "enable_overlapping_ranges": true, "kubernetes": {"kubeconfig": "/etc/cni/net.d/whereabouts.d/whereabouts.kubeconfig"},
+    });
+    let machines = [&one, &other];
+    let log = || format!("{}\n{}", one.log(), other.log());
+    let mut taken = BTreeSet::new();
+    for turn in 0..4 {
+        let address =
+            machines[turn % 2].add_with(&section, &format!("c{turn}")).unwrap_or_else(|e| panic!("{e}\n{}", log()));
+        assert!(taken.insert(address), "given twice");
+    }
+    let expected = ["10.9.0.2/29", "10.9.0.3/29", "10.9.0.4/29", "10.9.0.5/29"].map(str::to_owned);
+    assert_eq!(taken, BTreeSet::from(expected));
+    let full = one.add_with(&section, "c5").unwrap_err();
+    assert!(
+        full.contains("\"code\": 11") && full.contains("pool whereabouts.default") && full.contains("of 10.9.0.0/29"),
+        "{full}"
+    );
+    // A range this small keeps nothing on a node: what one gives back another one gets.
+    one.call_with("DEL", &section, "c0").unwrap();
+    wait_until(|| blocks(&server, "whereabouts.default").len() == 3, log);
+    other.add_with(&section, "c6").unwrap_or_else(|e| panic!("{e}\n{}", log()));
+    // Ranges with other names of networks are apart.
+    let apart = json!({"type": "whereabouts", "range": "10.9.0.0/29", "network_name": "blue"});
+    assert_eq!(blocks(&server, "whereabouts.net-blue").len(), 0);
+    one.add_with(&apart, "b0").unwrap();
+    assert_eq!(blocks(&server, "whereabouts.net-blue").len(), 1);
+    whereabouts_that_runs_in_the_cluster_is_left_alone(&server, one);
+}
+
+/// With its CRDs the program of whereabouts gives addresses: then nothing new is given here, also of what was leased.
+fn whereabouts_that_runs_in_the_cluster_is_left_alone(server: &ApiServer, mut machine: Machine) {
+    let section = json!({"type": "whereabouts", "range": "10.10.0.0/16"});
+    machine.add_with(&section, "d0").unwrap();
+    machine.call_with("DEL", &section, "d0").unwrap();
+    let name = "ippools.whereabouts.cni.cncf.io";
+    let schema = json!({"openAPIV3Schema": {"type": "object"}});
+    let version = json!({"name": "v1alpha1", "served": true, "storage": true, "schema": schema});
+    let names = json!({"plural": "ippools", "kind": "IPPool"});
+    let spec =
+        json!({"group": "whereabouts.cni.cncf.io", "scope": "Namespaced", "names": names, "versions": [version]});
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}, "spec": spec});
+    apply(server, &crd.to_string());
+    server.kubectl(&["wait", "--for=condition=Established", &format!("crd/{name}")], None).unwrap();
+    // A daemon that starts looks at once; one that runs looks every quarter of an hour.
+    machine.daemon = None;
+    machine.start();
+    let mut told = String::new();
+    eventually("the grant to be withdrawn", || {
+        told = machine.add_with(&section, "d1").err().unwrap_or_default();
+        machine.call_with("DEL", &section, "d1").unwrap();
+        told.contains("the cluster has whereabouts.cni.cncf.io/v1alpha1")
+    });
+    assert!(told.contains("\"code\": 11"), "{told}");
+    // A pod that came before is deleted all the same.
+    machine
+        .call_with("DEL", &json!({"type": "whereabouts", "range": "10.9.0.0/29", "network_name": "blue"}), "b0")
+        .unwrap();
+    server.kubectl(&["delete", "crd", name], None).unwrap();
+    eventually("the pool to be used again", || machine.add_with(&section, "d2").is_ok());
+    machine.call_with("DEL", &section, "d2").unwrap();
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use plexus::cni::{PluginConfig, RawObject};
 use plexus::delegate::Registry;
+use plexus::delegate::ipam::leased::whereabouts;
 use plexus::delegate::ipam::{host_local, leased, static_};
 use plexus::delegate::keys::{COMMON, Key, Support};
 use plexus::delegate::native::{TABLES, bridge};
@@ -43,6 +44,9 @@ also refuses values that the reference plugins accept and no pod can use:
 - a `master` that is not an Ethernet interface;
 - a section `ipam` with keys and no `type`, or with one misspelt key, if the rest is not usable.
 
+Built-in `whereabouts` runs only if the setting `natives` names it. It ignores other keys than those below.
+[From whereabouts](../how-to/from-whereabouts.md) has the differences.
+
 The built-in `host-local` uses a `dataDir` only if root owns each directory of the path and nobody else may write to it.
 
 At DEL Plexus deletes the interfaces of several such networks together, before it gives their addresses back. It does that for
@@ -63,15 +67,25 @@ const PARTS: [(&str, &str, &[Key]); 6] = [
     (static_::TYPE, "routes", static_::ROUTE_KEYS),
 ];
 
+/// Those of a section that ignores other keys.
+const LENIENT_PARTS: [(&str, &str, &[Key]); 3] = [
+    (whereabouts::TYPE, "ipRanges", whereabouts::RANGE_KEYS),
+    (whereabouts::TYPE, "routes", static_::ROUTE_KEYS),
+    (whereabouts::TYPE, "addresses", static_::ADDRESS_KEYS),
+];
+
 fn page() -> String {
     let mut page = HEAD.to_owned();
     section(&mut page, "Every plugin", "", COMMON);
     for (kind, keys) in TABLES {
         section(&mut page, &format!("`{kind}`"), kind, keys);
     }
-    for (kind, keys) in
-        [(host_local::TYPE, host_local::KEYS), (leased::TYPE, leased::KEYS), (static_::TYPE, static_::KEYS)]
-    {
+    for (kind, keys) in [
+        (host_local::TYPE, host_local::KEYS),
+        (leased::TYPE, leased::KEYS),
+        (static_::TYPE, static_::KEYS),
+        (whereabouts::TYPE, whereabouts::KEYS),
+    ] {
         section(&mut page, &format!("`ipam` of type `{kind}`"), kind, keys);
     }
     page
@@ -86,7 +100,8 @@ fn section(page: &mut String, heading: &str, kind: &str, keys: &[Key]) {
     writeln!(page, "| key | support |\n|---|---|").unwrap();
     for key in keys {
         row(page, key.name, key.support);
-        for (_, _, parts) in PARTS.iter().filter(|(of, list, _)| (*of, *list) == (kind, key.name)) {
+        let all = PARTS.iter().chain(&LENIENT_PARTS);
+        for (_, _, parts) in all.filter(|(of, list, _)| (*of, *list) == (kind, key.name)) {
             parts.iter().for_each(|part| row(page, &format!("{}[].{}", key.name, part.name), part.support));
         }
     }
@@ -144,6 +159,26 @@ fn the_tables_decide() {
             assert_eq!(ipam_runner(&section), Runner::Native, "{kind}: {}", key.name);
         }
         assert!(matches!(ipam_runner(&json!({"type": kind, "future": 1})), Runner::Program(_)), "{kind}");
+    }
+}
+
+/// Sections of whereabouts go to its program where nobody has chosen otherwise.
+#[test]
+fn whereabouts_is_chosen() {
+    let runner = |natives: &str| {
+        let config = r#"{"type": "bridge", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24", "comment": 1}}"#;
+        let plugin = PluginConfig::new(RawObject::parse(config).unwrap()).unwrap();
+        Registry::new(serde_json::from_str(natives).unwrap()).runners(&plugin).ipam.unwrap()
+    };
+    for (natives, built_in) in [
+        ("true", false),
+        (r#"{"whereabouts": true}"#, true),
+        (r#"{"whereabouts": false}"#, false),
+        (r#"{"bridge": true}"#, false),
+        (r#"["bridge", "whereabouts"]"#, true),
+        (r#"["bridge"]"#, false),
+    ] {
+        assert_eq!(runner(natives) == Runner::Native, built_in, "{natives}");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::ipam::PoolName;
 use crate::nad::{Definition, NadRef, PodRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// The version of this protocol.
 pub const VERSION: u32 = 1;
@@ -97,6 +98,9 @@ pub struct LeaseRequest {
     /// The families (4, 6) of which no address is free; none where a confirmation is needed.
     #[serde(default)]
     pub families: Vec<u8>,
+    /// One of these addresses is needed, each from the first to the last: of a pool that has no object with ranges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<(IpAddr, IpAddr)>,
 }
 
 /// What a call must know of a pod and its networks.

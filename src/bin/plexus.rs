@@ -14,7 +14,8 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 fn main() -> ExitCode {
     plexus::sys::core_files::keep_out();
     let name = std::env::args_os().next().unwrap_or_default();
-    if Path::new(&name).file_name().is_some_and(|name| name == plexus::delegate::ipam::leased::TYPE) {
+    let name = Path::new(&name).file_name().and_then(|name| name.to_str());
+    if name.is_some_and(plexus::delegate::ipam::leased::is_program) {
         return answer(plexus::engine::address_program::run(environment, io::stdin().lock()));
     }
     let mut words = std::env::args().skip(1);

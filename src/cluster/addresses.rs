@@ -83,7 +83,7 @@ pub fn node_label(node: &str) -> String {
 
 /// A number for `text`, in which no cryptographic property is needed.
 pub fn number(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    crate::ipam::name::number_of(text)
 }
 
 impl AddressBlock {

@@ -54,6 +54,9 @@ pub enum Declined {
     /// It is switched off.
     #[error("built-in {0} is switched off by the setting natives")]
     Off(&'static str),
+    /// It runs only where the setting names it.
+    #[error("built-in {0} needs its name in the setting natives")]
+    NotChosen(&'static str),
     /// There is no such native.
     #[error("there is no built-in {0}")]
     NoNative(String),

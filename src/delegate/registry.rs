@@ -234,7 +234,7 @@ pub struct Natives {
 
 impl Natives {
     /// What the setting may name.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 10] = [
         native::bridge::TYPE,
         native::macvlan::TYPE,
         native::ipvlan::TYPE,
@@ -244,6 +244,7 @@ impl Natives {
         ipam::host_local::TYPE,
         ipam::leased::TYPE,
         ipam::static_::TYPE,
+        ipam::leased::whereabouts::TYPE,
     ];
 
     /// What is named and is not a built-in plugin of this release.
@@ -251,9 +252,10 @@ impl Natives {
         self.types.keys().map(String::as_str).filter(|kind| !Natives::NAMES.contains(kind))
     }
 
-    /// Whether `kind` may run in this process.
+    /// Whether `kind` may run in this process. `whereabouts` has to be named.
     pub fn allow(&self, kind: &str) -> bool {
-        self.types.get(kind).copied().unwrap_or(self.others)
+        let unnamed = self.others && kind != ipam::leased::whereabouts::TYPE;
+        self.types.get(kind).copied().unwrap_or(unnamed)
     }
 
     fn enabled(&self) -> Enabled {
@@ -268,6 +270,7 @@ impl Natives {
                 host_local: self.allow(ipam::host_local::TYPE),
                 leased: self.allow(ipam::leased::TYPE),
                 static_: self.allow(ipam::static_::TYPE),
+                whereabouts: self.allow(ipam::leased::whereabouts::TYPE),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! The program `plexus-ipam`: the built-in address plugin for main plugins that start the program of their section.
+//! The programs `plexus-ipam` and `whereabouts`: the built-in address plugin for main plugins that start the program of their section.
 
 use super::entry;
 use crate::api::{RunDirectory, StateDirectory};

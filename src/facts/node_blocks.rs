@@ -3,7 +3,7 @@
 use super::KeptClient;
 use crate::api::protocol::{LeaseRequest, Reply, Request};
 use crate::api::{DAEMON, RunDirectory, StateDirectory};
-use crate::delegate::ipam::leased::Lessor;
+use crate::delegate::ipam::leased::{Lessor, Need};
 use crate::ipam::grant::MAX_FILE;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use crate::sys::boot;
@@ -95,8 +95,9 @@ impl Lessor for NodeBlocks {
         now()
     }
 
-    fn lease(&self, pool: &PoolName, families: &[u8], deadline: Instant) -> Result<(), String> {
-        let request = Request::Lease(LeaseRequest { pool: pool.clone(), families: families.to_vec() });
+    fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<(), String> {
+        let Need { families, within } = need.clone();
+        let request = Request::Lease(LeaseRequest { pool: pool.clone(), families, within });
         match self.client.ask(&self.run, deadline, &request) {
             Ok(Reply::Leased {}) => Ok(()),
             Ok(Reply::Unavailable(why)) => Err(why),

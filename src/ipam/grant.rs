@@ -109,6 +109,10 @@ impl Grant {
     pub fn new(name: PoolName, spec: &PoolSpec, confirmed: Confirmed, held: Vec<Granted>) -> Self {
         let pool = Pool::new(spec).ok();
         let usable = |granted: &Granted| {
+            if name.is_implied() {
+                // The ranges are in the section of each network.
+                return vec![granted.block().span()];
+            }
             pool.iter().flat_map(|pool| pool.usable_in(&granted.block()).iter().collect::<Vec<_>>()).collect()
         };
         let offers = held.into_iter().map(|granted| Offer { usable: usable(&granted), granted }).collect();

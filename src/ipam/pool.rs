@@ -70,6 +70,14 @@ pub struct Range {
     pub draining: bool,
 }
 
+impl PoolSpec {
+    /// Of a pool that sections of whereabouts imply: they have the ranges, and each block is one address.
+    pub fn implied() -> Self {
+        let (block_size, warm) = (BlockSize { v4: 1, v6: 1 }, Warm { min: 0, max: 16 });
+        PoolSpec { block_size, ranges: Vec::new(), warm, authority_seconds: a_day() }
+    }
+}
+
 /// How many free addresses a node keeps beyond its need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
@@ -178,6 +186,16 @@ impl Pool {
             Family { usable: spans.without(&unusable[family].iter().copied().collect()), size }
         };
         Ok(Pool { v4: of(0, size("v4", spec.block_size.v4)?), v6: of(1, size("v6", spec.block_size.v6)?), subnets })
+    }
+
+    /// A pool without subnets whose blocks are the single addresses of `spans`: what a section of whereabouts implies.
+    pub fn of_addresses(spans: &[(IpAddr, IpAddr)]) -> Self {
+        let of = |is_v4: bool| {
+            let own = spans.iter().filter(|(first, last)| first.is_ipv4() == is_v4 && last.is_ipv4() == is_v4);
+            let usable = own.filter_map(|(first, last)| Span::new(number(*first), number(*last))).collect();
+            Family { usable, size: 1 }
+        };
+        Pool { v4: of(true), v6: of(false), subnets: Vec::new() }
     }
 
     fn family(&self, is_v4: bool) -> &Family {

@@ -1,7 +1,7 @@
 //! What the plugin may do with a grant. It holds the lock of the pool when it asks.
 
 use super::grant::{Confirmed, Grant, Offer, Released, Report, family};
-use super::pool::Subnet;
+use super::pool::{Subnet, Warm};
 use super::spans::address;
 use std::net::IpAddr;
 
@@ -61,6 +61,11 @@ impl<'a> Stock<'a> {
         [true, false].into_iter().filter(|is_v4| has(*is_v4)).collect()
     }
 
+    /// How many free addresses the node keeps.
+    pub fn warm(&self) -> &'a Warm {
+        &self.grant.warm
+    }
+
     /// The ranges of the pool.
     pub fn subnets(&self) -> &'a [Subnet] {
         &self.grant.subnets
@@ -95,9 +100,15 @@ impl<'a> Stock<'a> {
     /// What the daemon is to know when `taken` are taken: what was given back before, blocks that are not needed any
     /// more, and which families run low. A block goes back while the others keep enough.
     pub fn report(&self, taken: &[IpAddr]) -> Report {
-        let warm = &self.grant.warm;
+        self.report_keeping(taken, &self.grant.warm)
+    }
+
+    /// As [`Stock::report`], for a node that keeps as many free addresses as `warm` has.
+    pub fn report_keeping(&self, taken: &[IpAddr], warm: &Warm) -> Report {
         let mut report = Report { low: Vec::new(), released: self.released.clone() };
-        for is_v4 in self.families() {
+        let has_blocks = |is_v4: bool| self.open.iter().any(|offer| offer.granted.first.is_ipv4() == is_v4);
+        let families = self.families();
+        for is_v4 in [true, false].into_iter().filter(|is_v4| families.contains(is_v4) || has_blocks(*is_v4)) {
             let open = || self.open.iter().filter(move |offer| offer.granted.first.is_ipv4() == is_v4);
             let used: u128 =
                 open().map(|offer| taken.iter().filter(|ip| offer.has(**ip)).map(|_| 1).sum::<u128>()).sum();

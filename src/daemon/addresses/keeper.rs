@@ -7,6 +7,7 @@ use crate::facts::node_blocks::now;
 use crate::ipam::grant::family;
 use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Pool, PoolName, PoolSpec, Report};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -23,6 +24,9 @@ const BLIND_TRIES: usize = 3;
 const TRIES: usize = 8;
 /// Requests for one event; conflicts without an end would be somebody who writes our objects.
 const MOST_EFFECTS: usize = 4096;
+
+/// The API of whereabouts.
+const WHEREABOUTS: &str = "whereabouts.cni.cncf.io/v1alpha1";
 
 /// One pool on this node.
 #[derive(Debug)]
@@ -53,11 +57,12 @@ impl Keeper {
         Keeper { pool, prefix, grants, cluster, state: Mutex::default() }
     }
 
-    /// Leases a block of each of `families`, and of those of which this node has none.
+    /// Leases a block of each of `families`, and of those of which this node has none. A pool without an object has the
+    /// addresses `within`.
     ///
     /// # Errors
     /// Why there is none, in one line.
-    pub async fn lease(&self, families: &[u8]) -> Result<(), String> {
+    pub async fn lease(&self, families: &[u8], within: &[(IpAddr, IpAddr)]) -> Result<(), String> {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
         let state = &mut *state;
@@ -66,6 +71,13 @@ impl Keeper {
             self.resync(state).await?;
         } else {
             self.read_pool(state).await?;
+        }
+        if self.pool.is_implied() {
+            let pool = Pool::of_addresses(within);
+            for is_v4 in [true, false].into_iter().filter(|is_v4| families.contains(&family(*is_v4))) {
+                self.lease_one(state, &pool, is_v4).await?;
+            }
+            return self.publish(state);
         }
         let spec =
             state.spec.clone().filter(|spec| !spec.ranges.is_empty()).ok_or("it does not exist, or has no range")?;
@@ -137,7 +149,7 @@ impl Keeper {
             paused
         };
         if !paused && !report.low.is_empty() {
-            let outcome = self.lease(&report.low).await;
+            let outcome = self.lease(&report.low, &[]).await;
             self.pause_after(&mut *self.state.lock().await, outcome);
         }
     }
@@ -189,6 +201,10 @@ impl Keeper {
 
     /// A pool that was deleted has no range: nothing new is taken, and what is not in use goes back.
     async fn read_pool(&self, state: &mut State) -> Result<(), String> {
+        if self.pool.is_implied() {
+            state.spec = Some(PoolSpec::implied());
+            return self.judge_whereabouts(state).await;
+        }
         match self.kubernetes()?.address_pool(&self.pool).await.map_err(|e| e.to_string())? {
             Some(spec) => state.spec = Some(spec),
             None => {
@@ -197,6 +213,22 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    /// Where the cluster has the resources of whereabouts, its own programs give addresses of the same ranges. Then no
+    /// address is given here, also not of a block that was leased before.
+    async fn judge_whereabouts(&self, state: &mut State) -> Result<(), String> {
+        let found = self.kubernetes()?.has_group(WHEREABOUTS).await;
+        if !found.map_err(|e| format!("it is not known whether the cluster has {WHEREABOUTS}: {e}"))? {
+            return Ok(());
+        }
+        state.confirmed = Confirmed::default();
+        state.synced = None;
+        if let Some(grant) = self.grants.grant(&self.pool) {
+            let withdrawn = Grant { confirmed: Confirmed::default(), ..grant };
+            self.grants.publish(&withdrawn).map_err(|e| format!("its grant cannot be written: {e}"))?;
+        }
+        Err(format!("the cluster has {WHEREABOUTS}: whereabouts gives these addresses until its CRDs are deleted"))
     }
 
     fn kubernetes(&self) -> Result<&Kubernetes, String> {

@@ -59,7 +59,7 @@ impl Addresses {
         }
         let keeper = self.keeper(request.pool);
         // On its own: whoever asks may hang up, and what was begun is to be ended.
-        let work = tokio::spawn(async move { keeper.lease(&request.families).await });
+        let work = tokio::spawn(async move { keeper.lease(&request.families, &request.within).await });
         match tokio::time::timeout(ANSWER_LIMIT, work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err("plexusd stops".to_owned()),

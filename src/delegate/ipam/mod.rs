@@ -14,7 +14,7 @@ pub use program::Program;
 use super::failure::Failure;
 use super::keys::{Declined, Key, nearest, understand, unknown};
 use crate::cni::RawObject;
-use leased::Lessor;
+use leased::{Lessor, whereabouts};
 use std::sync::Arc;
 
 /// Which address plugins run in this process.
@@ -26,11 +26,14 @@ pub struct Enabled {
     pub leased: bool,
     /// `static`.
     pub static_: bool,
+    /// Sections of `whereabouts`, as pools of the cluster.
+    pub whereabouts: bool,
 }
 
 impl Enabled {
-    /// All of them.
-    pub const ALL: Enabled = Enabled { host_local: true, leased: true, static_: true };
+    /// All that run where nobody chooses. `whereabouts` is the program of a service that may run in the cluster: two of
+    /// them would give one address twice.
+    pub const ALL: Enabled = Enabled { host_local: true, leased: true, static_: true, whereabouts: false };
 }
 
 /// Judges the section `ipam` of a plugin that starts the program it names: an address plugin that nobody calls is not
@@ -81,6 +84,7 @@ pub fn tables(kind: &str) -> &'static [&'static [Key]] {
         host_local::TYPE => &[host_local::KEYS, host_local::RANGE_KEYS, static_::ROUTE_KEYS],
         leased::TYPE => &[leased::KEYS, static_::ROUTE_KEYS],
         static_::TYPE => &[static_::KEYS, static_::ADDRESS_KEYS, static_::ROUTE_KEYS],
+        whereabouts::TYPE => &[whereabouts::KEYS, whereabouts::RANGE_KEYS, static_::ADDRESS_KEYS, static_::ROUTE_KEYS],
         _ => &[],
     }
 }
@@ -120,6 +124,7 @@ pub fn find_with(
         host_local::TYPE if !enabled.host_local => Err(Declined::Off(host_local::TYPE)),
         leased::TYPE if !enabled.leased => Err(Declined::Off(leased::TYPE)),
         static_::TYPE if !enabled.static_ => Err(Declined::Off(static_::TYPE)),
+        whereabouts::TYPE if !enabled.whereabouts => Err(Declined::NotChosen(whereabouts::TYPE)),
         host_local::TYPE => {
             understand(ipam, &[host_local::KEYS])?;
             host_local::understand_parts(ipam)?;
@@ -128,13 +133,15 @@ pub fn find_with(
         leased::TYPE => {
             understand(ipam, &[leased::KEYS])?;
             leased::understand_parts(ipam)?;
-            Ok(Box::new(leased::Leased::new(lessor.cloned())))
+            Ok(Box::new(leased::Leased::new(leased::TYPE, lessor.cloned())))
         }
         static_::TYPE => {
             understand(ipam, &[static_::KEYS])?;
             static_::understand_parts(ipam)?;
             Ok(Box::new(static_::Static::default()))
         }
+        // It passes over what it does not know, as whereabouts does.
+        whereabouts::TYPE => Ok(Box::new(leased::Leased::new(whereabouts::TYPE, lessor.cloned()))),
         other => Err(Declined::NoNative(other.to_owned())),
     }
 }

@@ -3,6 +3,7 @@
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use std::fmt::Debug;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -38,9 +39,18 @@ pub trait Lessor: Send + Sync + Debug {
     /// The boot and both clocks.
     fn now(&self) -> Confirmed;
 
-    /// Asks the daemon for another block of `families` (4, 6), or for a confirmation.
+    /// Asks the daemon for what is needed.
     ///
     /// # Errors
     /// There is none: one line for a person.
-    fn lease(&self, pool: &PoolName, families: &[u8], deadline: Instant) -> Result<(), String>;
+    fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<(), String>;
+}
+
+/// What this node needs of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Another block of these families (4, 6); where there is none, a confirmation.
+    pub families: Vec<u8>,
+    /// One of these addresses, each from the first to the last: of a pool that has no ranges of its own.
+    pub within: Vec<(IpAddr, IpAddr)>,
 }

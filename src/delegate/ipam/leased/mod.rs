@@ -1,4 +1,5 @@
 //! `plexus-ipam`: addresses that are unique in the cluster, taken on this node out of blocks that the daemon has leased.
+//! Sections of `whereabouts` are understood as pools that they imply.
 //!
 //! ```text
 //! <state directory>/pools/<pool>/
@@ -11,8 +12,9 @@ mod folder;
 mod lessor;
 mod settings;
 mod take;
+pub mod whereabouts;
 
-pub use lessor::Lessor;
+pub use lessor::{Lessor, Need};
 
 use super::{Foreseen, Ipam, static_};
 use crate::cni::request::ValidAttachment;
@@ -35,8 +37,10 @@ pub const TYPE: &str = "plexus-ipam";
 pub const KEYS: &[Key] = &[key("type"), key("pool"), key("routes"), key("dns")];
 
 /// The plugin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Leased {
+    /// The `type` of its section.
+    kind: &'static str,
     lessor: Option<Arc<dyn Lessor>>,
     settings: Once<Settings>,
 }
@@ -59,14 +63,25 @@ pub fn pools(network: &NetworkConfig) -> Vec<PoolName> {
     };
     let sections = network.plugins.iter().flat_map(|plugin| values(&plugin.object, "ipam"));
     let sections = sections.filter_map(|section| RawObject::parse(&section).ok());
-    let ours = sections.filter(|section| texts(section, "type").iter().any(|kind| kind == TYPE));
-    ours.flat_map(|section| texts(&section, "pool")).filter_map(|name| PoolName::new(name).ok()).collect()
+    let pools = |section: RawObject| {
+        let kinds = texts(&section, "type");
+        let is = |kind: &str| kinds.iter().any(|other| other == kind);
+        let named = texts(&section, "pool").into_iter().filter_map(|name| PoolName::new(name).ok());
+        let mut pools: Vec<PoolName> = named.filter(|_| is(TYPE)).collect();
+        if is(whereabouts::TYPE) {
+            let names = texts(&section, "network_name");
+            pools.extend(names.iter().map(|name| PoolName::implied(name)));
+            pools.extend(names.is_empty().then(|| PoolName::implied("")));
+        }
+        pools
+    };
+    sections.flat_map(pools).collect()
 }
 
 impl Leased {
-    /// The plugin on the node of `lessor`.
-    pub fn new(lessor: Option<Arc<dyn Lessor>>) -> Self {
-        Leased { lessor, settings: Once::default() }
+    /// The plugin for sections of type `kind`, on the node of `lessor`.
+    pub fn new(kind: &'static str, lessor: Option<Arc<dyn Lessor>>) -> Self {
+        Leased { kind, lessor, settings: Once::default() }
     }
 
     fn lessor(&self) -> Result<&dyn Lessor, Failure> {
@@ -83,24 +98,26 @@ impl Ipam for Leased {
     fn prepare(&self, call: &Call<'_>) -> Result<Foreseen, Error> {
         // Whoever judges a configuration elsewhere than on a node has no blocks to look at.
         let foresee = || Ok(foresee(self.settings(call)?, self.lessor.as_deref()));
-        foresee().map_err(|e: Failure| e.of(TYPE))
+        foresee().map_err(|e: Failure| e.of(self.kind))
     }
 
     fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
         let add = || {
             let settings = self.settings(call)?;
-            let ips = take::all(settings, self.lessor()?, call)?;
+            let nothing = settings.parts.as_ref().is_some_and(Vec::is_empty);
+            let mut ips = if nothing { Vec::new() } else { take::all(settings, self.lessor()?, call)? };
+            ips.extend(settings.fixed.iter().cloned());
             Ok(AddResult { ips, routes: settings.routes.clone(), dns: settings.dns.clone(), ..AddResult::default() })
         };
-        add().map_err(|e: Failure| e.of(TYPE))
+        add().map_err(|e: Failure| e.of(self.kind))
     }
 
     fn del(&self, call: &Call<'_>) -> Result<(), Error> {
-        self.lessor().and_then(|lessor| del(call, lessor)).map_err(|e| e.of(TYPE))
+        self.lessor().and_then(|lessor| del(call, lessor)).map_err(|e| e.of(self.kind))
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Error> {
-        self.lessor().and_then(|lessor| check(call, lessor)).map_err(|e| e.of(TYPE))
+        self.lessor().and_then(|lessor| check(call, lessor)).map_err(|e| e.of(self.kind))
     }
 
     /// A pool that is exhausted now concerns only the pods that select it.
@@ -109,12 +126,15 @@ impl Ipam for Leased {
     }
 
     fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
-        self.lessor().and_then(|lessor| gc(call, lessor)).map_err(|e| e.of(TYPE))
+        self.lessor().and_then(|lessor| gc(call, lessor)).map_err(|e| e.of(self.kind))
     }
 }
 
 /// What the last grant shows; nothing where there is none yet.
 fn foresee(settings: &Settings, lessor: Option<&dyn Lessor>) -> Foreseen {
+    if let Some(parts) = &settings.parts {
+        return foresee_parts(settings, parts);
+    }
     let unknown = || Foreseen { routes: settings.routes.clone(), ..Foreseen::default() };
     let Some(Ok(Some(grant))) = lessor.map(|lessor| lessor.grant(&settings.pool)) else { return unknown() };
     let stock = Stock::new(&grant, &Report::default());
@@ -128,23 +148,47 @@ fn foresee(settings: &Settings, lessor: Option<&dyn Lessor>) -> Foreseen {
     }
 }
 
+/// What the ranges of the section show.
+fn foresee_parts(settings: &Settings, parts: &[whereabouts::Part]) -> Foreseen {
+    let fixed = &settings.fixed;
+    let gateways = parts.iter().filter_map(|part| part.gateway).chain(fixed.iter().filter_map(|ip| ip.gateway));
+    let gateways: Vec<IpAddr> = gateways.collect();
+    let subnets = parts.iter().map(|part| part.net).chain(fixed.iter().map(|ip| ip.address.trunc()));
+    Foreseen {
+        ips: Vec::new(),
+        subnets: Some(subnets.collect()),
+        implied: gateways.clone(),
+        gateways,
+        routes: settings.routes.clone(),
+    }
+}
+
 /// The folder of the pool, where it exists. DEL asks nobody.
-fn existing(call: &Call<'_>, lessor: &dyn Lessor) -> Result<Option<(PoolName, Addresses)>, Failure> {
-    let pool = settings::pool(&Stdin::parse(call)?.section("ipam")?)?;
+fn existing(
+    section: &RawObject,
+    call: &Call<'_>,
+    lessor: &dyn Lessor,
+) -> Result<Option<(PoolName, Addresses)>, Failure> {
+    let pool = settings::pool(section)?;
     let addresses = Addresses::open_existing(&lessor.folder(&pool), call.scope.plugin_deadline())?;
     Ok(addresses.map(|addresses| (pool, addresses)))
 }
 
 /// What is not needed any more goes back to the daemon where its grant can be read.
-fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses) -> Result<(), Failure> {
+fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses, section: &RawObject) -> Result<(), Failure> {
     match lessor.grant(pool) {
-        Ok(Some(grant)) if is_of(&grant, lessor) => take::tell(lessor, &grant, addresses),
+        Ok(Some(grant)) if is_of(&grant, lessor) => {
+            take::tell(lessor, &grant, addresses, settings::warm(section).as_ref())
+        }
         _ => Ok(()),
     }
 }
 
 /// How many addresses ADD takes.
-fn families(lessor: &dyn Lessor, pool: &PoolName) -> Option<usize> {
+fn families(lessor: &dyn Lessor, pool: &PoolName, section: &RawObject) -> Option<usize> {
+    if pool.is_implied() {
+        return whereabouts::parts(section).ok().map(|parts| parts.len());
+    }
     let grant = lessor.grant(pool).ok().flatten()?;
     Some(Stock::new(&grant, &Report::default()).families().len())
 }
@@ -155,21 +199,26 @@ fn is_of(grant: &Grant, lessor: &dyn Lessor) -> bool {
 
 fn del(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     let target = Target::of(call)?;
-    let Some((pool, addresses)) = existing(call, lessor)? else { return Ok(()) };
-    let told = Stdin::parse(call)?.prev_result().ok().flatten().unwrap_or_default();
+    let stdin = Stdin::parse(call)?;
+    let section = stdin.section("ipam")?;
+    let Some((pool, addresses)) = existing(&section, call, lessor)? else { return Ok(()) };
+    let told = stdin.prev_result().ok().flatten().unwrap_or_default();
     let told: Vec<IpAddr> = told.ips.iter().map(|ip| ip.address.addr()).collect();
     // A result with fewer addresses than ADD takes is not all of it: another plugin may have changed it.
-    let is_whole = families(lessor, &pool) == Some(told.len());
+    let is_whole = families(lessor, &pool, &section) == Some(told.len());
     if !is_whole || !addresses.release_told(&told, target)? {
         addresses.release(target)?;
     }
-    tell(lessor, &pool, &addresses)
+    tell(lessor, &pool, &addresses, &section)
 }
 
 fn check(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     let target = Target::of(call)?;
-    let own = existing(call, lessor)?.map(|(_, addresses)| addresses.of(target)).transpose()?.unwrap_or_default();
-    if own.is_empty() {
+    let section = Stdin::parse(call)?.section("ipam")?;
+    let found = existing(&section, call, lessor)?;
+    let own = found.map(|(_, addresses)| addresses.of(target)).transpose()?.unwrap_or_default();
+    let takes_none = settings::pool(&section)?.is_implied() && whereabouts::parts(&section)?.is_empty();
+    if own.is_empty() && !takes_none {
         let Target { container_id, ifname } = target;
         return Err(Failure::Drifted(format!("no address is taken for {ifname} of container {container_id}")));
     }
@@ -181,22 +230,25 @@ fn gc(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     let stdin = Stdin::parse(call)?;
     let list = |key: &str| stdin.object.read::<Vec<ValidAttachment>>(key);
     let Some(valid) = list("cni.dev/valid-attachments")?.or(list("cni.dev/attachments")?) else { return Ok(()) };
-    let Some((pool, addresses)) = existing(call, lessor)? else { return Ok(()) };
+    let section = stdin.section("ipam")?;
+    let Some((pool, addresses)) = existing(&section, call, lessor)? else { return Ok(()) };
     addresses.keep_only(&stdin.network, &valid)?;
-    tell(lessor, &pool, &addresses)
+    tell(lessor, &pool, &addresses, &section)
 }
 
-/// One call of the program `plexus-ipam`, for plugins that start the program of their `ipam` section.
+/// One call of the program `plexus-ipam` or `whereabouts`, for plugins that start the program of their `ipam` section.
 ///
 /// # Errors
 /// As the verb's.
 pub fn run(verb: crate::cni::Verb, call: &Call<'_>, lessor: Arc<dyn Lessor>) -> Result<String, Error> {
     use crate::cni::Verb;
-    let plugin = Leased::new(Some(lessor));
     let stdin = Stdin::parse(call).map_err(|e| e.of(TYPE))?;
     let section = stdin.section("ipam").map_err(|e| e.of(TYPE))?;
-    let unknown = |why: Declined| Failure::Config(format!("ipam: {why}")).of(TYPE);
-    if verb == Verb::Add {
+    let is_whereabouts = section.read::<String>("type").ok().flatten().as_deref() == Some(whereabouts::TYPE);
+    let kind = if is_whereabouts { whereabouts::TYPE } else { TYPE };
+    let plugin = Leased::new(kind, Some(lessor));
+    let unknown = |why: Declined| Failure::Config(format!("ipam: {why}")).of(kind);
+    if verb == Verb::Add && !is_whereabouts {
         crate::delegate::keys::understand(&section, &[KEYS])
             .and_then(|()| understand_parts(&section))
             .map_err(unknown)?;
@@ -204,7 +256,7 @@ pub fn run(verb: crate::cni::Verb, call: &Call<'_>, lessor: Arc<dyn Lessor>) -> 
     match verb {
         Verb::Add => {
             let result = plugin.add(call)?;
-            let answer = stdin.answer(&result).map_err(|e| e.of(TYPE))?;
+            let answer = stdin.answer(&result).map_err(|e| e.of(kind))?;
             return Ok(answer.get().to_owned());
         }
         Verb::Del => plugin.del(call)?,
@@ -213,6 +265,11 @@ pub fn run(verb: crate::cni::Verb, call: &Call<'_>, lessor: Arc<dyn Lessor>) -> 
         Verb::Status | Verb::Version => plugin.status(call)?,
     }
     Ok(String::new())
+}
+
+/// Whether a program of that name is this plugin, for main plugins that start the program of their section.
+pub fn is_program(name: &str) -> bool {
+    [TYPE, whereabouts::TYPE].contains(&name)
 }
 
 #[cfg(test)]

@@ -1,39 +1,67 @@
-//! Taking one address of each family of the pool, or none.
+//! Taking one address of each family of the pool, or of each range of a section of whereabouts, or none.
 
 use super::folder::Addresses;
-use super::lessor::Lessor;
-use super::settings::Settings;
+use super::lessor::{Lessor, Need};
+use super::settings::{self, Settings};
+use super::whereabouts::Part;
 use crate::cni::result::IpConfig;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
-use crate::delegate::stdin::Target;
+use crate::delegate::stdin::{Stdin, Target};
 use crate::ipam::grant::family;
+use crate::ipam::pool::Warm;
 use crate::ipam::{Grant, Stock};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// How often the daemon is asked in one call: once for each family, and once for a confirmation.
-const MOST_LEASES: usize = 3;
+/// How often the daemon is asked in one call beyond once for each address: for a confirmation, and where another pod of
+/// this node was first.
+const MORE_LEASES: usize = 2;
 
 /// Why nothing was taken, where another lease may help.
 struct Dry {
-    families: Vec<u8>,
+    need: Need,
     why: String,
+}
+
+/// One address that is to be taken.
+struct Want<'a> {
+    is_v4: bool,
+    /// The range of the section; none where the pool has the ranges.
+    part: Option<&'a Part>,
+    /// This one and no other.
+    exact: Option<IpAddr>,
+}
+
+impl Want<'_> {
+    /// Whether `address`, which the attachment has, is what is wanted.
+    fn is_met_by(&self, address: IpAddr) -> bool {
+        let in_part = |part: &Part| part.net.contains(&address);
+        address.is_ipv4() == self.is_v4 && self.part.is_none_or(in_part) && self.exact.is_none_or(|it| it == address)
+    }
+
+    fn need(&self) -> Need {
+        let within = match (self.exact, self.part) {
+            (Some(exact), Some(_)) => vec![(exact, exact)],
+            (_, part) => part.map(Part::within).unwrap_or_default(),
+        };
+        Need { families: vec![family(self.is_v4)], within }
+    }
 }
 
 /// Takes the addresses. Without a block of this node the daemon is asked for one; else nobody is asked.
 pub(super) fn all(settings: &Settings, lessor: &dyn Lessor, call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
     let deadline = call.scope.plugin_deadline();
     let pool = &settings.pool;
-    for _ in 0..MOST_LEASES {
+    for _ in 0..settings.parts.as_ref().map_or(1, Vec::len) + MORE_LEASES {
         let dry = match once(settings, lessor, call, deadline)? {
             Ok(taken) => return Ok(taken),
             Err(dry) => dry,
         };
         // Not under the lock: other pods may give addresses back meanwhile.
         lessor
-            .lease(pool, &dry.families, deadline)
+            .lease(pool, &dry.need, deadline)
             .map_err(|e| Failure::TryAgain(format!("pool {pool}: {}, and none was leased: {e}", dry.why)))?;
     }
     match once(settings, lessor, call, deadline)? {
@@ -55,16 +83,16 @@ fn once(
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);
     let Some(grant) = grant else {
-        return Ok(Err(Dry { families: Vec::new(), why: "this node has no block of it".to_owned() }));
+        return Ok(Err(Dry { need: first_need(settings), why: "this node has no block of it".to_owned() }));
     };
     let stock = Stock::new(&grant, &report);
     if let Err(refusal) = stock.authorised(&lessor.now()) {
-        return Ok(Err(Dry { families: Vec::new(), why: refusal.to_string() }));
+        return Ok(Err(Dry { need: first_need(settings), why: refusal.to_string() }));
     }
     let search = Search { settings, addresses: &addresses, stock: &stock, target: Target::of(call)? };
     let own = if call.scope.is_first { Vec::new() } else { addresses.of(search.target)? };
     let mut taken = Vec::new();
-    let outcome = search.families(&own, &mut taken);
+    let outcome = search.wanted().and_then(|wanted| search.all(&wanted, &own, &mut taken));
     if !matches!(outcome, Ok(Ok(()))) {
         for address in taken.iter().map(|ip: &IpConfig| ip.address.addr()).filter(|address| !own.contains(address)) {
             // Best effort: the caller's DEL comes after a failed ADD.
@@ -74,15 +102,29 @@ fn once(
     let outcome = outcome?;
     // What another family waits for is not given back meanwhile.
     if outcome.is_ok() {
-        tell(lessor, &grant, &addresses)?;
+        let own_warm = settings::warm(&Stdin::parse(call)?.section("ipam")?);
+        tell(lessor, &grant, &addresses, own_warm.as_ref())?;
     }
     Ok(outcome.map(|()| taken))
 }
 
+/// Without a grant: a pool with an object has its ranges from there, another one those of the section.
+fn first_need(settings: &Settings) -> Need {
+    let parts = settings.parts.iter().flatten();
+    let mut wants = parts.map(|part| Want { is_v4: part.is_v4(), part: Some(part), exact: None });
+    wants.next().map(|want| want.need()).unwrap_or_default()
+}
+
 /// Tells the daemon what this node needs no more and what runs low, if that has changed.
-pub(super) fn tell(lessor: &dyn Lessor, grant: &Grant, addresses: &Addresses) -> Result<(), Failure> {
+pub(super) fn tell(
+    lessor: &dyn Lessor,
+    grant: &Grant,
+    addresses: &Addresses,
+    warm: Option<&Warm>,
+) -> Result<(), Failure> {
     let Ok(before) = lessor.report(&grant.pool) else { return Ok(()) };
-    let now = Stock::new(grant, &before).report(&addresses.taken()?);
+    let stock = Stock::new(grant, &before);
+    let now = stock.report_keeping(&addresses.taken()?, warm.unwrap_or(stock.warm()));
     if now != before {
         // Without it the daemon leases nothing ahead and returns nothing, and no pod is concerned.
         let _ = lessor.tell(&grant.pool, &now);
@@ -98,7 +140,31 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn families(&self, own: &[IpAddr], taken: &mut Vec<IpConfig>) -> Result<Result<(), Dry>, Failure> {
+    /// What the call needs: one address of each family of the pool, or of each range of the section.
+    fn wanted(&self) -> Result<Vec<Want<'_>>, Failure> {
+        let requested = &self.settings.requested;
+        let Some(parts) = &self.settings.parts else {
+            self.judge_requested()?;
+            let want = |is_v4: bool| {
+                let exact = requested.iter().copied().find(|ip| ip.is_ipv4() == is_v4);
+                Want { is_v4, part: None, exact }
+            };
+            return Ok(self.stock.families().into_iter().map(want).collect());
+        };
+        let mut wanted: Vec<Want<'_>> = Vec::new();
+        for part in parts {
+            let want = |exact| Want { is_v4: part.is_v4(), part: Some(part), exact };
+            let is_new = |ip: &IpAddr| part.net.contains(ip) && !wanted.iter().any(|want| want.exact == Some(*ip));
+            let of_part: Vec<IpAddr> = requested.iter().copied().filter(is_new).collect();
+            if of_part.is_empty() {
+                wanted.push(want(None));
+            }
+            wanted.extend(of_part.into_iter().map(|ip| want(Some(ip))));
+        }
+        Ok(wanted)
+    }
+
+    fn judge_requested(&self) -> Result<(), Failure> {
         let families = self.stock.families();
         let pool = &self.settings.pool;
         let of_family = |is_v4: bool| self.settings.requested.iter().filter(move |ip| ip.is_ipv4() == is_v4);
@@ -110,28 +176,33 @@ impl Search<'_> {
                 return Err(Failure::Config(format!("pool {pool} does not give {name} addresses {asked} together")));
             }
         }
-        for is_v4 in families {
-            let address = match (own.iter().find(|own| own.is_ipv4() == is_v4), of_family(is_v4).next()) {
-                (Some(own), _) => *own,
-                (None, Some(requested)) => self.requested(*requested)?,
-                (None, None) => match self.next(is_v4)? {
+        Ok(())
+    }
+
+    fn all(&self, wanted: &[Want<'_>], own: &[IpAddr], taken: &mut Vec<IpConfig>) -> Result<Result<(), Dry>, Failure> {
+        for want in wanted {
+            let is_used = |address: &IpAddr| taken.iter().any(|ip| ip.address.addr() == *address);
+            let own = own.iter().copied().find(|own| want.is_met_by(*own) && !is_used(own));
+            let address = match (own, want.exact) {
+                (Some(own), _) => own,
+                (None, Some(exact)) if want.part.is_some() && !self.stock.offers(exact) => {
+                    let why = format!("requested IP {exact} is in no block of this node");
+                    return Ok(Err(Dry { need: want.need(), why }));
+                }
+                (None, Some(exact)) => self.requested(want, exact)?,
+                (None, None) => match self.next(want)? {
                     Some(address) => address,
-                    None => return Ok(Err(self.dry(is_v4))),
+                    None => return Ok(Err(dry(want))),
                 },
             };
-            taken.push(self.configured(address)?);
+            taken.push(self.configured(address, want.part)?);
         }
         Ok(Ok(()))
     }
 
-    fn dry(&self, is_v4: bool) -> Dry {
-        let name = if is_v4 { "IPv4" } else { "IPv6" };
-        Dry { families: vec![family(is_v4)], why: format!("no {name} address is free in the blocks of this node") }
-    }
-
-    fn requested(&self, address: IpAddr) -> Result<IpAddr, Failure> {
+    fn requested(&self, want: &Want<'_>, address: IpAddr) -> Result<IpAddr, Failure> {
         let pool = &self.settings.pool;
-        if self.stock.subnet_of(address).is_none() {
+        if want.part.is_none() && self.stock.subnet_of(address).is_none() {
             return Err(Failure::Config(format!("requested IP {address} is in no range of pool {pool}")));
         }
         if !self.stock.offers(address) {
@@ -144,10 +215,11 @@ impl Search<'_> {
         }
     }
 
-    fn next(&self, is_v4: bool) -> Result<Option<IpAddr>, Failure> {
+    fn next(&self, want: &Want<'_>) -> Result<Option<IpAddr>, Failure> {
         for last_try in [false, true] {
-            let (cursor, taken) = (self.addresses.cursor(is_v4)?, self.addresses.taken()?);
-            for address in self.stock.candidates(is_v4, cursor, &taken) {
+            let (cursor, taken) = (self.addresses.cursor(want.is_v4)?, self.addresses.taken()?);
+            let in_part = |address: &IpAddr| want.part.is_none_or(|part| part.has(*address));
+            for address in self.stock.candidates(want.is_v4, cursor, &taken).into_iter().filter(in_part) {
                 if self.addresses.take(address, self.target, &self.settings.network)? {
                     return Ok(Some(address));
                 }
@@ -160,13 +232,21 @@ impl Search<'_> {
     }
 
     /// As it is configured on the interface, by the range that it is in.
-    fn configured(&self, address: IpAddr) -> Result<IpConfig, Failure> {
-        let subnet = self.stock.subnet_of(address);
-        let (length, gateway) = match subnet {
-            Some(subnet) => (subnet.net.prefix_len(), subnet.gateway),
-            None => return Err(Failure::Failed(format!("address {address} is in no range of its pool any more"))),
+    fn configured(&self, address: IpAddr, part: Option<&Part>) -> Result<IpConfig, Failure> {
+        let (length, gateway) = match (part, self.stock.subnet_of(address)) {
+            (Some(part), _) => (part.net.prefix_len(), part.gateway),
+            (None, Some(subnet)) => (subnet.net.prefix_len(), subnet.gateway),
+            (None, None) => {
+                return Err(Failure::Failed(format!("address {address} is in no range of its pool any more")));
+            }
         };
         let address = IpNet::new(address, length).map_err(|e| Failure::Failed(e.to_string()))?;
         Ok(IpConfig { address, gateway, interface: None })
     }
+}
+
+fn dry(want: &Want<'_>) -> Dry {
+    let name = if want.is_v4 { "IPv4" } else { "IPv6" };
+    let of = want.part.map(|part| format!(" of {}", part.net)).unwrap_or_default();
+    Dry { need: want.need(), why: format!("no {name} address{of} is free in the blocks of this node") }
 }
