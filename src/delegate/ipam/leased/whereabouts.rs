@@ -56,7 +56,7 @@ pub const RANGE_KEYS: &[Key] = &[key("range"), key("range_start"), key("range_en
 
 /// A range of a section: the plugin takes one address of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::delegate::ipam) struct Part {
+pub(super) struct Part {
     /// The subnet.
     pub(super) net: IpNet,
     /// Goes into the result.
