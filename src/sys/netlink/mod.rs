@@ -15,6 +15,7 @@ mod mac;
 mod mode;
 mod name;
 mod new_link;
+mod pruned;
 mod route;
 mod socket;
 mod teardown;

@@ -1,6 +1,7 @@
 //! A blocking rtnetlink socket: requests with an acknowledgement, single answers, listings.
 
 use super::error::Error;
+use super::pruned::pruned;
 use crate::sys::netns::Netns;
 use crate::sys::sysctl::Settings;
 use crate::sys::trace;
@@ -231,7 +232,7 @@ pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message, 
         let (this, after) = rest.split_at_checked(length)?;
         // Messages begin at multiples of four bytes (NLMSG_ALIGN).
         rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
-        Some(Message::deserialize(this).map_err(|e| e.to_string()))
+        Some(Message::deserialize(&pruned(this)).map_err(|e| e.to_string()))
     })
 }
 
