@@ -86,6 +86,16 @@ fn requests_go_together() {
 }
 
 #[test]
+fn an_add_of_built_in_plugins_is_one_thread() {
+    // P2
+    let Some(node) = node() else { return };
+    counted(&node, "first");
+    let [(_, add), _] = counted(&node, "second");
+    let started = |call| add.calls.get(&call).copied().unwrap_or(0);
+    assert_eq!([libc::SYS_clone, libc::SYS_clone3].map(started), [0, 0], "{add:?}");
+}
+
+#[test]
 fn settings_are_looked_for_once_in_each_namespace() {
     // The kernel compares the path with those of all other namespaces, so each look costs more with each pod.
     let Some(node) = node() else { return };

@@ -138,7 +138,16 @@ impl Client {
     /// # Errors
     /// There is none in time, or it cannot be read.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        self.ask_while(request, || ())
+    }
+
+    /// As [`Client::ask`]; `meanwhile` runs while the daemon works on the answer.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_while(&mut self, request: &Request, meanwhile: impl FnOnce()) -> Result<Reply, ClientError> {
         self.tell(request)?;
+        meanwhile();
         if !self.greeted {
             // What it calls itself matters to nobody yet; that it greets shows that it is one of ours.
             match self.read()? {

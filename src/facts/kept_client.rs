@@ -17,8 +17,22 @@ impl KeptClient {
     /// # Errors
     /// As those of [`Client::connect`] and [`Client::ask`].
     pub fn ask(&self, run: &RunDirectory, deadline: Instant, request: &Request) -> Result<Reply, ClientError> {
+        self.ask_while(run, deadline, request, || ())
+    }
+
+    /// As [`KeptClient::ask`]; `meanwhile` runs once the question is sent, and before its answer is read.
+    ///
+    /// # Errors
+    /// As [`KeptClient::ask`].
+    pub fn ask_while(
+        &self,
+        run: &RunDirectory,
+        deadline: Instant,
+        request: &Request,
+        mut meanwhile: impl FnMut(),
+    ) -> Result<Reply, ClientError> {
         let _step = trace::step("plexusd");
-        self.speak(run, deadline, |client| client.ask(request))
+        self.speak(run, deadline, |client| client.ask_while(request, &mut meanwhile))
     }
 
     /// As [`Client::tell`], until `deadline`.
@@ -34,7 +48,7 @@ impl KeptClient {
         &self,
         run: &RunDirectory,
         deadline: Instant,
-        speak: impl Fn(&mut Client) -> Result<T, ClientError>,
+        mut speak: impl FnMut(&mut Client) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let mut kept = self.kept();
         if let Some(mut client) = kept.take() {
@@ -105,5 +119,32 @@ mod tests {
         // It has hung up since.
         assert!(ask().is_ok() && ask().is_ok());
         assert_eq!(counted.recv().unwrap(), 3);
+    }
+
+    #[test]
+    fn what_is_done_meanwhile_is_done_while_the_daemon_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::new(folder.path());
+        std::fs::create_dir_all(run.daemon()).unwrap();
+        let listener = UnixListener::bind(run.socket()).unwrap();
+        let (hear, heard) = mpsc::channel();
+        let (go_on, may_answer) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let lines: Vec<_> =
+                BufReader::new(stream.try_clone().unwrap()).lines().take(2).map(Result::unwrap).collect();
+            hear.send(lines.len()).unwrap();
+            may_answer.recv().unwrap();
+            for reply in [Reply::Hello(crate::api::protocol::Hello::from_program("d")), Reply::Leased {}] {
+                writeln!(&stream, "{}", serde_json::to_string(&reply).unwrap()).unwrap();
+            }
+        });
+        let meanwhile = || {
+            assert_eq!(heard.recv_timeout(Duration::from_secs(5)), Ok(2));
+            go_on.send(()).unwrap();
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let answer = KeptClient::default().ask_while(&run, deadline, &Request::Health {}, meanwhile).unwrap();
+        assert_eq!(answer.kind(), "leased");
     }
 }

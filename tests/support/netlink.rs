@@ -44,9 +44,18 @@ pub struct Seen {
     pub settings: Vec<String>,
 }
 
-/// System calls by which a program learns something: with what there is to learn they become more.
-pub const LOOKED_AT: [libc::c_long; 6] =
-    [libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_open, libc::SYS_openat, libc::SYS_read, libc::SYS_getdents64];
+/// System calls by which a program learns something, which become more with what there is to learn; and those that
+/// start a thread or a process.
+pub const LOOKED_AT: [libc::c_long; 8] = [
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_open,
+    libc::SYS_openat,
+    libc::SYS_read,
+    libc::SYS_getdents64,
+    libc::SYS_clone,
+    libc::SYS_clone3,
+];
 
 /// The requests of a call that was prepared by [`Requests::of`].
 #[derive(Debug)]

@@ -38,7 +38,8 @@ pub struct Session<'t> {
     is_first: bool,
     /// The record on the disk may be replaced by ours.
     replaceable: bool,
-    synced: Option<std::thread::JoinHandle<std::io::Result<()>>>,
+    /// The record of the plan is not forced to the disk yet.
+    is_unsynced: bool,
 }
 
 /// What the disk has of the sandbox before an ADD.
@@ -68,8 +69,17 @@ impl<'t> Session<'t> {
         let path = turn.path();
         let before = record.attachments.len();
         let is_first = matches!(standing, Standing::Sound) && before == 0 && !record.incomplete;
-        let mut session =
-            Session { turn, sandbox, record, plan, before, attempted: 0, is_first, replaceable: true, synced: None };
+        let mut session = Session {
+            turn,
+            sandbox,
+            record,
+            plan,
+            before,
+            attempted: 0,
+            is_first,
+            replaceable: true,
+            is_unsynced: false,
+        };
         let intended = session.plan.iter().map(|planned| intended(planned, &target.ifname, &path));
         session.record.attachments.extend(intended);
         if !session.plan.is_empty() {
@@ -94,7 +104,7 @@ impl<'t> Session<'t> {
         match written {
             Ok(()) if self.is_plain() => Ok(()),
             Ok(()) => {
-                self.start_sync();
+                self.is_unsynced = true;
                 Ok(())
             }
             Err(e) if self.is_plain() => {
@@ -115,27 +125,15 @@ impl<'t> Session<'t> {
         CniError::new(Code::Io, format!("the {what} of the sandbox cannot be kept in {folder}: {why}"))
     }
 
-    /// The record is forced to the disk while we go on; awaited before the first program is started, and before the
-    /// answer.
-    fn start_sync(&mut self) {
-        let (store, id) = (self.turn.store.clone(), self.record.container_id.clone());
-        match std::thread::Builder::new().spawn(move || store.sync(&id)) {
-            Ok(thread) => self.synced = Some(thread),
-            // No thread can be made, as where the runtime's cgroup has too many tasks.
-            Err(_) => self.tell_sync(self.turn.store.sync(&self.record.container_id)),
+    /// Forces the record to the disk, once: before the first program is started, else while the daemon writes the
+    /// status, and before the answer.
+    pub fn sync(&mut self) {
+        if !std::mem::take(&mut self.is_unsynced) {
+            return;
         }
-    }
-
-    /// Waits until the record of the plan is on the disk.
-    pub fn await_sync(&mut self) {
-        if let Some(Ok(outcome)) = self.synced.take().map(std::thread::JoinHandle::join) {
-            self.tell_sync(outcome);
-        }
-    }
-
-    fn tell_sync(&self, outcome: io::Result<()>) {
+        let _step = trace::step("sync");
         // A power loss before the disk has the record also destroys the links; leases are reaped by GC.
-        if let Err(e) = outcome {
+        if let Err(e) = self.turn.store.sync(&self.record.container_id) {
             self.turn.warn(format!("the record is not synced to the disk yet: {e}"));
         }
     }
@@ -150,7 +148,7 @@ impl<'t> Session<'t> {
             let programs =
                 self.plan[batch.clone()].iter().any(|planned| self.turn.registry.needs_programs(&planned.config));
             if programs {
-                self.await_sync();
+                self.sync();
             }
             self.attempted = batch.end;
             let answers = self.attach_batch(batch.clone());
@@ -269,7 +267,7 @@ impl<'t> Session<'t> {
     /// Deletes what was attempted, in reverse, the failing one included; the record goes only when
     /// all of it is deleted. Answers `first` with what else went wrong.
     pub fn undo(mut self, first: CniError) -> CniError {
-        self.await_sync();
+        self.sync();
         self.record.attachments.truncate(self.before + self.attempted);
         let attempted = self.record.attachments.split_off(self.before);
         let deadline = Instant::now() + UNDO;

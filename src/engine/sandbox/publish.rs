@@ -52,8 +52,18 @@ fn hardware_address(turn: &Turn, attachment: &Attachment) -> Option<String> {
     Some(link.mac.to_string()).filter(|mac| !mac.is_empty())
 }
 
+/// What a status is about.
+pub struct About<'a> {
+    /// The sandbox.
+    pub id: &'a ContainerId,
+    /// Its pod.
+    pub pod: PodRef,
+    /// Networks that the pod does not get.
+    pub left_out: Vec<String>,
+}
+
 /// Puts the status on the daemon's to-do list and tells it. With `wait`, until it is on the pod or the
-/// configured time is over, so that an init container can read it. `left_out` are networks that the pod does not get.
+/// configured time is over, so that an init container can read it; `meanwhile` runs while the daemon works.
 ///
 /// Nothing here fails a pod: the daemon finds the file when it comes back.
 ///
@@ -61,11 +71,10 @@ fn hardware_address(turn: &Turn, attachment: &Attachment) -> Option<String> {
 /// The annotation, which cannot be left for the daemon now, as where `/run` is full: the record has to keep it.
 pub fn publish(
     turn: &Turn,
-    id: &ContainerId,
-    pod: PodRef,
+    About { id, pod, left_out }: About<'_>,
     entries: &[NetworkStatus],
-    left_out: Vec<String>,
     wait: bool,
+    meanwhile: impl FnMut(),
 ) -> Result<(), String> {
     let (network_status, cut) = status::bounded_annotation(entries.to_vec());
     if let Some(what) = cut {
@@ -76,7 +85,7 @@ pub fn publish(
         return Err(publication.network_status);
     }
     let patience = if wait { turn.settings.publish_timeout } else { SHORT };
-    announce(turn, id, wait.then_some(patience.min(turn.left(attach::ADD))));
+    announce(turn, id, wait.then_some(patience.min(turn.left(attach::ADD))), meanwhile);
     Ok(())
 }
 
@@ -105,11 +114,11 @@ fn write(run: &RunDirectory, id: &ContainerId, text: &[u8]) -> io::Result<()> {
 }
 
 /// Tells the daemon of the file, and waits for its answer for as long as `wait` says.
-fn announce(turn: &Turn, id: &ContainerId, wait: Option<Duration>) {
+fn announce(turn: &Turn, id: &ContainerId, wait: Option<Duration>, meanwhile: impl FnMut()) {
     let request = Request::Publish(id.clone());
     let (run, deadline) = (&turn.settings.run, Instant::now() + wait.unwrap_or(SHORT));
     let told = match wait {
-        Some(_) => turn.daemon.ask(run, deadline, &request).map(Some),
+        Some(_) => turn.daemon.ask_while(run, deadline, &request, meanwhile).map(Some),
         None => turn.daemon.tell(run, deadline, &request).map(|()| None),
     };
     match told {
@@ -143,7 +152,7 @@ pub fn publish_late(turn: &Turn) {
         let Ok(Found::Record(mut record)) = turn.store.look(&id) else { continue };
         let (Some(network_status), Some(pod)) = (record.unpublished.take(), record.pod.clone()) else { continue };
         if leave(turn, &Publication { container_id: id.clone(), pod, network_status, left_out: Vec::new() }) {
-            announce(turn, &id, None);
+            announce(turn, &id, None, || ());
             if let Err(e) = turn.store.write(&record, Durability::Cached) {
                 turn.warn(format!("the record of {id} cannot be updated: {e}"));
             }

@@ -50,7 +50,7 @@ pub fn add(turn: &Turn) -> Result<Box<RawValue>, CniError> {
         Ok(result) => {
             let _step = trace::step("publish");
             report(turn, &mut session, &result, left_out);
-            session.await_sync();
+            session.sync();
             Ok(result)
         }
         Err(first) => {
@@ -297,7 +297,8 @@ fn report(turn: &Turn, session: &mut Session<'_>, result: &RawValue, left_out: V
         Primary::Named(_) | Primary::Inline(_) => Vec::new(),
     };
     entries.extend(publish::entries(turn, session.attachments()));
-    if let Err(text) = publish::publish(turn, &id, pod, &entries, left_out, wait) {
+    let about = publish::About { id: &id, pod, left_out };
+    if let Err(text) = publish::publish(turn, about, &entries, wait, || session.sync()) {
         session.keep_status(text);
     }
 }
