@@ -5,8 +5,8 @@
 pub use super::durability::Durability;
 use super::trusted::{NewFile, replace_at};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag};
-use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
@@ -105,8 +105,7 @@ pub fn read_bytes_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8
 }
 
 fn read_opened(path: &Path, limit: usize, flags: OFlag) -> io::Result<Option<Vec<u8>>> {
-    let open = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let file = match open {
+    let file = match open_to_read(path, flags) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         open => open?,
     };
@@ -114,16 +113,47 @@ fn read_opened(path: &Path, limit: usize, flags: OFlag) -> io::Result<Option<Vec
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    read_regular(&file, usize::try_from(metadata.len()).unwrap_or(usize::MAX), limit).map(Some)
+}
+
+/// By openat(2): musl's open(3) asks for close-on-exec twice.
+fn open_to_read(path: &Path, flags: OFlag) -> io::Result<File> {
+    Ok(openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | flags, Mode::empty())?.into())
+}
+
+/// What is in `file`, a regular one of `length` bytes, from where it stands; it may be growing.
+pub(super) fn read_regular(mut file: &File, length: usize, limit: usize) -> io::Result<Vec<u8>> {
+    /// Files of `/proc` have no length.
+    const LEAST: usize = 256;
     if length > limit {
         return Err(too_long(limit));
     }
-    let mut bytes = Vec::with_capacity(length + 1);
-    // It may be growing.
-    if file.take(limit as u64 + 1).read_to_end(&mut bytes)? > limit {
-        return Err(too_long(limit));
+    let mut bytes = vec![0; length + 1];
+    let read = if length == 0 { 0 } else { retry_interrupted(|| file.read(&mut bytes))? };
+    bytes.truncate(read);
+    // One that ends where it did needs no second look.
+    if read > 0 && read == length {
+        return Ok(bytes);
     }
-    Ok(Some(bytes))
+    bytes.reserve(LEAST);
+    file.take((limit - read.min(limit)) as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit { Err(too_long(limit)) } else { Ok(bytes) }
+}
+
+/// As [`read_regular`], as text.
+pub(super) fn read_regular_text(file: &File, length: usize, limit: usize) -> io::Result<String> {
+    let bytes = read_regular(file, length, limit)?;
+    String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()))
+}
+
+/// A signal is no failure.
+fn retry_interrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// Reads what a person names, which may be a pipe (a shell's `<(…)`) and is waited for; at most `limit` bytes.
@@ -210,8 +240,9 @@ pub fn touch(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The disk did not take it.
 pub fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let open = |path: &Path| open_to_read(path, OFlag::empty());
+    open(path)?.sync_all()?;
+    path.parent().map_or(Ok(()), |folder| open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::trusted::{Folder, Untrusted};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -106,10 +108,12 @@ impl LockedFolder {
             }
             other => other?,
         };
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Ok(None);
         }
-        match super::files::read_to_string_bounded(file, LIMIT) {
+        let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        match super::files::read_regular_text(&file, length, LIMIT) {
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => Ok(None),
             other => other.map(Some),
         }
@@ -145,10 +149,11 @@ fn open(folder: &Folder, name: &str, access: OFlag, mode: u32) -> io::Result<Fil
 /// # Errors
 /// Somebody else than root could exchange it or what is in it, it is a symbolic link, or it cannot be looked at.
 pub fn find(path: &Path) -> io::Result<Option<Folder>> {
-    is_no_link(path)?;
     match Folder::open_itself(path) {
+        // A link is not followed, wherever it leads.
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
+        Err(e) => Err(is_no_link(path).err().unwrap_or(e)),
+        folder => folder.map(Some),
     }
 }
 
@@ -162,27 +167,62 @@ fn is_no_link(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What was found on the way to several locations: each folder is asked for once.
+#[derive(Debug, Default)]
+pub struct Landmarks {
+    identities: RefCell<HashMap<PathBuf, Option<(u64, u64)>>>,
+    real: RefCell<HashMap<PathBuf, PathBuf>>,
+}
+
+impl Landmarks {
+    /// Device and inode of what is at `path`.
+    fn identity(&self, path: &Path) -> Option<(u64, u64)> {
+        if let Some(known) = self.identities.borrow().get(path) {
+            return *known;
+        }
+        let found = fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        self.identities.borrow_mut().insert(path.to_owned(), found);
+        found
+    }
+
+    /// `path`, which is there, without links.
+    fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return fs::canonicalize(path) };
+        if fs::symlink_metadata(path)?.is_symlink() {
+            return fs::canonicalize(path);
+        }
+        if let Some(known) = self.real.borrow().get(above) {
+            return Ok(known.join(name));
+        }
+        let real = fs::canonicalize(above)?;
+        let whole = real.join(name);
+        self.real.borrow_mut().insert(above.to_owned(), real);
+        Ok(whole)
+    }
+}
+
 /// Where a path leads, by whatever links and mounts. What is missing of it counts as it is written.
 #[derive(Debug)]
-pub struct Location {
+pub struct Location<'l> {
+    landmarks: &'l Landmarks,
     written: PathBuf,
     real: PathBuf,
     /// The folder itself, as far as it is there, and all above it.
     above: Vec<(u64, u64)>,
 }
 
-impl Location {
+impl<'l> Location<'l> {
     /// Where `path` leads.
     ///
     /// # Errors
     /// A part of it is there and leads nowhere.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub fn of(path: &Path, landmarks: &'l Landmarks) -> io::Result<Self> {
         let written = std::path::absolute(path)?;
-        let part = existing(&written);
-        let there = fs::canonicalize(part)?;
-        let above = there.ancestors().filter_map(identity).collect();
+        let (part, there) = existing(&written, landmarks);
+        let there = there?;
+        let above = there.ancestors().filter_map(|folder| landmarks.identity(folder)).collect();
         let real = there.join(written.strip_prefix(part).unwrap_or(Path::new("")));
-        Ok(Location { real, above, written })
+        Ok(Location { landmarks, real, above, written })
     }
 
     /// The path without links.
@@ -193,20 +233,21 @@ impl Location {
     /// The first of `folders` that it is, or is in.
     pub fn lies_in<'a>(&self, folders: &[&'a Path]) -> Option<&'a Path> {
         let contains = |folder: &&&Path| {
-            self.written.starts_with(folder) || identity(folder).is_some_and(|own| self.above.contains(&own))
+            self.written.starts_with(folder)
+                || self.landmarks.identity(folder).is_some_and(|own| self.above.contains(&own))
         };
         folders.iter().find(contains).copied()
     }
 }
 
-/// Device and inode of what is at `path`.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-/// The part of `path`, which is absolute, that is there.
-fn existing(path: &Path) -> &Path {
-    path.ancestors().find(|part| fs::symlink_metadata(part).is_ok()).unwrap_or(Path::new("/"))
+/// The part of `path`, which is absolute, that is there, and the same without links.
+fn existing<'p>(path: &'p Path, landmarks: &Landmarks) -> (&'p Path, io::Result<PathBuf>) {
+    let there = |part: &&Path| fs::symlink_metadata(part).is_ok();
+    let part = match landmarks.real(path) {
+        Ok(real) => return (path, Ok(real)),
+        Err(_) => path.ancestors().find(there).unwrap_or(Path::new("/")),
+    };
+    (part, fs::canonicalize(part))
 }
 
 #[cfg(test)]
@@ -285,7 +326,9 @@ mod tests {
         fs::create_dir_all(own.join("in")).unwrap();
         std::os::unix::fs::symlink(&own, &link).unwrap();
         std::os::unix::fs::symlink(own.join("missing"), folder.path().join("nowhere")).unwrap();
-        let lies = |path: &str| Location::of(&folder.path().join(path)).map(|at| at.lies_in(&[&own]).is_some());
+        let landmarks = Landmarks::default();
+        let lies =
+            |path: &str| Location::of(&folder.path().join(path), &landmarks).map(|at| at.lies_in(&[&own]).is_some());
         for (path, is_own) in [
             ("own", true),
             ("own/in/pool", true),
@@ -298,7 +341,7 @@ mod tests {
         }
         assert!(lies("nowhere/pool").is_err());
         let missing = folder.path().join("not/yet");
-        assert!(Location::of(&missing.join("pool")).unwrap().lies_in(&[&missing]).is_some());
+        assert!(Location::of(&missing.join("pool"), &landmarks).unwrap().lies_in(&[&missing]).is_some());
     }
 
     #[test]

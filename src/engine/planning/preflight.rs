@@ -9,6 +9,7 @@ use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::{attach, namespace};
 use crate::sys::netlink::Socket;
+use crate::sys::shared_folder::Landmarks;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -112,14 +113,19 @@ fn known_version(planned: &Planned) -> Result<(), CniError> {
 ///
 /// # Errors
 /// Code 7, naming network, interface and folder: somebody else than root could exchange it, or it is one of Plexus.
-pub fn pools(turn: &Turn, planned: &Planned) -> Result<(), CniError> {
+pub fn pools(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
+    let landmarks = Landmarks::default();
+    plan.iter().try_for_each(|planned| pools_of(turn, planned, &landmarks))
+}
+
+fn pools_of(turn: &Turn, planned: &Planned, landmarks: &Landmarks) -> Result<(), CniError> {
     // A NAD is called by its namespace, too.
     if planned.default && !planned.network.contains('/') {
         return Ok(());
     }
     let own = [turn.settings.state.path(), turn.settings.run.path()];
     for Place { kind, path } in leases::places(&planned.config) {
-        leases::judge(&path, &own, &turn.settings.data_dir_roots).map_err(|why| {
+        leases::judge(&path, &own, &turn.settings.data_dir_roots, landmarks).map_err(|why| {
             let what = if KEEPERS.contains(&kind.as_str()) { "directory" } else { "pool" };
             invalid(planned, format!("plugin {kind}: dataDir: the {what} {} cannot be used: {why}", path.display()))
         })?;

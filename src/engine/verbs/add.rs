@@ -253,7 +253,7 @@ pub fn plan(turn: &Turn, known: &Known, selections: &Selections) -> Result<Vec<P
         parallel: (&parallel, turn.settings.parallel),
     })?;
     if !turn.is_elsewhere() {
-        plan.iter().try_for_each(|planned| preflight::pools(turn, planned))?;
+        preflight::pools(turn, &plan)?;
     }
     Ok(plan)
 }

@@ -1,11 +1,12 @@
 //! Reading files of ours, bounded and without waiting for anybody.
 
 use super::untrusted::own_file;
+use crate::sys::files;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::SystemTime;
@@ -47,17 +48,7 @@ pub(super) fn open(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<(F
 
 /// The bytes of `file`, at most `limit`.
 pub(super) fn bounded(file: &File, stat: &nix::libc::stat, limit: usize) -> io::Result<Vec<u8>> {
-    let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"));
-    let length = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-    if length > limit {
-        return Err(too_long());
-    }
-    let mut bytes = Vec::with_capacity(length + 1);
-    // It may be growing.
-    if file.take(limit as u64 + 1).read_to_end(&mut bytes)? > limit {
-        return Err(too_long());
-    }
-    Ok(bytes)
+    files::read_regular(file, usize::try_from(stat.st_size).unwrap_or(usize::MAX), limit)
 }
 
 pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {

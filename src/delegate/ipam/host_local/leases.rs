@@ -4,7 +4,8 @@ use super::settings::DEFAULT_DATA_DIR;
 use crate::cni::json;
 use crate::cni::{NetworkConfig, PluginConfig, RawObject, folds_to};
 use crate::sys::files;
-use crate::sys::shared_folder::{self, Location, LockedFolder};
+use crate::sys::shared_folder::{self, Landmarks, Location, LockedFolder};
+use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -106,10 +107,11 @@ fn values<'a>(object: &'a RawObject, key: &'static str) -> impl Iterator<Item = 
 
 /// Whether root may write to `pool`, whichever program does it: the folder is, or will be, one that nobody but root can
 /// exchange. It lies in none of `own`, in no container's volume or files and, unless `roots` is empty, in one of `roots`.
+/// What is found on the way is kept in `landmarks`, for the next one.
 ///
 /// # Errors
 /// Why it may not.
-pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String> {
+pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf], landmarks: &Landmarks) -> Result<(), String> {
     if pool.is_relative() {
         return Err("it is not an absolute path".to_owned());
     }
@@ -119,13 +121,13 @@ pub fn judge(pool: &Path, own: &[&Path], roots: &[PathBuf]) -> Result<(), String
     }
     refuse_containers(pool, None)?;
     shared_folder::find(pool).map_err(|e| e.to_string())?;
-    let location = Location::of(pool).map_err(|e| e.to_string())?;
+    let location = Location::of(pool, landmarks).map_err(|e| e.to_string())?;
     if let Some(folder) = location.lies_in(own) {
         return Err(format!("it lies in {}, where Plexus keeps its own files", folder.display()));
     }
     let real = location.real();
     refuse_containers(real, Some(&location))?;
-    let contains = |root: &PathBuf| Location::of(root).is_ok_and(|root| real.starts_with(root.real()));
+    let contains = |root: &PathBuf| Location::of(root, landmarks).is_ok_and(|root| real.starts_with(root.real()));
     if roots.is_empty() || roots.iter().any(contains) {
         return Ok(());
     }
@@ -171,8 +173,7 @@ const OF_CONTAINERS: [(Sign, &str); 15] = [
 
 impl Sign {
     /// Whether it is on `path`, which is `location` where that is known.
-    fn is_on(&self, path: &Path, location: Option<&Location>) -> bool {
-        let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    fn is_on(&self, path: &Path, parts: &[Cow<'_, str>], location: Option<&Location<'_>>) -> bool {
         match self {
             Sign::Root(root) => path.starts_with(root),
             Sign::Mount(root) => {
@@ -185,8 +186,9 @@ impl Sign {
     }
 }
 
-fn refuse_containers(path: &Path, location: Option<&Location>) -> Result<(), String> {
-    match OF_CONTAINERS.iter().find(|(sign, _)| sign.is_on(path, location)) {
+fn refuse_containers(path: &Path, location: Option<&Location<'_>>) -> Result<(), String> {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    match OF_CONTAINERS.iter().find(|(sign, _)| sign.is_on(path, &parts, location)) {
         Some((_, place)) => Err(format!("it lies in {place}: root in a container could place links there")),
         None => Ok(()),
     }
@@ -271,10 +273,10 @@ mod tests {
             "/var/lib/rancher/k3s/storage/pvc-1/n",
             "/proc/1/cwd/n",
         ] {
-            let why = judge(Path::new(path), &[], &[]).unwrap_err();
+            let why = judge(Path::new(path), &[], &[], &Landmarks::default()).unwrap_err();
             assert!(why.contains("container's files"), "{path}: {why}");
         }
-        assert_eq!(judge(Path::new("/var/lib/cni/containers/n"), &[], &[]), Ok(()));
+        assert_eq!(judge(Path::new("/var/lib/cni/containers/n"), &[], &[], &Landmarks::default()), Ok(()));
     }
 
     #[test]
@@ -308,7 +310,7 @@ mod tests {
         std::fs::create_dir_all(path("kubelet/pods/uid/volumes/x")).unwrap();
         std::fs::create_dir_all(path("pools")).unwrap();
         std::os::unix::fs::symlink(path("kubelet/pods/uid/volumes"), path("pools/link")).unwrap();
-        let judged = |name: &str, roots: &[PathBuf]| judge(&path(name), &[], roots);
+        let judged = |name: &str, roots: &[PathBuf]| judge(&path(name), &[], roots, &Landmarks::default());
         for volume in ["kubelet/pods/uid/volumes/x/n", "kubelet/pods/n", "pools/link/n", "pools/link/x/n"] {
             assert!(judged(volume, &[]).unwrap_err().contains("kubelet"), "{volume}");
         }
