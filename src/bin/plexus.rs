@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// musl's own gives each larger piece back to the kernel when it is freed, and the next one is asked for again.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: plexus::sys::memory::Kept = plexus::sys::memory::Kept::new();
 
 fn main() -> ExitCode {
     plexus::sys::core_files::keep_out();

@@ -52,7 +52,9 @@ pub fn parse_raw(text: String) -> Result<Box<RawValue>, InvalidJson> {
 /// Whether Go's `encoding/json` reads `key` as the field `name`. Apart from the letters' case it takes two characters
 /// for ASCII letters: ſ (U+017F) for s, and the Kelvin sign (U+212A) for k.
 pub fn folds_to(key: &str, name: &str) -> bool {
-    key.chars().map(folded).eq(name.chars().map(folded))
+    // Nearly all keys are ASCII, and most are other ones.
+    key.eq_ignore_ascii_case(name)
+        || !(key.is_ascii() && name.is_ascii()) && key.chars().map(folded).eq(name.chars().map(folded))
 }
 
 /// The character that stands for all that Go reads as one with `c`. A name of a field has ASCII letters only.
@@ -87,6 +89,14 @@ impl RawObject {
         let exact = self.0.iter().rev().find(|(k, _)| k == key);
         let folded = || self.0.iter().rev().find(|(k, _)| folds_to(k, key));
         exact.or_else(folded).map(|(_, value)| value.as_ref())
+    }
+
+    /// Whether `text` is in a key or a value, as they are written, in any letter case of ASCII.
+    pub fn mentions(&self, text: &str) -> bool {
+        let is_in = |whole: &str| {
+            whole.as_bytes().windows(text.len().max(1)).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+        };
+        self.0.iter().any(|(key, value)| is_in(key) || is_in(value.get()))
     }
 
     /// Reads the value of `key`; absent and `null` are the same.

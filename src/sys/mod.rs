@@ -13,6 +13,7 @@ pub mod files;
 mod flock;
 pub mod handover;
 pub mod lock;
+pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod netns_list;

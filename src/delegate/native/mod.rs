@@ -113,7 +113,7 @@ pub fn find_with(
     }
     understand(&plugin.object, &[COMMON, keys])?;
     // Go treats them as IPv4 addresses, the kernel and Rust do not.
-    if plugin.object.to_json().to_ascii_lowercase().contains("::ffff:") {
+    if plugin.object.mentions("::ffff:") {
         return Err(Declined::Needs { key: "::ffff:".to_owned(), why: "IPv4 addresses written as IPv6" });
     }
     let (ipam, program) = if *kind == loopback::TYPE { (None, None) } else { find_ipam(plugin, enabled.ipam, lessor)? };
