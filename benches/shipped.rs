@@ -1,5 +1,6 @@
 //! What the shipped programs cost on this machine, side by side in one run: VERSION and the sizes, ADD and DEL of
-//! a pod with three networks (default bridge, bridge, macvlan) in this process and by programs, and the daemon's memory
+//! a pod with three networks (default bridge, bridge, macvlan) in this process and by programs, where the time of such
+//! a call goes, and the daemon's memory
 //! beside a real API server: idle, with 5,000 networks, after their first list, in a burst of pods, and what the
 //! plugin and the daemon need where a pod or a network asks for as much as it can.
 //!
@@ -36,6 +37,7 @@ fn main() {
     let Some(node) = Node::new() else { return };
     version(&node);
     attach(&node);
+    steps(&node);
     greedy_pods(&node);
 }
 
@@ -94,6 +96,20 @@ fn attach(node: &Node) {
         let ratio = program.as_secs_f64() / native.as_secs_f64();
         println!("{verb} of 3    natives {native:.2?}, programs {program:.2?}: {ratio:.1} times");
     }
+}
+
+/// Where the time of such a call goes, for those who ask for it.
+fn steps(node: &Node) {
+    const FILE: &str = "/run/node/steps.json";
+    for round in 0..ROUNDS {
+        let pod = Pod::new(node, &format!("traced{round}")).selecting("br,mv");
+        for verb in ["ADD", "DEL"] {
+            let answer = pod.call(verb).env(plexus::sys::trace::VARIABLE, FILE).make();
+            assert!(answer.status.success(), "{answer:?}");
+        }
+        pod.end_sandbox();
+    }
+    report::steps::print(&std::fs::read_to_string(FILE).unwrap());
 }
 
 /// How much address space a call of the plugin needs where its pod asks for as much as it can.
