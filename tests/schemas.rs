@@ -114,8 +114,23 @@ fn every_member_is_described() {
 }
 
 /// Both kinds of documents together are all that exist.
-const OF_A_NODE: [&str; 11] =
-    ["describe-pod", "doctor", "gc", "get", "health", "lint", "natives", "plan", "topology", "version", "why"];
+const OF_A_NODE: [&str; 15] = [
+    "describe-pod",
+    "doctor",
+    "gc",
+    "get",
+    "health",
+    "ipam-check",
+    "ipam-leases",
+    "ipam-show",
+    "ipam-who",
+    "lint",
+    "natives",
+    "plan",
+    "topology",
+    "version",
+    "why",
+];
 /// tests/connectivity.rs prints and validates this one.
 const OF_CONNECTIVITY: &str = "connectivity-test";
 const OF_A_CLUSTER: [&str; 5] = ["describe-pod", "get-cluster", "status", "topology", "why"];

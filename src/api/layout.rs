@@ -89,9 +89,14 @@ impl StateDirectory {
         self.networks().join(copy_name(nad))
     }
 
+    /// The pools that pods of this node have addresses from.
+    pub fn pools(&self) -> PathBuf {
+        self.0.join("pools")
+    }
+
     /// The addresses that pods of this node have from `pool`, one file each. Written by the plugin only.
     pub fn pool(&self, pool: &PoolName) -> PathBuf {
-        self.0.join("pools").join(pool.as_str())
+        self.pools().join(pool.as_str())
     }
 
     /// While it is there, no pod is given additional networks: Plexus is being uninstalled.

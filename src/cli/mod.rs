@@ -8,7 +8,7 @@
 //! | 0 | success |
 //! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, `lint` an error, or `connectivity test` a pair that is not connected |
 //! | 2 | the command line is wrong |
-//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
+//! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `ipam check` that found a problem, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
 
 mod completion;
 mod config;
@@ -25,6 +25,7 @@ mod get;
 mod health;
 mod install;
 mod interrupt;
+mod ipam;
 mod keep;
 mod kubeconfig;
 pub mod lint;
@@ -96,6 +97,8 @@ enum Command {
     Probe(probe::Arguments),
     /// Remove Plexus from this node after its last pod with additional networks; new pods get none from now on
     Uninstall(uninstall::Arguments),
+    /// Show the addresses of pools that pods of this node have or had, and check them
+    Ipam(ipam::Arguments),
     /// Clean up leftovers of deleted pods, and retry failed removals
     Gc(gc::Arguments),
     /// Show which plugins run inside Plexus, which run as programs, and why
@@ -189,6 +192,7 @@ fn dispatch(command: Command, daemon: fn() -> clap::Command, output: &mut Output
         Command::Probe(arguments) => probe::run(&arguments, output).map(|()| Verdict::Well),
         Command::Uninstall(arguments) => uninstall::run(&arguments, output),
         Command::Gc(arguments) => trust::check(arguments.folder()).and_then(|()| gc::run(&arguments, output)),
+        Command::Ipam(arguments) => ipam::run(&arguments, output),
         Command::Natives(arguments) => natives::run(&arguments, output),
         Command::Lint(arguments) => lint::run(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),

@@ -1,7 +1,9 @@
 //! The schemas of all JSON documents that commands print.
 
 use super::output::described::schema;
-use super::{connectivity, describe, doctor, gc, get, health, lint, natives, plan, status, topology, version, why};
+use super::{
+    connectivity, describe, doctor, gc, get, health, ipam, lint, natives, plan, status, topology, version, why,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -15,6 +17,10 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         schema::<get::Document>(),
         schema::<get::ClusterDocument>(),
         schema::<health::Document<'_>>(),
+        schema::<ipam::CheckDocument>(),
+        schema::<ipam::LeasesDocument>(),
+        schema::<ipam::ShowDocument>(),
+        schema::<ipam::WhoDocument>(),
         schema::<lint::Document<'_>>(),
         schema::<natives::Document>(),
         schema::<plan::Document>(),

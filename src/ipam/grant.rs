@@ -3,6 +3,7 @@
 //! Both files are lines of words, and the daemon has computed what the plugin needs: the plugin, one process for each
 //! call, has to be small.
 
+use super::memory::Times;
 use super::name::PoolName;
 use super::pool::{Block, Pool, PoolSpec, Subnet, Warm};
 use super::spans::{Span, address, number};
@@ -24,6 +25,8 @@ pub struct Grant {
     pub authority_seconds: u64,
     /// How many free addresses the node keeps.
     pub warm: Warm,
+    /// For how long an address that was given back is remembered.
+    pub times: Times,
     /// The ranges of the pool.
     pub subnets: Vec<Subnet>,
     /// The blocks.
@@ -118,7 +121,8 @@ impl Grant {
         let offers = held.into_iter().map(|granted| Offer { usable: usable(&granted), granted }).collect();
         let subnets = pool.as_ref().map(|pool| pool.subnets.clone()).unwrap_or_default();
         let (authority_seconds, warm) = (spec.authority_seconds, spec.warm.clone());
-        Grant { pool: name, confirmed, authority_seconds, warm, subnets, offers }
+        let times = Times { cooldown: spec.cooldown_seconds, retain: spec.retain_seconds };
+        Grant { pool: name, confirmed, authority_seconds, warm, times, subnets, offers }
     }
 
     /// As the file has it.
@@ -127,6 +131,7 @@ impl Grant {
         let mut text = format!("pool {}\nconfirmed {boot} {since_boot} {clock}\n", self.pool);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "authority {}\nwarm {} {}", self.authority_seconds, self.warm.min, self.warm.max);
+        let _ = writeln!(text, "cooldown {}\nretain {}", self.times.cooldown, self.times.retain);
         for subnet in &self.subnets {
             let _ = write!(text, "subnet {}", subnet.net);
             let _ = subnet.gateway.map(|gateway| write!(text, " {gateway}"));
@@ -151,7 +156,8 @@ impl Grant {
         let pool = text.lines().next().and_then(|line| PoolName::new(line.strip_prefix("pool ")?).ok());
         let pool = pool.ok_or_else(|| "line 1 does not name a pool".to_owned())?;
         let (confirmed, warm) = (Confirmed::default(), Warm { min: 0, max: 0 });
-        let mut grant = Grant { pool, confirmed, authority_seconds: 0, warm, subnets: Vec::new(), offers: Vec::new() };
+        let (times, subnets, offers) = (Times::default(), Vec::new(), Vec::new());
+        let mut grant = Grant { pool, confirmed, authority_seconds: 0, warm, times, subnets, offers };
         for (number, line) in text.lines().enumerate().skip(1) {
             grant.read(line).ok_or_else(|| format!("line {} cannot be read", number + 1))?;
         }
@@ -171,6 +177,8 @@ impl Grant {
             "warm" => {
                 self.warm = Warm { min: words.next()?.parse().ok()?, max: words.next()?.parse().ok()? };
             }
+            "cooldown" => self.times.cooldown = words.next()?.parse().ok()?,
+            "retain" => self.times.retain = words.next()?.parse().ok()?,
             "subnet" => {
                 let net = words.next()?.parse().ok()?;
                 let gateway = words.next().map(str::parse).transpose().ok()?;

@@ -2,11 +2,14 @@
 //!
 //! A pool lies on a grid of blocks in absolute address space. A block is one object in the cluster, created if absent,
 //! so it has one owner. The daemon of a node leases blocks ([`holder`]) and offers them to the plugin ([`grant`]). The
-//! plugin takes single addresses out of them ([`stock`]) and asks nobody. Its answer to the daemon names the blocks that
+//! plugin takes single addresses out of them ([`stock`]) and asks nobody. It remembers who had them ([`memory`],
+//! [`history`]). Its answer to the daemon names the blocks that
 //! it will not use again.
 
 pub mod grant;
+pub mod history;
 pub mod holder;
+pub mod memory;
 pub mod name;
 pub mod pool;
 pub mod spans;

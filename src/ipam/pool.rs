@@ -24,6 +24,15 @@ pub struct PoolSpec {
     #[serde(default = "a_day", rename = "authoritySeconds")]
     #[cfg_attr(feature = "cluster", schemars(range(min = 60, max = 31_536_000)))]
     pub authority_seconds: u64,
+    /// For so long another pod of the node gets an address that was given back only if no other is free.
+    #[serde(default, rename = "cooldownSeconds")]
+    #[cfg_attr(feature = "cluster", schemars(range(max = 86_400)))]
+    pub cooldown_seconds: u64,
+    /// For so long a pod of the same name gets its former address again on the same node, if it is still free. Other pods
+    /// get other addresses first.
+    #[serde(default = "a_day", rename = "retainSeconds")]
+    #[cfg_attr(feature = "cluster", schemars(range(max = 31_536_000)))]
+    pub retain_seconds: u64,
 }
 
 const fn a_day() -> u64 {
@@ -74,7 +83,8 @@ impl PoolSpec {
     /// Of a pool that sections of whereabouts imply: they have the ranges, and each block is one address.
     pub fn implied() -> Self {
         let (block_size, warm) = (BlockSize { v4: 1, v6: 1 }, Warm { min: 0, max: 16 });
-        PoolSpec { block_size, ranges: Vec::new(), warm, authority_seconds: a_day() }
+        let (authority_seconds, cooldown_seconds, retain_seconds) = (a_day(), 0, a_day());
+        PoolSpec { block_size, ranges: Vec::new(), warm, authority_seconds, cooldown_seconds, retain_seconds }
     }
 }
 

@@ -22,6 +22,8 @@ fn spec(ranges: &[(&str, Option<&str>, &[&str])], v4: u32, v6: u32) -> PoolSpec 
         ranges: ranges.iter().map(range).collect(),
         warm: Warm::default(),
         authority_seconds: 100,
+        cooldown_seconds: 0,
+        retain_seconds: 100,
     }
 }
 
@@ -123,7 +125,7 @@ fn files_that_are_none_are_refused_by_line() {
     for bad in
         ["block 10.0.0.8 4", "block 10.0.0.8 512 a", "block 10.0.0.8 4 a 10.0.0.8 10.0.0.12", "subnet x", "warm 1"]
     {
-        assert_eq!(Grant::parse(&format!("{text}{bad}\n")).unwrap_err(), "line 9 cannot be read", "{bad}");
+        assert_eq!(Grant::parse(&format!("{text}{bad}\n")).unwrap_err(), "line 11 cannot be read", "{bad}");
     }
     assert!(Grant::parse("").is_err() && Grant::parse("pool ../x\n").is_err());
     let released = Released { first: "10.0.0.8".parse().unwrap(), lease: "a".to_owned() };

@@ -1,6 +1,7 @@
 //! What the plugin may do with a grant. It holds the lock of the pool when it asks.
 
 use super::grant::{Confirmed, Grant, Offer, Released, Report, family};
+use super::memory::Times;
 use super::pool::{Subnet, Warm};
 use super::spans::address;
 use std::net::IpAddr;
@@ -61,6 +62,11 @@ impl<'a> Stock<'a> {
         [true, false].into_iter().filter(|is_v4| has(*is_v4)).collect()
     }
 
+    /// For how long an address that was given back is remembered.
+    pub fn times(&self) -> Times {
+        self.grant.times
+    }
+
     /// How many free addresses the node keeps.
     pub fn warm(&self) -> &'a Warm {
         &self.grant.warm
@@ -75,6 +81,11 @@ impl<'a> Stock<'a> {
     pub fn subnet_of(&self, address: IpAddr) -> Option<&'a Subnet> {
         let containing = self.subnets().iter().filter(|subnet| subnet.net.contains(&address));
         containing.max_by_key(|subnet| subnet.net.prefix_len())
+    }
+
+    /// Whether `address` is in a block that this node has.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.open.iter().any(|offer| offer.granted.block().contains(address))
     }
 
     /// Whether `address` may be taken, if it is free.

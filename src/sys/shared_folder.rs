@@ -127,6 +127,22 @@ impl LockedFolder {
         self.pinned.remove(OsStr::new(name))
     }
 
+    /// Gives the file `name` another name, in place of a file that has it.
+    ///
+    /// # Errors
+    /// It cannot be renamed, and has its name.
+    pub fn rename(&self, name: &str, new: &str) -> io::Result<()> {
+        self.pinned.move_to(OsStr::new(name), &self.pinned, OsStr::new(new))
+    }
+
+    /// Writes `text` behind what is in the file `name`; makes it where it is missing.
+    ///
+    /// # Errors
+    /// `FileTooLarge`: it is longer than `limit`. It cannot be written, or another program made it.
+    pub fn append(&self, name: &str, text: &str, limit: usize) -> io::Result<()> {
+        self.pinned.append(OsStr::new(name), "", text, (0o600, limit))
+    }
+
     /// The names of its files.
     ///
     /// # Errors

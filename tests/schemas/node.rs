@@ -52,12 +52,30 @@ fn look(seen: &mut Seen) {
     see(seen, "get", "get --debts", &[]);
     see(seen, "health", "health --verbose", &[]);
     see(seen, "natives", "natives", &CONF);
+    see(seen, "ipam-show", "ipam show", &[]);
+    see(seen, "ipam-leases", "ipam leases", &[]);
+    see(seen, "ipam-who", "ipam who 10.20.0.5", &[]);
+    see(seen, "ipam-check", "ipam check", &[]);
     see(seen, "topology", "topology --default-network", &[]);
     see(seen, "doctor", "doctor", &CONF_AND_BIN);
     see(seen, "describe-pod", "describe pod default/one", &[]);
     see(seen, "why", "why default/one", &CONF_AND_BIN);
     see(seen, "gc", "gc --dry-run", &CONF_AND_PLUGIN);
     see(seen, "gc", "gc --forgive --dry-run", &CONF_AND_PLUGIN);
+}
+
+/// An address that a pod has, one that is nobody's, and a block that the daemon granted before the machine started.
+fn of_pools() {
+    let grant = "pool lan\nconfirmed another 5 5\nauthority 600\nwarm 1 16\ncooldown 30\nretain 60\nsubnet 10.20.0.0/24\nblock 10.20.0.0 8 a 10.20.0.1 10.20.0.7\n";
+    node::write(Path::new("/run/plexus/daemon/ipam/lan.grant"), grant);
+    let pool = Path::new("/var/lib/plexus/pools/lan");
+    node::write(&pool.join("10.20.0.5"), "c5\r\nnet1\r\nlan\r\ndefault/five\r\nu5");
+    node::write(&pool.join("10.20.0.6"), "");
+    node::write(&pool.join("freed-7-0-10.20.0.7"), "c7\r\nnet1\r\nlan");
+    node::write(
+        &pool.join("history"),
+        "3 released 10.20.0.5 c3 net1 lan - -\n5 taken 10.20.0.5 c5 net1 lan default/five u5\n",
+    );
 }
 
 pub fn documents() -> Option<Seen> {
@@ -69,6 +87,7 @@ pub fn documents() -> Option<Seen> {
     let mut seen = Seen::new();
     see(&mut seen, "version", "version", &[]);
     of_manifests(&mut seen);
+    of_pools();
     let daemon = Daemon::start(&node);
     let pods = ["one", "three"].map(|name| Pod::new(&node, name).selecting("lan,storage"));
     pods.iter().for_each(|pod| drop(pod.add().result()));

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, Command, FromArgMatches};
 use std::time::Duration;
 
 /// Commands that a node can be asked.
-pub const OF_NODES: [&str; 7] = ["get", "describe", "gc", "natives", "doctor", "health", "version"];
+pub const OF_NODES: [&str; 8] = ["get", "describe", "ipam", "gc", "natives", "doctor", "health", "version"];
 /// The other commands, and why no node is asked.
 pub const ELSEWHERE: [(&str, &str); 18] = [
     ("install", "it works on the machine where it runs; the DaemonSet runs it on each node"),
@@ -76,7 +76,7 @@ pub fn extend(command: Command) -> Command {
     command.mut_subcommands(|sub| match sub.get_name() {
         // It has them itself, and puts the nodes into one archive.
         "report" => sub,
-        "describe" => sub.mut_subcommands(take),
+        "describe" | "ipam" => sub.mut_subcommands(take),
         name if OF_NODES.contains(&name) => take(sub),
         _ => explain(sub),
     })
@@ -191,6 +191,7 @@ mod tests {
         assert_eq!(words("plexusctl gc --node a --forgive c1 c2 --yes"), "gc --forgive c1 c2");
         assert_eq!(words("plexusctl gc --node a --forgive --dry-run"), "gc --dry-run --forgive");
         assert_eq!(words("plexusctl describe pod n/p --node a -o json"), "describe pod --output=json -- n/p");
+        assert_eq!(words("plexusctl ipam who 10.0.0.1 --node a --at 7"), "ipam who --at=7 -- 10.0.0.1");
         assert_eq!(words("plexusctl health --node a --verbose --timeout 5"), "health --verbose --timeout=5");
     }
 

@@ -12,6 +12,7 @@ use crate::engine::cleanup::live_sandboxes;
 use crate::engine::cleanup::live_sandboxes::LiveSandboxes;
 use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::used_networks::Networks;
+use crate::ipam::history::Owner;
 use crate::sys::shared_folder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -85,10 +86,23 @@ pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
 pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
     for orphan in orphans {
         match leases::give_back(&orphan.pool, &orphan.lease, deadline) {
-            Ok(true) => turn.warn(format!("network {}: {}: released", orphan.network, orphan.why())),
+            Ok(true) => {
+                turn.warn(format!("network {}: {}: released", orphan.network, orphan.why()));
+                note(turn, orphan, deadline);
+            }
             Ok(false) => {}
             Err(e) => turn.warn(format!("network {}: {} and cannot be released: {e}", orphan.network, orphan.why())),
         }
+    }
+}
+
+/// The history of a pool of the cluster has it.
+fn note(turn: &Turn, orphan: &Orphan, deadline: Instant) {
+    if orphan.pool.starts_with(turn.settings.state.pools()) {
+        let (container, network) = (orphan.lease.container.clone(), orphan.network.clone());
+        let ifname = orphan.lease.ifname.clone().unwrap_or_default();
+        let owner = Owner { container, ifname, network, ..Owner::default() };
+        leased::note_lost(&orphan.pool, orphan.lease.address, owner, deadline);
     }
 }
 

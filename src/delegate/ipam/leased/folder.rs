@@ -1,49 +1,94 @@
-//! The files of taken addresses, locked: container ID, CR LF, interface, CR LF, network.
+//! The files of taken addresses, locked: container ID, CR LF, interface, CR LF, network, and the pod where it is known.
 
 use crate::cni::request::ValidAttachment;
+use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Target;
+use crate::ipam::Confirmed;
+use crate::ipam::history::{Event, Owner, What};
+use crate::ipam::memory::{Former, Times, identity};
 use crate::sys::shared_folder::LockedFolder;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Begins the names of files that hold the last address of a family.
 const CURSOR: &str = "last_reserved_ip.";
+/// The file with who had an address when, and its predecessors: the oldest is the last one.
+pub const HISTORY: [&str; 4] = ["history", "history.1", "history.2", "history.3"];
+/// A longer one is moved aside.
+const MAX_HISTORY: usize = 4 << 20;
+/// So many files that nothing depends on are removed in one call.
+const MOST_FORGOTTEN: usize = 64;
 
 /// The pool on this node while nobody else changes it.
 pub(super) struct Addresses {
     folder: LockedFolder,
     path: PathBuf,
+    /// When the call came.
+    pub(super) now: Confirmed,
+}
+
+/// What the names of the files are.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The taken addresses, sorted.
+    pub(super) taken: Vec<IpAddr>,
+    /// Addresses that were given back.
+    pub(super) former: Vec<Former>,
+}
+
+/// For whom addresses are taken by `call`. What CNI_ARGS has no room for is not known.
+pub(super) fn owner(call: &Call<'_>, target: Target<'_>, network: &str) -> Owner {
+    let args = call.scope.args;
+    let plain = |key: &str| {
+        let value = args.get(key).unwrap_or_default();
+        let is_word = value.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_word { value.to_owned() } else { String::new() }
+    };
+    let (namespace, name) = (plain("K8S_POD_NAMESPACE"), plain("K8S_POD_NAME"));
+    let pod = if namespace.is_empty() || name.is_empty() { String::new() } else { format!("{namespace}/{name}") };
+    let (container, ifname) = (target.container_id.to_string(), target.ifname.to_string());
+    Owner { container, ifname, network: network.to_owned(), pod, uid: plain("K8S_POD_UID") }
+}
+
+/// The number of an owner for [`Former::of`].
+pub(super) fn number_of(owner: &Owner) -> u64 {
+    if owner.pod.is_empty() { 0 } else { identity(&owner.pod, &owner.ifname) }
 }
 
 impl Addresses {
     /// Locks the folder; makes it where it is missing.
-    pub(super) fn open(path: &Path, deadline: Instant) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, deadline: Instant, now: Confirmed) -> Result<Self, Failure> {
         let folder = LockedFolder::acquire(path, deadline).map_err(|e| failed("lock", path, e))?;
-        Ok(Addresses { folder, path: path.to_owned() })
+        Ok(Addresses { folder, path: path.to_owned(), now })
     }
 
     /// Locks the folder where there is one: without one nothing is taken.
-    pub(super) fn open_existing(path: &Path, deadline: Instant) -> Result<Option<Self>, Failure> {
+    pub(super) fn open_existing(path: &Path, deadline: Instant, now: Confirmed) -> Result<Option<Self>, Failure> {
         let folder = LockedFolder::acquire_existing(path, deadline).map_err(|e| failed("lock", path, e))?;
-        Ok(folder.map(|folder| Addresses { folder, path: path.to_owned() }))
+        Ok(folder.map(|folder| Addresses { folder, path: path.to_owned(), now }))
     }
 
-    /// The taken addresses, sorted. No file is read.
-    pub(super) fn taken(&self) -> Result<Vec<IpAddr>, Failure> {
-        let names = self.folder.names().map_err(|e| failed("list", &self.path, e))?;
-        let mut taken: Vec<IpAddr> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        taken.sort_unstable();
-        Ok(taken)
+    /// What is taken, and what was. No file is read.
+    pub(super) fn list(&self) -> Result<Listing, Failure> {
+        let mut listing = Listing::default();
+        for name in self.folder.names().map_err(|e| failed("list", &self.path, e))? {
+            match name.parse() {
+                Ok(address) => listing.taken.push(address),
+                Err(_) => listing.former.extend(Former::parse(&name)),
+            }
+        }
+        listing.taken.sort_unstable();
+        Ok(listing)
     }
 
     /// Takes `address`, unless it is taken; the next search of its family begins after it.
-    pub(super) fn take(&self, address: IpAddr, target: Target<'_>, network: &str) -> Result<bool, Failure> {
+    pub(super) fn take(&self, address: IpAddr, owner: &Owner) -> Result<bool, Failure> {
         let name = address.to_string();
-        let owner = format!("{}\r\n{}\r\n{network}", target.container_id, target.ifname);
-        if !self.folder.create(&name, &owner).map_err(|e| failed("write", &self.path.join(&name), e))? {
+        if !self.folder.create(&name, &owner.to_text()).map_err(|e| failed("write", &self.path.join(&name), e))? {
             return Ok(false);
         }
         let cursor = cursor_of(address.is_ipv4());
@@ -55,35 +100,38 @@ impl Addresses {
         Ok(true)
     }
 
+    /// Gives `address` back that this call has taken: nobody has used it.
+    pub(super) fn undo(&self, address: IpAddr) -> Result<(), Failure> {
+        let name = address.to_string();
+        self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))
+    }
+
     /// Where the last search of a family ended.
     pub(super) fn cursor(&self, is_v4: bool) -> Result<Option<IpAddr>, Failure> {
         Ok(self.read(&cursor_of(is_v4))?.and_then(|text| text.trim().parse().ok()))
     }
 
-    /// Gives `address` back.
-    pub(super) fn give_back(&self, address: IpAddr) -> Result<(), Failure> {
-        let name = address.to_string();
-        self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))
-    }
-
     /// Gives `told` back where each of them is of `target`, and answers whether it did. No other file is read.
     pub(super) fn release_told(&self, told: &[IpAddr], target: Target<'_>) -> Result<bool, Failure> {
+        let mut owners = Vec::new();
         for address in told {
-            if !self.owner(*address)?.is_some_and(|owner| owner.is_of(target)) {
-                return Ok(false);
+            match self.owner(*address)?.filter(|owner| is_of(owner, target)) {
+                Some(owner) => owners.push((*address, owner)),
+                None => return Ok(false),
             }
         }
-        told.iter().try_for_each(|address| self.give_back(*address)).map(|()| !told.is_empty())
+        owners.iter().try_for_each(|(address, owner)| self.give_back(*address, owner, What::Released))?;
+        Ok(!told.is_empty())
     }
 
     /// Gives back what `target` has, and what a killed writer left without an owner.
     pub(super) fn release(&self, target: Target<'_>) -> Result<(), Failure> {
-        self.release_if(|owner| owner.container.is_empty() || owner.is_of(target))
+        self.release_if(What::Released, |owner| owner.container.is_empty() || is_of(owner, target))
     }
 
     /// Gives back what a killed writer left without an owner: writers hold the lock that we hold.
     pub(super) fn release_unwritten(&self) -> Result<(), Failure> {
-        self.release_if(|owner| owner.container.is_empty())
+        self.release_if(What::Lost, |owner| owner.container.is_empty())
     }
 
     /// Gives back what was taken for `network` and for none of `valid`. Another network may share the pool: its
@@ -92,24 +140,56 @@ impl Addresses {
         let is_valid = |owner: &Owner| {
             valid.iter().any(|valid| valid.container_id == owner.container && valid.ifname == owner.ifname)
         };
-        self.release_if(|owner| owner.container.is_empty() || owner.network == network && !is_valid(owner))
+        self.release_if(What::Lost, |owner| owner.container.is_empty() || owner.network == network && !is_valid(owner))
     }
 
     /// The addresses of `target`.
     pub(super) fn of(&self, target: Target<'_>) -> Result<Vec<IpAddr>, Failure> {
-        self.select(|owner| owner.is_of(target))
+        Ok(self.select(|owner| is_of(owner, target))?.into_iter().map(|(address, _)| address).collect())
     }
 
-    fn release_if(&self, chosen: impl Fn(&Owner) -> bool) -> Result<(), Failure> {
-        self.select(chosen)?.into_iter().try_for_each(|address| self.give_back(address))
+    /// Removes what is remembered of addresses that are taken again, that are `elsewhere`, or of a time that is over.
+    pub(super) fn forget(&self, listing: &Listing, times: Times, elsewhere: impl Fn(IpAddr) -> bool) {
+        let is_taken = |address| listing.taken.binary_search(&address).is_ok();
+        let mut latest: BTreeMap<IpAddr, u64> = BTreeMap::new();
+        for one in &listing.former {
+            latest.entry(one.address).and_modify(|at| *at = one.at.max(*at)).or_insert(one.at);
+        }
+        let has_younger = |one: &Former| latest.get(&one.address).is_some_and(|at| *at > one.at);
+        let over = listing.former.iter().filter(|one| {
+            is_taken(one.address) || times.is_over(one, self.now.clock) || elsewhere(one.address) || has_younger(one)
+        });
+        for one in over.take(MOST_FORGOTTEN) {
+            // Best effort: the next call tries again.
+            let _ = self.folder.remove(&one.to_name());
+        }
     }
 
-    fn select(&self, chosen: impl Fn(&Owner) -> bool) -> Result<Vec<IpAddr>, Failure> {
+    /// Notes in the history what happened. Nothing depends on it, so that a full disk keeps nobody from anything.
+    pub(super) fn note(&self, what: What, address: IpAddr, owner: &Owner) {
+        let line = Event { at: self.now.clock, what, address, owner: owner.clone() }.to_line();
+        note(&self.folder, &line);
+    }
+
+    fn release_if(&self, what: What, chosen: impl Fn(&Owner) -> bool) -> Result<(), Failure> {
+        self.select(chosen)?.iter().try_for_each(|(address, owner)| self.give_back(*address, owner, what))
+    }
+
+    /// Its file becomes what is remembered of it, in one step. Where that cannot be, nothing is remembered.
+    fn give_back(&self, address: IpAddr, owner: &Owner, what: What) -> Result<(), Failure> {
+        let name = address.to_string();
+        let former = Former { at: self.now.clock, of: number_of(owner), address };
+        if owner.container.is_empty() || self.folder.rename(&name, &former.to_name()).is_err() {
+            self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))?;
+        }
+        self.note(what, address, owner);
+        Ok(())
+    }
+
+    fn select(&self, chosen: impl Fn(&Owner) -> bool) -> Result<Vec<(IpAddr, Owner)>, Failure> {
         let mut found = Vec::new();
-        for address in self.taken()? {
-            if self.owner(address)?.is_some_and(|owner| chosen(&owner)) {
-                found.push(address);
-            }
+        for address in self.list()?.taken {
+            found.extend(self.owner(address)?.filter(&chosen).map(|owner| (address, owner)));
         }
         Ok(found)
     }
@@ -123,23 +203,27 @@ impl Addresses {
     }
 }
 
-/// Who has an address.
-struct Owner {
-    container: String,
-    ifname: String,
-    network: String,
+/// Notes in the history of the pool at `path` that a sweep has given `address` back.
+pub fn note_lost(path: &Path, address: IpAddr, owner: Owner, deadline: Instant) {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if let Ok(Some(folder)) = LockedFolder::acquire_existing(path, deadline) {
+        note(&folder, &Event { at, what: What::Lost, address, owner }.to_line());
+    }
 }
 
-impl Owner {
-    fn parse(text: &str) -> Self {
-        let mut lines = text.lines().map(|line| line.trim().to_owned());
-        let mut next = || lines.next().unwrap_or_default();
-        Owner { container: next(), ifname: next(), network: next() }
+/// Appends `line`. A history that is full is moved aside, and the oldest one goes.
+fn note(folder: &LockedFolder, line: &str) {
+    let full = folder.append(HISTORY[0], line, MAX_HISTORY).is_err_and(|e| e.kind() == io::ErrorKind::FileTooLarge);
+    if full {
+        for pair in HISTORY.windows(2).rev() {
+            let _ = folder.rename(pair[0], pair[1]);
+        }
+        let _ = folder.append(HISTORY[0], line, MAX_HISTORY);
     }
+}
 
-    fn is_of(&self, target: Target<'_>) -> bool {
-        self.container == target.container_id.as_str() && self.ifname == target.ifname.as_str()
-    }
+fn is_of(owner: &Owner, target: Target<'_>) -> bool {
+    owner.container == target.container_id.as_str() && owner.ifname == target.ifname.as_str()
 }
 
 fn cursor_of(is_v4: bool) -> String {

@@ -4,8 +4,10 @@
 //! ```text
 //! <state directory>/pools/<pool>/
 //!   lock                 locked with flock(2), always empty
-//!   10.1.2.5             one file a taken address: container ID, CR LF, interface, CR LF, network
+//!   10.1.2.5             one file a taken address: container ID, CR LF, interface, CR LF, network, CR LF, pod, CR LF, UID
 //!   last_reserved_ip.4   where the next search of a family begins
+//!   freed-…-10.1.2.6     what is remembered of an address that was given back, see `ipam::memory`
+//!   history              who had an address when, see `ipam::history`; the older ones are history.1 to history.3
 //! ```
 
 mod folder;
@@ -14,6 +16,7 @@ mod settings;
 mod take;
 pub mod whereabouts;
 
+pub use folder::{HISTORY, note_lost};
 pub use lessor::{Lessor, Need};
 
 use super::{Foreseen, Ipam, static_};
@@ -24,7 +27,7 @@ use crate::delegate::keys::{Declined, Key, key, understand_list};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target};
 use crate::delegate::{Call, Error};
-use crate::ipam::{Grant, PoolName, Report, Stock};
+use crate::ipam::{PoolName, Report, Stock};
 use folder::Addresses;
 use settings::Settings;
 use std::net::IpAddr;
@@ -170,14 +173,14 @@ fn existing(
     lessor: &dyn Lessor,
 ) -> Result<Option<(PoolName, Addresses)>, Failure> {
     let pool = settings::pool(section)?;
-    let addresses = Addresses::open_existing(&lessor.folder(&pool), call.scope.plugin_deadline())?;
+    let addresses = Addresses::open_existing(&lessor.folder(&pool), call.scope.plugin_deadline(), lessor.now())?;
     Ok(addresses.map(|addresses| (pool, addresses)))
 }
 
 /// What is not needed any more goes back to the daemon where its grant can be read.
 fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses, section: &RawObject) -> Result<(), Failure> {
     match lessor.grant(pool) {
-        Ok(Some(grant)) if is_of(&grant, lessor) => {
+        Ok(Some(grant)) if grant.confirmed.boot == addresses.now.boot => {
             take::tell(lessor, &grant, addresses, settings::warm(section).as_ref())
         }
         _ => Ok(()),
@@ -191,10 +194,6 @@ fn families(lessor: &dyn Lessor, pool: &PoolName, section: &RawObject) -> Option
     }
     let grant = lessor.grant(pool).ok().flatten()?;
     Some(Stock::new(&grant, &Report::default()).families().len())
-}
-
-fn is_of(grant: &Grant, lessor: &dyn Lessor) -> bool {
-    grant.confirmed.boot == lessor.now().boot
 }
 
 fn del(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Taking one address of each family of the pool, or of each range of a section of whereabouts, or none.
 
-use super::folder::Addresses;
+use super::folder::{self, Addresses};
 use super::lessor::{Lessor, Need};
 use super::settings::{self, Settings};
 use super::whereabouts::Part;
@@ -9,11 +9,12 @@ use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::{Stdin, Target};
 use crate::ipam::grant::family;
+use crate::ipam::history::{Owner, What};
+use crate::ipam::memory;
 use crate::ipam::pool::Warm;
 use crate::ipam::{Grant, Stock};
 use ipnet::IpNet;
 use std::net::IpAddr;
-use std::time::Instant;
 
 /// How often the daemon is asked in one call beyond once for each address: for a confirmation, and where another pod of
 /// this node was first.
@@ -23,6 +24,23 @@ const MORE_LEASES: usize = 2;
 struct Dry {
     need: Need,
     why: String,
+    /// There are addresses that others had a moment ago.
+    cooling: bool,
+}
+
+/// One call, and what it may take.
+struct Turn<'a> {
+    settings: &'a Settings,
+    lessor: &'a dyn Lessor,
+    call: &'a Call<'a>,
+    /// Also addresses that others had a moment ago: there is no other.
+    takes_cooling: bool,
+}
+
+impl Dry {
+    fn of(need: Need, why: String) -> Self {
+        Dry { need, why, cooling: false }
+    }
 }
 
 /// One address that is to be taken.
@@ -54,49 +72,55 @@ impl Want<'_> {
 pub(super) fn all(settings: &Settings, lessor: &dyn Lessor, call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
     let deadline = call.scope.plugin_deadline();
     let pool = &settings.pool;
+    let mut turn = Turn { settings, lessor, call, takes_cooling: false };
     for _ in 0..settings.parts.as_ref().map_or(1, Vec::len) + MORE_LEASES {
-        let dry = match once(settings, lessor, call, deadline)? {
+        let dry = match once(&turn)? {
             Ok(taken) => return Ok(taken),
             Err(dry) => dry,
         };
         // Not under the lock: other pods may give addresses back meanwhile.
-        lessor
-            .lease(pool, &dry.need, deadline)
-            .map_err(|e| Failure::TryAgain(format!("pool {pool}: {}, and none was leased: {e}", dry.why)))?;
+        match lessor.lease(pool, &dry.need, deadline) {
+            Ok(()) => {}
+            Err(_) if dry.cooling && !turn.takes_cooling => turn.takes_cooling = true,
+            Err(e) => {
+                return Err(Failure::TryAgain(format!("pool {pool}: {}, and none was leased: {e}", dry.why)));
+            }
+        }
     }
-    match once(settings, lessor, call, deadline)? {
+    match once(&turn)? {
         Ok(taken) => Ok(taken),
         Err(dry) => Err(Failure::TryAgain(format!("pool {pool}: {}", dry.why))),
     }
 }
 
-fn once(
-    settings: &Settings,
-    lessor: &dyn Lessor,
-    call: &Call<'_>,
-    deadline: Instant,
-) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
+fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
+    let Turn { settings, lessor, call, .. } = *turn;
     let pool = &settings.pool;
     let unreadable = |e| Failure::TryAgain(format!("pool {pool}: {e}"));
     lessor.claim_folder().map_err(unreadable)?;
-    let addresses = Addresses::open(&lessor.folder(pool), deadline)?;
+    let addresses = Addresses::open(&lessor.folder(pool), call.scope.plugin_deadline(), lessor.now())?;
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);
     let Some(grant) = grant else {
-        return Ok(Err(Dry { need: first_need(settings), why: "this node has no block of it".to_owned() }));
+        return Ok(Err(Dry::of(first_need(settings), "this node has no block of it".to_owned())));
     };
     let stock = Stock::new(&grant, &report);
-    if let Err(refusal) = stock.authorised(&lessor.now()) {
-        return Ok(Err(Dry { need: first_need(settings), why: refusal.to_string() }));
+    if let Err(refusal) = stock.authorised(&addresses.now) {
+        return Ok(Err(Dry::of(first_need(settings), refusal.to_string())));
     }
-    let search = Search { settings, addresses: &addresses, stock: &stock, target: Target::of(call)? };
-    let own = if call.scope.is_first { Vec::new() } else { addresses.of(search.target)? };
+    let target = Target::of(call)?;
+    let owner = &folder::owner(call, target, &settings.network);
+    let search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling: turn.takes_cooling };
+    let own = if call.scope.is_first { Vec::new() } else { addresses.of(target)? };
     let mut taken = Vec::new();
     let outcome = search.wanted().and_then(|wanted| search.all(&wanted, &own, &mut taken));
-    if !matches!(outcome, Ok(Ok(()))) {
-        for address in taken.iter().map(|ip: &IpConfig| ip.address.addr()).filter(|address| !own.contains(address)) {
+    let is_taken = matches!(outcome, Ok(Ok(())));
+    for address in taken.iter().map(|ip: &IpConfig| ip.address.addr()).filter(|address| !own.contains(address)) {
+        if is_taken {
+            addresses.note(What::Taken, address, owner);
+        } else {
             // Best effort: the caller's DEL comes after a failed ADD.
-            let _ = addresses.give_back(address);
+            let _ = addresses.undo(address);
         }
     }
     let outcome = outcome?;
@@ -124,7 +148,9 @@ pub(super) fn tell(
 ) -> Result<(), Failure> {
     let Ok(before) = lessor.report(&grant.pool) else { return Ok(()) };
     let stock = Stock::new(grant, &before);
-    let now = stock.report_keeping(&addresses.taken()?, warm.unwrap_or(stock.warm()));
+    let listing = addresses.list()?;
+    let now = stock.report_keeping(&listing.taken, warm.unwrap_or(stock.warm()));
+    addresses.forget(&listing, stock.times(), |address| !stock.has(address));
     if now != before {
         // Without it the daemon leases nothing ahead and returns nothing, and no pod is concerned.
         let _ = lessor.tell(&grant.pool, &now);
@@ -136,7 +162,8 @@ struct Search<'a> {
     settings: &'a Settings,
     addresses: &'a Addresses,
     stock: &'a Stock<'a>,
-    target: Target<'a>,
+    owner: &'a Owner,
+    takes_cooling: bool,
 }
 
 impl Search<'_> {
@@ -187,12 +214,12 @@ impl Search<'_> {
                 (Some(own), _) => own,
                 (None, Some(exact)) if want.part.is_some() && !self.stock.offers(exact) => {
                     let why = format!("requested IP {exact} is in no block of this node");
-                    return Ok(Err(Dry { need: want.need(), why }));
+                    return Ok(Err(Dry::of(want.need(), why)));
                 }
                 (None, Some(exact)) => self.requested(want, exact)?,
                 (None, None) => match self.next(want)? {
-                    Some(address) => address,
-                    None => return Ok(Err(dry(want))),
+                    Ok(address) => address,
+                    Err(dry) => return Ok(Err(dry)),
                 },
             };
             taken.push(self.configured(address, want.part)?);
@@ -209,26 +236,35 @@ impl Search<'_> {
             let why = "it is excluded, or in no block that this node has leased";
             return Err(Failure::TryAgain(format!("pool {pool}: requested IP {address} cannot be taken: {why}")));
         }
-        match self.addresses.take(address, self.target, &self.settings.network)? {
+        match self.addresses.take(address, self.owner)? {
             true => Ok(address),
             false => Err(Failure::Failed(format!("requested IP {address} is taken"))),
         }
     }
 
-    fn next(&self, want: &Want<'_>) -> Result<Option<IpAddr>, Failure> {
+    fn next(&self, want: &Want<'_>) -> Result<Result<IpAddr, Dry>, Failure> {
+        let mut cooling = false;
         for last_try in [false, true] {
-            let (cursor, taken) = (self.addresses.cursor(want.is_v4)?, self.addresses.taken()?);
-            let in_part = |address: &IpAddr| want.part.is_none_or(|part| part.has(*address));
-            for address in self.stock.candidates(want.is_v4, cursor, &taken).into_iter().filter(in_part) {
-                if self.addresses.take(address, self.target, &self.settings.network)? {
-                    return Ok(Some(address));
+            let (cursor, listing) = (self.addresses.cursor(want.is_v4)?, self.addresses.list()?);
+            let mut candidates = self.stock.candidates(want.is_v4, cursor, &listing.taken);
+            candidates.retain(|address| want.part.is_none_or(|part| part.has(*address)));
+            let (of, now) = (folder::number_of(self.owner), self.addresses.now.clock);
+            let order = memory::order(&candidates, &listing.former, of, now, self.stock.times());
+            cooling = !order.cooling.is_empty();
+            let last = if self.takes_cooling { order.cooling } else { Vec::new() };
+            for address in order.ready.into_iter().chain(last) {
+                if self.addresses.take(address, self.owner)? {
+                    return Ok(Ok(address));
                 }
             }
             if !last_try {
                 self.addresses.release_unwritten()?;
             }
         }
-        Ok(None)
+        let name = if want.is_v4 { "IPv4" } else { "IPv6" };
+        let of = want.part.map(|part| format!(" of {}", part.net)).unwrap_or_default();
+        let why = format!("no {name} address{of} is free in the blocks of this node");
+        Ok(Err(Dry { need: want.need(), why, cooling }))
     }
 
     /// As it is configured on the interface, by the range that it is in.
@@ -243,10 +279,4 @@ impl Search<'_> {
         let address = IpNet::new(address, length).map_err(|e| Failure::Failed(e.to_string()))?;
         Ok(IpConfig { address, gateway, interface: None })
     }
-}
-
-fn dry(want: &Want<'_>) -> Dry {
-    let name = if want.is_v4 { "IPv4" } else { "IPv6" };
-    let of = want.part.map(|part| format!(" of {}", part.net)).unwrap_or_default();
-    Dry { need: want.need(), why: format!("no {name} address{of} is free in the blocks of this node") }
 }

@@ -2,12 +2,15 @@ use super::*;
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
 use crate::delegate::Scope;
 use crate::ipam::pool::{BlockSize, Range, Warm};
-use crate::ipam::{Confirmed, Granted, Pool, PoolSpec};
+use crate::ipam::{Confirmed, Grant, Granted, Pool, PoolSpec};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+mod remembered;
+mod sections;
 
 /// A node whose daemon has blocks in stock.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ struct FakeNode {
     /// What the daemon leases when it is asked, by family.
     stock: Mutex<Vec<(u8, &'static str)>>,
     asked: Mutex<Vec<Vec<u8>>>,
+    clock: std::sync::atomic::AtomicU64,
     /// Of a pool without an object.
     taken_by_others: Mutex<std::collections::BTreeSet<IpAddr>>,
 }
@@ -31,6 +35,8 @@ impl FakeNode {
             ranges: ranges.iter().map(range).collect(),
             warm: Warm { min: 0, max: 0 },
             authority_seconds: 100,
+            cooldown_seconds: 0,
+            retain_seconds: 100,
         };
         let held = granted.iter().map(|first| lease(first)).collect();
         let grant = Grant::new(PoolName::new("lan").unwrap(), &spec, here(), held);
@@ -41,6 +47,7 @@ impl FakeNode {
             report: Mutex::default(),
             stock: Mutex::new(stock.to_vec()),
             asked: Mutex::default(),
+            clock: 50.into(),
             taken_by_others: Mutex::default(),
         })
     }
@@ -60,7 +67,8 @@ impl FakeNode {
         let held = grant.offers.iter().map(|offer| offer.granted.clone()).chain([block]);
         let implied = PoolSpec::implied();
         let spec = if grant.pool.is_implied() { &implied } else { &self.spec };
-        *grant = Grant::new(grant.pool.clone(), spec, grant.confirmed.clone(), held.collect());
+        let (times, warm) = (grant.times, grant.warm.clone());
+        *grant = Grant { times, warm, ..Grant::new(grant.pool.clone(), spec, grant.confirmed.clone(), held.collect()) };
     }
 
     fn files(&self) -> BTreeMap<String, String> {
@@ -72,6 +80,23 @@ impl FakeNode {
             Some((name, std::fs::read_to_string(entry.path()).unwrap()))
         };
         entries.filter_map(file).collect()
+    }
+
+    /// Lets the node keep all its blocks.
+    fn keep(&self) {
+        self.grant.lock().unwrap().as_mut().unwrap().warm = Warm { min: 0, max: 99 };
+    }
+
+    /// Lets time pass, for as long as the blocks were confirmed.
+    fn pass(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, std::sync::atomic::Ordering::Relaxed);
+        self.grant.lock().unwrap().as_mut().unwrap().confirmed = self.now();
+    }
+
+    /// All files of the pool but the lock.
+    fn all_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path().join("lan")).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name != "lock").collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -110,7 +135,7 @@ impl Lessor for FakeNode {
         Ok(())
     }
     fn now(&self) -> Confirmed {
-        here()
+        Confirmed { clock: self.clock.load(std::sync::atomic::Ordering::Relaxed), ..here() }
     }
     fn lease(&self, pool: &PoolName, need: &Need, _: Instant) -> Result<(), String> {
         let families = &need.families;
@@ -303,104 +328,4 @@ fn pools_of_a_network() {
     assert_eq!(of(r#"{"type":"sriov","ipam":{"type":"plexus-ipam","pool":"lan"}}"#), ["lan"]);
     assert_eq!(of(r#"{"type":"x","IPAM":{"Type":"plexus-ipam","pool":"a","POOL":"b"}}"#), ["a", "b"]);
     assert!(of(r#"{"type":"x","ipam":{"type":"host-local","pool":"a"}}"#).is_empty());
-}
-
-/// ADD with a section of whereabouts that has `keys`.
-fn add_section(node: &Arc<FakeNode>, container: &str, keys: &str, args: &str) -> Result<Vec<String>, String> {
-    let text =
-        format!(r#"{{"cniVersion":"1.1.0","name":"n","type":"macvlan","ipam":{{"type":"whereabouts",{keys}}}}}"#);
-    let result = call_with(node, &text, container, args, Ipam::add)?;
-    let gateway = |gateway: Option<IpAddr>| gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
-    Ok(result.ips.iter().map(|ip| format!("{}{}", ip.address, gateway(ip.gateway))).collect())
-}
-
-fn del_section(node: &Arc<FakeNode>, container: &str, keys: &str) {
-    let text =
-        format!(r#"{{"cniVersion":"1.1.0","name":"n","type":"macvlan","ipam":{{"type":"whereabouts",{keys}}}}}"#);
-    call_with(node, &text, container, "", Ipam::del).unwrap();
-}
-
-#[test]
-fn a_section_of_whereabouts_gives_one_address_of_each_range() {
-    // Case 38
-    let node = FakeNode::of_whereabouts();
-    let keys = r#""range":"10.0.0.0/29","gateway":"10.0.0.1","ipRanges":[{"range":"fd00::/120"},{"range":"10.1.0.5-10.1.0.9/24"}]"#;
-    let first = add_section(&node, "a", keys, "").unwrap();
-    assert_eq!(first, ["10.0.0.2/29 via 10.0.0.1", "fd00::1/120", "10.1.0.5/24 via 10.0.0.1"]);
-    assert_eq!(add_section(&node, "a", keys, "").unwrap(), first, "the same attachment has the same addresses");
-    let second = add_section(&node, "b", keys, "").unwrap();
-    assert_eq!(second, ["10.0.0.3/29 via 10.0.0.1", "fd00::2/120", "10.1.0.6/24 via 10.0.0.1"]);
-    let asked = node.asked.lock().unwrap().len();
-    // A small range keeps nothing on this node, a large one does.
-    del_section(&node, "a", keys);
-    assert_eq!(node.names(), ["10.0.0.3", "10.1.0.6", "fd00::2"]);
-    assert_eq!(node.report.lock().unwrap().released.len(), 3);
-    let large = r#""range":"10.8.0.0/16""#;
-    let before = add_section(&node, "c", large, "").unwrap();
-    del_section(&node, "c", large);
-    assert_eq!(node.report.lock().unwrap().released.len(), 3, "it may be used again");
-    let asked_again = node.asked.lock().unwrap().len();
-    assert_eq!(asked_again, asked + 1);
-    assert_eq!(add_section(&node, "d", large, "").unwrap(), before);
-    assert_eq!(node.asked.lock().unwrap().len(), asked_again);
-}
-
-#[test]
-fn ranges_of_one_network_name_never_give_one_address_twice() {
-    // enable_overlapping_ranges, also where it is false: a difference.
-    let node = FakeNode::of_whereabouts();
-    let (one, other) =
-        (r#""range":"10.0.0.4-10.0.0.5/24""#, r#""range":"10.0.0.4-10.0.0.6/24","enable_overlapping_ranges":false"#);
-    let mut all = vec![add_section(&node, "a", one, "").unwrap(), add_section(&node, "b", other, "").unwrap()];
-    all.push(add_section(&node, "c", other, "").unwrap());
-    all.sort();
-    all.dedup();
-    assert_eq!(all.len(), 3, "{all:?}");
-    let error = add_section(&node, "d", one, "").unwrap_err();
-    assert!(
-        error.starts_with("11 ") && error.contains("of 10.0.0.0/24") && error.contains("no block is free"),
-        "{error}"
-    );
-    // What another node has is not taken, and what is excluded neither.
-    node.taken_by_others.lock().unwrap().insert("10.0.0.8".parse().unwrap());
-    let keys = r#""range":"10.0.0.8-10.0.0.10/24","exclude":["10.0.0.9/32"]"#;
-    assert_eq!(add_section(&node, "e", keys, "").unwrap(), ["10.0.0.10/24"]);
-    assert!(add_section(&node, "f", keys, "").is_err());
-}
-
-#[test]
-fn what_a_pod_asks_of_whereabouts() {
-    // Case 36: CNI_ARGS IP and GATEWAY, and `addresses`.
-    let node = FakeNode::of_whereabouts();
-    let keys = r#""range":"10.0.0.0/24","exclude":["10.0.0.200/29"]"#;
-    let args = "IP=10.0.0.7/24,192.168.5.5/24;GATEWAY=192.168.5.1";
-    // In its range, excluded or not, it is leased and taken; elsewhere it is added as it is.
-    assert_eq!(add_section(&node, "a", keys, args).unwrap(), ["10.0.0.7/24", "192.168.5.5/24 via 192.168.5.1"]);
-    assert_eq!(add_section(&node, "b", keys, "IP=10.0.0.201").unwrap(), ["10.0.0.201/24"]);
-    assert_eq!(node.names(), ["10.0.0.201", "10.0.0.7"]);
-    let error = add_section(&node, "c", keys, "IP=10.0.0.7/24").unwrap_err();
-    assert!(error.contains("requested IP 10.0.0.7 is taken"), "{error}");
-    assert!(add_section(&node, "d", keys, "IP=192.168.5.5").unwrap_err().contains("prefix length"));
-    del_section(&node, "a", keys);
-    assert_eq!(node.names(), ["10.0.0.201"]);
-    // Without a range nobody is asked.
-    let asked = node.asked.lock().unwrap().len();
-    let fixed = r#""addresses":[{"address":"10.9.0.9/24","gateway":"10.9.0.1"}]"#;
-    assert_eq!(add_section(&node, "e", fixed, "").unwrap(), ["10.9.0.9/24 via 10.9.0.1"]);
-    assert!(add_section(&node, "f", r#""network_name":"x""#, "").unwrap_err().contains("neither \"range\""));
-    assert_eq!(node.asked.lock().unwrap().len(), asked);
-}
-
-#[test]
-fn pools_that_sections_imply() {
-    let of = |section: &str| {
-        let text = format!(r#"{{"name":"n","plugins":[{{"type":"macvlan","ipam":{section}}}]}}"#);
-        pools(&NetworkConfig::parse(&text, None).unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(of(r#"{"type":"whereabouts","range":"10.0.0.0/24"}"#), ["whereabouts.default"]);
-    assert_eq!(of(r#"{"type":"whereabouts","network_name":"a"}"#), ["whereabouts.net-a"]);
-    let node = FakeNode::of_whereabouts();
-    let text = CONFIG.replace("\"lan\"", "\"whereabouts.default\"");
-    let error = call_with(&node, &format!("{text}}}"), "a", "", Ipam::add).unwrap_err();
-    assert!(error.contains("belongs to networks of type whereabouts"), "{error}");
 }

@@ -231,7 +231,8 @@ impl Asked {
         let invalid = || Failure::Config(format!("ipam: address {text:?} has no address with a prefix length"));
         let net: Option<IpNet> = text.parse().ok();
         let address = net.map(|net| net.addr()).or_else(|| text.parse().ok()).ok_or_else(invalid)?;
-        if parts.iter().any(|part| part.net.contains(&address)) {
+        if let Some(part) = parts.iter().find(|part| part.net.contains(&address)) {
+            address::judge(&IpNet::new(address, part.net.prefix_len()).into_iter().collect::<Vec<_>>())?;
             if !self.inside.contains(&address) {
                 self.inside.push(address);
             }

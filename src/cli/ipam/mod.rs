@@ -1,0 +1,115 @@
+//! `plexusctl ipam`: the addresses that this node gives to pods, who has one, and who had one.
+
+mod check;
+mod leases;
+mod node;
+mod read;
+mod show;
+mod who;
+
+pub use check::Document as CheckDocument;
+pub use leases::Document as LeasesDocument;
+pub use show::Document as ShowDocument;
+pub use who::Document as WhoDocument;
+
+use super::output::{Format, Output};
+use super::{Error, Verdict, directories, get, sight, trust};
+use clap::{Args, Subcommand};
+use node::{Node, time};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List the pools that this node has addresses of
+    Show(PoolArguments),
+    /// List the addresses that pods of this node have
+    Leases(PoolArguments),
+    /// Show which pods of this node have or had an address, and when
+    Who(WhoArguments),
+    /// Check that addresses, blocks and records of this node agree
+    Check(PoolArguments),
+}
+
+#[derive(Debug, Args)]
+struct PoolArguments {
+    /// Only this pool
+    #[arg(value_name = "POOL")]
+    pool: Option<String>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct WhoArguments {
+    /// The address, without a prefix length
+    #[arg(value_name = "ADDRESS")]
+    address: IpAddr,
+
+    /// Only who had it at this time: RFC 3339, for example 2026-11-29T08:00:00Z, or seconds of Unix time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<u64>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+
+    /// State directory, with the addresses in use [default: from the configuration]
+    #[arg(long, env = "PLEXUS_STATE_DIRECTORY", value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
+
+    /// Run directory, with the blocks of this node [default: from the configuration]
+    #[arg(long, env = "PLEXUS_RUN_DIRECTORY", value_name = "DIRECTORY")]
+    run_directory: Option<PathBuf>,
+
+    /// CNI configuration directory of the runtime, which contains the configuration of Plexus
+    #[arg(long, env = "PLEXUS_CNI_CONF_DIR", default_value = "/etc/cni/net.d", value_name = "DIRECTORY")]
+    cni_conf_dir: PathBuf,
+}
+
+impl Common {
+    fn node(&self, command: &str) -> Result<Node, Error> {
+        let state = directories::state(self.state_directory.as_deref(), &self.cni_conf_dir)?;
+        let run = directories::run(self.run_directory.as_deref(), &self.cni_conf_dir)?;
+        sight::check(&state, command)?;
+        trust::check(state.path())?;
+        let is_node = state.path().exists();
+        Ok(Node { state, run, is_node })
+    }
+}
+
+/// Prints what is asked for; not well where `check` finds something, and where this is no node.
+pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
+    let (common, words) = match &arguments.what {
+        What::Show(of) => (&of.common, "ipam show"),
+        What::Leases(of) => (&of.common, "ipam leases"),
+        What::Who(of) => (&of.common, "ipam who"),
+        What::Check(of) => (&of.common, "ipam check"),
+    };
+    let node = common.node(words)?;
+    let format = common.output;
+    let verdict = match &arguments.what {
+        What::Show(of) => show::run(&node, of.pool.as_deref(), format, output)?,
+        What::Leases(of) => leases::run(&node, of.pool.as_deref(), format, output)?,
+        What::Who(of) => who::run(&node, of.address.to_canonical(), of.at, format, output)?,
+        What::Check(of) => check::run(&node, of.pool.as_deref(), format, output)?,
+    };
+    if !node.is_node {
+        output.remark(get::not_a_node(&node.state, words));
+        return Ok(Verdict::NotWell);
+    }
+    Ok(verdict)
+}
