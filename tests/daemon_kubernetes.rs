@@ -77,6 +77,30 @@ fn a_tool_that_looks_at_networks_waits_for_none_and_needs_no_pod() {
     }
 }
 
+#[test]
+fn a_tool_that_asks_for_a_pod_changes_no_readiness() {
+    let Some(server) = server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    make_pod(&server, "planned", json!({"k8s.v1.cni.cncf.io/networks": "looked-at"}));
+    let pod = Some(pod("planned", None));
+    let questions = FactsRequest::of_tool(pod, Vec::new());
+    // As with the usual manifests: the daemon may not read pods.
+    let without = start(&server, folder.path(), "plexusd-asked", "plexus-without-pods");
+    let before = without.health();
+    let why = without.facts(questions.clone()).unwrap_err();
+    assert!(why.contains("plexusd may not get, list and watch pods"), "{why}");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(without.health(), before, "{}", without.log());
+    drop(without);
+    // And one that may answers, and watches nothing more.
+    let folder = tempfile::tempdir().unwrap();
+    let with = start(&server, folder.path(), "plexusd-answers", "plexus");
+    let facts = with.facts(questions).unwrap();
+    assert_eq!(facts.annotations.unwrap().len(), 1);
+    assert!(!with.health().guards.contains_key("pods"), "{:?}", with.health());
+    delete_pod(&server, "planned");
+}
+
 /// Makes a pod on node `n1` and returns its UID.
 fn make_pod(server: &ApiServer, name: &str, annotations: Value) -> String {
     let pod = json!({

@@ -43,6 +43,10 @@ fn pod(server: &ApiServer, namespace: &str, name: &str, annotations: &Value, sta
     server.kubectl(&words, None).unwrap();
 }
 
+fn uid(server: &ApiServer, namespace: &str, pod: &str) -> String {
+    server.kubectl(&["get", "pod", pod, "-n", namespace, "-o", "jsonpath={.metadata.uid}"], None).unwrap()
+}
+
 fn attached() -> String {
     json!([
         {"name": "cbr0", "interface": "eth0", "ips": ["10.1.1.2"], "default": true, "dns": {}, "gateway": ["10.1.1.1"]},
@@ -82,9 +86,16 @@ fn get_watches(server: &ApiServer) {
 }
 
 fn why_names_the_cause_first(server: &ApiServer) {
+    // Of an earlier pod with this name: no cause of this one.
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "far.0", "namespace": "other"},
+        "involvedObject": {"kind": "Pod", "name": "far", "namespace": "other", "uid": "earlier"}, "type": "Warning",
+        "reason": "FailedCreatePodSandBox", "lastTimestamp": "2026-02-01T00:00:00Z", "message": "no address is free",
+    });
+    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
     let event = json!({
         "apiVersion": "v1", "kind": "Event", "metadata": {"name": "far.1", "namespace": "other"},
-        "involvedObject": {"kind": "Pod", "name": "far", "namespace": "other"}, "type": "Warning", "count": 3,
+        "involvedObject": {"kind": "Pod", "name": "far", "namespace": "other", "uid": uid(server, "other", "far")}, "type": "Warning", "count": 3,
         "reason": "FailedCreatePodSandBox", "lastTimestamp": "2026-01-01T00:00:00Z",
         "message": "rpc error: code = Unknown desc = failed to setup network: plugin type=\"plexus\" name=\"cbr0\" failed (add): network default/lan (net1): plugin macvlan: master bond9: there is no link bond9 on this node",
     });
@@ -99,6 +110,7 @@ fn why_names_the_cause_first(server: &ApiServer) {
         )
     );
     assert!(lines.next().unwrap().starts_with("Next step: Correct the key master"), "{said}");
+    assert!(!said.contains("no address is free"), "{said}");
     assert!(said.contains("node n1 has no Plexus pod") && said.contains("default/lan is readable"), "{said}");
     let document = text(&plexusctl(server, &["why", "far", "-n", "other", "-o", "json"]), 3);
     let document: Value = serde_json::from_str(&document).unwrap();
@@ -106,9 +118,39 @@ fn why_names_the_cause_first(server: &ApiServer) {
     // All is attached: nothing is wrong, although Plexus' pod is away now.
     let well = text(&plexusctl(server, &["why", "pod/web"]), 0);
     assert!(well.contains("no problem with its networks"), "{well}");
+    let workload = plexusctl(server, &["why", "deployment/web"]);
+    assert!(String::from_utf8_lossy(&workload.stderr).contains("kubectl get pods"), "{workload:?}");
     let absent = plexusctl(server, &["why", "default/absent"]);
     let said = String::from_utf8_lossy(&absent.stderr);
     assert!(absent.status.code() == Some(1) && said.contains("pod default/absent does not exist"), "{said}");
+}
+
+/// A typing error that no plugin refuses: the pod is ready, on another bridge than meant.
+fn why_shows_a_slip(server: &ApiServer) {
+    put_network(server, "slips", "slip", r#"{"cniVersion":"1.0.0","type":"bridge","brigde":"br-t"}"#);
+    let status =
+        json!([{"name": "cbr0", "default": true, "dns": {}}, {"name": "slips/slip", "interface": "net1", "dns": {}}]);
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    pod(server, "slips", "ready", &json!({ NETWORKS: "slip", STATUS: status.to_string() }), &ready);
+    let said = text(&plexusctl(server, &["why", "slips/ready"]), 0);
+    assert_eq!(
+        said.lines().next(),
+        Some("Pod slips/ready: network slips/slip: key \"brigde\" is unknown; did you mean \"bridge\"?")
+    );
+    pod(server, "slips", "key", &json!({ "k8s.v1.cni.cncf.io/network": "slip" }), &ready);
+    let said = text(&plexusctl(server, &["why", "slips/key"]), 0);
+    assert!(said.lines().next().unwrap().ends_with("did you mean k8s.v1.cni.cncf.io/networks?"), "{said}");
+    pod(server, "slips", "lost", &json!({ NETWORKS: "slp" }), &json!({"phase": "Pending"}));
+    let said = text(&plexusctl(server, &["why", "slips/lost"]), 3);
+    assert!(said.lines().next().unwrap().ends_with("slips/slp does not exist; did you mean slips/slip?"), "{said}");
+}
+
+/// `plan` reads pod and networks with the rights of the person.
+fn a_pod_is_planned_from_a_workstation(server: &ApiServer) {
+    let plan = answer(server, &["plan", "default/web", "-o", "json"]);
+    let networks = plan["pods"][0]["networks"].as_array().unwrap();
+    let names: Vec<&Value> = networks.iter().map(|network| &network["network"]).collect();
+    assert!(names.contains(&&json!("default/lan")), "{plan:#}");
 }
 
 /// A pod of Plexus' DaemonSet on a node that is ready.
@@ -136,7 +178,7 @@ fn plexus_is(server: &ApiServer, ready: bool, probe: Option<&str>) {
     server.kubectl(&words, None).unwrap();
     let Some(probe) = probe else { return };
     let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "plexus-1.1", "namespace": "kube-system"},
-        "involvedObject": {"kind": "Pod", "name": "plexus-1", "namespace": "kube-system"}, "type": "Warning", "count": 1,
+        "involvedObject": {"kind": "Pod", "name": "plexus-1", "namespace": "kube-system", "uid": uid(server, "kube-system", "plexus-1")}, "type": "Warning", "count": 1,
         "reason": "Unhealthy", "lastTimestamp": "2026-01-01T00:00:00Z", "message": format!("Readiness probe failed: not ready: {probe}")});
     server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
 }
@@ -154,13 +196,13 @@ fn status_shows_every_node(server: &ApiServer) {
     let faults: Vec<&Value> = document["checks"].as_array().unwrap().iter().map(|check| &check["fault"]).collect();
     assert!(faults.contains(&&json!("policy-missing")) && faults.contains(&&json!("status-missing")), "{faults:?}");
     let waited = plexusctl(server, &["status", "--wait", "--timeout", "1"]);
-    assert!(String::from_utf8_lossy(&waited.stderr).contains("ready on 0 of 1 nodes"), "{waited:?}");
+    assert!(String::from_utf8_lossy(&waited.stderr).contains("ready on 0 of 1 node"), "{waited:?}");
     plexus_is(server, true, None);
     let policies =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/base/admission-policy.yaml")).unwrap();
     server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
     let well = text(&plexusctl(server, &["status", "--wait"]), 0);
-    assert!(well.contains("Plexus is ready on 1 of 1 nodes") && well.contains("plexusctl why other/far"), "{well}");
+    assert!(well.contains("Plexus is ready on 1 of 1 node") && well.contains("plexusctl why other/far"), "{well}");
 }
 
 /// The keeper of Plexus' pod runs, as its status has it. There is no kubelet that would run a command in it.
@@ -179,7 +221,7 @@ fn a_node_that_cannot_be_asked_is_a_line(server: &ApiServer) {
     assert_eq!(text(&shown, 1), "Node n1\n\nNode n9\n");
     let said = stderr(&shown);
     assert!(said.contains("n1: the container keeper of kube-system/plexus-1 does not run"), "{said}");
-    assert!(said.contains("n9: there is no Plexus pod on node n9") && said.lines().count() == 2, "{said}");
+    assert!(said.contains("n9: there is no node n9") && said.lines().count() == 2, "{said}");
     let document: Value =
         serde_json::from_str(&text(&plexusctl(server, &["doctor", "--all-nodes", "-o", "json"]), 1)).unwrap();
     assert!(document["n1"]["error"].as_str().unwrap().contains("does not run"), "{document}");
@@ -258,6 +300,7 @@ fn a_report_has_what_can_be_seen(server: &ApiServer) {
     assert!(files["nodes/n1.log"].contains("keeper") && files["nodes/n2.log"].contains("no Plexus pod"), "{files:?}");
     assert!(files.contains_key("cluster/pods/plexus-1/plexusd.txt.log"), "{:?}", files.keys());
     assert!(files["cluster/pods/plexus-1/events.txt"].contains("Unhealthy"), "{files:?}");
+    assert!(files["cluster/failures.txt"].contains("other/far FailedCreatePodSandBox (3): "), "{files:?}");
     assert!(files.values().all(|text| !text.contains("s3cr3t")), "a secret");
     assert!(
         files["MASKED.txt"].contains("cluster/networks/other/vpn.json: /config: /privateKey"),
@@ -319,13 +362,38 @@ fn an_error_is_one_line(server: &ApiServer) {
     assert!(refused.status.code() == Some(1) && said.contains("nobody") && said.contains("pods"), "{said}");
 }
 
+fn a_way_to_no_cluster_is_named(server: &ApiServer) {
+    let said = |words: &[&str], home: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        command.env_clear().env("HOME", home).env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus").args(words);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    for words in [&["status"][..], &["why", "a/b"], &["doctor", "--node", "n"], &["lint", "--cluster"]] {
+        let said = said(words, "/nonexistent");
+        assert!(said.contains("name one with --kubeconfig"), "{words:?}: {said}");
+    }
+    // An address at which nobody listens.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let begin = text.find("https://").unwrap();
+    let end = begin + text[begin..].find(|c: char| c.is_whitespace() || c == '"').unwrap();
+    std::fs::write(&path, format!("{}https://127.0.0.1:9{}", &text[..begin], &text[end..])).unwrap();
+    let said = said(&["status", "--kubeconfig", path.to_str().unwrap()], "/nonexistent");
+    assert!(said.contains("https://127.0.0.1:9: ") && said.contains("refused"), "{said}");
+    server.kubectl(&["delete", "crd", "network-attachment-definitions.k8s.cni.cncf.io"], None).unwrap();
+    let status = plexusctl(server, &["status"]);
+    let shown = String::from_utf8(status.stdout).unwrap();
+    assert!(shown.contains("its CRD is not installed") && !shown.contains("page not found"), "{shown}");
+}
+
 #[test]
 fn a_cluster_is_seen_from_a_workstation() {
     let server = match try_server(&[role("plexus", &LEAST)]) {
         Ok(server) => server,
         Err(why) => return support::cannot_run(&why),
     };
-    for namespace in ["other", "watched"] {
+    for namespace in ["other", "watched", "slips"] {
         server.kubectl(&["create", "namespace", namespace], None).unwrap();
     }
     put_network(&server, "default", "lan", r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#);
@@ -336,10 +404,13 @@ fn a_cluster_is_seen_from_a_workstation() {
     get_shows_the_pods_of_the_cluster(&server);
     get_watches(&server);
     why_names_the_cause_first(&server);
+    a_pod_is_planned_from_a_workstation(&server);
     status_shows_every_node(&server);
     describe_is_one_page(&server);
     topology_is_drawn(&server);
     a_node_that_cannot_be_asked_is_a_line(&server);
     a_report_has_what_can_be_seen(&server);
     an_error_is_one_line(&server);
+    why_shows_a_slip(&server);
+    a_way_to_no_cluster_is_named(&server);
 }

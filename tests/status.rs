@@ -238,7 +238,7 @@ fn a_status_that_cannot_be_left_for_the_daemon_is_left_by_a_later_call() {
     for command in ["get", "health"] {
         assert_eq!(plexusctl(&[command, "-o", "json"]).0["unpublishedInRecords"], 2, "{command}");
         let told = plexusctl(&[command]).1;
-        assert!(told.contains("2 network statuses wait in the records"), "{told}");
+        assert!(told.contains("2 network-statuses wait in the records"), "{told}");
     }
     std::fs::remove_file(&unpublished).unwrap();
     // The next call of anybody sweeps.

@@ -122,10 +122,18 @@ pub struct FactsRequest {
     /// Networks of which the plugin has copies: the daemon leaves word of what becomes of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<NadRef>,
-    /// No pod is waiting for the answer: a tool looks at the networks as they are now. The daemon waits for no network
-    /// that could have been made a moment ago, and asks nobody for devices. A former daemon ignores this.
+    /// No pod is waiting for the answer: a tool looks at pod and networks as they are now. The daemon waits for no network
+    /// that could have been made a moment ago. The question changes neither its readiness nor what it watches. A former
+    /// daemon ignores this.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inspection: bool,
+}
+
+impl FactsRequest {
+    /// A tool's question about `networks`, and about `pod` with its annotations. The only one that a tool asks.
+    pub fn of_tool(pod: Option<PodRef>, networks: Vec<NadRef>) -> Self {
+        FactsRequest { annotations_wanted: pod.is_some(), pod, networks, inspection: true, ..FactsRequest::default() }
+    }
 }
 
 /// The answer to a [`FactsRequest`].

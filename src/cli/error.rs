@@ -27,7 +27,7 @@ pub enum Error {
     #[error("{0}")]
     Name(String),
     /// There is no such pod.
-    #[error("pod {0} does not exist")]
+    #[error("pod {name} does not exist{hint}", name = .0, hint = of_workload(.0))]
     NoPod(String),
     /// The node has no record of the pod, and the API server was not asked.
     #[error("pod {0} has no record on this node; name the cluster with --kubeconfig, or run this on the pod's node")]
@@ -293,6 +293,30 @@ fn remedy(error: &DiskError) -> &'static str {
     }
 }
 
+/// The hint where a person names the object that makes the pods.
+fn of_workload(name: &str) -> String {
+    const KINDS: [&str; 12] = [
+        "deployment",
+        "deploy",
+        "replicaset",
+        "rs",
+        "statefulset",
+        "sts",
+        "daemonset",
+        "ds",
+        "job",
+        "cronjob",
+        "cj",
+        "vmi",
+    ];
+    let Some((kind, object)) = name.split_once('/') else { return String::new() };
+    let kind = kind.split('.').next().unwrap_or_default();
+    if !KINDS.iter().any(|known| kind == *known || kind.strip_suffix('s') == Some(known)) {
+        return String::new();
+    }
+    format!("; name one of the pods of {kind} {object}: kubectl get pods lists them")
+}
+
 /// What helps is most often to be root; otherwise `other`.
 fn hint(error: &io::Error, other: &str) -> String {
     if let Some(command) = Untrusted::remedy(error) {
@@ -310,6 +334,12 @@ fn hint(error: &io::Error, other: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_workload_leads_to_its_pods() {
+        assert!(Error::NoPod("deployments/web".into()).to_string().ends_with("kubectl get pods lists them"));
+        assert_eq!(Error::NoPod("default/web".into()).to_string(), "pod default/web does not exist");
+    }
 
     #[test]
     fn root_is_not_told_to_be_root() {

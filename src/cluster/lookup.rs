@@ -1,7 +1,7 @@
 //! What the daemon asks of the cluster, whichever source it has.
 
 use super::copies::Copies;
-use super::{Access, Attempt, Cache, Claimed, Error, Notice, Outcome, Progress, Requests, UnknownNetwork};
+use super::{Access, Attempt, Cache, Claimed, Error, Notice, Outcome, PodWatch, Progress, Requests, UnknownNetwork};
 use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::cluster::kubernetes::canary::Canary;
 use crate::cluster::kubernetes::client::Kubernetes;
@@ -196,11 +196,11 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The annotations of `pod` that are ours to read.
+    /// The annotations of `pod` that are ours to read; `watch`: whether further questions about pods are expected.
     ///
     /// # Errors
     /// It is not known, or only an older pod of its name is.
-    pub async fn annotations(&self, pod: &PodRef) -> Result<BTreeMap<String, String>, Error> {
+    pub async fn annotations(&self, pod: &PodRef, watch: PodWatch) -> Result<BTreeMap<String, String>, Error> {
         match &self.origin {
             Origin::Directory(directory) => {
                 refresh(directory).await;
@@ -212,7 +212,7 @@ impl Cluster {
                     _ => Ok(known.annotations().cloned().unwrap_or_default()),
                 }
             }
-            Origin::Kubernetes(kubernetes) => kubernetes.annotations(pod).await,
+            Origin::Kubernetes(kubernetes) => kubernetes.annotations(pod, watch).await,
         }
     }
 

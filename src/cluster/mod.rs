@@ -20,7 +20,7 @@ pub use error::{ConfigurationError, Error};
 pub use kubernetes::access::{Access, WATCH_SECONDS, configuration};
 pub use kubernetes::canary::{Canary, Verdict};
 pub use kubernetes::claimed::Claimed;
-pub use kubernetes::client::{Kubernetes, UnknownNetwork};
+pub use kubernetes::client::{Kubernetes, PodWatch, UnknownNetwork};
 pub use kubernetes::event::Notice;
 pub use kubernetes::inquiry::{Change, Finished, Inquiry, Job, Scope, SeenEvent, SeenNode, SeenPod, Unanswered};
 pub use kubernetes::requests::Requests;

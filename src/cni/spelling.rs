@@ -16,19 +16,21 @@ fn letters(word: &str) -> Vec<char> {
     word.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).take(40).collect()
 }
 
-/// How many letters have to be put in, left out or replaced (Levenshtein).
+/// How many letters have to be put in, left out or replaced, or two neighbours swapped (optimal string alignment).
 fn distance(one: &[char], other: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let mut row = vec![i + 1];
         for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            let is_swapped = i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b;
+            let swapped = if is_swapped { before[j - 1] + 1 } else { usize::MAX };
+            let replaced = last[j] + usize::from(a != b);
+            row.push(replaced.min(row[j] + 1).min(last[j + 1] + 1).min(swapped));
         }
+        before = std::mem::replace(&mut last, row);
     }
-    row[other.len()]
+    last[other.len()]
 }
 
 #[cfg(test)]
@@ -47,6 +49,8 @@ mod tests {
             ("defaultroute", "default-route"),
             ("default_routes", "default-route"),
             ("typ", "type"),
+            ("tpye", "type"),
+            ("subent", "subnet"),
         ] {
             assert_eq!(nearest(word, known), Some(meant), "{word}");
         }

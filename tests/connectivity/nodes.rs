@@ -121,8 +121,10 @@ impl<'a> Nodes<'a> {
             return;
         }
         if nad == "apps/far" && node == "n2" {
+            let own = ["get", "pod", name, "-n", namespace, "-o", "jsonpath={.metadata.uid}"];
+            let uid = self.server.kubectl(&own, None).unwrap_or_default();
             let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": format!("{name}.1"), "namespace": namespace},
-                "involvedObject": {"kind": "Pod", "name": name, "namespace": namespace}, "type": "Warning", "count": 2,
+                "involvedObject": {"kind": "Pod", "name": name, "namespace": namespace, "uid": uid}, "type": "Warning", "count": 2,
                 "reason": "FailedCreatePodSandBox", "lastTimestamp": "2026-01-01T00:00:00Z",
                 "message": "rpc error: code = Unknown desc = plugin type=\"plexus\" name=\"cbr0\" failed (add): network apps/far (net1): plugin macvlan: master eth9: there is no link eth9 on this node"});
             // Once is enough.

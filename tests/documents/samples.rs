@@ -91,7 +91,7 @@ fn status_of(pod: &Pod) -> String {
 /// The event in which the kubelet shows `message`, with containerd.
 fn event(message: &str) -> String {
     let outer = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox";
-    format!("{outer} \"<container ID>\": plugin type=\"plexus\" name=\"cbr0\" failed (add): {message}\n")
+    format!("{outer} \"<container ID>\": plugin type=\"plexus\" failed (add): {message}\n")
 }
 
 fn installed(samples: &mut BTreeMap<&str, String>) {

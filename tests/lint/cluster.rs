@@ -59,11 +59,16 @@ fn the_objects_of_a_cluster_are_judged() {
     assert!(text(&unknown.stderr).contains("elsewhere"), "{unknown:?}");
 }
 
-/// A network that changes after its pod started.
+/// A network that changes after its pod got it.
 fn outdated(server: &super::support::apiserver::ApiServer) {
-    let status = json!({"status": {"phase": "Running", "startTime": "2020-01-01T00:00:00Z"}});
-    let patch = ["patch", "pod", "p", "--subresource=status", "--type=merge", "-p", &status.to_string()];
-    server.kubectl(&patch, None).unwrap();
+    let attached = |time: &str| {
+        let condition = json!({"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": time});
+        let status =
+            json!({"status": {"phase": "Running", "startTime": "2020-01-01T00:00:00Z", "conditions": [condition]}});
+        let patch = ["patch", "pod", "p", "--subresource=status", "--type=merge", "-p", &status.to_string()];
+        server.kubectl(&patch, None).unwrap();
+    };
+    attached("2020-01-01T00:00:09Z");
     std::thread::sleep(std::time::Duration::from_millis(1100));
     put_network(server, "default", "good", r#"{"cniVersion":"1.0.0","type":"bridge","mtu":1400}"#);
     let shown = text(&lint(server.kubeconfig(), &["-n", "default"]).stdout);
@@ -72,4 +77,8 @@ fn outdated(server: &super::support::apiserver::ApiServer) {
         line.starts_with("NetworkAttachmentDefinition default/good: info PX059: ") && line.ends_with("default/p"),
         "{line}"
     );
+    // It was created and started before, waited, and got the network as it is now.
+    attached("2099-01-01T00:00:00Z");
+    let shown = text(&lint(server.kubeconfig(), &["-n", "default"]).stdout);
+    assert!(!shown.contains("PX059"), "{shown}");
 }

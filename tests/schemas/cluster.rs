@@ -53,10 +53,11 @@ fn furnish(server: &ApiServer) {
     let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
     state(server, "pod", "plexus-1", "kube-system", &ready);
     put_network(server, "default", "lan", r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#);
+    let uid = server.kubectl(&["get", "pod", "waits", "-o", "jsonpath={.metadata.uid}"], None).unwrap();
     create(
         server,
         &json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "waits.1", "namespace": "default"},
-            "involvedObject": {"kind": "Pod", "name": "waits", "namespace": "default"}, "type": "Warning", "count": 3,
+            "involvedObject": {"kind": "Pod", "name": "waits", "namespace": "default", "uid": uid}, "type": "Warning", "count": 3,
             "reason": "FailedCreatePodSandBox", "lastTimestamp": "2026-01-01T00:00:00Z",
             "message": "plugin type=\"plexus\" name=\"cbr0\" failed (add): network default/absent does not exist"}),
     );

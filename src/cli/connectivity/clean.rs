@@ -3,6 +3,7 @@
 use crate::cli::Error;
 use crate::cli::connectivity::manifest::{OWNED, RUN};
 use crate::cli::output::Output;
+use crate::cli::output::counted::counted;
 use crate::cli::pods::label;
 use crate::cluster::{Inquiry, Scope, SeenPod};
 use std::thread::sleep;
@@ -83,7 +84,7 @@ fn gone(inquiry: &Inquiry, scopes: &[Scope], output: &Output) -> Result<(), Erro
             let why = format!("their nodes have not ended them within {} s", LIMIT.as_secs());
             return Err(Error::Leftovers { pods: left.iter().map(label).collect(), why });
         }
-        output.progress(&format!("waiting for the end of {} probe pods …", left.len()));
+        output.progress(&format!("waiting for the end of {} …", counted(left.len(), "probe pod")));
         sleep(LOOK);
     }
 }

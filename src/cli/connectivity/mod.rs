@@ -14,6 +14,7 @@ use super::output::Output;
 use super::output::described::Described;
 use super::{Error, Verdict};
 use crate::cli::interrupt::Interrupt;
+use crate::cli::output::counted::counted_with;
 use arguments::{CleanArguments, Shape, TestArguments};
 use clap::{Args, Subcommand};
 use matrix::{Matrix, matrices};
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         Command::Clean(arguments) => {
             let inquiry = arguments.access.open()?;
             let count = clean::all(&inquiry, arguments.namespace.as_deref(), output)?;
-            output.remark(format!("{count} probe pods were deleted."));
+            output.remark(format!("{} deleted.", counted_with(count, "probe pod", "was")));
             Ok(Verdict::Well)
         }
     }

@@ -8,6 +8,7 @@ use crate::cli::connectivity::manifest::{Common, OWNED, RUN, TASK, manifest};
 use crate::cli::connectivity::subject::Subject;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
+use crate::cli::output::counted::counted;
 use crate::cli::probe::AT_ONCE;
 use crate::cli::probe::words::{Line, Task};
 use crate::cluster::{Inquiry, Scope, SeenEvent, SeenPod};
@@ -70,7 +71,7 @@ impl<'a> Run<'a> {
         let Subject { run, image, probes, refused } = self.subject;
         let lifetime = self.start + self.measure + SLACK;
         let common = Common { run, image, lifetime: lifetime.as_secs() };
-        output.remark(format!("creating {} probe pods of {image}, run {run} …", probes.len()));
+        output.remark(format!("creating {} of {image}, run {run} …", counted(probes.len(), "probe pod")));
         for probe in probes.iter().filter(|probe| !refused.contains_key(&probe.node)) {
             if self.interrupt.is_asked() {
                 return Err(Error::Interrupted);
@@ -107,7 +108,7 @@ impl<'a> Run<'a> {
             let (waited, is_late) = (begun.elapsed(), begun.elapsed() >= self.start);
             for (probe, start) in self.subject.probes.iter().zip(&mut starts).filter(|(_, start)| start.is_none()) {
                 let pod = pods.iter().find(|pod| pod.name == probe.pod && pod.namespace == probe.namespace);
-                let events = self.events(probe, pod, waited);
+                let events = self.events(pod, waited);
                 *start = judge(probe, pod, &events, waited);
                 if start.is_none() && is_late {
                     *start = Some(Err(late(probe, pod, &events, waited)));
@@ -124,13 +125,11 @@ impl<'a> Run<'a> {
             if open.is_empty() {
                 break;
             }
+            let running = starts.iter().filter(|start| matches!(start, Some(Ok(_)))).count();
+            let failed = starts.len() - running - open.len();
+            let failed = if failed > 0 { format!(", {failed} cannot run") } else { String::new() };
             progress(
-                format!(
-                    "{} of {} probe pods run; waiting for {}",
-                    starts.len() - open.len(),
-                    starts.len(),
-                    short(open)
-                ),
+                format!("{running} of {} probe pods run{failed}; waiting for {}", starts.len(), short(open)),
                 &mut told,
                 output,
             );
@@ -153,11 +152,9 @@ impl<'a> Run<'a> {
     }
 
     /// The events of a pod that does not run; none without the right to read them.
-    fn events(&self, probe: &Probe, pod: Option<&SeenPod>, waited: Duration) -> Vec<SeenEvent> {
-        if waited < EVENTS_AFTER || pod.is_none_or(|pod| pod.phase == "Running") {
-            return Vec::new();
-        }
-        self.inquiry.events("Pod", Some(&probe.namespace), &probe.pod).unwrap_or_default()
+    fn events(&self, pod: Option<&SeenPod>, waited: Duration) -> Vec<SeenEvent> {
+        let waiting = pod.filter(|pod| waited >= EVENTS_AFTER && pod.phase != "Running");
+        waiting.and_then(|pod| self.inquiry.events(pod).ok()).unwrap_or_default()
     }
 
     /// Reads the logs until each probe has measured everything.

@@ -6,6 +6,7 @@ use crate::cli::connectivity::found::Trouble;
 use crate::cli::connectivity::layout::{MOST_NODES, Probe, layout};
 use crate::cli::diagnosis::Fault;
 use crate::cluster::{Inquiry, SeenNode};
+use crate::cni::NetworkConfig;
 use crate::nad::{Definition, NadRef};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -59,7 +60,16 @@ fn networks(inquiry: &Inquiry, arguments: &TestArguments) -> Result<Vec<Definiti
         let absent = || Error::Connectivity(format!("the NetworkAttachmentDefinition {nad} does not exist"));
         networks.push(found.ok_or_else(absent)?);
     }
-    Ok(networks)
+    let not_testable: Vec<String> = networks.iter().filter_map(not_testable).collect();
+    if not_testable.is_empty() { Ok(networks) } else { Err(Error::Connectivity(not_testable.join("; "))) }
+}
+
+/// Why probe pods of `network` could not reach each other, whatever the nodes are; none where they might.
+fn not_testable(network: &Definition) -> Option<String> {
+    let config = NetworkConfig::parse(network.config.as_deref()?, Some(network.nad.name())).ok()?;
+    let is_fixed = config.plugins.first()?.ipam.as_ref().is_some_and(|kind| kind.as_str() == "static");
+    let why = "its IPAM is static, so all probe pods would have the same addresses, or none";
+    is_fixed.then(|| format!("network {}: {why}", network.nad))
 }
 
 /// The nodes that were asked for, or all; and those of them on which no pod would start.
@@ -118,6 +128,16 @@ fn run() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_fixed_addresses_is_refused_before_the_first_pod() {
+        let of = |ipam: &str| {
+            let config = format!(r#"{{"cniVersion":"1.0.0","type":"macvlan","ipam":{{"type":"{ipam}"}}}}"#);
+            Definition::new(NadRef::new("n", "lan").unwrap(), Some(config), |_| None)
+        };
+        assert!(not_testable(&of("static")).unwrap().starts_with("network n/lan: its IPAM is static"));
+        assert_eq!(not_testable(&of("host-local")), None);
+    }
 
     #[test]
     fn runs_have_names_of_their_own() {

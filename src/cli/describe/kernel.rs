@@ -17,6 +17,12 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compared {
+    /// The container with the record; empty in the answer of a former release.
+    #[serde(default)]
+    pub container: String,
+    /// The UID of the pod with the record; null if the runtime did not pass it.
+    #[serde(default)]
+    pub uid: Option<String>,
     /// The interface.
     pub interface: String,
     /// `<namespace>/<NAD>`, or the name of the default network.
@@ -57,6 +63,8 @@ pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output:
             found.map(|one| one.drift.clone()).unwrap_or_default()
         };
         Compared {
+            container: record.container_id.to_string(),
+            uid: record.pod.as_ref().and_then(|pod| pod.uid().map(str::to_owned)),
             interface: attachment.ifname.to_string(),
             network: attachment.network.clone(),
             state: attachment.state,

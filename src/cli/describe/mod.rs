@@ -60,14 +60,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     match inquiry {
         Ok(inquiry) => match inquiry.pod(&namespace, &name)? {
             Some(pod) => {
-                let events = inquiry.events("Pod", Some(&namespace), &name).unwrap_or_else(|e| {
+                let events = inquiry.events(&pod).unwrap_or_else(|e| {
                     page.unseen.push(e.to_string());
                     Vec::new()
                 });
+                let uid = pod.kubelet_uid.clone();
                 page.add_pod(pod, events);
                 if page.records.is_empty() {
                     add_part_of_node(&mut page, &inquiry, output);
                 }
+                // Not those of an earlier pod with its name.
+                page.records.retain(|one| one.uid.as_ref().is_none_or(|other| *other == uid));
             }
             None if page.records.is_empty() => return Err(Error::NoPod(format!("{namespace}/{name}"))),
             None => page.unseen.push(format!("the API server has no pod {namespace}/{name}: it was deleted")),

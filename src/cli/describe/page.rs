@@ -79,7 +79,7 @@ pub struct Event {
 
 impl From<SeenEvent> for Event {
     fn from(event: SeenEvent) -> Self {
-        let SeenEvent { kind, reason, message, count, last } = event;
+        let SeenEvent { kind, reason, message, count, last, .. } = event;
         Event { r#type: kind, reason, message, count, last }
     }
 }
@@ -183,7 +183,9 @@ fn networks(networks: &[PodNetwork]) -> Table {
 }
 
 fn records(records: &[Compared]) -> Table {
-    let mut table = Table::new(["INTERFACE", "NETWORK", "PLUGINS", "RECORD", "KERNEL"]);
+    let are_several = records.iter().any(|one| one.container != records[0].container);
+    let heading = ["INTERFACE", "NETWORK", "PLUGINS", "RECORD", "KERNEL"];
+    let mut table = Table::with_heading(heading.into_iter().chain(are_several.then_some("CONTAINER")));
     for one in records {
         let state = match one.state {
             State::Attached => Cell::new("attached", Tone::Good),
@@ -198,7 +200,8 @@ fn records(records: &[Compared]) -> Table {
         let runs: Vec<String> = one.runs_as.iter().map(Plugin::label).collect();
         let plugins = if runs.is_empty() { one.plugins.clone() } else { runs.join(", ") };
         let cells = [one.interface.as_str().into(), one.network.as_str().into(), plugins.into()];
-        table.row(cells.into_iter().chain([state, kernel]).collect());
+        let container = are_several.then(|| one.container.as_str().into());
+        table.row(cells.into_iter().chain([state, kernel]).chain(container).collect());
     }
     table
 }

@@ -77,7 +77,7 @@ impl Fault {
                 "Create the NetworkAttachmentDefinition, or correct the pod's annotation (write namespace/name for another namespace)."
             }
             Fault::NetworkBroken => {
-                "Correct the configuration of the network, then delete the pod so that it is created again."
+                "Correct the configuration of the network: a waiting pod then starts by itself, a running pod must be created again."
             }
             Fault::DaemonDown => {
                 "Look at the Plexus pod of that node: kubectl -n kube-system get pods -l app.kubernetes.io/name=plexus -o wide."
@@ -94,7 +94,9 @@ impl Fault {
             Fault::PolicyMissing => {
                 "Apply conf/base/admission-policy.yaml again: without it the daemon publishes no network-status."
             }
-            Fault::Draining => "Wait for the end of the uninstallation, or end it with `plexusctl uninstall --cancel`.",
+            Fault::Draining => {
+                "Wait for its end; to cancel it, apply your overlay again, or run `plexusctl uninstall --cancel` on a node that was installed by hand."
+            }
             Fault::Isolation => {
                 "Move the network to the pod's namespace, or allow its namespace in the setting globalNamespaces."
             }

@@ -27,6 +27,7 @@ const CAUSES: &[(&[&str], Fault)] = &[
     (&["may not use"], Fault::Isolation),
     (&["no device of resource"], Fault::DeviceMissing),
     (&["being uninstalled"], Fault::Draining),
+    (&["annotation k8s.v1.cni.cncf.io/"], Fault::Annotation),
     (&["default network", "does not exist"], Fault::PrimaryMissing),
     (&["default network", "holds no network configuration"], Fault::PrimaryMissing),
     (&["cni plugin not initialized"], Fault::PrimaryMissing),
@@ -60,6 +61,12 @@ pub fn of_plexus(message: &str) -> (Fault, &str) {
     (of_readiness(message), message.split_once("not ready: ").map_or(message, |(_, why)| why).trim())
 }
 
+/// The additional network that a message of the plugin is about: it begins with it.
+pub fn network_of(message: &str) -> Option<&str> {
+    let name = message.strip_prefix("network ")?.split([' ', ':']).next()?;
+    name.contains('/').then_some(name)
+}
+
 /// Of the runtime's message about a sandbox what the plugin answered.
 pub fn of_runtime(message: &str) -> &str {
     let at = ["failed (add): ", "desc = "].iter().find_map(|mark| Some(message.rfind(mark)? + mark.len()));
@@ -86,6 +93,11 @@ mod tests {
             ("pod a/b: plexusd may not get, list and watch pods: grant it", Fault::TokenRefused),
             ("failed to find plugin \"plexus\" in path [/opt/cni/bin]", Fault::NotInstalled),
             ("Network plugin returns error: cni plugin not initialized", Fault::PrimaryMissing),
+            ("annotation k8s.v1.cni.cncf.io/networks of pod a/b: not a JSON list", Fault::Annotation),
+            (
+                "annotation k8s.v1.cni.cncf.io/networks of pod a/b: network c/d is in namespace c, which pods of namespace a may not use",
+                Fault::Isolation,
+            ),
             ("a dragon", Fault::Other),
         ];
         for (message, fault) in table {

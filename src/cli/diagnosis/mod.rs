@@ -5,7 +5,7 @@ mod messages;
 mod print;
 
 pub use fault::Fault;
-pub use messages::{cause_of, of_plexus, of_runtime};
+pub use messages::{cause_of, network_of, of_plexus, of_runtime};
 pub use print::print;
 
 use schemars::JsonSchema;
@@ -40,23 +40,43 @@ pub struct Check {
     pub finding: String,
     /// The next step; null if nothing must be done.
     pub remedy: Option<String>,
+    /// The network with the finding, `<namespace>/<name>`; absent if it is not about one additional network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The UID of the pod with the finding; absent if it is not about one pod.
+    #[serde(default, rename = "podUid", skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<String>,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Check {
+            mark: Mark::Good,
+            check: Cow::Borrowed(""),
+            fault: None,
+            finding: String::new(),
+            remedy: None,
+            network: None,
+            pod_uid: None,
+        }
+    }
 }
 
 impl Check {
     /// `finding` is as it should be.
     pub fn good(check: &'static str, finding: impl Into<String>) -> Self {
-        Check { mark: Mark::Good, check: check.into(), fault: None, finding: finding.into(), remedy: None }
+        Check { check: check.into(), finding: finding.into(), ..Check::default() }
     }
 
     /// It could not be looked at, for the reason `finding`.
     pub fn unseen(check: &'static str, finding: impl Into<String>) -> Self {
-        Check { mark: Mark::Unseen, check: check.into(), fault: None, finding: finding.into(), remedy: None }
+        Check { mark: Mark::Unseen, ..Check::good(check, finding) }
     }
 
     /// `finding` is a cause.
     pub fn bad(check: &'static str, fault: Fault, finding: impl Into<String>) -> Self {
         let remedy = Some(fault.remedy().to_owned());
-        Check { mark: Mark::Bad, check: check.into(), fault: Some(fault), finding: finding.into(), remedy }
+        Check { mark: Mark::Bad, fault: Some(fault), remedy, ..Check::good(check, finding) }
     }
 
     /// `finding` may become a cause.
@@ -69,11 +89,33 @@ impl Check {
     pub fn remedied_by(self, remedy: impl Into<String>) -> Self {
         Check { remedy: Some(remedy.into()), ..self }
     }
+
+    /// The same, about the network `name`.
+    #[must_use]
+    pub fn of_network(self, name: impl Into<String>) -> Self {
+        Check { network: Some(name.into()), ..self }
+    }
+
+    /// The network that it is about. A former release only had the name at the beginning of the finding.
+    pub fn about_network(&self) -> Option<&str> {
+        let former = || self.finding.split_once(": ").map(|(name, _)| name).filter(|_| self.check == "network");
+        self.network.as_deref().or_else(former)
+    }
+
+    /// Whether it can be wrong with a pod that selects `networks`: it is about one of them, or about none.
+    pub fn concerns(&self, networks: &[String]) -> bool {
+        self.about_network().is_none_or(|name| networks.iter().any(|own| own == name))
+    }
+
+    /// Whether something is or may become a cause.
+    pub fn is_finding(&self) -> bool {
+        matches!(self.mark, Mark::Bad | Mark::Warning)
+    }
 }
 
-/// The worst first; what is equally bad stays in its order, which is that of probability.
+/// The worst first, and causes with a name before others; otherwise the order stays, which is that of probability.
 pub fn worst_first(mut checks: Vec<Check>) -> Vec<Check> {
-    checks.sort_by_key(|check| check.mark);
+    checks.sort_by_key(|check| (check.mark, check.fault == Some(Fault::Other)));
     checks
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, worst_first};
 use crate::cli::doctor::facts::{Facts, Network};
+use crate::cli::output::counted::{counted, counted_with};
 use crate::engine::cleanup::pools::Pool;
 
 /// So many files or networks are named.
@@ -28,11 +29,15 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
     let (default, others): (Vec<&Network>, Vec<&Network>) = facts.networks.iter().partition(|network| network.default);
     default.into_iter().for_each(|network| of_network(network, facts, &mut checks));
     daemon(facts, &mut checks);
-    others.into_iter().for_each(|network| of_network(network, facts, &mut checks));
-    pools(&facts.pools, &mut checks);
+    for network in others {
+        let begin = checks.len();
+        of_network(network, facts, &mut checks);
+        checks[begin..].iter_mut().for_each(|check| check.network = Some(network.name.clone()));
+    }
+    pools(facts, &mut checks);
     records(facts, &mut checks);
     checks.push(match facts.runtimes.as_slice() {
-        [] => Check::unseen("runtime", "no socket of a known runtime exists here"),
+        [] => Check::unseen("runtime", "no socket of a known runtime can be seen here: a container does not have it"),
         runtimes => Check::good("runtime", runtimes.join(", ")),
     });
     worst_first(checks)
@@ -166,7 +171,8 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
         Check::good("annotations", "the daemon was not asked for the annotations of pods: the runtime passes them")
     });
     if health.unpublished > 0 {
-        let finding = format!("{} network-statuses wait to be written to pods", health.unpublished);
+        let waiting = counted_with(health.unpublished, "network-status", "waits");
+        let finding = format!("{waiting} to be written to pods");
         checks.push(
             Check::warning("statuses", Fault::StatusMissing, finding)
                 .remedied_by("Look at the daemon's log: it has the reason."),
@@ -174,33 +180,35 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
-fn pools(pools: &[Pool], checks: &mut Vec<Check>) {
+fn pools(facts: &Facts, checks: &mut Vec<Check>) {
+    let pools = &facts.pools;
+    // Every pod uses the pool of the default network.
+    let is_default = |pool: &Pool| facts.networks.iter().any(|one| one.default && one.name == pool.network);
     for pool in pools.iter().filter(|pool| pool.is_nearly_full()) {
         let finding =
             format!("network {}: {} of {} addresses are taken on this node", pool.network, pool.used, pool.size);
-        checks.push(if pool.is_full() {
-            Check::bad("pool", Fault::PoolFull, finding)
-        } else {
-            Check::warning("pool", Fault::PoolFull, finding)
-        });
+        let check = if pool.is_full() { Check::bad } else { Check::warning };
+        let check = check("pool", Fault::PoolFull, finding);
+        checks.push(if is_default(pool) { check } else { check.of_network(pool.network.as_str()) });
     }
-    if let [_, ..] = pools
-        && pools.iter().all(|pool| !pool.is_nearly_full())
-    {
-        checks.push(Check::good("pool", format!("{} pools of host-local have free addresses", pools.len())));
+    if !pools.is_empty() && pools.iter().all(|pool| !pool.is_nearly_full()) {
+        let finding = format!("{} free addresses", counted_with(pools.len(), "host-local pool", "has"));
+        checks.push(Check::good("pool", finding));
     }
 }
 
 fn records(facts: &Facts, checks: &mut Vec<Check>) {
-    let counts = [
-        (facts.debts, "failed removals are retried: `plexusctl get --debts` shows them"),
-        (facts.damaged, "records cannot be read: `plexusctl get` names them"),
-    ];
-    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
-        checks.push(Check::warning("records", Fault::Debt, format!("{count} {what}")));
+    if facts.debts > 0 {
+        let debts = counted_with(facts.debts, "failed removal", "is");
+        let finding = format!("{debts} retried: `plexusctl get --debts` shows the reason");
+        checks.push(Check::warning("records", Fault::Debt, finding));
+    }
+    if facts.damaged > 0 {
+        let finding = format!("{} cannot be read: `plexusctl get` has the names", counted(facts.damaged, "record"));
+        checks.push(Check::warning("records", Fault::Debt, finding));
     }
     if facts.unpublished > 0 {
-        let finding = format!("{} network-statuses wait in the records", facts.unpublished);
+        let finding = format!("{} in the records", counted_with(facts.unpublished, "network-status", "waits"));
         let check = Check::warning("statuses", Fault::StatusMissing, finding);
         checks.push(
             check.remedied_by("See that the run directory can be written: a later call of the plugin publishes them."),

@@ -27,14 +27,7 @@ fn ask(run: &RunDirectory, networks: Vec<NadRef>, deadline: Instant) -> Option<F
     let mut client = Client::connect(run, deadline).ok()?;
     let mut all = Facts::default();
     for network in networks {
-        let request = FactsRequest {
-            pod: None,
-            annotations_wanted: false,
-            default_network_namespace: None,
-            networks: vec![network],
-            copies: Vec::new(),
-            inspection: true,
-        };
+        let request = FactsRequest::of_tool(None, vec![network]);
         match client.ask(&Request::Facts(request)) {
             Ok(Reply::Facts(facts)) => {
                 all.definitions.extend(facts.definitions);

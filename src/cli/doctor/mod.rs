@@ -68,13 +68,17 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(if well { Verdict::Well } else { Verdict::NotWell })
 }
 
-/// What is bad on this node.
+/// What is bad on this node, and what may become bad with the networks `own`. Without them everything that is bad.
 ///
 /// # Errors
 /// Another user can write the runtime's directory.
-pub fn causes(directories: &NodeDirectories) -> Result<Vec<Check>, Error> {
+pub fn findings(directories: &NodeDirectories, own: Option<&[String]>) -> Result<Vec<Check>, Error> {
     let checks = checks::checks(&look(directories)?, env!("CARGO_PKG_VERSION"));
-    Ok(checks.into_iter().filter(|check| check.mark == Mark::Bad).collect())
+    let is_wanted = |check: &Check| match own {
+        None => check.mark == Mark::Bad,
+        Some(own) => check.is_finding() && check.concerns(own) && (check.mark == Mark::Bad || check.network.is_some()),
+    };
+    Ok(checks.into_iter().filter(is_wanted).collect())
 }
 
 fn look(directories: &NodeDirectories) -> Result<Facts, Error> {

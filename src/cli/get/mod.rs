@@ -14,6 +14,7 @@ pub use crate::cli::get::rows::Document;
 use crate::cli::get::rows::{Row, debts_table, rows, table};
 use crate::cli::get::shape::Shape;
 use crate::cli::kubeconfig::ClusterAccess;
+use crate::cli::output::counted::counted_with;
 use crate::cluster::{Inquiry, Scope};
 use crate::cni::ContainerId;
 use crate::store::{Store, record};
@@ -142,9 +143,9 @@ fn not_shown(state: &StateDirectory, damaged: &[ContainerId]) -> String {
 
 /// What is told of network statuses that only the records have.
 pub fn waiting(count: usize) -> String {
-    let (es, wait) = if count == 1 { ("", "waits") } else { ("es", "wait") };
     format!(
-        "{count} network status{es} {wait} in the records: the run directory could not be written; a later call of the plugin publishes them"
+        "{} in the records: the run directory could not be written; a later call of the plugin publishes them",
+        counted_with(count, "network-status", "waits")
     )
 }
 

@@ -4,6 +4,7 @@ use crate::api::protocol::{Reply, Request};
 use crate::api::{Cached, RunDirectory};
 use crate::cli::Error;
 use crate::cli::output::Output;
+use crate::cli::output::counted::counted;
 use crate::cli::output::table::Table;
 use crate::facts::Client;
 use std::time::Instant;
@@ -35,10 +36,10 @@ pub fn print(cached: &Cached, output: &mut Output) -> Result<(), Error> {
     }
     let state = if cached.confirmed { "current" } else { "not confirmed" };
     output.remark(format!(
-        "source: {} ({state}); {} bytes of configurations in memory; {} pods in memory",
+        "source: {} ({state}); {} bytes of configurations in memory; {} in memory",
         cached.source,
         cached.bytes,
-        cached.pods.len()
+        counted(cached.pods.len(), "pod")
     ));
     for sandbox in &cached.unpublished {
         output.remark(format!("waiting: the network-status of container {sandbox}"));

@@ -8,6 +8,7 @@ use super::{Error, Verdict, get};
 use crate::api::Cached;
 use crate::api::protocol::{Health, Reply, Request};
 use crate::cli::directories;
+use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::output::table::{Cell, Table};
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
@@ -190,12 +191,10 @@ fn tell(health: &Health, output: &mut Output) -> Result<(), Error> {
     output.table(&table(health))?;
     let ready = if health.ready { "ready" } else { "not ready" };
     output.remark(format!(
-        "plexusd {} is {ready}; {} NAD{} in memory, {} network-status update{}.",
+        "plexusd {} is {ready}; {} in memory, {}.",
         health.release,
-        health.definitions,
-        if health.definitions == 1 { "" } else { "s" },
-        health.unpublished,
-        if health.unpublished == 1 { " waits" } else { "s wait" }
+        counted(health.definitions, "NAD"),
+        counted_with(health.unpublished, "network-status update", "waits")
     ));
     for (name, remark) in &health.remarks {
         output.remark(format!("{name}: {remark}"));

@@ -136,7 +136,7 @@ pub fn check(text: &str, is_cluster: bool, settings: &Settings, machine: Option<
 }
 
 /// What all rules find in `objects`, in the order of the places; what is to be ignored is left out.
-fn findings(objects: &Objects, settings: &Settings, machine: Option<Machine>) -> Vec<Finding> {
+pub(super) fn findings(objects: &Objects, settings: &Settings, machine: Option<Machine>) -> Vec<Finding> {
     let judged = Judged::new(objects, settings, machine);
     let mut findings: Vec<Finding> = Vec::new();
     for rule in rules::all() {

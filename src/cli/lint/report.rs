@@ -3,6 +3,7 @@
 use super::rule::{Finding, Severity};
 use crate::cli::Error;
 use crate::cli::objects::Objects;
+use crate::cli::output::counted::counted;
 use crate::cli::output::described::Described;
 use crate::cli::output::{Output, Tone};
 use schemars::JsonSchema;
@@ -189,8 +190,4 @@ impl Checked {
         };
         format!("{}, {} in {place}{others}", counted(self.networks, "network"), counted(self.pods, "pod"))
     }
-}
-
-fn counted(number: usize, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }

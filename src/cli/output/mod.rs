@@ -1,6 +1,7 @@
 //! Where a command's answer goes, and how it looks there.
 
 pub(super) mod age;
+pub(super) mod counted;
 pub(super) mod described;
 pub(super) mod table;
 

@@ -8,6 +8,7 @@ pub mod rehearse;
 mod rows;
 pub mod subjects;
 
+use super::kubeconfig::ClusterAccess;
 use super::output::{Format, Output};
 use super::settings_of_node::SettingsArguments;
 use super::{Error, Verdict};
@@ -17,6 +18,7 @@ pub use crate::cli::plan::document::Document;
 use crate::cli::plan::document::PodPlan;
 use crate::cli::plan::rehearse::Stage;
 use crate::cli::plan::subjects::Subject;
+use crate::engine::Settings;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +31,7 @@ const VERSION: u32 = 1;
 )]
 pub struct Arguments {
     /// Manifests with pods, or with Deployments and other objects that have a template of pods, and with
-    /// NetworkAttachmentDefinitions; directories of them; `-` for stdin. Or NAMESPACE/POD, a pod of this node
+    /// NetworkAttachmentDefinitions; directories of them; `-` for stdin. Or NAMESPACE/POD, a pod of this node or of a cluster
     #[arg(value_name = "FILE|NAMESPACE/POD", required = true)]
     subjects: Vec<PathBuf>,
 
@@ -42,13 +44,16 @@ pub struct Arguments {
     namespace: String,
 
     /// Also look at this machine: the programs of plugins, masters, bridges, directories of addresses. Needs root. It is
-    /// always done for NAMESPACE/POD
+    /// always done for a pod of this node
     #[arg(long)]
     on_node: bool,
 
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+
+    #[command(flatten)]
+    access: ClusterAccess,
 
     #[command(flatten)]
     settings: SettingsArguments,
@@ -80,8 +85,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         arguments.subjects.iter().cloned().partition(|subject| subjects::is_name(subject));
     let (mut plans, mut unknown): (Vec<PodPlan>, Option<Error>) = (Vec::new(), None);
     for name in &named {
-        match Subject::of_daemon(&name.display().to_string(), &settings) {
-            Ok(subject) => plans.push(rehearse::plan(&subject, &settings, arguments.stage(may_look.is_ok()))),
+        match arguments.pod(&name.display().to_string(), &settings, may_look.is_ok()) {
+            Ok(plan) => plans.push(plan),
             // It does not hide the others.
             Err(e) => unknown = unknown.or(Some(e)),
         }
@@ -108,6 +113,16 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 }
 
 impl Arguments {
+    /// The plan of the pod `name`: of this node by its daemon, else of the cluster that kubectl would ask.
+    fn pod(&self, name: &str, settings: &Settings, may_look: bool) -> Result<PodPlan, Error> {
+        let is_of_cluster = self.access.is_given() || (!settings.run.path().exists() && ClusterAccess::is_configured());
+        if is_of_cluster {
+            let subject = Subject::of_cluster(name, &self.access.open()?, settings)?;
+            return Ok(rehearse::plan(&subject, settings, self.stage(self.on_node)));
+        }
+        Ok(rehearse::plan(&Subject::of_daemon(name, settings)?, settings, self.stage(may_look)))
+    }
+
     fn stage(&self, is_on_node: bool) -> Stage<'_> {
         if is_on_node { Stage::OnNode { programs: &self.cni_bin_dir } } else { Stage::Elsewhere }
     }

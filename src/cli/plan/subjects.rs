@@ -5,6 +5,8 @@ use crate::api::protocol::{Reply, Request};
 use crate::cli::Error;
 use crate::cli::objects::Objects;
 use crate::cli::objects::pod::Pod;
+use crate::cli::pods::named;
+use crate::cluster::Inquiry;
 use crate::engine::Settings;
 use crate::engine::planning::default_network;
 use crate::engine::planning::selections::Selections;
@@ -57,13 +59,10 @@ impl Subject {
         let (namespace, own) = name.split_once('/').unwrap_or(("default", name));
         let pod = PodRef::new(namespace, own, None).map_err(|e| failed(e.to_string()))?;
         let of_all = Selections::read(settings, Some(&pod), &Annotations::new()).map_err(|e| failed(e.msg))?.networks();
+        let networks = of_all.into_iter().chain(default_network::nad_of(settings)).collect();
         let request = Request::Facts(FactsRequest {
-            pod: Some(pod.clone()),
-            annotations_wanted: true,
             default_network_namespace: Some(settings.network_namespace.clone()),
-            networks: of_all.into_iter().chain(default_network::nad_of(settings)).collect(),
-            copies: Vec::new(),
-            inspection: false,
+            ..FactsRequest::of_tool(Some(pod.clone()), networks)
         });
         let deadline = Instant::now() + settings.daemon_timeout;
         let reply = Client::connect(&settings.run, deadline).and_then(|mut client| client.ask(&request));
@@ -75,10 +74,37 @@ impl Subject {
                 has_placeholders: false,
                 is_host_network: false,
             }),
-            Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => Err(failed(format!("plexusd answered: {why}"))),
+            // With the usual manifests the daemon may not read pods. A person may.
+            Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => Err(failed(format!(
+                "plexusd answered: {why}; a workstation plans it without plexusd: plexusctl plan {name}"
+            ))),
             Ok(other) => Err(failed(format!("plexusd answered another question ({})", other.kind()))),
             Err(e) => Err(failed(e.to_string())),
         }
+    }
+
+    /// The pod `name` and its networks, as the API server has them.
+    ///
+    /// # Errors
+    /// There is no such pod, or something cannot be read.
+    pub fn of_cluster(name: &str, inquiry: &Inquiry, settings: &Settings) -> Result<Self, Error> {
+        let (namespace, own) = named(name, inquiry.namespace())?;
+        let absent = || Error::NoPod(format!("{namespace}/{own}"));
+        let mut objects = Objects::default();
+        objects.add_object(&inquiry.pod_manifest(&namespace, &own)?.ok_or_else(absent)?);
+        let pod = objects.pods.first().cloned().ok_or_else(absent)?;
+        let object = objects.object_of(&pod);
+        let invalid = |e: InvalidPod| Error::Name(e.to_string());
+        let (reference, annotations) = (pod.reference(object).map_err(invalid)?, pod.annotations_read(object));
+        // What cannot be read is refused when it is planned.
+        let mut wanted = Selections::read(settings, Some(&reference), &annotations).unwrap_or_default().networks();
+        wanted.extend(default_network::nad_of(settings));
+        wanted.sort();
+        wanted.dedup();
+        for nad in &wanted {
+            inquiry.network_manifest(nad)?.iter().for_each(|manifest| objects.add_object(manifest));
+        }
+        Subject::of_files(&pod, &objects, settings).map_err(invalid)
     }
 
     /// `pod` of `objects`, with the networks that are there.

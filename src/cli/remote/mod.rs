@@ -7,6 +7,7 @@ mod words;
 
 use super::output::Output;
 use super::{Error, Verdict};
+use crate::cli::output::counted::{counted, counted_with};
 use crate::cluster::{Inquiry, Job};
 use crate::cni::json;
 use answer::Answer;
@@ -52,7 +53,8 @@ pub fn ask(inquiry: &Inquiry, targets: &[Target], words: &[String], limit: Durat
     };
     let jobs: Vec<Job> = targets.iter().filter_map(|target| target.pod.as_ref().ok()).map(job).collect();
     let mut ended = 0;
-    let progress = |ended: usize| output.progress(&format!("{ended} of {} nodes have answered …", jobs.len()));
+    let progress =
+        |ended: usize| output.progress(&format!("{ended} of {} answered …", counted_with(jobs.len(), "node", "has")));
     progress(ended);
     let results = inquiry.execute(&jobs, AT_ONCE, limit, || {
         ended += 1;
@@ -95,7 +97,10 @@ fn confirm(request: &Request, nodes: usize, output: &Output) -> Result<(), Error
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Error::UnconfirmedNodes(nodes));
     }
-    output.remark(format!("Failed removals are dropped on {nodes} nodes; their leftovers stay. Continue? [y/N]"));
+    output.remark(format!(
+        "Failed removals are dropped on {}; their leftovers stay. Continue? [y/N]",
+        counted(nodes, "node")
+    ));
     let mut answer = String::new();
     // A terminal that cannot be read does not say yes.
     let _ = io::stdin().lock().take(64).read_line(&mut answer);

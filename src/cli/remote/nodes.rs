@@ -26,7 +26,13 @@ pub fn find(inquiry: &Inquiry, names: &[String]) -> Result<Vec<Target>, Error> {
     let plexus = inquiry.daemons(only)?;
     if !names.is_empty() {
         let mut seen = BTreeSet::new();
-        return Ok(names.iter().filter(|name| seen.insert(*name)).map(|name| target(name, &plexus)).collect());
+        let found = names.iter().filter(|name| seen.insert(*name)).map(|name| {
+            let target = target(name, &plexus);
+            // A person who may not read nodes is told about the pod.
+            let is_absent = target.pod.is_err() && matches!(inquiry.node(name), Ok(None));
+            if is_absent { Target { pod: Err(format!("there is no node {name}")), ..target } } else { target }
+        });
+        return Ok(found.collect());
     }
     // Without the right to list nodes, those are known that have a pod of Plexus.
     let nodes = inquiry.nodes().unwrap_or_default();
@@ -48,6 +54,13 @@ pub fn target(name: &str, plexus: &[SeenPod]) -> Target {
     let pod = match (found, own.first()) {
         (Some(pod), _) => Ok((pod.namespace.clone(), pod.name.clone())),
         (None, None) => Err(format!("there is no Plexus pod on node {name}")),
+        (None, Some(pod)) if pod.uninstalls => {
+            let logs = "kubectl logs of its container install";
+            Err(format!(
+                "{} uninstalls Plexus from node {name}: it has no container {KEEPER}; {logs} has more",
+                label(pod)
+            ))
+        }
         (None, Some(pod)) => {
             let why = pod.waits.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             Err(format!("the container {KEEPER} of {} does not run{why}", label(pod)))
@@ -79,6 +92,8 @@ mod tests {
         let at = |name: &str| Ok(("kube-system".to_owned(), name.to_owned()));
         assert_eq!(target("n1", &plexus).pod, at("p1"));
         assert_eq!(target("n1", &plexus[..1]).pod, at("p0"));
+        let leaving = SeenPod { uninstalls: true, ..pod("p4", "n4", &[]) };
+        assert!(target("n4", &[leaving]).pod.unwrap_err().contains("uninstalls Plexus from node n4"));
         assert!(target("n2", &plexus).pod.unwrap_err().contains("no Plexus pod on node n2"));
         let why = target("n3", &plexus).pod.unwrap_err();
         assert!(why.contains("keeper of kube-system/p3") && why.contains("CrashLoopBackOff"), "{why}");

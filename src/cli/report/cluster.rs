@@ -7,7 +7,7 @@ use crate::cli::pods::label;
 use crate::cli::remote::{self, nodes};
 use crate::cli::report::archive::Archive;
 use crate::cli::report::own;
-use crate::cluster::{Inquiry, SeenPod};
+use crate::cluster::{Inquiry, SeenEvent, SeenPod};
 use serde_json::json;
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub fn collect(wanted: &Wanted<'_>, archive: &mut Archive, output: &Output) -> R
     }
     definitions(&inquiry, archive);
     objects(&inquiry, archive);
+    failures(&inquiry, archive);
     let is_wanted =
         |pod: &&SeenPod| wanted.nodes.is_empty() || wanted.nodes.iter().any(|node| pod.node.as_ref() == Some(node));
     for pod in plexus.iter().filter(is_wanted) {
@@ -93,14 +94,25 @@ fn objects(inquiry: &Inquiry, archive: &mut Archive) {
     }
 }
 
+/// Why pods do not start, of all pods: most reports are about one of them.
+fn failures(inquiry: &Inquiry, archive: &mut Archive) {
+    const REASON: &str = "FailedCreatePodSandBox";
+    match inquiry.events_with(REASON) {
+        Ok(events) => archive.add("cluster/failures.txt", &events.iter().map(line).collect::<String>()),
+        Err(e) => archive.add("cluster/failures.txt.log", &format!("{e}\n")),
+    }
+}
+
+fn line(event: &SeenEvent) -> String {
+    let SeenEvent { kind, reason, message, count, last, about } = event;
+    format!("{last} {kind} {about} {reason} ({count}): {message}\n")
+}
+
 fn of_pod(inquiry: &Inquiry, pod: &SeenPod, lines: u32, archive: &mut Archive) {
     let folder = format!("cluster/pods/{}", pod.name);
-    match inquiry.events("Pod", Some(&pod.namespace), &pod.name) {
+    match inquiry.events(pod) {
         Ok(events) if events.is_empty() => {}
         Ok(events) => {
-            let line = |event: &crate::cluster::SeenEvent| {
-                format!("{} {} {} ({}): {}\n", event.last, event.kind, event.reason, event.count, event.message)
-            };
             archive.add(&format!("{folder}/events.txt"), &events.iter().map(line).collect::<String>());
         }
         Err(e) => archive.add(&format!("{folder}/events.txt.log"), &format!("{e}\n")),

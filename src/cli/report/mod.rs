@@ -11,6 +11,7 @@ use super::kubeconfig::ClusterAccess;
 use super::output::Output;
 use super::remote::options::NodeArguments;
 use super::{Error, Verdict, get, trust};
+use crate::cli::output::counted::{counted, counted_with};
 use crate::sys::files::{self, Durability};
 use archive::Archive;
 use clap::Args;
@@ -83,9 +84,11 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     files::replace(&arguments.output, &bytes, MODE, Durability::Cached).map_err(failed)?;
     output.remark(format!(
-        "{}: {count} files, {} KiB; {masked} values are masked (MASKED.txt lists them). Read it before you give it to others.",
+        "{}: {}, {} KiB; {} masked (MASKED.txt lists the places). Read it before you give it to others.",
         arguments.output.display(),
-        bytes.len().div_ceil(1024)
+        counted(count, "file"),
+        bytes.len().div_ceil(1024),
+        counted_with(masked, "value", "is")
     ));
     Ok(Verdict::Well)
 }

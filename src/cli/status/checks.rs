@@ -1,6 +1,7 @@
 //! What concerns the whole cluster, as a checklist. Pure.
 
 use crate::cli::diagnosis::{Check, Fault, Mark, worst_first};
+use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
@@ -44,7 +45,7 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(Check::bad("nodes", fault, format!("node {}: {problem}", row.node)));
     }
     let all = rows.len();
-    let finding = format!("Plexus is ready on {ready} of {all} nodes");
+    let finding = format!("Plexus is ready on {ready} of {}", counted(all, "node"));
     if ready == all {
         checks.push(Check::good("nodes", finding));
     } else if all - ready > MOST {
@@ -84,7 +85,7 @@ fn examinations(facts: &Facts, checks: &mut Vec<Check>) {
     }
     let seen = all.values().filter(|examined| examined.is_ok()).count();
     if bad == 0 && seen > 0 {
-        checks.push(Check::good("doctor", format!("{seen} nodes find nothing bad")));
+        checks.push(Check::good("doctor", format!("{} nothing bad", counted_with(seen, "node", "finds"))));
     }
 }
 
@@ -112,9 +113,12 @@ fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(Check::bad("networks", Fault::NetworkBroken, format!("network {nad}: {why}")));
     }
     if bad.is_empty() {
-        checks.push(Check::good("networks", format!("{} NetworkAttachmentDefinitions can be read", definitions.len())));
+        checks.push(Check::good(
+            "networks",
+            format!("{} can be read", counted(definitions.len(), "NetworkAttachmentDefinition")),
+        ));
     } else if bad.len() > MOST {
-        let finding = format!("{} NetworkAttachmentDefinitions cannot be used", bad.len());
+        let finding = format!("{} cannot be used", counted(bad.len(), "NetworkAttachmentDefinition"));
         checks.push(Check::bad("networks", Fault::NetworkBroken, finding));
     }
 }
@@ -138,12 +142,15 @@ fn pods(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(check.remedied_by(format!("Run `plexusctl why {name}`.")));
     }
     if open.len() > MOST {
-        let finding = format!("{} pods lack a network", open.len());
+        let finding = format!("{} a network", counted_with(open.len(), "pod", "lacks"));
         let check = Check::warning("pods", Fault::StatusMissing, finding);
         checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting or missing."));
     }
     if open.is_empty() {
-        checks.push(Check::good("pods", format!("{several} pods have additional networks, and lack none")));
+        checks.push(Check::good(
+            "pods",
+            format!("{} additional networks, and no pod lacks one", counted_with(several, "pod", "has")),
+        ));
     }
 }
 

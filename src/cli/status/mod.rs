@@ -8,6 +8,7 @@ mod rows;
 use super::diagnosis::{self, Check};
 use super::kubeconfig::ClusterAccess;
 use super::output::Output;
+use super::output::counted::counted;
 use super::output::described::Described;
 use super::{Error, Verdict};
 use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
@@ -89,7 +90,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         if !arguments.wait || (ready == rows.len() && !rows.is_empty()) || Instant::now() >= deadline {
             break (rows, checks);
         }
-        let now = format!("Plexus is ready on {ready} of {} nodes; waiting …", rows.len());
+        let now = format!("Plexus is ready on {ready} of {}; waiting …", counted(rows.len(), "node"));
         if now != told {
             output.remark(&now);
             told = now;
@@ -116,7 +117,7 @@ fn ask(inquiry: &Inquiry, with_nodes: bool, output: &Output) -> Result<Facts, Er
     output.progress("asking for Plexus' pods …");
     let plexus = inquiry.daemons(None)?;
     let why = |pod: &SeenPod| {
-        let events = inquiry.events("Pod", Some(&pod.namespace), &pod.name).unwrap_or_default();
+        let events = inquiry.events(pod).unwrap_or_default();
         events.into_iter().rev().find(|event| event.reason == "Unhealthy").map(|event| event.message)
     };
     let probes = plexus.iter().map(|pod| if pod.ready { None } else { why(pod) }).collect();

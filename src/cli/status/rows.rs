@@ -1,12 +1,14 @@
 //! A line for each node. Pure.
 
-use crate::cli::diagnosis::{Fault, of_plexus};
+use crate::cli::diagnosis::Fault;
 use crate::cli::output::Tone;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
 use crate::cli::status::node::Examined;
+use crate::cli::why::plexus;
+use crate::cluster::{SeenNode, SeenPod};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -53,18 +55,11 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
     rows
 }
 
-fn row(facts: &Facts, node: &crate::cluster::SeenNode) -> Row {
+fn row(facts: &Facts, node: &SeenNode) -> Row {
     let found = facts.plexus.iter().zip(&facts.probes).find(|(pod, _)| pod.node.as_ref() == Some(&node.name));
-    let ready = found.is_some_and(|(pod, _)| pod.ready);
-    let (fault, problem) = match found {
-        None => (Some(Fault::DaemonDown), Some("it has no Plexus pod".to_owned())),
-        Some((pod, _)) if pod.ready => (None, None),
-        Some((pod, probe)) => {
-            let message = probe.as_deref().or(pod.waits.as_deref()).unwrap_or("its events have no reason");
-            let (fault, why) = of_plexus(message);
-            (Some(fault), Some(why.to_owned()))
-        }
-    };
+    let trouble = trouble(node, found.map(|(pod, probe)| (pod, probe.as_deref())));
+    let ready = trouble.is_none();
+    let (fault, problem) = trouble.unzip();
     let examined = facts.examinations.as_ref().and_then(|all| all.get(&node.name));
     let release = |of: fn(&Examined) -> &Option<String>| of(examined?.as_ref().ok()?).clone();
     Row {
@@ -85,6 +80,20 @@ fn row(facts: &Facts, node: &crate::cluster::SeenNode) -> Row {
         fault,
         problem,
     }
+}
+
+/// What keeps Plexus from serving `node`: the node itself is before its pod.
+fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, Option<&str>)>) -> Option<(Fault, String)> {
+    if !node.ready {
+        let why = node.waits.as_deref().filter(|why| !why.is_empty()).unwrap_or("its conditions have no reason");
+        return Some((Fault::NodeNotReady, format!("the node is not ready: {why}")));
+    }
+    let Some((pod, probe)) = plexus else {
+        return Some((Fault::DaemonDown, "it has no Plexus pod".to_owned()));
+    };
+    let (fault, why) = plexus::trouble(pod, &node.name, probe)?;
+    // The line names node and pod already.
+    Some((fault, why.split_once("is not ready: ").map_or(why.clone(), |(_, why)| why.to_owned())))
 }
 
 fn attachments(facts: &Facts, node: &str) -> usize {

@@ -52,7 +52,14 @@ fn each_fault_is_named_first() {
         probes: vec![None, Some(format!("Readiness probe failed: not ready: {why}"))],
         ..well()
     };
+    let down = SeenNode { ready: false, waits: Some("Kubelet stopped posting node status.".into()), ..node("n2") };
+    let gone = SeenPod { uninstalls: true, ..plexus("n2", true) };
+    let leaving = SeenPod { uninstalls: true, ..plexus("n2", false) };
+    let with = |pod: SeenPod| Facts { plexus: vec![plexus("n1", true), pod], ..well() };
     let table = [
+        (Facts { nodes: vec![node("n1"), down], ..with(plexus("n2", false)) }, Fault::NodeNotReady),
+        (with(gone), Fault::Draining),
+        (with(leaving), Fault::Draining),
         (Facts { nodes: Vec::new(), ..well() }, Fault::NoNode),
         (Facts { plexus: Vec::new(), probes: Vec::new(), ..well() }, Fault::NotInstalled),
         (Facts { plexus: vec![plexus("n1", true)], probes: vec![None], ..well() }, Fault::DaemonDown),

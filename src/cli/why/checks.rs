@@ -1,29 +1,42 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, of_runtime, worst_first};
-use crate::cli::natives::DEFAULTS;
+use crate::cli::diagnosis::{Check, Fault, cause_of, network_of, of_runtime, worst_first};
+use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::Standing;
-use crate::cli::why::facts::{Facts, Look};
+use crate::cli::why::facts::Facts;
+use crate::cli::why::{network, plexus};
 use crate::cluster::SeenEvent;
-use crate::engine::Settings;
-use crate::engine::planning::networks;
-use crate::engine::planning::refusals::recursion;
-use crate::nad::{Definition, NETWORKS};
+use crate::nad::NETWORKS;
 
 /// Everything that was checked, the most probable cause first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
     let mut checks = Vec::new();
-    annotation(facts, &mut checks);
     scheduled(facts, &mut checks);
-    events(facts, &mut checks);
-    for (nad, look) in &facts.definitions {
-        checks.push(network(&nad.to_string(), look));
-    }
-    plexus(facts, &mut checks);
+    // What the API server has now, before an event of what it had.
+    let looks = facts.definitions.iter();
+    checks.extend(looks.map(|(nad, look)| network::check(&nad.to_string(), look, &facts.networks)));
+    let slips = facts.slips.clone();
+    add(&mut checks, slips);
+    annotation(facts, &mut checks);
+    let mut of_events = Vec::new();
+    events(facts, &mut of_events);
+    add(&mut checks, of_events);
     node(facts, &mut checks);
+    of_plexus(facts, &mut checks);
     status(facts, &mut checks);
     worst_first(checks)
+}
+
+/// Adds `more`. What is wrong with a network is one line: the first that names it.
+pub fn add(checks: &mut Vec<Check>, more: Vec<Check>) {
+    for check in more {
+        let is_told = |other: &Check| other.is_finding() && other.about_network() == check.about_network();
+        let is_of_network = check.is_finding() && check.about_network().is_some();
+        if !(is_of_network && checks.iter().any(is_told)) {
+            checks.push(check);
+        }
+    }
 }
 
 /// Whether a network of the pod, or the pod itself, still waits for something.
@@ -94,7 +107,12 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
         // A pod that is ready has a sandbox: what it lacks has another cause.
         Some(event) if is_open(facts) && !facts.pod.ready => {
             let message = of_runtime(&event.message);
-            checks.push(Check::bad("events", cause_of(message), message));
+            // That is a line already.
+            let is_told = facts.networks.unreadable.is_some() && cause_of(message) == Fault::Annotation;
+            if !is_told {
+                let check = Check::bad("events", cause_of(message), message);
+                checks.push(Check { network: network_of(message).map(str::to_owned), ..check });
+            }
         }
         Some(event) => {
             let finding = format!("an earlier attempt failed: {}", of_runtime(&event.message));
@@ -107,44 +125,7 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
-fn network(name: &str, look: &Look) -> Check {
-    match look {
-        Look::Absent => Check::bad(
-            "network",
-            Fault::NetworkMissing,
-            format!("the NetworkAttachmentDefinition {name} does not exist"),
-        ),
-        Look::Unseen(why) => Check::unseen("network", why.as_str()),
-        Look::Found(definition) => match broken(definition) {
-            Some(why) => Check::bad("network", Fault::NetworkBroken, format!("network {name}: {why}")),
-            None => Check::good("network", described(name, definition)),
-        },
-    }
-}
-
-fn described(name: &str, definition: &Definition) -> String {
-    match parsed(definition) {
-        Some(Ok(network)) => format!("{name} is readable; plugins: {}", network.kinds()),
-        _ => format!("{name} has no configuration: a file on the node with its name gives it"),
-    }
-}
-
-fn parsed(definition: &Definition) -> Option<Result<crate::cni::NetworkConfig, String>> {
-    definition.config.as_ref()?;
-    let settings = Settings::parse(DEFAULTS).ok()?;
-    Some(networks::of_definition(&settings, definition))
-}
-
-/// Why a NAD cannot be used anywhere. What only a node knows is not looked at.
-pub fn broken(definition: &Definition) -> Option<String> {
-    match parsed(definition)? {
-        Err(why) => Some(why),
-        Ok(network) => recursion::names_itself(&network)
-            .map(|kind| format!("it delegates to {kind}, which would call Plexus again")),
-    }
-}
-
-fn plexus(facts: &Facts, checks: &mut Vec<Check>) {
+fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
     let Some(node) = facts.pod.node.as_deref() else { return };
     let check = "plexus pod";
     let plexus = match &facts.plexus.0 {
@@ -157,16 +138,10 @@ fn plexus(facts: &Facts, checks: &mut Vec<Check>) {
     let Some(plexus) = plexus else {
         return checks.push(severe(Fault::DaemonDown, format!("node {node} has no Plexus pod")));
     };
-    if plexus.ready {
-        return checks.push(Check::good(check, format!("{} on node {node} is ready", label(plexus))));
-    }
-    let probe = last(&facts.plexus_events, "Unhealthy").filter(|event| event.message.contains("not ready"));
-    let said = probe.map(|event| of_plexus(&event.message));
-    let (fault, why) = said.unwrap_or_else(|| {
-        let why = plexus.waits.as_deref().unwrap_or("its events have no reason");
-        (Fault::DaemonDown, why)
+    checks.push(match plexus::trouble(plexus, node, plexus::probe(&facts.plexus_events)) {
+        Some((fault, why)) => severe(fault, why),
+        None => Check::good(check, format!("{} on node {node} is ready", label(plexus))),
     });
-    checks.push(severe(fault, format!("{} on node {node} is not ready: {why}", label(plexus))));
 }
 
 fn node(facts: &Facts, checks: &mut Vec<Check>) {
@@ -195,6 +170,9 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
     let missing: Vec<&str> =
         facts.networks.in_state(Standing::Missing).map(|network| network.network.as_str()).collect();
     let waiting = facts.networks.in_state(Standing::Waiting).count();
+    if facts.networks.unreadable.is_some() {
+        return checks.push(Check::unseen("status", "the annotation cannot be read: nobody knows what the pod lacks"));
+    }
     match (&facts.pod.status, missing.as_slice()) {
         (None, [_, ..]) => {
             let finding =
@@ -210,11 +188,14 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
             checks.push(Check::bad("status", Fault::StatusMissing, finding));
         }
         (_, []) if waiting > 0 => {
-            checks.push(Check::unseen("status", format!("no network-status yet: {waiting} networks wait")));
+            checks.push(Check::unseen(
+                "status",
+                format!("no network-status yet: {}", counted_with(waiting, "network", "waits")),
+            ));
         }
         (_, []) => {
             let attached = facts.networks.in_state(Standing::Attached).count();
-            checks.push(Check::good("status", format!("{attached} networks are attached")));
+            checks.push(Check::good("status", format!("{} attached", counted_with(attached, "network", "is"))));
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What is asked of the cluster to find out why a pod lacks a network.
 
 use crate::cli::Error;
+use crate::cli::diagnosis::Check;
 use crate::cli::pods::networks::PodNetworks;
+use crate::cli::why::slips::slips;
 use crate::cluster::{Inquiry, SeenEvent, SeenNode, SeenPod, Unanswered};
+use crate::cni::spelling::nearest;
 use crate::nad::{Definition, NadRef};
 
 /// What there is to know of one NAD.
@@ -10,8 +13,8 @@ use crate::nad::{Definition, NadRef};
 pub enum Look {
     /// It is there.
     Found(Definition),
-    /// There is none.
-    Absent,
+    /// There is none; the name that is probably meant.
+    Absent(Option<String>),
     /// It could not be looked at.
     Unseen(String),
 }
@@ -25,6 +28,8 @@ pub struct Facts {
     pub networks: PodNetworks,
     /// The NADs that it selects, each once.
     pub definitions: Vec<(NadRef, Look)>,
+    /// What `lint` finds in the pod and these networks.
+    pub slips: Vec<Check>,
     /// Events of the pod, the oldest first.
     pub events: Seen<Vec<SeenEvent>>,
     /// Its node; none while the pod has none.
@@ -33,6 +38,13 @@ pub struct Facts {
     pub plexus: Seen<Option<SeenPod>>,
     /// Events of that pod.
     pub plexus_events: Vec<SeenEvent>,
+}
+
+impl Facts {
+    /// The networks that the pod selects, by name.
+    pub fn selected(&self) -> Vec<String> {
+        self.networks.selected.iter().map(|selection| selection.nad.to_string()).collect()
+    }
 }
 
 /// What was asked, or why it could not be seen.
@@ -64,25 +76,42 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let look = |nad: NadRef| {
         let look = match inquiry.definition(&nad) {
             Ok(Some(definition)) => Look::Found(definition),
-            Ok(None) => Look::Absent,
+            Ok(None) => Look::Absent(meant(inquiry, &nad)),
             Err(e) => Look::Unseen(e.to_string()),
         };
         (nad, look)
     };
+    let definitions: Vec<(NadRef, Look)> = nads.into_iter().map(look).collect();
+    // What cannot be read a second time was looked at once.
+    let own = inquiry.pod_manifest(namespace, name).ok().flatten();
+    let found = definitions.iter().filter(|(_, look)| matches!(look, Look::Found(_)));
+    let networks_read = found.filter_map(|(nad, _)| inquiry.network_manifest(nad).ok().flatten());
+    let manifests: Vec<String> = own.into_iter().chain(networks_read).collect();
     let on_node = pod.node.as_deref();
     let plexus = Seen::from(on_node.map_or(Ok(None), |node| Ok(inquiry.daemons(Some(node))?.into_iter().next())));
     let plexus_events = match &plexus.0 {
         // What cannot be read is left out: the pod's own readiness is seen already.
-        Ok(Some(plexus)) => inquiry.events("Pod", Some(&plexus.namespace), &plexus.name).unwrap_or_default(),
+        Ok(Some(plexus)) => inquiry.events(plexus).unwrap_or_default(),
         _ => Vec::new(),
     };
     Ok(Facts {
-        definitions: nads.into_iter().map(look).collect(),
-        events: inquiry.events("Pod", Some(namespace), name).into(),
+        slips: slips(manifests.iter().map(String::as_str)),
+        definitions,
+        events: inquiry.events(&pod).into(),
         node: on_node.map_or(Ok(None), |node| inquiry.node(node)).into(),
         plexus,
         plexus_events,
         networks,
         pod,
     })
+}
+
+/// The network that is probably meant by `nad`, which does not exist: of the same name in another namespace, or nearly so called.
+fn meant(inquiry: &Inquiry, nad: &NadRef) -> Option<String> {
+    let names: Vec<NadRef> = inquiry.definitions().ok()?.into_iter().map(|definition| definition.nad).collect();
+    let own = names.iter().filter(|other| other.namespace() == nad.namespace()).map(NadRef::name);
+    if let Some(name) = nearest(nad.name(), own) {
+        return Some(format!("{}/{name}", nad.namespace()));
+    }
+    names.iter().find(|other| other.name() == nad.name()).map(ToString::to_string)
 }

@@ -2,11 +2,14 @@
 
 mod checks;
 mod facts;
+mod network;
 mod node;
+pub mod plexus;
+mod slips;
 
-pub use checks::broken;
+pub use network::broken;
 
-use super::diagnosis::{self, Check, Mark};
+use super::diagnosis::{self, Check, Fault, Mark};
 use super::directories::NodeDirectories;
 use super::output::described::Described;
 use super::output::{Format, Output};
@@ -64,24 +67,29 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     sight::check(&state, "why <namespace>/<name>")?;
     let is_node = state.path().exists();
     let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
-    let mut checks = match &inquiry {
+    let (facts, mut checks) = match &inquiry {
         Ok(inquiry) => {
             let facts = facts::ask(inquiry, &namespace, &name)?;
-            let mut checks = checks::checks(&facts);
-            if !is_node {
-                checks.extend(part_of_node(inquiry, &facts, output));
-            }
-            diagnosis::worst_first(checks)
+            let checks = checks::checks(&facts);
+            (Some(facts), checks)
         }
-        Err(why) => vec![Check::unseen(API_SERVER, why.as_str())],
+        Err(why) => (None, vec![Check::unseen(API_SERVER, why.as_str())]),
     };
+    // Of the node's networks only those of the pod are its causes; without API server and record nobody knows which.
+    let mut own = facts.as_ref().map(Facts::selected);
     if is_node {
-        checks.extend(node::checks(&state, &namespace, &name)?);
-        checks.extend(doctor::causes(&arguments.node)?);
-        checks = diagnosis::worst_first(checks);
+        let uid = facts.as_ref().map(|facts| facts.pod.kubelet_uid.as_str());
+        let found = node::look(&state, &namespace, &name, uid)?;
+        own = own.or(found.networks);
+        checks::add(&mut checks, found.checks);
+        checks::add(&mut checks, doctor::findings(&arguments.node, own.as_deref())?);
+    } else if let (Ok(inquiry), Some(facts)) = (&inquiry, &facts) {
+        checks::add(&mut checks, part_of_node(inquiry, facts, output));
     }
+    let checks = diagnosis::worst_first(checks);
     let pod = format!("{namespace}/{name}");
-    let cause = checks.first().filter(|check| check.mark == Mark::Bad);
+    let is_of_pod = |check: &&Check| own.is_some() || check.about_network().is_none();
+    let cause = checks.iter().filter(|check| check.mark == Mark::Bad).find(is_of_pod);
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, pod: &pod, cause, checks: &checks })?,
         Format::Table => {
@@ -102,10 +110,18 @@ fn part_of_node(inquiry: &Inquiry, facts: &Facts, output: &Output) -> Vec<Check>
     };
     let pod = label(&facts.pod);
     match remote::document::<PartOfNode>(inquiry, node, &["why", "--output=json", "--", &pod], output) {
-        // The API server was asked from here.
-        Ok(part) => part.checks.into_iter().filter(|check| check.check != API_SERVER).collect(),
+        Ok(part) => of_pod(part.checks, facts),
         Err(why) => vec![Check::unseen("records", format!("the records of node {node} were not seen: {why}"))],
     }
+}
+
+/// What of a node's checks is about the pod: not the networks of others, and not an earlier pod with its name. The API
+/// server was asked from here.
+fn of_pod(checks: Vec<Check>, facts: &Facts) -> Vec<Check> {
+    let own = facts.selected();
+    let is_of_another = |check: &Check| check.pod_uid.as_ref().is_some_and(|uid| *uid != facts.pod.kubelet_uid);
+    let is_own = |check: &Check| check.check != API_SERVER && check.concerns(&own) && !is_of_another(check);
+    checks.into_iter().filter(is_own).collect()
 }
 
 /// What is read of the document that a node prints.
@@ -120,6 +136,9 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
         output.line(&format!("Pod {pod}: {}", cause.finding))?;
         let next = cause.remedy.as_deref().unwrap_or_default();
         output.line(&format!("Next step: {next}"))?;
+    } else if let Some(slip) = checks.iter().find(|check| is_slip(check)) {
+        output.line(&format!("Pod {pod}: {}", slip.finding))?;
+        output.line(&format!("Next step: {}", slip.remedy.as_deref().unwrap_or_default()))?;
     } else if checks.iter().any(|check| check.mark == Mark::Unseen) {
         output.line(&format!("Pod {pod}: no cause was found in what could be seen."))?;
         output.line("Next step: run `plexusctl doctor` on its node, and look at the events again in a minute.")?;
@@ -127,4 +146,10 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
         output.line(&format!("Pod {pod}: no problem with its networks was found."))?;
     }
     output.text("\n")
+}
+
+/// Whether the pod may have another network than its author meant, although nothing failed.
+fn is_slip(check: &Check) -> bool {
+    check.mark == Mark::Warning
+        && matches!(check.fault, Some(Fault::NetworkBroken | Fault::NetworkMissing | Fault::Annotation))
 }

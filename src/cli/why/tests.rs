@@ -2,15 +2,22 @@
 
 use super::*;
 use crate::cli::pods::networks::PodNetworks;
-use crate::cli::why::facts::Seen;
+use crate::cli::why::facts::{Look, Seen};
 use crate::cluster::{SeenNode, SeenPod};
-use crate::nad::NadRef;
+use crate::nad::{Definition, NadRef};
 
 const LAN: &str = r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#;
-const PREFIX: &str = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"c1\": plugin type=\"plexus\" name=\"cbr0\" failed (add): ";
+const PREFIX: &str = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"c1\": plugin type=\"plexus\" failed (add): ";
 
 fn event(reason: &str, message: &str) -> SeenEvent {
-    SeenEvent { kind: "Warning".into(), reason: reason.into(), message: message.into(), count: 1, last: 7 }
+    SeenEvent {
+        kind: "Warning".into(),
+        reason: reason.into(),
+        message: message.into(),
+        count: 1,
+        last: 7,
+        ..SeenEvent::default()
+    }
 }
 
 fn plexus(ready: bool) -> SeenPod {
@@ -128,7 +135,7 @@ fn further_causes_are_named_first() {
         (homeless, Fault::NoNode),
         (running(Some(status)), Fault::StatusMissing),
         (
-            Facts { definitions: vec![(NadRef::new("default", "lan").unwrap(), Look::Absent)], ..facts("lan") },
+            Facts { definitions: vec![(NadRef::new("default", "lan").unwrap(), Look::Absent(None))], ..facts("lan") },
             Fault::NetworkMissing,
         ),
         (not_ready("installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist"), Fault::Displaced),
@@ -155,6 +162,61 @@ fn a_pod_that_is_well_has_no_cause() {
     // Nor is Plexus' pod the cause of anything, when it ends later.
     well.plexus = Seen(Ok(None));
     assert!(crate::cli::diagnosis::are_well(&checks(&well)));
+}
+
+#[test]
+fn one_fault_is_one_line_and_the_best_step_is_first() {
+    let of = |facts: &Facts| -> Vec<Check> { checks(facts).into_iter().filter(Check::is_finding).collect() };
+    let lan = NadRef::new("default", "lan").unwrap();
+    let absent = Facts {
+        definitions: vec![(lan, Look::Absent(Some("default/lam".into())))],
+        ..failing("network default/lan: the NetworkAttachmentDefinition does not exist")
+    };
+    let found = of(&absent);
+    assert!(found.len() == 1 && found[0].finding.ends_with("did you mean default/lam?"), "{found:#?}");
+    let unread = Facts {
+        networks: PodNetworks::default(),
+        ..failing("annotation k8s.v1.cni.cncf.io/networks of pod default/web: not JSON")
+    };
+    let unread = with_pod(unread.clone(), SeenPod { networks: Some("[{".into()), ..unread.pod });
+    let found = of(&unread);
+    assert!(found.len() == 1 && found[0].fault == Some(Fault::Annotation), "{found:#?}");
+    assert!(checks(&unread).iter().all(|check| !check.finding.contains("0 networks")), "{unread:#?}");
+    // A message without a known cause is behind one that has a remedy of its own.
+    let slip = Facts { definitions: vec![definition(Some("{"))], ..failing("a dragon") };
+    assert_eq!(checks(&slip)[0].fault, Some(Fault::NetworkBroken));
+    // What only the node knows is not asserted.
+    let empty = checks(&Facts { definitions: vec![definition(None)], ..facts("lan") });
+    assert!(empty.iter().any(|check| check.check == "network" && check.mark == crate::cli::diagnosis::Mark::Unseen));
+}
+
+#[test]
+fn what_is_attached_lacks_nothing_when_its_network_breaks_later() {
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let broken = Facts { definitions: vec![definition(Some("{"))], ..running(Some(status)) };
+    assert!(crate::cli::diagnosis::are_well(&checks(&broken)));
+}
+
+#[test]
+fn an_uninstallation_is_recognised() {
+    let drain = SeenPod { uninstalls: true, ..plexus(false) };
+    let done = SeenPod { uninstalls: true, ..plexus(true) };
+    for (pod, words) in [(drain, "is being uninstalled from node n1"), (done, "is uninstalled from node n1")] {
+        let found = checks(&Facts { plexus: Seen(Ok(Some(pod))), ..facts("lan") });
+        assert_eq!(found[0].fault, Some(Fault::Draining), "{found:#?}");
+        assert!(found[0].finding.contains(words), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_down_is_before_its_plexus_pod() {
+    let down = SeenNode {
+        name: "n1".into(),
+        waits: Some("Kubelet stopped posting node status.".into()),
+        ..SeenNode::default()
+    };
+    let found = checks(&Facts { node: Seen(Ok(Some(down))), ..not_ready("x") });
+    assert_eq!(found[0].fault, Some(Fault::NodeNotReady), "{found:#?}");
 }
 
 #[test]

@@ -44,6 +44,15 @@ pub enum UnknownNetwork {
     IsMissing,
 }
 
+/// Whether a question about a pod makes the daemon watch the pods of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodWatch {
+    /// A runtime that hands no annotations over asks for every pod.
+    FromNowOn,
+    /// A tool asks once: what is watched, and therefore what readiness waits for, stays as it is.
+    AsBefore,
+}
+
 /// A cluster's API server.
 pub struct Kubernetes {
     pub(in crate::cluster) access: Access,
@@ -158,8 +167,10 @@ impl Kubernetes {
     }
 
     /// The annotations of `pod` that are ours to read.
-    pub async fn annotations(&self, pod: &PodRef) -> Result<BTreeMap<String, String>, Error> {
-        self.pods_wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+    pub async fn annotations(&self, pod: &PodRef, watch: PodWatch) -> Result<BTreeMap<String, String>, Error> {
+        if watch == PodWatch::FromNowOn {
+            self.pods_wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+        }
         if let Some(uid) = pod.uid() {
             let is_asked = |cache: &Cache| cache.pod(pod).filter(|known| known.is(uid));
             if let Some(known) = self.cache.wait(POD_WAIT, is_asked).await

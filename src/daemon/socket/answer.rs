@@ -2,7 +2,7 @@
 
 use crate::api::protocol::{Health, Hello, Reply, Request};
 use crate::api::{Cached, Facts, FactsRequest, cached};
-use crate::cluster::UnknownNetwork;
+use crate::cluster::{PodWatch, UnknownNetwork};
 use crate::daemon::{Daemon, devices};
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
 use futures::{StreamExt, stream};
@@ -77,20 +77,21 @@ impl Daemon {
         let mut networks: BTreeSet<NadRef> = request.networks.into_iter().collect();
         if request.annotations_wanted {
             let pod = request.pod.as_ref().ok_or("annotations of no pod were asked for")?;
-            let annotations = self.cluster.annotations(pod).await.map_err(|e| e.to_string())?;
+            let watch = if request.inspection { PodWatch::AsBefore } else { PodWatch::FromNowOn };
+            let annotations = self.cluster.annotations(pod, watch).await.map_err(|e| e.to_string())?;
             networks.extend(named_networks(&annotations, pod, request.default_network_namespace.as_deref()));
             facts.annotations = Some(annotations);
         }
         let operators = request.default_network_namespace.as_deref();
-        if !networks.is_empty() {
+        if !networks.is_empty() && !request.inspection {
             self.cluster.expect_status();
         }
         let unknown = if request.inspection { UnknownNetwork::IsMissing } else { UnknownNetwork::MayBeNew };
         let (definitions, missing) = self.definitions(networks, operators, unknown).await?;
         facts.missing = missing;
-        let found = match request.inspection {
-            true => devices::Found::default(),
-            false => devices::devices_of(&self.kubelet, &self.cluster, request.pod.as_ref(), &definitions).await?,
+        let found = match (request.inspection, &request.pod) {
+            (true, None) => devices::Found::default(),
+            (_, pod) => devices::devices_of(&self.kubelet, &self.cluster, pod.as_ref(), &definitions).await?,
         };
         facts.devices = found.devices;
         facts.definitions = definitions.iter().map(|definition| (**definition).clone()).collect();

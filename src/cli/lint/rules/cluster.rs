@@ -54,26 +54,25 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "PX059",
         severity: Severity::Info,
-        what: "a network changed after pods with it started: they keep the former configuration",
-        fix: "restart the pods if they need the new configuration",
+        what: "a network changed after pods got it: they keep the former configuration",
+        fix: "create the pods again if they need the new configuration",
         needs: Needs::Cluster,
         bad: Example::Manifests(concat!(
             "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata:\n  name: a\n  creationTimestamp: \"2026-01-01T00:00:00Z\"\n  managedFields: [{ time: \"2026-03-01T00:00:00Z\", fieldsV1: { \"f:spec\": { \"f:config\": {} } } }]\nspec:\n  config: '{ \"cniVersion\": \"1.0.0\", \"type\": \"bridge\" }'\n---\n",
-            "apiVersion: v1\nkind: Pod\nmetadata: { name: p, annotations: { k8s.v1.cni.cncf.io/networks: a } }\nspec: { containers: [] }\nstatus: { phase: Running, startTime: \"2026-02-01T00:00:00Z\" }\n",
+            "apiVersion: v1\nkind: Pod\nmetadata: { name: p, annotations: { k8s.v1.cni.cncf.io/networks: a } }\nspec: { containers: [] }\nstatus: { phase: Running, conditions: [{ type: PodReadyToStartContainers, status: \"True\", lastTransitionTime: \"2026-02-01T00:00:00Z\" }] }\n",
         )),
         good: GOOD,
         judge: |judged| judged.objects.networks.iter().filter_map(|network| outdated(judged, network)).collect(),
     },
 ];
 
-/// The pods that started before `network` was changed.
+/// The pods that got `network` before it was changed.
 fn outdated(judged: &Judged<'_>, network: &Network) -> Option<Found> {
     let object = &judged.objects.all[network.object];
     let changed = changed(object)?;
     let is_older = |pod: &&Object| {
-        let started = pod.root.below(&["status", "startTime"]).and_then(Node::text);
         let phase = pod.root.below(&["status", "phase"]).and_then(Node::text);
-        phase == Some("Running") && started.is_some_and(|started| started < changed) && selects(pod, network)
+        phase == Some("Running") && attached(pod).is_some_and(|time| time < changed) && selects(pod, network)
     };
     let pods: Vec<String> = judged
         .objects
@@ -85,8 +84,19 @@ fn outdated(judged: &Judged<'_>, network: &Network) -> Option<Found> {
         .collect();
     let named = pods.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = if pods.len() > 5 { format!(" and {} more", pods.len() - 5) } else { String::new() };
-    let text = format!("changed at {changed}; started before: {named}{more}");
+    let text = format!("changed at {changed}; attached before to {named}{more}");
     (!pods.is_empty()).then(|| judged.in_object(network.object, &object.root, text))
+}
+
+/// When the pod had its networks at the latest, by the kubelet; none where it does not tell. The creation and the start of a
+/// pod are no such time: one that waits for its network gets it later.
+fn attached(pod: &Object) -> Option<&str> {
+    let conditions = pod.root.below(&["status", "conditions"]).map_or(&[] as &[Node], Node::items);
+    let of = |kind: &str| conditions.iter().find(|one| one.get("type").and_then(Node::text) == Some(kind));
+    // A kubelet before Kubernetes 1.29 has only the other one.
+    let condition = of("PodReadyToStartContainers").or_else(|| of("Ready"))?;
+    let holds = condition.get("status").and_then(Node::text) == Some("True");
+    condition.get("lastTransitionTime").and_then(Node::text).filter(|_| holds)
 }
 
 /// When the configuration was written last, if that was after the object was made. Times of the API sort as strings.

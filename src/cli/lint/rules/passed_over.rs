@@ -1,13 +1,16 @@
 //! Rules about what Kubernetes or Plexus would pass over in silence: misspelt kinds and keys, and values of another type.
 
+use super::shape::{kinds, trees};
 use crate::cli::lint::found::Found;
-use crate::cli::lint::judged::Judged;
+use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
+use crate::cli::objects::network::Network;
 use crate::cli::objects::object::{GROUP, KIND, Object};
 use crate::cli::objects::pod::Pod;
 use crate::cluster::manifests::tree::{Key, Node, Tree};
 use crate::cni::spelling::nearest;
-use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS, NadRef, RESOURCE_NAME};
+use crate::nad::selection::UnknownKey;
+use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS, NadRef, RESOURCE_NAME, Selection};
 
 /// Kinds that have pods and that people write, each with its group.
 const KINDS: [(&str, &str); 7] = [
@@ -21,6 +24,37 @@ const KINDS: [(&str, &str); 7] = [
 ];
 /// The keys of annotations of pods that Plexus reads or writes.
 const OF_PODS: [&str; 3] = [NETWORKS, NETWORK_STATUS, DEFAULT_NETWORK];
+/// Types of plugins and of address plugins that are in wide use: near a name of these is probably a slip.
+const PLUGINS: [&str; 28] = [
+    "bandwidth",
+    "bond",
+    "bridge",
+    "dhcp",
+    "dummy",
+    "firewall",
+    "host-device",
+    "host-local",
+    "ib-sriov",
+    "ipoib",
+    "ipvlan",
+    "ipvtap",
+    "loopback",
+    "macvlan",
+    "macvtap",
+    "ovs",
+    "plexus-ipam",
+    "portmap",
+    "ptp",
+    "rdma",
+    "route-override",
+    "sbr",
+    "sriov",
+    "static",
+    "tap",
+    "tuning",
+    "vlan",
+    "vrf",
+];
 /// PX040 names these.
 const FORMER: [&str; 3] = super::pods::FORMER;
 
@@ -80,7 +114,7 @@ pub const RULES: &[Rule] = &[
         judge: |judged| {
             let of_pod =
                 |pod: &Pod| misspelt_keys(judged, pod.object, pod.annotations(judged.objects.object_of(pod)), &OF_PODS);
-            let of_network = |network: &crate::cli::objects::network::Network| {
+            let of_network = |network: &Network| {
                 let annotations = judged.objects.all[network.object].root.below(&["metadata", "annotations"]);
                 misspelt_keys(judged, network.object, annotations.map_or(&[], Node::entries), &[RESOURCE_NAME])
             };
@@ -137,6 +171,76 @@ pub const RULES: &[Rule] = &[
             };
             let networks = judged.objects.all.iter().enumerate().filter_map(of_network);
             networks.chain(judged.objects.pods.iter().filter_map(of_pod)).collect()
+        },
+    },
+    Rule {
+        id: "PX068",
+        severity: Severity::Info,
+        what: "a network has no configuration: a file with its name has to give it on each node, and is not checked",
+        fix: "write spec.config, unless each node has that file",
+        needs: Needs::Files,
+        bad: Example::Manifests(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: { name: a }\n",
+        ),
+        good: Example::Config(r#"{ "cniVersion": "1.0.0", "type": "bridge" }"#),
+        judge: |judged| {
+            let empty = |network: &Network| {
+                let object = &judged.objects.all[network.object];
+                let spec = object.root.get("spec");
+                let node = spec.and_then(|spec| spec.get("config"));
+                if network.config.is_some() || node.is_some_and(|node| no_string(node).is_some()) {
+                    return None;
+                }
+                let what = match (spec, node) {
+                    (None, _) => "there is no spec",
+                    (_, None) => "spec has no config",
+                    _ => "spec.config is empty",
+                };
+                let place = node.or(spec).unwrap_or(&object.root);
+                let text =
+                    format!("{what}: nothing of the network was checked; a file of each node gives its configuration");
+                Some(judged.in_object(network.object, place, text))
+            };
+            judged.objects.networks.iter().filter_map(empty).collect()
+        },
+    },
+    Rule {
+        id: "PX069",
+        severity: Severity::Warning,
+        what: "the type of a plugin is nearly that of a known plugin",
+        fix: "write the type that is named, or ignore this if each node has a program of that name",
+        needs: Needs::Files,
+        bad: Example::Config(r#"{ "cniVersion": "1.0.0", "type": "brigde" }"#),
+        good: Example::Config(r#"{ "cniVersion": "1.0.0", "type": "bridge" }"#),
+        judge: |judged| {
+            let misspelt = |(network, kind): (&Network, &Node)| {
+                let text = kind.text()?;
+                let meant = nearest(text, PLUGINS).filter(|_| !PLUGINS.contains(&text))?;
+                Some(judged.in_config(network, kind.at, format!("type {text:?} is not known; did you mean {meant:?}?")))
+            };
+            trees(judged)
+                .flat_map(|(network, tree)| kinds(tree).into_iter().map(move |kind| (network, kind)))
+                .filter_map(misspelt)
+                .collect()
+        },
+    },
+    Rule {
+        id: "PX070",
+        severity: Severity::Warning,
+        what: "the annotation contains a key that Plexus does not know: it is ignored",
+        fix: "correct or remove the key (docs/reference/annotations.md)",
+        needs: Needs::Files,
+        bad: Example::Annotation(r#"[{ "name": "a", "interfac": "x" }]"#),
+        good: Example::Annotation(r#"[{ "name": "a", "interface": "x" }]"#),
+        judge: |judged| {
+            let of = |(pod, index, selection): (&Selecting<'_>, usize, &Selection)| -> Vec<Found> {
+                let text = |key: &UnknownKey| {
+                    let hint = key.meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
+                    format!("network {}: key {:?} of the annotation is ignored{hint}", selection.nad, key.key)
+                };
+                selection.unknown.iter().map(|key| judged.in_element(pod, index, text(key))).collect()
+            };
+            judged.elements().flat_map(of).collect()
         },
     },
 ];

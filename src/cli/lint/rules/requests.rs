@@ -5,6 +5,7 @@ use super::pods::{is_of_hardware, selected, unread};
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
+use crate::cli::output::counted::counted_with;
 use crate::cli::plan::rehearse::{self, Stage};
 use crate::cli::plan::subjects::Subject;
 use crate::cni::{NetworkConfig, RawObject};
@@ -324,8 +325,10 @@ fn devices(judged: &Judged<'_>, is_wrong: fn(u64, u64) -> bool) -> Vec<Found> {
             let wanted = all.filter(|selection| resource(&selection.nad).as_ref() == Some(&name)).count() as u64;
             let requested = pod.pod.requested(object, &name);
             if is_wrong(requested, wanted) {
-                let text =
-                    format!("{wanted} network(s) take a device of {name}, and the containers request {requested}");
+                let text = format!(
+                    "{} a device of {name}, and the containers request {requested}",
+                    counted_with(usize::try_from(wanted).unwrap_or(usize::MAX), "network", "takes")
+                );
                 found.push(judged.in_object(pod.pod.object, pod.annotation, text));
             }
         }

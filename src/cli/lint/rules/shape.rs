@@ -141,7 +141,7 @@ pub fn plugins(tree: &Node) -> Vec<&Node> {
 }
 
 /// Every `type` of a plugin or of an address plugin that is not empty.
-fn kinds(tree: &Node) -> Vec<&Node> {
+pub fn kinds(tree: &Node) -> Vec<&Node> {
     let plugins = plugins(tree).into_iter();
     let all = plugins.flat_map(|plugin| [plugin.find("type"), ipam(plugin).and_then(|ipam| ipam.find("type"))]);
     all.flatten().filter(|kind| kind.text().is_some_and(|text| !text.is_empty())).collect()

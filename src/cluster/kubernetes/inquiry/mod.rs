@@ -4,6 +4,7 @@
 
 mod exec;
 mod installed;
+mod manifests;
 mod objects;
 mod probes;
 
@@ -54,8 +55,13 @@ pub enum Unanswered {
         reason: String,
     },
     /// It did not answer.
-    #[error("{0}: the API server did not answer within {limit} s", limit = ANSWER_LIMIT.as_secs())]
-    Silent(String),
+    #[error("{what}: the API server {server} did not answer within {limit} s", limit = ANSWER_LIMIT.as_secs())]
+    Silent {
+        /// What was asked.
+        what: String,
+        /// Its address.
+        server: String,
+    },
     /// The API server does not let this person run a command in a container.
     #[error("{what}: {reason}; grant the verbs get and create of pods/exec in namespace {namespace}")]
     NoExec {
@@ -103,6 +109,8 @@ pub struct Inquiry {
     runtime: Runtime,
     client: Client,
     namespace: String,
+    /// The address of the API server.
+    server: String,
 }
 
 impl Debug for Inquiry {
@@ -125,7 +133,7 @@ pub(in crate::cluster) async fn configuration(
         None => match Config::from_kubeconfig(&options).await {
             Ok(config) => config,
             // A pod has no kubeconfig, and its account's token.
-            Err(e) => Config::incluster().map_err(|_| of_kubeconfig(&e))?,
+            Err(e) => Config::incluster().map_err(|_| format!("{}; name one with --kubeconfig", of_kubeconfig(&e)))?,
         },
     };
     config.connect_timeout = Some(CONNECT_LIMIT);
@@ -142,11 +150,11 @@ impl Inquiry {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|e| Unanswered::NoWay(e.to_string()))?;
         let config = runtime.block_on(configuration(kubeconfig, context)).map_err(Unanswered::NoWay)?;
-        let namespace = config.default_namespace.clone();
+        let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
         let inside = runtime.enter();
         let client = Client::try_from(config).map_err(|e| Unanswered::NoWay(reason(&e)))?;
         drop(inside);
-        Ok(Inquiry { runtime, client, namespace })
+        Ok(Inquiry { runtime, client, namespace, server })
     }
 
     /// The namespace of the context.
@@ -207,15 +215,28 @@ impl Inquiry {
         Ok(found.into_iter().filter_map(NadObject::into_definition).collect())
     }
 
-    /// The events about the object `name` of kind `kind`, the oldest first.
+    /// The events about `pod`, the oldest first; not those of an earlier pod with its name.
     ///
     /// # Errors
     /// As of [`Inquiry::pods`].
-    pub fn events(&self, kind: &str, namespace: Option<&str>, name: &str) -> Result<Vec<SeenEvent>, Unanswered> {
-        let scope = Scope { namespace: namespace.map(str::to_owned), ..Scope::default() };
-        let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
-        let what = format!("the events of {} {name}", kind.to_lowercase());
+    pub fn events(&self, pod: &SeenPod) -> Result<Vec<SeenEvent>, Unanswered> {
+        let scope = Scope { namespace: Some(pod.namespace.clone()), ..Scope::default() };
+        let SeenPod { name, kubelet_uid: uid, .. } = pod;
+        let fields = format!("involvedObject.kind=Pod,involvedObject.name={name},involvedObject.uid={uid}");
+        let what = format!("the events of pod {name}");
         let found = self.list::<Event>(&self.of(&scope), ListParams::default().fields(&fields), &what)?;
+        let mut found: Vec<SeenEvent> = found.into_iter().map(SeenEvent::from).collect();
+        found.sort_by_key(|event| event.last);
+        Ok(found)
+    }
+
+    /// The events of all pods with `reason`, the oldest first.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn events_with(&self, reason: &str) -> Result<Vec<SeenEvent>, Unanswered> {
+        let fields = ListParams::default().fields(&format!("involvedObject.kind=Pod,reason={reason}"));
+        let found = self.list::<Event>(&self.of(&Scope::default()), fields, &format!("the events {reason}"))?;
         let mut found: Vec<SeenEvent> = found.into_iter().map(SeenEvent::from).collect();
         found.sort_by_key(|event| event.last);
         Ok(found)
@@ -313,8 +334,20 @@ impl Inquiry {
         let answer = self.runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, asked).await });
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(Unanswered::Refused { what: what.to_owned(), reason: reason(&e) }),
-            Err(_) => Err(Unanswered::Silent(what.to_owned())),
+            Ok(Err(e)) => Err(Unanswered::Refused { what: what.to_owned(), reason: self.reason(&e) }),
+            Err(_) => Err(Unanswered::Silent { what: what.to_owned(), server: self.server.clone() }),
+        }
+    }
+
+    /// What went wrong in one line: of a connection with the address, and of an unknown kind of objects what it means.
+    fn reason(&self, error: &kube::Error) -> String {
+        match error {
+            // No object is called so in this answer: the API server does not know the path.
+            kube::Error::Api(status) if status.code == 404 && status.message.contains("page not found") => {
+                "the API server does not know this kind of objects: its CRD is not installed (conf/base has that of the networks)".to_owned()
+            }
+            kube::Error::Api(_) => reason(error),
+            _ => format!("{}: {}", self.server.trim_end_matches('/'), reason(error)),
         }
     }
 }

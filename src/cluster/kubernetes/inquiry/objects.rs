@@ -1,8 +1,11 @@
 //! Objects of the cluster, reduced to what a person asks about.
 
 use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS};
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Node, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Event, Node, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// What the API server's image of a static pod has: the UID that the kubelet gave to its manifest.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub struct SeenPod {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// The UID by which kubelet, runtime and events know it: for a static pod that of its manifest.
+    pub kubelet_uid: String,
     /// Its node, once it has one.
     pub node: Option<String>,
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
@@ -41,6 +46,8 @@ pub struct SeenPod {
     pub containers: Vec<String>,
     /// The containers that run.
     pub running: Vec<String>,
+    /// Whether it is a pod of Plexus that uninstalls Plexus, as conf/components/uninstall has it.
+    pub uninstalls: bool,
 }
 
 /// An event.
@@ -56,6 +63,8 @@ pub struct SeenEvent {
     pub count: u32,
     /// When it happened last, in seconds of Unix time.
     pub last: u64,
+    /// `<namespace>/<name>` of the object that it is about.
+    pub about: String,
 }
 
 /// A node.
@@ -88,6 +97,7 @@ impl From<Pod> for SeenPod {
             status: annotation(NETWORK_STATUS),
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
+            kubelet_uid: annotation(MIRROR).or_else(|| metadata.uid.clone()).unwrap_or_default(),
             uid: metadata.uid.unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(seconds),
             deleting: metadata.deletion_timestamp.is_some(),
@@ -100,6 +110,7 @@ impl From<Pod> for SeenPod {
                 .chain(&spec.containers)
                 .map(|one| one.name.clone())
                 .collect(),
+            uninstalls: spec.containers.iter().any(uninstalls),
             images: spec.containers.into_iter().filter_map(|container| container.image).collect(),
             ready: condition(&status, "Ready").is_some_and(|(holds, _)| holds),
             waits: waits(&status),
@@ -108,6 +119,11 @@ impl From<Pod> for SeenPod {
             phase: status.phase.unwrap_or_default(),
         }
     }
+}
+
+fn uninstalls(container: &Container) -> bool {
+    let words: Vec<&str> = container.command.iter().chain(&container.args).flatten().map(String::as_str).collect();
+    words.first().is_some_and(|program| program.ends_with("plexusctl")) && words.get(1) == Some(&"uninstall")
 }
 
 fn is_running(container: &ContainerStatus) -> bool {
@@ -147,7 +163,9 @@ impl From<Event> for SeenEvent {
         let series = event.series.unwrap_or_default();
         let time = series.last_observed_time.or(event.event_time).map(|time| Time(time.0));
         let last = event.last_timestamp.or(time).or(event.first_timestamp).or(event.metadata.creation_timestamp);
+        let object = event.involved_object;
         SeenEvent {
+            about: format!("{}/{}", object.namespace.unwrap_or_default(), object.name.unwrap_or_default()),
             kind: event.type_.unwrap_or_default(),
             reason: event.reason.unwrap_or_default(),
             message: event.message.unwrap_or_default(),

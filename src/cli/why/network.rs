@@ -1,0 +1,55 @@
+//! The pod's networks, as the API server has them. Pure.
+
+use crate::cli::diagnosis::{Check, Fault};
+use crate::cli::natives::DEFAULTS;
+use crate::cli::pods::networks::{PodNetworks, Standing};
+use crate::cli::why::facts::Look;
+use crate::cni::NetworkConfig;
+use crate::engine::Settings;
+use crate::engine::planning::networks;
+use crate::engine::planning::refusals::recursion;
+use crate::nad::Definition;
+
+/// The check of the network `name`, which a pod with `all` networks selects. What is attached lacks nothing until the pod
+/// is made again.
+pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
+    let is_attached = all.networks.iter().filter(|one| one.network == name).all(|one| one.state == Standing::Attached);
+    let severe = |fault, finding| {
+        let check = if is_attached { Check::warning } else { Check::bad };
+        check("network", fault, finding).of_network(name)
+    };
+    match look {
+        Look::Absent(meant) => {
+            let hint = meant.as_ref().map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+            let finding = format!("the NetworkAttachmentDefinition {name} does not exist{hint}");
+            severe(Fault::NetworkMissing, finding)
+        }
+        Look::Unseen(why) => Check::unseen("network", why.as_str()),
+        Look::Found(definition) => match (broken(definition), parsed(definition)) {
+            (Some(why), _) => severe(Fault::NetworkBroken, format!("network {name}: {why}")),
+            (None, Some(Ok(network))) => {
+                Check::good("network", format!("{name} is readable; plugins: {}", network.kinds()))
+            }
+            // Only the node knows that.
+            (None, _) => Check::unseen(
+                "network",
+                format!("{name} has no configuration: whether a file of the node with its name gives one was not seen"),
+            ),
+        },
+    }
+}
+
+fn parsed(definition: &Definition) -> Option<Result<NetworkConfig, String>> {
+    definition.config.as_ref()?;
+    let settings = Settings::parse(DEFAULTS).ok()?;
+    Some(networks::of_definition(&settings, definition))
+}
+
+/// Why a NAD cannot be used anywhere. What only a node knows is not looked at.
+pub fn broken(definition: &Definition) -> Option<String> {
+    match parsed(definition)? {
+        Err(why) => Some(why),
+        Ok(network) => recursion::names_itself(&network)
+            .map(|kind| format!("it delegates to {kind}, which would call Plexus again")),
+    }
+}

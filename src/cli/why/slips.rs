@@ -1,0 +1,62 @@
+//! What `lint` finds in the pod's own networks and annotations: a slip that no plugin refuses gives another network than meant.
+
+use crate::cli::diagnosis::{Check, Fault};
+use crate::cli::lint;
+use crate::cli::lint::rule::{Finding, Severity};
+use crate::cli::natives::DEFAULTS;
+use crate::cli::objects::Objects;
+use crate::engine::Settings;
+
+/// Rules that say nothing about what a pod gets; or that other checks of `why` look at, with more evidence; or that depend on
+/// settings which only the node has.
+const ASIDE: [&str; 10] = ["PX006", "PX026", "PX028", "PX029", "PX030", "PX036", "PX041", "PX043", "PX044", "PX062"];
+
+/// The findings in `manifests`: the pod and the networks that it selects.
+pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
+    let mut objects = Objects { is_cluster: true, ..Objects::default() };
+    manifests.for_each(|manifest| objects.add_object(manifest));
+    let Ok(settings) = Settings::parse(DEFAULTS) else { return Vec::new() };
+    let findings = lint::findings(&objects, &settings, None);
+    let own = findings.iter().filter(|one| one.rule.severity != Severity::Info && !ASIDE.contains(&one.rule.id));
+    own.map(|finding| check(&objects, finding)).collect()
+}
+
+fn check(objects: &Objects, finding: &Finding) -> Check {
+    let object = &objects.all[finding.found.object];
+    let remedy = format!("{} ({}).", capitalised(finding.rule.fix), finding.rule.page());
+    let text = &finding.found.text;
+    if object.is_network() {
+        let name = format!("{}/{}", object.namespace, object.name);
+        let found = format!("network {name}: {text}");
+        return Check::warning("network", Fault::NetworkBroken, found).remedied_by(remedy).of_network(name);
+    }
+    Check::warning("annotation", Fault::Annotation, text.as_str()).remedied_by(remedy)
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::lint::rules;
+
+    #[test]
+    fn every_rule_aside_exists() {
+        assert!(ASIDE.iter().all(|id| rules::all().any(|rule| rule.id == *id)));
+    }
+
+    #[test]
+    fn a_slip_is_named_with_what_is_meant() {
+        let nad = r#"{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"lan","namespace":"default"},"spec":{"config":"{\"cniVersion\":\"1.0.0\",\"type\":\"bridge\",\"brigde\":\"br-t\"}"}}"#;
+        let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default","annotations":{"k8s.v1.cni.cncf.io/network":"lan"}},"spec":{"containers":[]}}"#;
+        let found = slips([pod, nad].into_iter());
+        let named = |words: &str| found.iter().find(|check| check.finding.contains(words));
+        let key = named("did you mean \"bridge\"?").unwrap();
+        assert_eq!(key.network.as_deref(), Some("default/lan"), "{key:?}");
+        assert!(key.remedy.as_ref().unwrap().ends_with("(docs/reference/lint.md#px009)."), "{key:?}");
+        assert!(named("did you mean k8s.v1.cni.cncf.io/networks?").is_some(), "{found:?}");
+    }
+}
