@@ -35,7 +35,7 @@ fn main() {
         for (container, section) in (0..taken).flat_map(|n| kinds.iter().map(move |section| (n, section))) {
             drop(add(folder.path(), section, &format!("c{container}")));
         }
-        let mut times = [[const { Vec::new() }; 2]; 2];
+        let mut times: [[Vec<Duration>; 2]; 2] = Default::default();
         for round in 0..ROUNDS {
             for (kind, section) in kinds.iter().enumerate() {
                 let container = format!("r{round}");

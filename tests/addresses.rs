@@ -332,7 +332,7 @@ fn work(machine: &Machine, got: &Mutex<BTreeMap<String, String>>, worker: u64, p
         let container = format!("w{worker}-{turn}");
         // Every third is killed, each a little later than the one before.
         let after = turn % 25 * 400 + worker * 37;
-        let killed = ((worker + turn) % 3 == 0).then_some(after);
+        let killed = (worker + turn).is_multiple_of(3).then_some(after);
         let answer = call_and_kill(machine, "ADD", &container, killed);
         let address = answer.map(|answer| answer["ips"][0]["address"].as_str().unwrap().to_owned());
         assert!(killed.is_some() || address.is_some(), "{container} has no address");
@@ -536,6 +536,48 @@ fn ip_of(pod: &support::Pod) -> String {
     format!("{}/{}", global["local"].as_str().unwrap(), global["prefixlen"])
 }
 
+/// The address of the pod, without its prefix length.
+fn bare(pod: &support::Pod) -> String {
+    ip_of(pod).split('/').next().unwrap().to_owned()
+}
+
+/// What `plexusctl ipam <words> -o json` prints on the node.
+fn tool(cluster: &Cluster, words: &[&str], code: i32) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().args(["ipam"]).args(words).args(["-o", "json", "--state-directory"]);
+    command.arg(cluster.node.state().path()).arg("--run-directory").arg(cluster.node.run().path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn the_tool_shows_them(cluster: &Cluster, pods: &[support::Pod]) {
+    let shown = tool(cluster, &["show", "lan"], 0);
+    assert_eq!((&shown["pools"][0]["taken"], &shown["pools"][0]["reason"]), (&json!(2), &Value::Null), "{shown}");
+    let leases = tool(cluster, &["leases"], 0);
+    let of_pods = leases["leases"].as_array().unwrap().iter().filter_map(|one| one["pod"].as_str());
+    assert_eq!(of_pods.collect::<BTreeSet<_>>(), BTreeSet::from(["default/a", "default/b"]), "{leases}");
+    let first = bare(&pods[0]);
+    let who = tool(cluster, &["who", &first], 0);
+    assert_eq!((&who["tenures"][0]["pod"], &who["tenures"][0]["until"]), (&json!("default/a"), &Value::Null), "{who}");
+    assert_eq!(tool(cluster, &["who", &first, "--at", "1000"], 0)["tenures"], json!([]));
+    assert_eq!(tool(cluster, &["check"], 0)["addresses"], json!(2));
+}
+
+/// After a sweep: an address that its file no longer protects is found.
+fn the_tool_finds_a_file_that_is_wrong(cluster: &Cluster, pod: &support::Pod) {
+    let file = cluster.node.state().path().join("pools/lan").join(bare(pod));
+    let owner = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(tool(cluster, &["check"], 3)["problems"][0]["rule"], json!("file"));
+    std::fs::write(&file, "other\r\nnet1\r\nlan-net").unwrap();
+    assert_eq!(tool(cluster, &["check"], 3)["problems"][0]["rule"], json!("twice"));
+    std::fs::write(&file, owner).unwrap();
+    let lost = tool(cluster, &["who", "10.6.0.99"], 0);
+    let tenure = &lost["tenures"][0];
+    assert!(tenure["from"].is_null() && tenure["until"].is_u64(), "a sweep is in the history: {lost}");
+}
+
 #[test]
 fn a_pod_gets_such_an_address_from_a_built_in_plugin() {
     let Some(cluster) = Cluster::new() else { return };
@@ -570,27 +612,7 @@ fn a_pod_gets_such_an_address_from_a_built_in_plugin() {
         "{addresses:?}"
     );
     let folder = cluster.node.state().path().join("pools/lan");
-    let tool = |words: &[&str], code: i32| -> Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
-        command.env_clear().args(["ipam"]).args(words).args(["-o", "json", "--state-directory"]);
-        command.arg(cluster.node.state().path()).arg("--run-directory").arg(cluster.node.run().path());
-        let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
-    let shown = tool(&["show", "lan"], 0);
-    assert_eq!((&shown["pools"][0]["taken"], &shown["pools"][0]["reason"]), (&json!(2), &Value::Null), "{shown}");
-    let leases = tool(&["leases"], 0);
-    let mut of_pods: Vec<&str> =
-        leases["leases"].as_array().unwrap().iter().filter_map(|one| one["pod"].as_str()).collect();
-    of_pods.sort_unstable();
-    assert_eq!(of_pods, ["default/a", "default/b"], "{leases}");
-    let first = ip_of(&pods[0]);
-    let first = first.split('/').next().unwrap();
-    let who = tool(&["who", first], 0);
-    assert_eq!((&who["tenures"][0]["pod"], &who["tenures"][0]["until"]), (&json!("default/a"), &Value::Null), "{who}");
-    assert_eq!(tool(&["who", first, "--at", "1000"], 0)["tenures"], json!([]));
-    assert_eq!(tool(&["check"], 0)["addresses"], json!(2));
+    the_tool_shows_them(&cluster, &pods);
     let taken = || {
         std::fs::read_dir(&folder)
             .unwrap()
@@ -607,22 +629,11 @@ fn a_pod_gets_such_an_address_from_a_built_in_plugin() {
     let swept = Call::of_node(&cluster.node, "STATUS").sweep();
     assert!(swept.contains("10.6.0.99") && !lost.exists(), "{swept}");
     assert_eq!(taken(), 2);
-    // An address that its file no longer protects is found.
-    let file = folder.join(first);
-    let owner = std::fs::read(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    assert_eq!(tool(&["check"], 3)["problems"][0]["rule"], json!("file"));
-    std::fs::write(&file, "other\r\nnet1\r\nlan-net").unwrap();
-    assert_eq!(tool(&["check"], 3)["problems"][0]["rule"], json!("twice"));
-    std::fs::write(&file, owner).unwrap();
+    the_tool_finds_a_file_that_is_wrong(&cluster, &pods[0]);
+    let first = bare(&pods[0]);
     assert!(pods[0].del().status.success());
-    let who = tool(&["who", first], 0);
+    let who = tool(&cluster, &["who", &first], 0);
     assert!(who["tenures"][0]["until"].is_u64(), "{who}");
-    let lost = tool(&["who", "10.6.0.99"], 0);
-    assert!(
-        lost["tenures"][0]["from"].is_null() && lost["tenures"][0]["until"].is_u64(),
-        "a sweep is in the history: {lost}"
-    );
     assert_eq!(taken(), 1);
     assert!(pods[1].del_without_netns().status.success());
     assert_eq!(taken(), 0);

@@ -27,7 +27,7 @@ const MOST_FORGOTTEN: usize = 64;
 pub(super) struct Addresses {
     folder: LockedFolder,
     path: PathBuf,
-    /// When the call came.
+    /// When it was locked: what waits for the lock has no older authority.
     pub(super) now: Confirmed,
 }
 
@@ -60,16 +60,20 @@ pub(super) fn number_of(owner: &Owner) -> u64 {
 }
 
 impl Addresses {
-    /// Locks the folder; makes it where it is missing.
-    pub(super) fn open(path: &Path, deadline: Instant, now: Confirmed) -> Result<Self, Failure> {
+    /// Locks the folder; makes it where it is missing. `now` is asked for the time after that.
+    pub(super) fn open(path: &Path, deadline: Instant, now: impl FnOnce() -> Confirmed) -> Result<Self, Failure> {
         let folder = LockedFolder::acquire(path, deadline).map_err(|e| failed("lock", path, e))?;
-        Ok(Addresses { folder, path: path.to_owned(), now })
+        Ok(Addresses { folder, path: path.to_owned(), now: now() })
     }
 
     /// Locks the folder where there is one: without one nothing is taken.
-    pub(super) fn open_existing(path: &Path, deadline: Instant, now: Confirmed) -> Result<Option<Self>, Failure> {
+    pub(super) fn open_existing(
+        path: &Path,
+        deadline: Instant,
+        now: impl FnOnce() -> Confirmed,
+    ) -> Result<Option<Self>, Failure> {
         let folder = LockedFolder::acquire_existing(path, deadline).map_err(|e| failed("lock", path, e))?;
-        Ok(folder.map(|folder| Addresses { folder, path: path.to_owned(), now }))
+        Ok(folder.map(|folder| Addresses { folder, path: path.to_owned(), now: now() }))
     }
 
     /// What is taken, and what was. No file is read.

@@ -173,7 +173,7 @@ fn existing(
     lessor: &dyn Lessor,
 ) -> Result<Option<(PoolName, Addresses)>, Failure> {
     let pool = settings::pool(section)?;
-    let addresses = Addresses::open_existing(&lessor.folder(&pool), call.scope.plugin_deadline(), lessor.now())?;
+    let addresses = Addresses::open_existing(&lessor.folder(&pool), call.scope.plugin_deadline(), || lessor.now())?;
     Ok(addresses.map(|addresses| (pool, addresses)))
 }
 

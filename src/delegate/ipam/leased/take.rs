@@ -98,7 +98,7 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     let pool = &settings.pool;
     let unreadable = |e| Failure::TryAgain(format!("pool {pool}: {e}"));
     lessor.claim_folder().map_err(unreadable)?;
-    let addresses = Addresses::open(&lessor.folder(pool), call.scope.plugin_deadline(), lessor.now())?;
+    let addresses = Addresses::open(&lessor.folder(pool), call.scope.plugin_deadline(), || lessor.now())?;
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);
     let Some(grant) = grant else {
