@@ -96,7 +96,8 @@ fn in_words(value: &str, text: &str) -> String {
             format!("has {} where {} is expected", found_in_words(found), wanted_in_words(wanted))
         }
         (Some((_, (_, wanted))), Some(value)) => format!("is {value} where {} is expected", wanted_in_words(wanted)),
-        (None, _) => match (text.strip_suffix(" expected"), subject) {
+        // What an inner value was told of is in words already.
+        (None, _) => match (text.strip_suffix(" expected").filter(|wanted| !wanted.ends_with(" is")), subject) {
             (Some(wanted), Some(value)) => format!("is {value} where {wanted} is expected"),
             (Some(wanted), None) => format!("cannot be read: {wanted} is expected"),
             (None, Some(value)) => format!("is {value}: {text}"),
@@ -123,7 +124,8 @@ fn wanted_in_words(wanted: &str) -> &str {
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
-        "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number that is not negative",
         "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",

@@ -11,7 +11,6 @@ mod support;
 mod daemon;
 mod invariants;
 mod op;
-mod random;
 mod run;
 mod seen;
 mod shrink;

@@ -1,6 +1,6 @@
 //! Operations and faults, as data: made from a seed, or read from a list.
 
-use crate::random::Random;
+use crate::support::random::Random;
 use serde::{Deserialize, Serialize};
 
 /// So many sandboxes exist at the same time at most.

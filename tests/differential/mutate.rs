@@ -1,0 +1,161 @@
+//! JSON texts that differ from good ones in a few places: every place of each, and several at random.
+
+use crate::support::random::Random;
+use serde_json::Value;
+
+/// A JSON text in which keys may occur twice.
+#[derive(Clone, Debug)]
+pub enum Json {
+    Text(String),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+/// What a value becomes.
+const VALUES: [&str; 23] = [
+    "null",
+    "true",
+    "0",
+    "1",
+    "-1",
+    "1.0",
+    "1e2",
+    "1.5",
+    "70000",
+    "4294967296",
+    "1e400",
+    "\"\"",
+    "\"x\"",
+    "\"A\"",
+    "\"10.0.0.1\"",
+    "\"10.0.0.0/24\"",
+    "\"010.0.0.1/24\"",
+    "\" \"",
+    "\"\\ud800\"",
+    "[]",
+    "{}",
+    "[null]",
+    "[\"x\"]",
+];
+/// What happens to a member of an object.
+const MEMBERS: usize = 5;
+
+impl Json {
+    pub fn parse(text: &str) -> Json {
+        fn of(value: Value) -> Json {
+            match value {
+                Value::Array(list) => Json::List(list.into_iter().map(of).collect()),
+                Value::Object(object) => {
+                    Json::Object(object.into_iter().map(|(key, value)| (key, of(value))).collect())
+                }
+                other => Json::Text(other.to_string()),
+            }
+        }
+        of(serde_json::from_str(text).unwrap())
+    }
+
+    pub fn text(&self) -> String {
+        let quoted = |text: &str| Value::from(text).to_string();
+        match self {
+            Json::Text(text) => text.clone(),
+            Json::List(list) => format!("[{}]", list.iter().map(Json::text).collect::<Vec<_>>().join(",")),
+            Json::Object(members) => {
+                let members = members.iter().map(|(key, value)| format!("{}:{}", quoted(key), value.text()));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    /// How many changes there are.
+    pub fn changes(&self) -> usize {
+        let inside: usize = match self {
+            Json::Text(_) => 0,
+            Json::List(list) => list.iter().map(Json::changes).sum(),
+            Json::Object(members) => members.iter().map(|(_, value)| MEMBERS + value.changes()).sum(),
+        };
+        VALUES.len() + inside
+    }
+
+    /// Makes the change of that `number`.
+    pub fn change(&mut self, mut number: usize) {
+        if number < VALUES.len() {
+            *self = Json::Text(VALUES[number].to_owned());
+            return;
+        }
+        number -= VALUES.len();
+        match self {
+            Json::Text(_) => {}
+            Json::List(list) => {
+                for value in list {
+                    if number < value.changes() {
+                        return value.change(number);
+                    }
+                    number -= value.changes();
+                }
+            }
+            Json::Object(members) => {
+                for at in 0..members.len() {
+                    if number < MEMBERS {
+                        return change_member(members, at, number);
+                    }
+                    number -= MEMBERS;
+                    let value = &mut members[at].1;
+                    if number < value.changes() {
+                        return value.change(number);
+                    }
+                    number -= value.changes();
+                }
+            }
+        }
+    }
+}
+
+fn change_member(members: &mut Vec<(String, Json)>, at: usize, number: usize) {
+    let (key, value) = members[at].clone();
+    match number {
+        0 => drop(members.remove(at)),
+        // Go takes a key in any case.
+        1 => members[at].0 = key.to_uppercase(),
+        // Which of two counts?
+        2 => members.push((key, Json::Text("\"second\"".to_owned()))),
+        3 => members.push((key.to_uppercase(), value)),
+        _ => members[at].0 = format!("{key}x"),
+    }
+}
+
+/// Each text of `originals` with every single change.
+pub fn every(originals: &[&str]) -> Vec<String> {
+    let mut all = Vec::new();
+    for original in originals {
+        let json = Json::parse(original);
+        all.push(json.text());
+        for number in 0..json.changes() {
+            let mut changed = json.clone();
+            changed.change(number);
+            all.push(changed.text());
+        }
+    }
+    all
+}
+
+/// One of `originals` with a few changes, and sometimes a few bytes.
+pub fn random(originals: &[&str], random: &mut Random) -> String {
+    let mut json = Json::parse(originals[random.below(originals.len())]);
+    for _ in 0..1 + random.below(4) {
+        json.change(random.below(json.changes()));
+    }
+    let mut text = json.text();
+    if random.chance(15) && !text.is_empty() {
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        let at = places[random.below(places.len())];
+        match random.below(3) {
+            0 => text.truncate(at),
+            1 => text.insert_str(
+                at,
+                [" ", "\t", "\u{a0}", "\u{feff}", ",", "}", "]", "\"", "\\", "0", "\u{0}", "é"][random.below(12)],
+            ),
+            _ => drop(text.remove(at)),
+        }
+    }
+    text
+}
