@@ -203,6 +203,19 @@ fn status_shows_every_node(server: &ApiServer) {
     server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
     let well = text(&plexusctl(server, &["status", "--wait"]), 0);
     assert!(well.contains("Plexus is ready on 1 of 1 node") && well.contains("plexusctl why other/far"), "{well}");
+    // A tenant's pod is not Plexus', whatever it is called; a policy that only audits guards nothing.
+    let fake = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a-fake", "namespace": "other", "labels": {"app.kubernetes.io/name": "plexus"}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "keeper", "image": "x/fake:v0"}]}});
+    server.kubectl(&["create", "-f", "-"], Some(&fake.to_string())).unwrap();
+    let well = text(&plexusctl(server, &["status"]), 0);
+    assert!(well.contains("Plexus is ready on 1 of 1 node") && !well.contains("v0"), "{well}");
+    server.kubectl(&["delete", "pod", "-n", "other", "a-fake", "--grace-period=0", "--force"], None).unwrap();
+    let audit = r#"{"spec":{"validationActions":["Audit"]}}"#;
+    let words = ["patch", "validatingadmissionpolicybinding", "plexus", "--type=merge", "-p", audit];
+    server.kubectl(&words, None).unwrap();
+    assert!(text(&plexusctl(server, &["status"]), 3).contains("no binding lets them deny: plexus"));
+    server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
 }
 
 /// The keeper of Plexus' pod runs, as its status has it. There is no kubelet that would run a command in it.

@@ -24,9 +24,9 @@ pub struct Every {
     /// Entries of a runtime's folder that are no namespace here. In a mount namespace that was made earlier, the file of a
     /// living one looks like that.
     pub unclear: Vec<PathBuf>,
-    /// Whether the look reaches the machine's sandboxes: a runtime's folder shows a namespace, or every process of the
-    /// machine can be seen. In a container with a folder and processes of its own, all of them are missing.
-    pub shows_sandboxes: bool,
+    /// Whether every process of the machine can be seen. In a container with processes of its own, and perhaps namespaces
+    /// of its own, all sandboxes of the machine are missing.
+    pub shows_every_process: bool,
 }
 
 /// The namespaces that a process is in or a runtime keeps a file of.
@@ -35,7 +35,7 @@ pub struct Every {
 /// One that is there cannot be looked at, so that the list would not be whole.
 pub fn every() -> Result<Every, Error> {
     let mut seen = BTreeSet::new();
-    let mut all = Every { shows_sandboxes: sees_every_process(), ..Every::default() };
+    let mut all = Every { shows_every_process: sees_every_process(), ..Every::default() };
     let mut paths = processes()?;
     for folder in FOLDERS {
         paths.extend(files(Path::new(folder))?);
@@ -56,10 +56,7 @@ pub fn every() -> Result<Every, Error> {
             continue;
         }
         match Netns::open(&path) {
-            Ok(netns) => {
-                all.shows_sandboxes |= !path.starts_with("/proc") && !netns.is_own().unwrap_or(true);
-                all.open.push(netns);
-            }
+            Ok(netns) => all.open.push(netns),
             Err(Error::NotANamespace { .. }) if !path.starts_with("/proc") => all.unclear.push(path),
             Err(Error::Missing { .. } | Error::NotANamespace { .. }) => {}
             Err(e) => return Err(e),

@@ -6,7 +6,7 @@ use crate::cli::output::Output;
 use crate::cli::{Error, sight};
 use crate::engine::Settings;
 use crate::engine::cleanup::survey::Survey;
-use crate::engine::cleanup::{fate, sweep, wish};
+use crate::engine::cleanup::{fate, leases, sweep, wish};
 use crate::store::{State, Store};
 use crate::sys::files;
 use std::thread::sleep;
@@ -38,8 +38,9 @@ pub fn ask(settings: &Settings, dry_run: bool, seconds: u64, output: &Output) ->
         let now = log(settings);
         let new = now.strip_prefix(told.as_str()).unwrap_or(&now);
         // A doubt is printed with the answer.
-        new.lines().filter(|line| !line.contains(fate::DOUBT)).for_each(|line| output.remark(line));
-        rows.extend(new.lines().find_map(|line| line.find(fate::DOUBT).map(|at| Row::doubt(&line[at..]))));
+        let doubt_at = |line: &str| [fate::DOUBT, leases::DOUBT].iter().find_map(|doubt| line.find(doubt));
+        new.lines().filter(|line| doubt_at(line).is_none()).for_each(|line| output.remark(line));
+        rows.extend(new.lines().find_map(|line| doubt_at(line).map(|at| Row::doubt(&line[at..]))));
     } else {
         rows.push(Row::doubt(&format!(
             "the plugin has not swept within {seconds} s; it will after the next call of the runtime"

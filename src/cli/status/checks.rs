@@ -98,7 +98,10 @@ fn policies(facts: &Facts, checks: &mut Vec<Check>) {
     if missing.is_empty() {
         checks.push(Check::good("policies", "the admission policies of Plexus are in force"));
     } else {
-        let finding = format!("no binding puts these admission policies in force: {}", missing.join(", "));
+        let finding = format!(
+            "these admission policies are missing, weaker than those of this release, or no binding lets them deny: {}",
+            missing.join(", ")
+        );
         checks.push(Check::bad("policies", Fault::PolicyMissing, finding));
     }
 }

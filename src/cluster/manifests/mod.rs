@@ -4,4 +4,4 @@ pub mod manifest;
 pub(super) mod publish;
 pub(super) mod source;
 pub mod tree;
-mod yaml;
+pub(in crate::cluster) mod yaml;

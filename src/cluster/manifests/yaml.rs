@@ -12,7 +12,7 @@ const MOST_VALUES: usize = 32 << 20;
 /// # Errors
 /// One of them is no YAML, or no `T`: what is wrong, with its place.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads")]
-pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, String> {
+pub(in crate::cluster) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, String> {
     let lenient = serde_saphyr::options! {
         strict_indentation: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,

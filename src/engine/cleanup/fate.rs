@@ -84,6 +84,13 @@ pub struct Witness {
     pub created: u64,
 }
 
+impl Witness {
+    fn is_alive(&self) -> bool {
+        // Our own namespace is what a path by process ID shows in a container of the wrong PID namespace.
+        Netns::open(&self.netns).is_ok_and(|netns| !netns.is_own().unwrap_or(true))
+    }
+}
+
 /// The boot, and the folders of namespaces that show sandboxes of it.
 #[derive(Debug)]
 pub struct Sight {
@@ -114,11 +121,14 @@ impl Sight {
 
     /// Takes `sandbox` for a witness of its folder, if it is alive.
     fn witness(&mut self, sandbox: &Witness) {
-        // Our own namespace is what a path by process ID shows in a container of the wrong PID namespace.
-        let alive = Netns::open(&sandbox.netns).is_ok_and(|netns| !netns.is_own().unwrap_or(true));
-        if let Some(folder) = folder(&sandbox.netns).filter(|_| alive) {
+        if let Some(folder) = folder(&sandbox.netns).filter(|_| sandbox.is_alive()) {
             self.folders.insert(folder);
         }
+    }
+
+    /// Whether a recorded sandbox is alive here: ours, or one that the runtime recorded (`others`).
+    pub fn shows_a_sandbox(&self, others: impl FnOnce() -> Vec<Witness>) -> bool {
+        !self.folders.is_empty() || others().iter().any(Witness::is_alive)
     }
 
     /// What is known of the sandbox of `record`.

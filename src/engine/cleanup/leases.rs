@@ -43,43 +43,35 @@ impl Orphan {
     }
 }
 
-/// The leases that nobody holds. Where anything that might speak for one cannot be read there are none.
-pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Vec<Orphan> {
+/// Begins the line that says why no address is released.
+pub const DOUBT: &str = "no address is released:";
+
+/// The leases that nobody holds.
+///
+/// # Errors
+/// One line that begins with [`DOUBT`]: what might speak for a lease cannot be read, so none is known to be held by nobody.
+pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Result<Vec<Orphan>, String> {
     // The leases first: what is attached after this look is younger.
     let mut found = Vec::new();
     for (pool, network) in pools(turn, survey) {
-        match leases::older_than(&pool, YOUNG) {
-            Ok(leases) => {
-                let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
-                found.extend(leases.into_iter().map(orphan));
-            }
-            Err(e) => turn.warn(format!("{}: {e}", pool.display())),
-        }
+        let leases = leases::older_than(&pool, YOUNG).map_err(|e| format!("{DOUBT} {}: {e}", pool.display()))?;
+        let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
+        found.extend(leases.into_iter().map(orphan));
     }
     if found.is_empty() {
-        return found;
+        return Ok(found);
     }
     // Read again: a record may be younger than the survey, and with it the container's other leases.
     let living = Survey::read(&turn.store).and_then(|survey| LiveSandboxes::look(turn, &survey, sight));
-    let living = match living {
-        Ok(living) => living,
-        Err(e) => {
-            turn.warn(format!("no address is released, because the existing sandboxes cannot be listed: {e}"));
-            return Vec::new();
-        }
-    };
+    let living = living.map_err(|e| format!("{DOUBT} the existing sandboxes cannot be listed: {e}"))?;
     found.retain(|orphan| !living.has(&orphan.lease.container));
     if found.is_empty() {
-        return found;
+        return Ok(found);
     }
-    match live_sandboxes::addresses() {
-        Ok(used) => found.retain(|orphan| !used.contains(&orphan.lease.address)),
-        Err(e) => {
-            turn.warn(format!("no address is released, because the used addresses cannot be listed: {e}"));
-            found.clear();
-        }
-    }
-    found
+    let used = live_sandboxes::addresses(turn, sight);
+    let used = used.map_err(|e| format!("{DOUBT} the used addresses cannot be listed: {e}"))?;
+    found.retain(|orphan| !used.contains(&orphan.lease.address));
+    Ok(found)
 }
 
 /// Gives them back.

@@ -108,17 +108,16 @@ impl LiveSandboxes {
 /// Every address that a link of any namespace of the machine has.
 ///
 /// # Errors
-/// One line: a namespace cannot be looked into, or may be one that cannot be seen here.
-pub fn addresses() -> Result<BTreeSet<IpAddr>, String> {
+/// One line: a namespace cannot be looked into, or the machine's may not be seen here.
+pub fn addresses(turn: &Turn, sight: &Sight) -> Result<BTreeSet<IpAddr>, String> {
     let mut all = BTreeSet::new();
     let namespaces = netns_list::every().map_err(|e| e.to_string())?;
     if let Some(file) = namespaces.unclear.first() {
         return Err(format!("{} is not a namespace here, and may be that of a running pod", file.display()));
     }
-    if !namespaces.shows_sandboxes {
-        return Err(
-            "no directory of a runtime contains a namespace here, and not all processes of the node are visible".into(),
-        );
+    // A container may have namespaces of its own: only one that is recorded shows that these are the node's.
+    if !namespaces.shows_every_process && !sight.shows_a_sandbox(|| witnesses(&results(turn))) {
+        return Err("no recorded sandbox can be seen here, and not all processes of the node are visible".into());
     }
     for process in namespaces.closed {
         all.extend(proc_net::addresses(&process).map_err(|e| format!("{}: {e}", process.display()))?);

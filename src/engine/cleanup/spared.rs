@@ -118,7 +118,8 @@ impl Node {
         let survey = Survey::read(&turn.store).map_err(unknown)?;
         let sight = live_sandboxes::sight(turn, &survey);
         let living = LiveSandboxes::look(turn, &survey, &sight).map_err(unknown)?;
-        let used = live_sandboxes::addresses().map_err(|e| format!("it is not known which addresses are used: {e}"))?;
+        let used = live_sandboxes::addresses(turn, &sight)
+            .map_err(|e| format!("it is not known which addresses are used: {e}"))?;
         Ok(Node { living, used })
     }
 }

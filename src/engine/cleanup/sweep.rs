@@ -70,7 +70,7 @@ pub struct Outlook {
     pub orphans: Vec<Orphan>,
     /// Sandboxes of which it cannot be known whether they are gone, and why.
     pub unclear: Vec<(Record, String)>,
-    /// Why nothing is deleted or given back, where that is so.
+    /// Why nothing is deleted, or no address given back, where that is so.
     pub doubt: Option<String>,
 }
 
@@ -81,8 +81,11 @@ pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
     if let Some(doubt) = sight.doubt() {
         return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
     }
-    let orphans = leases::orphans(turn, &survey, &sight);
-    Some(Outlook { stale: stale(&survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt: None })
+    let (orphans, doubt) = match leases::orphans(turn, &survey, &sight) {
+        Ok(orphans) => (orphans, None),
+        Err(doubt) => (Vec::new(), Some(doubt)),
+    };
+    Some(Outlook { stale: stale(&survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt })
 }
 
 /// Sweeps once; none, at once, where somebody else does or did.
@@ -105,10 +108,6 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     let sight = live_sandboxes::sight(turn, &survey);
     let mut outlook = Outlook::default();
     if let Some(doubt) = sight.doubt() {
-        // A person who asks has it in the answer.
-        if asked == Debts::Due {
-            turn.warn(doubt);
-        }
         outlook.doubt = Some(doubt.to_owned());
     } else {
         outlook.stale = stale(&survey, &sight, debts);
@@ -118,9 +117,16 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
         }
         clean(turn, &mut outlook.stale, &mut survey, deadline);
         if full {
-            outlook.orphans = leases::orphans(turn, &survey, &sight);
+            match leases::orphans(turn, &survey, &sight) {
+                Ok(orphans) => outlook.orphans = orphans,
+                Err(doubt) => outlook.doubt = Some(doubt),
+            }
             leases::give_back(turn, &outlook.orphans, deadline);
         }
+    }
+    // A person who asks has it in the answer.
+    if let Some(doubt) = outlook.doubt.as_ref().filter(|_| asked == Debts::Due) {
+        turn.warn(doubt);
     }
     publish::publish_late(turn);
     reap::locks(turn);

@@ -7,6 +7,7 @@ mod installed;
 mod manifests;
 mod objects;
 mod probes;
+mod trust;
 
 pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};
@@ -15,7 +16,6 @@ use crate::cluster::error::{of_kubeconfig, reason};
 use crate::cluster::kubernetes::object::NadObject;
 use crate::nad::{Definition, NadRef};
 use futures::TryStreamExt;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::ListParams;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -183,16 +183,13 @@ impl Inquiry {
         Ok(found.map(SeenPod::from))
     }
 
-    /// The pods of Plexus' DaemonSet. A person who may not list the pods of all namespaces may list those of its own.
+    /// The pods of Plexus' DaemonSet. A pod of another namespace is not Plexus', whatever its labels.
     ///
     /// # Errors
     /// As of [`Inquiry::pods`].
     pub fn daemons(&self, node: Option<&str>) -> Result<Vec<SeenPod>, Unanswered> {
-        let anywhere = Scope { labels: Some(DAEMON_LABELS.to_owned()), node: node.map(str::to_owned), namespace: None };
-        self.pods(&anywhere).or_else(|refused| {
-            let usual = Scope { namespace: Some(DAEMON_NAMESPACE.to_owned()), ..anywhere };
-            self.pods(&usual).map_err(|_| refused)
-        })
+        let namespace = Some(self.daemon_namespace());
+        self.pods(&Scope { labels: Some(DAEMON_LABELS.to_owned()), node: node.map(str::to_owned), namespace })
     }
 
     /// The NAD `nad`; `None` where there is none.
@@ -258,16 +255,6 @@ impl Inquiry {
     pub fn node(&self, name: &str) -> Result<Option<SeenNode>, Unanswered> {
         let api: Api<Node> = Api::all(self.client.clone());
         Ok(self.answer(&format!("node {name}"), api.get_opt(name))?.map(SeenNode::from))
-    }
-
-    /// The policies that bindings of Plexus put in force.
-    ///
-    /// # Errors
-    /// As of [`Inquiry::pods`].
-    pub fn policies(&self) -> Result<Vec<String>, Unanswered> {
-        let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client.clone());
-        let found = self.list(&api, ListParams::default(), "the bindings of admission policies")?;
-        Ok(found.into_iter().map(|binding| binding.spec.policy_name).collect())
     }
 
     /// Calls `changed` for the pods of `scope`, and for each change, until it breaks off.
