@@ -51,7 +51,7 @@ pub const ALL: &[Difference] = &[
         text: r#"half of a surrogate pair, such as `"\ud800"`"#,
         plexus: "refused; what plugins read is passed on as it is written",
         others: "replaced with U+FFFD",
-        reason: "it is no Unicode text",
+        reason: "it is not Unicode",
         is_it: |one| one.refused(&["hex escape", "surrogate"]) || (one.text.contains("\\ud800") && one.ours.is_ok()),
     },
     Difference {
@@ -130,7 +130,7 @@ pub const ALL: &[Difference] = &[
     Difference {
         id: "versions",
         kind: "list",
-        text: "`cniVersion` that is no version, beside `cniVersions`",
+        text: "`cniVersion` that is not a version, together with `cniVersions`",
         plexus: "the versions of `cniVersions` count",
         others: "refused",
         reason: "without `cniVersions` all accept it as an old version",
