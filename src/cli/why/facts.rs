@@ -106,12 +106,29 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     })
 }
 
-/// The network that is probably meant by `nad`, which does not exist: of the same name in another namespace, or nearly so called.
+/// The network of the cluster that is probably meant by `nad`, which does not exist.
 fn meant(inquiry: &Inquiry, nad: &NadRef) -> Option<String> {
-    let names: Vec<NadRef> = inquiry.definitions().ok()?.into_iter().map(|definition| definition.nad).collect();
-    let own = names.iter().filter(|other| other.namespace() == nad.namespace()).map(NadRef::name);
-    if let Some(name) = nearest(nad.name(), own) {
-        return Some(format!("{}/{name}", nad.namespace()));
+    let all = inquiry.definitions().ok()?;
+    like(nad, &all.iter().map(|definition| definition.nad.to_string()).collect::<Vec<_>>())
+}
+
+/// Of `names` the one that is nearly `nad`, as `lint` has it; else one with the same name in another namespace.
+fn like(nad: &NadRef, names: &[String]) -> Option<String> {
+    let near = nearest(&nad.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
+    let is_namesake = |name: &&String| name.split_once('/').is_some_and(|(_, own)| own == nad.name());
+    near.or_else(|| names.iter().find(is_namesake).cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_name_is_recognised_and_one_of_another_namespace() {
+        let names = ["default/lan", "infra/storage"].map(str::to_owned);
+        let like = |name: &str| like(&NadRef::new("default", name).unwrap(), &names);
+        assert_eq!(like("lam").as_deref(), Some("default/lan"));
+        assert_eq!(like("storage").as_deref(), Some("infra/storage"));
+        assert_eq!(like("other"), None);
     }
-    names.iter().find(|other| other.name() == nad.name()).map(ToString::to_string)
 }
