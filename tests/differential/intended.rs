@@ -242,12 +242,12 @@ fn has_odd_keys(text: &str) -> bool {
 }
 
 /// What means the same is written the same.
-pub fn normal(kind: &str, value: &Value) -> Value {
+pub fn normal(value: &Value) -> Value {
     match value {
-        Value::Array(list) => Value::Array(list.iter().map(|one| normal(kind, one)).collect()),
+        Value::Array(list) => Value::Array(list.iter().map(|one| normal(one)).collect()),
         Value::Object(object) => {
             let members = object.iter().map(|(key, value)| {
-                let value = if key == "protocol" { protocol(value) } else { normal(kind, value) };
+                let value = if key == "protocol" { protocol(value) } else { normal(value) };
                 (key.clone(), value)
             });
             let is_default = |value: &Value| {

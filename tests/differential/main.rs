@@ -88,7 +88,7 @@ fn compare(oracle: &mut Oracle, kind: &str, texts: &[String], seen: &mut BTreeMa
         for (text, theirs) in asked.iter().zip(oracle.ask(kind, asked)) {
             let ours = plexus::understand(kind, text);
             let same = match (&ours, &theirs) {
-                (Ok(ours), Ok(theirs)) => intended::normal(kind, ours) == intended::normal(kind, theirs),
+                (Ok(ours), Ok(theirs)) => intended::normal(ours) == intended::normal(theirs),
                 (Err(_), Err(_)) => true,
                 _ => false,
             };
