@@ -244,7 +244,7 @@ fn has_odd_keys(text: &str) -> bool {
 /// What means the same is written the same.
 pub fn normal(value: &Value) -> Value {
     match value {
-        Value::Array(list) => Value::Array(list.iter().map(|one| normal(one)).collect()),
+        Value::Array(list) => Value::Array(list.iter().map(normal).collect()),
         Value::Object(object) => {
             let members = object.iter().map(|(key, value)| {
                 let value = if key == "protocol" { protocol(value) } else { normal(value) };
