@@ -124,7 +124,7 @@ fn wanted_in_words(wanted: &str) -> &str {
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
-        "u32" => "a whole number from 0 to 4294967295",
+        "u32" => "a whole number that is not negative and below 4294967296",
         "u64" | "usize" => "a whole number that is not negative",
         "f64" => "a number",
         "a boolean" => "true or false",
