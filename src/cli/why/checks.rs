@@ -1,6 +1,6 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, cause_of, network_of, of_runtime, worst_first};
+use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, network_of, of_runtime, worst_first};
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::Standing;
@@ -28,10 +28,13 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     worst_first(checks)
 }
 
-/// Adds `more`. What is wrong with a network is one line: the first that names it.
+/// Adds `more`. What is wrong with a network is one line: the first that names it. A warning hides nothing that is bad.
 pub fn add(checks: &mut Vec<Check>, more: Vec<Check>) {
     for check in more {
-        let is_told = |other: &Check| other.is_finding() && other.about_network() == check.about_network();
+        let is_told = |other: &Check| {
+            let hides = other.mark == Mark::Bad || (other.is_finding() && check.mark != Mark::Bad);
+            hides && other.about_network() == check.about_network()
+        };
         let is_of_network = check.is_finding() && check.about_network().is_some();
         if !(is_of_network && checks.iter().any(is_told)) {
             checks.push(check);

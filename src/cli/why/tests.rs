@@ -231,3 +231,13 @@ fn what_cannot_be_seen_is_named() {
     assert!(unseen.iter().any(|finding| finding.contains("the events of pod web")), "{unseen:?}");
     assert!(unseen.iter().any(|finding| finding.contains("node n1")), "{unseen:?}");
 }
+
+#[test]
+fn a_warning_about_a_network_hides_nothing_that_is_bad() {
+    let slip = Check::warning("network", Fault::Other, "network default/lan: macvlan spans nodes");
+    let slip = Check { network: Some("default/lan".to_owned()), ..slip };
+    let failed = failing("network default/lan (net1): plugin macvlan: there is no link bond9");
+    let found = checks(&Facts { slips: vec![slip], ..failed });
+    assert!(found[0].mark == Mark::Bad && found[0].finding.contains("no link bond9"), "{found:#?}");
+    assert_eq!(found[1].mark, Mark::Warning);
+}
