@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// `selection` in the JSON form; `cni-args` byte for byte.
-fn as_json(selection: &Selection) -> String {
+pub fn as_json(selection: &Selection) -> String {
     let mut object = Map::new();
     object.insert("name".into(), selection.nad.name().into());
     object.insert("namespace".into(), selection.nad.namespace().into());

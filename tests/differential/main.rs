@@ -10,6 +10,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code, reason = "only the shape of one is needed")]
+#[path = "../../fuzz/parsers/mod.rs"]
+mod parsers;
+
 mod intended;
 mod mutate;
 mod oracle;

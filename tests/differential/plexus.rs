@@ -1,9 +1,10 @@
 //! What Plexus understands, in the shape in which the others answer.
 
+use crate::parsers::annotation::as_json;
 use plexus::cni::result::AddResult;
 use plexus::cni::{NetworkConfig, Version};
 use plexus::nad::{Selection, selection};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The namespace of the pod, as in `e2e/oracle`.
 const NAMESPACE: &str = "own";
@@ -31,25 +32,8 @@ pub fn understand(kind: &str, text: &str) -> Result<Value, String> {
     }
 }
 
+/// A number of `cni-args` may be one that cannot be read: it reaches the plugins as it is.
 fn element(selection: &Selection) -> Value {
-    let mut object = Map::new();
-    let mut add = |key: &str, value: Value| {
-        let is_empty = value.is_null() || value.as_str() == Some("") || value.as_array().is_some_and(Vec::is_empty);
-        (!is_empty).then(|| object.insert(key.to_owned(), value));
-    };
-    add("name", json!(selection.nad.name()));
-    add("namespace", json!(selection.nad.namespace()));
-    add("interface", json!(selection.interface));
-    add("ips", json!(selection.ips));
-    add("mac", json!(selection.mac));
-    add("infiniband-guid", json!(selection.infiniband_guid));
-    add("portMappings", json!(selection.port_mappings));
-    add("bandwidth", json!(selection.bandwidth));
-    // A number may be one that cannot be read: it reaches the plugins as it is.
-    let args = selection.cni_args.as_ref().map(|args| args.to_json());
-    let args = args.map(|args| serde_json::from_str::<Value>(&args).unwrap_or(Value::String(args)));
-    add("cni-args", json!(args));
-    add("default-route", json!(selection.default_route));
-    add("ipam-claim-reference", json!(selection.ipam_claim_reference));
-    Value::Object(object)
+    let text = as_json(selection);
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }

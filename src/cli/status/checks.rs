@@ -35,7 +35,7 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
         return checks.push(check.remedied_by("Look at the nodes: kubectl get nodes -o wide."));
     }
     if facts.plexus.is_empty() {
-        let finding = "no pod has the label app.kubernetes.io/name=plexus: Plexus is not installed in this cluster";
+        let finding = "the namespace of Plexus has no pod with the label app.kubernetes.io/name=plexus: Plexus is not installed in this cluster";
         let check = Check::bad("nodes", Fault::NotInstalled, finding);
         return checks.push(check.remedied_by("Install it: docs/install/install.md has the commands."));
     }

@@ -46,32 +46,53 @@ impl Orphan {
 /// Begins the line that says why no address is released.
 pub const DOUBT: &str = "no address is released:";
 
-/// The leases that nobody holds.
+/// The leases that nobody holds, and why others could not be judged: one line that begins with [`DOUBT`].
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// The leases that nobody holds.
+    pub orphans: Vec<Orphan>,
+    /// Of a pool that cannot be read, or of all where it cannot be known who holds them.
+    pub doubt: Option<String>,
+}
+
+/// Looks which leases nobody holds. A pool that cannot be read keeps its own only.
+pub fn judge(turn: &Turn, survey: &Survey, sight: &Sight) -> Judged {
+    // The leases first: what is attached after this look is younger.
+    let mut judged = Judged::default();
+    for (pool, network) in pools(turn, survey) {
+        match leases::older_than(&pool, YOUNG) {
+            Ok(leases) => {
+                let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
+                judged.orphans.extend(leases.into_iter().map(orphan));
+            }
+            Err(e) => judged.doubt = Some(format!("{DOUBT} network {network}: pool {}: {e}", pool.display())),
+        }
+    }
+    if let Err(doubt) = keep_unheld(&mut judged.orphans, turn, sight) {
+        judged = Judged { orphans: Vec::new(), doubt: Some(format!("{DOUBT} {doubt}")) };
+    }
+    judged
+}
+
+/// Keeps of `found` what nothing speaks for.
 ///
 /// # Errors
-/// One line that begins with [`DOUBT`]: what might speak for a lease cannot be read, so none is known to be held by nobody.
-pub fn orphans(turn: &Turn, survey: &Survey, sight: &Sight) -> Result<Vec<Orphan>, String> {
-    // The leases first: what is attached after this look is younger.
-    let mut found = Vec::new();
-    for (pool, network) in pools(turn, survey) {
-        let leases = leases::older_than(&pool, YOUNG).map_err(|e| format!("{DOUBT} {}: {e}", pool.display()))?;
-        let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
-        found.extend(leases.into_iter().map(orphan));
-    }
+/// What might speak for one cannot be read.
+fn keep_unheld(found: &mut Vec<Orphan>, turn: &Turn, sight: &Sight) -> Result<(), String> {
     if found.is_empty() {
-        return Ok(found);
+        return Ok(());
     }
     // Read again: a record may be younger than the survey, and with it the container's other leases.
     let living = Survey::read(&turn.store).and_then(|survey| LiveSandboxes::look(turn, &survey, sight));
-    let living = living.map_err(|e| format!("{DOUBT} the existing sandboxes cannot be listed: {e}"))?;
+    let living = living.map_err(|e| format!("the existing sandboxes cannot be listed: {e}"))?;
     found.retain(|orphan| !living.has(&orphan.lease.container));
     if found.is_empty() {
-        return Ok(found);
+        return Ok(());
     }
     let used = live_sandboxes::addresses(turn, sight);
-    let used = used.map_err(|e| format!("{DOUBT} the used addresses cannot be listed: {e}"))?;
+    let used = used.map_err(|e| format!("the used addresses cannot be listed: {e}"))?;
     found.retain(|orphan| !used.contains(&orphan.lease.address));
-    Ok(found)
+    Ok(())
 }
 
 /// Gives them back.

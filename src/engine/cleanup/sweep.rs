@@ -11,7 +11,7 @@ use crate::engine::cleanup::comparison;
 use crate::engine::cleanup::counted;
 use crate::engine::cleanup::due::{self, is_due, is_past};
 use crate::engine::cleanup::fate::{self, Fate, Sight};
-use crate::engine::cleanup::leases::Orphan;
+use crate::engine::cleanup::leases::{Judged, Orphan};
 use crate::engine::cleanup::survey;
 use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::wish;
@@ -81,10 +81,7 @@ pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
     if let Some(doubt) = sight.doubt() {
         return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
     }
-    let (orphans, doubt) = match leases::orphans(turn, &survey, &sight) {
-        Ok(orphans) => (orphans, None),
-        Err(doubt) => (Vec::new(), Some(doubt)),
-    };
+    let Judged { orphans, doubt } = leases::judge(turn, &survey, &sight);
     Some(Outlook { stale: stale(&survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt })
 }
 
@@ -117,10 +114,8 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
         }
         clean(turn, &mut outlook.stale, &mut survey, deadline);
         if full {
-            match leases::orphans(turn, &survey, &sight) {
-                Ok(orphans) => outlook.orphans = orphans,
-                Err(doubt) => outlook.doubt = Some(doubt),
-            }
+            let judged = leases::judge(turn, &survey, &sight);
+            (outlook.orphans, outlook.doubt) = (judged.orphans, judged.doubt);
             leases::give_back(turn, &outlook.orphans, deadline);
         }
     }

@@ -16,9 +16,10 @@ impl Inquiry {
     /// # Errors
     /// As of [`Inquiry::pods`].
     pub fn installation(&self) -> Result<Vec<(String, String)>, Unanswered> {
-        let own = ListParams::default().labels(DAEMON_LABELS);
-        let sets: Vec<DaemonSet> = self.list(&Api::all(self.client.clone()), own.clone(), "the DaemonSets")?;
-        let maps: Vec<ConfigMap> = self.list(&Api::all(self.client.clone()), own, "the ConfigMaps")?;
+        let (own, namespace) = (ListParams::default().labels(DAEMON_LABELS), self.daemon_namespace());
+        let client = || self.client.clone();
+        let sets: Vec<DaemonSet> = self.list(&Api::namespaced(client(), &namespace), own.clone(), "the DaemonSets")?;
+        let maps: Vec<ConfigMap> = self.list(&Api::namespaced(client(), &namespace), own, "the ConfigMaps")?;
         let sets = sets.into_iter().map(|set| manifest("daemonset", set));
         Ok(sets.chain(maps.into_iter().map(|map| manifest("configmap", map))).collect())
     }
