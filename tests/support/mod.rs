@@ -48,8 +48,14 @@ pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
 
 /// Waits until `holds`; `otherwise` says what did not happen.
 #[track_caller]
-pub fn wait_until(mut holds: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until(holds: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
+    wait_within(PATIENCE, holds, otherwise);
+}
+
+/// As [`wait_until`], for `patience`.
+#[track_caller]
+pub fn wait_within(patience: Duration, mut holds: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
+    let deadline = Instant::now() + patience;
     while !holds() {
         assert!(Instant::now() < deadline, "{}", otherwise());
         std::thread::sleep(Duration::from_millis(10));

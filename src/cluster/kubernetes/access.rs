@@ -39,9 +39,39 @@ pub struct Access {
 #[derive(Clone)]
 struct Current {
     client: Client,
+    watching: Client,
     number: u64,
     mark: u64,
     made: Instant,
+    /// A request was given up before its answer began: the connections may be dead.
+    doubted: bool,
+}
+
+/// A request that waits for its answer. Where it is given up, the connections of its client are doubted.
+#[derive(Debug)]
+pub struct Awaited<'a> {
+    access: &'a Access,
+    number: u64,
+    answered: bool,
+}
+
+impl Awaited<'_> {
+    /// The number of the client.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The answer came, or an error.
+    pub fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        let mut current = self.access.current();
+        current.doubted |= !self.answered && current.number == self.number;
+    }
 }
 
 impl std::fmt::Debug for Access {
@@ -75,8 +105,7 @@ impl Access {
     /// # Errors
     /// There is none, or its credentials or certificates cannot be used.
     pub async fn open(kubeconfig: Option<PathBuf>) -> Result<Self, ConfigurationError> {
-        let (client, mark) = read(kubeconfig.clone()).await?;
-        let current = Mutex::new(Current { client, number: 0, mark, made: Instant::now() });
+        let current = Mutex::new(read(kubeconfig.clone(), 0).await?);
         Ok(Access { kubeconfig, current, renewing: tokio::sync::Mutex::default() })
     }
 
@@ -84,6 +113,40 @@ impl Access {
     pub fn client(&self) -> (Client, u64) {
         let current = self.current();
         (current.client.clone(), current.number)
+    }
+
+    /// The client of now for one request, and what waits for its answer. After a request that nobody answered it is a
+    /// new one: a connection that died in silence is not told to be dead, and those beside it died with it.
+    pub async fn request(&self) -> (Client, Awaited<'_>) {
+        let before = self.current().clone();
+        if before.doubted && before.made.elapsed() >= TRY_AGAIN_EVERY {
+            self.reconnect(&before).await;
+        }
+        let (client, number) = self.client();
+        (client, Awaited { access: self, number, answered: false })
+    }
+
+    /// A new client with what the files contain now, in the place of `before`.
+    async fn reconnect(&self, before: &Current) {
+        // Whoever waits for a lock here is served by the one who holds it.
+        let Ok(_alone) = self.renewing.try_lock() else { return };
+        match read(self.kubeconfig.clone(), before.number + 1).await {
+            Ok(after) if self.current().number == before.number => {
+                tracing::debug!("the API server left a request without an answer; using new connections");
+                let watching = before.watching.clone();
+                *self.current() = Current { watching, ..after };
+            }
+            Ok(_) => {}
+            // The next request that is refused for its credentials tells it.
+            Err(e) => tracing::debug!(error = %e, "new connections cannot be made"),
+        }
+    }
+
+    /// The client of now for watches and their lists, and its number. It has connections of its own: when the network
+    /// falls silent, a watch that begins again would else try each connection that other requests left behind.
+    pub fn watching(&self) -> (Client, u64) {
+        let current = self.current();
+        (current.watching.clone(), current.number)
     }
 
     /// After `error` of the client `number`: reads the credentials again where it is for them. Whether there is
@@ -97,8 +160,8 @@ impl Access {
         if before.number != number {
             return true;
         }
-        let (client, mark) = match read(self.kubeconfig.clone()).await {
-            Ok(read) => read,
+        let after = match read(self.kubeconfig.clone(), number + 1).await {
+            Ok(after) => after,
             Err(e) => {
                 if !std::mem::replace(&mut *is_told, true) {
                     tracing::warn!(reason = reason(error), error = %e, "the API server refused the credentials, and new ones cannot be read");
@@ -107,15 +170,15 @@ impl Access {
             }
         };
         *is_told = false;
-        if mark == before.mark && before.made.elapsed() < TRY_AGAIN_EVERY {
+        if after.mark == before.mark && before.made.elapsed() < TRY_AGAIN_EVERY {
             return false;
         }
-        if mark == before.mark {
+        if after.mark == before.mark {
             tracing::debug!(reason = reason(error), "the API server refused the credentials; trying a new client");
         } else {
             tracing::info!(reason = reason(error), "read the rotated credentials");
         }
-        *self.current() = Current { client, number: number + 1, mark, made: Instant::now() };
+        *self.current() = after;
         true
     }
 
@@ -124,17 +187,21 @@ impl Access {
     }
 }
 
-/// A client of what the files say now, and what tells whether they changed.
-async fn read(kubeconfig: Option<PathBuf>) -> Result<(Client, u64), ConfigurationError> {
+/// The clients `number` of what the files say now, and what tells whether they changed.
+async fn read(kubeconfig: Option<PathBuf>, number: u64) -> Result<Current, ConfigurationError> {
     let runtime = tokio::runtime::Handle::current();
     // Off the loop: all of it reads files.
     let read = move || {
         let config = runtime.block_on(configuration(kubeconfig.as_deref()))?;
         let mark = mark(kubeconfig.as_deref(), &config);
-        let builder = ClientBuilder::try_from(config).map_err(|e| ConfigurationError::Credentials(reason(&e)))?;
-        // Requests are made on the loop.
-        let _in_runtime = runtime.enter();
-        Ok((builder.with_layer(&Bound).build(), mark))
+        let client = |config: Config| -> Result<Client, ConfigurationError> {
+            let builder = ClientBuilder::try_from(config).map_err(|e| ConfigurationError::Credentials(reason(&e)))?;
+            // Requests are made on the loop.
+            let _in_runtime = runtime.enter();
+            Ok(builder.with_layer(&Bound).build())
+        };
+        let (client, watching) = (client(config.clone())?, client(config)?);
+        Ok(Current { client, watching, number, mark, made: Instant::now(), doubted: false })
     };
     let stopped = |e: tokio::task::JoinError| ConfigurationError::Credentials(e.to_string());
     tokio::task::spawn_blocking(read).await.map_err(stopped)?

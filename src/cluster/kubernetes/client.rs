@@ -257,8 +257,11 @@ impl Kubernetes {
         F: Future<Output = kube::Result<T>>,
     {
         self.last_use.note();
-        let (client, number) = self.access.client();
-        match request(client).await {
+        let (client, awaited) = self.access.request().await;
+        let number = awaited.number();
+        let answer = request(client).await;
+        awaited.answered();
+        match answer {
             Err(e) if self.access.renew(number, &e).await => request(self.access.client().0).await,
             answer => answer,
         }

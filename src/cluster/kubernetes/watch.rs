@@ -61,7 +61,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     fn new(source: &'a Source<'a>, name: &'static str, fields: String) -> Self {
-        let (client, number) = source.access.client();
+        let (client, number) = source.access.watching();
         let api: Api<K> = Api::all(client);
         let patience = Patience::default();
         let events = events(api.clone(), &fields, source.seconds, PAGE.0, patience.clone());
@@ -105,7 +105,7 @@ where
                 return;
             }
         }
-        let (client, number) = self.source.access.client();
+        let (client, number) = self.source.access.watching();
         (self.api, self.client) = (Api::all(client), number);
         self.events = events(self.api.clone(), &self.fields, self.source.seconds, self.page, self.patience.clone());
     }
