@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use support::apiserver::ApiServer;
 use support::cluster::{LEAST, put_network, role, try_server};
 
@@ -99,6 +100,17 @@ fn a_network_that_fails_on_a_node(nodes: &mut Nodes<'_>, tester: &Path) {
     assert!(wide.contains("apps/twins has the address 10.0.0.9 on n1 and on n2"), "{wide}");
 }
 
+/// It ends when the registry has refused, and not by the time-out.
+fn an_image_that_does_not_exist_is_named_soon(nodes: &mut Nodes<'_>, tester: &Path) {
+    let begun = Instant::now();
+    let words = ["test", "--network", "apps/imageless", "--image", "nosuch", "--timeout", "300"];
+    let shown = text(&run(nodes, tester, &words), 1);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    let reason = "apps/imageless on n1: container probe: ErrImagePull: failed to pull and unpack image \"docker.io/library/nosuch:latest\": pull access denied";
+    assert!(shown.contains(reason) && shown.contains("-> Correct the name of the image"), "{shown}");
+    assert!(pods(nodes.server).is_empty());
+}
+
 fn pods_are_deleted_however_it_ends(nodes: &mut Nodes<'_>, tester: &Path) {
     // A pod that never starts, and Ctrl-C.
     let mut child = start(tester, &["test", "--network", "apps/never"]);
@@ -172,7 +184,7 @@ fn connectivity_is_tested_with_the_rights_of_the_page() {
             .kubectl(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"], None)
             .unwrap();
     }
-    for name in ["lan", "far", "twins", "never"] {
+    for name in ["lan", "far", "twins", "never", "imageless"] {
         put_network(&server, "apps", name, r#"{"cniVersion":"1.0.0","type":"macvlan","master":"eth9"}"#);
     }
     let tester = server.kubeconfig_for("tester", &["testers"]).unwrap();
@@ -180,5 +192,6 @@ fn connectivity_is_tested_with_the_rights_of_the_page() {
     what_cannot_be_tested_is_one_line(&mut nodes, &tester);
     a_network_that_works(&mut nodes, &tester);
     a_network_that_fails_on_a_node(&mut nodes, &tester);
+    an_image_that_does_not_exist_is_named_soon(&mut nodes, &tester);
     pods_are_deleted_however_it_ends(&mut nodes, &tester);
 }

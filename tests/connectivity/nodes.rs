@@ -117,6 +117,9 @@ impl<'a> Nodes<'a> {
     /// The sandbox is made, or not.
     fn begin(&self, namespace: &str, name: &str, network: &str, node: &str) {
         let (nad, interface) = network.split_once('@').unwrap();
+        if nad == "apps/imageless" {
+            return self.pull_fails(namespace, name);
+        }
         if nad == "apps/never" {
             return;
         }
@@ -138,6 +141,15 @@ impl<'a> Nodes<'a> {
             &["pod", name, "-n", namespace],
             &json!({"metadata": {"annotations": {STATUS: status.to_string()}}}),
         );
+    }
+
+    /// The kubelet has asked the registry, which has no such image.
+    fn pull_fails(&self, namespace: &str, name: &str) {
+        let message = "failed to pull and unpack image \"docker.io/library/nosuch:latest\": pull access denied, repository does not exist";
+        let waiting = json!({"waiting": {"reason": "ErrImagePull", "message": message}});
+        let container = json!({"name": "probe", "image": "nosuch", "imageID": "", "ready": false, "restartCount": 0, "state": waiting});
+        let status = json!({"status": {"phase": "Pending", "containerStatuses": [container]}});
+        self.patch(&["pod", name, "-n", namespace, "--subresource=status"], &status);
     }
 
     /// What the probe prints.

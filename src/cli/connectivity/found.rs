@@ -1,5 +1,6 @@
 //! What is known of a probe, and the judgement of a pod that starts or does not. Pure.
 
+use crate::cli::connectivity::image;
 use crate::cli::connectivity::layout::Probe;
 use crate::cli::connectivity::manifest::INTERFACE;
 use crate::cli::diagnosis::{Fault, cause_of, of_runtime};
@@ -92,6 +93,9 @@ pub fn judge(
     if let Some(event) = failed().next_back().filter(|_| attempts >= ATTEMPTS || waited >= PATIENCE) {
         return Some(Err(Trouble::of(of_runtime(&event.message))));
     }
+    if let Some(why) = image::refused(pod, events, waited >= PATIENCE) {
+        return Some(Err(Trouble { fault: Fault::ImageMissing, why }));
+    }
     let why = pod.waits.as_deref().filter(|_| waited >= PATIENCE)?;
     let fault = if pod.node.is_none() { Fault::NoNode } else { cause_of(why) };
     Some(Err(Trouble { fault, why: why.to_owned() }))
@@ -108,7 +112,11 @@ pub fn late(probe: &Probe, pod: Option<&SeenPod>, events: &[SeenEvent], waited: 
             fault: Fault::StatusMissing,
             why: format!("its network-status has no {INTERFACE} of {} after {limit} s", probe.network),
         },
-        _ => Trouble { fault: Fault::Other, why: format!("its pod does not run after {limit} s") },
+        _ => {
+            let pulling = image::pulling(events).map(|what| (Fault::ImageMissing, format!(": {what}")));
+            let (fault, what) = pulling.unwrap_or((Fault::Other, String::new()));
+            Trouble { fault, why: format!("its pod does not run after {limit} s{what}") }
+        }
     }
 }
 
@@ -180,6 +188,14 @@ pub(super) mod tests {
         assert!(judge(&probe, Some(&old), &[], short).unwrap().unwrap_err().why.contains("exit"));
         assert_eq!(late(&probe, Some(&pod("Running", None)), &[], long).fault, Fault::StatusMissing);
         assert!(late(&probe, Some(&pending), &[], long).why.contains("60 s"));
+        let pulling = SeenEvent { reason: "Pulling".into(), message: "Pulling image \"a/b\"".into(), ..event("", 1) };
+        let slow = late(&probe, Some(&pending), &[pulling], long);
+        assert_eq!(slow.fault, Fault::ImageMissing);
+        assert_eq!(slow.why, "its pod does not run after 60 s: Pulling image \"a/b\"");
+        let refused =
+            SeenPod { waits: Some("container probe: ErrImagePull: x/y:1: not found".into()), ..pod("Pending", None) };
+        let trouble = judge(&probe, Some(&refused), &[], short).unwrap().unwrap_err();
+        assert!(trouble.fault == Fault::ImageMissing && trouble.why.ends_with("x/y:1: not found"), "{trouble:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod arguments;
 mod clean;
 mod found;
+mod image;
 mod layout;
 mod manifest;
 mod matrix;

@@ -41,6 +41,8 @@ pub enum Fault {
     Annotation,
     /// The pod has no node.
     NoNode,
+    /// The image of a container cannot be pulled.
+    ImageMissing,
     /// The node is not ready.
     NodeNotReady,
     /// Plexus is not installed on the node.
@@ -104,6 +106,9 @@ impl Fault {
             Fault::HostNetwork => "Remove hostNetwork: true from the pod: the runtime calls no CNI plugin for it.",
             Fault::Annotation => "Correct the annotation k8s.v1.cni.cncf.io/networks in the pod's template.",
             Fault::NoNode => "Look at the scheduler's reason: kubectl describe pod shows it.",
+            Fault::ImageMissing => {
+                "Correct the name of the image, or let the node pull it: kubectl describe pod shows each attempt."
+            }
             Fault::NodeNotReady => "Repair the node first: kubectl describe node shows the conditions.",
             Fault::NotInstalled => "Install Plexus on this node with `plexusctl install`, or restart its Plexus pod.",
             Fault::StatusMissing => "Delete the pod so that it is created again, then run this command again.",

@@ -4,6 +4,12 @@ use crate::cli::diagnosis::Fault;
 
 /// Words that are all in a message, and its cause. The first row that holds counts: the most exact rows are first.
 const CAUSES: &[(&[&str], Fault)] = &[
+    // A registry has its own "Unauthorized".
+    (&["ErrImagePull"], Fault::ImageMissing),
+    (&["ImagePullBackOff"], Fault::ImageMissing),
+    (&["InvalidImageName"], Fault::ImageMissing),
+    (&["ErrImageNeverPull"], Fault::ImageMissing),
+    (&["Failed to pull image"], Fault::ImageMissing),
     (&["plexusd may not"], Fault::TokenRefused),
     (&["Unauthorized"], Fault::TokenRefused),
     (&["is forbidden: User"], Fault::TokenRefused),
@@ -98,6 +104,11 @@ mod tests {
                 "annotation k8s.v1.cni.cncf.io/networks of pod a/b: network c/d is in namespace c, which pods of namespace a may not use",
                 Fault::Isolation,
             ),
+            (
+                "container web: ErrImagePull: failed to pull and unpack image \"x/y:1\": 401 Unauthorized",
+                Fault::ImageMissing,
+            ),
+            ("container web: ImagePullBackOff: Back-off pulling image \"x/y:1\"", Fault::ImageMissing),
             ("a dragon", Fault::Other),
         ];
         for (message, fault) in table {

@@ -74,6 +74,8 @@ fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
     let Some(why) = &facts.pod.waits else { return };
     if facts.pod.node.is_none() {
         checks.push(Check::bad("scheduling", Fault::NoNode, why.as_str()));
+    } else if cause_of(why) == Fault::ImageMissing {
+        checks.push(Check::bad("containers", Fault::ImageMissing, why.as_str()));
     } else {
         // A container that fails: its networks are attached.
         checks.push(

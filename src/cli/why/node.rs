@@ -22,11 +22,7 @@ pub fn look(state: &StateDirectory, namespace: &str, name: &str, uid: Option<&st
     trust::check(state.path())?;
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, _) = Store::new(state).survey().map_err(unreadable)?;
-    let is_own = |pod: &PodRef| {
-        let is_another = uid.zip(pod.uid()).is_some_and(|(wanted, uid)| wanted != uid);
-        pod.namespace() == namespace && pod.name() == name && !is_another
-    };
-    let own: Vec<&Record> = records.iter().filter(|one| one.pod.as_ref().is_some_and(is_own)).collect();
+    let own = own(&records, namespace, name, uid);
     let are_several = own.len() > 1;
     let mut checks: Vec<Check> = own.iter().flat_map(|record| of_record(record, are_several)).collect();
     let networks = own.iter().flat_map(|record| &record.attachments).map(|one| one.network.clone()).collect();
@@ -38,6 +34,16 @@ pub fn look(state: &StateDirectory, namespace: &str, name: &str, uid: Option<&st
         checks.push(Check::bad("installation", Fault::Draining, "Plexus is being uninstalled from this node"));
     }
     Ok(OfNode { checks, networks })
+}
+
+/// Those of `records` that are of the pod `namespace/name` with `uid`. A runtime may pass no UID, and the API server may
+/// not be asked: then the name decides.
+fn own<'a>(records: &'a [Record], namespace: &str, name: &str, uid: Option<&str>) -> Vec<&'a Record> {
+    let is_own = |pod: &PodRef| {
+        let is_another = uid.zip(pod.uid()).is_some_and(|(wanted, uid)| wanted != uid);
+        pod.namespace() == namespace && pod.name() == name && !is_another
+    };
+    records.iter().filter(|one| one.pod.as_ref().is_some_and(is_own)).collect()
 }
 
 /// With `is_named` the container is named: the pod has several, or an earlier pod had its name.
@@ -59,4 +65,42 @@ fn of_record(record: &Record, is_named: bool) -> Vec<Check> {
         Check { pod_uid: record.pod.as_ref().and_then(|pod| pod.uid().map(str::to_owned)), ..check }
     };
     record.attachments.iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cni::ContainerId;
+
+    fn record(container: &str, name: &str, uid: Option<&str>) -> Record {
+        let pod = PodRef::new("default", name, uid).unwrap();
+        Record { pod: Some(pod), ..Record::empty(&ContainerId::new(container).unwrap()) }
+    }
+
+    #[test]
+    fn records_are_of_the_pod_with_this_uid() {
+        let records = [
+            record("c1", "web", Some("earlier")),
+            record("c2", "web", Some("now")),
+            record("c3", "web", None),
+            record("c4", "other", Some("now")),
+        ];
+        let ids = |namespace, uid| -> Vec<String> {
+            own(&records, namespace, "web", uid).iter().map(|one| one.container_id.to_string()).collect()
+        };
+        assert_eq!(ids("default", Some("now")), ["c2", "c3"]);
+        assert_eq!(ids("default", None), ["c1", "c2", "c3"], "nobody knows which");
+        assert!(ids("elsewhere", None).is_empty());
+    }
+
+    #[test]
+    fn a_check_of_a_record_has_the_uid_of_its_pod() {
+        let attachment = serde_json::json!({"call": "eth0", "network": "default/lan", "ifname": "net1",
+            "default": false, "config": {}, "state": "owed"});
+        let mut owed = record("c1", "web", Some("now"));
+        owed.attachments.push(serde_json::from_value(attachment).unwrap());
+        let checks = of_record(&owed, true);
+        assert_eq!((checks.len(), checks[0].pod_uid.as_deref()), (1, Some("now")));
+        assert!(checks[0].finding.contains("net1) in container c1 could not"), "{checks:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::facts::{Look, Seen};
+use crate::cli::why::{API_SERVER, of_pod};
 use crate::cluster::{SeenNode, SeenPod};
 use crate::nad::{Definition, NadRef};
 
@@ -128,8 +129,12 @@ fn further_causes_are_named_first() {
     let late = with_pod(late.clone(), SeenPod { ready: true, ..late.pod });
     let late =
         Facts { events: failing("network default/lan (net1): plugin host-local: no address is free").events, ..late };
+    let imageless = facts("lan");
+    let waits = "container c: ImagePullBackOff: Back-off pulling image \"nosuch\"".to_owned();
+    let imageless = with_pod(imageless.clone(), SeenPod { waits: Some(waits), ..imageless.pod });
     let table = [
         (late, Fault::Displaced),
+        (imageless, Fault::ImageMissing),
         (facts("LAN"), Fault::Annotation),
         (hosts, Fault::HostNetwork),
         (homeless, Fault::NoNode),
@@ -240,4 +245,32 @@ fn a_warning_about_a_network_hides_nothing_that_is_bad() {
     let found = checks(&Facts { slips: vec![slip], ..failed });
     assert!(found[0].mark == Mark::Bad && found[0].finding.contains("no link bond9"), "{found:#?}");
     assert_eq!(found[1].mark, Mark::Warning);
+}
+
+/// Of a node's document only what is about the pod counts: by network, and by UID.
+#[test]
+fn of_a_node_only_what_concerns_the_pod_counts() {
+    let before = facts("lan");
+    let facts = with_pod(before.clone(), SeenPod { kubelet_uid: "now".into(), ..before.pod });
+    let record = |finding: &str, uid: Option<&str>| Check {
+        pod_uid: uid.map(str::to_owned),
+        ..Check::warning("record", Fault::Debt, finding)
+    };
+    let network = |finding: &str| Check::bad("network", Fault::MasterMissing, finding);
+    let table = [
+        (record("of this pod", Some("now")), true),
+        (record("of an earlier pod with its name", Some("earlier")), false),
+        (record("of a runtime that passes no UID", None), true),
+        (network("there is no link eth9").of_network("default/lan"), true),
+        (network("there is no link eth9").of_network("default/other"), false),
+        // A former release names the network in the finding only.
+        (network("default/lan: there is no link eth9"), true),
+        (network("default/other: there is no link eth9"), false),
+        (Check::bad("daemon", Fault::DaemonDown, "plexusd is not running"), true),
+        // It was asked from here.
+        (Check::unseen(API_SERVER, "no kubeconfig"), false),
+    ];
+    for (check, counts) in table {
+        assert_eq!(of_pod(vec![check.clone()], &facts).len(), usize::from(counts), "{check:?}");
+    }
 }
