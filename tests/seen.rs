@@ -151,6 +151,12 @@ fn a_pod_is_planned_from_a_workstation(server: &ApiServer) {
     let networks = plan["pods"][0]["networks"].as_array().unwrap();
     let names: Vec<&Value> = networks.iter().map(|network| &network["network"]).collect();
     assert!(names.contains(&&json!("default/lan")), "{plan:#}");
+    assert_eq!(plan["pods"][0]["node"], "n1");
+    // What only its node knows is not asserted, and the command that sees it is named.
+    let printed = plexusctl(server, &["plan", "default/web"]);
+    let said = String::from_utf8_lossy(&printed.stderr);
+    assert!(said.lines().count() == 1 && said.starts_with("Node n1 was not looked at: programs, masters"), "{said}");
+    assert!(said.contains("plexusctl plan default/web --on-node") && said.contains("doctor --node n1"), "{said}");
 }
 
 /// A pod of Plexus' DaemonSet on a node that is ready.
@@ -286,7 +292,11 @@ fn unpacked(path: &std::path::Path) -> std::collections::BTreeMap<String, String
         let mut entry = entry.unwrap();
         let mut text = String::new();
         std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
-        (entry.path().unwrap().display().to_string(), text)
+        let path = entry.path().unwrap().display().to_string();
+        // One directory, which has the time in its name.
+        let (top, name) = path.split_once('/').unwrap();
+        assert!(top.strip_prefix("plexus-report-2").is_some_and(|time| time.len() == 14), "{path}");
+        (name.to_owned(), text)
     });
     files.collect()
 }

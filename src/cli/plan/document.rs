@@ -35,6 +35,8 @@ pub struct PodPlan {
     pub pod: String,
     /// The kind of that object.
     pub kind: String,
+    /// The node of the pod; null if it has none, or if this is not known.
+    pub node: Option<String>,
     /// The command also looked at the machine, as ADD does before its first change.
     pub preflight: bool,
     /// The error of ADD; null if it would succeed.
@@ -94,6 +96,7 @@ impl PodPlan {
         PodPlan {
             pod: subject.pod.to_string(),
             kind: subject.kind.clone(),
+            node: subject.node.clone(),
             preflight,
             refused: None,
             networks: Vec::new(),
@@ -109,6 +112,7 @@ impl PodPlan {
         PodPlan {
             pod: format!("{}/{}", object.namespace, object.name),
             kind: object.kind.clone(),
+            node: None,
             preflight,
             refused: Some(Refusal { code: Code::InvalidConfig.number(), message: why }),
             networks: Vec::new(),

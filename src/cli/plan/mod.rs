@@ -4,6 +4,7 @@
 
 mod default_route;
 mod document;
+mod elsewhere;
 pub mod rehearse;
 mod rows;
 pub mod subjects;
@@ -139,7 +140,7 @@ fn print(
         let names: Vec<String> = files.iter().map(|file| name_of(file)).collect();
         output.remark(format!("{}: no pod and no object with a template of pods.", names.join(", ")));
     }
-    let is_whole = plans.iter().all(|plan| plan.preflight);
+    let not_seen = elsewhere::remark(&plans);
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, pods: plans }),
         Format::Table => plans.iter().enumerate().try_for_each(|(number, plan)| {
@@ -149,11 +150,7 @@ fn print(
             rows::print(plan, output)
         }),
     }?;
-    if !is_whole {
-        output.remark(
-            "This machine was not looked at: programs, masters, bridges and directories are checked on the node, with --on-node.",
-        );
-    }
+    not_seen.into_iter().for_each(|remark| output.remark(remark));
     Ok(())
 }
 

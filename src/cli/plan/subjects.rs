@@ -34,6 +34,8 @@ pub struct Subject {
     pub has_placeholders: bool,
     /// It is in the node's network and gets none of its own.
     pub is_host_network: bool,
+    /// Its node, if its manifest has one.
+    pub node: Option<String>,
 }
 
 /// Whether `subject` is neither a file nor stdin, nor can be the name of a pod.
@@ -73,6 +75,7 @@ impl Subject {
                 known: Known::from_facts(facts, None),
                 has_placeholders: false,
                 is_host_network: false,
+                node: None,
             }),
             // With the usual manifests the daemon may not read pods. A person may.
             Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => Err(failed(format!(
@@ -141,6 +144,7 @@ impl Subject {
             has_placeholders: !known.devices.is_empty(),
             known,
             is_host_network: pod.spec(object, &["hostNetwork"]).is_some_and(|flag| flag.is_true()),
+            node: pod.spec(object, &["nodeName"]).and_then(|name| name.text()).map(str::to_owned),
         })
     }
 }

@@ -20,7 +20,10 @@ pub const ELSEWHERE: [(&str, &str); 18] = [
     ("why", "it asks the pod's own node without this option"),
     ("status", "it shows every node; -o wide also asks each of them"),
     ("topology", "it shows the nodes of a cluster with --cluster"),
-    ("plan", "it reads manifests, or a pod of the cluster; --on-node means the machine where it runs"),
+    (
+        "plan",
+        "it reads manifests, or a pod of the cluster; --on-node means the machine where it runs, and doctor --node checks the networks of a node",
+    ),
     ("lint", "it reads manifests; --on-node means the machine where it runs"),
     ("schema", "its answer is the same everywhere"),
     ("crd", "its answer is the same everywhere"),

@@ -16,6 +16,7 @@ use crate::sys::files::{self, Durability};
 use archive::Archive;
 use clap::Args;
 use cluster::Wanted;
+use k8s_openapi::jiff::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,7 +78,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     output.progress("");
     let (count, masked) = archive.count();
     let failed = |source: io::Error| Error::Write { path: arguments.output.clone(), source };
-    let bytes = archive.pack().map_err(failed)?;
+    let bytes = archive.pack(Timestamp::now()).map_err(failed)?;
     if is_pipe {
         output.bytes(&bytes)?;
         return Ok(Verdict::Well);
