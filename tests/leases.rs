@@ -262,8 +262,23 @@ fn a_pool_below_a_folder_that_others_may_write_is_not_looked_into() {
         age(&pool(folder).join("10.1.0.2"));
     }
     fs::set_permissions(open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    assert_eq!(sweep(&node, &[]).len(), 1);
-    assert!(pool(open).join("10.1.0.2").exists());
+    // What is not looked into is a doubt, and what is sound is released.
+    let rows = sweep(&node, &[]);
+    assert!(rows.len() == 2 && rows[0]["deleted"] == true && rows[1]["doubt"] == true, "{rows:?}");
+    let doubt = rows[1]["reason"].as_str().unwrap();
+    for words in
+        ["no address is released: network pool: its leases are not checked: ", "/var/lib/open", "others may write"]
+    {
+        assert!(doubt.contains(words), "{doubt}");
+    }
+    assert!(pool(open).join("10.1.0.2").exists() && !pool(Path::new("/var/lib/closed")).join("10.1.0.2").exists());
+    // plexusctl says so by its exit code.
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.args(["gc", "--cni-conf-dir"]).arg(node.net_d()).arg("--plugin").arg(node.bin().join("plexus"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
     // Not even its lock is made.
     assert!(!pool(open).join("lock").exists());
     // A sticky folder lets nobody move what is root's: where ADD takes an address, GC gives it back.

@@ -59,7 +59,9 @@ pub struct Judged {
 pub fn judge(turn: &Turn, survey: &Survey, sight: &Sight) -> Judged {
     // The leases first: what is attached after this look is younger.
     let mut judged = Judged::default();
-    for (pool, network) in pools(turn, survey) {
+    let Pools { readable, doubt } = pools(turn, survey);
+    judged.doubt = doubt;
+    for (pool, network) in readable {
         match leases::older_than(&pool, YOUNG) {
             Ok(leases) => {
                 let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
@@ -154,17 +156,32 @@ fn existing(folders: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     Ok(all)
 }
 
+/// The pools whose leases are judged.
+#[derive(Debug, Default)]
+struct Pools {
+    /// Each with its network.
+    readable: BTreeMap<PathBuf, String>,
+    /// Why another one is not looked into: one line that begins with [`DOUBT`].
+    doubt: Option<String>,
+}
+
 /// The pools of the default network, of every network this node has used and of what is attached, unless the
 /// network forbids it (CNI-CFG-06). A network that others define forbids nothing in the default network's pools.
-fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
+fn pools(turn: &Turn, survey: &Survey) -> Pools {
     let networks = Networks::known(turn, survey.records.values());
-    let mut all = BTreeMap::new();
+    let (mut all, mut doubt) = (BTreeMap::new(), None);
     let forbidding = networks.others.values().filter(|network| network.disable_gc);
     let forbidden: Vec<PathBuf> = forbidding.flat_map(|network| folders(turn, network)).collect();
     let default = networks.default.iter().map(|network| (network, true));
     for (network, is_default) in default.chain(networks.others.values().map(|network| (network, false))) {
         let pools = pools_of(turn, network).unwrap_or_else(|e| {
-            turn.warn(format!("network {}: its leases are not checked: {e}", network.name));
+            let why = format!("network {}: its leases are not checked: {e}", network.name);
+            // A network that forbids it has none to release. The first doubt is printed with the answer.
+            if doubt.is_none() && !network.disable_gc {
+                doubt = Some(format!("{DOUBT} {why}"));
+            } else {
+                turn.warn(why);
+            }
             Vec::new()
         });
         let allowed = |pool: &PathBuf| !network.disable_gc && (is_default || !forbidden.contains(pool));
@@ -174,5 +191,5 @@ fn pools(turn: &Turn, survey: &Survey) -> BTreeMap<PathBuf, String> {
     }
     let own = networks.default.iter().filter(|network| network.disable_gc).flat_map(|network| folders(turn, network));
     own.for_each(|pool| drop(all.remove(&pool)));
-    all
+    Pools { readable: all, doubt }
 }
