@@ -103,6 +103,7 @@ fn attachment() -> impl Strategy<Value = Attachment> {
             // A record writes no result as null.
             result: result.filter(|text| text != "null").map(|text| RawValue::from_string(text).unwrap()),
             gateways: None,
+            refused: false,
             debt: None,
         },
     )

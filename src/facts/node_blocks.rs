@@ -44,7 +44,7 @@ impl NodeBlocks {
 /// The boot and both clocks. What cannot be read authorises nothing.
 pub fn now() -> Confirmed {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Confirmed { boot: boot::id().unwrap_or_default(), since_boot: boot::seconds().unwrap_or(u64::MAX), clock }
+    Confirmed { boot: boot::shown().unwrap_or_default(), since_boot: boot::seconds().unwrap_or(u64::MAX), clock }
 }
 
 impl Lessor for NodeBlocks {

@@ -3,6 +3,7 @@
 use crate::cni::json::RawObject;
 use crate::cni::{AddResult, ContainerId, IfName, NetworkConfig};
 use crate::nad::PodRef;
+use crate::sys::netns::Identity;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::net::IpAddr;
@@ -26,6 +27,10 @@ pub struct Record {
     /// Its namespace at the time of ADD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<PathBuf>,
+    /// What tells that namespace from others of the same boot; none in records of older releases. A stranger's may have
+    /// its path by now.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "netns_id")]
+    pub netns_id: Option<Identity>,
     /// When ADD began, in seconds of Unix time.
     #[serde(default)]
     pub created: u64,
@@ -78,6 +83,9 @@ pub struct Attachment {
     /// The gateways of its default routes, where a selection settled them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<Vec<IpAddr>>,
+    /// Its ADD failed, and its undoing for the same reason: its plugins got no further than that, and probably made nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// Why it could not be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debt: Option<Debt>,
@@ -85,7 +93,7 @@ pub struct Attachment {
 
 // A sweep and the tool hold the records of all pods of a node at once: a member that grows them is worth a thought.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Record>() <= 208 && size_of::<Attachment>() <= 320);
+const _: () = assert!(size_of::<Record>() <= 224 && size_of::<Attachment>() <= 320);
 
 impl Record {
     /// The record of `id` in which nothing is attached yet.
@@ -95,6 +103,7 @@ impl Record {
             container_id: id.clone(),
             pod: None,
             netns: None,
+            netns_id: None,
             created: 0,
             boot_id: None,
             incomplete: false,
@@ -144,6 +153,24 @@ pub struct Debt {
     pub hung: bool,
     /// The error of the last attempt.
     pub error: String,
+}
+
+/// As a text. What is no identity counts as none: without it the path decides.
+mod netns_id {
+    use crate::sys::netns::Identity;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(identity: &Option<Identity>, serializer: S) -> Result<S::Ok, S::Error> {
+        match identity {
+            Some(identity) => serializer.collect_str(identity),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Identity>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
 }
 
 /// Seconds of Unix time.

@@ -1,24 +1,55 @@
 //! Which boot of the machine this is.
 
-use super::files;
+use super::proc_file::Unproved;
+use super::{files, proc_file};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// The file of the identifier, below `/proc`.
+const ID: &str = "sys/kernel/random/boot_id";
+/// The kernel's number of the machine's first time namespace (`PROC_TIME_INIT_INO`, include/linux/proc_ns.h).
+const FIRST_TIME_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 /// An identifier and a newline.
 const MAX_ID: usize = 64;
 /// Counters of every processor and interrupt stand before the line.
 const MAX_STAT: usize = 4 << 20;
 
-/// The kernel's identifier of this boot; none where `/proc` does not show it.
-pub fn id() -> Option<String> {
-    let text = files::read_bounded(Path::new("/proc/sys/kernel/random/boot_id"), MAX_ID).ok()??;
+/// The kernel's identifier of this boot, by the kernel itself: what is of another one cannot exist any more.
+///
+/// # Errors
+/// `/proc` does not show it, or shows what somebody else wrote.
+pub fn proved() -> Result<String, Unproved> {
+    let text = proc_file::read(ID, MAX_ID)?;
+    let id = text.trim();
+    if id.is_empty() { Err(proc_file::unreadable(ID)) } else { Ok(id.to_owned()) }
+}
+
+/// The identifier of this boot as `/proc` shows it here, which proves nothing: managers of containers give each of their
+/// boots its own.
+pub fn shown() -> Option<String> {
+    let text = files::read_bounded(&Path::new("/proc").join(ID), MAX_ID).ok()??;
     let id = text.trim();
     (!id.is_empty()).then(|| id.to_owned())
 }
 
-/// When this boot began, in seconds of Unix time by today's clock (`btime` of proc_stat(5)).
+/// When this boot began, in seconds of Unix time by today's clock (`btime` of proc_stat(5)), by the kernel itself; none
+/// where that is not certain. It moves with the clock.
 pub fn began() -> Option<u64> {
-    let text = files::read_bounded(Path::new("/proc/stat"), MAX_STAT).ok()??;
+    if !has_time_of_machine() {
+        return None;
+    }
+    let text = proc_file::read("stat", MAX_STAT).ok()?;
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+/// Whether the boot is counted from the machine's: a time namespace moves it (time_namespaces(7)).
+fn has_time_of_machine() -> bool {
+    match std::fs::metadata("/proc/thread-self/ns/time") {
+        Ok(file) => file.ino() == FIRST_TIME_NAMESPACE,
+        // A kernel without them.
+        Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 /// How many seconds ago this boot began, by a clock that nobody sets (proc_uptime(5)).
@@ -34,8 +65,8 @@ mod tests {
 
     #[test]
     fn a_boot_has_one_identifier_and_began_before_now() {
-        let id = id().unwrap();
-        assert_eq!(super::id().as_deref(), Some(id.as_str()));
+        let id = proved().unwrap();
+        assert_eq!((proved().unwrap(), shown().unwrap()), (id.clone(), id.clone()));
         assert_eq!((id.len(), id.matches('-').count()), (36, 4));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         assert!(seconds().is_some_and(|seconds| seconds > 0));

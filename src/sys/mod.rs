@@ -19,6 +19,7 @@ pub mod netns;
 pub mod netns_list;
 pub mod owner;
 pub mod printable;
+pub mod proc_file;
 pub mod proc_net;
 pub mod process;
 #[cfg(feature = "cluster")]

@@ -7,11 +7,14 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
-use std::fs::File;
+use std::fmt;
+use std::fs::{File, Metadata};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::thread::ThreadId;
 
@@ -48,12 +51,53 @@ pub enum Error {
     },
 }
 
+/// What tells the network namespaces of one boot apart: device and inode (namespaces(7)). The kernel gives the numbers
+/// of one that ended to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    device: u64,
+    inode: NonZeroU64,
+}
+
+impl Identity {
+    /// That of the file with these data.
+    fn of(file: &Metadata) -> Option<Self> {
+        Some(Identity { device: file.dev(), inode: NonZeroU64::new(file.ino())? })
+    }
+
+    /// That of the namespace at `path` now; none where there is no file.
+    pub fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().as_ref().and_then(Identity::of)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
+}
+
+/// The text is not that of an [`Identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the device and the inode of a namespace")]
+pub struct NoIdentity;
+
+impl FromStr for Identity {
+    type Err = NoIdentity;
+
+    fn from_str(text: &str) -> Result<Self, NoIdentity> {
+        let (device, inode) = text.split_once(':').ok_or(NoIdentity)?;
+        let (device, inode) = (device.parse().map_err(|_| NoIdentity)?, inode.parse().map_err(|_| NoIdentity)?);
+        Ok(Identity { device, inode })
+    }
+}
+
 /// An open network namespace. It stays alive, wherever its file goes, as long as this handle does.
 #[derive(Debug)]
 pub struct Netns {
     file: File,
     path: PathBuf,
-    identity: OnceLock<(u64, u64)>,
+    identity: OnceLock<Identity>,
     /// The namespace of the thread that entered this one, to which it may return.
     own: OnceLock<(ThreadId, OwnedFd)>,
 }
@@ -116,12 +160,14 @@ impl Netns {
 
     /// Whether the namespace is the one that `path` leads to now.
     pub fn is_at(&self, path: &Path) -> bool {
-        let now = std::fs::metadata(path).map(|now| (now.dev(), now.ino()));
-        now.is_ok_and(|now| self.identity().is_ok_and(|own| own == now))
+        Identity::at(path).is_some_and(|now| self.identity().is_ok_and(|own| own == now))
     }
 
-    /// Device and inode: what tells namespaces apart (namespaces(7)).
-    fn identity(&self) -> Result<(u64, u64), Error> {
+    /// What tells it from others.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn identity(&self) -> Result<Identity, Error> {
         if let Some(known) = self.identity.get() {
             return Ok(*known);
         }
@@ -164,9 +210,9 @@ impl AsFd for Netns {
     }
 }
 
-fn identity(path: &Path, file: io::Result<std::fs::Metadata>) -> Result<(u64, u64), Error> {
-    let io = |source| Error::Io { what: "identify", path: path.to_owned(), source };
-    file.map(|this| (this.dev(), this.ino())).map_err(io)
+fn identity(path: &Path, file: io::Result<Metadata>) -> Result<Identity, Error> {
+    let identity = file.and_then(|file| Identity::of(&file).ok_or_else(|| io::ErrorKind::InvalidData.into()));
+    identity.map_err(|source| Error::Io { what: "identify", path: path.to_owned(), source })
 }
 
 /// The namespace of the calling thread, if the thread may return to it: entering the one in which it is takes the same
@@ -243,6 +289,15 @@ mod tests {
         assert!(Netns::own().unwrap().is_own().unwrap() && !other.is_own().unwrap(), "the caller is where it was");
         let panicked = std::panic::catch_unwind(|| other.run(|| assert!(!other.is_own().unwrap())));
         assert!(panicked.is_err() && !other.is_own().unwrap());
+    }
+
+    #[test]
+    fn an_identity_can_be_written_and_read() {
+        let own = Netns::own().unwrap().identity().unwrap();
+        assert_eq!((own.to_string().parse(), Identity::at(Path::new(OWN))), (Ok(own), Some(own)));
+        for wrong in ["", "4", "4:", "4:0", "4:-1", "x:1", "4:1:1"] {
+            assert_eq!(wrong.parse::<Identity>(), Err(NoIdentity), "{wrong}");
+        }
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub fn every() -> Result<Every, Error> {
     Ok(all)
 }
 
-fn sees_every_process() -> bool {
+/// Whether every process of the machine can be seen.
+pub fn sees_every_process() -> bool {
     fs::metadata("/proc/self/ns/pid").is_ok_and(|file| file.ino() == FIRST_PID_NAMESPACE)
 }
 

@@ -254,13 +254,18 @@ impl World {
             if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
         }
         self.boots += 1;
-        let id = PathBuf::from("/run/node/boot_id");
-        fs::write(&id, format!("00000000-0000-4000-8000-{:012}\n", self.boots)).unwrap();
-        let target = "/proc/sys/kernel/random/boot_id";
-        if self.boots > 1 {
-            umount2(target, MntFlags::MNT_DETACH).unwrap();
-        }
-        mount(Some(&id), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        // The kernel's identifier cannot be another: what was written becomes that of an earlier boot.
+        let before = format!("00000000-0000-4000-8000-{:012}", self.boots);
+        let full = self.full;
+        self.fill(false);
+        self.writable(|| {
+            for entry in fs::read_dir("/var/lib/plexus/sandboxes").into_iter().flatten().flatten() {
+                let text = fs::read(entry.path()).unwrap();
+                fs::write(entry.path(), replaced(&text, id.trim().as_bytes(), before.as_bytes())).unwrap();
+            }
+        });
+        self.fill(full);
         self.server = daemon::Server::new();
         self.server.become_(self.daemon);
     }
@@ -278,6 +283,17 @@ impl World {
         umount2("/run/netns", MntFlags::MNT_DETACH).unwrap();
         answer
     }
+}
+
+/// `text` with `new`, which is as long, in the place of each `old`.
+fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    for at in 0..text.len().saturating_sub(old.len() - 1) {
+        if &text[at..at + old.len()] == old {
+            text[at..at + old.len()].copy_from_slice(new);
+        }
+    }
+    text
 }
 
 /// Remounts the disk of the records. A child that another run starts holds our files for a moment.

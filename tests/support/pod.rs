@@ -279,12 +279,10 @@ impl Call {
         (running.wait(), changes.seen())
     }
 
-    /// `plexus sweep`, as it runs in a container that shares no processes with the node. The boot is the node's, also where a
-    /// test has given that another ID.
+    /// `plexus sweep`, as it runs in a container that shares no processes with the node.
     pub fn sweep_in_a_container(self) -> Answer {
-        const START: &str = "[ ! -e /run/node/boot_id ] || mount --bind /run/node/boot_id /proc/sys/kernel/random/boot_id; exec \"$0\" sweep";
         let mut command = self.command_of(Path::new("unshare"));
-        command.args(["--pid", "--fork", "--mount-proc", "--", "/bin/sh", "-ec", START]).arg(&self.program);
+        command.args(["--pid", "--fork", "--mount-proc", "--"]).arg(&self.program).arg("sweep");
         let running = Running::new(command.spawn().unwrap(), self.config.to_string());
         running.wait()
     }

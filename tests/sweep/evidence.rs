@@ -2,6 +2,8 @@
 
 use super::*;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
 #[test]
@@ -119,5 +121,103 @@ fn no_sandbox_survives_its_boot() {
     last_sweep(3600);
     status(&node).silence();
     eventually("the record to go", || before.record(&node).is_none());
+    assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
+}
+
+/// What a sweep that a person asks for tells where it deletes nothing.
+#[track_caller]
+fn doubt(node: &Node) -> String {
+    let (success, text) = command(node, &[]);
+    let rows: Value = serde_json::from_str(&text).unwrap();
+    assert!(success && rows.as_array().unwrap().len() == 1 && rows[0]["doubt"] == true, "{text}");
+    rows[0]["reason"].as_str().unwrap().to_owned()
+}
+
+/// Mounts `source` over `target`.
+fn cover(source: &Path, target: &Path) {
+    let none = None::<&str>;
+    nix::mount::mount(Some(source), target, none, nix::mount::MsFlags::MS_BIND, none).unwrap();
+}
+
+/// Mounts a namespace that is of nobody's at `path`.
+fn stranger_at(path: &Path) {
+    let netns = plexus::sys::netns::Netns::create().unwrap();
+    support::node::bind(&fs::File::from(netns.as_fd().try_clone_to_owned().unwrap()), path).unwrap();
+}
+
+#[test]
+fn a_boot_that_the_kernel_does_not_tell_is_no_other_boot() {
+    // A3
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let pods = attached(&node, ["one", "two"]);
+    node.forget_calls();
+    let boot = Path::new("/proc/sys/kernel/random/boot_id");
+    let plain = Path::new("/run/node/boot_id");
+    fs::write(plain, "00000000-0000-4000-8000-000000000001\n").unwrap();
+    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    for source in [plain, Path::new("/proc/sys/kernel/random/uuid")] {
+        cover(source, boot);
+        let doubt = doubt(&node);
+        assert!(doubt.contains("all 2 recorded sandboxes") && doubt.contains("boot_id is not the kernel's"), "{doubt}");
+        nix::mount::umount2(boot, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+    nix::mount::umount2("/run/netns", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    assert!(pods.iter().all(|pod| pod.record(&node).is_some()) && a.calls().is_empty());
+    // Where others are judged by what is seen, it is told which are not.
+    cover(plain, boot);
+    edit_record(&node, &pods[0], |record| record["netns"] = json!("/run/elsewhere/netns/one"));
+    let (success, text) = command(&node, &[]);
+    assert!(
+        success && text.contains("records are kept: 1 of the recorded sandboxes") && text.contains("boot_id"),
+        "{text}"
+    );
+    // What is recorded meanwhile names no boot.
+    let late = Pod::new(&node, "late");
+    late.add().result();
+    assert_eq!(late.record(&node).unwrap()["bootId"], Value::Null);
+}
+
+#[test]
+fn a_strangers_namespace_at_the_path_of_a_sandbox_is_no_witness() {
+    // A4
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let [one, two] = attached(&node, ["one", "two"]);
+    node.forget_calls();
+    let results = Path::new("/var/lib/cni/results").join(format!("cbr0-{}-eth0", one.id));
+    support::node::write(
+        &results,
+        &json!({"kind": "cniCacheV1", "containerId": one.id, "ifName": "eth0", "networkName": "cbr0", "netns": one.netns})
+            .to_string(),
+    );
+    // As in a container that has namespaces of its own.
+    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    stranger_at(&one.netns);
+    let doubt = doubt(&node);
+    assert!(doubt.contains("all 2 recorded sandboxes") && doubt.contains("/run/netns"), "{doubt}");
+    assert!(one.record(&node).is_some() && two.record(&node).is_some() && a.calls().is_empty());
+    // A record of an older release knows its path only.
+    edit_record(&node, &one, |record| drop(record.as_object_mut().unwrap().remove("netnsId")));
+    assert_eq!(
+        serde_json::from_str::<Value>(&command(&node, &["--dry-run"]).1).unwrap()[0]["container"],
+        json!(two.id)
+    );
+}
+
+#[test]
+fn a_sandbox_whose_path_is_a_strangers_is_gone_where_another_one_is_seen() {
+    // A4
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    let [gone, alive] = attached(&node, ["gone", "alive"]);
+    let identity = gone.record(&node).unwrap()["netnsId"].as_str().unwrap().to_owned();
+    let file = fs::metadata(&gone.netns).unwrap();
+    assert_eq!(identity, format!("{}:{}", file.dev(), file.ino()));
+    gone.end_sandbox();
+    stranger_at(&gone.netns);
+    assert!(command(&node, &[]).0);
+    assert!(gone.record(&node).is_none() && alive.record(&node).is_some());
+    // Its plugins are not sent into the stranger's namespace.
     assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
 }

@@ -38,7 +38,8 @@ pub fn ask(settings: &Settings, dry_run: bool, seconds: u64, output: &Output) ->
         let now = log(settings);
         let new = now.strip_prefix(told.as_str()).unwrap_or(&now);
         // A doubt is printed with the answer.
-        let doubt_at = |line: &str| [fate::DOUBT, leases::DOUBT].iter().find_map(|doubt| line.find(doubt));
+        let doubt_at =
+            |line: &str| [fate::DOUBT, fate::UNKNOWN_BOOT, leases::DOUBT].iter().find_map(|doubt| line.find(doubt));
         new.lines().filter(|line| doubt_at(line).is_none()).for_each(|line| output.remark(line));
         rows.extend(new.lines().find_map(|line| doubt_at(line).map(|at| Row::doubt(&line[at..]))));
     } else {

@@ -5,11 +5,14 @@
 //! not in the folder of its namespace, and that folder is the real one, which another recorded sandbox of this boot
 //! shows by being alive in it. A name that is there and is no namespace is no evidence: a mount namespace that was made
 //! earlier shows a living namespace as a plain file.
+//!
+//! What shows a sandbox or a boot has to be the thing itself. Another namespace at the recorded path is a stranger's: it
+//! is neither the sandbox nor a witness. The boot is the kernel's own word, or unknown: then no record is of another.
 
 use crate::cni::ContainerId;
 use crate::store::{Record, State};
 use crate::sys::boot;
-use crate::sys::netns::{Error, Netns};
+use crate::sys::netns::{Error, Identity, Netns};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +21,9 @@ const CLOCK: u64 = 60;
 
 /// How the reason begins for which nothing may be deleted.
 pub const DOUBT: &str = "nothing is deleted:";
+
+/// How the reason begins for which records stay whose sandboxes cannot be seen.
+pub const UNKNOWN_BOOT: &str = "records are kept:";
 
 /// What is known of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +79,8 @@ enum Seen {
     Missing,
     /// There is a file, and it is no namespace.
     Stale,
+    /// Another namespace is there.
+    Stranger,
 }
 
 /// A sandbox somebody recorded: a witness while it is alive.
@@ -80,43 +88,84 @@ enum Seen {
 pub struct Witness {
     /// The path of its namespace.
     pub netns: PathBuf,
+    /// What tells that namespace from others of this boot, where that was recorded.
+    pub identity: Option<Identity>,
     /// When it was made, in seconds of Unix time.
     pub created: u64,
 }
 
 impl Witness {
+    /// What is seen of it. Where its identity is unknown, its path decides.
+    fn look(&self) -> Seen {
+        match Netns::open(&self.netns) {
+            Err(Error::Missing { .. }) => Seen::Missing,
+            Err(Error::NotANamespace { .. }) => Seen::Stale,
+            Ok(netns) if self.is_other_than(&netns) => Seen::Stranger,
+            Ok(_) | Err(Error::Io { .. }) => Seen::There,
+        }
+    }
+
     fn is_alive(&self) -> bool {
         // Our own namespace is what a path by process ID shows in a container of the wrong PID namespace.
-        Netns::open(&self.netns).is_ok_and(|netns| !netns.is_own().unwrap_or(true))
+        let is_it = |netns: &Netns| !netns.is_own().unwrap_or(true) && !self.is_other_than(netns);
+        Netns::open(&self.netns).is_ok_and(|netns| is_it(&netns))
+    }
+
+    fn is_other_than(&self, netns: &Netns) -> bool {
+        self.identity.is_some_and(|recorded| netns.identity().is_ok_and(|found| found != recorded))
     }
 }
 
 /// The boot, and the folders of namespaces that show sandboxes of it.
 #[derive(Debug)]
 pub struct Sight {
-    boot_id: Option<String>,
+    /// Its identifier, or why that is unknown.
+    boot: Result<String, String>,
     began: Option<u64>,
     /// Folders with a living sandbox.
     folders: BTreeSet<PathBuf>,
+    /// The paths of the namespaces in our records: what they lead to, our records tell.
+    recorded: BTreeSet<PathBuf>,
     doubt: Option<String>,
+    /// Why records are not known to be of another boot.
+    unknown_boot: Option<String>,
 }
 
 impl Sight {
     /// Looks at the namespaces of `records`; at those that the runtime recorded (`others`) only where ours do not
     /// suffice.
     pub fn of<'a>(records: impl Iterator<Item = &'a Record> + Clone, others: impl FnOnce() -> Vec<Witness>) -> Self {
-        let mut sight = Sight { boot_id: boot::id(), began: boot::began(), folders: BTreeSet::new(), doubt: None };
-        for record in records.clone() {
-            if let Some(netns) = record.netns.as_ref().filter(|_| !is_before_boot(&sight.boot_id, record)) {
-                sight.witness(&Witness { netns: netns.clone(), created: record.created });
-            }
-        }
+        let mut sight = Sight {
+            boot: boot::proved().map_err(|e| e.to_string()),
+            began: boot::began(),
+            folders: BTreeSet::new(),
+            recorded: records.clone().filter_map(|record| record.netns.clone()).collect(),
+            doubt: None,
+            unknown_boot: None,
+        };
+        // What has the name of a sandbox of another boot is none of this one.
+        let of_this_boot = records.clone().filter(|record| !is_of_another_than(sight.boot(), record));
+        let witnesses: Vec<Witness> = of_this_boot.filter_map(|record| sight.recorded_as(record)).collect();
+        witnesses.iter().for_each(|witness| sight.witness(witness));
         let unseen = |sight: &Sight| records.clone().any(|record| matches!(sight.fate(record), Fate::Unseen { .. }));
         if unseen(&sight) {
-            others().iter().for_each(|other| sight.witness(other));
+            let others = sight.unrecorded(others());
+            others.iter().for_each(|other| sight.witness(other));
         }
-        sight.doubt = sight.find_doubt(records);
+        sight.doubt = sight.find_doubt(records.clone());
+        sight.unknown_boot = sight.find_unknown_boot(records);
         sight
+    }
+
+    /// The identifier of this boot, where it is known.
+    fn boot(&self) -> Option<&str> {
+        self.boot.as_deref().ok()
+    }
+
+    /// The sandbox of `record`, if it has a namespace. Identities of another boot mean nothing in this one.
+    fn recorded_as(&self, record: &Record) -> Option<Witness> {
+        let identity = record.netns_id.filter(|_| !is_of_another_than(self.boot(), record));
+        Some(Witness { netns: record.netns.clone()?, identity, created: record.created })
     }
 
     /// Takes `sandbox` for a witness of its folder, if it is alive.
@@ -126,20 +175,26 @@ impl Sight {
         }
     }
 
+    /// Those of `others` of which our records tell nothing.
+    fn unrecorded(&self, mut others: Vec<Witness>) -> Vec<Witness> {
+        others.retain(|other| !self.recorded.contains(&other.netns));
+        others
+    }
+
     /// Whether a recorded sandbox is alive here: ours, or one that the runtime recorded (`others`).
     pub fn shows_a_sandbox(&self, others: impl FnOnce() -> Vec<Witness>) -> bool {
-        !self.folders.is_empty() || others().iter().any(Witness::is_alive)
+        !self.folders.is_empty() || self.unrecorded(others()).iter().any(Witness::is_alive)
     }
 
     /// What is known of the sandbox of `record`.
     pub fn fate(&self, record: &Record) -> Fate {
-        if is_before_boot(&self.boot_id, record) {
+        if is_before_boot(self.boot(), record) {
             return Fate::Gone(Evidence::OtherBoot);
         }
-        let Some(netns) = &record.netns else { return Fate::Alive };
+        let Some(sandbox) = self.recorded_as(record) else { return Fate::Alive };
         // The clock may have been set since: what an older release wrote has to be missing, too.
         let before = record.boot_id.is_none() && self.is_before(record.created);
-        self.fate_of(&Witness { netns: netns.clone(), created: record.created }, before)
+        self.fate_of(&sandbox, before)
     }
 
     /// What is known of a sandbox that the runtime recorded; it tells no boot.
@@ -148,11 +203,11 @@ impl Sight {
     }
 
     fn fate_of(&self, sandbox: &Witness, before_this_boot: bool) -> Fate {
-        match look(&sandbox.netns) {
+        match sandbox.look() {
             Seen::There => return Fate::Alive,
             _ if before_this_boot => return Fate::Gone(Evidence::OtherBoot),
             Seen::Stale => return Fate::Unclear(sandbox.netns.clone()),
-            Seen::Missing => {}
+            Seen::Missing | Seen::Stranger => {}
         }
         let Some(folder) = folder(&sandbox.netns) else {
             let folder = sandbox.netns.parent().unwrap_or(Path::new("/")).to_owned();
@@ -168,12 +223,26 @@ impl Sight {
         self.doubt.as_deref()
     }
 
+    /// Why sandboxes that cannot be seen are not judged: this may be another boot than theirs. It is asked where others
+    /// are judged by what is seen, and there is no [`Sight::doubt`].
+    pub fn unknown_boot(&self) -> Option<&str> {
+        self.unknown_boot.as_deref()
+    }
+
+    fn find_unknown_boot<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Option<String> {
+        let why = self.boot.as_ref().err()?;
+        let is_left = |record: &&Record| matches!(self.fate(record), Fate::Unseen { .. } | Fate::Unclear(_));
+        let left = records.filter(is_attached).filter(is_left).count();
+        (left > 0).then(|| {
+            format!(
+                "{UNKNOWN_BOOT} {left} of the recorded sandboxes cannot be seen, and may be of this boot or of another: {why}"
+            )
+        })
+    }
+
     fn find_doubt<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Option<String> {
-        let attached = |record: &&Record| {
-            record.netns.is_some() && record.attachments.iter().any(|attachment| attachment.state != State::Owed)
-        };
         let fates: Vec<Fate> = records
-            .filter(attached)
+            .filter(is_attached)
             .map(|record| self.fate(record))
             .filter(|fate| *fate != Fate::Gone(Evidence::OtherBoot))
             .collect();
@@ -185,8 +254,10 @@ impl Sight {
             Fate::Unclear(file) => file.parent().map(|folder| folder.display().to_string()),
             _ => None,
         })?;
+        // What may be of another boot is among them.
+        let boot = self.boot.as_ref().err().map_or_else(String::new, |why| format!("; this boot is unknown: {why}"));
         Some(format!(
-            "{DOUBT} all {} recorded sandboxes of this boot look gone, so {folder} is probably not the directory of the runtime's namespaces here",
+            "{DOUBT} all {} recorded sandboxes of this boot look gone, so {folder} is probably not the directory of the runtime's namespaces here{boot}",
             fates.len()
         ))
     }
@@ -196,25 +267,35 @@ impl Sight {
     }
 }
 
-/// Whether `record` is of another boot, and nothing in this one can be its sandbox.
-pub fn is_of_other_boot(record: &Record) -> bool {
-    is_before_boot(&boot::id(), record)
+/// Whether a deletion of `record` has a namespace to work in at its recorded path: not if the record is of another boot,
+/// or if another namespace is there.
+pub fn has_own_namespace(record: &Record) -> bool {
+    let boot = boot::proved().ok();
+    !is_before_boot(boot.as_deref(), record) && !is_replaced(boot.as_deref(), record)
+}
+
+/// Whether the recorded path of the namespace leads to a stranger's.
+fn is_replaced(this: Option<&str>, record: &Record) -> bool {
+    let identity = record.netns_id.filter(|_| !is_of_another_than(this, record));
+    let sandbox = record.netns.clone().map(|netns| Witness { netns, identity, created: record.created });
+    sandbox.is_some_and(|sandbox| sandbox.look() == Seen::Stranger)
 }
 
 /// Whether `record` is of another boot than `this`. What is alive under the name of its namespace is kept all the same;
 /// a process ID is another process's by now.
-fn is_before_boot(this: &Option<String>, record: &Record) -> bool {
-    let other = record.boot_id.is_some() && this.is_some() && record.boot_id != *this;
+fn is_before_boot(this: Option<&str>, record: &Record) -> bool {
     let is_alive = |netns: &PathBuf| !netns.starts_with("/proc") && Netns::open(netns).is_ok();
-    other && !record.netns.as_ref().is_some_and(is_alive)
+    is_of_another_than(this, record) && !record.netns.as_ref().is_some_and(is_alive)
 }
 
-fn look(netns: &Path) -> Seen {
-    match Netns::open(netns) {
-        Err(Error::Missing { .. }) => Seen::Missing,
-        Err(Error::NotANamespace { .. }) => Seen::Stale,
-        Ok(_) | Err(Error::Io { .. }) => Seen::There,
-    }
+/// Whether `record` tells another boot than `this`.
+fn is_of_another_than(this: Option<&str>, record: &Record) -> bool {
+    this.zip(record.boot_id.as_deref()).is_some_and(|(this, recorded)| this != recorded)
+}
+
+/// Whether something is attached to its sandbox. Of what is owed as a whole it is known that it ends.
+fn is_attached(record: &&Record) -> bool {
+    record.netns.is_some() && record.attachments.iter().any(|attachment| attachment.state != State::Owed)
 }
 
 /// The folder that shows whether a namespace is there; none where it does not exist here. Of a path by process ID it

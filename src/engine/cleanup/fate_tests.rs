@@ -10,7 +10,7 @@ fn record(netns: &Path, created: u64) -> Record {
         {"call":"eth0","network":"n","ifname":"eth0","state":"attached","config":{}}]}"#;
     let mut record: Record = serde_json::from_str(text).unwrap();
     record.container_id = ContainerId::new("c").unwrap();
-    record.boot_id = boot::id();
+    record.boot_id = boot::proved().ok();
     record.netns = Some(netns.to_owned());
     record.created = created;
     record
@@ -86,9 +86,9 @@ fn a_living_neighbour_is_evidence() {
     let mut other = record(&path, 100);
     other.boot_id = Some("another".to_owned());
     assert_eq!(both.fate(&other), Fate::Alive);
-    assert!(!is_of_other_boot(&other));
+    assert!(has_own_namespace(&other));
     // What the runtime recorded is a witness, too; in another folder it is none.
-    let witness = || vec![Witness { netns: path.clone(), created: 300 }];
+    let witness = || vec![Witness { netns: path.clone(), identity: None, created: 300 }];
     let told = Sight::of([&gone].into_iter(), witness);
     assert!(matches!(told.fate(&gone), Fate::Gone(_)) && told.doubt().is_none());
     let elsewhere = tempfile::tempdir().unwrap();

@@ -43,6 +43,11 @@ pub fn sight(turn: &Turn, survey: &Survey) -> Sight {
     Sight::of(survey.all(), || witnesses(&results(turn)))
 }
 
+/// Whether a sandbox that we or the runtime recorded is alive here: then these are the namespaces of the node.
+pub fn is_one_shown(turn: &Turn, sight: &Sight) -> bool {
+    sight.shows_a_sandbox(|| witnesses(&results(turn)))
+}
+
 /// The folders of libcni's records.
 fn results(turn: &Turn) -> Vec<PathBuf> {
     let of_multus = turn.settings.multus_directory.join("results");
@@ -59,7 +64,7 @@ fn witnesses(folders: &[PathBuf]) -> Vec<Witness> {
 
 fn witness(path: &Path, netns: PathBuf) -> Option<Witness> {
     let written = std::fs::metadata(path).and_then(|file| file.modified()).ok()?;
-    Some(Witness { netns, created: written.duration_since(UNIX_EPOCH).ok()?.as_secs() })
+    Some(Witness { netns, identity: None, created: written.duration_since(UNIX_EPOCH).ok()?.as_secs() })
 }
 
 fn cached(path: &Path) -> io::Result<Option<Cached>> {
@@ -116,7 +121,7 @@ pub fn addresses(turn: &Turn, sight: &Sight) -> Result<BTreeSet<IpAddr>, String>
         return Err(format!("{} is not a namespace here, and may be that of a running pod", file.display()));
     }
     // A container may have namespaces of its own: only one that is recorded shows that these are the node's.
-    if !namespaces.shows_every_process && !sight.shows_a_sandbox(|| witnesses(&results(turn))) {
+    if !namespaces.shows_every_process && !is_one_shown(turn, sight) {
         return Err("no recorded sandbox can be seen here, and not all processes of the node are visible".into());
     }
     for process in namespaces.closed {

@@ -70,7 +70,7 @@ pub struct Outlook {
     pub orphans: Vec<Orphan>,
     /// Sandboxes of which it cannot be known whether they are gone, and why.
     pub unclear: Vec<(Record, String)>,
-    /// Why nothing is deleted, or no address given back, where that is so.
+    /// Why nothing is deleted, some records stay, or no address is given back, where that is so.
     pub doubt: Option<String>,
 }
 
@@ -82,6 +82,7 @@ pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
         return Some(Outlook { doubt: Some(doubt.to_owned()), ..Outlook::default() });
     }
     let Judged { orphans, doubt } = leases::judge(turn, &survey, &sight);
+    let doubt = doubt.or_else(|| sight.unknown_boot().map(str::to_owned));
     Some(Outlook { stale: stale(&survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt })
 }
 
@@ -113,9 +114,10 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
             turn.warn(format!("container {}: {why}", record.container_id));
         }
         clean(turn, &mut outlook.stale, &mut survey, deadline);
+        outlook.doubt = sight.unknown_boot().map(str::to_owned);
         if full {
             let judged = leases::judge(turn, &survey, &sight);
-            (outlook.orphans, outlook.doubt) = (judged.orphans, judged.doubt);
+            (outlook.orphans, outlook.doubt) = (judged.orphans, judged.doubt.or(outlook.doubt));
             leases::give_back(turn, &outlook.orphans, deadline);
         }
     }

@@ -1,9 +1,10 @@
 //! What a network that cannot be deleted may have left on the node, and which debts are therefore given up.
 
-use crate::cni::{ContainerId, NetworkConfig, PluginConfig, RawObject};
+use crate::cni::{CniError, Code, ContainerId, NetworkConfig, PluginConfig, RawObject};
 use crate::delegate::ipam::host_local::{self, leases};
 use crate::engine::Turn;
 use crate::engine::cleanup::leases::local_pools_of;
+use crate::engine::sandbox::undo::Failure;
 use crate::store::{Attachment, State, record};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
@@ -38,6 +39,8 @@ pub enum Left {
     Nothing,
     /// A link or an address.
     Something,
+    /// Neither link nor address. What else the network's plugins make cannot be seen.
+    Hidden,
     /// It cannot be told.
     Unknown,
 }
@@ -68,6 +71,7 @@ pub fn left(id: &ContainerId, attachment: &Attachment, place: Place<'_>) -> Left
     match (has_link(attachment, place), has_lease(&network, id, attachment)) {
         (Some(true), _) | (_, Some(true)) => Left::Something,
         (Some(false), Some(false)) if network.plugins.iter().all(is_visible) => Left::Nothing,
+        (Some(false), Some(false)) => Left::Hidden,
         _ => Left::Unknown,
     }
 }
@@ -112,10 +116,29 @@ fn has_lease(network: &NetworkConfig, id: &ContainerId, attachment: &Attachment)
     Some(found)
 }
 
-/// Whether the failing `attachment`, of an ADD that was just undone, was never made: its plugins never answered, and
-/// nothing of it is there. Then nothing is owed.
-pub fn was_never_made(id: &ContainerId, attachment: &Attachment, netns: Option<&Path>) -> bool {
-    attachment.result.is_none() && left(id, attachment, Place::of(netns)) == Left::Nothing
+/// Whether `failure`, of an ADD that was just undone, is of what was never made: its plugins never answered, and nothing
+/// of it is there. Where that cannot be seen, both ADD (by `added`) and DEL have to refuse the configuration itself. Then
+/// nothing is owed.
+pub fn was_never_made(id: &ContainerId, failure: &Failure, added: Option<&CniError>, netns: Option<&Path>) -> bool {
+    if failure.attachment.result.is_some() {
+        return false;
+    }
+    match left(id, &failure.attachment, Place::of(netns)) {
+        Left::Nothing => true,
+        Left::Hidden => added.is_some_and(|added| is_of_configuration(added) && is_of_configuration(&failure.error)),
+        Left::Something | Left::Unknown => false,
+    }
+}
+
+/// Whether a plugin refuses what it is given, before it works (CNI-ERR: 4, the variables; 6, the text; 7, the values).
+fn is_of_configuration(error: &CniError) -> bool {
+    [Code::Environment, Code::Decode, Code::InvalidConfig].map(Code::number).contains(&error.code)
+}
+
+/// Whether the plugins of `failure` never answered, and its undoing failed for the reason of its ADD (`added`).
+pub fn is_refused(failure: &Failure, added: &CniError) -> bool {
+    // ADD adds what may be the reason.
+    failure.attachment.result.is_none() && added.msg.starts_with(&failure.error.msg)
 }
 
 /// Whether a debt is given up: it was tried often and for long, and nothing is left that this node can show. Of a
@@ -129,11 +152,16 @@ pub fn is_settled(turn: &Turn, id: &ContainerId, attachment: &Attachment, place:
     let (needed, sandbox) = match (left(id, attachment, place), place) {
         (Left::Nothing, Place::Gone) => (SOON, "its sandbox is gone"),
         (Left::Nothing, Place::Namespace(_) | Place::Unseen) => (SOON, "its sandbox still exists"),
-        (Left::Unknown, Place::Gone) => (LATE, "its sandbox is gone"),
+        // Else a mistake in a configuration makes as many debts as the kubelet makes attempts in a day.
+        (Left::Hidden, Place::Gone) if attachment.refused => (SOON, "its sandbox is gone, and its ADD was refused"),
+        (Left::Hidden, Place::Missing) if attachment.refused => {
+            (SOON, "its namespace is missing, and its ADD was refused")
+        }
+        (Left::Hidden | Left::Unknown, Place::Gone) => (LATE, "its sandbox is gone"),
         // DEL came, and no other sandbox lives here to show where namespaces are.
-        (Left::Nothing | Left::Unknown, Place::Missing) => (LATE, "its namespace is missing"),
+        (Left::Nothing | Left::Hidden | Left::Unknown, Place::Missing) => (LATE, "its namespace is missing"),
         // It may show it later, or its DEL may come.
-        (Left::Unknown, _) | (Left::Something, _) => return false,
+        (Left::Hidden | Left::Unknown, _) | (Left::Something, _) => return false,
     };
     let settled = tried >= needed;
     if settled {
@@ -172,14 +200,14 @@ mod tests {
         ] {
             assert_eq!(of(&nothing), Left::Nothing, "{nothing}");
         }
-        for unknown in [
+        for hidden in [
             r#"{"type":"macvlan","ipam":{"type":"whereabouts"}}"#,
             r#"{"type":"bridge","ipMasq":true}"#,
             r#"{"type":"bridge","macspoofchk":"perhaps"}"#,
             r#"{"type":"bridge"},{"type":"portmap"}"#,
             r#"{"type":"sriov"}"#,
         ] {
-            assert_eq!(of(unknown), Left::Unknown, "{unknown}");
+            assert_eq!(of(hidden), Left::Hidden, "{hidden}");
         }
         assert_eq!(left(&id, &attachment("7"), Place::Gone), Left::Unknown);
         assert_eq!(left(&id, &attachment(r#"{"name":"none","type":"macvlan"}"#), Place::Unseen), Left::Unknown);

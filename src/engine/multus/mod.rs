@@ -137,6 +137,7 @@ fn recalled(
         device_info_file: None,
         result: cached.result,
         gateways: None,
+        refused: false,
         debt: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Carrying out a plan: the record first, then one network after another.
 
-use crate::cni::{CniError, Code};
+use crate::cni::{CniError, Code, IfName};
 use crate::delegate::{Chain, Scope};
 use crate::engine::Turn;
 use crate::engine::cleanup::{traces, wish};
@@ -10,10 +10,11 @@ use crate::engine::sandbox::{device_info, undo};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::boot;
 use crate::sys::files::Durability;
+use crate::sys::netns::Netns;
 use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub struct Session<'t> {
     replaceable: bool,
     /// The record of the plan is not forced to the disk yet.
     is_unsynced: bool,
+    /// Why networks were not attached.
+    errors: Vec<(IfName, CniError)>,
 }
 
 /// What the disk has of the sandbox before an ADD.
@@ -79,6 +82,7 @@ impl<'t> Session<'t> {
             is_first,
             replaceable: true,
             is_unsynced: false,
+            errors: Vec::new(),
         };
         let intended = session.plan.iter().map(|planned| intended(planned, &target.ifname, &path));
         session.record.attachments.extend(intended);
@@ -159,6 +163,7 @@ impl<'t> Session<'t> {
                     Err(failed) => {
                         // DEL hands it to the plugins that succeeded: some delete by it alone.
                         self.record.attachments[self.before + index].result = failed.last;
+                        self.errors.push((self.plan[index].ifname.clone(), failed.error.clone()));
                         first = first.or(Some(failed.error));
                     }
                 }
@@ -275,7 +280,12 @@ impl<'t> Session<'t> {
         let id = self.record.container_id.clone();
         let mut failures = undo::delete(self.turn, self.sandbox, netns.as_deref(), &id, attempted, deadline);
         // What was never made is not owed: its DEL fails for the reason for which its ADD did.
-        failures.retain(|failure| !traces::was_never_made(&id, &failure.attachment, netns.as_deref()));
+        failures.retain_mut(|failure| {
+            let is_of = |(ifname, _): &&(IfName, CniError)| *ifname == failure.attachment.ifname;
+            let added = self.errors.iter().find(is_of).map(|(_, error)| error);
+            failure.attachment.refused = added.is_some_and(|added| traces::is_refused(failure, added));
+            !traces::was_never_made(&id, failure, added, netns.as_deref())
+        });
         let mut error = first;
         for failure in &failures {
             error = error.with_details(format!("undoing: {}", failure.error.msg));
@@ -294,7 +304,7 @@ impl<'t> Session<'t> {
 }
 
 /// The attachment as it is intended: all that DEL needs if we die now.
-pub fn intended(planned: &Planned, call: &crate::cni::IfName, path: &[PathBuf]) -> Attachment {
+pub fn intended(planned: &Planned, call: &IfName, path: &[PathBuf]) -> Attachment {
     Attachment {
         call: call.clone(),
         network: planned.network.clone(),
@@ -308,6 +318,7 @@ pub fn intended(planned: &Planned, call: &crate::cni::IfName, path: &[PathBuf]) 
         device_info_file: planned.device_info_file.clone(),
         result: None,
         gateways: None,
+        refused: false,
         debt: None,
     }
 }
@@ -362,11 +373,13 @@ fn attach_one(
 /// The call names no sandbox.
 pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
     let target = turn.target()?;
+    let identity = |path: &Path| Netns::open(path).ok()?.identity().ok();
     Ok(Record {
         pod: turn.pod(),
         netns: target.netns.clone(),
+        netns_id: target.netns.as_deref().and_then(identity),
         created: record::now(),
-        boot_id: boot::id(),
+        boot_id: boot::proved().ok(),
         ..Record::empty(&target.container_id)
     })
 }

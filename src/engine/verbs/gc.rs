@@ -144,15 +144,15 @@ pub fn clean(
     }
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(stays);
     record.attachments = kept;
-    let may_be_ours =
-        |netns: &&Path| !cleaning.gone && !fate::is_of_other_boot(&record) && !trust::is_of_another(turn, id, netns);
+    let is_own = !cleaning.gone && fate::has_own_namespace(&record);
+    let may_be_ours = |netns: &&Path| is_own && !trust::is_of_another(turn, id, netns);
     let netns = lasting(record.netns.as_deref()).filter(may_be_ours);
     let netns = namespace::still_there(netns).ok().flatten();
     let failures = undo::delete(turn, &sandbox, netns, id, stale, cleaning.deadline);
     let place = match netns {
         _ if cleaning.gone => Place::Gone,
         Some(netns) => Place::Namespace(netns),
-        None if record.netns.as_deref().is_some_and(namespace::is_missing) => Place::Missing,
+        None if !is_own || record.netns.as_deref().is_some_and(namespace::is_missing) => Place::Missing,
         None => Place::Unseen,
     };
     let (given_up, failures): (Vec<_>, Vec<_>) =
