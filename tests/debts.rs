@@ -83,6 +83,63 @@ fn a_lease_of_dhcp_that_no_daemon_can_have_is_not_owed() {
 }
 
 #[test]
+fn what_a_program_refuses_by_its_configuration_is_not_owed() {
+    // E1: what this program makes cannot be seen, but it made nothing. A kubelet that tries again leaves no record.
+    let Some(node) = Node::new() else { return };
+    let service = node.recorder("service");
+    service.on("ADD", "fail 7 'unknown key subnt'").on("DEL", "fail 7 'unknown key subnt'");
+    node.network("default/s", &json!({"cniVersion": "1.0.0", "name": "s", "plugins": [{"type": "service"}]}));
+    for attempt in 0..5 {
+        let pod = Pod::new(&node, &format!("attempt-{attempt}")).selecting("s");
+        pod.add().refusal(7, &["default/s", "unknown key subnt"]);
+        assert!(pod.record(&node).is_none(), "{:?}", pod.record(&node));
+        // Its deletion has nothing to do, and succeeds at once.
+        pod.del().silence();
+        assert!(pod.record(&node).is_none());
+    }
+    // ADD may have made something where DEL alone refuses, and where the first one of a chain has answered.
+    service.on("ADD", "fail 11 'no answer'");
+    let other = Pod::new(&node, "other").selecting("s");
+    other.add().refusal(11, &["no answer"]);
+    let owed = other.record(&node).unwrap()["attachments"][0].clone();
+    assert_eq!((&owed["state"], &owed["refused"]), (&json!("owed"), &Value::Null));
+}
+
+#[test]
+fn debts_of_a_configuration_that_is_always_refused_end_soon() {
+    // E1: most programs have one code for every error.
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let service = node.recorder("service");
+    service.on("ADD", "fail 999 'no ranges'").on("DEL", "fail 999 'no ranges'");
+    node.network("default/s", &json!({"cniVersion": "1.0.0", "name": "s", "plugins": [{"type": "service"}]}));
+    let [_witness] = attached(&node, ["witness"]);
+    let pod = Pod::new(&node, "typo").selecting("s");
+    pod.add().refusal(999, &["no ranges"]);
+    let owed = pod.record(&node).unwrap()["attachments"][0].clone();
+    assert_eq!((&owed["state"], &owed["refused"]), (&json!("owed"), &json!(true)));
+    // Three DELs, and the pod's deletion succeeds.
+    let deleted = (0..3).find(|_| pod.del().status.success());
+    assert!(deleted.is_some());
+    pod.end_sandbox();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let tried = |attempts: u32, minutes: u64, refused: bool| {
+        edit_record(&node, &pod, |record| {
+            record["created"] = json!(1);
+            record["attachments"][0]["refused"] = json!(refused);
+            record["attachments"][0]["debt"] =
+                json!({"since": now - 60 * minutes, "last": 1, "attempts": attempts, "error": "no ranges"});
+        });
+        let (success, text) = command(&node, &[]);
+        assert!(success, "{text}");
+        pod.record(&node).is_none()
+    };
+    assert!(!tried(9, 60, false), "its ADD may have made something");
+    assert!(!tried(2, 60, true) && !tried(9, 9, true));
+    assert!(tried(9, 11, true));
+}
+
+#[test]
 fn a_debt_of_which_nothing_is_left_is_given_up_after_a_while() {
     let Some(node) = Node::new() else { return };
     node.ip("link add eth1 type veth peer name eth1-peer");
@@ -344,6 +401,34 @@ fn an_operator_can_give_up_a_sandbox_that_is_gone_without_its_deletion() {
     assert!(row["reason"].as_str().unwrap().contains("namespace is missing"), "{row}");
     assert!(gone.record(&node).is_none() && other.record(&node).is_some());
     assert_eq!(a.calls_of("DEL").len(), 0);
+}
+
+#[test]
+fn a_living_sandbox_is_not_forgiven_where_its_namespace_would_not_be_seen() {
+    // A5: a container may have all capabilities and see nothing of the node.
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    node.recorded_network("a");
+    let [one, two] = attached(&node, ["one", "two"]);
+    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    let container = ["--pid", "--fork", "--mount-proc", "--", env!("CARGO_BIN_EXE_plexusctl")];
+    let forgive = |id: &str| {
+        let mut command = Command::new("unshare");
+        command.args(container).arg("gc").arg("--cni-conf-dir").arg(node.net_d());
+        command.arg("--plugin").arg(node.bin().join("plexus")).args(["--forgive", id]);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, told) = forgive(&one.id);
+    assert!(code == Some(1) && told.contains("can be seen on the node only: run this there"), "{code:?} {told}");
+    // A stranger's namespace at its path shows nothing.
+    let netns = plexus::sys::netns::Netns::create().unwrap();
+    let file = fs::File::from(std::os::fd::AsFd::as_fd(&netns).try_clone_to_owned().unwrap());
+    support::node::bind(&file, &one.netns).unwrap();
+    let (code, told) = forgive(&one.id);
+    assert!(code == Some(1) && told.contains("can be seen on the node only: run this there"), "{code:?} {told}");
+    assert!(one.record(&node).is_some() && two.record(&node).is_some());
 }
 
 /// `plexusctl gc` as in a container of the manifests: root without any capability.

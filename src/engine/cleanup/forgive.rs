@@ -6,10 +6,12 @@
 use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
 use crate::engine::cleanup::fate::{Fate, Sight};
+use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::{live_sandboxes, survey};
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::undo;
 use crate::store::{Attachment, Found, Record, State};
+use crate::sys::netns_list;
 
 /// An attachment that was to be forgiven.
 #[derive(Debug)]
@@ -41,35 +43,35 @@ pub fn forgive(turn: &Turn, chosen: &[String], place: Place, dry_run: bool) -> R
     let unlisted = |e| CniError::new(Code::Io, format!("the records cannot be listed: {e}"));
     let mut ids = turn.store.list().map_err(unlisted)?;
     ids.sort();
-    let sight = (place == Place::Node && !chosen.is_empty()).then(|| survey::read(turn)).flatten();
-    let sight = sight.map(|survey| live_sandboxes::sight(turn, &survey));
+    let survey = (place == Place::Node && !chosen.is_empty()).then(|| survey::read(turn)).flatten();
+    let view = survey.map(|survey| View::of(turn, &survey));
     let named = |id: &&ContainerId| chosen.is_empty() || chosen.iter().any(|name| begins(id, name));
-    let of_each = |work: fn(&Turn, &ContainerId, Option<&Sight>) -> Vec<Forgiven>| {
-        let seen = |id| sight.as_ref().filter(|_| chosen.iter().any(|name| is_name_of(name, id, &ids)));
+    let of_each = |work: fn(&Turn, &ContainerId, Option<&View>) -> Vec<Forgiven>| {
+        let seen = |id| view.as_ref().filter(|_| chosen.iter().any(|name| is_name_of(name, id, &ids)));
         ids.iter().filter(named).flat_map(|id| work(turn, id, seen(id))).collect::<Vec<_>>()
     };
     // All names are judged before anything is forgotten.
     let all = of_each(listed);
     if let Some(name) = chosen.iter().find(|name| !all.iter().any(|one| begins(&one.record.container_id, name))) {
-        return Err(CniError::new(Code::InvalidConfig, nothing_of(name, &ids, place)));
+        return Err(CniError::new(Code::InvalidConfig, nothing_of(turn, name, &ids, view.as_ref())));
     }
     Ok(if dry_run { all } else { of_each(forgotten) })
 }
 
 /// Why nothing of the container that `name` names is forgiven.
-fn nothing_of(name: &str, ids: &[ContainerId], place: Place) -> String {
-    let named: Vec<&str> = ids.iter().map(ContainerId::as_str).filter(|id| id.starts_with(name)).collect();
-    match (named.as_slice(), place) {
-        ([], _) => {
+fn nothing_of(turn: &Turn, name: &str, ids: &[ContainerId], view: Option<&View>) -> String {
+    let named: Vec<&ContainerId> = ids.iter().filter(|id| begins(id, name)).collect();
+    match named.as_slice() {
+        [] => {
             format!("no record is of a container {name:?}; `plexusctl get --debts -o json` prints the container IDs")
         }
-        ([id], Place::Node) => format!(
+        [id] if view.is_some_and(|view| view.can_judge(turn, id)) => format!(
             "container {id} has no failed removal, and its namespace is not missing: delete its pod, or name another container"
         ),
-        ([id], Place::Container) => format!(
+        [id] => format!(
             "container {id} has no failed removal, and whether its namespace is missing can be seen on the node only: run this there"
         ),
-        (several, _) => {
+        several => {
             format!("{} containers begin with {name:?}, and none has a failed removal: name one", several.len())
         }
     }
@@ -89,14 +91,52 @@ pub fn is_debt(attachment: &Attachment) -> bool {
     attachment.state == State::Owed || attachment.debt.is_some()
 }
 
-/// Whether the namespace of `record` was looked for, and is missing where it would be.
-fn is_missing(record: &Record, sight: Option<&Sight>) -> bool {
-    match sight.map(|sight| sight.fate(record)) {
-        // The operator decides what cannot be known.
-        Some(Fate::Gone(_) | Fate::Unclear(_)) => true,
-        Some(Fate::Unseen { exists, .. }) => exists,
-        Some(Fate::Alive) | None => false,
+/// What can be seen here of the node's sandboxes.
+#[derive(Debug)]
+struct View {
+    sight: Sight,
+    /// A recorded sandbox is alive here: these are the node's namespaces.
+    shows_a_sandbox: bool,
+    /// All processes of the machine can be seen: this is no container with processes of its own.
+    shows_every_process: bool,
+}
+
+impl View {
+    fn of(turn: &Turn, survey: &Survey) -> Self {
+        let sight = live_sandboxes::sight(turn, survey);
+        View {
+            shows_a_sandbox: live_sandboxes::is_one_shown(turn, &sight),
+            shows_every_process: netns_list::sees_every_process(),
+            sight,
+        }
     }
+
+    /// Whether the namespace of `record` was looked for where it would be seen, and is missing there.
+    fn is_missing(&self, record: &Record) -> bool {
+        match self.sight.fate(record) {
+            Fate::Gone(_) => true,
+            // The operator decides what cannot be known.
+            Fate::Unclear(_) => self.would_show(),
+            Fate::Unseen { exists, .. } => exists && self.would_show(),
+            Fate::Alive => false,
+        }
+    }
+
+    /// Whether a living sandbox would be seen here.
+    fn would_show(&self) -> bool {
+        self.shows_a_sandbox || self.shows_every_process
+    }
+
+    /// Whether it can be known here that the sandbox `id` is not missing.
+    fn can_judge(&self, turn: &Turn, id: &ContainerId) -> bool {
+        let Ok(Found::Record(record)) = turn.store.look(id) else { return true };
+        self.sight.fate(&record) == Fate::Alive || self.would_show()
+    }
+}
+
+/// As [`View::is_missing`]; without a view it is not.
+fn is_missing(record: &Record, view: Option<&View>) -> bool {
+    view.is_some_and(|view| view.is_missing(record))
 }
 
 /// What of `record` is given up: debts, or all of it.
@@ -110,19 +150,19 @@ fn kept(all: Vec<Forgiven>, why: &str) -> Vec<Forgiven> {
 }
 
 /// A damaged record is not listed: what it owes is not known before its DEL.
-fn listed(turn: &Turn, id: &ContainerId, sight: Option<&Sight>) -> Vec<Forgiven> {
+fn listed(turn: &Turn, id: &ContainerId, view: Option<&View>) -> Vec<Forgiven> {
     match turn.store.look(id) {
-        Ok(Found::Record(record)) => given_up(&record, is_missing(&record, sight)),
+        Ok(Found::Record(record)) => given_up(&record, is_missing(&record, view)),
         _ => Vec::new(),
     }
 }
 
-fn forgotten(turn: &Turn, id: &ContainerId, sight: Option<&Sight>) -> Vec<Forgiven> {
+fn forgotten(turn: &Turn, id: &ContainerId, view: Option<&View>) -> Vec<Forgiven> {
     let Ok(Some(_sandbox)) = Sandbox::try_lock(turn, id) else {
-        return kept(listed(turn, id, sight), "a call works in the sandbox");
+        return kept(listed(turn, id, view), "a call works in the sandbox");
     };
     let Ok(Found::Record(mut record)) = turn.store.look(id) else { return Vec::new() };
-    let whole = is_missing(&record, sight);
+    let whole = is_missing(&record, view);
     let given = given_up(&record, whole);
     if given.is_empty() {
         return given;
