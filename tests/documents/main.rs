@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+mod cluster_samples;
 mod commands;
 mod keys;
 mod links;

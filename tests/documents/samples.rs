@@ -1,9 +1,11 @@
 //! The output that documents show is what the programs print: it is captured here, on a machine of the test's own, with
 //! the pods of the tutorial.
 //!
-//! A block after `<!-- captured: <name> -->` is compared with the sample of that name.
+//! A block after `<!-- captured: <name> -->` is compared with the sample of that name, and so is the picture of
+//! [`PICTURE`]. [`cluster_samples`] has those that need a cluster.
 //! `UPDATE=1 cargo test --test documents samples` writes the blocks again.
 
+use crate::cluster_samples;
 use crate::pages;
 use crate::support::daemon::Daemon;
 use crate::support::sweeping::edit_record;
@@ -23,7 +25,10 @@ const PATHS: [(&str, &str); 5] = [
     ("/run/node/settings.json", "settings.json"),
     ("/run/node/web.yaml", "web.yaml"),
 ];
-const CONF_DIR: [&str; 2] = ["--cni-conf-dir", "/run/node/net.d"];
+/// Where the runtime's configuration is.
+pub const CONF_DIR: [&str; 2] = ["--cni-conf-dir", "/run/node/net.d"];
+/// The picture that the documents show, and its sample.
+const PICTURE: (&str, &str) = ("docs/topology.svg", "picture");
 
 /// What `plexusctl <words>` prints, called with `more`.
 fn plexusctl(words: &str, more: &[&str]) -> String {
@@ -55,7 +60,7 @@ fn normal(text: &str, macs: &mut Vec<String>) -> String {
 }
 
 /// As if pod and debts were of twelve minutes ago.
-fn age(node: &Node, pod: &Pod) {
+pub fn age(node: &Node, pod: &Pod) {
     let then = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() - Duration::from_secs(750);
     edit_record(node, pod, |record| {
         record["created"] = json!(then.as_secs());
@@ -67,7 +72,8 @@ fn age(node: &Node, pod: &Pod) {
     });
 }
 
-fn bridge(name: &str, subnet: &str) -> Value {
+/// A network of its own bridge.
+pub fn bridge(name: &str, subnet: &str) -> Value {
     json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": name, "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}})
 }
 
@@ -89,15 +95,20 @@ fn status_of(pod: &Pod) -> String {
 }
 
 /// The event in which the kubelet shows `message`, with containerd.
-fn event(message: &str) -> String {
+pub fn event(message: &str) -> String {
     let outer = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox";
     format!("{outer} \"<container ID>\": plugin type=\"plexus\" failed (add): {message}\n")
 }
 
-fn installed(samples: &mut BTreeMap<&str, String>) {
+/// Installs Plexus on the node: what that prints.
+pub fn install() -> String {
     let more = [&CONF_DIR[..], &["--cni-bin-dir", "/run/node/installed", "--plugin", "/run/node/bin/plexus"]].concat();
+    plexusctl("install", &more)
+}
+
+fn installed(samples: &mut BTreeMap<&str, String>) {
     samples.insert("config", plexusctl("config", &CONF_DIR));
-    samples.insert("install", plexusctl("install", &more));
+    samples.insert("install", install());
 }
 
 fn of_pods(node: &Node, samples: &mut BTreeMap<&str, String>) {
@@ -160,7 +171,12 @@ fn of_manifests(samples: &mut BTreeMap<&str, String>) {
     samples.insert("plan", plexusctl("plan examples/default-route.yaml", &["--cni-conf-dir", "/nonexistent"]));
 }
 
+/// The samples by their names; of those that need a cluster none where this machine cannot make one.
 fn captured() -> Option<BTreeMap<&'static str, String>> {
+    // Each on a machine of its own, which a thread enters for good.
+    let of_cluster = std::thread::spawn(cluster_samples::captured).join().unwrap();
+    let (mut macs, of_cluster) = (Vec::new(), of_cluster.unwrap_or_default());
+    let of_cluster = of_cluster.into_iter().map(|(name, text)| (name, normal(&text, &mut macs))).collect::<Vec<_>>();
     let node = Node::new()?;
     furnish(&node);
     let mut samples = BTreeMap::new();
@@ -172,7 +188,7 @@ fn captured() -> Option<BTreeMap<&'static str, String>> {
     of_manifests(&mut samples);
     // In the order of their names: `get` comes before `network-status`.
     let mut macs = Vec::new();
-    Some(samples.into_iter().map(|(name, text)| (name, normal(&text, &mut macs))).collect())
+    Some(samples.into_iter().map(|(name, text)| (name, normal(&text, &mut macs))).chain(of_cluster).collect())
 }
 
 const MARK: &str = "<!-- captured: ";
@@ -188,12 +204,32 @@ fn with(text: &str, samples: &BTreeMap<&str, String>, used: &mut BTreeSet<String
         let indent = &fence[..fence.len() - fence.trim_start().len()];
         let end = format!("{indent}```\n");
         let at = if rest.starts_with(&end) { 0 } else { rest.find(&format!("\n{end}")).unwrap() + 1 };
-        let sample = samples.get(name).unwrap_or_else(|| panic!("there is no sample {name:?}"));
+        used.insert(name.to_owned());
+        let shown = &rest[..at];
+        // This machine cannot make it, and said so.
+        let kept = || cluster_samples::NAMES.contains(&name).then(|| unindented(shown, indent));
+        let sample = samples.get(name).cloned().or_else(kept).unwrap_or_else(|| panic!("there is no sample {name:?}"));
         let lines = sample.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("{indent}{line}\n") });
         whole.push_str(&format!("{MARK}{name} -->\n{fence}\n{}{}", lines.collect::<String>(), &rest[at..]));
-        used.insert(name.to_owned());
     }
     whole
+}
+
+fn unindented(block: &str, indent: &str) -> String {
+    block.lines().map(|line| line.strip_prefix(indent).unwrap_or(line).to_owned() + "\n").collect()
+}
+
+/// Compares the picture, or writes it.
+fn picture(samples: &BTreeMap<&str, String>, used: &mut BTreeSet<String>) {
+    let (path, name) = PICTURE;
+    used.insert(name.to_owned());
+    let Some(sample) = samples.get(name) else { return };
+    let path = pages::root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, sample).unwrap();
+    }
+    let is_shown = fs::read_to_string(&path).is_ok_and(|shown| shown == *sample);
+    assert!(is_shown, "{} is old: UPDATE=1 cargo test --test documents samples writes it again", path.display());
 }
 
 #[test]
@@ -212,6 +248,7 @@ fn the_output_that_documents_show_is_what_the_programs_print() {
             page.name
         );
     }
+    picture(&samples, &mut used);
     let unused: Vec<_> = samples.iter().filter(|(name, _)| !used.contains(**name)).collect();
     assert!(unused.is_empty(), "no document shows these: {unused:#?}");
 }
