@@ -286,3 +286,27 @@ fn every_value_has_a_schema_and_a_comment() {
         assert!(page.contains(&format!("`{key}")), "docs/install/helm.md has no {key}");
     }
 }
+
+/// What Helm prints after an installation: each command is of this release, and nothing is left to fill in.
+#[test]
+fn the_notes_name_the_release_and_its_namespace() {
+    let Some(helm) = program("helm", "helm") else { return };
+    let notes = |value: &str| {
+        let mut install = Command::new(&helm);
+        install.args(["install", "nets", CHART, "--namespace", "cni", "--dry-run=client", "--set", value]);
+        let text = success(&install.env("KUBECONFIG", "/nonexistent").output().unwrap());
+        text.split_once("\nNOTES:\n").unwrap().1.trim_end().to_owned()
+    };
+    let (installed, drained) = (notes("uninstall=false"), notes("uninstall=true"));
+    let begin = "Plexus is being installed on each node that runs Linux.\n\nCheck it:\n  kubectl -n cni rollout status daemonset/plexus\n  plexusctl status\n";
+    assert!(installed.starts_with(begin), "{installed}");
+    let steps = ["helm upgrade nets <chart> --namespace cni", "-n cni rollout", "helm uninstall nets --namespace cni"];
+    let places: Vec<usize> = steps.iter().map(|step| installed.rfind(step).unwrap()).collect();
+    assert!(places.is_sorted(), "the order of the uninstallation: {installed}");
+    assert!(drained.starts_with("Plexus is being uninstalled. ") && !drained.contains("Check it"), "{drained}");
+    assert!(drained.contains(steps[1]) && drained.contains(steps[2]), "{drained}");
+    for text in [installed, drained] {
+        let wrong = ["{{", "  \n", "%!", "<no value>", "kube-system"].into_iter().find(|wrong| text.contains(wrong));
+        assert_eq!(wrong, None, "{text}");
+    }
+}

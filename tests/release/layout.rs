@@ -39,6 +39,8 @@ pub fn assert_sound(release: &Release) {
     let layout = read(&folder.join("index.json"));
     assert_eq!(layout["manifests"].as_array().unwrap().len(), 1);
     assert_eq!(layout["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], format!("v{VERSION}"));
+    let name = format!("ghcr.io/plexus-cni/plexus:v{VERSION}");
+    assert_eq!(layout["manifests"][0]["annotations"]["io.containerd.image.name"], name, "the name of the manifests");
     let mut seen = BTreeSet::new();
     let index = blob(folder, &layout["manifests"][0], &mut seen);
     let manifests = index["manifests"].as_array().unwrap();
