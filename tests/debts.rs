@@ -411,6 +411,12 @@ fn a_living_sandbox_is_not_forgiven_where_its_namespace_would_not_be_seen() {
     support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
     node.recorded_network("a");
     let [one, two] = attached(&node, ["one", "two"]);
+    let enter = format!("--net={}", two.netns.display());
+    let mut process = Command::new("nsenter").args([&enter, "sleep", "60"]).spawn().unwrap();
+    eventually("the process in the namespace", || {
+        let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+        inode(format!("/proc/{}/ns/net", process.id()).as_ref()) == inode(&two.netns)
+    });
     support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
     let container = ["--pid", "--fork", "--mount-proc", "--", env!("CARGO_BIN_EXE_plexusctl")];
     let forgive = |id: &str| {
@@ -428,7 +434,12 @@ fn a_living_sandbox_is_not_forgiven_where_its_namespace_would_not_be_seen() {
     support::node::bind(&file, &one.netns).unwrap();
     let (code, told) = forgive(&one.id);
     assert!(code == Some(1) && told.contains("can be seen on the node only: run this there"), "{code:?} {told}");
+    // With the node's processes and other mounts, a living one is seen by the process in it (A2).
+    assert_eq!(plexusctl(&node, &["--forgive", &two.id]).0, Some(1));
     assert!(one.record(&node).is_some() && two.record(&node).is_some());
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(plexusctl(&node, &["--forgive", &two.id]).0, Some(0));
 }
 
 /// `plexusctl gc` as in a container of the manifests: root without any capability.

@@ -7,6 +7,7 @@ use crate::sys::netns::Identity;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,6 +32,9 @@ pub struct Record {
     /// its path by now.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "netns_id")]
     pub netns_id: Option<Identity>,
+    /// The kernel's number of that namespace, which no later one of the same boot gets; none before Linux 5.14.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns_cookie: Option<NonZeroU64>,
     /// When ADD began, in seconds of Unix time.
     #[serde(default)]
     pub created: u64,
@@ -93,7 +97,7 @@ pub struct Attachment {
 
 // A sweep and the tool hold the records of all pods of a node at once: a member that grows them is worth a thought.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Record>() <= 224 && size_of::<Attachment>() <= 320);
+const _: () = assert!(size_of::<Record>() <= 232 && size_of::<Attachment>() <= 320);
 
 impl Record {
     /// The record of `id` in which nothing is attached yet.
@@ -104,6 +108,7 @@ impl Record {
             pod: None,
             netns: None,
             netns_id: None,
+            netns_cookie: None,
             created: 0,
             boot_id: None,
             incomplete: false,

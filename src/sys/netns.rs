@@ -5,6 +5,7 @@
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::fmt;
@@ -175,6 +176,12 @@ impl Netns {
         Ok(*self.identity.get_or_init(|| identity))
     }
 
+    /// The kernel's number of it, which no other namespace of this boot gets, also when this one has ended; none before
+    /// Linux 5.14, or where we may not enter it.
+    pub fn cookie(&self) -> Option<NonZeroU64> {
+        self.run(own_cookie).ok().flatten()
+    }
+
     /// Runs `work` inside: in the calling thread where it may return to its own namespace (setns(2) is per thread), else
     /// in one that is thrown away afterwards.
     ///
@@ -213,6 +220,18 @@ impl AsFd for Netns {
 fn identity(path: &Path, file: io::Result<Metadata>) -> Result<Identity, Error> {
     let identity = file.and_then(|file| Identity::of(&file).ok_or_else(|| io::ErrorKind::InvalidData.into()));
     identity.map_err(|source| Error::Io { what: "identify", path: path.to_owned(), source })
+}
+
+/// `SO_NETNS_COOKIE` of the calling thread's namespace.
+fn own_cookie() -> Option<NonZeroU64> {
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    let mut cookie = 0_u64;
+    let mut length = nix::libc::socklen_t::try_from(size_of_val(&cookie)).ok()?;
+    let (level, name) = (nix::libc::SOL_SOCKET, nix::libc::SO_NETNS_COOKIE);
+    let value = (&raw mut cookie).cast();
+    // SAFETY: the value and its length are valid for writes, and the kernel writes at most that many bytes.
+    let got = unsafe { nix::libc::getsockopt(socket.as_raw_fd(), level, name, value, &raw mut length) };
+    Errno::result(got).ok().and_then(|_| NonZeroU64::new(cookie))
 }
 
 /// The namespace of the calling thread, if the thread may return to it: entering the one in which it is takes the same
@@ -287,6 +306,8 @@ mod tests {
         assert!(!other.is_own().unwrap());
         assert!(other.run(|| other.is_own().unwrap()).unwrap());
         assert!(Netns::own().unwrap().is_own().unwrap() && !other.is_own().unwrap(), "the caller is where it was");
+        assert_eq!(other.cookie(), other.cookie());
+        assert!(other.cookie() != Netns::own().unwrap().cookie() || other.cookie().is_none());
         let panicked = std::panic::catch_unwind(|| other.run(|| assert!(!other.is_own().unwrap())));
         assert!(panicked.is_err() && !other.is_own().unwrap());
     }

@@ -1,6 +1,6 @@
 //! Every network namespace of the machine.
 
-use super::netns::{Error, Netns};
+use super::netns::{Error, Identity, Netns};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
@@ -65,6 +65,12 @@ pub fn every() -> Result<Every, Error> {
     Ok(all)
 }
 
+/// The namespace with this identity, if a process that can be seen is in it.
+pub fn of_a_process(identity: Identity) -> Option<Netns> {
+    let paths = processes().unwrap_or_default();
+    paths.iter().filter(|path| Identity::at(path) == Some(identity)).find_map(|path| Netns::open(path).ok())
+}
+
 /// Whether every process of the machine can be seen.
 pub fn sees_every_process() -> bool {
     fs::metadata("/proc/self/ns/pid").is_ok_and(|file| file.ino() == FIRST_PID_NAMESPACE)
@@ -104,7 +110,9 @@ mod tests {
             return;
         }
         let all = every().unwrap();
-        assert_eq!(all.open.iter().filter(|netns| netns.is_at(Path::new("/proc/self/ns/net"))).count(), 1);
+        let own = Path::new("/proc/self/ns/net");
+        assert_eq!(all.open.iter().filter(|netns| netns.is_at(own)).count(), 1);
+        assert!(of_a_process(Identity::at(own).unwrap()).unwrap().is_at(own));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::engine::cleanup::{live_sandboxes, survey};
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::undo;
 use crate::store::{Attachment, Found, Record, State};
+use crate::sys::netns::Netns;
 use crate::sys::netns_list;
 
 /// An attachment that was to be forgiven.
@@ -116,8 +117,8 @@ impl View {
         match self.sight.fate(record) {
             Fate::Gone(_) => true,
             // The operator decides what cannot be known.
-            Fate::Unclear(_) => self.would_show(),
-            Fate::Unseen { exists, .. } => exists && self.would_show(),
+            Fate::Unclear(_) => self.would_show() && !is_inhabited(record),
+            Fate::Unseen { exists, .. } => exists && self.would_show() && !is_inhabited(record),
             Fate::Alive => false,
         }
     }
@@ -132,6 +133,15 @@ impl View {
         let Ok(Found::Record(record)) = turn.store.look(id) else { return true };
         self.sight.fate(&record) == Fate::Alive || self.would_show()
     }
+}
+
+/// Whether a process is in the namespace of `record`, wherever its file is: in a container with the node's processes and
+/// mounts of its own, nothing else shows a living sandbox. The kernel gives the number of a namespace that has ended to
+/// another one, but not its cookie.
+fn is_inhabited(record: &Record) -> bool {
+    let netns = record.netns_id.and_then(netns_list::of_a_process);
+    let is_other = |netns: &Netns| record.netns_cookie.zip(netns.cookie()).is_some_and(|(this, that)| this != that);
+    netns.is_some_and(|netns| !is_other(&netns))
 }
 
 /// As [`View::is_missing`]; without a view it is not.

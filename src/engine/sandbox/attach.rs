@@ -14,7 +14,7 @@ use crate::sys::netns::Netns;
 use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -373,11 +373,12 @@ fn attach_one(
 /// The call names no sandbox.
 pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
     let target = turn.target()?;
-    let identity = |path: &Path| Netns::open(path).ok()?.identity().ok();
+    let netns = target.netns.as_deref().and_then(|path| Netns::open(path).ok());
     Ok(Record {
         pod: turn.pod(),
         netns: target.netns.clone(),
-        netns_id: target.netns.as_deref().and_then(identity),
+        netns_id: netns.as_ref().and_then(|netns| netns.identity().ok()),
+        netns_cookie: netns.as_ref().and_then(Netns::cookie),
         created: record::now(),
         boot_id: boot::proved().ok(),
         ..Record::empty(&target.container_id)
