@@ -24,6 +24,8 @@ const STEPS: [usize; 2] = [7, 13];
 enum Killed {
     Add,
     Del,
+    Check,
+    Status,
     Gc,
     Sweep,
 }
@@ -134,6 +136,8 @@ impl Case {
         let (answer, changes) = match verb {
             Killed::Add => pod.call("ADD").killed_at(number),
             Killed::Del => pod.call("DEL").killed_at(number),
+            Killed::Check => pod.call("CHECK").configured("prevResult", json!(null)).killed_at(number),
+            Killed::Status => Call::of_node(&self.node, "STATUS").killed_at(number),
             Killed::Gc => self.gc().killed_at(number),
             Killed::Sweep => Call::of_node(&self.node, "GC").killed_as(number, |command| _ = command.arg("sweep")),
         };
@@ -200,7 +204,8 @@ impl Case {
         pod.add().result();
         pod.del().silence();
         pod.end_sandbox();
-        let short = !self.programs && matches!(verb, Killed::Gc | Killed::Sweep);
+        let few = matches!(verb, Killed::Check | Killed::Status);
+        let short = few || !self.programs && matches!(verb, Killed::Gc | Killed::Sweep);
         let step =
             if short || std::env::var_os("PLEXUS_PROVE").is_some() { 1 } else { STEPS[usize::from(self.programs)] };
         let (mut number, mut kills) = (1, 0);
@@ -244,6 +249,19 @@ fn del_of_built_in_plugins() {
     // FAULT-2
     let pairs = [Then::Del, Then::DelWithoutNetns, Then::Gc, Then::Sweep];
     kill_everywhere("built-in", true, false, &pairs.map(|then| (Killed::Del, then)));
+}
+
+#[test]
+fn check_and_status() {
+    let pairs = [
+        (Killed::Check, Then::Del),
+        (Killed::Check, Then::DelWithoutNetns),
+        (Killed::Check, Then::Gc),
+        (Killed::Status, Then::Del),
+        (Killed::Status, Then::Sweep),
+    ];
+    kill_everywhere("built-in", true, false, &pairs);
+    kill_everywhere("programs", false, false, &[(Killed::Check, Then::Del), (Killed::Status, Then::Gc)]);
 }
 
 #[test]
