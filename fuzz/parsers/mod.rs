@@ -8,8 +8,11 @@ pub mod config;
 pub mod invocation;
 pub mod ipam;
 #[cfg(feature = "cluster")]
+pub mod kubelet;
+#[cfg(feature = "cluster")]
 pub mod manifest;
 pub mod multus;
+pub mod netlink;
 pub mod protocol;
 pub mod record;
 pub mod result;
@@ -27,8 +30,11 @@ pub const ALL: &[(&str, Parser)] = &[
     ("invocation", invocation::run),
     ("ipam", ipam::run),
     #[cfg(feature = "cluster")]
+    ("kubelet", kubelet::run),
+    #[cfg(feature = "cluster")]
     ("manifest", manifest::run),
     ("multus", multus::run),
+    ("netlink", netlink::run),
     ("protocol", protocol::run),
     ("record", record::run),
     ("result", result::run),

@@ -5,7 +5,7 @@
 
 mod addresses;
 mod calls;
-mod devices;
+pub mod devices;
 mod exposition;
 mod health;
 mod http;

@@ -105,7 +105,11 @@ fn framed(message: &impl Message) -> Bytes {
     [&[0], &length[..], &body].concat().into()
 }
 
-fn unframed<A: Message + Default>(body: &[u8]) -> Result<A, GrpcError> {
+/// The one message in the `body` of an answer.
+///
+/// # Errors
+/// It is none, or more than one.
+pub fn unframed<A: Message + Default>(body: &[u8]) -> Result<A, GrpcError> {
     let Some((&[compressed, a, b, c, d], message)) = body.split_first_chunk::<HEAD>() else {
         return Err(GrpcError::Unreadable(format!("{} bytes are not a message", body.len())));
     };

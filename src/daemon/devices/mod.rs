@@ -7,7 +7,7 @@
 //! KubeVirt's bridge-marker count as capacity of the node, and the network is attached without a device.
 
 mod grpc;
-pub(super) mod pod_resources;
+pub mod pod_resources;
 
 use crate::cluster::{Claimed, Cluster};
 use crate::daemon::devices::pod_resources::{Allocated, ClaimDevice, Devices, PodResources};

@@ -111,11 +111,7 @@ impl PodResources {
         let answer = timeout(ANSWER_LIMIT, self.answer_since(Instant::now())).await;
         let answer = answer.map_err(|_| Error::Deadline { socket: socket(), within: ANSWER_LIMIT })?;
         let pods = answer.map_err(|source| Error::Unasked { socket: socket(), source })?;
-        let known =
-            pods.pod_resources.iter().find(|known| known.namespace == pod.namespace() && known.name == pod.name());
-        let known = known.ok_or(Error::UnknownPod)?;
-        let uses_claims = known.containers.iter().any(|container| !container.dynamic_resources.is_empty());
-        Ok(Allocated { devices: known.in_order(), claims: known.claims(), uses_claims })
+        pods.allocated(pod).ok_or(Error::UnknownPod)
     }
 
     /// Whether a device plugin of this node has, or gave, devices of `resource`.
@@ -164,6 +160,24 @@ impl PodResources {
             let answer = grpc::call(&self.socket, LIST, &ListPodResourcesRequest {}, ANSWER_LIMIT).await;
             *last = Some(Call { begun, answer: answer.map(Arc::new).map_err(Arc::new) });
         }
+    }
+}
+
+/// What was allocated to `pod` by the `body` of the kubelet's answer; none where the kubelet does not know the pod.
+///
+/// # Errors
+/// It is no answer.
+pub fn allocated_in(body: &[u8], pod: &PodRef) -> Result<Option<Allocated>, GrpcError> {
+    let pods: ListPodResourcesResponse = grpc::unframed(body)?;
+    Ok(pods.allocated(pod))
+}
+
+impl ListPodResourcesResponse {
+    fn allocated(&self, pod: &PodRef) -> Option<Allocated> {
+        let mut pods = self.pod_resources.iter();
+        let known = pods.find(|known| known.namespace == pod.namespace() && known.name == pod.name())?;
+        let uses_claims = known.containers.iter().any(|container| !container.dynamic_resources.is_empty());
+        Some(Allocated { devices: known.in_order(), claims: known.claims(), uses_claims })
     }
 }
 

@@ -114,7 +114,7 @@ fn broadcast(net: Ipv4Net) -> Option<AddressAttribute> {
     (net.prefix_len() < 31).then(|| AddressAttribute::Broadcast(net.broadcast()))
 }
 
-fn read_address(message: RouteNetlinkMessage) -> Option<Address> {
+pub(super) fn read_address(message: RouteNetlinkMessage) -> Option<Address> {
     let RouteNetlinkMessage::NewAddress(message) = message else { return None };
     let (mut local, mut address, mut flags): (Option<IpAddr>, Option<IpAddr>, _) = (None, None, AddressFlags::empty());
     for attribute in message.attributes {

@@ -113,7 +113,7 @@ fn vlan_message(index: u32, vlans: &[PortVlan]) -> LinkMessage {
     message
 }
 
-fn read_vlans(link: LinkMessage) -> Vec<PortVlan> {
+pub(super) fn read_vlans(link: LinkMessage) -> Vec<PortVlan> {
     let specs = link.attributes.into_iter().filter_map(|attribute| match attribute {
         LinkAttribute::AfSpecBridge(spec) => Some(spec),
         _ => None,

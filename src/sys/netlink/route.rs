@@ -220,7 +220,7 @@ fn from_kernel(address: RouteAddress) -> Option<IpAddr> {
     }
 }
 
-fn read_route(message: RouteNetlinkMessage) -> Option<Vec<Route>> {
+pub(super) fn read_route(message: RouteNetlinkMessage) -> Option<Vec<Route>> {
     let RouteNetlinkMessage::NewRoute(message) = message else { return None };
     let header = message.header;
     let any: IpAddr = match header.address_family {
