@@ -221,3 +221,46 @@ fn a_sandbox_whose_path_is_a_strangers_is_gone_where_another_one_is_seen() {
     // Its plugins are not sent into the stranger's namespace.
     assert_eq!(a.call_of("DEL").env("CNI_NETNS"), "");
 }
+
+#[test]
+fn a_damaged_record_that_its_del_could_not_move_does_not_stay() {
+    // Found by the model test, seed 3110: the disk was read-only at DEL, and the record told nothing.
+    use nix::mount::{MsFlags, mount};
+    let Some(node) = Node::new() else { return };
+    fs::create_dir_all("/var/lib/plexus").unwrap();
+    support::node::tmpfs(Path::new("/var/lib/plexus"), "mode=700,size=2m").unwrap();
+    let pool = json!({"type": "host-local", "ranges": [[{"subnet": "10.7.0.0/24"}]]});
+    let network =
+        json!({"cniVersion": "1.1.0", "name": "a", "plugins": [{"type": "bridge", "bridge": "a", "ipam": pool}]});
+    node.primary(&json!({"cniVersion": "1.1.0", "name": "p", "plugins": [{"type": "bridge", "bridge": "p"}]}));
+    node.network("default/a", &network);
+    let witness = Pod::new(&node, "witness");
+    witness.add().result();
+    let pod = Pod::new(&node, "deleted").selecting("a");
+    pod.add().result();
+    fs::write(pod.record_file(&node), "").unwrap();
+    fs::remove_file(node.state().network(&plexus::nad::NadRef::new("default", "a").unwrap())).unwrap();
+    let remount = |flags| {
+        let none = None::<&str>;
+        mount(none, "/var/lib/plexus", none, MsFlags::MS_REMOUNT | flags, Some("mode=700,size=2m")).unwrap();
+    };
+    remount(MsFlags::MS_RDONLY);
+    pod.del().silence();
+    pod.end_sandbox();
+    remount(MsFlags::empty());
+    node.network("default/a", &network);
+    let leases = || {
+        fs::read_dir("/var/lib/cni/networks/a")
+            .unwrap()
+            .flatten()
+            .filter(|file| file.file_name().to_string_lossy().starts_with("10."))
+    };
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    leases()
+        .for_each(|file| fs::File::options().write(true).open(file.path()).unwrap().set_modified(an_hour_ago).unwrap());
+    assert_eq!(leases().count(), 1);
+    Call::of_node(&node, "GC").sweep();
+    assert!(!pod.record_file(&node).exists());
+    assert_eq!(leases().count(), 0);
+    assert!(witness.record(&node).is_some());
+}

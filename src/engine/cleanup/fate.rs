@@ -59,12 +59,15 @@ pub enum Evidence {
     OtherBoot,
     /// The folder of its namespace shows other sandboxes of this boot, and not this one.
     NotInFolder(PathBuf),
+    /// The runtime deleted it. Its record was damaged, and could not be moved aside then.
+    Deleted,
 }
 
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Evidence::OtherBoot => f.write_str("its namespace is gone: it is of another boot"),
+            Evidence::Deleted => f.write_str("its DEL has ended, and its damaged record was left"),
             Evidence::NotInFolder(folder) => write!(f, "its namespace is gone from {}", folder.display()),
         }
     }

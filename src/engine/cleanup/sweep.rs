@@ -10,7 +10,7 @@ use crate::engine::Turn;
 use crate::engine::cleanup::comparison;
 use crate::engine::cleanup::counted;
 use crate::engine::cleanup::due::{self, is_due, is_past};
-use crate::engine::cleanup::fate::{self, Fate, Sight};
+use crate::engine::cleanup::fate::{self, Evidence, Fate, Sight};
 use crate::engine::cleanup::leases::{Judged, Orphan};
 use crate::engine::cleanup::survey;
 use crate::engine::cleanup::survey::Survey;
@@ -18,7 +18,7 @@ use crate::engine::cleanup::wish;
 use crate::engine::cleanup::wish::Wishes;
 use crate::engine::cleanup::{leases, live_sandboxes, reap};
 use crate::engine::report::{self, Ended};
-use crate::engine::sandbox::{publish, trust};
+use crate::engine::sandbox::{lock, publish, trust};
 use crate::engine::verbs::gc;
 use crate::engine::verbs::gc::{Cleaning, Damaged};
 use crate::store::{Attachment, Record, State};
@@ -83,7 +83,7 @@ pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
     }
     let Judged { orphans, doubt } = leases::judge(turn, &survey, &sight);
     let doubt = doubt.or_else(|| sight.unknown_boot().map(str::to_owned));
-    Some(Outlook { stale: stale(&survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt })
+    Some(Outlook { stale: stale(turn, &survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt })
 }
 
 /// Sweeps once; none, at once, where somebody else does or did.
@@ -108,7 +108,7 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     if let Some(doubt) = sight.doubt() {
         outlook.doubt = Some(doubt.to_owned());
     } else {
-        outlook.stale = stale(&survey, &sight, debts);
+        outlook.stale = stale(turn, &survey, &sight, debts);
         outlook.unclear = unclear(&survey, &sight);
         for (record, why) in &outlook.unclear {
             turn.warn(format!("container {}: {why}", record.container_id));
@@ -169,9 +169,16 @@ fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
 }
 
 /// What is to be deleted: what was never tried first, what was tried last at the end. Whatever hung comes last.
-fn stale(survey: &Survey, sight: &Sight, debts: Debts) -> Vec<Stale> {
-    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight, debts));
-    let salvaged = survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, sight, debts));
+fn stale(turn: &Turn, survey: &Survey, sight: &Sight, debts: Debts) -> Vec<Stale> {
+    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight.fate(record), debts));
+    // What a damaged record does not tell is told by the DEL that could not move it aside.
+    let of_salvaged = |record: &Record| match sight.fate(record) {
+        Fate::Gone(evidence) => Fate::Gone(evidence),
+        _ if lock::is_deleted(turn, &record.container_id) => Fate::Gone(Evidence::Deleted),
+        fate => fate,
+    };
+    let salvaged =
+        survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, of_salvaged(record), debts));
     let mut all: Vec<Stale> = whole.chain(salvaged).collect();
     let tried = |stale: &Stale| {
         let debts = stale.attachments.iter().filter_map(|attachment| attachment.debt.as_ref());
@@ -181,8 +188,7 @@ fn stale(survey: &Survey, sight: &Sight, debts: Debts) -> Vec<Stale> {
     all
 }
 
-fn judge(record: &Record, damaged: Damaged, sight: &Sight, debts: Debts) -> Option<Stale> {
-    let fate = sight.fate(record);
+fn judge(record: &Record, damaged: Damaged, fate: Fate, debts: Debts) -> Option<Stale> {
     let gone = matches!(fate, Fate::Gone(_)) && is_past(record.created, YOUNG);
     // While its sandbox may exist a damaged record is left to its DEL: only that knows what it cannot tell. And where the
     // folder of its namespace does not exist is not its node.

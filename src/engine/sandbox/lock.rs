@@ -19,6 +19,11 @@ pub const MAX_ATTEMPTS: u32 = 3;
 /// A DEL waits so long for the lock, so that time is left to delete.
 const DEL_WAITS: Duration = Duration::from_secs(60);
 
+/// Whether the last call in the sandbox `id` was a DEL that deleted everything, by the note that it left.
+pub fn is_deleted(turn: &Turn, id: &ContainerId) -> bool {
+    FileLock::read_note(&turn.settings.run.lock(id)) == DELETED
+}
+
 /// A locked sandbox.
 #[derive(Debug)]
 pub struct Sandbox {

@@ -76,7 +76,13 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         multus::forget(turn, id, &all);
     }
     if !replaceable || !undo::keep_or_remove(turn, &record) {
-        return without_a_debt(turn, id, outcome);
+        let outcome = without_a_debt(turn, id, outcome);
+        // Where nothing is left the sweep settles the record once it can: a damaged one may not tell that its sandbox
+        // is gone.
+        if outcome.is_ok() && record.attachments.is_empty() {
+            sandbox.mark_deleted();
+        }
+        return outcome;
     }
     if record.attachments.is_empty() {
         lock::forget_attempts(turn, id);
