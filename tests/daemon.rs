@@ -208,6 +208,17 @@ fn a_manifest_that_cannot_be_read_is_named_and_hides_no_other() {
     assert!(daemon.log().contains("cannot read a manifest"));
     fs::write(source.join("a.yaml"), network("c")).unwrap();
     assert_eq!(ask("c").unwrap().definitions.len(), 1);
+    // The directory itself is gone: doctor is not green.
+    let remarks = || {
+        let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+        health.remarks
+    };
+    fs::rename(&source, folder.path().join("away")).unwrap();
+    ask("b").unwrap();
+    assert!(remarks()["source-directory"].contains("No such file"), "{:?}", remarks());
+    fs::rename(folder.path().join("away"), &source).unwrap();
+    ask("b").unwrap();
+    assert!(remarks().is_empty(), "{:?}", remarks());
 }
 
 #[test]

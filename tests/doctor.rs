@@ -4,6 +4,7 @@
 
 mod support;
 
+use nix::mount::{MsFlags, mount, umount};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -211,6 +212,120 @@ fn each_fault_of_a_node_is_named_first() {
     assert_well();
 }
 
+/// Every file and directory below `folder`.
+fn listing(folder: &str) -> String {
+    let found = Command::new("find").args([folder, "-printf", "%p %s %M\\n"]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap()
+}
+
+/// Runs `what` while a file system that nobody can write to, or that is full, is mounted over `folder`.
+fn without_room(folder: &str, what: impl Fn()) {
+    let none = None::<&str>;
+    fs::create_dir_all(folder).unwrap();
+    mount(Some(folder), folder, none, MsFlags::MS_BIND, none).unwrap();
+    mount(none, folder, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, none).unwrap();
+    what();
+    umount(folder).unwrap();
+    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=64k,mode=755")).unwrap();
+    fs::write(format!("{folder}/full"), vec![0; 1 << 20]).unwrap_err();
+    what();
+    umount(folder).unwrap();
+}
+
+/// What ADD relies on is judged as ADD does: by writing, and by the same code. Nothing is left.
+#[test]
+fn what_add_relies_on_is_looked_at() {
+    let Some(node) = node() else { return };
+    daemon(own(), &[]);
+    fs::create_dir_all(POOL).unwrap();
+    assert_well();
+    let before = listing("/var/lib");
+    assert_well();
+    assert_eq!(listing("/var/lib"), before);
+
+    without_room("/var/lib/plexus", || assert_first("unwritable"));
+    without_room("/var/lib/cni", || assert_first("unwritable"));
+    without_room("/run/plexus/locks", || assert_first("unwritable"));
+    assert_well();
+    let sandboxes = node.state().sandboxes();
+    let _ = fs::remove_dir_all(&sandboxes);
+    fs::write(&sandboxes, "").unwrap();
+    assert_first("unwritable");
+    fs::remove_file(&sandboxes).unwrap();
+
+    let of_pool: [fn(); 3] = [
+        || {
+            fs::create_dir(POOL).unwrap();
+            fs::set_permissions(POOL, fs::Permissions::from_mode(0o777)).unwrap();
+        },
+        || fs::write(POOL, "").unwrap(),
+        || std::os::unix::fs::symlink("/nowhere", POOL).unwrap(),
+    ];
+    fs::remove_dir_all(POOL).unwrap();
+    for make in of_pool {
+        make();
+        assert_first("unwritable");
+        fs::remove_file(POOL).or_else(|_| fs::remove_dir_all(POOL)).unwrap();
+    }
+    assert_well();
+    bridges_and_programs(&node);
+    the_plugin_itself();
+}
+
+fn bridges_and_programs(node: &Node) {
+    let ipam = json!({"type": "host-local", "subnet": "10.5.0.0/24"});
+    let gateway = json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "br5", "isGateway": true, "ipam": ipam});
+    let copy = node.network("default/gw", &gateway);
+    node.ip("link add br5 type bridge");
+    node.ip("address add 10.5.0.1/24 dev br5");
+    assert_well();
+    node.ip("address flush dev br5");
+    node.ip("address add 10.9.0.1/24 dev br5");
+    assert_first("network-broken");
+    fs::remove_file(copy).unwrap();
+    node.ip("link set br5 mtu 1400");
+    let greater = json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "br5", "mtu": 1500});
+    let copy = node.network("default/mtu", &greater);
+    assert_first("network-broken");
+    fs::remove_file(copy).unwrap();
+    let copy = node.network("default/vendor", &json!({"cniVersion": "1.0.0", "type": "vendor"}));
+    let program = Path::new("/run/node/installed/vendor");
+    let foreign = [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 11], &[21, 0], &[0; 40]].concat();
+    for (content, mode) in
+        [(b"".as_slice(), 0o755), (b"#!/bin/sh\n", 0o644), (b"#!/no/such/sh\n", 0o755), (&foreign, 0o755)]
+    {
+        fs::write(program, content).unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(mode)).unwrap();
+        assert_first("plugin-missing");
+    }
+    fs::remove_file(program).unwrap();
+    fs::remove_file(copy).unwrap();
+    assert_well();
+}
+
+/// The installed plugin is cut off, ends with an error, or does not end; a key of its configuration is misspelt.
+fn the_plugin_itself() {
+    let plugin = "/run/node/installed/plexus";
+    let whole = fs::read(plugin).unwrap();
+    // The beginning with the marks of the plugin, and nothing else of it.
+    fs::write(plugin, &whole[..whole.len() / 2]).unwrap();
+    assert_first("not-installed");
+    fs::write(plugin, &whole).unwrap();
+    assert_well();
+    let list = fs::read_to_string(LIST).unwrap();
+    let mut changed: Value = serde_json::from_str(&list).unwrap();
+    changed["plugins"][0]["natvies"] = json!(false);
+    changed["plugins"][0]["future"] = json!(false);
+    fs::write(LIST, changed.to_string()).unwrap();
+    let (document, code) = plexusctl(&["doctor", "-o", "json"]);
+    let settings = |word: &str| {
+        let checks = document["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["mark"] == "warning" && check["finding"].as_str().unwrap().contains(word)).count()
+    };
+    assert_eq!((settings("did you mean \"natives\""), settings("\"future\""), code), (1, 1, 0), "{document:#}");
+    fs::write(LIST, list).unwrap();
+}
+
 /// In the keeper's container nobody may enter a pod's namespace: the sweep after the plugin's next call answers.
 fn the_plugin_compares_for_a_container(node: &Node) {
     last_sweep(6);
@@ -258,6 +373,8 @@ fn why_and_describe_look_at_the_node() {
     };
     let (page, code) = describe();
     assert!(code == 0 && page.contains("as recorded") && page.contains("default/lan"), "{page}");
+    // What only the plugin's own CHECK sees is not called well.
+    assert!(page.contains("Not compared: ports of bridges, leases"), "{page}");
     pod.ip("address flush dev net1");
     let (page, code) = describe();
     assert!(code == 3 && page.contains("address 10.2.0.2/24 is not on net1 any more"), "{page}");

@@ -189,6 +189,82 @@ fn a_read_only_state_directory_is_logged_and_fails_nothing() {
     assert!(!status(&node).stderr.contains("read-only"));
 }
 
+/// Mounts the directory over itself, for nobody to write.
+fn read_only(folder: &str) {
+    use nix::mount::{MsFlags, mount};
+    let none = None::<&str>;
+    fs::create_dir_all(folder).unwrap();
+    mount(Some(folder), folder, none, MsFlags::MS_BIND, none).unwrap();
+    mount(none, folder, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, none).unwrap();
+}
+
+/// What every ADD would fail for makes it fail, with the words of ADD.
+#[test]
+fn a_default_network_that_no_pod_could_get_makes_it_fail() {
+    let Some(node) = Node::new() else { return };
+    let ipam = json!({"type": "host-local", "subnet": "10.1.0.0/24"});
+    let bridge = json!({"type": "bridge", "bridge": "cbr0", "isGateway": true, "ipam": ipam});
+    node.primary(&json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [bridge]}));
+    status(&node).silence();
+    let pod = |name: &str| Pod::new(&node, name);
+    pod("first").add().result();
+    status(&node).silence();
+    // The bridge has another address, as after a change of the node's range.
+    node.ip("address flush dev cbr0");
+    node.ip("address add 10.9.0.1/24 dev cbr0");
+    let words = ["cbr0", "already has address 10.9.0.1/24"];
+    status(&node).refusal(50, &words);
+    pod("second").add().refusal(999, &words);
+    node.ip("address flush dev cbr0");
+    status(&node).silence();
+    // Nobody can take an address.
+    read_only("/var/lib/cni");
+    status(&node).refusal(50, &["cbr0", "/var/lib/cni/networks/cbr0", "Read-only"]);
+    pod("third").add().refusal(5, &["/var/lib/cni/networks/cbr0", "Read-only"]);
+    nix::mount::umount("/var/lib/cni").unwrap();
+    status(&node).silence();
+    let pool = std::path::Path::new("/var/lib/cni/networks/cbr0");
+    fs::rename(pool, "/var/lib/cni/away").unwrap();
+    fs::write(pool, "").unwrap();
+    status(&node).refusal(50, &["cbr0", "not a directory"]);
+    fs::remove_file(pool).unwrap();
+    // The trouble of one network is not that of the node.
+    fs::write("/var/lib/cni/networks/lan", "").unwrap();
+    let ipam = json!({"type": "host-local", "subnet": "10.2.0.0/24"});
+    node.network("default/lan", &json!({"cniVersion": "1.0.0", "name": "lan", "type": "bridge", "ipam": ipam}));
+    status(&node).silence();
+}
+
+#[test]
+fn a_program_of_the_default_network_that_cannot_run_makes_it_fail() {
+    let Some(node) = Node::new() else { return };
+    let first = primary(&node, &["primary"]);
+    fs::write(first[0].program(), "").unwrap();
+    status(&node).refusal(50, &["cbr0", "plugin primary", "cannot be executed", "the file is empty"]);
+    Pod::new(&node, "p").add().refusal(5, &["the file is empty"]);
+}
+
+#[test]
+fn a_full_state_directory_and_a_run_directory_are_logged_and_fail_nothing() {
+    use nix::mount::{MsFlags, mount, umount};
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    mount(Some("tmpfs"), "/var/lib/plexus", Some("tmpfs"), MsFlags::empty(), Some("size=64k")).unwrap();
+    fs::write("/var/lib/plexus/full", vec![0; 1 << 20]).unwrap_err();
+    let answer = status(&node);
+    let told = "additional networks are not attached: nothing can be recorded in /var/lib/plexus/sandboxes: No space";
+    assert!(answer.status.success() && answer.stderr.contains(told), "{answer:?}");
+    // A pod with the default network alone starts: the node stays ready for it.
+    Pod::new(&node, "plain").add().result();
+    umount("/var/lib/plexus").unwrap();
+    read_only("/run/plexus");
+    let answer = status(&node);
+    assert!(answer.status.success() && answer.stderr.contains("nothing can be written in /run/plexus"), "{answer:?}");
+    Pod::new(&node, "more").selecting("a").add().result();
+    umount("/run/plexus").unwrap();
+    assert!(!status(&node).stderr.contains("nothing can be"));
+}
+
 #[test]
 fn a_pod_that_starts_without_its_networks_is_told() {
     // D17

@@ -16,6 +16,8 @@ use std::net::IpAddr;
 pub const VERSION: u32 = 1;
 /// A longer line is refused by both sides. Annotations of 256 KiB and dozens of NADs fit.
 pub const MAX_LINE: usize = 4 << 20;
+/// The name of the daemon's remark that its directory of manifests cannot be read.
+pub const SOURCE_DIRECTORY: &str = "source-directory";
 
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

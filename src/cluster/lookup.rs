@@ -92,6 +92,14 @@ impl Cluster {
         }
     }
 
+    /// Why the folder of manifests cannot be read: what changes in it is not seen.
+    pub fn source_error(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Directory(directory) => directory.error(),
+            Origin::Kubernetes(_) => None,
+        }
+    }
+
     /// The API server, where there is one.
     pub fn kubernetes(&self) -> Option<&Kubernetes> {
         match &self.origin {

@@ -22,7 +22,9 @@ pub use kubernetes::canary::{Canary, Verdict};
 pub use kubernetes::claimed::Claimed;
 pub use kubernetes::client::{Kubernetes, PodWatch, UnknownNetwork};
 pub use kubernetes::event::Notice;
-pub use kubernetes::inquiry::{Change, Finished, Inquiry, Job, Scope, SeenEvent, SeenNode, SeenPod, Unanswered};
+pub use kubernetes::inquiry::{
+    Change, Finished, Inquiry, Job, Scope, SeenEvent, SeenNode, SeenPod, SeenPolicy, Unanswered,
+};
 pub use kubernetes::requests::Requests;
 pub use kubernetes::review::Permission;
 pub use lookup::{Cluster, Origin};

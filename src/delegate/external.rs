@@ -3,15 +3,14 @@
 use super::{Call, Delegate, Error};
 use crate::cni::json;
 use crate::cni::{CniError, PluginType, Verb};
+use crate::sys::executable;
 use crate::sys::owner::Owner;
 use crate::sys::process::{Finished, Run, RunError};
 use crate::sys::trace;
 use crate::sys::{files, printable, tell_lines};
 use nix::errno::Errno;
 use serde_json::value::RawValue;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -60,12 +59,12 @@ pub fn find(kind: &str, path: &[PathBuf]) -> Option<PathBuf> {
 /// Whether the program of `kind` can be started, as far as can be seen without starting it.
 ///
 /// # Errors
-/// It is missing, or nobody may execute it.
+/// It is missing, or nobody can execute it.
 pub(super) fn look(kind: &PluginType, path: &[PathBuf]) -> Result<(), Error> {
     let program = located(kind, path)?;
-    match fs::metadata(&program).is_ok_and(|file| file.mode() & 0o111 == 0) {
-        true => Err(Error::NotExecutable { plugin: kind.to_string(), program, why: Errno::EACCES.desc().to_owned() }),
-        false => Ok(()),
+    match executable::unfit(&program) {
+        Some(why) => Err(Error::NotExecutable { plugin: kind.to_string(), program, why }),
+        None => Ok(()),
     }
 }
 
@@ -172,9 +171,8 @@ fn why_not_executable(program: &Path, error: &io::Error) -> String {
         return error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned());
     }
     let text = files::read_bytes_bounded(program, MAX_SCRIPT).ok().flatten().unwrap_or_default();
-    let line = text.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
-    match line.map(|line| excerpt(String::from_utf8_lossy(line).split_whitespace().next().unwrap_or(""))) {
-        Some(interpreter) => format!("its interpreter {interpreter} does not exist"),
+    match executable::interpreter(&text) {
+        Some(interpreter) => executable::no_interpreter(&interpreter),
         None => "its dynamic loader does not exist".to_owned(),
     }
 }

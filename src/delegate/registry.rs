@@ -4,15 +4,18 @@ use super::external::{self, External};
 use super::ipam::leased::Lessor;
 use super::keys::Declined;
 use super::native::{self, Enabled, Sockets};
-use super::{Call, Delegate, Error, Ground, Reached, Scope, ipam};
-use crate::cni::{IfName, NetworkConfig, PluginConfig, PluginType, RawObject, Request};
+use super::{Call, Delegate, Error, Ground, Reached, Scope, SeenLinks, ipam};
+use crate::cni::{CniArgs, ContainerId, IfName, NetworkConfig, PluginConfig, PluginType, RawObject, Request};
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+/// For a judgement that waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Plugins that start the program of their `ipam` section.
 const STARTS_IPAM: [&str; 8] = ["bridge", "macvlan", "ipvlan", "ptp", "vlan", "host-device", "tap", "dummy"];
 
@@ -82,6 +85,24 @@ impl Registry {
             }
         }
         Ok(reached)
+    }
+
+    /// As [`Registry::prepare`] for any pod: by the configuration, and by the links of the node where `host` is given.
+    ///
+    /// # Errors
+    /// As [`Registry::prepare`].
+    pub fn judge(&self, network: &NetworkConfig, host: Option<&mut Socket>) -> Result<(), Error> {
+        let (Ok(container), Ok(ifname)) = (ContainerId::new("any"), IfName::new("net1")) else { return Ok(()) };
+        let (args, capabilities) = (CniArgs::default(), RawObject::default());
+        let soon = Instant::now() + PATIENCE;
+        let scope = Scope {
+            container_id: Some(&container),
+            ifname: Some(&ifname),
+            ..Scope::of_node(&args, &[], PATIENCE, soon)
+        };
+        let seen = &mut SeenLinks::default();
+        let mut ground = Ground { is_first: true, host, inside: None, seen, is_made_before: &|_| false };
+        self.prepare(network, &capabilities, &scope, &mut ground).map(drop)
     }
 
     /// The delegate for the plugin at `position` of the network of `ifname` as it was prepared, else a new one.

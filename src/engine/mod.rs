@@ -8,6 +8,7 @@ pub mod cleanup;
 mod default_routes;
 pub mod entry;
 pub mod multus;
+pub mod node;
 pub mod planning;
 pub mod report;
 pub mod sandbox;

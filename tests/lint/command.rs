@@ -190,6 +190,72 @@ fn on_a_node_the_machine_is_looked_at() {
     assert!(there.status.success(), "{there:?}");
 }
 
+/// What ADD refuses is found, whatever the words of the refusal.
+#[test]
+fn no_error_of_a_configuration_gets_lost() {
+    let network = |config: &str| {
+        format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: a, namespace: kube-system}}\nspec: {{config: '{config}'}}\n---\n"
+        )
+    };
+    let pod = |key: &str, value: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: kube-system, annotations: {{{key}: '{value}'}}}}\nspec: {{containers: []}}\n"
+        )
+    };
+    let bridge = network(r#"{"cniVersion":"1.0.0","type":"bridge"}"#);
+    let list = |kinds: &[&str]| {
+        let plugins: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind, "master": "eth1"})).collect();
+        network(&json!({"cniVersion": "1.0.0", "plugins": plugins}).to_string())
+    };
+    let gateway = |subnet: &str, gateway: &str| {
+        let ipam = json!({"type": "host-local", "subnet": subnet, "gateway": gateway});
+        network(&json!({"cniVersion": "1.0.0", "type": "bridge", "ipam": ipam}).to_string())
+    };
+    let fixed = |address: &str, gateway: &str| {
+        let ipam = json!({"type": "static", "addresses": [{"address": address, "gateway": gateway}]});
+        network(&json!({"cniVersion": "1.0.0", "type": "bridge", "ipam": ipam}).to_string())
+    };
+    let default_network = "v1.multus-cni.io/default-network";
+    let networks = "k8s.v1.cni.cncf.io/networks";
+    for (text, rule) in [
+        (network(r#"{"cniVersion":"1.0.0","type":"bridge","disableGC":"x"}"#), "PX010"),
+        (network(r#"{"cniVersion":"1.0.0","type":"bridge","loadOnlyInlinedPlugins":"y"}"#), "PX010"),
+        (list(&["a"; 100]), "PX071"),
+        (list(&["bridge", "macvlan"]), "PX075"),
+        (list(&["bridge", "tuning", "ptp"]), "PX075"),
+        (list(&["tuning", "bridge"]), "PX077"),
+        (list(&["portmap"]), "PX077"),
+        (gateway("10.1.0.0/24", "10.1.0.0"), "PX076"),
+        (gateway("10.1.0.0/16", "10.1.255.255"), "PX076"),
+        (fixed("10.1.0.5/24", "10.1.0.255"), "PX076"),
+        (pod(default_network, "[{name: a}]"), "PX073"),
+        (pod(default_network, ""), "PX073"),
+        (bridge.clone() + &pod(default_network, "a, b"), "PX073"),
+        (bridge.clone() + &pod(networks, r#"[{"name":"a","mac":"02:00:00:00:00:01:02:03"}]"#), "PX072"),
+    ] {
+        let folder = folder(&[("x.yaml", &text)]);
+        let path = folder.path().display().to_string();
+        let output = lint(&[path.as_str()]);
+        let shown = text_of(&output);
+        assert!(
+            shown.contains(&format!("error {rule}: ")) && output.status.code() == Some(1),
+            "{rule}:\n{text}\n{shown}"
+        );
+    }
+    for fine in [
+        list(&["bridge", "tuning", "portmap"]),
+        gateway("10.1.0.0/24", "10.1.0.254"),
+        fixed("10.1.0.5/31", "10.1.0.4"),
+        bridge.clone() + &pod(default_network, "kube-system/a"),
+        network(r#"{"cniVersion":"1.0.0","type":"bridge","disableGC":"true"}"#),
+    ] {
+        let folder = folder(&[("x.yaml", &fine)]);
+        let shown = text_of(&lint(&[&folder.path().display().to_string()]));
+        assert!(!shown.contains("error PX"), "{fine}\n{shown}");
+    }
+}
+
 /// What was not looked at is told, and is not "no problem found".
 #[test]
 fn what_is_passed_over_is_told() {

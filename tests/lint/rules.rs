@@ -37,7 +37,7 @@ fn found(rule: &Rule, example: Example) -> Vec<(&'static str, Severity, String)>
     settings["delegates"] = serde_json::json!([{"cniVersion": "1.0.0", "name": "default", "type": "primary"}]);
     let settings = Settings::parse(&settings.to_string()).unwrap();
     let machine = (rule.needs == Needs::Node)
-        .then(|| Machine { programs: Vec::new(), bridges: [("br0".to_owned(), false)].into() });
+        .then(|| Machine { bridges: [("br0".to_owned(), false)].into(), ..Machine::default() });
     let findings = check(&text, rule.needs == Needs::Cluster, &settings, machine);
     findings.into_iter().map(|f| (f.rule.id, f.rule.severity, f.found.text)).collect()
 }
@@ -81,6 +81,19 @@ fn ids_are_unique_and_sentences_are_sentences() {
         }
     }
     assert!(ids.len() > 45, "{}", ids.len());
+}
+
+/// On a node the links have their own MTU, and a network of the manifests does not count.
+#[test]
+fn an_mtu_is_compared_with_that_of_the_link_on_the_node() {
+    let text =
+        manifests(Example::Config(r#"{ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mtu": 1600 }"#));
+    let settings = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0"}"#).unwrap();
+    for (mtu, found) in [(1500, 1), (9000, 0)] {
+        let machine = Machine { mtus: [("eth1".to_owned(), mtu)].into(), ..Machine::default() };
+        let findings = check(&text, false, &settings, Some(machine));
+        assert_eq!(findings.iter().filter(|finding| finding.rule.id == "PX074").count(), found, "{findings:?}");
+    }
 }
 
 /// The words by which messages of built-in plugins belong to rules: one of each that a built-in plugin has.

@@ -137,7 +137,7 @@ fn mistakes(object: &Map<String, Value>) -> Vec<String> {
         object.get("capabilities").map(|value| serde_json::from_value::<BTreeMap<String, bool>>(value.clone()));
     let capabilities =
         capabilities.and_then(Result::err).map(|e| format!("key \"capabilities\": it {}", json::told(&e.to_string())));
-    let unknown = unknown.into_iter().map(|key| format!("key {key:?} is unknown"));
+    let unknown = unknown.iter().map(|key| Settings::unknown_key(key));
     taken.into_iter().chain(unknown).chain(wrong).chain(natives).chain(capabilities).collect()
 }
 

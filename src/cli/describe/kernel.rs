@@ -34,7 +34,8 @@ pub struct Compared {
     /// The way each of them runs now: inside Plexus, or as a program.
     #[serde(rename = "runsAs", default)]
     pub runs_as: Vec<Plugin>,
-    /// The differences from the record; empty for none.
+    /// The differences of interfaces, addresses and routes in the pod from the record; empty for none. Ports of bridges,
+    /// leases and firewall rules are not compared.
     pub drift: Vec<String>,
     /// The reason if the kernel was not looked at; null if it was.
     pub unseen: Option<String>,

@@ -130,6 +130,10 @@ fn default_routes(network: &PodNetwork) -> impl Iterator<Item = DefaultRoute> {
     })
 }
 
+/// What the word "as recorded" does not promise.
+const COMPARED: &str = "Compared: interfaces, hardware addresses, MTU, addresses and routes in the pod. Not compared: ports of bridges, leases, \
+    firewall rules, and what else a plugin keeps outside of the pod.";
+
 /// Prints the page.
 pub fn print(page: &Document, now: u64, output: &mut Output) -> Result<(), Error> {
     let line = |key: &str, value: Option<&str>| value.map(|value| format!("{:<15}{value}", format!("{key}:")));
@@ -159,6 +163,9 @@ pub fn print(page: &Document, now: u64, output: &mut Output) -> Result<(), Error
     if !page.records.is_empty() {
         output.text("\nRecords of the node\n")?;
         output.table(&records(&page.records))?;
+        if page.records.iter().any(|one| one.unseen.is_none() && one.state == State::Attached) {
+            output.line(COMPARED)?;
+        }
     }
     if !page.events.is_empty() {
         output.text("\nEvents\n")?;

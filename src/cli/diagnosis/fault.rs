@@ -53,6 +53,8 @@ pub enum Fault {
     Debt,
     /// Another user can write a directory of Plexus.
     Untrusted,
+    /// Nothing can be written to a directory, or it is none.
+    Unwritable,
     /// Something else.
     // Also a name that only another release knows.
     #[serde(other)]
@@ -82,7 +84,7 @@ impl Fault {
                 "Correct the configuration of the network: a waiting pod then starts by itself, a running pod must be created again."
             }
             Fault::DaemonDown => {
-                "Look at the Plexus pod of that node: kubectl -n kube-system get pods -l app.kubernetes.io/name=plexus -o wide."
+                "Look at the Plexus pod of that node: kubectl get pods -A -l app.kubernetes.io/name=plexus -o wide."
             }
             Fault::OldPlugin => {
                 "Restart the Plexus pod of that node: its init container installs the plugin of its own release."
@@ -114,6 +116,9 @@ impl Fault {
             Fault::StatusMissing => "Delete the pod so that it is created again, then run this command again.",
             Fault::Debt => "Remove the cause that the message names, then run `plexusctl gc` on the node.",
             Fault::Untrusted => "Give the directory back to root, with mode 0755 or less.",
+            Fault::Unwritable => {
+                "Make room on that file system or mount it writable (`df` and `mount` show it), or restore the directory."
+            }
             Fault::Other => "Read the message: docs/how-to/debug.md lists the common causes.",
         }
     }

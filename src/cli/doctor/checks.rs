@@ -1,7 +1,9 @@
 //! From what was seen on a node to a checklist, the most probable cause first. Pure.
 
+use crate::api::protocol::SOURCE_DIRECTORY;
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, worst_first};
-use crate::cli::doctor::facts::{Facts, Network};
+use crate::cli::doctor::facts::Facts;
+use crate::cli::doctor::network::Network;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::engine::cleanup::pools::Pool;
 
@@ -23,6 +25,7 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
     for doubt in &facts.untrusted {
         checks.push(Check::bad("directories", Fault::Untrusted, doubt.as_str()));
     }
+    directories(facts, &mut checks);
     configuration(facts, &mut checks);
     plugin(facts, own, &mut checks);
     // What stops every pod is before what stops those of one network.
@@ -41,6 +44,20 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
         runtimes => Check::good("runtime", runtimes.join(", ")),
     });
     worst_first(checks)
+}
+
+fn directories(facts: &Facts, checks: &mut Vec<Check>) {
+    match &facts.flaws {
+        None => {
+            checks.push(Check::unseen("directories", "only root sees whether the directories of Plexus can be written"))
+        }
+        Some(flaws) if flaws.is_empty() && facts.untrusted.is_empty() => {
+            checks.push(Check::good("directories", "the state directory and the run directory can be written"));
+        }
+        Some(flaws) => {
+            checks.extend(flaws.iter().map(|flaw| Check::bad("directories", Fault::Unwritable, flaw.text.as_str())));
+        }
+    }
 }
 
 fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
@@ -124,6 +141,11 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
         let fault = if network.default { Fault::PrimaryMissing } else { Fault::NetworkBroken };
         let check = Check::bad(check, fault, format!("{name}: {why}"));
         checks.push(check.remedied_by(Fault::NetworkBroken.remedy()));
+    } else if let Some(why) = &network.unusable_pool {
+        let check = Check::bad(check, Fault::Unwritable, format!("{name}: {why}"));
+        checks.push(check.remedied_by(
+            "Correct the directory: root owns it, nobody else writes there, and its file system has room and is writable.",
+        ));
     } else if let Some(why) = &network.unknown_key {
         checks.push(
             Check::warning(check, Fault::NetworkBroken, format!("{name}: {why}"))
@@ -154,6 +176,13 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(Check::good("daemon", format!("plexusd {} is ready", health.release)));
     }
     for (name, remark) in &health.remarks {
+        if name == SOURCE_DIRECTORY {
+            let check = Check::bad("daemon", Fault::Other, format!("the source directory of plexusd: {remark}"));
+            checks.push(
+                check.remedied_by("Create the directory again, or start plexusd with another --source-directory."),
+            );
+            continue;
+        }
         let fault = of_plexus(&format!("{name}: {remark}")).0;
         checks.push(Check::warning("daemon", fault, format!("{name}: {remark}")));
     }
@@ -191,13 +220,21 @@ fn pools(facts: &Facts, checks: &mut Vec<Check>) {
         let check = check("pool", Fault::PoolFull, finding);
         checks.push(if is_default(pool) { check } else { check.of_network(pool.network.as_str()) });
     }
-    if !pools.is_empty() && pools.iter().all(|pool| !pool.is_nearly_full()) {
+    if !facts.is_on_host && !pools.is_empty() {
+        checks.push(Check::unseen(
+            "pool",
+            "the directories of pools are seen only by root on the node, not in a container",
+        ));
+    } else if !pools.is_empty() && pools.iter().all(|pool| !pool.is_nearly_full()) {
         let finding = format!("{} free addresses", counted_with(pools.len(), "host-local pool", "has"));
         checks.push(Check::good("pool", finding));
     }
 }
 
 fn records(facts: &Facts, checks: &mut Vec<Check>) {
+    if let Some(why) = &facts.unlisted {
+        return checks.push(Check::bad("records", Fault::Unwritable, format!("the records cannot be listed: {why}")));
+    }
     if facts.debts > 0 {
         let debts = counted_with(facts.debts, "failed removal", "is");
         let finding = format!("{debts} retried: `plexusctl get --debts` shows the reason");

@@ -3,6 +3,8 @@
 mod checks;
 mod facts;
 mod fresh;
+mod network;
+mod plugin;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
@@ -19,7 +21,7 @@ const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It changes nothing. In a pod, run it in the container keeper of the Plexus pod; from a workstation, with --node or --all-nodes."
+    after_help = "It changes nothing, and writes only to see whether that is possible. In a pod, run it in the container keeper of the Plexus pod; from a workstation, with --node or --all-nodes."
 )]
 pub struct Arguments {
     /// Output format

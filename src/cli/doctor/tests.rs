@@ -4,6 +4,7 @@ use super::*;
 use crate::api::Keeping;
 use crate::api::protocol::Health;
 use crate::cli::doctor::facts::File;
+use crate::engine::node::Flaw;
 
 fn file(name: &str, calls_plexus: bool) -> File {
     File { name: name.into(), calls_plexus, error: None }
@@ -50,7 +51,10 @@ fn well() -> Facts {
         debts: 0,
         damaged: 0,
         unpublished: 0,
+        unlisted: None,
         untrusted: Vec::new(),
+        flaws: Some(Vec::new()),
+        is_on_host: true,
     }
 }
 
@@ -115,6 +119,10 @@ fn further_faults_are_named_first() {
     let kept = Keeping { displaced: "the runtime takes 00-a.conflist".into(), ..Keeping::default() };
     let no_range = Network { refused: Some("no address: ipam has no range".into()), ..network(false) };
     let mistyped = Network { unknown_key: Some("key \"mastr\" is unknown".into()), ..network(false) };
+    let no_pool = Network { unusable_pool: Some("the pool /p cannot be written".into()), ..network(false) };
+    let flaw = Flaw { stops_additional: true, text: "/var/lib/plexus is on a read-only file system".into() };
+    let mut no_source = health();
+    no_source.remarks.insert(SOURCE_DIRECTORY.into(), "it cannot be read: /m".into());
     let stale = Network { error: Some("spec.config: not a JSON object".into()), ..network(false) };
     let table = [
         // The copy of a network may be old while nobody tells what became of it.
@@ -122,6 +130,10 @@ fn further_faults_are_named_first() {
         (with_network(no_range), Fault::NetworkBroken),
         (with_network(mistyped), Fault::NetworkBroken),
         (Facts { settings_remarks: vec!["key \"natives\"".into()], ..well() }, Fault::Other),
+        (Facts { flaws: Some(vec![flaw]), ..well() }, Fault::Unwritable),
+        (Facts { unlisted: Some("not a directory".into()), ..well() }, Fault::Unwritable),
+        (with_network(no_pool), Fault::Unwritable),
+        (Facts { daemon: Ok(no_source), ..well() }, Fault::Other),
         (nothing, Fault::NotInstalled),
         (rival, Fault::Displaced),
         (Facts { files: Vec::new(), ..well() }, Fault::PrimaryMissing),

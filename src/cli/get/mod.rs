@@ -108,7 +108,10 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         // What cannot be read may be attached, or owed.
         _ if wanted.is_empty() && !damaged.is_empty() => {}
         _ if wanted.is_empty() => output.remark(arguments.nothing(&state, total)),
-        _ if arguments.debts => output.table(&debts_table(&wanted, now))?,
+        _ if arguments.debts => {
+            output.table(&debts_table(&wanted, now))?;
+            output.remark(retried(wanted.len()));
+        }
         shape => output.table(&table(&wanted, now, shape == Shape::Wide))?,
     }
     if !damaged.is_empty() {
@@ -138,6 +141,14 @@ fn not_shown(state: &StateDirectory, damaged: &[ContainerId]) -> String {
         state.sandboxes().display(),
         names.join(", "),
         state.damaged().display()
+    )
+}
+
+/// What becomes of failed removals, and what a person can do.
+fn retried(count: usize) -> String {
+    let debts = counted_with(count, "failed removal", "is");
+    format!(
+        "{debts} retried by Plexus itself. Remove the cause; `plexusctl gc` on the node retries at once, `plexusctl gc --forgive` gives up what nobody can remove."
     )
 }
 

@@ -128,9 +128,9 @@ pub fn table(rows: &[Row], now: u64, wide: bool) -> Table {
     table
 }
 
-/// The table of what is owed.
+/// The table of what is owed. The reason of a debt repeats network and interface, which have columns.
 pub fn debts_table(rows: &[Row], now: u64) -> Table {
-    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "SINCE", "ATTEMPTS", "REASON"]);
+    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "OWED FOR", "ATTEMPTS", "REASON"]);
     for row in rows {
         let Some(debt) = &row.debt else { continue };
         table.row(vec![
@@ -139,13 +139,18 @@ pub fn debts_table(rows: &[Row], now: u64) -> Table {
             row.network.as_str().into(),
             age(now.saturating_sub(debt.since)).into(),
             debt.attempts.to_string().into(),
-            Cell::new(debt.error.as_str(), Tone::Bad),
+            Cell::new(row.reason(debt), Tone::Bad),
         ]);
     }
     table
 }
 
 impl Row {
+    fn reason<'a>(&self, debt: &'a Debt) -> &'a str {
+        let label = format!("network {} ({}): ", self.network, self.interface);
+        debt.error.strip_prefix(&label).unwrap_or(&debt.error)
+    }
+
     fn pod_cell(&self) -> Cell {
         match (&self.namespace, &self.pod) {
             (Some(namespace), Some(pod)) => format!("{namespace}/{pod}").into(),
@@ -166,6 +171,27 @@ impl Row {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_table_of_debts_repeats_nothing() {
+        let debt = |network: &str, error: &str| {
+            json!({"call": "eth0", "network": network, "ifname": "net1", "state": "owed",
+                "config": {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "a"}]},
+                "debt": {"since": 40, "last": 50, "attempts": 3, "error": error}})
+        };
+        let all = [debt("ns/a", "network ns/a (net1): plugin a: no answer"), debt("ns/b", "another"), debt("ns/c", "")];
+        for count in [0, 1, 3] {
+            let record = json!({"version": 1, "containerId": "c1", "attachments": all[..count].to_vec()});
+            let rows = rows(vec![serde_json::from_str(&record.to_string()).unwrap()]);
+            let shown = debts_table(&rows, 100).render(false);
+            let lines: Vec<&str> = shown.lines().collect();
+            assert_eq!(lines.len(), count + 1, "{shown}");
+            assert!(lines[0].contains("OWED FOR") && !shown.contains("network ns/a"), "{shown}");
+            if let Some(first) = lines.get(1) {
+                assert!(first.contains("60s") && first.ends_with("plugin a: no answer"), "{shown}");
+            }
+        }
+    }
 
     #[test]
     fn the_wide_table_names_who_has_the_default_route() {

@@ -5,14 +5,16 @@ mod cached;
 use super::output::described::Described;
 use super::output::{Format, Output, Tone};
 use super::{Error, Verdict, get};
-use crate::api::Cached;
 use crate::api::protocol::{Health, Reply, Request};
+use crate::api::{Cached, RunDirectory, StateDirectory};
 use crate::cli::directories;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::output::table::{Cell, Table};
+use crate::engine::node;
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
 use crate::store::Store;
+use crate::sys::is_root;
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -127,7 +129,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     };
     let state = directories::state(arguments.state_directory.as_deref(), &arguments.cni_conf_dir)?;
     let draining = state.draining().exists();
-    let problems = trust::doubts(&run, &state);
+    let problems = problems(&run, &state);
     // Where the records cannot be seen none is known of.
     let (records, _) = Store::new(&state).survey().unwrap_or_default();
     let unpublished = records.iter().filter(|record| record.unpublished.is_some()).count();
@@ -158,9 +160,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if let Some(Err(why)) = &memory {
         output.remark(format!("the daemon's memory cannot be shown: {why}"));
     }
-    for problem in &problems {
-        output.remark(format!("Problem: {problem}. Until then, pods start without additional networks or not at all."));
-    }
+    problems.iter().for_each(|problem| output.remark(format!("Problem: {problem}.")));
     if unpublished > 0 {
         output.remark(get::waiting(unpublished));
     }
@@ -174,6 +174,16 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         ));
     }
     Ok(if ready && !draining && problems.is_empty() { Verdict::Well } else { Verdict::NotWell })
+}
+
+/// What the administrator must repair. Whether a directory can be written, only root sees, and where the node's are.
+fn problems(run: &RunDirectory, state: &StateDirectory) -> Vec<String> {
+    let untrusted = trust::doubts(run, state).into_iter();
+    let until = "until then, pods start without additional networks or not at all";
+    let untrusted = untrusted.map(|doubt| format!("{doubt}; {until}"));
+    let is_seen = is_root() && state.path().exists();
+    let flaws = if is_seen { node::directories(run, state, true) } else { Vec::new() };
+    untrusted.chain(flaws.into_iter().map(|flaw| flaw.text)).collect()
 }
 
 /// For the kubelet, which shows the line in an event.

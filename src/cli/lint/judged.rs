@@ -21,6 +21,8 @@ pub struct Machine {
     pub programs: Vec<PathBuf>,
     /// The bridges that are there, and whether each filters VLANs.
     pub bridges: BTreeMap<String, bool>,
+    /// The MTU of each link.
+    pub mtus: BTreeMap<String, u32>,
 }
 
 /// Everything that a rule may look at.

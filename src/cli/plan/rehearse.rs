@@ -4,12 +4,14 @@ use super::document::{Network, PodPlan, Refusal};
 use super::{default_route, subjects::Subject};
 use crate::cni::invocation::Target;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, Invocation, Verb};
+use crate::engine::node::Flaw;
 use crate::engine::planning::plan::Planned;
 use crate::engine::planning::preflight;
 use crate::engine::planning::refusals::namesakes;
 use crate::engine::planning::selections::Selections;
+use crate::engine::sandbox::trust;
 use crate::engine::verbs::add;
-use crate::engine::{Settings, Turn};
+use crate::engine::{Settings, Turn, node};
 use crate::sys::netns::Netns;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
@@ -65,11 +67,31 @@ fn rehearse(subject: &Subject, settings: &Settings, stage: Stage<'_>, plan: &mut
     if subject.has_placeholders {
         plan.remarks.push("devices are chosen by the kubelet: the plan has placeholders".to_owned());
     }
-    look(&turn, &planned)
+    if turn.is_elsewhere() {
+        return preflight::check_elsewhere(&turn, &planned);
+    }
+    preflight::check(&turn, &planned)?;
+    plan.remarks.extend(standing(&turn, &planned)?);
+    Ok(())
 }
 
-fn look(turn: &Turn, planned: &[Planned]) -> Result<(), CniError> {
-    if turn.is_elsewhere() { preflight::check_elsewhere(turn, planned) } else { preflight::check(turn, planned) }
+/// What ADD would find out only by writing; answers what it would survive.
+fn standing(turn: &Turn, planned: &[Planned]) -> Result<Vec<String>, CniError> {
+    trust::check(turn, planned)?;
+    let settings = &turn.settings;
+    let flaws = node::directories(&settings.run, &settings.state, false);
+    let stops = |flaw: &&Flaw| flaw.stops_additional && planned.iter().any(|planned| !planned.default);
+    if let Some(flaw) = flaws.iter().find(stops) {
+        return Err(CniError::new(Code::Io, flaw.text.as_str()));
+    }
+    for planned in planned {
+        let is_operators = planned.default && !planned.network.contains('/');
+        if let Some(why) = node::unusable_pool(settings, &turn.registry, &planned.config, is_operators, false) {
+            let label = format!("network {} ({})", planned.network, planned.ifname);
+            return Err(CniError::new(Code::Io, why).about(label));
+        }
+    }
+    Ok(flaws.into_iter().map(|flaw| flaw.text).collect())
 }
 
 fn invocation(subject: &Subject, stage: Stage<'_>, netns: Option<PathBuf>) -> Result<Invocation, CniError> {

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 
 /// The policies of conf/base.
 const POLICIES: [&str; 2] = ["plexus", "plexus-events"];
+/// The release of this program, whose policies are compared.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// So many objects are named.
 const MOST: usize = 3;
 
@@ -53,9 +55,13 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
+/// The versions of the images of Plexus' pods.
+fn versions_of(facts: &Facts) -> BTreeSet<String> {
+    facts.plexus.iter().filter_map(|pod| pod.images.first()).map(|image| rows::version(image)).collect()
+}
+
 fn versions(facts: &Facts, checks: &mut Vec<Check>) {
-    let found: BTreeSet<String> =
-        facts.plexus.iter().filter_map(|pod| pod.images.first()).map(|image| rows::version(image)).collect();
+    let found = versions_of(facts);
     let names = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match found.len() {
         0 => {}
@@ -94,16 +100,44 @@ fn policies(facts: &Facts, checks: &mut Vec<Check>) {
         Err(why) => return checks.push(Check::unseen("policies", why.as_str())),
         Ok(found) => found,
     };
-    let missing: Vec<&str> = POLICIES.into_iter().filter(|name| found.iter().all(|policy| policy != name)).collect();
-    if missing.is_empty() {
-        checks.push(Check::good("policies", "the admission policies of Plexus are in force"));
-    } else {
-        let finding = format!(
-            "these admission policies are missing, weaker than those of this release, or no binding lets them deny: {}",
-            missing.join(", ")
-        );
+    let seen = |name: &&str| found.iter().find(|policy| policy.name == *name);
+    let missing: Vec<&str> = POLICIES.into_iter().filter(|name| seen(name).is_none()).collect();
+    let other: Vec<&str> =
+        POLICIES.into_iter().filter(|name| seen(name).is_some_and(|policy| !policy.is_as_shipped)).collect();
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        let finding = format!("these admission policies are missing, or no binding lets them deny: {names}");
         checks.push(Check::bad("policies", Fault::PolicyMissing, finding));
     }
+    match (other.join(", "), of_another_release(facts)) {
+        (names, _) if names.is_empty() => {}
+        // What is weaker than here may be all that the release has.
+        (names, Some(release)) => checks.push(Check::unseen(
+            "policies",
+            format!("{names}: of another release ({release}; this program has {RELEASE}), and not compared with its policies"),
+        )),
+        (names, None) => {
+            let finding = format!("these admission policies are weaker than those of this release: {names}");
+            checks.push(Check::bad("policies", Fault::PolicyMissing, finding));
+        }
+    }
+    if missing.is_empty() && other.is_empty() {
+        checks.push(Check::good("policies", "the admission policies of Plexus are in force"));
+    }
+}
+
+/// The release in the cluster, if it has one and it is not that of this program. A tag that is no release says nothing.
+fn of_another_release(facts: &Facts) -> Option<String> {
+    let releases: BTreeSet<String> = versions_of(facts)
+        .into_iter()
+        .filter(|version| {
+            let mut parts = version.strip_prefix('v').unwrap_or(version).splitn(3, '.');
+            let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u32>().is_ok());
+            is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some()
+        })
+        .collect();
+    let is_own = |version: &String| version.strip_prefix('v').unwrap_or(version) == RELEASE;
+    (!releases.is_empty() && !releases.iter().any(is_own)).then(|| releases.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn definitions(facts: &Facts, checks: &mut Vec<Check>) {

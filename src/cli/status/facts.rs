@@ -1,7 +1,7 @@
 //! What `plexusctl status` has asked of the cluster.
 
 use crate::cli::status::node::Examinations;
-use crate::cluster::{SeenNode, SeenPod};
+use crate::cluster::{SeenNode, SeenPod, SeenPolicy};
 use crate::nad::Definition;
 
 /// Everything that was asked; what could not be seen has its reason.
@@ -16,7 +16,7 @@ pub struct Facts {
     /// Every NAD.
     pub definitions: Result<Vec<Definition>, String>,
     /// The policies that are in force.
-    pub policies: Result<Vec<String>, String>,
+    pub policies: Result<Vec<SeenPolicy>, String>,
     /// Every pod.
     pub pods: Result<Vec<SeenPod>, String>,
     /// What each node was found to be; none where they were not asked.

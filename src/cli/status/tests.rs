@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cli::diagnosis::Mark;
-use crate::cluster::{SeenNode, SeenPod};
+use crate::cluster::{SeenNode, SeenPod, SeenPolicy};
 use crate::nad::Definition;
 
 fn plexus(node: &str, ready: bool) -> SeenPod {
@@ -20,6 +20,10 @@ fn node(name: &str) -> SeenNode {
     SeenNode { name: name.into(), ready: true, linux: true, ..SeenNode::default() }
 }
 
+fn policies(is_as_shipped: bool) -> Vec<SeenPolicy> {
+    POLICIES.map(|name| SeenPolicy { name: name.to_owned(), is_as_shipped }).to_vec()
+}
+
 fn well() -> Facts {
     let nad = NadRef::new("default", "lan").unwrap();
     let config = r#"{"cniVersion":"1.0.0","type":"bridge"}"#.to_owned();
@@ -28,7 +32,7 @@ fn well() -> Facts {
         plexus: vec![plexus("n1", true), plexus("n2", true)],
         probes: vec![None, None],
         definitions: Ok(vec![Definition::new(nad, Some(config), |_| None)]),
-        policies: Ok(POLICIES.map(str::to_owned).to_vec()),
+        policies: Ok(policies(true)),
         pods: Ok(Vec::new()),
         examinations: None,
     }
@@ -71,6 +75,18 @@ fn each_fault_is_named_first() {
     ];
     for (facts, fault) in table {
         assert_eq!(checks(&facts)[0].fault, Some(fault), "{facts:#?}");
+    }
+    // Another release has other policies: whether they are weaker than its own is not known here.
+    let weak = || Facts { policies: Ok(policies(false)), ..well() };
+    assert_eq!(checks(&weak())[0].fault, Some(Fault::PolicyMissing));
+    let of = |image: &str| {
+        let pods = ["n1", "n2"].map(|node| SeenPod { images: vec![image.into()], ..plexus(node, true) });
+        checks(&Facts { plexus: pods.to_vec(), ..weak() }).into_iter().find(|check| check.check == "policies").unwrap()
+    };
+    let other = of("x/plexus:v0.0.9");
+    assert!(other.mark == Mark::Unseen && other.finding.contains("of another release (v0.0.9"), "{other:?}");
+    for own in [format!("x/plexus:v{RELEASE}"), "x/plexus:latest".to_owned(), "x/plexus:v1".to_owned()] {
+        assert_eq!(of(&own).mark, Mark::Bad, "{own}");
     }
     let blind = Facts { policies: Err("forbidden".into()), ..well() };
     assert_eq!(checks(&blind)[0].mark, Mark::Unseen);

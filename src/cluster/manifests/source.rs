@@ -19,6 +19,8 @@ pub struct Directory {
     path: PathBuf,
     cache: Arc<Cache>,
     files: Mutex<BTreeMap<PathBuf, ReadFile>>,
+    /// Why the folder itself cannot be read now.
+    error: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +43,7 @@ struct Stamp {
 impl Directory {
     /// The folder at `path`, which fills `cache`.
     pub fn new(path: PathBuf, cache: Arc<Cache>) -> Self {
-        Directory { path, cache, files: Mutex::default() }
+        Directory { path, cache, files: Mutex::default(), error: Mutex::default() }
     }
 
     /// The folder itself.
@@ -56,12 +58,23 @@ impl Directory {
         errors.map(|(path, error)| format!("{}: {error}", path.display())).collect()
     }
 
+    /// Why the folder itself cannot be read now.
+    pub fn error(&self) -> Option<String> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.as_ref().map(|error| format!("{}: {error}", self.path.display()))
+    }
+
+    fn note(&self, error: Option<String>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
     /// Reads what has changed since the last call. Without a change it costs one `stat` a file, so every
     /// question can begin with it.
     pub fn refresh(&self) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         match stamps(&self.path) {
             Ok(found) => {
+                self.note(None);
                 let read = self.read_changed(&mut files, found);
                 // The folder can be read again, and nothing in it has changed.
                 let recovered = !self.cache.confirmed() && is_whole(&files);
@@ -74,6 +87,7 @@ impl Directory {
                 if self.cache.confirmed() || !self.cache.definitions_synced() {
                     tracing::warn!(folder = %self.path.display(), error = %e, "cannot read the source directory");
                 }
+                self.note(Some(e.to_string()));
                 self.cache.set_confirmed(false);
             }
         }
@@ -218,9 +232,9 @@ mod tests {
         let away = folder.path().join("away");
         fs::rename(directory.path(), &away).unwrap();
         directory.refresh();
-        assert!(!cache.confirmed());
+        assert!(!cache.confirmed() && directory.error().unwrap().contains("later: No such file"));
         fs::rename(&away, directory.path()).unwrap();
         directory.refresh();
-        assert!(cache.confirmed());
+        assert!(cache.confirmed() && directory.error().is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! The answers to questions.
 
-use crate::api::protocol::{Health, Hello, Reply, Request};
+use crate::api::protocol::{Health, Hello, Reply, Request, SOURCE_DIRECTORY};
 use crate::api::{Cached, Facts, FactsRequest, cached};
 use crate::cluster::{PodWatch, UnknownNetwork};
 use crate::daemon::{Daemon, devices};
@@ -46,6 +46,9 @@ impl Daemon {
         let unread = self.cluster.warnings();
         if !unread.is_empty() {
             remarks.insert("source".to_owned(), unread.join("; "));
+        }
+        if let Some(why) = self.cluster.source_error() {
+            remarks.insert(SOURCE_DIRECTORY.to_owned(), format!("it cannot be read: {why}"));
         }
         Health {
             release: env!("CARGO_PKG_VERSION").to_owned(),

@@ -72,7 +72,9 @@ impl Parent {
         foreseen: &Foreseen,
         ground: &mut Ground<'_>,
     ) -> Result<(), Failure> {
-        if ground.host.is_none() || ground.inside.is_none() {
+        // Without a sandbox only a link of the node that has a name can be looked at.
+        let is_blind = ground.inside.is_none() && (self.in_container || self.name.is_none());
+        if ground.host.is_none() || is_blind {
             return mtu.map_or(Ok(()), |mtu| interface::judge_mtu(mtu, "", foreseen));
         }
         if let Some(name) = self.name.as_ref().filter(|name| (ground.is_made_before)(name.as_str())) {

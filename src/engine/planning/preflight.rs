@@ -1,6 +1,6 @@
 //! What can be known to fail is found here, with the last look at the machine before the first side effect.
 
-use crate::cni::{CniError, Code, PluginConfig, RawObject, Version};
+use crate::cni::{CniError, Code, NetworkConfig, PluginConfig, RawObject, Version};
 use crate::delegate::ipam;
 use crate::delegate::ipam::host_local::leases::{self, KEEPERS, Place};
 use crate::delegate::registry::Runner;
@@ -8,6 +8,7 @@ use crate::delegate::{Ground, Reached, Scope, SeenLinks};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::{attach, namespace};
+use crate::engine::settings::Settings;
 use crate::sys::netlink::Socket;
 use crate::sys::shared_folder::Landmarks;
 use std::collections::BTreeSet;
@@ -123,11 +124,19 @@ fn pools_of(turn: &Turn, planned: &Planned, landmarks: &Landmarks) -> Result<(),
     if planned.default && !planned.network.contains('/') {
         return Ok(());
     }
-    let own = [turn.settings.state.path(), turn.settings.run.path()];
-    for Place { kind, path } in leases::places(&planned.config) {
-        leases::judge(&path, &own, &turn.settings.data_dir_roots, landmarks).map_err(|why| {
+    judge_pools(&turn.settings, &planned.config, landmarks).map_err(|why| invalid(planned, why))
+}
+
+/// As [`pools`], of one network that is not the operator's.
+///
+/// # Errors
+/// Names plugin and folder.
+pub fn judge_pools(settings: &Settings, network: &NetworkConfig, landmarks: &Landmarks) -> Result<(), String> {
+    let own = [settings.state.path(), settings.run.path()];
+    for Place { kind, path } in leases::places(network) {
+        leases::judge(&path, &own, &settings.data_dir_roots, landmarks).map_err(|why| {
             let what = if KEEPERS.contains(&kind.as_str()) { "directory" } else { "pool" };
-            invalid(planned, format!("plugin {kind}: dataDir: the {what} {} cannot be used: {why}", path.display()))
+            format!("plugin {kind}: dataDir: the {what} {} cannot be used: {why}", path.display())
         })?;
     }
     Ok(())

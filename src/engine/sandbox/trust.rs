@@ -5,13 +5,12 @@ use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
 use crate::engine::planning::plan::Planned;
 use crate::store::Found;
-use crate::sys::files;
 use crate::sys::trusted::{self, Folder, Untrusted};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// How it begins in a pod's event and in the log.
-const NOT_ATTACHED: &str = "additional networks are not attached";
+pub const NOT_ATTACHED: &str = "additional networks are not attached";
 
 /// Where somebody else may write locks, statuses or records: one line each that names the directory, its owner, its
 /// mode and the remedy.
@@ -53,21 +52,6 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
 /// `error`.
 pub fn cause(turn: &Turn, error: CniError) -> CniError {
     refusal(turn).map_or(error.clone(), |refusal| refusal.with_details(&error.msg))
-}
-
-/// Tells it in the log of a STATUS, which it does not make fail: pods without additional networks start.
-pub fn warn(turn: &Turn) {
-    for folder in [turn.settings.state.path(), turn.settings.run.path()] {
-        if files::is_read_only(folder) {
-            turn.warn(format!(
-                "{NOT_ATTACHED}: {} is on a read-only file system, and nothing can be recorded there",
-                folder.display()
-            ));
-        }
-    }
-    for doubt in doubts(&turn.settings.run, &turn.settings.state) {
-        turn.warn(format!("{NOT_ATTACHED}: {doubt}"));
-    }
 }
 
 /// Where the programs of an attachment are looked for: in the folders that its record names, then in today's. A folder

@@ -4,7 +4,7 @@ mod keys;
 
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::request::ValidAttachment;
-use crate::cni::{CniError, Code, NetworkName, RawObject, Version};
+use crate::cni::{CniError, Code, NetworkName, RawObject, Version, spelling};
 use crate::delegate::registry::Natives;
 use crate::nad::NadRef;
 use keys::{Keys, NOT_NEEDED, RENAMED};
@@ -196,7 +196,20 @@ impl Settings {
     /// What an operator probably mistyped, one line each; nothing is refused for it, because another release may know it.
     pub fn remarks(&self) -> Vec<String> {
         let natives = self.natives.strangers();
-        natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored")).collect()
+        let natives = natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored"));
+        let slips = self.unknown.iter().filter(|key| Settings::meant_by(key).is_some());
+        natives.chain(slips.map(|key| Settings::unknown_key(key) + ", and is ignored")).collect()
+    }
+
+    /// What is to be said of `key`, which means nothing to us: the nearest key, if one is near.
+    pub fn unknown_key(key: &str) -> String {
+        let hint = Settings::meant_by(key).map_or_else(String::new, |meant| format!(" (did you mean {meant:?}?)"));
+        format!("key {key:?} is unknown{hint}")
+    }
+
+    /// The key that is probably meant by `key`.
+    pub fn meant_by(key: &str) -> Option<&'static str> {
+        spelling::nearest(key, Settings::keys())
     }
 
     /// `networksForAllPods`, each as the object that it names.

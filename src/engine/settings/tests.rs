@@ -49,6 +49,19 @@ fn defaults_hold() {
 }
 
 #[test]
+fn a_misspelt_key_is_told_with_the_nearest_one() {
+    let remarks = |key: &str| {
+        let text = format!(r#"{{"name":"x","cniVersion":"1.0.0","{key}":1}}"#);
+        Settings::review(&text).unwrap().0.remarks()
+    };
+    assert_eq!(remarks("natvies"), ["key \"natvies\" is unknown (did you mean \"natives\"?), and is ignored"]);
+    assert!(remarks("delegateTimeoutSecond")[0].contains("delegateTimeoutSeconds"));
+    // One of a later release, perhaps.
+    assert_eq!(remarks("future"), [""; 0]);
+    assert_eq!(Settings::unknown_key("future"), "key \"future\" is unknown");
+}
+
+#[test]
 fn a_root_of_pools_is_an_absolute_path() {
     let read = |roots: &str| Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0","dataDirRoots":{roots}}}"#));
     assert_eq!(read(r#"["/var/lib/cni"]"#).unwrap().data_dir_roots, [PathBuf::from("/var/lib/cni")]);

@@ -17,7 +17,6 @@ pub use folder::Folder;
 pub use kept::KeptFolders;
 pub use theirs::TheirFolder;
 pub use untrusted::Untrusted;
-#[cfg(test)]
 pub(in crate::sys) use write::temporary_name;
 pub use write::{NewFile, replace_at};
 

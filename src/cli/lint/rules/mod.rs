@@ -37,6 +37,8 @@ macro_rules! pod {
 mod addresses;
 mod cluster;
 mod keys;
+mod lists;
+mod measures;
 mod passed_over;
 mod pods;
 mod requests;
@@ -56,6 +58,8 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         requests::RULES,
         cluster::RULES,
         passed_over::RULES,
+        lists::RULES,
+        measures::RULES,
     ];
     let mut rules: Vec<&'static Rule> = tables.into_iter().flatten().collect();
     rules.sort_by_key(|rule| rule.id);

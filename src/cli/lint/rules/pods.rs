@@ -6,7 +6,7 @@ use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cli::objects::pod::Pod;
 use crate::cluster::manifests::tree::{Key, Node};
 use crate::engine::planning::selections::Selections;
-use crate::nad::{NETWORKS, NadRef, Selection};
+use crate::nad::{DEFAULT_NETWORK, NETWORKS, NadRef, Selection};
 use std::collections::BTreeSet;
 
 const GOOD: Example = Example::Annotation("a, b@second");
@@ -212,7 +212,40 @@ pub const RULES: &[Rule] = &[
                 .collect()
         },
     },
+    Rule {
+        id: "PX073",
+        severity: Severity::Error,
+        what: "the annotation that replaces the default network cannot be followed: the pod does not start",
+        fix: "name exactly one network that exists; without a namespace it is that of the setting defaultNadNamespace",
+        needs: Needs::Files,
+        bad: Example::Manifests(concat!(
+            nad!("a", "kube-system", r#"{ "cniVersion": "1.0.0", "type": "bridge" }"#),
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  annotations:\n    v1.multus-cni.io/default-network: a, b\nspec: { containers: [] }\n",
+        )),
+        good: Example::Manifests(concat!(
+            nad!("a", "kube-system", r#"{ "cniVersion": "1.0.0", "type": "bridge" }"#),
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  annotations:\n    v1.multus-cni.io/default-network: a\nspec: { containers: [] }\n",
+        )),
+        judge: |judged| judged.objects.pods.iter().filter_map(|pod| default_network(judged, pod)).collect(),
+    },
 ];
+
+/// Why the annotation of `pod` that replaces the default network cannot be followed.
+fn default_network(judged: &Judged<'_>, pod: &Pod) -> Option<Found> {
+    let object = judged.objects.object_of(pod);
+    let node = pod.annotation(object, DEFAULT_NETWORK)?;
+    let annotations = [(DEFAULT_NETWORK.to_owned(), node.text()?.to_owned())].into();
+    let text = match Selections::read(judged.settings, Some(&pod.reference(object).ok()?), &annotations) {
+        Err(why) => why.msg,
+        Ok(selections) => {
+            let nad = selections.default_network?.nad;
+            // The operator may keep it in a file of the node's.
+            let is_there = judged.settings.networks_from_files || judged.objects.network(&nad).is_some();
+            return (!is_there).then(|| judged.in_object(pod.object, node, format!("network {nad} does not exist")));
+        }
+    };
+    Some(judged.in_object(pod.object, node, text))
+}
 
 /// Why annotations cannot be read, where `is_own` takes the reason.
 pub fn unread(judged: &Judged<'_>, is_own: fn(&str) -> bool) -> Vec<Found> {

@@ -1,14 +1,20 @@
 //! Rules about values, judged by the code that judges them before each ADD. Each takes the messages that are its own.
 
+use super::shape;
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Judgement};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cli::objects::network::Network;
-use crate::cluster::manifests::tree::{Key, Node, Tree};
+use crate::cluster::manifests::tree::{Key, Node};
+use std::collections::BTreeSet;
 
 /// The rules to which a message of a built-in plugin belongs, by words that it contains: the first that fits.
 const WORDS: &[(&str, &[&[&str]])] = &[
-    ("PX010", &[&["key ", " where ", " is expected"], &["cannot be read", " is expected"]]),
+    (
+        "PX010",
+        &[&["key ", " where ", " is expected"], &["cannot be read", " is expected"], &["neither true nor false"]],
+    ),
+    ("PX071", &[&["plugins, more than"]]),
     ("PX011", &[&["mode ", " is unknown"]]),
     ("PX012", &[&["vlanId"], &["VLAN", "it must"], &["vlanTrunk"], &["bridge with vlan"]]),
     ("PX013", &[&["mtu "]]),
@@ -22,6 +28,37 @@ const WORDS: &[(&str, &[&[&str]])] = &[
     // What is left.
     ("PX061", &[&[]]),
 ];
+
+/// A list that is too long by one.
+macro_rules! many {
+    () => {
+        concat!(
+            r#"{ "cniVersion": "1.0.0", "plugins": ["#,
+            eight!(),
+            ",",
+            eight!(),
+            ",",
+            eight!(),
+            ",",
+            eight!(),
+            ",",
+            eight!(),
+            ",",
+            eight!(),
+            ",",
+            eight!(),
+            ",",
+            eight!(),
+            r#",{"type":"a"}] }"#
+        )
+    };
+}
+
+macro_rules! eight {
+    () => {
+        r#"{"type":"a"},{"type":"a"},{"type":"a"},{"type":"a"},{"type":"a"},{"type":"a"},{"type":"a"},{"type":"a"}"#
+    };
+}
 
 const fn rule(
     id: &'static str,
@@ -117,6 +154,14 @@ pub const RULES: &[Rule] = &[
         |judged| judged_as(judged, "PX021"),
     ),
     rule(
+        "PX071",
+        "the list has more plugins than Plexus takes",
+        "remove plugins: a list has 64 of them at most",
+        many!(),
+        r#"{ "cniVersion": "1.0.0", "plugins": [{ "type": "bridge" }, { "type": "tuning" }] }"#,
+        |judged| judged_as(judged, "PX071"),
+    ),
+    rule(
         "PX061",
         "the built-in plugin refuses the configuration for another reason",
         "correct the part that is named",
@@ -150,16 +195,25 @@ fn gets_addresses(judged: &Judged<'_>, judgement: &Judgement<'_>) -> bool {
     judgement.has_ips || judged.elements().any(requests)
 }
 
-/// Configurations that are JSON with the right shape, and have a value that nobody can read.
+/// What ADD would refuse, and the rules of the shape do not find: no error of a configuration gets lost here.
 fn unread(judged: &Judged<'_>, id: &str) -> Vec<Found> {
-    let told = |network: &Network| {
+    let of_id = |network: &&Network| {
+        let why = network.parsed.as_ref().and_then(|parsed| parsed.as_ref().err());
+        why.is_some_and(|why| rule_of(why) == id)
+    };
+    let networks: Vec<&Network> = judged.objects.networks.iter().filter(of_id).collect();
+    if networks.is_empty() {
+        return Vec::new();
+    }
+    let of_shape = shape::RULES.iter().filter(|rule| rule.severity == Severity::Error);
+    let told: BTreeSet<usize> = of_shape.flat_map(|rule| (rule.judge)(judged)).map(|found| found.object).collect();
+    let left = networks.into_iter().filter(|network| !told.contains(&network.object));
+    left.filter_map(|network| {
         let why = network.parsed.as_ref()?.as_ref().err()?;
         let tree = network.config.as_ref()?.tree.as_ref().ok()?;
-        let of_shape = ["neither", "\"plugins\"", "no \"type\"", "plugin type", "incompatible CNI"];
-        let is_other = of_shape.iter().any(|words| why.contains(words)) || !matches!(tree.value, Tree::Map(_));
-        (!is_other && rule_of(why) == id).then(|| judged.in_config(network, place(tree, why), why.clone()))
-    };
-    judged.objects.networks.iter().filter_map(told).collect()
+        Some(judged.in_config(network, place(tree, why), why.clone()))
+    })
+    .collect()
 }
 
 /// Where in `node` the key stands that `message` names: the longest one.

@@ -11,6 +11,7 @@ mod trust;
 
 pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};
+pub use trust::SeenPolicy;
 
 use crate::cluster::error::{of_kubeconfig, reason};
 use crate::cluster::kubernetes::object::NadObject;

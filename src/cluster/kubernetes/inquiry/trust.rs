@@ -40,6 +40,15 @@ struct Expression {
     expression: String,
 }
 
+/// An admission policy that a binding lets deny.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenPolicy {
+    /// Its name.
+    pub name: String,
+    /// It is as this release has it, or stricter.
+    pub is_as_shipped: bool,
+}
+
 impl Inquiry {
     /// The namespace of Plexus' pods: that of the account which the ClusterRoleBinding `plexus` names. A tenant cannot make
     /// one. Where it cannot be read, it is the namespace of the manifests.
@@ -51,11 +60,11 @@ impl Inquiry {
         accounts.filter_map(|account| account.namespace).next().unwrap_or_else(|| DAEMON_NAMESPACE.to_owned())
     }
 
-    /// The policies of Plexus that are in force: they are as shipped or stricter, and a binding lets them deny.
+    /// The policies that are in force: a binding lets them deny.
     ///
     /// # Errors
     /// As of [`Inquiry::pods`].
-    pub fn policies(&self) -> Result<Vec<String>, Unanswered> {
+    pub fn policies(&self) -> Result<Vec<SeenPolicy>, Unanswered> {
         let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client.clone());
         let bindings = self.list(&bindings, ListParams::default(), "the bindings of admission policies")?;
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
@@ -70,7 +79,8 @@ impl Inquiry {
             let name = policy.metadata.name?;
             let spec = policy.spec?;
             let conditions: Vec<MatchCondition> = spec.match_conditions.unwrap_or_default();
-            (denies(&name) && is_as_shipped(&name, &conditions, &spec.validations.unwrap_or_default())).then_some(name)
+            let is_as_shipped = is_as_shipped(&name, &conditions, &spec.validations.unwrap_or_default());
+            denies(&name).then_some(SeenPolicy { name, is_as_shipped })
         });
         Ok(in_force.collect())
     }

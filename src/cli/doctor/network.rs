@@ -1,0 +1,105 @@
+//! A network of this node, and what it lacks here: judged by the code that judges in ADD.
+
+use crate::cli::directories::RuntimeDirectories;
+use crate::cli::lint::judgement;
+use crate::cli::natives;
+use crate::cni::NetworkConfig;
+use crate::delegate::Registry;
+use crate::engine::cleanup::pools::Pool;
+use crate::engine::planning::refusals::recursion;
+use crate::engine::{Settings, node};
+use crate::nad::Definition;
+use crate::sys::netlink::Socket;
+use std::path::PathBuf;
+
+/// Plugins that need a link of the node, and the key that names it.
+const MASTERS: [(&str, &str); 5] =
+    [("macvlan", "master"), ("ipvlan", "master"), ("vlan", "master"), ("host-device", "device"), ("ipoib", "master")];
+
+/// A network of this node, and what it lacks.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the default network.
+    pub default: bool,
+    /// Why it cannot be read.
+    pub error: Option<String>,
+    /// The program that is missing or cannot be executed, as ADD names it.
+    pub missing_program: Option<String>,
+    /// The link that is missing.
+    pub missing_master: Option<String>,
+    /// Why a built-in plugin would refuse it for every pod.
+    pub refused: Option<String>,
+    /// Why its pool gives no address.
+    pub unusable_pool: Option<String>,
+    /// A key that nobody knows, as ADD names it.
+    pub unknown_key: Option<String>,
+}
+
+/// The networks of the node and their pools. `is_on_host`: what only root on the node sees is looked at, too: addresses
+/// of bridges, directories of pools.
+pub fn look(
+    settings: &Settings,
+    directories: &RuntimeDirectories,
+    definitions: &[Definition],
+    is_on_host: bool,
+) -> (Vec<Network>, Vec<Pool>) {
+    let found = natives::of_definitions(settings, definitions);
+    let mut path: Vec<PathBuf> = settings.bin_dir.iter().cloned().collect();
+    path.push(directories.cni_bin_dir.clone());
+    let registry = Registry::new(settings.natives.clone());
+    let pools = found.iter().filter_map(|one| Pool::of(&one.network, one.config.as_ref()?)).collect();
+    let mut eye = Eye { settings, registry, path, socket: Socket::in_own().ok(), is_on_host };
+    (found.into_iter().map(|one| eye.look(one)).collect(), pools)
+}
+
+struct Eye<'a> {
+    settings: &'a Settings,
+    registry: Registry,
+    path: Vec<PathBuf>,
+    socket: Option<Socket>,
+    is_on_host: bool,
+}
+
+impl Eye<'_> {
+    fn look(&mut self, network: natives::Network) -> Network {
+        let name = network.network;
+        let seen = Network { default: network.default, error: network.error, ..Network::default() };
+        let Some(config) = &network.config else { return Network { name, ..seen } };
+        let endless = recursion::names_itself(config).map(|kind| format!("it delegates to {kind}"));
+        // A NAD is called by its namespace, too; another one is the operator's own.
+        let is_operators = !name.contains('/');
+        let pool = |eye: &Self| node::unusable_pool(eye.settings, &eye.registry, config, is_operators, true);
+        Network {
+            error: seen.error.or(endless),
+            missing_program: self.registry.present(config, &self.path).err().map(|e| e.to_string()),
+            missing_master: self.socket.as_mut().and_then(|socket| missing_master(config, socket)),
+            refused: self.refusal(config),
+            unusable_pool: if self.is_on_host { pool(self) } else { None },
+            unknown_key: config.plugins.iter().find_map(|one| self.registry.unknown_key(one)),
+            default: seen.default,
+            name,
+        }
+    }
+
+    /// A program judges as the built-in plugin does, but for the keys that this one does not take.
+    fn refusal(&mut self, config: &NetworkConfig) -> Option<String> {
+        let host = self.socket.as_mut().filter(|_| self.is_on_host);
+        let refused = node::refusal(&self.registry, config, host).map(|error| error.to_cni().msg);
+        let first = config.plugins.first()?;
+        let is_given = ["ips", "ipRanges"].iter().any(|capability| first.has_capability(capability));
+        refused.or_else(|| judgement::refusal(config, first).filter(|_| !is_given))
+    }
+}
+
+/// The first link of the node that `network` needs and that does not exist.
+fn missing_master(network: &NetworkConfig, socket: &mut Socket) -> Option<String> {
+    network.plugins.iter().find_map(|plugin| {
+        let (_, key) = MASTERS.iter().find(|(kind, _)| *kind == plugin.kind.as_str())?;
+        let is_inside = plugin.object.read::<bool>("linkInContainer").ok().flatten().unwrap_or_default();
+        let name = plugin.object.read::<String>(key).ok().flatten().filter(|name| !name.is_empty() && !is_inside)?;
+        // A link that cannot be asked for is not missing.
+        matches!(socket.link_by_name(&name), Ok(None)).then_some(name)
+    })
+}
