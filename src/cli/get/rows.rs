@@ -130,7 +130,7 @@ pub fn table(rows: &[Row], now: u64, wide: bool) -> Table {
 
 /// The table of what is owed. The reason of a debt repeats network and interface, which have columns.
 pub fn debts_table(rows: &[Row], now: u64) -> Table {
-    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "OWED FOR", "ATTEMPTS", "REASON"]);
+    let mut table = Table::new(["POD", "INTERFACE", "NETWORK", "AGE", "ATTEMPTS", "REASON"]);
     for row in rows {
         let Some(debt) = &row.debt else { continue };
         table.row(vec![
@@ -186,7 +186,7 @@ mod tests {
             let shown = debts_table(&rows, 100).render(false);
             let lines: Vec<&str> = shown.lines().collect();
             assert_eq!(lines.len(), count + 1, "{shown}");
-            assert!(lines[0].contains("OWED FOR") && !shown.contains("network ns/a"), "{shown}");
+            assert!(lines[0].contains("AGE") && !shown.contains("network ns/a"), "{shown}");
             if let Some(first) = lines.get(1) {
                 assert!(first.contains("60s") && first.ends_with("plugin a: no answer"), "{shown}");
             }
