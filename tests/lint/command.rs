@@ -190,14 +190,15 @@ fn on_a_node_the_machine_is_looked_at() {
     assert!(there.status.success(), "{there:?}");
 }
 
+fn network(config: &str) -> String {
+    format!(
+        "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: a, namespace: kube-system}}\nspec: {{config: '{config}'}}\n---\n"
+    )
+}
+
 /// What ADD refuses is found, whatever the words of the refusal.
 #[test]
 fn no_error_of_a_configuration_gets_lost() {
-    let network = |config: &str| {
-        format!(
-            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: a, namespace: kube-system}}\nspec: {{config: '{config}'}}\n---\n"
-        )
-    };
     let pod = |key: &str, value: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: kube-system, annotations: {{{key}: '{value}'}}}}\nspec: {{containers: []}}\n"
