@@ -442,6 +442,32 @@ fn a_living_sandbox_is_not_forgiven_where_its_namespace_would_not_be_seen() {
     assert_eq!(plexusctl(&node, &["--forgive", &two.id]).0, Some(0));
 }
 
+#[test]
+fn a_debt_is_not_tried_in_another_network_namespace_than_the_nodes() {
+    // A5: in a container the plugins find none of the node's links and leases, and would answer that all is deleted.
+    let Some(node) = Node::new() else { return };
+    let list = json!({"cniVersion": "1.0.0", "name": "cbr0", "plugins": [node.config]});
+    support::node::write(&node.net_d().join("00-plexus.conflist"), &list.to_string());
+    let (pod, a) = indebted(&node);
+    a.as_usual("DEL");
+    node.forget_calls();
+    let gc = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--", env!("CARGO_BIN_EXE_plexusctl"), "gc", "--cni-conf-dir"]).arg(node.net_d());
+        let output = command.arg("--plugin").arg(node.bin().join("plexus")).args(words).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for words in [["--dry-run"].as_slice(), &[]] {
+        let (code, told) = gc(words);
+        assert!(code == Some(3) && told.contains("not in the node's network namespace"), "{code:?} {told}");
+    }
+    assert!(pod.record(&node).is_some() && a.calls().is_empty());
+    // A record of an older release tells nothing of it.
+    edit_record(&node, &pod, |record| drop(record.as_object_mut().unwrap().remove("hostNetnsId")));
+    assert_eq!(gc(&[]).0, Some(0));
+    assert!(pod.record(&node).is_none());
+}
+
 /// `plexusctl gc` as in a container of the manifests: root without any capability.
 fn without_capabilities(node: &Node, words: &[&str]) -> std::process::Child {
     use std::os::unix::process::CommandExt;

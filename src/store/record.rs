@@ -35,6 +35,9 @@ pub struct Record {
     /// The kernel's number of that namespace, which no later one of the same boot gets; none before Linux 5.14.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns_cookie: Option<NonZeroU64>,
+    /// The namespace in which ADD worked: the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "netns_id")]
+    pub host_netns_id: Option<Identity>,
     /// When ADD began, in seconds of Unix time.
     #[serde(default)]
     pub created: u64,
@@ -97,7 +100,7 @@ pub struct Attachment {
 
 // A sweep and the tool hold the records of all pods of a node at once: a member that grows them is worth a thought.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Record>() <= 232 && size_of::<Attachment>() <= 320);
+const _: () = assert!(size_of::<Record>() <= 248 && size_of::<Attachment>() <= 320);
 
 impl Record {
     /// The record of `id` in which nothing is attached yet.
@@ -109,6 +112,7 @@ impl Record {
             netns: None,
             netns_id: None,
             netns_cookie: None,
+            host_netns_id: None,
             created: 0,
             boot_id: None,
             incomplete: false,

@@ -70,6 +70,11 @@ impl Identity {
     pub fn at(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().as_ref().and_then(Identity::of)
     }
+
+    /// That of the calling thread's namespace.
+    pub fn own() -> Option<Self> {
+        Identity::at(Path::new(OWN))
+    }
 }
 
 impl fmt::Display for Identity {
@@ -315,7 +320,7 @@ mod tests {
     #[test]
     fn an_identity_can_be_written_and_read() {
         let own = Netns::own().unwrap().identity().unwrap();
-        assert_eq!((own.to_string().parse(), Identity::at(Path::new(OWN))), (Ok(own), Some(own)));
+        assert_eq!((own.to_string().parse(), Identity::at(Path::new(OWN))), (Ok(own), Identity::own()));
         for wrong in ["", "4", "4:", "4:0", "4:-1", "x:1", "4:1:1"] {
             assert_eq!(wrong.parse::<Identity>(), Err(NoIdentity), "{wrong}");
         }

@@ -129,6 +129,8 @@ pub struct Sight {
     folders: BTreeSet<PathBuf>,
     /// The paths of the namespaces in our records: what they lead to, our records tell.
     recorded: BTreeSet<PathBuf>,
+    /// We are in another network namespace than the calls that attached the recorded sandboxes.
+    is_elsewhere: bool,
     doubt: Option<String>,
     /// Why records are not known to be of another boot.
     unknown_boot: Option<String>,
@@ -143,12 +145,15 @@ impl Sight {
             began: boot::began(),
             folders: BTreeSet::new(),
             recorded: records.clone().filter_map(|record| record.netns.clone()).collect(),
+            is_elsewhere: false,
             doubt: None,
             unknown_boot: None,
         };
         // What has the name of a sandbox of another boot is none of this one.
         let of_this_boot = records.clone().filter(|record| !is_of_another_than(sight.boot(), record));
+        let is_elsewhere = is_elsewhere(of_this_boot.clone());
         let witnesses: Vec<Witness> = of_this_boot.filter_map(|record| sight.recorded_as(record)).collect();
+        sight.is_elsewhere = is_elsewhere;
         witnesses.iter().for_each(|witness| sight.witness(witness));
         let unseen = |sight: &Sight| records.clone().any(|record| matches!(sight.fate(record), Fate::Unseen { .. }));
         if unseen(&sight) {
@@ -226,6 +231,12 @@ impl Sight {
         self.doubt.as_deref()
     }
 
+    /// Whether this is a container with a network namespace of its own, and not the node: a plugin would look for the
+    /// node's links in the wrong one.
+    pub fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
+
     /// Why sandboxes that cannot be seen are not judged: this may be another boot than theirs. It is asked where others
     /// are judged by what is seen, and there is no [`Sight::doubt`].
     pub fn unknown_boot(&self) -> Option<&str> {
@@ -244,6 +255,11 @@ impl Sight {
     }
 
     fn find_doubt<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Option<String> {
+        if self.is_elsewhere {
+            return Some(format!(
+                "{DOUBT} this process is not in the node's network namespace, in which the recorded sandboxes were attached: run it on the node"
+            ));
+        }
         let fates: Vec<Fate> = records
             .filter(is_attached)
             .map(|record| self.fate(record))
@@ -294,6 +310,14 @@ fn is_before_boot(this: Option<&str>, record: &Record) -> bool {
 /// Whether `record` tells another boot than `this`.
 fn is_of_another_than(this: Option<&str>, record: &Record) -> bool {
     this.zip(record.boot_id.as_deref()).is_some_and(|(this, recorded)| this != recorded)
+}
+
+/// Whether all of `records` that tell a network namespace of the node tell another one than ours.
+fn is_elsewhere<'a>(records: impl Iterator<Item = &'a Record>) -> bool {
+    let (Some(own), mut told) = (Identity::own(), records.filter_map(|record| record.host_netns_id).peekable()) else {
+        return false;
+    };
+    told.peek().is_some() && told.all(|node| node != own)
 }
 
 /// Whether something is attached to its sandbox. Of what is owed as a whole it is known that it ends.

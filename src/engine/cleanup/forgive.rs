@@ -125,7 +125,7 @@ impl View {
 
     /// Whether a living sandbox would be seen here.
     fn would_show(&self) -> bool {
-        self.shows_a_sandbox || self.shows_every_process
+        !self.sight.is_elsewhere() && (self.shows_a_sandbox || self.shows_every_process)
     }
 
     /// Whether it can be known here that the sandbox `id` is not missing.

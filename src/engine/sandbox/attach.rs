@@ -10,7 +10,7 @@ use crate::engine::sandbox::{device_info, undo};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::boot;
 use crate::sys::files::Durability;
-use crate::sys::netns::Netns;
+use crate::sys::netns::{Identity, Netns};
 use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::io;
@@ -379,6 +379,7 @@ pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
         netns: target.netns.clone(),
         netns_id: netns.as_ref().and_then(|netns| netns.identity().ok()),
         netns_cookie: netns.as_ref().and_then(Netns::cookie),
+        host_netns_id: Identity::own(),
         created: record::now(),
         boot_id: boot::proved().ok(),
         ..Record::empty(&target.container_id)
