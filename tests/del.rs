@@ -189,3 +189,61 @@ fn a_chained_pod_without_a_record_is_deleted_without_a_result_too() {
     assert_eq!(a.calls_of("DEL").len(), 1);
     pod.add().refusal(7, &["no default network"]);
 }
+
+#[test]
+fn a_namespace_that_is_another_sandboxs_by_now_is_left_alone() {
+    // H1: its path was made anew, as that of a process whose ID another one has.
+    let Some(node) = Node::new() else { return };
+    let pool = |n: u8| json!({"type": "host-local", "ranges": [[{"subnet": format!("10.{n}.0.0/24")}]]});
+    node.primary(&json!({"cniVersion": "1.1.0", "name": "br0", "plugins": [{"type": "bridge", "bridge": "br0", "ipam": pool(1)}]}));
+    node.network(
+        "default/a",
+        &json!({"cniVersion": "1.1.0", "name": "a", "plugins": [{"type": "bridge", "bridge": "a", "ipam": pool(2)}]}),
+    );
+    let old = Pod::new(&node, "old").selecting("a");
+    old.add().result();
+    old.end_sandbox();
+    let mut new = Pod::new(&node, "new").selecting("a");
+    let netns = std::fs::File::open(&new.netns).unwrap();
+    support::node::bind(&netns, &old.netns).unwrap();
+    new.netns.clone_from(&old.netns);
+    new.add().result();
+    let leases = |pod: &Pod| {
+        let files = ["br0", "a"].map(|name| std::fs::read_dir(format!("/var/lib/cni/networks/{name}")).unwrap());
+        let texts = files.into_iter().flatten().flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        texts.filter(|text| text.starts_with(&pod.id)).count()
+    };
+    let is_whole = || kernel::links(&new.netns).len() == 2 && leases(&new) == 2 && new.record(&node).is_some();
+    let answer = old.del();
+    assert!(answer.status.success() && answer.stderr.contains("the namespace of another sandbox now"), "{answer:?}");
+    assert!(is_whole() && leases(&old) == 0 && old.record(&node).is_none(), "{answer:?}");
+    // Without a record of its own: the namespace is that of a record.
+    for id in ["old-0123456789abcdef", "unknown"] {
+        let answer = old.call("DEL").env("CNI_CONTAINERID", id).make();
+        assert!(answer.status.success() && is_whole(), "{id}: {answer:?}");
+    }
+    new.del().silence();
+    assert_eq!(kernel::links(&new.netns), [""; 0]);
+}
+
+#[test]
+fn a_link_that_a_program_left_at_a_failed_add_is_not_owed() {
+    // The reference program of macvlan leaves its link where its address plugin refuses the configuration.
+    let Some(node) = Node::new() else { return };
+    node.ip("link add master0 type veth peer name master1");
+    for ipam in [
+        json!({"type": "host-local", "subnt": "10.78.0.0/24"}),
+        json!({"type": "host-local", "subnet": "10.78.0.0/33"}),
+    ] {
+        let plugin = json!({"type": "macvlan", "master": "master0", "unheardOf": 1, "ipam": ipam});
+        node.network("default/mistyped", &json!({"cniVersion": "1.0.0", "name": "mistyped", "plugins": [plugin]}));
+        for attempt in ["first", "second"] {
+            let pod = Pod::new(&node, attempt).selecting("mistyped");
+            assert!(!pod.add().status.success());
+            assert_eq!(kernel::links(&pod.netns), [""; 0]);
+            assert!(pod.record(&node).is_none(), "{:?}", pod.record(&node));
+            pod.del().silence();
+            pod.end_sandbox();
+        }
+    }
+}

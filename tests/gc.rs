@@ -361,3 +361,15 @@ fn what_cannot_be_read_frees_nothing() {
     gc(&node, &json!([])).refusal(5, &["network br", "cannot be trusted"]);
     assert_eq!(owners(), ["unknown net1"]);
 }
+
+#[test]
+fn a_list_with_an_impossible_container_deletes_nothing() {
+    let Some(node) = new_node() else { return };
+    let a = network(&node, "a");
+    let [pod] = attached(&node, ["alive"], "a");
+    for id in ["", "../x"] {
+        let answer = gc(&node, &json!([{"containerID": id, "ifname": "eth0"}]));
+        answer.refusal(7, &[KEY, "nothing is deleted"]);
+        assert!(pod.record(&node).is_some() && a.calls().is_empty(), "{id}");
+    }
+}

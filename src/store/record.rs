@@ -44,6 +44,9 @@ pub struct Record {
     /// The boot in which ADD began, by the kernel's identifier: no sandbox survives its boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
+    /// What `/proc` showed in the place of the boot's identifier, where that was not the kernel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id_shown: Option<String>,
     /// It is what could still be read of a damaged record: DEL adds what was probably attached beside it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
@@ -100,7 +103,7 @@ pub struct Attachment {
 
 // A sweep and the tool hold the records of all pods of a node at once: a member that grows them is worth a thought.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Record>() <= 248 && size_of::<Attachment>() <= 320);
+const _: () = assert!(size_of::<Record>() <= 272 && size_of::<Attachment>() <= 320);
 
 impl Record {
     /// The record of `id` in which nothing is attached yet.
@@ -115,6 +118,7 @@ impl Record {
             host_netns_id: None,
             created: 0,
             boot_id: None,
+            boot_id_shown: None,
             incomplete: false,
             unpublished: None,
             attachments: Vec::new(),

@@ -67,17 +67,18 @@ fn head(program: &Path) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// The machine of an ELF file with the byte order of all machines that Plexus runs on.
+/// The machine of an ELF file with the byte order of this machine.
 fn machine(head: &[u8]) -> Option<u16> {
-    let is_elf = head.starts_with(b"\x7fELF") && matches!(head.get(4), Some(1 | 2)) && head.get(5) == Some(&1);
+    let order = if cfg!(target_endian = "little") { 1 } else { 2 };
+    let is_elf = head.starts_with(b"\x7fELF") && matches!(head.get(4), Some(1 | 2)) && head.get(5) == Some(&order);
     let number = head.get(18..20).filter(|_| is_elf)?;
-    Some(u16::from_le_bytes([number[0], number[1]]))
+    Some(u16::from_ne_bytes([number[0], number[1]]))
 }
 
-/// The number of `width` bytes at `at`, of an ELF file of 64 bits.
+/// The number of `width` bytes at `at`, of a little-endian ELF file of 64 bits.
 fn number(head: &[u8], at: u64, width: usize) -> Option<u64> {
     let at = usize::try_from(at).ok()?;
-    let bytes = head.get(at..at.checked_add(width)?).filter(|_| head.get(4) == Some(&2))?;
+    let bytes = head.get(at..at.checked_add(width)?).filter(|_| head.get(4..6) == Some(&[2, 1]))?;
     Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 

@@ -7,11 +7,12 @@
 //! earlier shows a living namespace as a plain file.
 //!
 //! What shows a sandbox or a boot has to be the thing itself. Another namespace at the recorded path is a stranger's: it
-//! is neither the sandbox nor a witness. The boot is the kernel's own word, or unknown: then no record is of another.
+//! is neither the sandbox nor a witness. The boot is the kernel's own word. Where something else is shown in its
+//! place, as in nodes that are containers, it is compared only with what was shown there at ADD.
 
 use crate::cni::ContainerId;
 use crate::store::{Record, State};
-use crate::sys::boot;
+use crate::sys::boot::{self, Boot};
 use crate::sys::netns::{Error, Identity, Netns};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -122,8 +123,7 @@ impl Witness {
 /// The boot, and the folders of namespaces that show sandboxes of it.
 #[derive(Debug)]
 pub struct Sight {
-    /// Its identifier, or why that is unknown.
-    boot: Result<String, String>,
+    boot: Boot,
     began: Option<u64>,
     /// Folders with a living sandbox.
     folders: BTreeSet<PathBuf>,
@@ -141,7 +141,7 @@ impl Sight {
     /// suffice.
     pub fn of<'a>(records: impl Iterator<Item = &'a Record> + Clone, others: impl FnOnce() -> Vec<Witness>) -> Self {
         let mut sight = Sight {
-            boot: boot::proved().map_err(|e| e.to_string()),
+            boot: Boot::this(),
             began: boot::began(),
             folders: BTreeSet::new(),
             recorded: records.clone().filter_map(|record| record.netns.clone()).collect(),
@@ -150,7 +150,7 @@ impl Sight {
             unknown_boot: None,
         };
         // What has the name of a sandbox of another boot is none of this one.
-        let of_this_boot = records.clone().filter(|record| !is_of_another_than(sight.boot(), record));
+        let of_this_boot = records.clone().filter(|record| !is_of_another_than(&sight.boot, record));
         let is_elsewhere = is_elsewhere(of_this_boot.clone());
         let witnesses: Vec<Witness> = of_this_boot.filter_map(|record| sight.recorded_as(record)).collect();
         sight.is_elsewhere = is_elsewhere;
@@ -165,14 +165,9 @@ impl Sight {
         sight
     }
 
-    /// The identifier of this boot, where it is known.
-    fn boot(&self) -> Option<&str> {
-        self.boot.as_deref().ok()
-    }
-
     /// The sandbox of `record`, if it has a namespace. Identities of another boot mean nothing in this one.
     fn recorded_as(&self, record: &Record) -> Option<Witness> {
-        let identity = record.netns_id.filter(|_| !is_of_another_than(self.boot(), record));
+        let identity = record.netns_id.filter(|_| !is_of_another_than(&self.boot, record));
         Some(Witness { netns: record.netns.clone()?, identity, created: record.created })
     }
 
@@ -196,12 +191,13 @@ impl Sight {
 
     /// What is known of the sandbox of `record`.
     pub fn fate(&self, record: &Record) -> Fate {
-        if is_before_boot(self.boot(), record) {
+        if is_before_boot(&self.boot, record) {
             return Fate::Gone(Evidence::OtherBoot);
         }
         let Some(sandbox) = self.recorded_as(record) else { return Fate::Alive };
         // The clock may have been set since: what an older release wrote has to be missing, too.
-        let before = record.boot_id.is_none() && self.is_before(record.created);
+        let tells_boot = record.boot_id.is_some() || record.boot_id_shown.is_some();
+        let before = !tells_boot && self.is_before(record.created);
         self.fate_of(&sandbox, before)
     }
 
@@ -244,7 +240,7 @@ impl Sight {
     }
 
     fn find_unknown_boot<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Option<String> {
-        let why = self.boot.as_ref().err()?;
+        let why = self.boot.doubt()?;
         let is_left = |record: &&Record| matches!(self.fate(record), Fate::Unseen { .. } | Fate::Unclear(_));
         let left = records.filter(is_attached).filter(is_left).count();
         (left > 0).then(|| {
@@ -274,7 +270,7 @@ impl Sight {
             _ => None,
         })?;
         // What may be of another boot is among them.
-        let boot = self.boot.as_ref().err().map_or_else(String::new, |why| format!("; this boot is unknown: {why}"));
+        let boot = self.boot.doubt().map_or_else(String::new, |why| format!("; this boot is unknown: {why}"));
         Some(format!(
             "{DOUBT} all {} recorded sandboxes of this boot look gone, so {folder} is probably not the directory of the runtime's namespaces here{boot}",
             fates.len()
@@ -289,12 +285,24 @@ impl Sight {
 /// Whether a deletion of `record` has a namespace to work in at its recorded path: not if the record is of another boot,
 /// or if another namespace is there.
 pub fn has_own_namespace(record: &Record) -> bool {
-    let boot = boot::proved().ok();
-    !is_before_boot(boot.as_deref(), record) && !is_replaced(boot.as_deref(), record)
+    let boot = Boot::this();
+    !is_before_boot(&boot, record) && !is_replaced(&boot, record)
+}
+
+/// Whether the namespace at `path` is the one in which the ADD of `record` worked; none where that cannot be told.
+pub fn is_recorded_namespace(record: &Record, path: &Path) -> Option<bool> {
+    let netns = Netns::open(path).ok()?;
+    let is_it = match record.netns_id?.eq(&netns.identity().ok()?) {
+        // The number of a namespace that has ended is given to another one, but not its cookie.
+        true => record.netns_cookie.zip(netns.cookie()).is_none_or(|(recorded, found)| recorded == found),
+        false => false,
+    };
+    // Identities of another boot mean nothing in this one.
+    (is_it || !is_of_another_than(&Boot::this(), record)).then_some(is_it)
 }
 
 /// Whether the recorded path of the namespace leads to a stranger's.
-fn is_replaced(this: Option<&str>, record: &Record) -> bool {
+fn is_replaced(this: &Boot, record: &Record) -> bool {
     let identity = record.netns_id.filter(|_| !is_of_another_than(this, record));
     let sandbox = record.netns.clone().map(|netns| Witness { netns, identity, created: record.created });
     sandbox.is_some_and(|sandbox| sandbox.look() == Seen::Stranger)
@@ -302,14 +310,16 @@ fn is_replaced(this: Option<&str>, record: &Record) -> bool {
 
 /// Whether `record` is of another boot than `this`. What is alive under the name of its namespace is kept all the same;
 /// a process ID is another process's by now.
-fn is_before_boot(this: Option<&str>, record: &Record) -> bool {
+fn is_before_boot(this: &Boot, record: &Record) -> bool {
     let is_alive = |netns: &PathBuf| !netns.starts_with("/proc") && Netns::open(netns).is_ok();
     is_of_another_than(this, record) && !record.netns.as_ref().is_some_and(is_alive)
 }
 
-/// Whether `record` tells another boot than `this`.
-fn is_of_another_than(this: Option<&str>, record: &Record) -> bool {
-    this.zip(record.boot_id.as_deref()).is_some_and(|(this, recorded)| this != recorded)
+/// Whether `record` tells another boot than `this`, by the same kind of identifier.
+fn is_of_another_than(this: &Boot, record: &Record) -> bool {
+    let kernels = this.kernels().zip(record.boot_id.as_deref());
+    let shown = this.shown_instead().zip(record.boot_id_shown.as_deref());
+    kernels.or(shown).is_some_and(|(this, recorded)| this != recorded)
 }
 
 /// Whether all of `records` that tell a network namespace of the node tell another one than ours.

@@ -10,7 +10,7 @@ fn record(netns: &Path, created: u64) -> Record {
         {"call":"eth0","network":"n","ifname":"eth0","state":"attached","config":{}}]}"#;
     let mut record: Record = serde_json::from_str(text).unwrap();
     record.container_id = ContainerId::new("c").unwrap();
-    record.boot_id = boot::proved().ok();
+    record.boot_id = boot::Boot::this().kernels().map(str::to_owned);
     record.netns = Some(netns.to_owned());
     record.created = created;
     record

@@ -16,6 +16,8 @@ use std::time::Duration;
 /// back with its end.
 const VISIBLE: [&str; 12] =
     ["host-device", "bridge", "macvlan", "ipvlan", "vlan", "ptp", "loopback", "dummy", "tap", "tuning", "sbr", "vrf"];
+/// Those of them whose link is their own: nothing is lost with it.
+const MAKES_LINK: [&str; 7] = ["bridge", "macvlan", "ipvlan", "vlan", "ptp", "dummy", "tap"];
 /// Address plugins that keep nothing but what this node shows.
 const VISIBLE_IPAM: [&str; 2] = [host_local::TYPE, "static"];
 /// The address plugin that asks its own daemon.
@@ -128,6 +130,19 @@ pub fn was_never_made(id: &ContainerId, failure: &Failure, added: Option<&CniErr
         Left::Hidden => added.is_some_and(|added| is_of_configuration(added) && is_of_configuration(&failure.error)),
         Left::Something | Left::Unknown => false,
     }
+}
+
+/// Whether all that is left of `failure`, of an ADD that was just undone, is the link that its first plugin made and
+/// neither of them removed: some programs leave it where their address plugin refuses the configuration.
+pub fn is_link_alone(id: &ContainerId, failure: &Failure, netns: &Path) -> bool {
+    let attachment = &failure.attachment;
+    let Ok(network) = NetworkConfig::parse(attachment.config.get(), None) else { return false };
+    let is_own = network.plugins.first().is_some_and(|first| MAKES_LINK.contains(&first.kind.as_str()));
+    attachment.result.is_none()
+        && is_own
+        && network.plugins.iter().all(is_visible)
+        && has_lease(&network, id, attachment) == Some(false)
+        && has_link(attachment, Place::Namespace(netns)) == Some(true)
 }
 
 /// Whether a plugin refuses what it is given, before it works (CNI-ERR: 4, the variables; 6, the text; 7, the values).

@@ -8,7 +8,7 @@ use crate::engine::planning::plan::Planned;
 use crate::engine::sandbox::lock::Sandbox;
 use crate::engine::sandbox::{device_info, undo};
 use crate::store::{Attachment, Record, State, record};
-use crate::sys::boot;
+use crate::sys::boot::Boot;
 use crate::sys::files::Durability;
 use crate::sys::netns::{Identity, Netns};
 use crate::sys::trace;
@@ -283,6 +283,9 @@ impl<'t> Session<'t> {
         failures.retain_mut(|failure| {
             let is_of = |(ifname, _): &&(IfName, CniError)| *ifname == failure.attachment.ifname;
             let added = self.errors.iter().find(is_of).map(|(_, error)| error);
+            if let Some(netns) = netns.as_deref().filter(|netns| traces::is_link_alone(&id, failure, netns)) {
+                undo::delete_left_link(self.turn, netns, &failure.attachment.ifname, deadline);
+            }
             failure.attachment.refused = added.is_some_and(|added| traces::is_refused(failure, added));
             !traces::was_never_made(&id, failure, added, netns.as_deref())
         });
@@ -374,6 +377,7 @@ fn attach_one(
 pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
     let target = turn.target()?;
     let netns = target.netns.as_deref().and_then(|path| Netns::open(path).ok());
+    let boot = Boot::this();
     Ok(Record {
         pod: turn.pod(),
         netns: target.netns.clone(),
@@ -381,7 +385,8 @@ pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
         netns_cookie: netns.as_ref().and_then(Netns::cookie),
         host_netns_id: Identity::own(),
         created: record::now(),
-        boot_id: boot::proved().ok(),
+        boot_id: boot.kernels().map(str::to_owned),
+        boot_id_shown: boot.shown_instead().map(str::to_owned),
         ..Record::empty(&target.container_id)
     })
 }

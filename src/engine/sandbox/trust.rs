@@ -3,8 +3,9 @@
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::{CniError, Code, ContainerId};
 use crate::engine::Turn;
+use crate::engine::cleanup::fate;
 use crate::engine::planning::plan::Planned;
-use crate::store::Found;
+use crate::store::{Found, Record};
 use crate::sys::trusted::{self, Folder, Untrusted};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,14 +65,29 @@ pub fn plugin_folders(turn: &Turn, recorded: &[PathBuf]) -> Vec<PathBuf> {
     folders
 }
 
+/// The records of containers other than `id`; those that cannot be read now are errors.
+fn others<'t>(turn: &'t Turn, id: &'t ContainerId) -> io::Result<impl Iterator<Item = io::Result<Record>> + 't> {
+    let ids = turn.store.list()?.into_iter().filter(move |other| other != id);
+    Ok(ids.filter_map(|other| match turn.store.look(&other) {
+        Ok(Found::Nothing) => None,
+        Ok(Found::Record(record) | Found::Salvaged { record, .. }) => Some(Ok(record)),
+        Err(e) => Some(Err(e)),
+    }))
+}
+
+/// Whether the namespace `netns`, which the runtime names for the deletion of `id`, is that of another container: it has
+/// a record with this namespace. By the path alone where the record tells no more.
+pub fn is_recorded_of_another(turn: &Turn, id: &ContainerId, netns: &Path) -> bool {
+    let names = |record: &Record| record.netns.as_deref() == Some(netns);
+    let is_its = |record: &Record| names(record) && fate::is_recorded_namespace(record, netns).unwrap_or(true);
+    others(turn, id).is_ok_and(|mut records| records.any(|record| record.is_ok_and(|record| is_its(&record))))
+}
+
 /// Whether the record of a container other than `id` has the namespace `netns`, or may have it: then a deletion that
 /// nobody asked for does not enter it. Namespaces are not shared by sandboxes, so one of the two records is wrong.
 pub fn is_of_another(turn: &Turn, id: &ContainerId, netns: &Path) -> bool {
-    let Ok(ids) = turn.store.list() else { return true };
-    ids.iter().filter(|other| *other != id).any(|other| match turn.store.look(other) {
-        Ok(Found::Nothing) => false,
-        Ok(Found::Record(record) | Found::Salvaged { record, .. }) => record.netns.as_deref() == Some(netns),
-        // It says nothing now.
-        Err(_) => true,
+    // One that cannot be read says nothing now.
+    others(turn, id).map_or(true, |mut records| {
+        records.any(|record| record.map_or(true, |record| record.netns.as_deref() == Some(netns)))
     })
 }

@@ -1,6 +1,6 @@
 //! Deleting attachments: for DEL, for an ADD that failed, and for debts.
 
-use crate::cni::{CniError, Code, ContainerId, NetworkConfig};
+use crate::cni::{CniError, Code, ContainerId, IfName, NetworkConfig};
 use crate::engine::Turn;
 use crate::engine::cleanup::wish;
 use crate::engine::sandbox::device_info;
@@ -70,6 +70,17 @@ pub fn delete(
     }
     failures.sort_by_key(|(place, _)| *place);
     failures.into_iter().map(|(_, failure)| failure).collect()
+}
+
+/// Deletes the link called `ifname`, which its plugin left. Where that fails it is owed.
+pub fn delete_left_link(turn: &Turn, netns: &Path, ifname: &IfName, deadline: Instant) {
+    let deleted = Netns::open(netns)
+        .map_err(|e| e.to_string())
+        .and_then(|netns| teardown(&netns, &[ifname.as_str()], deadline).map_err(|e| e.to_string()));
+    match deleted {
+        Ok(()) => turn.registry.note_deleted(netns, &[ifname.as_str()]),
+        Err(e) => turn.warn(format!("cannot delete the interface {ifname}, which its plugin left: {e}")),
+    }
 }
 
 /// The share of one of `waiting` attachments in the time that is `left`.
@@ -148,7 +159,8 @@ fn owed(mut attachment: Attachment, unfinished: Unfinished) -> Attachment {
     attachment.state = State::Owed;
     attachment.config = unfinished.rest.unwrap_or(attachment.config);
     attachment.debt = Some(Debt {
-        since: before.as_ref().map_or_else(record::now, |debt| debt.since),
+        // The clock may have been set back: a debt of a time to come would have no end.
+        since: before.as_ref().map_or(u64::MAX, |debt| debt.since).min(record::now()),
         last: record::now(),
         attempts: before.map_or(0, |debt| debt.attempts).saturating_add(1),
         hung: unfinished.hung,
@@ -216,6 +228,15 @@ mod tests {
         assert_eq!(share(seconds(90), 1), seconds(90));
         assert_eq!(share(seconds(10), 100), LEAST);
         assert_eq!(share(Duration::ZERO, 0), LEAST);
+    }
+
+    #[test]
+    fn a_debt_of_a_time_to_come_begins_now() {
+        let text = r#"{"call":"eth0","network":"n","ifname":"net1","state":"owed","config":{},
+            "debt":{"since":99999999999,"last":99999999999,"attempts":3,"hung":false,"error":"e"}}"#;
+        let unfinished = Unfinished { error: CniError::new(Code::Io, "e"), rest: None, hung: false };
+        let debt = owed(serde_json::from_str(text).unwrap(), unfinished).debt.unwrap();
+        assert!(debt.since <= record::now() && debt.attempts == 4, "{debt:?}");
     }
 
     #[test]

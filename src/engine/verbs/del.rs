@@ -1,6 +1,7 @@
 //! DEL: from the record alone, and without one what can be known all the same.
 
 use crate::cni::{CniError, Code, ContainerId, IfName};
+use crate::engine::cleanup::fate;
 use crate::engine::planning::default_network;
 use crate::engine::planning::selections::Selections;
 use crate::engine::sandbox::lock;
@@ -8,7 +9,7 @@ use crate::engine::sandbox::lock::{MAX_ATTEMPTS, Sandbox};
 use crate::engine::sandbox::undo;
 use crate::engine::sandbox::undo::Failure;
 use crate::engine::sandbox::withdraw::withdraw;
-use crate::engine::sandbox::{attach, namespace, recalled};
+use crate::engine::sandbox::{attach, namespace, recalled, trust};
 use crate::engine::settings::LogLevel;
 use crate::engine::verbs::add;
 use crate::engine::{Turn, multus};
@@ -16,6 +17,7 @@ use crate::facts::Known;
 use crate::store::{Attachment, Found, Record};
 use crate::sys::trace;
 use crate::sys::trusted::Untrusted;
+use std::path::Path;
 use std::time::Duration;
 
 /// kubelet gives up after 2 minutes.
@@ -55,6 +57,7 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         Ok(basis) => basis,
         Err(e) => return without_a_debt(turn, id, Err(e)),
     };
+    let netns = own_namespace(turn, &record, netns);
     withdraw(turn, id);
     record.unpublished = None;
     let (mut mine, others): (Vec<_>, _) =
@@ -89,6 +92,22 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
         sandbox.mark_deleted();
     }
     outcome
+}
+
+/// The namespace of the runtime, unless it is another sandbox's: then nothing in it is deleted. The path may be of a process
+/// ID, which another process has by now, or have been made anew.
+fn own_namespace<'n>(turn: &Turn, record: &Record, netns: Option<&'n Path>) -> Option<&'n Path> {
+    let path = netns?;
+    let id = &record.container_id;
+    let is_own =
+        fate::is_recorded_namespace(record, path).unwrap_or_else(|| !trust::is_recorded_of_another(turn, id, path));
+    if !is_own {
+        turn.warn(format!(
+            "CNI_NETNS: {} is the namespace of another sandbox now; nothing in it is deleted",
+            path.display()
+        ));
+    }
+    is_own.then_some(path)
 }
 
 /// The end of a DEL that could not write to the record what is left. Its attempts are counted elsewhere.
@@ -138,7 +157,8 @@ fn completed(turn: &Turn, mut record: Record, replaceable: bool) -> Result<Basis
 /// The sandbox has no record: what is probably attached there. After an ADD that left nothing behind all of it is a
 /// guess; a DEL that finds nothing to delete must not fail for that.
 fn guess(turn: &Turn, sandbox: &Sandbox) -> Result<Basis, CniError> {
-    let mut record = attach::empty_record(turn)?;
+    // That the namespace of this call is its own, nobody recorded.
+    let mut record = Record { netns_id: None, netns_cookie: None, ..attach::empty_record(turn)? };
     let (attachments, guessed) = probable(turn, sandbox.is_empty(&turn.target()?.ifname))?;
     record.attachments = attachments;
     Ok(Basis { record, guessed, replaceable: true, unreadable: None })

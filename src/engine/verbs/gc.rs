@@ -28,6 +28,7 @@ const GC: Duration = Duration::from_secs(110);
 /// Everything that could not be deleted, after all of it was attempted (CNI-GC-05).
 pub fn gc(turn: &Turn) -> Result<(), CniError> {
     let Some(valid) = &turn.settings.valid_attachments else { return Ok(()) };
+    possible(valid)?;
     let deadline = turn.until(GC);
     let mut networks = Networks::known(turn, std::iter::empty());
     let mut errors = Vec::new();
@@ -70,6 +71,17 @@ pub fn gc(turn: &Turn) -> Result<(), CniError> {
         errors.extend(networks.others.values().flat_map(|network| tell(network, false)));
     }
     combine(errors)
+}
+
+/// A list with an ID that no container can have is damaged: what it lacks may be alive.
+fn possible(valid: &[ValidAttachment]) -> Result<(), CniError> {
+    valid.iter().try_for_each(|valid| match ContainerId::new(valid.container_id.as_str()) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(CniError::new(
+            Code::InvalidConfig,
+            format!("cni.dev/valid-attachments: {:?}: {why}; nothing is deleted", valid.container_id),
+        )),
+    })
 }
 
 /// What Multus attached to valid sandboxes: the runtime lists the first interface of each only. Those that we
