@@ -252,6 +252,12 @@ fn what_add_relies_on_is_looked_at() {
     fs::write(&sandboxes, "").unwrap();
     assert_first("unwritable");
     fs::remove_file(&sandboxes).unwrap();
+    let lock = node.run().sweep_lock();
+    let _ = fs::remove_file(&lock);
+    fs::create_dir(&lock).unwrap();
+    assert_first("unwritable");
+    fs::remove_dir(&lock).unwrap();
+    assert_well();
 
     let of_pool: [fn(); 3] = [
         || {

@@ -279,3 +279,12 @@ fn status_of(pod: &Pod) -> String {
     let object: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     object["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn what_only_a_program_refuses_is_not_planned_as_well() {
+    let config = r#"{"cniVersion":"1.0.0","type":"macvlan","master":"eth1","foo":1,"ipam":{"type":"host-local","subnt":"10.78.0.0/24"}}"#;
+    let files = folder(&[("p.yaml", &(nad("mistyped", config) + &pod("mistyped")))]);
+    let (document, code) = document(&elsewhere(files.path().to_str().unwrap()));
+    let message = document["pods"][0]["refused"]["message"].as_str().unwrap_or_default();
+    assert!(code == 1 && message.contains("subnt") && message.contains("mistyped (net1)"), "{document:#}");
+}

@@ -44,6 +44,19 @@ pub fn directories(run: &RunDirectory, state: &StateDirectory, is_synced: bool) 
         let text = format!("{} cannot be listed: {e}; GC and sweeps see no attachment", sandboxes.display());
         flaws.push(Flaw { stops_additional: false, text });
     }
+    let sweep_lock = run.sweep_lock();
+    if std::fs::symlink_metadata(&sweep_lock).is_ok_and(|found| !found.is_file()) {
+        let text =
+            format!("{} is not a file: nothing is swept, and no failed removal is tried again", sweep_lock.display());
+        flaws.push(Flaw { stops_additional: false, text });
+    }
+    let unpublished = run.unpublished();
+    let kept = if unpublished.exists() { probe::write(&unpublished, probe::A_BLOCK, false) } else { Ok(()) };
+    if let Err(e) = kept {
+        let text =
+            format!("nothing can be written in {}: {e}; no network-status reaches its pod", unpublished.display());
+        flaws.push(Flaw { stops_additional: false, text });
+    }
     if let Err(e) = probe::write(&run.locks(), probe::A_BLOCK, false) {
         let what = "calls for one pod are not kept apart, and no network-status reaches its pod";
         let text = format!("nothing can be written in {}: {e}; {what}", run.path().display());

@@ -2,6 +2,7 @@
 
 use super::document::{Network, PodPlan, Refusal};
 use super::{default_route, subjects::Subject};
+use crate::cli::lint::judgement;
 use crate::cni::invocation::Target;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, Invocation, Verb};
 use crate::engine::node::Flaw;
@@ -68,11 +69,25 @@ fn rehearse(subject: &Subject, settings: &Settings, stage: Stage<'_>, plan: &mut
         plan.remarks.push("devices are chosen by the kubelet: the plan has placeholders".to_owned());
     }
     if turn.is_elsewhere() {
-        return preflight::check_elsewhere(&turn, &planned);
+        preflight::check_elsewhere(&turn, &planned)?;
+        return programs(&turn, &planned);
     }
     preflight::check(&turn, &planned)?;
+    programs(&turn, &planned)?;
     plan.remarks.extend(standing(&turn, &planned)?);
     Ok(())
+}
+
+/// What the programs of plugins refuse, which ADD does not know before it starts them.
+fn programs(turn: &Turn, planned: &[Planned]) -> Result<(), CniError> {
+    let refusal = |planned: &Planned| {
+        let first = planned.config.plugins.first().filter(|first| !judgement::is_given_addresses(first))?;
+        let refused = judgement::refusal(&planned.config, first)?;
+        let key = turn.registry.unknown_key(first).map_or_else(String::new, |key| format!(" ({key})"));
+        let why = format!("{refused}{key}; ADD sees this only after it attached the networks before");
+        Some(CniError::new(Code::InvalidConfig, why).about(format!("network {} ({})", planned.network, planned.ifname)))
+    };
+    planned.iter().find_map(refusal).map_or(Ok(()), Err)
 }
 
 /// What ADD would find out only by writing; answers what it would survive.
