@@ -401,3 +401,21 @@ fn a_socket_without_a_daemon_is_no_daemon() {
     Pod::new(&node, "plain").add().result();
     assert_eq!(node.call_names().len(), 9);
 }
+
+#[test]
+fn a_part_of_a_name_may_be_longer_than_a_label() {
+    // Kubernetes limits the name of an object to 253 characters, and no part of it: so static pods and workflows have them.
+    let Some(node) = Node::new() else { return };
+    let network = "a".repeat(70);
+    node.network(&format!("default/{network}"), &json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "a"}));
+    node.primary(&json!({"cniVersion": "1.0.0", "name": "p", "plugins": [{"type": "bridge", "bridge": "p"}]}));
+    for (length, selection) in
+        [(64, network.clone()), (200, json!([{"name": network, "namespace": "default"}]).to_string())]
+    {
+        let mut pod = Pod::new(&node, &"n".repeat(length)).selecting(selection);
+        pod.id = format!("container{length}");
+        pod.add().result();
+        assert_eq!(support::kernel::links(&pod.netns), ["eth0", "net1"]);
+        pod.del().silence();
+    }
+}

@@ -3,6 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The longest name of an object.
+const MAX_NAME: usize = 253;
+/// The longest name of a namespace.
+const MAX_LABEL: usize = 63;
+
 /// A name that no Kubernetes object can have (NPWG-NAD-06).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a valid name: lower-case letters, digits, '-' and '.' only")]
@@ -145,15 +150,25 @@ impl fmt::Display for PodRef {
     }
 }
 
-/// DNS-1123: labels of lower-case letters, digits and inner hyphens, joined by dots.
+/// The name of an object: parts of lower-case letters, digits and inner hyphens, joined by dots. Kubernetes limits the
+/// whole, not a part (apimachinery, `IsDNS1123Subdomain`): pods of static manifests and of workflows have long ones.
 fn is_dns_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_dns_label)
+    text.len() <= MAX_NAME && text.split('.').all(is_part)
 }
 
-/// One DNS-1123 label.
-pub(super) fn is_dns_label(text: &str) -> bool {
+/// A name without dots.
+pub(super) fn is_one_part(text: &str) -> bool {
+    text.len() <= MAX_NAME && is_part(text)
+}
+
+/// One DNS-1123 label, as namespaces have it.
+fn is_dns_label(text: &str) -> bool {
+    text.len() <= MAX_LABEL && is_part(text)
+}
+
+fn is_part(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[cfg(test)]
@@ -164,6 +179,12 @@ mod tests {
     fn names_are_dns_names() {
         // NPWG-NAD-06
         assert!(NadRef::new("default", "a.b-c").is_ok());
+        // The API server takes these, and pods of static manifests have such names.
+        for long in ["n".repeat(64), "n".repeat(253), format!("{}.a", "n".repeat(200))] {
+            assert!(NadRef::new("default", &long).is_ok() && PodRef::new("default", &long, None).is_ok(), "{long}");
+            assert!(PodRef::new(&long, "p", None).is_err(), "{long}");
+        }
+        assert!(PodRef::new("default", &"n".repeat(254), None).is_err());
         for bad in ["Net_A", "", "-a", "a-", "a/b", "..", "a..b", "a_b"] {
             assert!(NadRef::new("default", bad).is_err(), "{bad}");
             assert!(NadRef::new(bad, "a").is_err(), "{bad}");

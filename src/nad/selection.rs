@@ -1,6 +1,6 @@
 //! The annotation with which a pod selects networks, in its two forms.
 
-use super::reference::{InvalidReference, NadRef, is_dns_label};
+use super::reference::{InvalidReference, NadRef, is_one_part};
 use super::requests::{Bandwidth, PortMapping, is_hardware_address};
 use crate::cni::json::{self, InvalidJson, InvalidValue, RawObject};
 use crate::cni::names::{IfName, InvalidName};
@@ -154,8 +154,8 @@ fn parse_short(annotation: &str, namespace: &str) -> Result<Vec<Selection>, Sele
             return Err(form());
         }
         let element = |source| SelectionError::Element { index: at + 1, network: item.to_owned(), source };
-        if !is_dns_label(name) {
-            // Dots are for the JSON form: in the short form the name is one label, as in Multus.
+        if !is_one_part(name) {
+            // Dots are for the JSON form: in the short form the name is one part, as in Multus.
             return Err(element(InvalidReference(name.to_owned()).into()));
         }
         let nad = NadRef::new(if own.is_empty() { namespace } else { own }, name).map_err(|e| element(e.into()))?;

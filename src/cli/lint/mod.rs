@@ -121,7 +121,8 @@ impl Arguments {
         for (what, why) in &listed.refused {
             output.remark(format!("warning: {what} cannot be listed, and are not judged: {why}"));
         }
-        let mut objects = Objects { is_cluster: true, ..Objects::default() };
+        let only_namespace = self.namespace.clone();
+        let mut objects = Objects { is_cluster: true, only_namespace, ..Objects::default() };
         listed.objects.iter().for_each(|object| objects.add_object(object));
         Ok(objects)
     }

@@ -26,12 +26,20 @@ pub struct Objects {
     pub unread: Vec<String>,
     /// They are all objects of a cluster, with what its controllers and runtimes write into them.
     pub is_cluster: bool,
+    /// They are those of this namespace alone: nothing is known of the others.
+    pub only_namespace: Option<String>,
 }
 
 impl Objects {
     /// The network that is called so.
     pub fn network(&self, nad: &crate::nad::NadRef) -> Option<&Network> {
         self.networks.iter().find(|network| network.nad == *nad)
+    }
+
+    /// Whether the network called so is not there, as far as these objects show.
+    pub fn is_missing(&self, nad: &crate::nad::NadRef) -> bool {
+        let is_seen = self.only_namespace.as_deref().is_none_or(|namespace| namespace == nad.namespace());
+        is_seen && self.network(nad).is_none()
     }
 
     /// How many files were read.
@@ -49,5 +57,18 @@ impl Objects {
     /// The object of `pod`.
     pub fn object_of(&self, pod: &Pod) -> &Object {
         &self.all[pod.object]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_another_namespace_nothing_is_missing_where_one_was_read() {
+        let nad = |namespace| crate::nad::NadRef::new(namespace, "a").unwrap();
+        let one = Objects { only_namespace: Some("apps".to_owned()), ..Objects::default() };
+        assert!(one.is_missing(&nad("apps")) && !one.is_missing(&nad("storage")));
+        assert!(Objects::default().is_missing(&nad("storage")));
     }
 }

@@ -20,6 +20,12 @@ const SECRET_WORDS: [&str; 12] = [
     "apikey",
     "authorization",
 ];
+/// A key that is one of these words has a secret.
+const SECRET_KEYS: [&str; 3] = ["pass", "pwd", "auth"];
+/// So ends the name of a key with which somebody signs or logs in.
+const KEY: &str = "key";
+/// Keys that are none of those.
+const OTHER_KEYS: [&str; 3] = ["key", "publickey", "topologykey"];
 /// What such a key may say of a secret without being one.
 const HARMLESS_ENDINGS: [&str; 5] = ["name", "namespace", "path", "file", "seconds"];
 /// A copy of the whole object, with everything that was taken out of the rest.
@@ -54,7 +60,9 @@ pub fn mask(text: &str) -> Masked {
 
 fn is_secret(key: &str) -> bool {
     let plain: String = key.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    SECRET_WORDS.iter().any(|word| plain.contains(word)) && !HARMLESS_ENDINGS.iter().any(|end| plain.ends_with(end))
+    let has_word = SECRET_WORDS.iter().any(|word| plain.contains(word)) || SECRET_KEYS.contains(&plain.as_str());
+    let is_key = plain.ends_with(KEY) && !OTHER_KEYS.contains(&plain.as_str());
+    (has_word || is_key) && !HARMLESS_ENDINGS.iter().any(|end| plain.ends_with(end))
 }
 
 fn walk(value: &mut Value, at: &str, places: &mut Vec<String>) {
@@ -106,7 +114,9 @@ fn lines(text: &str) -> Masked {
             in_key = !line.contains("-----END");
             continue;
         }
-        let (line, found) = of_line(line);
+        let (line, mut found) = of_line(line);
+        let (line, in_urls) = without_users(&line);
+        found.extend(in_urls);
         masked.push_str(&line);
         places.extend(found.into_iter().map(|what| format!("line {}: {what}", number + 1)));
     }
@@ -153,6 +163,24 @@ fn of_line(line: &str) -> (String, Vec<String>) {
     (out, found)
 }
 
+/// `line` without the user information of the URLs in it (RFC 3986, 3.2.1), and how often it had some.
+fn without_users(line: &str) -> (String, Vec<String>) {
+    let (mut out, mut found, mut rest) = (String::with_capacity(line.len()), Vec::new(), line);
+    while let Some(at) = rest.find("://").map(|at| at + 3) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let authority =
+            &rest[..rest.find(|c: char| c.is_whitespace() || "/?#\"'\\,".contains(c)).unwrap_or(rest.len())];
+        if let Some(end) = authority.rfind('@').filter(|end| authority[..*end] != *MASK) {
+            out.push_str(MASK);
+            rest = &rest[end..];
+            found.push("the user of a URL".to_owned());
+        }
+    }
+    out.push_str(rest);
+    (out, found)
+}
+
 fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || "-_.+/".contains(c)
 }
@@ -183,13 +211,23 @@ mod tests {
             "spec": {"config": "{\"type\":\"x\",\"privateKey\":\"s3cr3t\",\"mtu\":9}"},
             "env": [{"name": "DB_PASSWORD", "value": "s3cr3t"}, {"name": "LEVEL", "value": "debug"}],
             "metadata": {"annotations": {LAST_APPLIED: "{\"all\":\"of it\"}"}}, "passwords": ["s3cr3t"],
-            "serviceAccountToken": {"path": "token"}, "note": format!("Bearer abc.def, {JWT}"),
+            "serviceAccountToken": {"path": "token"}, "pwd": "s3cr3t", "auth": "Basic s3cr3t", "etcd_key": "s3cr3t",
+            "access_key": "s3cr3t", "endpoints": ["https://root:s3cr3t@h:2379/"], "topologyKey": "zone", "key": "role", "note": format!("Bearer abc.def, {JWT}"),
         })
         .to_string();
         let masked = mask(&text);
         let gone = ["s3cr3t", "of it", "abc.def", JWT];
         assert!(gone.iter().all(|secret| !masked.text.contains(secret)), "{}", masked.text);
-        for kept in ["\"mtu\": 1500", "\"secretName\": \"x\"", "debug", "\"path\": \"token\"", "mtu\\\": 9"] {
+        for kept in [
+            "\"topologyKey\": \"zone\"",
+            "\"key\": \"role\"",
+            "@h:2379/",
+            "\"mtu\": 1500",
+            "\"secretName\": \"x\"",
+            "debug",
+            "\"path\": \"token\"",
+            "mtu\\\": 9",
+        ] {
             assert!(masked.text.contains(kept), "{kept}: {}", masked.text);
         }
         let places = masked.places.join("\n");
@@ -224,6 +262,8 @@ mod tests {
             ),
             ("GET /?token=s3cr3t&a=b\n", "GET /?token=***masked***&a=b\n"),
             ("authorization bearer s3cr3t\n", "authorization bearer ***masked***\n"),
+            ("dial https://root:s3cr3t@h:2379/x: refused\n", "dial https://***masked***@h:2379/x: refused\n"),
+            ("{\"broken\": {\"pass\":\"s3cr3t\"\n", "{\"broken\": {\"pass\":\"***masked***\"\n"),
             ("a\n-----BEGIN EC PRIVATE KEY-----\ns3cr3t\n-----END EC PRIVATE KEY-----\nb\n", "a\n***masked***\nb\n"),
         ];
         for (text, expected) in table {

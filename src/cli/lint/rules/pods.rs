@@ -52,8 +52,7 @@ pub const RULES: &[Rule] = &[
         good: GOOD,
         judge: |judged| {
             let names: Vec<String> = judged.objects.networks.iter().map(|network| network.nad.to_string()).collect();
-            let missing =
-                judged.elements().filter(|(_, _, selection)| judged.objects.network(&selection.nad).is_none());
+            let missing = judged.elements().filter(|(_, _, selection)| judged.objects.is_missing(&selection.nad));
             missing
                 .map(|(pod, index, selection)| {
                     let wanted = selection.nad.to_string();
