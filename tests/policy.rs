@@ -148,3 +148,21 @@ fn expressions_are_understood() {
         assert_eq!(is_allowed(expression, &allowed), expected, "{expression:?}");
     }
 }
+
+/// Every file below `folder`.
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn no_script_pipes_into_head() {
+    // head ends before its writer, which then dies of SIGPIPE; with `pipefail` that fails the script, now and then.
+    let scripts = files_below(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e"));
+    let texts = scripts.iter().filter_map(|path| Some((path, std::fs::read_to_string(path).ok()?)));
+    let lines = texts.flat_map(|(path, text)| {
+        let found = text.lines().filter(|line| line.contains("| head ")).map(str::to_owned).collect::<Vec<_>>();
+        found.into_iter().map(move |line| format!("{}: {line}", path.display()))
+    });
+    assert_eq!(lines.collect::<Vec<_>>(), [""; 0]);
+}
