@@ -3,7 +3,7 @@
 //! Judged by the code that judges in ADD. What has to be writable is written to; nothing is left.
 
 use crate::api::{RunDirectory, StateDirectory};
-use crate::cni::NetworkConfig;
+use crate::cni::{NetworkConfig, PluginConfig};
 use crate::delegate::ipam::host_local;
 use crate::delegate::ipam::host_local::leases;
 use crate::delegate::registry::Runner;
@@ -101,9 +101,11 @@ fn has_native_pool(registry: &Registry, network: &NetworkConfig) -> bool {
 /// Why the built-in plugins would refuse `network` for every pod, by its configuration and the links of `host`. What a
 /// pod or the runtime hands over by a capability is not missed.
 pub fn refusal(registry: &Registry, network: &NetworkConfig, host: Option<&mut Socket>) -> Option<Error> {
-    let is_given = network
-        .plugins
-        .first()
-        .is_some_and(|first| ["ips", "ipRanges"].iter().any(|capability| first.has_capability(capability)));
+    let is_given = network.plugins.first().is_some_and(is_given_addresses);
     registry.judge(network, host).err().filter(|_| !is_given)
+}
+
+/// Whether the runtime or the pod may hand over what `plugin` lacks in its configuration.
+pub fn is_given_addresses(plugin: &PluginConfig) -> bool {
+    ["ips", "ipRanges"].iter().any(|capability| plugin.has_capability(capability))
 }

@@ -88,7 +88,7 @@ impl Eye<'_> {
         let host = self.socket.as_mut().filter(|_| self.is_on_host);
         let refused = node::refusal(&self.registry, config, host).map(|error| error.to_cni().msg);
         let first = config.plugins.first()?;
-        refused.or_else(|| judgement::refusal(config, first).filter(|_| !judgement::is_given_addresses(first)))
+        refused.or_else(|| judgement::refusal(config, first).filter(|_| !node::is_given_addresses(first)))
     }
 }
 

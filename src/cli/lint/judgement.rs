@@ -10,11 +10,6 @@ use std::sync::Arc;
 /// So many keys are left out at most.
 const MOST: usize = 32;
 
-/// Whether the runtime or the pod may hand over what `plugin` lacks in its configuration.
-pub fn is_given_addresses(plugin: &PluginConfig) -> bool {
-    ["ips", "ipRanges"].iter().any(|capability| plugin.has_capability(capability))
-}
-
 /// Why the built-in plugin would refuse `plugin`, the first of `network`; none where it would not, and for other plugins.
 ///
 /// A key that sends a configuration to the program is left out: the program judges the others alike.

@@ -81,7 +81,7 @@ fn rehearse(subject: &Subject, settings: &Settings, stage: Stage<'_>, plan: &mut
 /// What the programs of plugins refuse, which ADD does not know before it starts them.
 fn programs(turn: &Turn, planned: &[Planned]) -> Result<(), CniError> {
     let refusal = |planned: &Planned| {
-        let first = planned.config.plugins.first().filter(|first| !judgement::is_given_addresses(first))?;
+        let first = planned.config.plugins.first().filter(|first| !node::is_given_addresses(first))?;
         let refused = judgement::refusal(&planned.config, first)?;
         let key = turn.registry.unknown_key(first).map_or_else(String::new, |key| format!(" ({key})"));
         let why = format!("{refused}{key}; ADD sees this only after it attached the networks before");

@@ -74,13 +74,17 @@ pub fn delete(
 
 /// Deletes the link called `ifname`, which its plugin left. Where that fails it is owed.
 pub fn delete_left_link(turn: &Turn, netns: &Path, ifname: &IfName, deadline: Instant) {
-    let deleted = Netns::open(netns)
-        .map_err(|e| e.to_string())
-        .and_then(|netns| teardown(&netns, &[ifname.as_str()], deadline).map_err(|e| e.to_string()));
-    match deleted {
-        Ok(()) => turn.registry.note_deleted(netns, &[ifname.as_str()]),
-        Err(e) => turn.warn(format!("cannot delete the interface {ifname}, which its plugin left: {e}")),
+    if let Err(e) = delete_together(turn, netns, &[ifname.as_str()], deadline) {
+        turn.warn(format!("cannot delete the interface {ifname}, which its plugin left: {e}"));
     }
+}
+
+/// Deletes `links` of the namespace `netns`, and tells the built-in plugins that they are gone.
+fn delete_together(turn: &Turn, netns: &Path, links: &[&str], deadline: Instant) -> Result<(), String> {
+    let opened = Netns::open(netns).map_err(|e| e.to_string())?;
+    teardown(&opened, links, deadline).map_err(|e| e.to_string())?;
+    turn.registry.note_deleted(netns, links);
+    Ok(())
 }
 
 /// The share of one of `waiting` attachments in the time that is `left`.
@@ -103,13 +107,9 @@ fn delete_links(turn: &Turn, netns: Option<&Path>, attachments: &[Attachment], d
         return;
     }
     let _step = trace::step_of(|| format!("interfaces {}", links.join(", ")));
-    let deleted = Netns::open(path)
-        .map_err(|e| e.to_string())
-        .and_then(|netns| teardown(&netns, &links, deadline).map_err(|e| e.to_string()));
-    match deleted {
-        Ok(()) => turn.registry.note_deleted(path, &links),
-        // Each network's DEL tries again and says what is in the way.
-        Err(e) => turn.warn(format!("cannot delete the interfaces {} together: {e}", links.join(", "))),
+    // Each network's DEL tries again and says what is in the way.
+    if let Err(e) = delete_together(turn, path, &links, deadline) {
+        turn.warn(format!("cannot delete the interfaces {} together: {e}", links.join(", ")));
     }
 }
 
