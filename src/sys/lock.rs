@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// An exclusive `flock(2)` on a file that exists only to be locked.
 ///
@@ -28,6 +29,8 @@ pub struct FileLock {
     left: String,
 }
 
+/// Whoever waits for a lock looks this often.
+const PAUSE: Duration = Duration::from_millis(5);
 /// A note is a few numbers or a few words.
 const MAX_NOTE: usize = 256;
 
@@ -48,6 +51,22 @@ impl FileLock {
                 return Ok(Some(FileLock::held(file, path)));
             }
         }
+    }
+
+    /// Takes the lock at `path`; while somebody else holds it, waits until `deadline`. Before that, calls `waits` once.
+    ///
+    /// # Errors
+    /// The file cannot be made or locked.
+    pub fn acquire(path: &Path, deadline: Instant, waits: impl FnOnce()) -> io::Result<Option<Self>> {
+        let mut lock = FileLock::try_acquire(path)?;
+        if lock.is_none() {
+            waits();
+        }
+        while lock.is_none() && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+            lock = FileLock::try_acquire(path)?;
+        }
+        Ok(lock)
     }
 
     /// The lock that `file` holds. A note that names who works there is stale: nobody does any more, and the numbers
@@ -150,6 +169,27 @@ mod tests {
         lock.remove();
         assert!(!path.exists());
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn whoever_waits_gets_the_lock_or_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let waits = std::cell::Cell::new(0);
+        let acquire = |limit| {
+            let deadline = Instant::now() + Duration::from_millis(limit);
+            FileLock::acquire(&path, deadline, || waits.set(waits.get() + 1)).unwrap()
+        };
+        let lock = acquire(0).unwrap();
+        assert_eq!(waits.get(), 0);
+        assert!(acquire(20).is_none());
+        assert_eq!(waits.get(), 1);
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(lock);
+        });
+        assert!(acquire(60_000).is_some());
+        holder.join().unwrap();
     }
 
     #[test]

@@ -24,10 +24,22 @@ fn a_person_can_ask_for_it_and_need_not_wait() {
     assert_eq!(rows(&text), row(true));
     assert!(pod.record(&node).is_none());
     assert_eq!(command(&node, &[]), (true, "[]".to_owned()));
-    // Not while another works.
-    let lock = FileLock::try_acquire(Path::new("/run/plexus/sweep.lock")).unwrap().unwrap();
-    assert!(!command(&node, &[]).0);
+}
+
+#[test]
+fn a_person_waits_for_the_sweep_of_a_call() {
+    // Each call may have started one, a moment before the person asks.
+    let Some(node) = Node::new() else { return };
+    let (pod, a) = indebted(&node);
+    a.as_usual("DEL");
+    let lock = FileLock::try_acquire(&node.run().sweep_lock()).unwrap().unwrap();
+    let mut asked = Call::of_node(&node, "GC").start_as(|command| _ = command.arg("sweep"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!asked.has_ended() && pod.record(&node).is_some());
     drop(lock);
+    let answer = asked.wait();
+    assert!(answer.status.success() && answer.stderr.contains("another sweep is running"), "{answer:?}");
+    assert!(pod.record(&node).is_none());
 }
 
 #[test]

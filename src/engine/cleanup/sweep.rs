@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// One sweep at most takes this; then it is killed.
 pub const LIMIT: Duration = Duration::from_secs(60);
+/// A person waits so long for another sweep.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// So much before it is killed it ends by itself.
 const MARGIN: Duration = Duration::from_secs(10);
 /// However many sandboxes are left, one has at least this.
@@ -42,6 +44,17 @@ pub enum Debts {
     Due,
     /// All: a person asks, who has perhaps removed the cause.
     All,
+}
+
+/// Why nothing was swept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unswept {
+    /// Somebody else sweeps, or has done so.
+    Elsewhere,
+    /// The records cannot be listed; the log has the reason.
+    Unlisted,
+    /// The lock of all sweeps cannot be used, and why.
+    NoLock(String),
 }
 
 /// A sandbox that would be swept, and why.
@@ -86,13 +99,14 @@ pub fn look(turn: &Turn, debts: Debts) -> Option<Outlook> {
     Some(Outlook { stale: stale(turn, &survey, &sight, debts), orphans, unclear: unclear(&survey, &sight), doubt })
 }
 
-/// Sweeps once; none, at once, where somebody else does or did.
-pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
-    let path = turn.settings.run.sweep_lock();
-    let failed = |e: &io::Error| turn.warn(format!("nothing is swept: {}: {}", path.display(), trust::with_remedy(e)));
-    let lock = FileLock::try_acquire(&path).inspect_err(failed).ok().flatten()?;
+/// Sweeps once. A call that ends does not wait for somebody else's sweep; a person does, whose question must be answered.
+///
+/// # Errors
+/// Nothing was swept, and why.
+pub fn sweep(turn: &Turn, asked: Debts) -> Result<Outlook, Unswept> {
+    let lock = lock(turn, asked)?;
     if asked == Debts::Due && !is_due(turn) {
-        return None;
+        return Err(Unswept::Elsewhere);
     }
     let began = Instant::now();
     let deadline = began + LIMIT.saturating_sub(MARGIN);
@@ -101,7 +115,7 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     let debts = if wishes.all() { Debts::All } else { asked };
     let full = debts == Debts::All || due::is_full_due(turn);
     due::mark(turn, full);
-    let mut survey = survey::read(turn)?;
+    let mut survey = survey::read(turn).ok_or(Unswept::Unlisted)?;
     comparison::answer(turn, &survey, &wishes);
     let sight = live_sandboxes::sight(turn, &survey);
     let mut outlook = Outlook::default();
@@ -135,7 +149,26 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Option<Outlook> {
     let node = Some(counted::of_survey(turn, &survey, full));
     // Who ends here needs no more of it.
     let _ = report::send(&turn.settings.run, Ended { verb: SWEEP, code, took: began.elapsed(), node });
-    Some(outlook)
+    Ok(outlook)
+}
+
+/// The lock of all sweeps.
+fn lock(turn: &Turn, asked: Debts) -> Result<FileLock, Unswept> {
+    let path = turn.settings.run.sweep_lock();
+    let took = match asked {
+        Debts::Due => FileLock::try_acquire(&path),
+        Debts::All => FileLock::acquire(&path, Instant::now() + PATIENCE, || {
+            turn.warn("another sweep is running; this one waits for it");
+        }),
+    };
+    let unusable = |e: io::Error| format!("nothing is swept: {}: {}", path.display(), trust::with_remedy(&e));
+    match took.map_err(unusable) {
+        Ok(lock) => lock.ok_or(Unswept::Elsewhere),
+        Err(why) => {
+            turn.warn(&why);
+            Err(Unswept::NoLock(why))
+        }
+    }
 }
 
 /// Cleans one sandbox after another. The time that is left is shared among those that are left, so that one plugin that

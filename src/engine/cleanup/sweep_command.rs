@@ -5,7 +5,7 @@ use crate::engine::Turn;
 use crate::engine::cleanup::fate;
 use crate::engine::cleanup::leases::Orphan;
 use crate::engine::cleanup::sweep;
-use crate::engine::cleanup::sweep::{Debts, Outlook, Stale};
+use crate::engine::cleanup::sweep::{Debts, Outlook, Stale, Unswept};
 use crate::engine::sandbox::trust;
 use crate::engine::settings::Settings;
 use crate::store::{Attachment, Found, Record, State};
@@ -24,7 +24,7 @@ const MAX_STDIN: usize = 1 << 20;
 /// `doubt` names no attachment but why nothing is deleted.
 ///
 /// # Errors
-/// The configuration or the records cannot be read, or somebody else may write them. Code 11: another sweep is under way.
+/// The configuration or the records cannot be read, or somebody else may write them. Code 11: another sweep does not end.
 pub fn run(stdin: impl Read, path: Vec<PathBuf>, dry_run: bool) -> Result<String, CniError> {
     let text = files::read_to_string_bounded(stdin, MAX_STDIN)
         .map_err(|e| CniError::new(Code::Io, format!("the configuration on stdin cannot be read: {e}")))?;
@@ -38,15 +38,20 @@ pub fn run(stdin: impl Read, path: Vec<PathBuf>, dry_run: bool) -> Result<String
     if let Some(doubt) = trust::doubts(&turn.settings.run, &turn.settings.state).into_iter().next() {
         return Err(CniError::new(Code::Io, format!("{} {doubt}", fate::DOUBT)));
     }
-    let outlook = if dry_run {
-        sweep::look(&turn, Debts::All)
-            .ok_or_else(|| CniError::new(Code::Io, "the records cannot be listed, see the lines before"))?
-    } else {
-        sweep::sweep(&turn, Debts::All).ok_or_else(|| {
-            CniError::new(Code::TryAgain, "another sweep is under way, or the records cannot be listed")
-        })?
-    };
+    let looked = || sweep::look(&turn, Debts::All).ok_or(Unswept::Unlisted);
+    let outlook = if dry_run { looked() } else { sweep::sweep(&turn, Debts::All) }.map_err(refusal)?;
     Ok(answer(&turn, &outlook).to_string())
+}
+
+fn refusal(unswept: Unswept) -> CniError {
+    match unswept {
+        Unswept::Elsewhere => {
+            let seconds = sweep::PATIENCE.as_secs();
+            CniError::new(Code::TryAgain, format!("another sweep is still running after {seconds} s; try again later"))
+        }
+        Unswept::Unlisted => CniError::new(Code::Io, "the records cannot be listed, see the lines before"),
+        Unswept::NoLock(why) => CniError::new(Code::Io, why),
+    }
 }
 
 /// A turn that is about no container.
