@@ -121,6 +121,13 @@ bench-status: ## Measure how long the daemon takes to write a network-status, ne
 	e2e/assets/get kubernetes >/dev/null
 	cargo bench --profile dev --bench status
 
+.PHONY: bench-scale
+bench-scale: ## Measure what NODES daemons cost one API server (root)
+	e2e/assets/get etcd >/dev/null
+	e2e/assets/get kubernetes >/dev/null
+	CARGO_ENCODED_RUSTFLAGS="$$(e2e/plugin/flags)" cargo build --release --bin plexusd
+	PLEXUSD=$(target)/release/plexusd PLEXUS_SCALE_NODES=$(or $(NODES),100) cargo bench --profile dev --bench scale
+
 .PHONY: ci
 ci: ## Decide whether a change is good; also .ci/run
 	.ci/run

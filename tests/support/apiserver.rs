@@ -103,6 +103,11 @@ impl ApiServer {
         format!("https://{}", self.address)
     }
 
+    /// The process IDs of the server and of etcd.
+    pub fn processes(&self) -> [u32; 2] {
+        [self.apiserver.as_ref().map_or(0, Child::id), self.etcd.id()]
+    }
+
     /// The kubeconfig of user `admin` in `system:masters`, to whom nothing is forbidden.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
