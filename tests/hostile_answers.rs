@@ -59,6 +59,7 @@ fn an_error_of_a_delegate_is_one_readable_line() {
         ("details", long("details"), 42, ""),
         ("lines", say(r#"{"code":42,"msg":"one\ntwo\u001b[2J\rthree\u0000"}"#), 42, "one; two [2J; three"),
         ("text-code", say(r#"{"code":"42","msg":"m"}"#), 100, "status 1"),
+        ("nothing", say(r#"{"code":0,"msg":""}"#), 100, "status 1"),
         ("negative", say(r#"{"code":-1,"msg":"m"}"#), 100, "status 1"),
         ("misread", say(&format!(r#"{{"code":42,"msg":"{}"}}"#, "not found ".repeat(50_000))), 42, ""),
     ];

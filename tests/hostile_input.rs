@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::process::Command;
-use support::{Answer, Node, Pod, kernel};
+use support::{Answer, Call, Node, Pod, kernel};
 
 /// What a call may have; a plugin that read all of its input would need more.
 const MEMORY: u32 = 64;
@@ -251,4 +251,20 @@ fn a_timeout_beyond_the_clock_is_a_mistake_of_the_configuration() {
         let pod = Pod::new(&node, &format!("clock{number}")).configured("delegateTimeoutSeconds", json!(seconds));
         pod.add().refusal(7, &["delegateTimeoutSeconds"]);
     }
+}
+
+#[test]
+fn a_network_of_a_version_that_nobody_speaks_is_not_asked_by_gc() {
+    // Whoever may write a NAD would make every GC of the node fail: nothing was ever attached to it here.
+    let Some(node) = Node::new() else { return };
+    node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": [{"type": "primary"}]}));
+    node.network("default/zz", &json!({"cniVersion": "2.0.0", "name": "zz", "type": "future"}));
+    let future = node.recorder("future");
+    let pod = Pod::new(&node, "p").selecting("zz");
+    future.on("ADD", "fail 1 'too new'").on("GC", "fail 1 'too new'");
+    assert!(!pod.add().status.success());
+    pod.del();
+    let gc = Call::of_node(&node, "GC").configured("cni.dev/valid-attachments", json!([])).make();
+    assert!(gc.status.success(), "{gc:?}");
+    assert!(future.calls_of("GC").is_empty());
 }

@@ -39,7 +39,7 @@ error found there does not use up an address of the default network. A program f
 also refuses values that the reference plugins accept and no pod can use:
 
 - an address that is multicast, a broadcast address, or listed twice;
-- a gateway of the other IP family, or outside of the subnets of the interface;
+- a gateway of the other IP family, or of a route and outside of the subnets of the interface;
 - an MTU below 1280 for IPv6;
 - a `master` that is not an Ethernet interface;
 - a section `ipam` with keys and no `type`, or with one misspelt key, if the rest is not usable.

@@ -61,7 +61,7 @@ impl fmt::Display for Version {
 
 /// A `cniVersion` that is not literally one of [`Version::ALL`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("incompatible CNI versions: the configuration is {0:?}, Plexus speaks 0.1.0 to 1.1.0")]
+#[error("incompatible CNI versions: cniVersion is {0:?}, Plexus speaks 0.1.0 to 1.1.0")]
 pub struct UnknownVersion(pub String);
 
 impl FromStr for Version {
@@ -98,6 +98,11 @@ impl DeclaredVersion {
     /// Whether the declared version is `version` or newer, compared by number (CNI-VER-05).
     pub fn at_least(&self, version: Version) -> bool {
         parse_number(version.as_str()).is_some_and(|number| self.number >= number)
+    }
+
+    /// Whether we speak it: what is newer than [`Version::NEWEST`] has never been attached by us.
+    pub fn is_spoken(&self) -> bool {
+        Version::from_str(&self.text).is_ok()
     }
 
     /// The version in which a result for this configuration is read: the declared one, or the newest

@@ -180,7 +180,10 @@ fn why_not_executable(program: &Path, error: &io::Error) -> String {
 /// Reads the error of a program that failed (CNI-ERR-02, CNI-ERR-06).
 fn refusal(kind: &PluginType, finished: &Finished) -> Error {
     let plugin = kind.to_string();
-    if let Ok(error) = json::parse_bytes::<CniError>(&finished.stdout) {
+    let error = json::parse_bytes::<CniError>(&finished.stdout).ok();
+    // The code of success is none, and without a word it tells no cause.
+    let tells = |error: &CniError| !error.msg.trim().is_empty() || !error.details.trim().is_empty();
+    if let Some(error) = error.filter(|error| error.code != 0 && tells(error)) {
         return Error::Refused { plugin, error };
     }
     let ending = match (finished.status.code(), finished.status.signal()) {

@@ -53,8 +53,7 @@ pub struct Record {
     /// The network status that could not be handed to the daemon yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpublished: Option<String>,
-    /// In the order in which they are made.
-    #[serde(default)]
+    /// In the order in which they are made. A record without them is damaged: it would tell that nothing is attached.
     pub attachments: Vec<Attachment>,
 }
 

@@ -64,10 +64,29 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 /// The default network is no setting: `install` finds its file. Further delegates have to become something else.
 fn leave_to_install(migrated: &mut Migrated) {
     let row = |key: &str, outcome: Cell, why: &str| vec![Cell::from(key), outcome, why.into()];
-    if migrated.keys.remove("clusterNetwork").is_some() {
-        let why = "not a setting: install uses the first file of the runtime's directory that does not belong to Plexus or Multus, or the file of --primary";
-        migrated.table.row(row("(settings) clusterNetwork", Cell::new("not needed", Tone::Plain), why));
+    if let Some(named) = migrated.keys.remove("clusterNetwork") {
+        let (outcome, why, by_hand) = match place(&named) {
+            Place::Runtimes => (
+                Cell::new("not needed", Tone::Plain),
+                "not a setting: install uses the first file of the runtime's directory that does not belong to Plexus or Multus, or the file of --primary",
+                false,
+            ),
+            Place::Elsewhere => (
+                Cell::new("manual", Tone::Bad),
+                "not a setting, and not in the runtime's directory: install has to get this file with --primary",
+                true,
+            ),
+            Place::Name => (
+                Cell::new("manual", Tone::Bad),
+                "not a setting, and only a name: write the configuration into a file, which install has to get with --primary",
+                true,
+            ),
+        };
+        migrated.table.row(row("(settings) clusterNetwork", outcome, why));
+        migrated.by_hand |= by_hand;
     }
+    let why = "the list gets the name of the default network; records with the former name stay in /var/lib/cni/results, and can be deleted once the pods of before are gone";
+    migrated.table.row(row("(settings) name", Cell::new("not needed", Tone::Plain), why));
     if let Some(delegates) = migrated.keys.remove("delegates") {
         let several = json::parse::<Vec<RawObject>>(delegates.get()).is_ok_and(|list| list.len() > 1);
         let why = if several {
@@ -77,6 +96,26 @@ fn leave_to_install(migrated: &mut Migrated) {
         };
         migrated.table.row(row("(settings) delegates", Cell::new("manual", Tone::Bad), why));
         migrated.by_hand = true;
+    }
+}
+
+/// Where the default network of Multus is.
+enum Place {
+    /// A file of the runtime's directory, where `install` looks.
+    Runtimes,
+    /// Another file, or a directory.
+    Elsewhere,
+    /// The name of a NAD, or of a configuration in a file.
+    Name,
+}
+
+fn place(named: &RawValue) -> Place {
+    let path = json::parse::<PathBuf>(named.get()).unwrap_or_default();
+    match path.parent() {
+        Some(folder) if folder == Path::new("/etc/cni/net.d") => Place::Runtimes,
+        _ if path == Path::new("/etc/cni/net.d") => Place::Runtimes,
+        _ if path.is_absolute() => Place::Elsewhere,
+        _ => Place::Name,
     }
 }
 
@@ -143,7 +182,10 @@ fn translate(element: &RawObject) -> Migrated {
     let mut by_hand = false;
     let mut table = Table::new(["KEY", "RESULT", "WHY"]);
     for (key, value) in element.iter() {
-        let fate = fate(key, value);
+        let fate = match value.get() {
+            r#""""# => Fate::NotNeeded("it is empty: the default counts"),
+            _ => fate(key, value),
+        };
         let is_renamed = |name: &str| !name.eq_ignore_ascii_case(key);
         let (outcome, why) = match fate {
             Fate::Kept(name, why) if is_renamed(name) => {

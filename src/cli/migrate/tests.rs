@@ -106,6 +106,13 @@ fn settings_for_the_manifests_are_taken_by_config() {
         value,
         serde_json::json!({"capabilities": {"mac": true}, "nadConfigDir": "/x", "namespaceIsolation": true})
     );
+    for elsewhere in ["ovn-nad", "/run/multus/cni/net.d/10-ovn-kubernetes.conf", "/etc/cni/net.d/sub/x.conf"] {
+        let (verdict, text) = migrate(&format!(r#"{{"name":"m","type":"multus","clusterNetwork":{elsewhere:?}}}"#));
+        assert_eq!((verdict, text.as_str()), (Verdict::NotWell, "{}\n"), "{elsewhere}");
+    }
+    let (verdict, _) =
+        migrate(r#"{"name":"m","type":"multus","clusterNetwork":"/etc/cni/net.d","logLevel":"WARNING","confDir":""}"#);
+    assert_eq!(verdict, Verdict::Well);
     let (verdict, text) = migrate(r#"{"name":"m","type":"multus","delegates":[{"name":"p","type":"bridge"}]}"#);
     assert_eq!((verdict, text.as_str()), (Verdict::NotWell, "{}\n"));
 }

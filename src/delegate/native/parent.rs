@@ -89,7 +89,7 @@ impl Parent {
         if ground.makes_links_on_others(kind)? {
             return Ok(());
         }
-        Err(Failure::Failed(format!("the kernel of this node has no {kind} (module {kind})")))
+        Err(Failure::Failed(netlink::no_kind(kind)))
     }
 
     fn judge(&self, kind: &str, mtu: Option<u32>, foreseen: &Foreseen, ground: &mut Ground<'_>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Network configurations in files, found as libcni finds them.
 
-use crate::cni::NetworkConfig;
 use crate::cni::config::ConfigError;
+use crate::cni::{NetworkConfig, RawObject};
 use crate::engine::planning::refusals::recursion;
 use crate::sys::files::{self, Durability};
 use std::fs;
@@ -32,6 +32,14 @@ pub enum DiskError {
         path: PathBuf,
         /// Why.
         source: ConfigError,
+    },
+    /// No file of a folder has the name that is looked for in its key `name`.
+    #[error("no file in {folder} has the key \"name\": {name:?}")]
+    Unnamed {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// The name.
+        name: String,
     },
     /// A folder without a usable file.
     #[error("{0} holds no network configuration")]
@@ -69,17 +77,24 @@ fn append(network: &mut NetworkConfig, file: &Path) -> Result<(), DiskError> {
 /// The configuration named `name` in `folder`: lists come before single plugins (NPWG-NAD-07, CNI-LOAD-01).
 ///
 /// # Errors
-/// A file that cannot be read stands before it (CNI-LOAD-02); there is none of that name.
+/// A file that is no JSON stands before it (CNI-LOAD-02); there is none of that name. A file that has another name, or
+/// none, is not the one that is looked for, whatever else is in it.
 pub fn by_name(folder: &Path, name: &str) -> Result<NetworkConfig, DiskError> {
     for extensions in [["conflist"].as_slice(), &["conf", "json"]] {
         for file in sorted(folder, extensions)? {
-            let network = read(&file)?;
-            if network.name.as_str() == name {
-                return Ok(network);
+            if is_named(&file, name)? {
+                return read(&file);
             }
         }
     }
-    Err(DiskError::Absent(folder.join(name)))
+    Err(DiskError::Unnamed { folder: folder.to_owned(), name: name.to_owned() })
+}
+
+/// Whether `file` is the configuration called `name`.
+fn is_named(file: &Path, name: &str) -> Result<bool, DiskError> {
+    let invalid = |source| DiskError::Invalid { path: file.to_owned(), source };
+    let object = RawObject::parse(&text(file)?).map_err(|e| invalid(ConfigError::Json(e)))?;
+    Ok(object.read::<String>("name").is_ok_and(|found| found.as_deref() == Some(name)))
 }
 
 /// The first configuration in `folder` that is not our own (the file a runtime would take without us).
@@ -181,7 +196,7 @@ mod tests {
             ("90.conflist", r#"{"name":"n","plugins":[{"type":"list"}]}"#),
         ]);
         assert_eq!(by_name(folder.path(), "n").unwrap().kinds(), "list");
-        assert!(matches!(by_name(folder.path(), "other"), Err(DiskError::Absent(_))));
+        assert!(matches!(by_name(folder.path(), "other"), Err(DiskError::Unnamed { .. })));
     }
 
     #[test]
@@ -189,6 +204,19 @@ mod tests {
         // CNI-LOAD-02
         let folder = folder(&[("00-bad.conflist", "{"), ("10.conflist", r#"{"name":"n","plugins":[{"type":"a"}]}"#)]);
         assert!(by_name(folder.path(), "n").unwrap_err().to_string().contains("00-bad.conflist"));
+    }
+
+    #[test]
+    fn a_file_of_another_name_or_none_is_passed_over() {
+        let folder = folder(&[
+            ("05-noname.conf", r#"{"cniVersion":"1.0.0","type":"rec"}"#),
+            ("06-space.conf", r#"{"name":"my net","type":"rec"}"#),
+            ("07-empty.conflist", r#"{"name":"other","plugins":[]}"#),
+            ("30-js.json", r#"{"name":"js","type":"a"}"#),
+        ]);
+        assert_eq!(by_name(folder.path(), "js").unwrap().kinds(), "a");
+        let absent = by_name(folder.path(), "nospec").unwrap_err().to_string();
+        assert_eq!(absent, format!("no file in {} has the key \"name\": \"nospec\"", folder.path().display()));
     }
 
     #[test]

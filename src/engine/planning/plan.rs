@@ -6,7 +6,7 @@
 use crate::cni::config::PluginConfig;
 use crate::cni::{CniArgs, CniError, Code, IfName, NetworkConfig, RawObject};
 use crate::engine::planning::naming::{self, Requested};
-use crate::engine::planning::refusals::firewall_keys;
+use crate::engine::planning::refusals::{firewall_keys, requests};
 use crate::engine::settings::POD_ANNOTATIONS;
 use crate::nad::{NadRef, Selection};
 use serde_json::value::RawValue;
@@ -240,7 +240,7 @@ fn set_device(config: &mut NetworkConfig, device: &str) {
 }
 
 /// Offers what the selection asks for by capability. Without a plugin that declares it, addresses
-/// still go through `CNI_ARGS`; what cannot is refused (NPWG-KEY-13, NPWG-KEY-15, NPWG-KEY-19).
+/// still go through `CNI_ARGS`; what nobody reads is refused (NPWG-KEY-13, NPWG-KEY-15, NPWG-KEY-19).
 fn offer(planned: &mut Planned, selection: &Selection) -> Result<(), CniError> {
     let offered = &mut planned.capability_args;
     if !selection.ips.is_empty() {
@@ -265,6 +265,9 @@ fn offer(planned: &mut Planned, selection: &Selection) -> Result<(), CniError> {
     if let Some(guid) = &selection.infiniband_guid {
         offered.set_value("infinibandGUID", guid);
         strict.push("infinibandGUID");
+    }
+    if let Some(why) = requests::unread(&planned.config, selection) {
+        return Err(invalid(format!("network {}: {why}", planned.network)));
     }
     match strict.into_iter().find(|capability| !planned.config.has_capability(capability)) {
         Some(capability) => Err(invalid(format!(

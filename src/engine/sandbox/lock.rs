@@ -24,6 +24,14 @@ pub fn is_deleted(turn: &Turn, id: &ContainerId) -> bool {
     FileLock::read_note(&turn.settings.run.lock(id)) == DELETED
 }
 
+/// Why a DEL got nowhere, though no call works in the sandbox.
+fn orphaned(id: &ContainerId, pids: &[String], attempt: u32) -> String {
+    format!(
+        "sandbox {id}: process {}, which a killed plugin left, may still work there; it is not waited for after {MAX_ATTEMPTS} attempts, this was number {attempt}",
+        pids.join(", ")
+    )
+}
+
 /// A locked sandbox.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -68,9 +76,16 @@ impl Sandbox {
         let waits = turn.until(DEL_WAITS).min(deadline);
         let path = turn.settings.run.lock(id);
         match Sandbox::lock(turn, id, waits) {
-            Err(e) if count_attempt(turn, id) < MAX_ATTEMPTS || is_owned(&path) => Err(e),
-            Err(_) => {
+            Err(e) if is_owned(&path) => Err(e),
+            Err(e) => {
+                let attempt = count_attempt(turn, id);
                 let pids: Vec<String> = owner::holders(&path).iter().map(ToString::to_string).collect();
+                if attempt < MAX_ATTEMPTS {
+                    return Err(match pids.is_empty() {
+                        true => e,
+                        false => CniError::new(Code::TryAgain, orphaned(id, &pids, attempt)),
+                    });
+                }
                 turn.warn(format!(
                     "the lock {} is held by no call, but by process {}; a new lock replaces it",
                     path.display(),

@@ -30,6 +30,19 @@ pub(super) const RENAMED: [(&str, &str); 5] = [
     ("defaultNetworks", "networksForAllPods"),
     ("multusNamespace", "defaultNadNamespace"),
 ];
+/// Keys that an empty text leaves at their default, as it does in Multus.
+const UNSET_IF_EMPTY: [&str; 10] = [
+    "nadConfigDir",
+    "confDir",
+    "extraPluginDir",
+    "binDir",
+    "multusStateDir",
+    "cniDir",
+    "defaultNadNamespace",
+    "multusNamespace",
+    "cniCacheDir",
+    "logLevel",
+];
 /// Keys of every network configuration.
 const COMMON: [&str; 9] = [
     "name",
@@ -55,6 +68,9 @@ impl Keys<'_> {
     pub(super) fn get<T: for<'de> Deserialize<'de>>(&mut self, key: &'static str) -> Option<T> {
         self.used.push(key);
         let key = self.name_in_use(key);
+        if !self.is_set(key) {
+            return None;
+        }
         self.object.read(key).unwrap_or_else(|e| {
             self.mistakes.push((key, e.to_string()));
             None
@@ -77,7 +93,8 @@ impl Keys<'_> {
     }
 
     fn is_set(&self, key: &str) -> bool {
-        self.object.get(key).is_some_and(|raw| raw.get() != "null")
+        let is_empty = |raw: &RawValue| raw.get() == "null" || (raw.get() == r#""""# && UNSET_IF_EMPTY.contains(&key));
+        self.object.get(key).is_some_and(|raw| !is_empty(raw))
     }
 
     /// The keys that are set by a former name, and the name that each has now.

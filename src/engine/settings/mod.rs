@@ -31,20 +31,30 @@ pub enum Primary {
 }
 
 /// How much is told on stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Nothing but the answer.
-    #[serde(alias = "panic")]
     Off,
     /// What went wrong and was survived.
+    #[default]
     Error,
     /// What an operator may want to know.
-    #[serde(alias = "verbose", alias = "warning", alias = "warn")]
     Info,
     /// Every step.
-    #[serde(alias = "trace")]
     Debug,
+}
+
+impl LogLevel {
+    /// The level called `name`, in our words or in Multus', in any case.
+    pub fn of(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "off" | "panic" => Some(LogLevel::Off),
+            "error" => Some(LogLevel::Error),
+            "info" | "verbose" | "warning" | "warn" => Some(LogLevel::Info),
+            "debug" | "trace" => Some(LogLevel::Debug),
+            _ => None,
+        }
+    }
 }
 
 /// Which network has the pod's default route where no `default-route` asks for it.
@@ -110,6 +120,8 @@ pub struct Settings {
     pub parallel: bool,
     /// `logLevel`.
     pub log_level: LogLevel,
+    /// A `logLevel` that there is not: no pod is refused for it, as in Multus.
+    pub unknown_log_level: Option<String>,
     /// `runtimeConfig`, as the runtime filled it.
     pub runtime_config: RawObject,
     /// `prevResult`.
@@ -198,7 +210,10 @@ impl Settings {
         let natives = self.natives.strangers();
         let natives = natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored"));
         let slips = self.unknown.iter().filter(|key| Settings::meant_by(key).is_some());
-        natives.chain(slips.map(|key| Settings::unknown_key(key) + ", and is ignored")).collect()
+        let level = self.unknown_log_level.iter();
+        let level = level
+            .map(|level| format!("key \"logLevel\": {level:?} is not a level (off, error, info, debug); error is used"));
+        natives.chain(level).chain(slips.map(|key| Settings::unknown_key(key) + ", and is ignored")).collect()
     }
 
     /// What is to be said of `key`, which means nothing to us: the nearest key, if one is near.
@@ -217,9 +232,13 @@ impl Settings {
     /// # Errors
     /// What is wrong with one.
     pub fn networks_for_all_pods(&self) -> impl Iterator<Item = Result<NadRef, String>> {
-        self.default_networks.iter().map(|name| {
-            let (namespace, name) = name.split_once('/').unwrap_or((&self.network_namespace, name));
-            NadRef::new(namespace, name).map_err(|e| format!("key \"networksForAllPods\": {e}"))
+        self.default_networks.iter().map(|entry| {
+            if entry.starts_with('/') {
+                let why = "a path is not a network; make a NetworkAttachmentDefinition of the file, and name it";
+                return Err(format!("key \"networksForAllPods\": {entry:?}: {why}"));
+            }
+            let (namespace, name) = entry.split_once('/').unwrap_or((&self.network_namespace, entry));
+            NadRef::new(namespace, name).map_err(|e| format!("key \"networksForAllPods\": {entry:?}: {e}"))
         })
     }
 
@@ -257,6 +276,8 @@ fn read_head(object: &RawObject) -> Result<(NetworkName, Version), CniError> {
 fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Settings {
     let [name_of_list, former_name] = VALID_ATTACHMENTS;
     let valid = keys.get(name_of_list).or(keys.get(former_name));
+    let level = keys.get::<String>("logLevel");
+    let known_level = level.as_deref().map_or(Some(LogLevel::default()), LogLevel::of);
     let mut settings = Settings {
         name,
         version,
@@ -282,7 +303,8 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         last_known_max_age: keys.seconds("lastKnownMaxAgeSeconds"),
         natives: keys.get("natives").unwrap_or_default(),
         parallel: keys.get("parallel").unwrap_or(false),
-        log_level: keys.get("logLevel").unwrap_or(LogLevel::Error),
+        log_level: known_level.unwrap_or_default(),
+        unknown_log_level: level.filter(|_| known_level.is_none()),
         runtime_config: keys.get("runtimeConfig").unwrap_or_default(),
         prev_result: keys.raw("prevResult"),
         valid_attachments: valid,

@@ -223,7 +223,7 @@ fn forward(
     spared: &Spared<'_>,
     deadline: Instant,
 ) -> Vec<CniError> {
-    if network.disable_gc || !network.version.at_least(Version::V1_1_0) {
+    if network.disable_gc || !network.version.at_least(Version::V1_1_0) || !network.version.is_spoken() {
         return Vec::new();
     }
     let valid = match spared.with(turn, network, is_default, valid) {

@@ -72,7 +72,7 @@ impl Error {
             Error::Refused { action, errno: Errno::EOPNOTSUPP, sentence }
                 if sentence.as_deref().is_none_or(|text| text == UNKNOWN_KIND) =>
             {
-                let sentence = Some(format!("the kernel of this node has no {kind} (module {kind})"));
+                let sentence = Some(no_kind(kind));
                 Error::Refused { action, errno: Errno::EOPNOTSUPP, sentence }
             }
             other => other,
@@ -83,6 +83,13 @@ impl Error {
     pub fn is(&self, errno: Errno) -> bool {
         self.errno() == Some(errno)
     }
+}
+
+/// In words for a person: this kernel cannot make links of `kind`. The module has another name than the kind where Linux
+/// named it after the standard.
+pub fn no_kind(kind: &str) -> String {
+    let module = if kind == "vlan" { "8021q" } else { kind };
+    format!("the kernel of this node has no {kind} (module {module})")
 }
 
 /// The kernel's sentence, or what the number means.

@@ -24,7 +24,7 @@ mod teardown;
 pub use address::Address;
 pub use batch::{Answer, Batch};
 pub use bridge_port::{PortFlags, PortVlan};
-pub use error::Error;
+pub use error::{Error, no_kind};
 pub use link::Change;
 pub use listed::{Listed, listed};
 pub use listed_link::{Link, OperState};

@@ -9,13 +9,11 @@ use crate::cli::output::counted::counted_with;
 use crate::cli::plan::rehearse::{self, Stage};
 use crate::cli::plan::subjects::Subject;
 use crate::cni::{NetworkConfig, RawObject};
+use crate::engine::planning::refusals::requests;
 use crate::nad::{NadRef, Selection};
 use ipnet::IpNet;
 
 const GOOD: Example = Example::Annotation("a, b@second");
-/// IPAM plugins that read the addresses in `CNI_ARGS`, and plugins that read the hardware address there.
-const READ_IP: [&str; 2] = ["host-local", "static"];
-const IGNORE_MAC: [&str; 5] = ["ipvlan", "ptp", "vlan", "host-device", "loopback"];
 
 pub const RULES: &[Rule] = &[
     Rule {
@@ -297,18 +295,8 @@ fn second_default_route(judged: &Judged<'_>, pod: &Selecting<'_>) -> Option<Foun
 }
 
 fn unread_request(judged: &Judged<'_>, pod: &Selecting<'_>, index: usize, selection: &Selection) -> Option<Found> {
-    let config = config(judged, selection)?;
-    let first = config.plugins.first()?;
-    let ipam = first.ipam.as_ref().map_or("none", |kind| kind.as_str());
-    let is_known = ["none", "dhcp"].contains(&ipam) || READ_IP.contains(&ipam);
-    let ips = !selection.ips.is_empty() && !config.has_capability("ips") && is_known && !READ_IP.contains(&ipam);
-    let mac = selection.mac.is_some() && !config.has_capability("mac") && IGNORE_MAC.contains(&first.kind.as_str());
-    let text = match (ips, mac) {
-        (true, _) => format!("ips: network {} has IPAM of type {ipam}, which does not read them", selection.nad),
-        (false, true) => format!("mac: plugin {} of network {} does not read it", first.kind, selection.nad),
-        (false, false) => return None,
-    };
-    Some(judged.in_element(pod, index, text))
+    let why = requests::unread(config(judged, selection)?, selection)?;
+    Some(judged.in_element(pod, index, format!("network {}: {why}", selection.nad)))
 }
 
 /// Pods for which the numbers of requested devices and of networks of one resource are as `is_wrong` has it.
@@ -338,7 +326,7 @@ fn devices(judged: &Judged<'_>, is_wrong: fn(u64, u64) -> bool) -> Vec<Found> {
 
 /// Why ADD would refuse `pod`, where no other rule has the reason.
 fn refused(judged: &Judged<'_>, pod: &Selecting<'_>) -> Option<Found> {
-    const OF_OTHERS: [&str; 7] = [
+    const OF_OTHERS: [&str; 9] = [
         "requested twice",
         "six bytes",
         "has that capability",
@@ -346,6 +334,8 @@ fn refused(judged: &Judged<'_>, pod: &Selecting<'_>) -> Option<Found> {
         "no device of resource",
         "cniVersion",
         "spec.config",
+        "ips are requested",
+        "mac is requested",
     ];
     let networks = selected(pod);
     if networks.is_empty() || networks.iter().any(|nad| judged.objects.network(nad).is_none()) {

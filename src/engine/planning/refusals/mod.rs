@@ -1,5 +1,6 @@
-//! NADs that are refused whatever their plugins would do: each module is a rule, with the reason.
+//! What is refused whatever the plugins of a network would do: each module is a rule, with the reason.
 
 pub(in crate::engine) mod firewall_keys;
 pub mod namesakes;
 pub mod recursion;
+pub mod requests;
