@@ -3,7 +3,7 @@
 use crate::cli::connectivity::image;
 use crate::cli::connectivity::layout::Probe;
 use crate::cli::connectivity::manifest::INTERFACE;
-use crate::cli::diagnosis::{Fault, cause_of, of_runtime};
+use crate::cli::diagnosis::{Fault, cause_of, of_sandbox};
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::probe::words::{Measured, Target};
 use crate::cluster::{SeenEvent, SeenPod};
@@ -91,7 +91,8 @@ pub fn judge(
     let failed = || events.iter().filter(|event| event.reason == "FailedCreatePodSandBox");
     let attempts: u32 = failed().map(|event| event.count).sum();
     if let Some(event) = failed().next_back().filter(|_| attempts >= ATTEMPTS || waited >= PATIENCE) {
-        return Some(Err(Trouble::of(of_runtime(&event.message))));
+        let sandbox = of_sandbox(&event.message);
+        return Some(Err(Trouble { fault: sandbox.fault, why: sandbox.finding() }));
     }
     if let Some(why) = image::refused(pod, events, waited >= PATIENCE) {
         return Some(Err(Trouble { fault: Fault::ImageMissing, why }));

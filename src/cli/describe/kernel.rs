@@ -48,15 +48,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// How often it is looked for its answer.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Compares `record` with the kernel; `registry` is by what plugins run on this node. Where this process may not enter
-/// the namespaces of pods, the plugin of the node is asked by way of `run`.
+/// Compares `record` with the kernel; `registry` is by what plugins run on this node.
 pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output: &Output) -> Vec<Compared> {
-    let is_attached = record.attachments.iter().any(|one| one.state == State::Attached);
-    let seen = match may_change_networks() {
-        _ if !is_attached => Ok(Vec::new()),
-        true => comparison::compare(record),
-        false => ask(run, &record.container_id, output),
-    };
+    let seen = differences(record, run, output);
     let one = |attachment: &Attachment| {
         let config = NetworkConfig::parse(attachment.config.get(), None).ok();
         let of_it = |all: &Vec<Difference>| {
@@ -77,6 +71,20 @@ pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output:
         }
     };
     record.attachments.iter().map(one).collect()
+}
+
+/// What of the attachments of `record` the kernel has otherwise, each by its interface. Where this process may not enter the
+/// namespaces of pods, the plugin of the node is asked by way of `run`.
+///
+/// # Errors
+/// Why the kernel was not looked at.
+pub fn differences(record: &Record, run: &RunDirectory, output: &Output) -> Result<Vec<Difference>, String> {
+    let is_attached = record.attachments.iter().any(|one| one.state == State::Attached);
+    match may_change_networks() {
+        _ if !is_attached => Ok(Vec::new()),
+        true => comparison::compare(record),
+        false => ask(run, &record.container_id, output),
+    }
 }
 
 /// What the node's own plugin found.

@@ -113,8 +113,8 @@ impl Document {
     pub fn add_pod(&mut self, pod: SeenPod, events: Vec<SeenEvent>) {
         let found = PodNetworks::of(&pod);
         self.default_routes = found.networks.iter().flat_map(default_routes).collect();
+        self.problem = found.problem();
         self.networks = found.networks;
-        self.problem = found.unreadable.or(found.unreadable_status);
         self.annotation = pod.networks;
         self.node = pod.node;
         self.phase = Some(if pod.deleting { "Terminating".to_owned() } else { pod.phase });

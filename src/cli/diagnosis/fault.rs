@@ -51,6 +51,8 @@ pub enum Fault {
     StatusMissing,
     /// A removal failed and is retried, or a record cannot be read.
     Debt,
+    /// The interfaces of a pod differ from its record.
+    Drift,
     /// Another user can write a directory of Plexus.
     Untrusted,
     /// Nothing can be written to a directory, or it is none.
@@ -115,6 +117,9 @@ impl Fault {
             Fault::NotInstalled => "Install Plexus on this node with `plexusctl install`, or restart its Plexus pod.",
             Fault::StatusMissing => "Delete the pod so that it is created again, then run this command again.",
             Fault::Debt => "Remove the cause that the message names, then run `plexusctl gc` on the node.",
+            Fault::Drift => {
+                "Find out who changes the pod's interfaces (`plexusctl describe pod` shows each difference), then delete the pod so that it is created again."
+            }
             Fault::Untrusted => "Give the directory back to root, with mode 0755 or less.",
             Fault::Unwritable => {
                 "Make room on that file system or mount it writable (`df` and `mount` show it), or restore the directory."

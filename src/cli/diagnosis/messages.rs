@@ -73,10 +73,54 @@ pub fn network_of(message: &str) -> Option<&str> {
     name.contains('/').then_some(name)
 }
 
-/// Of the runtime's message about a sandbox what the plugin answered.
-pub fn of_runtime(message: &str) -> &str {
-    let at = ["failed (add): ", "desc = "].iter().find_map(|mark| Some(message.rfind(mark)? + mark.len()));
-    message.get(at.unwrap_or_default()..).unwrap_or(message).trim()
+/// What the runtime writes before the type of the plugin that failed.
+const PLUGIN: &str = "plugin type=\"";
+/// What it writes before the plugin's answer.
+const FAILED: &str = "failed (add): ";
+/// The plugins that fail under their own name although the runtime calls Plexus: runtimes make the loopback interface themselves.
+const CALLED_BESIDE: [&str; 2] = ["plexus", "loopback"];
+
+/// A failed sandbox, by the runtime's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sandbox<'a> {
+    /// The cause.
+    pub fault: Fault,
+    /// What Plexus answered, or what the runtime told.
+    pub answer: &'a str,
+    /// The plugin that answered, where the runtime called another one than Plexus.
+    pub stranger: Option<&'a str>,
+}
+
+/// Of the runtime's message about a sandbox who answered what. What a plugin passes on from another one is part of its answer.
+pub fn of_sandbox(message: &str) -> Sandbox<'_> {
+    let named = message.split_once(PLUGIN).and_then(|(_, rest)| {
+        let (kind, rest) = rest.split_once('"')?;
+        Some((kind, rest.split_once(FAILED)?.1.trim()))
+    });
+    let (stranger, answer) = match named {
+        Some((kind, answer)) => (Some(kind).filter(|kind| !CALLED_BESIDE.contains(kind)), answer),
+        None => (None, message.rsplit_once("desc = ").map_or(message, |(_, rest)| rest).trim()),
+    };
+    let fault = if stranger.is_some() { Fault::Displaced } else { cause_of(answer) };
+    Sandbox { fault, answer, stranger }
+}
+
+impl Sandbox<'_> {
+    /// The failure in a sentence.
+    pub fn finding(&self) -> String {
+        match self.stranger {
+            Some(kind) => {
+                format!("the runtime called the plugin {kind} and not Plexus; {kind} answered: {}", self.answer)
+            }
+            None => self.answer.to_owned(),
+        }
+    }
+
+    /// The next step.
+    pub fn remedy(&self) -> &'static str {
+        let of_stranger = "Run `plexusctl doctor` on the node: it shows whether another CNI configuration than that of Plexus is first (with Cilium, set cni.exclusive=false). Where Plexus is chained behind that plugin, mend what it names.";
+        if self.stranger.is_some() { of_stranger } else { self.fault.remedy() }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +158,30 @@ mod tests {
         for (message, fault) in table {
             assert_eq!(cause_of(message), fault, "{message}");
         }
+    }
+
+    #[test]
+    fn who_answered_the_runtime_is_told() {
+        let outer = "rpc error: code = Unknown desc = failed to setup network for sandbox \"c1\": ";
+        let of = |rest: &str| {
+            let message = format!("{outer}{rest}");
+            let Sandbox { fault, answer, stranger } = of_sandbox(&message);
+            (fault, answer.to_owned(), stranger.map(str::to_owned))
+        };
+        let flannel = "plugin type=\"flannel\" name=\"cbr0\" failed (add): open /run/flannel/subnet.env: no such file";
+        let other = (Fault::Displaced, "open /run/flannel/subnet.env: no such file".into(), Some("flannel".into()));
+        assert_eq!(of(flannel), other);
+        // A program that Plexus called passes on what its own plugin answered.
+        let nested = "network default/a (net1): plugin x: plugin type=\"bridge\" failed (add): no address is free";
+        let ours = format!("plugin type=\"plexus\" name=\"cbr0\" failed (add): {nested}");
+        assert_eq!(of(&ours), (Fault::PoolFull, nested.to_owned(), None));
+        let loopback =
+            "plugin type=\"loopback\" failed (add): failed to find plugin \"loopback\" in path [/opt/cni/bin]";
+        assert_eq!((of(loopback).0, of(loopback).2), (Fault::PluginMissing, None));
+        assert_eq!(of_sandbox("a: b desc = c desc = d").answer, "d");
+        let told = of_sandbox(flannel);
+        assert!(told.finding().starts_with("the runtime called the plugin flannel and not Plexus"), "{told:?}");
+        assert!(told.remedy().contains("plexusctl doctor"), "{told:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod messages;
 mod print;
 
 pub use fault::Fault;
-pub use messages::{cause_of, network_of, of_plexus, of_runtime};
+pub use messages::{cause_of, network_of, of_plexus, of_readiness, of_sandbox};
 pub use print::print;
 
 use schemars::JsonSchema;

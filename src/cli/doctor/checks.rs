@@ -151,6 +151,8 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
             Check::warning(check, Fault::NetworkBroken, format!("{name}: {why}"))
                 .remedied_by("Correct or remove the key; `plexusctl lint --cluster` shows it with its place."),
         );
+    } else if facts.pools.iter().any(|pool| pool.network == name && pool.is_nearly_full()) {
+        // The check of its pool has the verdict.
     } else if network.default || facts.networks.len() <= MOST {
         checks.push(Check::good(check, format!("{name} can be attached here")));
     }
@@ -170,7 +172,8 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
     let waiting: Vec<_> = health.guards.iter().filter(|(_, awaited)| !awaited.is_empty()).collect();
     for (name, awaited) in &waiting {
         let (fault, _) = of_plexus(&format!("{name}: {awaited}"));
-        checks.push(Check::bad("daemon", fault, format!("it is not ready: {name}: {awaited}")));
+        let check = Check::bad("daemon", fault, format!("it is not ready: {name}: {awaited}"));
+        checks.push(of_policy(check, awaited));
     }
     if waiting.is_empty() {
         checks.push(Check::good("daemon", format!("plexusd {} is ready", health.release)));
@@ -184,7 +187,7 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
             continue;
         }
         let fault = of_plexus(&format!("{name}: {remark}")).0;
-        checks.push(Check::warning("daemon", fault, format!("{name}: {remark}")));
+        checks.push(of_policy(Check::warning("daemon", fault, format!("{name}: {remark}")), remark));
     }
     if health.guards.contains_key("policy") && waiting.iter().all(|(name, _)| *name != "policy") {
         checks.push(Check::good("policy", "the admission policy guards the daemon's token"));
@@ -207,6 +210,14 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
                 .remedied_by("Look at the daemon's log: it has the reason."),
         );
     }
+}
+
+/// A daemon that was started by hand has no pod on which it could test the policy: no manifest mends that.
+fn of_policy(check: Check, why: &str) -> Check {
+    if check.fault != Some(Fault::PolicyMissing) || !why.contains("--pod-name") {
+        return check;
+    }
+    check.remedied_by("In a pod, start plexusd with --pod-name. By hand, start it without --require-policy, with an account that has no more rights than conf/base grants.")
 }
 
 fn pools(facts: &Facts, checks: &mut Vec<Check>) {

@@ -149,3 +149,27 @@ fn further_faults_are_named_first() {
         assert_eq!(checks(&facts, "1.0.0")[0].fault, Some(fault), "{facts:#?}");
     }
 }
+
+#[test]
+fn a_full_pool_is_one_verdict_about_its_network() {
+    for (name, used) in [("default/lan", 10), ("default/lan", 9), ("cbr0", 10)] {
+        let facts = Facts { pools: vec![Pool { network: name.into(), used, size: 10 }], ..well() };
+        let checks = checks(&facts, "1.0.0");
+        let about: Vec<_> = checks.iter().filter(|check| check.finding.contains(name)).collect();
+        assert!(about.len() == 1 && about[0].check == "pool", "{checks:#?}");
+    }
+}
+
+#[test]
+fn a_daemon_by_hand_is_not_told_to_apply_manifests() {
+    let why = crate::cluster::Verdict::Untested("plexusd does not know its own pod (--pod-name)").why();
+    let mut by_hand = health();
+    by_hand.guards.remove("policy");
+    by_hand.remarks.insert("policy".into(), why.clone());
+    for facts in [Facts { daemon: Ok(by_hand), ..well() }, waiting("policy", &why)] {
+        let checks = checks(&facts, "1.0.0");
+        let policy = checks.iter().find(|check| check.finding.contains("--pod-name")).unwrap();
+        let remedy = policy.remedy.as_deref().unwrap();
+        assert!(remedy.contains("By hand") && !remedy.contains("Apply"), "{policy:?}");
+    }
+}

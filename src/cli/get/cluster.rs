@@ -4,6 +4,7 @@ use crate::cli::Error;
 use crate::cli::get::shape::Shape;
 use crate::cli::output::age::age;
 use crate::cli::output::described::Described;
+use crate::cli::output::limit::{PHRASE, short};
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::output::{Output, Tone};
 use crate::cli::pods::networks::{PodNetwork, PodNetworks, Standing};
@@ -93,8 +94,8 @@ fn row(pod: &SeenPod) -> Option<Row> {
         node: pod.node.clone(),
         phase: if pod.deleting && pod.phase != "Deleted" { "Terminating".into() } else { pod.phase.clone() },
         created: pod.created,
+        problem: found.problem(),
         networks: found.networks,
-        problem: found.unreadable.or(found.unreadable_status),
     })
 }
 
@@ -143,8 +144,9 @@ fn table(rows: &[Row], now: u64, wide: bool) -> Table {
         };
         if let Some(problem) = &row.problem {
             let mut cells = vec![pod.as_str().into(), "".into(), "".into(), "".into()];
-            // The whole would make every line as long: -o wide, describe and why have it.
-            let state = if wide { format!("unreadable: {problem}") } else { "unreadable".to_owned() };
+            // The whole would make every line as long: describe and why have it.
+            let state = format!("unreadable: {problem}");
+            let state = if wide { short(&state, PHRASE) } else { "unreadable".to_owned() };
             cells.extend([Cell::new(state, Tone::Bad), lived.as_str().into()]);
             wide.then(|| of_pod(&mut cells, String::new(), String::new()));
             table.row(cells);

@@ -3,6 +3,7 @@
 pub(super) mod age;
 pub(super) mod counted;
 pub(super) mod described;
+pub(super) mod limit;
 pub(super) mod table;
 
 use super::Error;
@@ -82,8 +83,10 @@ impl Output {
     /// As [`Output::sentence`], with a tone for each part.
     pub fn parts(&mut self, parts: &[(&str, Tone)]) -> Result<(), Error> {
         let colour = self.colour;
+        let mut rest = limit::LINE;
         let part = |(text, tone): &(&str, Tone)| {
-            let text = printable::line(text);
+            let text = limit::short(&printable::line(text), rest);
+            rest -= text.chars().count();
             let is_coloured = colour && *tone != Tone::Plain;
             if is_coloured { format!("{}{text}{}", tone.begin(), table::END) } else { text }
         };
@@ -106,7 +109,7 @@ impl Output {
     /// Tells a person something that is not the answer, on one line.
     pub fn remark(&self, text: impl std::fmt::Display) {
         // Nothing that is written there can end a command: the reader may be gone, or the disk full.
-        let _ = writeln!(io::stderr(), "{}", printable::line(&text.to_string()));
+        let _ = writeln!(io::stderr(), "{}", limit::short(&printable::line(&text.to_string()), limit::LINE));
     }
 
     /// As [`Output::remark`], a table.

@@ -1,5 +1,6 @@
 //! Aligned columns, as kubectl prints them: no frame, so that `awk` and `grep` go on working.
 
+use crate::cli::output::limit::{CELL, LINE, short};
 use crate::sys::printable;
 
 const GAP: &str = "   ";
@@ -71,7 +72,11 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: Vec<Cell>) {
+    pub fn row(&mut self, mut cells: Vec<Cell>) {
+        let last = cells.len().saturating_sub(1);
+        for (at, cell) in cells.iter_mut().enumerate() {
+            cell.text = short(&cell.text, if at == last { LINE } else { CELL });
+        }
         self.rows.push(cells);
     }
 
@@ -122,6 +127,16 @@ mod tests {
     fn columns_are_aligned() {
         let expected = "POD         STATE   AGE\ndefault/a   owed    5s\né           -       two lines\n";
         assert_eq!(table().render(false), expected);
+    }
+
+    #[test]
+    fn one_long_cell_does_not_push_the_others_away() {
+        let long = "x".repeat(60_000);
+        let mut table = Table::new(["POD", "STATE", "MESSAGE"]);
+        table.row(vec!["a".into(), long.as_str().into(), long.as_str().into()]);
+        table.row(vec!["b".into(), "attached".into(), "".into()]);
+        let lines: Vec<usize> = table.render(false).lines().map(|line| line.chars().count()).collect();
+        assert!(lines[1] == 1 + CELL + LINE + 2 * GAP.len() + "POD".len() - 1 && lines[2] < CELL + 20, "{lines:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::document::{Network, PodPlan, Refusal};
 use super::{default_route, subjects::Subject};
 use crate::cli::lint::judgement;
+use crate::cli::settings_of_node::UNKNOWN_DEFAULT;
 use crate::cni::invocation::Target;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, Invocation, Verb};
 use crate::engine::node::Flaw;
@@ -72,10 +73,23 @@ fn rehearse(subject: &Subject, settings: &Settings, stage: Stage<'_>, plan: &mut
         preflight::check_elsewhere(&turn, &planned)?;
         return programs(&turn, &planned);
     }
+    let planned = known(planned, plan);
     preflight::check(&turn, &planned)?;
     programs(&turn, &planned)?;
     plan.remarks.extend(standing(&turn, &planned)?);
     Ok(())
+}
+
+/// Without the default network, where no configuration of Plexus on this machine names one.
+fn known(planned: Vec<Planned>, plan: &mut PodPlan) -> Vec<Planned> {
+    let (known, unknown): (Vec<Planned>, Vec<Planned>) =
+        planned.into_iter().partition(|planned| planned.network != UNKNOWN_DEFAULT);
+    if !unknown.is_empty() {
+        plan.remarks.push(
+            "Plexus is not installed on this machine: its default network is unknown and was not looked at".into(),
+        );
+    }
+    known
 }
 
 /// What the programs of plugins refuse, which ADD does not know before it starts them.

@@ -2,7 +2,7 @@
 
 use crate::cluster::SeenPod;
 use crate::cni::json;
-use crate::nad::{NetworkStatus, Selection, selection};
+use crate::nad::{NETWORKS, NetworkStatus, Selection, selection};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -85,6 +85,13 @@ impl PodNetworks {
     /// Whether the pod has, or wants, more than the default network.
     pub fn are_several(&self, pod: &SeenPod) -> bool {
         pod.networks.is_some() || pod.default_network.is_some() || self.networks.iter().any(|network| !network.default)
+    }
+
+    /// Which of the annotations cannot be read, and why.
+    pub fn problem(&self) -> Option<String> {
+        let of_annotation = |why: &String| format!("annotation {NETWORKS}: {why}");
+        let of_status = |why: &String| format!("the network-status cannot be read: {why}");
+        self.unreadable.as_ref().map(of_annotation).or_else(|| self.unreadable_status.as_ref().map(of_status))
     }
 
     /// Those in `state`.
@@ -174,8 +181,11 @@ mod tests {
     #[test]
     fn an_annotation_that_cannot_be_read_is_named() {
         let networks = PodNetworks::of(&pod("Pending", "A", Some("[")));
-        assert!(networks.unreadable.unwrap().contains('A'));
+        let problem = networks.problem().unwrap();
+        assert!(problem.starts_with("annotation k8s.v1.cni.cncf.io/networks: ") && problem.contains('A'), "{problem}");
         assert!(networks.unreadable_status.is_some() && networks.networks.is_empty());
+        let problem = PodNetworks::of(&pod("Running", "a", Some("["))).problem().unwrap();
+        assert!(problem.starts_with("the network-status cannot be read: "), "{problem}");
     }
 
     #[test]

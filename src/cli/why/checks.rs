@@ -1,6 +1,6 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, network_of, of_runtime, worst_first};
+use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, network_of, of_sandbox, worst_first};
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::Standing;
@@ -50,8 +50,9 @@ fn is_open(facts: &Facts) -> bool {
 
 fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
     let pod = &facts.pod;
-    if let Some(why) = &facts.networks.unreadable {
-        checks.push(Check::bad("annotation", Fault::Annotation, format!("{NETWORKS}: {why}")));
+    if facts.networks.unreadable.is_some() {
+        let finding = facts.networks.problem().unwrap_or_default();
+        checks.push(Check::bad("annotation", Fault::Annotation, finding));
         return;
     }
     let selected = facts.networks.selected.len();
@@ -111,16 +112,16 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
     match last(events, "FailedCreatePodSandBox") {
         // A pod that is ready has a sandbox: what it lacks has another cause.
         Some(event) if is_open(facts) && !facts.pod.ready => {
-            let message = of_runtime(&event.message);
+            let sandbox = of_sandbox(&event.message);
             // That is a line already.
-            let is_told = facts.networks.unreadable.is_some() && cause_of(message) == Fault::Annotation;
+            let is_told = facts.networks.unreadable.is_some() && sandbox.fault == Fault::Annotation;
             if !is_told {
-                let check = Check::bad("events", cause_of(message), message);
-                checks.push(Check { network: network_of(message).map(str::to_owned), ..check });
+                let check = Check::bad("events", sandbox.fault, sandbox.finding()).remedied_by(sandbox.remedy());
+                checks.push(Check { network: network_of(sandbox.answer).map(str::to_owned), ..check });
             }
         }
         Some(event) => {
-            let finding = format!("an earlier attempt failed: {}", of_runtime(&event.message));
+            let finding = format!("an earlier attempt failed: {}", of_sandbox(&event.message).finding());
             checks.push(Check::good("events", finding));
         }
         None if checks.iter().all(|check| check.check != "events") => {
@@ -168,8 +169,7 @@ fn node(facts: &Facts, checks: &mut Vec<Check>) {
 }
 
 fn status(facts: &Facts, checks: &mut Vec<Check>) {
-    if let Some(why) = &facts.networks.unreadable_status {
-        let finding = format!("the network-status cannot be read: {why}");
+    if let Some(finding) = facts.networks.problem().filter(|_| facts.networks.unreadable.is_none()) {
         return checks.push(Check::bad("status", Fault::StatusMissing, finding));
     }
     let missing: Vec<&str> =

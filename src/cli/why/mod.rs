@@ -79,7 +79,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let mut own = facts.as_ref().map(Facts::selected);
     if is_node {
         let uid = facts.as_ref().map(|facts| facts.pod.kubelet_uid.as_str());
-        let found = node::look(&state, &namespace, &name, uid)?;
+        let run = arguments.node.run()?;
+        let found = node::look((&state, &run), (&namespace, &name, uid), output)?;
         own = own.or(found.networks);
         checks::add(&mut checks, found.checks);
         checks::add(&mut checks, doctor::findings(&arguments.node, own.as_deref())?);

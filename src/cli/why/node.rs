@@ -1,10 +1,12 @@
 //! What the node that this runs on knows of a pod: its record, and what is owed.
 
-use crate::api::StateDirectory;
+use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::diagnosis::{Check, Fault, Mark};
-use crate::cli::{Error, trust};
+use crate::cli::output::Output;
+use crate::cli::{Error, describe, trust};
+use crate::engine::cleanup::comparison::Difference;
 use crate::nad::PodRef;
-use crate::store::{Record, State, Store};
+use crate::store::{Attachment, Record, State, Store};
 
 /// What the node has of a pod.
 pub struct OfNode {
@@ -14,17 +16,23 @@ pub struct OfNode {
     pub networks: Option<Vec<String>>,
 }
 
-/// The checks of the records of the pod `namespace/name`: of the one with `uid`, where that is known, and not of an earlier pod.
+/// The checks of the records of the pod `namespace/name`, compared with the kernel: of the one with `uid`, where that is known, and
+/// not of an earlier pod.
 ///
 /// # Errors
 /// The records cannot be read, or believed.
-pub fn look(state: &StateDirectory, namespace: &str, name: &str, uid: Option<&str>) -> Result<OfNode, Error> {
+pub fn look(
+    (state, run): (&StateDirectory, &RunDirectory),
+    (namespace, name, uid): (&str, &str, Option<&str>),
+    output: &Output,
+) -> Result<OfNode, Error> {
     trust::check(state.path())?;
     let unreadable = |source| Error::Records { folder: state.sandboxes(), source };
     let (records, _) = Store::new(state).survey().map_err(unreadable)?;
     let own = own(&records, namespace, name, uid);
     let are_several = own.len() > 1;
-    let mut checks: Vec<Check> = own.iter().flat_map(|record| of_record(record, are_several)).collect();
+    let of_one = |record: &&Record| of_record(record, are_several, &describe::differences(record, run, output));
+    let mut checks: Vec<Check> = own.iter().flat_map(of_one).collect();
     let networks = own.iter().flat_map(|record| &record.attachments).map(|one| one.network.clone()).collect();
     let networks = (!own.is_empty()).then_some(networks);
     if checks.is_empty() {
@@ -47,9 +55,9 @@ fn own<'a>(records: &'a [Record], namespace: &str, name: &str, uid: Option<&str>
 }
 
 /// With `is_named` the container is named: the pod has several, or an earlier pod had its name.
-fn of_record(record: &Record, is_named: bool) -> Vec<Check> {
+fn of_record(record: &Record, is_named: bool, seen: &Result<Vec<Difference>, String>) -> Vec<Check> {
     let container = if is_named { format!(" in container {}", record.container_id) } else { String::new() };
-    let check = |one: &crate::store::Attachment| {
+    let check = |one: &Attachment| {
         let what = format!("{} ({}){container}", one.network, one.ifname);
         let check = match (one.state, &one.debt) {
             (State::Owed, Some(debt)) => {
@@ -60,11 +68,26 @@ fn of_record(record: &Record, is_named: bool) -> Vec<Check> {
                 mark: Mark::Unseen,
                 ..Check::good("record", format!("{what}: ADD has begun and has not ended"))
             },
-            (State::Attached, _) => Check::good("record", format!("{what} is attached")),
+            (State::Attached, _) => attached(one, &what, seen),
         };
         Check { pod_uid: record.pod.as_ref().and_then(|pod| pod.uid().map(str::to_owned)), ..check }
     };
     record.attachments.iter().map(check).collect()
+}
+
+/// An attachment of which the record says that it is complete, against what was `seen`.
+fn attached(one: &Attachment, what: &str, seen: &Result<Vec<Difference>, String>) -> Check {
+    let all = match seen {
+        Err(why) => return Check::unseen("record", format!("{what} is attached by its record; in the kernel: {why}")),
+        Ok(all) => all,
+    };
+    match all.iter().find(|seen| seen.interface == one.ifname.as_str() && !seen.drift.is_empty()) {
+        Some(seen) => {
+            let drift = seen.drift.join("; ");
+            Check::bad("record", Fault::Drift, format!("{what} is not as recorded: {drift}"))
+        }
+        None => Check::good("record", format!("{what} is attached")),
+    }
 }
 
 #[cfg(test)]
@@ -99,8 +122,22 @@ mod tests {
             "default": false, "config": {}, "state": "owed"});
         let mut owed = record("c1", "web", Some("now"));
         owed.attachments.push(serde_json::from_value(attachment).unwrap());
-        let checks = of_record(&owed, true);
+        let checks = of_record(&owed, true, &Ok(Vec::new()));
         assert_eq!((checks.len(), checks[0].pod_uid.as_deref()), (1, Some("now")));
         assert!(checks[0].finding.contains("net1) in container c1 could not"), "{checks:?}");
+    }
+
+    #[test]
+    fn what_differs_in_the_kernel_is_a_cause_and_what_was_not_seen_is_told() {
+        let attachment = serde_json::json!({"call": "eth0", "network": "default/lan", "ifname": "net1",
+            "default": false, "config": {}, "state": "attached"});
+        let mut lan = record("c1", "web", None);
+        lan.attachments.push(serde_json::from_value(attachment).unwrap());
+        let drift = vec!["there is no interface net1".to_owned()];
+        let drifted = of_record(&lan, false, &Ok(vec![Difference { interface: "net1".into(), drift }]));
+        assert_eq!((drifted[0].mark, drifted[0].fault), (Mark::Bad, Some(Fault::Drift)));
+        assert!(drifted[0].finding.ends_with("is not as recorded: there is no interface net1"), "{drifted:?}");
+        assert_eq!(of_record(&lan, false, &Err("busy".into()))[0].mark, Mark::Unseen);
+        assert_eq!(of_record(&lan, false, &Ok(Vec::new()))[0].mark, Mark::Good);
     }
 }

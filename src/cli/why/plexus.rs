@@ -1,6 +1,6 @@
 //! Plexus' pod on the node of a pod. Pure.
 
-use crate::cli::diagnosis::{Fault, of_plexus};
+use crate::cli::diagnosis::{Fault, of_plexus, of_readiness};
 use crate::cli::pods::label;
 use crate::cluster::{SeenEvent, SeenPod};
 
@@ -20,9 +20,11 @@ pub fn trouble(pod: &SeenPod, node: &str, probe: Option<&str>) -> Option<(Fault,
     if pod.ready {
         return None;
     }
-    let (fault, why) = match probe {
-        Some(probe) => of_plexus(probe),
-        None => (Fault::DaemonDown, pod.waits.as_deref().unwrap_or("its events have no reason")),
+    // A container that does not run is nearer to the cause than a probe of before.
+    let (fault, why) = match (pod.waits.as_deref(), probe) {
+        (Some(waits), _) => (of_readiness(waits), waits),
+        (None, Some(probe)) => of_plexus(probe),
+        (None, None) => (Fault::DaemonDown, "its events have no reason"),
     };
     Some((fault, format!("{} on node {node} is not ready: {why}", label(pod))))
 }

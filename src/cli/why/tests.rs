@@ -80,6 +80,17 @@ fn the_ten_faults_are_named_first() {
         ),
         ("Cilium exclusive", running(None), Fault::Displaced),
         (
+            "another plugin is called",
+            Facts {
+                events: Seen(Ok(vec![event(
+                    "FailedCreatePodSandBox",
+                    "rpc error: desc = failed to setup network: plugin type=\"flannel\" name=\"cbr0\" failed (add): Link not found",
+                )])),
+                ..facts("lan")
+            },
+            Fault::Displaced,
+        ),
+        (
             "plugin missing",
             failing("network default/lan (net1): plugin sriov is missing: no such file in /opt/cni/bin"),
             Fault::PluginMissing,

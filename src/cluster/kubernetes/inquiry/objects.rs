@@ -154,8 +154,21 @@ fn waits(status: &PodStatus) -> Option<String> {
         // While the sandbox is made, the events have the reason.
         let reason = reason.filter(|reason| reason != "ContainerCreating" && reason != "PodInitializing")?;
         let message = message.map_or_else(String::new, |message| format!(": {message}"));
-        Some(format!("container {}: {reason}{message}", container.name))
+        let before = last_end(container).map_or_else(String::new, |before| format!("; {before}"));
+        Some(format!("container {}: {reason}{message}{before}", container.name))
     })
+}
+
+/// How a container that waits ended the last time; none if it did not, or ended well.
+fn last_end(container: &ContainerStatus) -> Option<String> {
+    let is_waiting = container.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    let ended =
+        container.last_state.as_ref()?.terminated.as_ref().filter(|ended| is_waiting && ended.exit_code != 0)?;
+    let reason = ended.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    // It may be the end of the log: its last line is nearest to the end.
+    let last = ended.message.as_deref().and_then(|text| text.lines().rfind(|line| !line.trim().is_empty()));
+    let last = last.map_or_else(String::new, |line| format!(": {}", line.trim()));
+    Some(format!("it last ended with exit code {}{reason}{last}", ended.exit_code))
 }
 
 impl From<Event> for SeenEvent {
@@ -190,5 +203,33 @@ impl From<Node> for SeenNode {
             runtime: info.container_runtime_version,
             linux: info.operating_system.is_empty() || info.operating_system == "linux",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cni::json;
+
+    #[test]
+    fn a_container_that_ends_again_and_again_tells_how_it_ended() {
+        let status = |container: &str| {
+            let text = format!(
+                r#"{{"containerStatuses":[{{"name":"plexusd","image":"x","imageID":"x","ready":false,"restartCount":4,{container}}}]}}"#
+            );
+            waits(&json::parse::<PodStatus>(&text).unwrap())
+        };
+        let waiting = r#""state":{"waiting":{"reason":"CrashLoopBackOff","message":"back-off 40s"}}"#;
+        let ended = |message: &str| {
+            format!(r#"{waiting},"lastState":{{"terminated":{{"exitCode":1,"reason":"Error","message":{message}}}}}"#)
+        };
+        assert_eq!(
+            status(&ended(r#""starting\nthe kubeconfig /k does not exist\n""#)).as_deref(),
+            Some(
+                "container plexusd: CrashLoopBackOff: back-off 40s; it last ended with exit code 1 (Error): the kubeconfig /k does not exist"
+            )
+        );
+        assert!(status(&ended("null")).unwrap().ends_with("; it last ended with exit code 1 (Error)"));
+        assert!(status(waiting).unwrap().ends_with("back-off 40s"));
     }
 }
