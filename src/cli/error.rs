@@ -23,6 +23,9 @@ pub enum Error {
     /// The API server did not answer.
     #[error("{0}")]
     Cluster(#[from] crate::cluster::Unanswered),
+    /// The same of a list of all namespaces.
+    #[error("{0}; to see one namespace, name it with --namespace")]
+    AllNamespaces(crate::cluster::Unanswered),
     /// No object can have that name.
     #[error("{0}")]
     Name(String),
@@ -274,6 +277,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why the objects of `namespace`, or of all, were not listed. Who may not list all may often list some.
+    pub fn unlisted(why: crate::cluster::Unanswered, namespace: Option<&String>) -> Self {
+        let is_all = namespace.is_none() && why.is_forbidden();
+        if is_all { Error::AllNamespaces(why) } else { Error::Cluster(why) }
+    }
+
     /// The exit code of the command.
     pub fn exit_code(&self) -> u8 {
         match self {

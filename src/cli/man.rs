@@ -5,6 +5,7 @@ use super::output::Output;
 use crate::sys::files::{self, Durability};
 use clap::{Args, Command};
 use clap_mangen::Man;
+use k8s_openapi::jiff::civil::Date;
 use std::path::{Path, PathBuf};
 
 /// As other files of a release.
@@ -17,8 +18,15 @@ pub struct Arguments {
     directory: PathBuf,
 
     /// Date of the release, as YYYY-MM-DD
-    #[arg(long, required = true, value_name = "DATE")]
+    #[arg(long, required = true, value_name = "DATE", value_parser = date)]
     date: String,
+}
+
+/// `text`, if it is a date.
+fn date(text: &str) -> Result<String, String> {
+    let is_like = text.len() == "2026-01-31".len();
+    let is_date = is_like && text.parse::<Date>().is_ok();
+    if is_date { Ok(text.to_owned()) } else { Err("it is not a date as 2026-01-31".to_owned()) }
 }
 
 /// Writes the pages of `tool` and its commands (section 1), and of `daemon` (section 8).

@@ -122,13 +122,23 @@ pub(super) fn of_kubeconfig(error: &kube::config::KubeconfigError) -> String {
 /// What went wrong in one line, without what wraps it.
 pub(super) fn reason(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
+        // No object is called so in this answer: the API server does not know the path.
+        if status.code == 404 && status.message.contains("page not found") {
+            return "the API server does not know this kind of objects: its CRD is not installed (`plexusctl crd | kubectl apply --server-side -f -` installs that of the networks)".to_owned();
+        }
         return status.message.clone();
     }
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    match innermost.to_string() {
+        // So a connection ends that is not made, or not secured, in time.
+        text if text == "deadline has elapsed" => {
+            "no connection was made in time: nothing answers there, or no TLS server".to_owned()
+        }
+        text => text,
+    }
 }
 
 /// The same of an error that a watch went through.

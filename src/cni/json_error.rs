@@ -99,9 +99,10 @@ fn in_words(value: &str, text: &str) -> String {
         // What an inner value was told of is in words already.
         (None, _) => match (text.strip_suffix(" expected").filter(|wanted| !wanted.ends_with(" is")), subject) {
             (Some(wanted), Some(value)) => format!("is {value} where {wanted} is expected"),
-            (Some(wanted), None) => format!("cannot be read: {wanted} is expected"),
+            (Some(wanted), None) => format!("{} where {wanted} is expected", is_or_has(None)),
             (None, Some(value)) => format!("is {value}: {text}"),
-            (None, None) => format!("cannot be read: {text}"),
+            // Whoever tells this writes "cannot be read" before it.
+            (None, None) => format!("has a wrong value: {text}"),
         },
     }
 }
@@ -204,7 +205,7 @@ mod tests {
                 r#"key "valid" has an object without "name""#,
                 r#"key "whole" has 7 where an object is expected"#,
                 r#"key "mtu" is "1400": "1400" is neither true nor false"#,
-                r#"key "ips" cannot be read: true or false is expected"#,
+                r#"key "ips" has a value where true or false is expected"#,
             ]
         );
     }

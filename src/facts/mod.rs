@@ -188,7 +188,7 @@ impl Question<'_> {
     fn keep(&self, mut known: Known, named: &[NadRef]) -> Known {
         let definitions = known.definitions.values().filter(|definition| named.contains(&definition.nad));
         let kept = last_known::keep(self.state, definitions, known.missing.iter());
-        known.unkept = kept.err().map(|e| format!("{}: {e}", self.state.networks().display()));
+        known.unkept = kept.err().map(|e| crate::sys::files::told(&self.state.networks(), e));
         known
     }
 

@@ -7,7 +7,7 @@ use crate::delegate::ipam::leased::{Lessor, Need};
 use crate::ipam::grant::MAX_FILE;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use crate::sys::boot;
-use crate::sys::files::Durability;
+use crate::sys::files::{self, Durability};
 use crate::sys::trusted::{self, Folder, NewFile, TheirFolder};
 use std::ffi::OsStr;
 use std::io;
@@ -56,7 +56,7 @@ impl Lessor for NodeBlocks {
     fn claim_folder(&self) -> Result<(), String> {
         let path = self.run.reports().join("state");
         let own = self.state.path().display().to_string();
-        let failed = |e: io::Error| format!("{}: {e}", path.display());
+        let failed = |e: io::Error| files::told(&path, e);
         match trusted::read_bounded(&path, MAX_PATH).map_err(failed)? {
             Some(known) if known == own => Ok(()),
             Some(known) => Err(format!("the addresses of this node are in {known}, and the state directory is {own}")),
@@ -66,7 +66,7 @@ impl Lessor for NodeBlocks {
 
     fn grant(&self, pool: &PoolName) -> Result<Option<Grant>, String> {
         let path = self.run.grant(pool);
-        let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let failed = |e: &dyn std::fmt::Display| files::told(&path, e);
         let folder = match TheirFolder::open(self.run.path(), &[DAEMON, RunDirectory::GRANTS]) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             folder => folder.map_err(|e| failed(&e))?,
@@ -82,9 +82,9 @@ impl Lessor for NodeBlocks {
 
     fn report(&self, pool: &PoolName) -> Result<Report, String> {
         let path = self.run.report(pool);
-        let text = trusted::read_bounded(&path, MAX_FILE).map_err(|e| format!("{}: {e}", path.display()))?;
+        let text = trusted::read_bounded(&path, MAX_FILE).map_err(|e| files::told(&path, e))?;
         let Some(text) = text else { return Ok(Report::default()) };
-        Report::parse(&text).map_err(|e| format!("{}: {e}", path.display()))
+        Report::parse(&text).map_err(|e| files::told(&path, e))
     }
 
     fn tell(&self, pool: &PoolName, report: &Report) -> io::Result<()> {

@@ -245,6 +245,12 @@ pub fn sync(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| open(folder)?.sync_all())
 }
 
+/// `why` in a message about `path`, which an error of this crate names itself.
+pub fn told(path: &Path, why: impl std::fmt::Display) -> String {
+    let (path, why) = (path.display().to_string(), why.to_string());
+    if why.starts_with(&path) { why } else { format!("{path}: {why}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -71,8 +71,9 @@ impl<'a> Run<'a> {
         let Subject { run, image, probes, refused } = self.subject;
         let lifetime = self.start + self.measure + SLACK;
         let common = Common { run, image, lifetime: lifetime.as_secs() };
-        output.remark(format!("creating {} of {image}, run {run} …", counted(probes.len(), "probe pod")));
-        for probe in probes.iter().filter(|probe| !refused.contains_key(&probe.node)) {
+        let wanted: Vec<&Probe> = probes.iter().filter(|probe| !refused.contains_key(&probe.node)).collect();
+        output.remark(format!("creating {} of {image}, run {run} …", counted(wanted.len(), "probe pod")));
+        for probe in wanted {
             if self.interrupt.is_asked() {
                 return Err(Error::Interrupted);
             }

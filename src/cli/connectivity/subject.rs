@@ -5,7 +5,8 @@ use crate::cli::connectivity::arguments::TestArguments;
 use crate::cli::connectivity::found::Trouble;
 use crate::cli::connectivity::layout::{MOST_NODES, Probe, layout};
 use crate::cli::diagnosis::Fault;
-use crate::cluster::{Inquiry, SeenNode};
+use crate::cli::why::broken;
+use crate::cluster::{Inquiry, SeenNode, SeenPod};
 use crate::cni::NetworkConfig;
 use crate::nad::{Definition, NadRef};
 use std::collections::BTreeMap;
@@ -28,10 +29,17 @@ impl Subject {
     /// Asks the API server for all of it.
     pub fn ask(inquiry: &Inquiry, arguments: &TestArguments) -> Result<Self, Error> {
         let networks = networks(inquiry, arguments)?;
-        let (nodes, refused) = nodes(inquiry, &arguments.nodes)?;
+        let plexus = inquiry.daemons(None).map_err(|e| e.to_string());
+        let seen = nodes(inquiry, &arguments.nodes)?;
+        let refused = refused(&seen, plexus.as_deref().ok());
+        let nodes: Vec<String> = seen.into_iter().map(|node| node.name).collect();
+        if refused.len() == nodes.len() {
+            let all = refused.iter().map(|(node, trouble)| format!("node {node}: {}", trouble.why));
+            return Err(Error::Connectivity(all.collect::<Vec<_>>().join("; ")));
+        }
         let image = match &arguments.image {
             Some(image) => image.clone(),
-            None => image(inquiry)?,
+            None => image(&plexus)?,
         };
         let run = run();
         let probes = layout(&run, &networks, &nodes, arguments.namespace.as_deref());
@@ -64,16 +72,19 @@ fn networks(inquiry: &Inquiry, arguments: &TestArguments) -> Result<Vec<Definiti
     if not_testable.is_empty() { Ok(networks) } else { Err(Error::Connectivity(not_testable.join("; "))) }
 }
 
-/// Why probe pods of `network` could not reach each other, whatever the nodes are; none where they might.
+/// Why probe pods of `network` could not start or reach each other, whatever the nodes are; none where they might.
 fn not_testable(network: &Definition) -> Option<String> {
+    if let Some(why) = broken(network) {
+        return Some(format!("network {}: {why}", network.nad));
+    }
     let config = NetworkConfig::parse(network.config.as_deref()?, Some(network.nad.name())).ok()?;
     let is_fixed = config.plugins.first()?.ipam.as_ref().is_some_and(|kind| kind.as_str() == "static");
     let why = "its IPAM is static, so all probe pods would have the same addresses, or none";
     is_fixed.then(|| format!("network {}: {why}", network.nad))
 }
 
-/// The nodes that were asked for, or all; and those of them on which no pod would start.
-fn nodes(inquiry: &Inquiry, wanted: &[String]) -> Result<(Vec<String>, BTreeMap<String, Trouble>), Error> {
+/// The nodes that were asked for, or all that run Linux.
+fn nodes(inquiry: &Inquiry, wanted: &[String]) -> Result<Vec<SeenNode>, Error> {
     let mut seen: Vec<SeenNode> = Vec::new();
     if wanted.is_empty() {
         seen = inquiry.nodes().map_err(|e| Error::Connectivity(format!("{e}; name nodes with --node")))?;
@@ -93,19 +104,33 @@ fn nodes(inquiry: &Inquiry, wanted: &[String]) -> Result<(Vec<String>, BTreeMap<
         }
         _ => {}
     }
+    Ok(seen)
+}
+
+/// The nodes on which no probe pod would get its network, and why. `plexus`: Plexus' pods, where they can be seen.
+fn refused(nodes: &[SeenNode], plexus: Option<&[SeenPod]>) -> BTreeMap<String, Trouble> {
     let trouble = |node: &SeenNode| {
-        let why =
-            node.waits.as_deref().filter(|why| !why.is_empty()).unwrap_or("the kubelet does not report it as ready");
-        Trouble { fault: Fault::NodeNotReady, why: format!("the node is not ready: {why}") }
+        let has_plexus = |pods: &[SeenPod]| pods.iter().any(|pod| pod.node.as_ref() == Some(&node.name));
+        let (fault, why) = if !node.linux {
+            (Fault::NoNode, "the node runs Windows, and Plexus runs on Linux".to_owned())
+        } else if !node.ready {
+            let why = node.waits.as_deref().filter(|why| !why.is_empty());
+            let why = why.unwrap_or("the kubelet does not report it as ready");
+            (Fault::NodeNotReady, format!("the node is not ready: {why}"))
+        } else if plexus.is_some_and(|pods| !has_plexus(pods)) {
+            (Fault::DaemonDown, "the node has no Plexus pod".to_owned())
+        } else {
+            return None;
+        };
+        Some((node.name.clone(), Trouble { fault, why }))
     };
-    let refused = seen.iter().filter(|node| !node.ready).map(|node| (node.name.clone(), trouble(node))).collect();
-    Ok((seen.into_iter().map(|node| node.name).collect(), refused))
+    nodes.iter().filter_map(trouble).collect()
 }
 
 /// The image of Plexus' pods; while it is replaced, that of most of them.
-fn image(inquiry: &Inquiry) -> Result<String, Error> {
+fn image(plexus: &Result<Vec<SeenPod>, String>) -> Result<String, Error> {
     let unseen = |why: &str| Error::Connectivity(format!("{why}; name the image of Plexus with --image"));
-    let pods = inquiry.daemons(None).map_err(|e| unseen(&e.to_string()))?;
+    let pods = plexus.as_ref().map_err(|why| unseen(why))?;
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
     for image in pods.iter().filter_map(|pod| pod.images.first()) {
         *counts.entry(image).or_default() += 1;
@@ -137,6 +162,21 @@ mod tests {
         };
         assert!(not_testable(&of("static")).unwrap().starts_with("network n/lan: its IPAM is static"));
         assert_eq!(not_testable(&of("host-local")), None);
+        let broken = Definition::new(NadRef::new("n", "bad").unwrap(), Some("{".into()), |_| None);
+        assert!(not_testable(&broken).unwrap().starts_with("network n/bad: "));
+    }
+
+    #[test]
+    fn a_node_that_gives_no_network_is_refused_before_the_first_pod() {
+        let node = |name: &str, ready, linux| SeenNode { name: name.into(), ready, linux, ..SeenNode::default() };
+        let nodes = [node("a", true, true), node("b", true, true), node("down", false, true), node("w", true, false)];
+        let plexus = [SeenPod { node: Some("a".into()), ..SeenPod::default() }];
+        let why = |plexus: Option<&[SeenPod]>| -> Vec<(String, Fault)> {
+            refused(&nodes, plexus).into_iter().map(|(node, trouble)| (node, trouble.fault)).collect()
+        };
+        let unready = [("down".to_owned(), Fault::NodeNotReady), ("w".to_owned(), Fault::NoNode)];
+        assert_eq!(why(None), unready, "nobody knows where Plexus is");
+        assert_eq!(why(Some(&plexus)), [&[("b".to_owned(), Fault::DaemonDown)], &unready[..]].concat());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::delegate::Registry;
 use crate::engine::cleanup::comparison::{self, Answer, Difference};
 use crate::store::{Attachment, Record, State};
 use crate::sys::capabilities::may_change_networks;
+use crate::sys::files;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::thread::sleep;
@@ -89,7 +90,7 @@ pub fn differences(record: &Record, run: &RunDirectory, output: &Output) -> Resu
 
 /// What the node's own plugin found.
 fn ask(run: &RunDirectory, id: &ContainerId, output: &Output) -> Result<Vec<Difference>, String> {
-    let asked = comparison::request(run, id).map_err(|e| format!("{}: {e}", run.due().display()))?;
+    let asked = comparison::request(run, id).map_err(|e| files::told(&run.due(), &e))?;
     output.remark("This process may not look into the pod's network: the node's plugin compares after its next call.");
     let end = Instant::now() + ANSWER_LIMIT;
     loop {

@@ -26,6 +26,9 @@ pub enum Mark {
     Good,
 }
 
+/// The next step of a person who lacks a right.
+const ASK: &str = "Ask an administrator of the cluster to run this command, or for the right that the message names.";
+
 /// One line of a checklist.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +73,10 @@ impl Check {
 
     /// It could not be looked at, for the reason `finding`.
     pub fn unseen(check: &'static str, finding: impl Into<String>) -> Self {
-        Check { mark: Mark::Unseen, ..Check::good(check, finding) }
+        let check = Check { mark: Mark::Unseen, ..Check::good(check, finding) };
+        // The API server's words for a missing right.
+        let remedy = check.finding.contains(" is forbidden: ").then(|| ASK.to_owned());
+        Check { remedy, ..check }
     }
 
     /// `finding` is a cause.

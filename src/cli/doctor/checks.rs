@@ -6,6 +6,7 @@ use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::network::Network;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::engine::cleanup::pools::Pool;
+use crate::sys::files;
 
 /// So many files or networks are named.
 const MOST: usize = 5;
@@ -16,7 +17,8 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
     let mut checks = Vec::new();
     if !exists && facts.files.iter().all(|file| !file.calls_plexus) && facts.release.is_err() {
         let finding = format!("{} does not exist, and no CNI configuration calls Plexus", state.display());
-        checks.push(Check::bad("installation", Fault::NotInstalled, finding));
+        let check = Check::bad("installation", Fault::NotInstalled, finding);
+        checks.push(check.remedied_by("Install Plexus here with `plexusctl install`, or restart the Plexus pod of this node. From a workstation, run `plexusctl doctor --node <name>` or `--all-nodes`."));
         return checks;
     }
     if facts.draining {
@@ -113,7 +115,7 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
 fn plugin(facts: &Facts, own: &str, checks: &mut Vec<Check>) {
     let path = facts.plugin.display();
     match (&facts.release, &facts.daemon) {
-        (Err(why), _) => checks.push(Check::bad("plugin", Fault::NotInstalled, format!("{path}: {why}"))),
+        (Err(why), _) => checks.push(Check::bad("plugin", Fault::NotInstalled, files::told(&facts.plugin, why))),
         (Ok(release), Ok(health)) if *release != health.release => {
             let finding = format!("{path} has release {release}, and the daemon has {}", health.release);
             checks.push(Check::bad("plugin", Fault::OldPlugin, finding));
@@ -192,7 +194,9 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
     if health.guards.contains_key("policy") && waiting.iter().all(|(name, _)| *name != "policy") {
         checks.push(Check::good("policy", "the admission policy guards the daemon's token"));
     }
-    checks.push(if health.guards.contains_key("pods") {
+    checks.push(if !health.guards.contains_key("pods") && !facts.was_called {
+        Check::unseen("annotations", "no record of a pod shows yet whether the runtime passes the annotations of pods")
+    } else if health.guards.contains_key("pods") {
         Check::warning(
             "annotations",
             Fault::Other,

@@ -77,6 +77,8 @@ pub struct Facts {
     pub debts: usize,
     /// Records that cannot be read.
     pub damaged: usize,
+    /// A record of a pod shows that the runtime has called the plugin.
+    pub was_called: bool,
     /// Statuses that the records keep.
     pub unpublished: usize,
     /// Why the records cannot be listed.
@@ -102,7 +104,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let networks = settings.map(|settings| network::look(&settings, directories, &definitions, is_on_host));
     let (networks, pools) = networks.unwrap_or_default();
     let survey = Store::new(state).survey();
-    let unlisted = survey.as_ref().err().map(|e| format!("{}: {e}", state.sandboxes().display()));
+    let unlisted = survey.as_ref().err().map(|e| files::told(&state.sandboxes(), e));
     let (records, damaged) = survey.unwrap_or_default();
     let owed = records.iter().flat_map(|record| &record.attachments).filter(|one| one.state == State::Owed);
     Facts {
@@ -121,6 +123,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
         keeper: keeper(run),
         debts: owed.count(),
         damaged: damaged.len(),
+        was_called: !records.is_empty(),
         unpublished: records.iter().filter(|record| record.unpublished.is_some()).count(),
         unlisted,
         untrusted: trust::doubts(run, state),

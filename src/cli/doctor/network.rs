@@ -10,6 +10,7 @@ use crate::engine::planning::refusals::recursion;
 use crate::engine::{Settings, node};
 use crate::nad::Definition;
 use crate::sys::netlink::Socket;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Plugins that need a link of the node, and the key that names it.
@@ -49,8 +50,9 @@ pub fn look(
     let mut path: Vec<PathBuf> = settings.bin_dir.iter().cloned().collect();
     path.push(directories.cni_bin_dir.clone());
     let registry = Registry::new(settings.natives.clone());
+    let made = found.iter().filter_map(|one| one.config.as_ref()).filter_map(made_bridge).collect();
     let pools = found.iter().filter_map(|one| Pool::of(&one.network, one.config.as_ref()?)).collect();
-    let mut eye = Eye { settings, registry, path, socket: Socket::in_own().ok(), is_on_host };
+    let mut eye = Eye { settings, registry, path, socket: Socket::in_own().ok(), is_on_host, made };
     (found.into_iter().map(|one| eye.look(one)).collect(), pools)
 }
 
@@ -60,6 +62,8 @@ struct Eye<'a> {
     path: Vec<PathBuf>,
     socket: Option<Socket>,
     is_on_host: bool,
+    /// The bridges that a pod's earlier network can make.
+    made: BTreeSet<String>,
 }
 
 impl Eye<'_> {
@@ -74,7 +78,11 @@ impl Eye<'_> {
         Network {
             error: seen.error.or(endless),
             missing_program: self.registry.present(config, &self.path).err().map(|e| e.to_string()),
-            missing_master: self.socket.as_mut().and_then(|socket| missing_master(config, socket)),
+            missing_master: self
+                .socket
+                .as_mut()
+                .and_then(|socket| missing_master(config, socket))
+                .filter(|name| !self.made.contains(name)),
             refused: self.refusal(config),
             unusable_pool: if self.is_on_host { pool(self) } else { None },
             unknown_key: config.plugins.iter().find_map(|one| self.registry.unknown_key(one)),
@@ -90,6 +98,12 @@ impl Eye<'_> {
         let first = config.plugins.first()?;
         refused.or_else(|| judgement::refusal(config, first).filter(|_| !node::is_given_addresses(first)))
     }
+}
+
+/// The bridge that `network` makes on the node.
+fn made_bridge(network: &NetworkConfig) -> Option<String> {
+    let plugin = network.plugins.iter().find(|plugin| plugin.kind.as_str() == "bridge")?;
+    plugin.object.read::<String>("bridge").ok().flatten()
 }
 
 /// The first link of the node that `network` needs and that does not exist.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::api::Keeping;
 use crate::api::protocol::Health;
+use crate::cli::diagnosis::Mark;
 use crate::cli::doctor::facts::File;
 use crate::engine::node::Flaw;
 
@@ -50,6 +51,7 @@ fn well() -> Facts {
         keeper: Some(Keeping::default()),
         debts: 0,
         damaged: 0,
+        was_called: true,
         unpublished: 0,
         unlisted: None,
         untrusted: Vec::new(),
@@ -148,6 +150,22 @@ fn further_faults_are_named_first() {
     for (facts, fault) in table {
         assert_eq!(checks(&facts, "1.0.0")[0].fault, Some(fault), "{facts:#?}");
     }
+}
+
+#[test]
+fn nothing_is_claimed_of_calls_before_the_first() {
+    let of = |facts: &Facts| checks(facts, "1.0.0").into_iter().find(|check| check.check == "annotations").unwrap();
+    assert_eq!(of(&well()).mark, Mark::Good);
+    assert_eq!(of(&Facts { was_called: false, ..well() }).mark, Mark::Unseen);
+}
+
+#[test]
+fn a_path_is_told_once() {
+    let facts = Facts { release: Err("/opt/cni/bin/plexus belongs to uid 7".into()), ..well() };
+    let found = checks(&facts, "1.0.0");
+    assert_eq!(found[0].finding, "/opt/cni/bin/plexus belongs to uid 7");
+    let facts = Facts { release: Err("it does not exist".into()), ..well() };
+    assert_eq!(checks(&facts, "1.0.0")[0].finding, "/opt/cni/bin/plexus: it does not exist");
 }
 
 #[test]

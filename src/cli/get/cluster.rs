@@ -56,7 +56,8 @@ pub struct Row {
 /// Prints the pods of `scope`, and with `watch` their changes.
 pub fn run(inquiry: &Inquiry, scope: &Scope, shape: Shape, watch: bool, output: &mut Output) -> Result<(), Error> {
     if !watch {
-        return print(&inquiry.pods(scope)?, shape, true, output);
+        let pods = inquiry.pods(scope).map_err(|why| Error::unlisted(why, scope.namespace.as_ref()))?;
+        return print(&pods, shape, true, output);
     }
     let mut failed = Ok(());
     inquiry.watch(scope, |change| {

@@ -117,7 +117,11 @@ impl Arguments {
             namespace: self.namespace.as_deref(),
             patience: listing::PATIENCE,
         };
-        let listed = runtime.block_on(listing::list(&access)).map_err(failed)?;
+        let listed = runtime.block_on(listing::list(&access)).map_err(|why| {
+            let is_all = access.namespace.is_none() && why.contains(" is forbidden: ");
+            let hint = if is_all { "; to judge one namespace, name it with --namespace" } else { "" };
+            failed(format!("{why}{hint}"))
+        })?;
         for (what, why) in &listed.refused {
             output.remark(format!("warning: {what} cannot be listed, and are not judged: {why}"));
         }

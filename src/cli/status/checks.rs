@@ -170,18 +170,20 @@ fn pods(facts: &Facts, checks: &mut Vec<Check>) {
         let networks = PodNetworks::of(pod);
         several += usize::from(networks.are_several(pod));
         let waits = |state| networks.in_state(state).next().is_some();
-        if networks.unreadable.is_some() || waits(Standing::Missing) || waits(Standing::Waiting) {
-            open.push(label(pod));
+        if networks.unreadable.is_some() {
+            open.push((label(pod), "has an annotation that cannot be read"));
+        } else if waits(Standing::Missing) || waits(Standing::Waiting) {
+            open.push((label(pod), "lacks a network"));
         }
     }
-    for name in open.iter().take(MOST) {
-        let check = Check::warning("pods", Fault::StatusMissing, format!("pod {name} lacks a network"));
+    for (name, what) in open.iter().take(MOST) {
+        let check = Check::warning("pods", Fault::StatusMissing, format!("pod {name} {what}"));
         checks.push(check.remedied_by(format!("Run `plexusctl why {name}`.")));
     }
     if open.len() > MOST {
         let finding = format!("{} a network", counted_with(open.len(), "pod", "lacks"));
         let check = Check::warning("pods", Fault::StatusMissing, finding);
-        checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting or missing."));
+        checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting, missing or unreadable."));
     }
     if open.is_empty() {
         checks.push(Check::good(

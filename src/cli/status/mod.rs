@@ -84,17 +84,21 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let mut told = String::new();
     let is_asked = arguments.nodes || arguments.output == Shape::Wide;
     let (rows, checks) = loop {
-        let facts = ask(&inquiry, is_asked, output)?;
+        let facts = match ask(&inquiry, is_asked, output) {
+            Err(Error::Cluster(why)) if arguments.wait && why.can_pass() && Instant::now() < deadline => {
+                tell(format!("{why}; waiting …"), &mut told, output);
+                sleep(LOOK.min(deadline.saturating_duration_since(Instant::now())));
+                continue;
+            }
+            facts => facts?,
+        };
         let (rows, checks) = (rows::rows(&facts), checks::checks(&facts));
         let ready = rows.iter().filter(|row| row.ready).count();
         if !arguments.wait || (ready == rows.len() && !rows.is_empty()) || Instant::now() >= deadline {
             break (rows, checks);
         }
         let now = format!("Plexus is ready on {ready} of {}; waiting …", counted(rows.len(), "node"));
-        if now != told {
-            output.remark(&now);
-            told = now;
-        }
+        tell(now, &mut told, output);
         sleep(LOOK.min(deadline.saturating_duration_since(Instant::now())));
     };
     let well = diagnosis::are_well(&checks) && rows.iter().all(|row| row.ready);
@@ -108,6 +112,14 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         }
     }
     Ok(if well { Verdict::Well } else { Verdict::NotWell })
+}
+
+/// Tells a person who waits what is `new`.
+fn tell(new: String, told: &mut String, output: &Output) {
+    if new != *told {
+        output.remark(&new);
+        *told = new;
+    }
 }
 
 /// Asks for everything; what it asks is shown to a person who waits.

@@ -8,19 +8,21 @@ mod text;
 use super::kubeconfig::ClusterAccess;
 use super::output::Output;
 use super::output::described::Described;
+use super::output::limit::{PHRASE, short};
 use super::pods::label;
 use super::pods::networks::{PodNetworks, Standing};
 use super::{Error, Verdict, get, trust};
 use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
-use crate::cluster::{Inquiry, Scope};
+use crate::cluster::{Inquiry, Scope, SeenPod};
 use crate::cni::NetworkConfig;
+use crate::nad::{Definition, NadRef};
 use crate::store::{Record, Store};
 use clap::{Args, ValueEnum};
 use model::{Branch, Leaf, link_of, tree};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -142,15 +144,35 @@ fn of_record(record: &Record, arguments: &Arguments) -> Vec<Leaf> {
     wanted.map(leaf).collect()
 }
 
+/// The NADs of the picture. Who may read one namespace gets its networks, and those of others that pods use and may be read.
+/// Without the right to read any, the picture has networks without links.
+fn definitions(inquiry: &Inquiry, scope: &Scope, pods: &[SeenPod], output: &Output) -> Vec<Definition> {
+    let mut unseen = None;
+    let mut found = inquiry.definitions_of(scope).unwrap_or_else(|e| {
+        unseen = Some(e);
+        Vec::new()
+    });
+    if let Some(namespace) = &scope.namespace {
+        let used = pods.iter().flat_map(|pod| PodNetworks::of(pod).selected).map(|selected| selected.nad);
+        let others: BTreeSet<NadRef> = used.filter(|nad| nad.namespace() != namespace).collect();
+        for nad in others {
+            match inquiry.definition(&nad) {
+                Ok(one) => found.extend(one),
+                Err(e) => unseen = unseen.or(Some(e)),
+            }
+        }
+    }
+    if let Some(why) = unseen {
+        output.remark(format!("some bridges and masters are not shown: {why}"));
+    }
+    found
+}
+
 fn of_cluster(arguments: &Arguments, inquiry: &Inquiry, output: &Output) -> Result<Vec<Leaf>, Error> {
     let scope =
         Scope { namespace: arguments.namespace.clone(), labels: arguments.selector.clone(), ..Scope::default() };
-    let pods = inquiry.pods(&scope)?;
-    // Without the right to read NADs, the picture has networks without links.
-    let definitions = inquiry.definitions().unwrap_or_else(|e| {
-        output.remark(format!("bridges and masters are not shown: {e}"));
-        Vec::new()
-    });
+    let pods = inquiry.pods(&scope).map_err(|why| Error::unlisted(why, scope.namespace.as_ref()))?;
+    let definitions = definitions(inquiry, &scope, &pods, output);
     let links: BTreeMap<String, String> = definitions
         .iter()
         .filter_map(|one| {
@@ -164,9 +186,22 @@ fn of_cluster(arguments: &Arguments, inquiry: &Inquiry, output: &Output) -> Resu
         if !networks.are_several(pod) {
             continue;
         }
+        let node = pod.node.clone().unwrap_or_else(|| "(no node)".to_owned());
+        if let Some(problem) = networks.problem() {
+            let (link, network) = ("-".to_owned(), "(unreadable)".to_owned());
+            let problem = vec![short(&problem, PHRASE)];
+            leaves.push(Leaf {
+                node: node.clone(),
+                link,
+                network,
+                pod: label(pod),
+                interface: String::new(),
+                addresses: problem,
+            });
+        }
         let wanted = networks.networks.iter().filter(|one| arguments.default_network || !one.default);
         leaves.extend(wanted.map(|one| Leaf {
-            node: pod.node.clone().unwrap_or_else(|| "(no node)".to_owned()),
+            node: node.clone(),
             link: links.get(&one.network).cloned().unwrap_or_else(|| "-".to_owned()),
             network: one.network.clone(),
             pod: label(pod),

@@ -3,11 +3,14 @@
 use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, network_of, of_sandbox, worst_first};
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
-use crate::cli::pods::networks::Standing;
+use crate::cli::pods::networks::{PodNetwork, Standing};
 use crate::cli::why::facts::Facts;
 use crate::cli::why::{network, plexus};
-use crate::cluster::SeenEvent;
+use crate::cluster::{SeenEvent, SeenNode};
 use crate::nad::NETWORKS;
+
+/// The check of the network-status.
+pub const STATUS: &str = "status";
 
 /// Everything that was checked, the most probable cause first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
@@ -72,7 +75,14 @@ fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
 }
 
 fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
-    let Some(why) = &facts.pod.waits else { return };
+    let why = match (&facts.pod.waits, &facts.pod.node) {
+        (Some(why), _) => why,
+        (None, None) => {
+            let finding = "it has no node, and no scheduler has said why";
+            return checks.push(Check::bad("scheduling", Fault::NoNode, finding));
+        }
+        (None, Some(_)) => return,
+    };
     if facts.pod.node.is_none() {
         checks.push(Check::bad("scheduling", Fault::NoNode, why.as_str()));
     } else if cause_of(why) == Fault::ImageMissing {
@@ -133,6 +143,10 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
 
 fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
     let Some(node) = facts.pod.node.as_deref() else { return };
+    // The check of the node has the reason.
+    if !matches!(&facts.node.0, Err(_) | Ok(Some(SeenNode { linux: true, .. }))) {
+        return;
+    }
     let check = "plexus pod";
     let plexus = match &facts.plexus.0 {
         Err(why) => return checks.push(Check::unseen(check, why.as_str())),
@@ -153,7 +167,18 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
 fn node(facts: &Facts, checks: &mut Vec<Check>) {
     match &facts.node.0 {
         Err(why) => checks.push(Check::unseen("node", why.as_str())),
-        Ok(None) => {}
+        Ok(None) => {
+            let Some(name) = &facts.pod.node else { return };
+            let check = Check::bad("node", Fault::NoNode, format!("the cluster has no node {name}"));
+            checks.push(
+                check.remedied_by("Delete the pod, and correct spec.nodeName in its template if that names the node."),
+            );
+        }
+        Ok(Some(node)) if !node.linux => {
+            let check =
+                Check::bad("node", Fault::NoNode, format!("node {} runs Windows, and Plexus runs on Linux", node.name));
+            checks.push(check.remedied_by("Give the pod's template the nodeSelector kubernetes.io/os: linux."));
+        }
         Ok(Some(node)) if node.ready => {
             checks.push(Check::good("node", format!("{} is ready; runtime {}", node.name, node.runtime)));
         }
@@ -172,8 +197,7 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
     if let Some(finding) = facts.networks.problem().filter(|_| facts.networks.unreadable.is_none()) {
         return checks.push(Check::bad("status", Fault::StatusMissing, finding));
     }
-    let missing: Vec<&str> =
-        facts.networks.in_state(Standing::Missing).map(|network| network.network.as_str()).collect();
+    let missing: Vec<&PodNetwork> = facts.networks.in_state(Standing::Missing).collect();
     let waiting = facts.networks.in_state(Standing::Waiting).count();
     if facts.networks.unreadable.is_some() {
         return checks.push(Check::unseen("status", "the annotation cannot be read: nobody knows what the pod lacks"));
@@ -188,7 +212,7 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
         (Some(_), [_, ..]) => {
             let finding = format!(
                 "the network-status does not have {}: the annotation may have changed after the pod started",
-                missing.join(", ")
+                missing.iter().map(|one| named(one, facts)).collect::<Vec<_>>().join(", ")
             );
             checks.push(Check::bad("status", Fault::StatusMissing, finding));
         }
@@ -198,10 +222,31 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
                 format!("no network-status yet: {}", counted_with(waiting, "network", "waits")),
             ));
         }
+        (_, []) if facts.networks.in_state(Standing::Ended).next().is_some() => {
+            checks.push(Check::good(
+                STATUS,
+                format!("the pod has ended ({}): it has no network any more", facts.pod.phase),
+            ));
+        }
         (_, []) => {
             let attached = facts.networks.in_state(Standing::Attached).count();
-            checks.push(Check::good("status", format!("{} attached", counted_with(attached, "network", "is"))));
+            checks.push(Check::good(STATUS, format!("{} attached", counted_with(attached, "network", "is"))));
         }
+    }
+}
+
+/// A network that the network-status lacks, and the interface that it has there instead of the requested one.
+fn named(missing: &PodNetwork, facts: &Facts) -> String {
+    let name = &missing.network;
+    let Some(asked) = &missing.interface else { return name.clone() };
+    match facts
+        .networks
+        .in_state(Standing::Attached)
+        .find(|one| one.network == *name)
+        .and_then(|one| one.interface.as_ref())
+    {
+        Some(other) => format!("{name} as {asked} (it is attached as {other})"),
+        None => format!("{name} as {asked}"),
     }
 }
 

@@ -140,9 +140,17 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
     } else if let Some(slip) = checks.iter().find(|check| is_slip(check)) {
         output.line(&format!("Pod {pod}: {}", slip.finding))?;
         output.line(&format!("Next step: {}", slip.remedy.as_deref().unwrap_or_default()))?;
-    } else if checks.iter().any(|check| check.mark == Mark::Unseen) {
-        output.line(&format!("Pod {pod}: no cause was found in what could be seen."))?;
-        output.line("Next step: run `plexusctl doctor` on its node, and look at the events again in a minute.")?;
+    } else if let Some(unseen) = checks.iter().find(|check| check.mark == Mark::Unseen) {
+        let is_attached = checks.iter().any(|check| check.check == checks::STATUS && check.mark == Mark::Good);
+        let found = if is_attached {
+            "its networks are attached, as far as can be seen"
+        } else {
+            "no cause was found in what could be seen"
+        };
+        output.line(&format!("Pod {pod}: {found}."))?;
+        let usual = "Run `plexusctl doctor` on its node, and look at the events again in a minute.";
+        let next = unseen.remedy.as_deref().or((!is_attached).then_some(usual));
+        next.map_or(Ok(()), |next| output.line(&format!("Next step: {next}")))?;
     } else {
         output.line(&format!("Pod {pod}: no problem with its networks was found."))?;
     }

@@ -13,7 +13,7 @@ use crate::nad::Definition;
 /// The check of the network `name`, which a pod with `all` networks selects. What is attached lacks nothing until the pod
 /// is made again.
 pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
-    let is_attached = all.networks.iter().filter(|one| one.network == name).all(|one| one.state == Standing::Attached);
+    let is_attached = all.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state));
     let severe = |fault, finding| {
         let check = if is_attached { Check::warning } else { Check::bad };
         check("network", fault, finding).of_network(name)
@@ -37,6 +37,11 @@ pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
             ),
         },
     }
+}
+
+/// Whether a network in `state` is not waited for: what has ended gets none.
+fn lacks_nothing(state: Standing) -> bool {
+    matches!(state, Standing::Attached | Standing::Ended)
 }
 
 fn parsed(definition: &Definition) -> Option<Result<NetworkConfig, String>> {

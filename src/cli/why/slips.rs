@@ -23,7 +23,12 @@ pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
 
 fn check(objects: &Objects, finding: &Finding) -> Check {
     let object = &objects.all[finding.found.object];
-    let remedy = format!("{} ({}).", capitalised(finding.rule.fix), finding.rule.page());
+    let (fix, page) = (capitalised(finding.rule.fix), finding.rule.page());
+    // Two parentheses in a row read badly.
+    let remedy = match fix.strip_suffix(')') {
+        Some(fix) => format!("{fix}, {page})."),
+        None => format!("{fix} ({page})."),
+    };
     let text = &finding.found.text;
     if object.is_network() {
         let name = format!("{}/{}", object.namespace, object.name);
@@ -57,6 +62,7 @@ mod tests {
         let key = named("did you mean \"bridge\"?").unwrap();
         assert_eq!(key.network.as_deref(), Some("default/lan"), "{key:?}");
         assert!(key.remedy.as_ref().unwrap().ends_with("(docs/reference/lint.md#px009)."), "{key:?}");
+        assert!(found.iter().all(|check| !check.remedy.as_ref().unwrap().contains(") (")), "{found:?}");
         assert!(named("did you mean k8s.v1.cni.cncf.io/networks?").is_some(), "{found:?}");
     }
 }

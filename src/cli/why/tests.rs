@@ -36,7 +36,7 @@ fn facts(networks: &str) -> Facts {
         ..SeenPod::default()
     };
     let facts = Facts {
-        node: Seen(Ok(Some(SeenNode { name: "n1".into(), ready: true, ..SeenNode::default() }))),
+        node: Seen(Ok(Some(SeenNode { name: "n1".into(), ready: true, linux: true, ..SeenNode::default() }))),
         plexus: Seen(Ok(Some(plexus(true)))),
         definitions: vec![definition(Some(LAN))],
         ..Facts::default()
@@ -214,6 +214,49 @@ fn what_is_attached_lacks_nothing_when_its_network_breaks_later() {
 }
 
 #[test]
+fn a_node_without_plexus_for_ever_is_no_missing_pod() {
+    let windows = SeenNode { name: "n1".into(), ready: true, linux: false, ..SeenNode::default() };
+    for (node, words) in [(Some(windows), "runs Windows"), (None, "has no node n1")] {
+        let found = checks(&Facts { node: Seen(Ok(node)), plexus: Seen(Ok(None)), ..facts("lan") });
+        assert!(found[0].fault == Some(Fault::NoNode) && found[0].finding.contains(words), "{found:#?}");
+        assert!(found.iter().all(|check| !check.finding.contains("Plexus pod")), "{found:#?}");
+    }
+    let nowhere = facts("lan");
+    let nowhere = with_pod(nowhere.clone(), SeenPod { node: None, ..nowhere.pod });
+    let found = checks(&Facts { node: Seen(Ok(None)), ..nowhere });
+    assert!(found[0].finding.starts_with("it has no node, and no scheduler"), "{found:#?}");
+}
+
+#[test]
+fn a_pod_that_has_ended_lacks_nothing() {
+    let missing = (NadRef::new("default", "lan").unwrap(), Look::Absent(None));
+    for phase in ["Succeeded", "Failed"] {
+        let before = Facts { definitions: vec![missing.clone()], ..facts("lan") };
+        let ended = with_pod(before.clone(), SeenPod { phase: phase.into(), ..before.pod });
+        let found = checks(&ended);
+        assert!(crate::cli::diagnosis::are_well(&found), "{found:#?}");
+        assert!(found.iter().any(|check| check.finding.starts_with("the pod has ended")), "{found:#?}");
+    }
+}
+
+#[test]
+fn an_interface_with_another_name_is_told() {
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let before = running(Some(status));
+    let renamed = with_pod(before.clone(), SeenPod { networks: Some("lan@foo0".into()), ..before.pod });
+    let found = checks(&renamed);
+    assert!(found[0].finding.contains("default/lan as foo0 (it is attached as net1)"), "{found:#?}");
+}
+
+#[test]
+fn who_lacks_a_right_is_told_whom_to_ask() {
+    let refused = || "nodes \"n1\" is forbidden: User \"t\" cannot get resource \"nodes\"".to_owned();
+    let found = checks(&Facts { node: Seen(Err(refused())), ..facts("lan") });
+    let node = found.iter().find(|check| check.check == "node").unwrap();
+    assert!(node.remedy.as_ref().is_some_and(|remedy| remedy.starts_with("Ask an administrator")), "{node:?}");
+}
+
+#[test]
 fn an_uninstallation_is_recognised() {
     let drain = SeenPod { uninstalls: true, ..plexus(false) };
     let done = SeenPod { uninstalls: true, ..plexus(true) };
@@ -228,6 +271,7 @@ fn an_uninstallation_is_recognised() {
 fn a_node_that_is_down_is_before_its_plexus_pod() {
     let down = SeenNode {
         name: "n1".into(),
+        linux: true,
         waits: Some("Kubelet stopped posting node status.".into()),
         ..SeenNode::default()
     };

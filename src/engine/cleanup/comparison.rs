@@ -96,7 +96,7 @@ pub(super) fn answer(turn: &Turn, survey: &Survey, wishes: &Wishes) {
             .map_err(io::Error::from)
             .and_then(|text| trusted::replace(&turn.settings.run.compared(&id), &text, 0o600, Durability::Cached));
         if let Err(e) = written {
-            turn.warn(format!("{}: {e}", turn.settings.run.compared(&id).display()));
+            turn.warn(files::told(&turn.settings.run.compared(&id), e));
         }
     }
 }

@@ -53,6 +53,6 @@ pub(super) fn mark(turn: &Turn, full: bool) {
     let last = if full { Some(record::now()) } else { last_full(turn) };
     let text = last.map(|last| last.to_string()).unwrap_or_default();
     if let Err(e) = trusted::replace(&marker(turn), text.as_bytes(), 0o600, Durability::Cached) {
-        turn.warn(format!("{}: {e}", marker(turn).display()));
+        turn.warn(files::told(&marker(turn), e));
     }
 }

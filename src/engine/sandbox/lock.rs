@@ -2,7 +2,7 @@
 
 use crate::cni::{CniError, Code, ContainerId, IfName};
 use crate::engine::Turn;
-use crate::sys::files::Durability;
+use crate::sys::files::{self, Durability};
 use crate::sys::lock::FileLock;
 use crate::sys::owner::{self, Owner};
 use crate::sys::{process, trusted};
@@ -91,7 +91,7 @@ impl Sandbox {
                     path.display(),
                     pids.join(", ")
                 ));
-                trusted::remove(&path).map_err(|e| CniError::new(Code::Io, format!("{}: {e}", path.display())))?;
+                trusted::remove(&path).map_err(|e| CniError::new(Code::Io, files::told(&path, e)))?;
                 Sandbox::lock(turn, id, waits)
             }
             locked => locked,
@@ -176,7 +176,7 @@ pub fn count_attempt(turn: &Turn, id: &ContainerId) -> u32 {
     let before = trusted::read_bounded(&path, 16).ok().flatten().and_then(|text| text.parse::<u32>().ok());
     let count = before.unwrap_or(0).saturating_add(1);
     if let Err(e) = trusted::replace(&path, count.to_string().as_bytes(), 0o600, Durability::Cached) {
-        turn.warn(format!("{}: {e}", path.display()));
+        turn.warn(files::told(&path, e));
     }
     count
 }

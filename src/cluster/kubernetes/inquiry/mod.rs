@@ -47,12 +47,20 @@ pub enum Unanswered {
     /// There is no way to the cluster.
     #[error("the cluster cannot be reached: {0}")]
     NoWay(String),
-    /// The API server refused, or there is none.
+    /// The API server refused.
     #[error("{what}: {reason}")]
     Refused {
         /// What was asked.
         what: String,
         /// What the API server answered.
+        reason: String,
+    },
+    /// There is no API server at its address now.
+    #[error("{what}: {reason}")]
+    Unreachable {
+        /// What was asked.
+        what: String,
+        /// Why, with the address.
         reason: String,
     },
     /// It did not answer.
@@ -81,6 +89,22 @@ pub enum Unanswered {
         /// How long it was waited for.
         seconds: u64,
     },
+}
+
+impl Unanswered {
+    /// Whether it is for want of a right.
+    pub fn is_forbidden(&self) -> bool {
+        match self {
+            Unanswered::NoExec { .. } => true,
+            Unanswered::Refused { reason, .. } => reason.contains(" is forbidden: "),
+            _ => false,
+        }
+    }
+
+    /// Whether a moment later there may be an answer: nobody has refused.
+    pub fn can_pass(&self) -> bool {
+        matches!(self, Unanswered::Unreachable { .. } | Unanswered::Silent { .. })
+    }
 }
 
 /// Which pods.
@@ -208,7 +232,15 @@ impl Inquiry {
     /// # Errors
     /// As of [`Inquiry::pods`].
     pub fn definitions(&self) -> Result<Vec<Definition>, Unanswered> {
-        let api: Api<NadObject> = Api::all(self.client.clone());
+        self.definitions_of(&Scope::default())
+    }
+
+    /// Every NAD of the namespace of `scope`, or of all.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn definitions_of(&self, scope: &Scope) -> Result<Vec<Definition>, Unanswered> {
+        let api: Api<NadObject> = self.of(scope);
         let found = self.list(&api, ListParams::default(), "the NetworkAttachmentDefinitions")?;
         Ok(found.into_iter().filter_map(NadObject::into_definition).collect())
     }
@@ -322,7 +354,15 @@ impl Inquiry {
         let answer = self.runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, asked).await });
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(Unanswered::Refused { what: what.to_owned(), reason: self.reason(&e) }),
+            Ok(Err(e)) => {
+                let (what, reason) = (what.to_owned(), self.reason(&e));
+                let is_answer = matches!(e, kube::Error::Api(_));
+                Err(if is_answer {
+                    Unanswered::Refused { what, reason }
+                } else {
+                    Unanswered::Unreachable { what, reason }
+                })
+            }
             Err(_) => Err(Unanswered::Silent { what: what.to_owned(), server: self.server.clone() }),
         }
     }
@@ -330,10 +370,6 @@ impl Inquiry {
     /// What went wrong in one line: of a connection with the address, and of an unknown kind of objects what it means.
     fn reason(&self, error: &kube::Error) -> String {
         match error {
-            // No object is called so in this answer: the API server does not know the path.
-            kube::Error::Api(status) if status.code == 404 && status.message.contains("page not found") => {
-                "the API server does not know this kind of objects: its CRD is not installed (conf/base has that of the networks)".to_owned()
-            }
             kube::Error::Api(_) => reason(error),
             _ => format!("{}: {}", self.server.trim_end_matches('/'), reason(error)),
         }

@@ -78,7 +78,7 @@ pub struct SeenNode {
     pub waits: Option<String>,
     /// The container runtime and its version.
     pub runtime: String,
-    /// Whether pods of the DaemonSet can run there: it runs Linux.
+    /// Whether pods of the DaemonSet can run there: it runs Linux, or does not tell.
     pub linux: bool,
 }
 
@@ -142,7 +142,7 @@ fn condition(status: &PodStatus, kind: &str) -> Option<(bool, String)> {
 
 fn waits(status: &PodStatus) -> Option<String> {
     if let Some((false, why)) = condition(status, "PodScheduled") {
-        return Some(format!("it has no node: {why}"));
+        return Some(if why.is_empty() { "it has no node yet".to_owned() } else { format!("it has no node: {why}") });
     }
     containers(status).find_map(|container| {
         let state = container.state.as_ref()?;
