@@ -117,6 +117,13 @@ fn faults_of_networks(node: &Node) {
     assert_well();
     node.ip("link delete bond9");
     fs::remove_file(copy).unwrap();
+    // A bridge that another network makes comes with the first pod of that one.
+    let made = node.network("default/made", &json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "br-made"}));
+    let on_it = node.network("default/on-it", &json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "br-made"}));
+    assert_well();
+    fs::remove_file(made).unwrap();
+    assert_first("master-missing");
+    fs::remove_file(on_it).unwrap();
 }
 
 fn faults_of_the_daemon() {
@@ -384,6 +391,10 @@ fn why_and_describe_look_at_the_node() {
     pod.ip("address flush dev net1");
     let (page, code) = describe();
     assert!(code == 3 && page.contains("address 10.2.0.2/24 is not on net1 any more"), "{page}");
+    // `why` says no less.
+    let (document, code) = plexusctl(&["why", "default/web", "-o", "json"]);
+    assert_eq!((code, &document["cause"]["fault"]), (3, &json!("drift")), "{document:#}");
+    assert!(document["cause"]["finding"].as_str().unwrap().contains("is not on net1 any more"), "{document:#}");
     the_plugin_compares_for_a_container(&node);
     pod.del().silence();
     pod.end_sandbox();

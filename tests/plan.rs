@@ -264,6 +264,22 @@ fn without_the_right(words: &[String]) {
 }
 
 #[test]
+fn on_a_machine_without_plexus_the_additional_networks_are_looked_at() {
+    let Some(_node) = Node::new() else { return };
+    let of = |master: &str| {
+        let config = format!(r#"{{"cniVersion":"1.0.0","type":"macvlan","master":"{master}"}}"#);
+        let folder = folder(&[("x.yaml", &(nad("lan", &config) + &pod("lan")))]);
+        let path = folder.path().join("x.yaml").display().to_string();
+        let shown = plexusctl(&[&elsewhere(&path)[..], &["--on-node"]].concat());
+        (shown.status.code(), text(&shown.stdout))
+    };
+    let (code, said) = of("lo9");
+    assert!(code == Some(1) && said.contains("there is no link lo9"), "{said}");
+    assert!(said.contains("note: Plexus is not installed on this machine"), "{said}");
+    assert!(!said.contains("plexus.dev"), "{said}");
+}
+
+#[test]
 fn a_pod_of_the_nodes_network_gets_none() {
     let lan = nad("lan", r#"{"cniVersion":"1.0.0","type":"bridge"}"#);
     let manifest = pod("lan").replace("{containers", "{hostNetwork: true, containers");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "seen/rights.rs"]
+mod rights;
 mod support;
 
 use serde_json::{Value, json};
@@ -111,7 +113,7 @@ fn why_names_the_cause_first(server: &ApiServer) {
     );
     assert!(lines.next().unwrap().starts_with("Next step: Correct the key master"), "{said}");
     assert!(!said.contains("no address is free"), "{said}");
-    assert!(said.contains("node n1 has no Plexus pod") && said.contains("default/lan is readable"), "{said}");
+    assert!(said.contains("the cluster has no node n1") && said.contains("default/lan is readable"), "{said}");
     let document = text(&plexusctl(server, &["why", "far", "-n", "other", "-o", "json"]), 3);
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!((&document["version"], &document["cause"]["fault"]), (&json!(1), &json!("master-missing")));
@@ -435,5 +437,9 @@ fn a_cluster_is_seen_from_a_workstation() {
     a_report_has_what_can_be_seen(&server);
     an_error_is_one_line(&server);
     why_shows_a_slip(&server);
+    rights::a_role_in_one_namespace_is_enough(&server);
+    rights::what_cannot_be_read_is_shown_and_is_short(&server);
+    rights::a_server_that_is_away_is_waited_for(&server);
     a_way_to_no_cluster_is_named(&server);
+    rights::a_missing_crd_is_named_with_the_command(&server);
 }

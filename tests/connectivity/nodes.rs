@@ -29,7 +29,7 @@ impl Drop for Nodes<'_> {
 }
 
 impl<'a> Nodes<'a> {
-    /// n1 and n2, with Plexus on n1.
+    /// n1 and n2, with Plexus on both.
     pub fn new(server: &'a ApiServer) -> Option<Self> {
         if !support::programs::is_installed("openssl") {
             support::cannot_run("openssl is missing");
@@ -48,10 +48,12 @@ impl<'a> Nodes<'a> {
         let kubelet = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let nodes = Nodes { server, seen: Vec::new(), logs, kubelet };
         ["n1", "n2"].iter().for_each(|name| nodes.node(name, port));
-        let plexus = json!({"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "plexus-1", "namespace": "kube-system", "labels": {"app.kubernetes.io/name": "plexus"}},
-            "spec": {"nodeName": "n1", "containers": [{"name": "plexusd", "image": "x/plexus:v1"}]}});
-        server.kubectl(&["create", "-f", "-"], Some(&plexus.to_string())).unwrap();
+        for (name, node) in [("plexus-1", "n1"), ("plexus-2", "n2")] {
+            let plexus = json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "kube-system", "labels": {"app.kubernetes.io/name": "plexus"}},
+                "spec": {"nodeName": node, "containers": [{"name": "plexusd", "image": "x/plexus:v1"}]}});
+            server.kubectl(&["create", "-f", "-"], Some(&plexus.to_string())).unwrap();
+        }
         Some(nodes)
     }
 

@@ -74,16 +74,15 @@ impl Eye<'_> {
         let endless = recursion::names_itself(config).map(|kind| format!("it delegates to {kind}"));
         // A NAD is called by its namespace, too; another one is the operator's own.
         let is_operators = !name.contains('/');
+        let missing_master = self.socket.as_mut().and_then(|socket| missing_master(config, socket));
+        // It comes with the first pod of that network.
+        let is_made = missing_master.as_ref().is_some_and(|name| self.made.contains(name));
         let pool = |eye: &Self| node::unusable_pool(eye.settings, &eye.registry, config, is_operators, true);
         Network {
             error: seen.error.or(endless),
             missing_program: self.registry.present(config, &self.path).err().map(|e| e.to_string()),
-            missing_master: self
-                .socket
-                .as_mut()
-                .and_then(|socket| missing_master(config, socket))
-                .filter(|name| !self.made.contains(name)),
-            refused: self.refusal(config),
+            missing_master: missing_master.filter(|_| !is_made),
+            refused: self.refusal(config, !is_made),
             unusable_pool: if self.is_on_host { pool(self) } else { None },
             unknown_key: config.plugins.iter().find_map(|one| self.registry.unknown_key(one)),
             default: seen.default,
@@ -92,8 +91,9 @@ impl Eye<'_> {
     }
 
     /// A program judges as the built-in plugin does, but for the keys that this one does not take.
-    fn refusal(&mut self, config: &NetworkConfig) -> Option<String> {
-        let host = self.socket.as_mut().filter(|_| self.is_on_host);
+    /// With `looks` at the links of the node.
+    fn refusal(&mut self, config: &NetworkConfig, looks: bool) -> Option<String> {
+        let host = self.socket.as_mut().filter(|_| self.is_on_host && looks);
         let refused = node::refusal(&self.registry, config, host).map(|error| error.to_cni().msg);
         let first = config.plugins.first()?;
         refused.or_else(|| judgement::refusal(config, first).filter(|_| !node::is_given_addresses(first)))

@@ -16,6 +16,8 @@ const POLICIES: [&str; 2] = ["plexus", "plexus-events"];
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// So many objects are named.
 const MOST: usize = 3;
+/// What nobody knows the networks of.
+const UNREADABLE: &str = "has an annotation that cannot be read";
 
 /// The checklist, the worst first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
@@ -171,7 +173,7 @@ fn pods(facts: &Facts, checks: &mut Vec<Check>) {
         several += usize::from(networks.are_several(pod));
         let waits = |state| networks.in_state(state).next().is_some();
         if networks.unreadable.is_some() {
-            open.push((label(pod), "has an annotation that cannot be read"));
+            open.push((label(pod), UNREADABLE));
         } else if waits(Standing::Missing) || waits(Standing::Waiting) {
             open.push((label(pod), "lacks a network"));
         }
@@ -181,7 +183,9 @@ fn pods(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(check.remedied_by(format!("Run `plexusctl why {name}`.")));
     }
     if open.len() > MOST {
-        let finding = format!("{} a network", counted_with(open.len(), "pod", "lacks"));
+        let is_unreadable = open.iter().any(|(_, what)| *what == UNREADABLE);
+        let or = if is_unreadable { ", or their annotation cannot be read" } else { "" };
+        let finding = format!("{} a network{or}", counted_with(open.len(), "pod", "lacks"));
         let check = Check::warning("pods", Fault::StatusMissing, finding);
         checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting, missing or unreadable."));
     }

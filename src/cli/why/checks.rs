@@ -169,10 +169,10 @@ fn node(facts: &Facts, checks: &mut Vec<Check>) {
         Err(why) => checks.push(Check::unseen("node", why.as_str())),
         Ok(None) => {
             let Some(name) = &facts.pod.node else { return };
-            let check = Check::bad("node", Fault::NoNode, format!("the cluster has no node {name}"));
-            checks.push(
-                check.remedied_by("Delete the pod, and correct spec.nodeName in its template if that names the node."),
-            );
+            // The kubelet may still run what is attached there.
+            let check = if is_open(facts) { Check::bad } else { Check::warning };
+            let remedy = "Delete the pod, and correct spec.nodeName in its template if that names the node.";
+            checks.push(check("node", Fault::NoNode, format!("the cluster has no node {name}")).remedied_by(remedy));
         }
         Ok(Some(node)) if !node.linux => {
             let check =

@@ -81,7 +81,71 @@ pub const RULES: &[Rule] = &[
             judged.plugins().flat_map(of).collect()
         },
     },
+    Rule {
+        id: "PX078",
+        severity: Severity::Warning,
+        what: "an address of a pod is the address of its subnet itself or its broadcast address: others do not reach it",
+        fix: "write an address of a host",
+        needs: Needs::Files,
+        bad: Example::Config(
+            r#"{ "cniVersion": "1.0.0", "type": "bridge", "ipam": { "type": "static", "addresses": [{ "address": "10.1.1.0/24" }] } }"#,
+        ),
+        good: Example::Config(
+            r#"{ "cniVersion": "1.0.0", "type": "bridge", "ipam": { "type": "static", "addresses": [{ "address": "10.1.1.7/24" }] } }"#,
+        ),
+        judge: |judged| {
+            let of = |(network, _, node): (&Network, &PluginConfig, &Node)| impossible_addresses(judged, network, node);
+            let requested = |(pod, index, selection): (&Selecting<'_>, usize, &Selection)| {
+                let text = selection.ips.iter().find_map(|address| impossible(address))?;
+                Some(judged.in_element(pod, index, text))
+            };
+            judged.plugins().flat_map(of).chain(judged.elements().filter_map(requested)).collect()
+        },
+    },
+    Rule {
+        id: "PX079",
+        severity: Severity::Warning,
+        what: "the requested default route has the gateway 0.0.0.0 or `::`: no router has that address",
+        fix: "write the address of the router",
+        needs: Needs::Files,
+        bad: Example::Annotation(r#"[{ "name": "a", "default-route": ["0.0.0.0"] }]"#),
+        good: Example::Annotation(r#"[{ "name": "a" }]"#),
+        judge: |judged| {
+            let unspecified = |(pod, index, selection): (&Selecting<'_>, usize, &Selection)| {
+                let gateway = selection.default_route.iter().flatten().find(|gateway| gateway.is_unspecified())?;
+                Some(judged.in_element(pod, index, format!("default-route {gateway} is no address of a router")))
+            };
+            judged.elements().filter_map(unspecified).collect()
+        },
+    },
 ];
+
+/// What `address`, which has its prefix length, is in its subnet if no host has it.
+fn impossible(address: &str) -> Option<String> {
+    let net: Ipv4Net = address.parse().ok().filter(|net: &Ipv4Net| net.prefix_len() < 31)?;
+    let what = of_no_host(net.addr(), net)?;
+    Some(format!("address {} is {what} of {}", net.addr(), net.trunc()))
+}
+
+/// What `address` is in `net` if it is of no host.
+fn of_no_host(address: Ipv4Addr, net: Ipv4Net) -> Option<&'static str> {
+    match address {
+        own if own == net.network() => Some("the address of the subnet itself"),
+        own if own == net.broadcast() => Some("the broadcast address"),
+        _ => None,
+    }
+}
+
+/// Of the addresses that `static` gives.
+fn impossible_addresses(judged: &Judged<'_>, network: &Network, plugin: &Node) -> Vec<Found> {
+    let own = ipam(plugin).filter(|ipam| ipam.find("type").and_then(Node::text) == Some("static"));
+    let addresses = own.and_then(|ipam| ipam.find("addresses")).map_or(&[] as &[Node], Node::items);
+    let told = |map: &Node| {
+        let address = map.find("address")?;
+        Some(judged.in_config(network, address.at, impossible(address.text()?)?))
+    };
+    addresses.iter().filter_map(told).collect()
+}
 
 /// The MTU of the link `name`, and what it is: of this node, or a bridge that one of the networks makes.
 fn mtu_of(judged: &Judged<'_>, name: &str) -> Option<(i64, String)> {
@@ -106,11 +170,7 @@ fn impossible_gateways(judged: &Judged<'_>, network: &Network, plugin: &Node) ->
         let gateway: Ipv4Addr = map.find("gateway")?.text()?.parse().ok()?;
         let net = map.find("subnet").or_else(|| map.find("address")).or_else(|| map.find("range"))?.text()?;
         let net: Ipv4Net = net.parse().ok().filter(|net: &Ipv4Net| net.prefix_len() < 31)?;
-        let what = match gateway {
-            own if own == net.network() => "the address of the subnet itself",
-            own if own == net.broadcast() => "the broadcast address",
-            _ => return None,
-        };
+        let what = of_no_host(gateway, net)?;
         let at = map.key("gateway").map_or(map.at, |key| key.at);
         Some(judged.in_config(network, at, format!("gateway {gateway} is {what} of {}", net.trunc())))
     };

@@ -1,0 +1,106 @@
+//! What a person sees whose rights, or whose cluster, are not whole.
+
+use super::{NETWORKS, plexusctl, pod, support, text};
+use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use support::apiserver::ApiServer;
+use support::cluster::put_network;
+
+const NAMESPACE: &str = "tenant";
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A user with a role in one namespace, and with nothing else.
+fn tenant(server: &ApiServer) -> PathBuf {
+    server.kubectl(&["create", "namespace", NAMESPACE], None).unwrap();
+    let verbs = "--verb=get,list,watch";
+    let resources = "--resource=pods,events,network-attachment-definitions.k8s.cni.cncf.io";
+    server.kubectl(&["create", "role", "own", verbs, resources, "-n", NAMESPACE], None).unwrap();
+    server.kubectl(&["create", "rolebinding", "own", "--role=own", "--user=tenant", "-n", NAMESPACE], None).unwrap();
+    put_network(server, NAMESPACE, "own", r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-own"}"#);
+    pod(server, NAMESPACE, "own", &json!({ NETWORKS: "own, default/lan" }), &json!({"phase": "Pending"}));
+    server.kubeconfig_for("tenant", &["tenants"]).unwrap()
+}
+
+pub fn a_role_in_one_namespace_is_enough(server: &ApiServer) {
+    let kubeconfig = tenant(server);
+    let run = |words: &[&str]| plexusctl(server, &[words, &["--kubeconfig", kubeconfig.to_str().unwrap()]].concat());
+    let drawn = run(&["topology", "-n", NAMESPACE]);
+    let tree = text(&drawn, 0);
+    assert!(tree.contains("bridge br-own") && tree.contains("default/lan"), "{tree}");
+    // Of the other namespace it may see nothing.
+    let told = said(&drawn);
+    assert!(told.starts_with("some bridges and masters are not shown: network default/lan: "), "{told}");
+    assert!(text(&run(&["get", "-n", NAMESPACE]), 0).contains("tenant/own"));
+    text(&run(&["lint", "--cluster", "-n", NAMESPACE]), 0);
+    for words in [&["topology"][..], &["get", "-A"], &["lint", "--cluster"]] {
+        let refused = run(words);
+        let told = said(&refused);
+        assert!(refused.status.code() == Some(1) && told.trim_end().ends_with("name it with --namespace"), "{told}");
+    }
+    let why = text(&run(&["why", "tenant/own"]), 0);
+    assert!(why.lines().nth(1).unwrap().starts_with("Next step: Ask an administrator"), "{why}");
+}
+
+pub fn what_cannot_be_read_is_shown_and_is_short(server: &ApiServer) {
+    let long = format!("[{{\"name\":\"{}\"}}", "x".repeat(60_000));
+    pod(server, "slips", "unread", &json!({ NETWORKS: long }), &json!({"phase": "Pending"}));
+    let tree = text(&plexusctl(server, &["topology", "-n", "slips"]), 0);
+    assert!(
+        tree.contains("(unreadable)") && tree.contains("slips/unread  annotation k8s.v1.cni.cncf.io/networks: "),
+        "{tree}"
+    );
+    let status = text(&plexusctl(server, &["status"]), 3);
+    assert!(status.contains("pod slips/unread has an annotation that cannot be read"), "{status}");
+    for words in [&["get", "-A", "-o", "wide"][..], &["describe", "pod", "slips/unread"], &["lint", "--cluster"]] {
+        let shown = plexusctl(server, words);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let longest = shown.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= 1000, "{words:?}: {longest}");
+    }
+    let whole = plexusctl(server, &["describe", "pod", "slips/unread", "-o", "json"]);
+    assert!(whole.stdout.len() > 60_000);
+    let problem = text(&plexusctl(server, &["describe", "pod", "slips/unread"]), 0);
+    assert!(problem.contains("Problem:       annotation k8s.v1.cni.cncf.io/networks: "), "{problem}");
+    server.kubectl(&["delete", "pod", "-n", "slips", "unread", "--grace-period=0", "--force"], None).unwrap();
+}
+
+/// The kubeconfig of `server` with another address.
+fn elsewhere(server: &ApiServer, folder: &Path, address: &str) -> String {
+    let path = folder.join("config");
+    let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    std::fs::write(&path, text.replace(&server.url(), address)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+pub fn a_server_that_is_away_is_waited_for(server: &ApiServer) {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody answers there, but the kernel takes the connection.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", silent.local_addr().unwrap());
+    let kubeconfig = elsewhere(server, folder.path(), &address);
+    let told = said(&plexusctl(server, &["get", "--kubeconfig", &kubeconfig]));
+    assert!(told.contains(&address) && told.contains("no connection was made in time"), "{told}");
+    drop(silent);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().args(["status", "--wait", "--timeout", "600", "--kubeconfig", &kubeconfig]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let first = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    // It waits: it has not ended with that line.
+    assert!(first.contains("refused") && first.ends_with("; waiting …"), "{first}");
+    assert_eq!(child.try_wait().unwrap(), None);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+pub fn a_missing_crd_is_named_with_the_command(server: &ApiServer) {
+    let lint = plexusctl(server, &["lint", "--cluster"]);
+    let told = said(&lint);
+    assert!(told.contains("its CRD is not installed") && told.contains("`plexusctl crd | kubectl apply"), "{told}");
+    assert!(lint.status.code() == Some(1) && !told.contains("page not found"), "{told}");
+}
