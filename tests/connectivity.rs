@@ -86,6 +86,21 @@ fn a_network_that_works(nodes: &mut Nodes<'_>, tester: &Path) {
     assert!(pods(nodes.server).is_empty());
 }
 
+/// The sample of the page is what was printed here; `UPDATE=1` writes it.
+fn the_page_shows(printed: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/test-connectivity.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let begin = "<!-- printed in tests/connectivity.rs -->\n```text\n";
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (_, after) = rest.split_once("```\n").unwrap();
+    let wanted = format!("{before}{begin}{printed}```\n{after}");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, wanted).unwrap();
+    } else {
+        assert_eq!(page, wanted, "UPDATE=1 writes the page");
+    }
+}
+
 fn a_network_that_fails_on_a_node(nodes: &mut Nodes<'_>, tester: &Path) {
     // The pods are where the person says; one of them is not attached, and the other network is measured.
     let output = run(nodes, tester, &["test", "--network", "apps/lan,apps/far", "-n", "other"]);
@@ -94,6 +109,7 @@ fn a_network_that_fails_on_a_node(nodes: &mut Nodes<'_>, tester: &Path) {
     assert!(shown.contains("no pod") && shown.contains("apps/far on n2: network apps/far (net1)"), "{shown}");
     assert!(shown.contains("-> Correct the key master") && shown.contains("4 of 8 pairs are connected."), "{shown}");
     assert_eq!(shown.matches("there is no link eth9").count(), 1, "each reason once: {shown}");
+    the_page_shows(&shown);
     assert!(nodes.seen.iter().any(|namespace| namespace == "other"), "{:?}", nodes.seen);
     let wide = text(&run(nodes, tester, &["test", "--network", "apps/twins", "-o", "wide"]), 1);
     assert!(wide.contains("RESULT") && wide.contains("same address"), "{wide}");
@@ -157,7 +173,8 @@ fn pods_are_deleted_however_it_ends(nodes: &mut Nodes<'_>, tester: &Path) {
 
 fn what_cannot_be_tested_is_one_line(nodes: &mut Nodes<'_>, tester: &Path) {
     let nobody = nodes.server.kubeconfig_for("nobody", &["nobody"]).unwrap();
-    let cases: [(&Path, &[&str], &str); 4] = [
+    let cases: [(&Path, &[&str], &str); 5] = [
+        (tester, &["test", "--network", "apps/broken"], "network apps/broken: spec.config: not a JSON object"),
         (tester, &["test", "--network", "apps/lam"], "the NetworkAttachmentDefinition apps/lam does not exist"),
         (tester, &["test", "--network", "apps/lan", "--node", "n7"], "node n7 does not exist"),
         (tester, &["test", "--network", "a_b"], "a_b"),
@@ -187,6 +204,7 @@ fn connectivity_is_tested_with_the_rights_of_the_page() {
     for name in ["lan", "far", "twins", "never", "imageless"] {
         put_network(&server, "apps", name, r#"{"cniVersion":"1.0.0","type":"macvlan","master":"eth9"}"#);
     }
+    put_network(&server, "apps", "broken", "{");
     let tester = server.kubeconfig_for("tester", &["testers"]).unwrap();
     let Some(mut nodes) = Nodes::new(&server) else { return };
     what_cannot_be_tested_is_one_line(&mut nodes, &tester);
