@@ -48,6 +48,7 @@ impl Configuration {
     /// # Errors
     /// It cannot be written; what is there is as it was.
     pub fn put_back(&self) -> io::Result<()> {
+        files::remove_unfinished(&self.path);
         let write = || files::replace(&self.path, self.text.as_bytes(), 0o644, Durability::Synced);
         match self.runtime_folder() {
             Some(folder) => disk::and_tell_runtime(folder, |_, source| source, write)?,
@@ -192,6 +193,7 @@ impl Program {
     /// There is none beside the daemon's program, it is another program or a build that is not for nodes, or it cannot be
     /// written.
     pub fn put_back(&self) -> io::Result<()> {
+        files::remove_unfinished(&self.path);
         let program = files::read_bytes_bounded(&self.source, MAX_PROGRAM)?.ok_or(io::ErrorKind::NotFound)?;
         let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} {why}", self.source.display())));
         match () {

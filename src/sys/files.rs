@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "here files are opened")]
 
 pub use super::durability::Durability;
-use super::trusted::{NewFile, replace_at};
+use super::trusted::{NewFile, is_temporary_of, replace_at};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
@@ -34,6 +34,16 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -
         _ => Err(e),
     })?;
     replace_at(folder.as_fd(), name, NewFile { content, mode, group: None, durability })
+}
+
+/// Removes what every [`replace`] of `path` has left beside it that was killed. Only for a file that nobody else writes now.
+pub fn remove_unfinished(path: &Path) {
+    let Some((folder, name)) = path.parent().zip(path.file_name()) else { return };
+    let entries = entries(folder).into_iter().flatten();
+    for entry in entries.filter(|entry| is_temporary_of(name, &entry.file_name())) {
+        // Best effort: it is only in the way.
+        let _ = std::fs::remove_file(entry.path());
+    }
 }
 
 /// Makes `path` and what is above it, for root only (0700).
@@ -275,6 +285,19 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert!(replace(&path, b"1", 0o600, Durability::Cached).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_replacement_left_is_removed_and_nothing_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("00-plexus.conflist");
+        fs::write(folder.path().join(temporary_name(list.file_name().unwrap())), "half").unwrap();
+        let others = ["00-plexus.conflist", ".00-plexus-conflist", ".00-plexus-conflist-7-x", ".00-plexus-conflist-", ".x-1-2"];
+        others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+        remove_unfinished(&list);
+        let mut left: Vec<_> = entries(folder.path()).unwrap().iter().map(fs::DirEntry::file_name).collect();
+        left.sort();
+        assert_eq!(left, { let mut others = others; others.sort_unstable(); others });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The system calls of a call that change something, counted by the test; the plugin is killed before one of them.
+//! The system calls of a program that change something, counted by the test; it is killed or halted before one of them.
 //!
 //! By seccomp_unotify(2), as for netlink: the filter is inherited, so the calls of threads, children and programs count.
 
@@ -6,7 +6,8 @@ use super::netlink::{ANSWER, EQUAL, LOAD, install_filter, next_call, pipe, step,
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io::{IoSlice, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::mem::{offset_of, zeroed};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,7 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     (libc::SYS_sendmsg, "sendmsg"),
     (libc::SYS_connect, "connect"),
     (libc::SYS_write, "write"),
+    (libc::SYS_writev, "writev"),
     (libc::SYS_pwrite64, "pwrite64"),
     (libc::SYS_ftruncate, "ftruncate"),
     (libc::SYS_unlinkat, "unlinkat"),
@@ -29,6 +31,11 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     (libc::SYS_symlinkat, "symlinkat"),
     (libc::SYS_fchmod, "fchmod"),
     (libc::SYS_fchown, "fchown"),
+    (libc::SYS_fchmodat, "fchmodat"),
+    (libc::SYS_fchownat, "fchownat"),
+    (libc::SYS_utimensat, "utimensat"),
+    (libc::SYS_copy_file_range, "copy_file_range"),
+    (libc::SYS_bind, "bind"),
     (libc::SYS_flock, "flock"),
     (libc::SYS_fsync, "fsync"),
     (libc::SYS_kill, "kill"),
@@ -43,6 +50,12 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     (libc::SYS_rmdir, "rmdir"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_link, "link"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_symlink, "symlink"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, "chmod"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chown, "chown"),
 ];
 /// openat(2) counts where it may make a file.
 const CREATES: u32 = libc::O_CREAT as u32;
@@ -55,15 +68,23 @@ impl Changes {
     /// Has `command`, which is started next, make its changes under our eyes. The plugin is killed before the one
     /// numbered `chosen`, from 1; 0 is none.
     pub fn of(command: &mut Command, chosen: usize) -> Self {
+        Changes::watched(command, move |number, _, plugin| {
+            if number == chosen {
+                // It may have ended, and what it left behind works on.
+                let _ = kill(Pid::from_raw(plugin), Signal::SIGKILL);
+            }
+        })
+    }
+
+    /// Has `command`, which is started next, make its changes under our eyes. Each waits until `before` has returned, which
+    /// is told its number, from 1, its name, and the process ID of `command`.
+    pub fn watched(command: &mut Command, before: impl FnMut(usize, &'static str, i32) + Send + 'static) -> Self {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
         let mut filter = filter();
         let install = move || {
             let listener = install_filter(&mut filter)?;
-            let (pid, listener) = ((std::process::id() as i32).to_ne_bytes(), listener.to_ne_bytes());
-            // writev(2): write(2) would wait for the test already.
-            // A pipe takes so few bytes at once.
-            let _ = (&tell).write_vectored(&[IoSlice::new(&pid), IoSlice::new(&listener)])?;
+            tell_by_other_call(&tell, [std::process::id() as i32, listener])?;
             (&wait).read_exact(&mut [0])
         };
         // SAFETY: between fork and exec it makes system calls only and allocates nothing.
@@ -74,7 +95,7 @@ impl Changes {
             let (pid, descriptor) = (next(), next());
             let listener = take_descriptor(pid, descriptor).unwrap();
             go_on.write_all(&[0]).unwrap();
-            watch(&listener, pid, chosen)
+            watch(&listener, pid, before)
         }))
     }
 
@@ -82,6 +103,15 @@ impl Changes {
     pub fn seen(self) -> Vec<&'static str> {
         self.0.join().unwrap()
     }
+}
+
+/// Writes two numbers by pwritev2(2): write(2) and writev(2) would wait for the test already.
+fn tell_by_other_call(pipe: &File, numbers: [i32; 2]) -> io::Result<()> {
+    let bytes = libc::iovec { iov_base: numbers.as_ptr().cast_mut().cast(), iov_len: size_of_val(&numbers) };
+    // SAFETY: the kernel reads so many bytes, which live on. The offset -1 is that of the file, which a pipe has not.
+    let written = unsafe { libc::syscall(libc::SYS_pwritev2, pipe.as_raw_fd(), &raw const bytes, 1, -1_i64, -1_i64, 0) };
+    // A pipe takes so few bytes at once.
+    if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn filter() -> Vec<libc::sock_filter> {
@@ -108,14 +138,15 @@ fn name(number: libc::c_int) -> &'static str {
 }
 
 /// Counts the calls until nobody is left who could make one.
-fn watch(listener: &OwnedFd, plugin: i32, chosen: usize) -> Vec<&'static str> {
+fn watch(
+    listener: &OwnedFd,
+    plugin: i32,
+    mut before: impl FnMut(usize, &'static str, i32),
+) -> Vec<&'static str> {
     let mut seen = Vec::new();
     while let Some(call) = next_call(listener) {
         seen.push(name(call.data.nr));
-        if seen.len() == chosen {
-            // It may have ended, and what it left behind works on.
-            let _ = kill(Pid::from_raw(plugin), Signal::SIGKILL);
-        }
+        before(seen.len(), name(call.data.nr), plugin);
         // SAFETY: all zeroes are a response.
         let mut response: libc::seccomp_notif_resp = unsafe { zeroed() };
         (response.id, response.flags) = (call.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);

@@ -178,6 +178,7 @@ fn file_name(path: &Path) -> impl std::fmt::Display {
 fn write(folder: &Path, written: &Written, output: &Output) -> Result<(), Error> {
     let path = folder.join(&written.path);
     let failed = |source| Error::Write { path: path.clone(), source };
+    files::remove_unfinished(&path);
     // Every change makes the runtime load its configuration again, and calls wait meanwhile.
     if files::read_bounded(&path, 1 << 20).ok().flatten().as_deref() == Some(&written.text) {
         output.remark(format!("{} is up to date", path.display()));

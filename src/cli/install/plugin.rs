@@ -7,7 +7,7 @@ use crate::cli::trust;
 use crate::sys::files::{self, Durability};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The plugin's name, which is its `type` in the configuration.
 pub const PLUGIN: &str = "plexus";
@@ -26,7 +26,7 @@ pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), 
     if let Err(e) = trust::check(folder) {
         output.remark(format!("warning: {e}; another user can replace programs that run as root"));
     }
-    remove_leftovers(folder);
+    files::remove_unfinished(&path);
     if is_same(&path, &program) {
         output.remark(format!("{} is up to date (release {})", path.display(), env!("CARGO_PKG_VERSION")));
         return Ok(());
@@ -56,17 +56,4 @@ fn is_same(path: &Path, program: &[u8]) -> bool {
     let executable = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o777 == 0o755);
     let present = || files::read_bytes_bounded(path, MAX_PROGRAM).ok().flatten();
     executable && present().is_some_and(|present| present == program)
-}
-
-/// Temporary files of an installer that was killed. There is one installer a node.
-fn remove_leftovers(folder: &Path) {
-    let entries = files::entries(folder).into_iter().flatten();
-    let leftovers: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(".plexus-")))
-        .map(|entry| entry.path())
-        .collect();
-    for leftover in leftovers {
-        // Best effort: it is only in the way.
-        let _ = fs::remove_file(leftover);
-    }
 }

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 /// A node with thousands of containers has some thousand mounts.
 const MAX_MOUNTS: usize = 64 << 20;
 
-/// Removes a file; answers whether it was there.
+/// Removes a file, and what was left of it by who was killed while writing it; answers whether it was there.
 pub(super) fn remove(path: &Path, output: &Output) -> Result<bool, Error> {
+    files::remove_unfinished(path);
     match fs::remove_file(path) {
         Ok(()) => {
             output.remark(format!("removed {}", path.display()));

@@ -17,7 +17,7 @@ pub use folder::Folder;
 pub use kept::KeptFolders;
 pub use theirs::TheirFolder;
 pub use untrusted::Untrusted;
-pub(in crate::sys) use write::temporary_name;
+pub(in crate::sys) use write::{is_temporary_of, temporary_name};
 pub use write::{NewFile, replace_at};
 
 use super::files::Durability;

@@ -80,9 +80,20 @@ fn fill(mut file: File, new: NewFile<'_>) -> io::Result<()> {
 
 /// `.name-<pid>-<n>` with the dots of the name's extension taken out.
 pub(in crate::sys) fn temporary_name(name: &OsStr) -> String {
-    let name = name.to_string_lossy().replace('.', "-");
-    let end = (0..=MOST_OF_NAME.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
     // The standard library draws the keys of its hash from getrandom(2).
     let random = RandomState::new().build_hasher().finish();
-    format!(".{}-{}-{random}", &name[..end], std::process::id())
+    format!("{}{}-{random}", temporary_prefix(name), std::process::id())
+}
+
+/// Whether `file` is a temporary file of `name`.
+pub(in crate::sys) fn is_temporary_of(name: &OsStr, file: &OsStr) -> bool {
+    let numbers = file.to_str().and_then(|file| file.strip_prefix(&temporary_prefix(name))?.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(pid, random)| is_number(pid) && is_number(random))
+}
+
+fn temporary_prefix(name: &OsStr) -> String {
+    let name = name.to_string_lossy().replace('.', "-");
+    let end = (0..=MOST_OF_NAME.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    format!(".{}-", &name[..end])
 }

@@ -1,0 +1,49 @@
+//! Kills before each change, several at the same time.
+
+use crate::support::changes::Changes;
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Some wait while others work.
+const AT_ONCE: usize = 16;
+/// More than any program needs.
+const MANY: usize = 5000;
+
+/// Runs `command`, which is killed before its change numbered `number`, from 1; 0 is none. Answers the names of all changes.
+pub fn killed_at(mut command: Command, number: usize) -> (Output, Vec<&'static str>) {
+    let changes = Changes::of(&mut command, number);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its end of the test's pipes.
+    drop(command);
+    (child.wait_with_output().unwrap(), changes.seen())
+}
+
+/// Has `kill` kill before each change, until it answers that a program made fewer; answers how many were killed.
+pub fn before_each(kill: impl Fn(usize) -> usize + Sync) -> usize {
+    let (next, last) = (AtomicUsize::new(1), AtomicUsize::new(MANY));
+    let failure = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while failure.lock().unwrap().is_none() {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number > last.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| kill(number))) {
+                        Ok(changes) if changes < number => _ = last.fetch_min(changes, Ordering::Relaxed),
+                        Ok(_) => {}
+                        Err(why) => *failure.lock().unwrap() = Some(why),
+                    }
+                }
+            });
+        }
+    });
+    if let Some(why) = failure.into_inner().unwrap() {
+        std::panic::resume_unwind(why);
+    }
+    let kills = last.into_inner();
+    assert!(kills > 0 && kills < MANY, "{kills} changes");
+    kills
+}
