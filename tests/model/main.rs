@@ -10,6 +10,7 @@ mod support;
 
 mod daemon;
 mod invariants;
+mod odd;
 mod op;
 mod run;
 mod seen;

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 /// So many sandboxes exist at the same time at most.
 pub const SLOTS: usize = 12;
 /// The additional networks; see `world::networks`.
-pub const NETWORKS: [&str; 7] = ["br1", "small", "dual", "mv", "program", "mark", "result"];
+pub const NETWORKS: [&str; 8] = ["br1", "small", "dual", "mv", "program", "mark", "result", "chain"];
 /// Those of plugins that the test steers.
-pub const STUBS: [&str; 2] = ["mark", "result"];
+pub const STUBS: [&str; 3] = ["mark", "result", "chain"];
+/// Those of them that make an interface, too.
+pub const CHAINED: &str = "chain";
 
 /// What a steered plugin does on a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +53,17 @@ pub enum Op {
         networks: Vec<usize>,
         at: usize,
     },
+    /// The pod asks for more than a node may copy.
+    AddGreedy {
+        slot: usize,
+    },
     Del {
         slot: usize,
+    },
+    /// The runtime repeats DEL while the first one works, which is before the change numbered `at`.
+    DelTwice {
+        slot: usize,
+        at: usize,
     },
     DelKilled {
         slot: usize,
@@ -101,6 +112,8 @@ pub enum Op {
     },
     DefaultReplaced,
     PluginsMoved,
+    /// The numbers of processes in notes of locks are those of somebody else by now.
+    NumbersReused,
     /// All that was written becomes older by so many seconds; younger if negative.
     Clock {
         seconds: i64,
@@ -129,10 +142,13 @@ pub fn generate(seed: u64, count: usize) -> Vec<Op> {
 fn one(random: &mut Random) -> Op {
     let slot = random.below(SLOTS);
     match random.below(100) {
-        0..24 => Op::Add { slot, networks: networks(random) },
+        0..22 => Op::Add { slot, networks: networks(random) },
+        22..23 => Op::AddGreedy { slot },
+        23..24 => Op::NumbersReused,
         24..28 => Op::AddAsked { slot, networks: networks(random) },
         28..35 => Op::AddKilled { slot, networks: networks(random), at: 1 + random.below(110) },
-        35..50 => Op::Del { slot },
+        35..48 => Op::Del { slot },
+        48..50 => Op::DelTwice { slot, at: 1 + random.below(40) },
         50..54 => Op::DelKilled { slot, at: 1 + random.below(40) },
         54..55 => Op::DelAgain { slot },
         55..58 => Op::End { slot },

@@ -3,7 +3,7 @@
 use crate::op::{Mood, NETWORKS, Op, SLOTS, STUBS};
 use crate::seen::{self, Seen};
 use crate::slot::{Past, Slot, State};
-use crate::support::{Call, Pod, eventually};
+use crate::support::{Answer, Call, Pod, eventually};
 use crate::world::World;
 use crate::{daemon, invariants};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub struct Run {
     pub slots: Vec<Option<Slot>>,
     pub past: Vec<Past>,
     counts: Counts,
-    made: usize,
+    pub made: usize,
 }
 
 /// Runs all of `ops`, then ends all faults and deletes everything.
@@ -34,24 +34,24 @@ pub fn run(world: World, ops: &[Op]) -> Result<Counts, String> {
         let of = |why: String| format!("operation {number}, {op:?}: {why}");
         run.step(op).map_err(of)?;
         run.quiet();
-        run.invariants().map_err(of)?;
+        run.world.harm().map_or(Ok(()), Err).and_then(|()| run.invariants()).map_err(of)?;
     }
     run.settle().map_err(|why| format!("in the end: {why}"))?;
     run.world.change(&Op::Daemon(crate::op::Daemon::Away));
     Ok(run.counts)
 }
 
-fn must(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+pub fn must(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
 impl Run {
     /// Waits for what a call has left at work.
-    fn quiet(&self) {
+    pub fn quiet(&self) {
         eventually("every process to end", || self.world.node.processes().is_empty());
     }
 
-    fn count(&mut self, what: &str) {
+    pub fn count(&mut self, what: &str) {
         *self.counts.entry(what.to_owned()).or_default() += 1;
     }
 
@@ -62,7 +62,9 @@ impl Run {
             Op::Add { slot, networks } => self.add(*slot, networks, None, false),
             Op::AddAsked { slot, networks } => self.add(*slot, networks, None, true),
             Op::AddKilled { slot, networks, at } => self.add(*slot, networks, Some(*at), false),
+            Op::AddGreedy { slot } => self.add_greedy(*slot),
             Op::Del { slot } => self.del(*slot, 0),
+            Op::DelTwice { slot, at } => self.del_twice(*slot, *at),
             Op::DelKilled { slot, at } => self.del(*slot, *at),
             Op::DelAgain { slot } => self.del_again(*slot),
             Op::End { slot } => self.end(*slot),
@@ -167,8 +169,7 @@ impl Run {
         let used = Seen::look().things.iter().filter(|thing| thing.what == "lease of small").count();
         let fails = |network: &usize| {
             let name = NETWORKS[*network];
-            let moody = STUBS.contains(&name) && self.world.mood(name, 0) != Mood::Well;
-            moody || self.world.gone.contains(network) || (name == "small" && used >= 5)
+            self.world.moody(name, 0) || self.world.gone.contains(network) || (name == "small" && used >= 5)
         };
         let disk = (self.world.full || self.world.read_only) && !networks.is_empty();
         let unasked = asked && self.world.daemon != crate::op::Daemon::Answers;
@@ -176,7 +177,14 @@ impl Run {
     }
 
     fn del(&mut self, at: usize, killed: usize) -> Result<(), String> {
-        let Some(slot) = &mut self.slots[at] else { return Ok(()) };
+        let Some(call) = self.del_call(at) else { return Ok(()) };
+        let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
+        self.del_ended(at, &answer, killed)
+    }
+
+    /// The DEL that the runtime sends for a sandbox.
+    pub fn del_call(&self, at: usize) -> Option<Call> {
+        let slot = self.slots[at].as_ref()?;
         let mut call = self.world.call(slot.pod.call("DEL"));
         if slot.ended {
             call = call.env("CNI_NETNS", "");
@@ -184,11 +192,16 @@ impl Run {
         if !slot.result.is_null() {
             call = call.configured("prevResult", slot.result.clone());
         }
-        let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
-        eventually("every process to end", || self.world.node.processes().is_empty());
+        Some(call)
+    }
+
+    /// What the answer of a DEL says of its sandbox.
+    pub fn del_ended(&mut self, at: usize, answer: &Answer, killed: usize) -> Result<(), String> {
+        self.quiet();
         if answer.status.success() {
             return self.deleted(at);
         }
+        let Some(slot) = &mut self.slots[at] else { return Err(format!("a DEL after one that succeeded: {answer:?}")) };
         slot.state = State::Limbo;
         if killed > 0 {
             slot.cancelled = 0;

@@ -1,6 +1,6 @@
 //! What the model knows of a sandbox.
 
-use crate::op::{NETWORKS, STUBS};
+use crate::op::{CHAINED, NETWORKS, STUBS};
 use crate::seen::Thing;
 use crate::support::Pod;
 use serde_json::Value;
@@ -76,7 +76,8 @@ impl Slot {
     }
 
     pub fn links(&self) -> Vec<String> {
-        let made = |(_, network): &(usize, &usize)| !STUBS.contains(&NETWORKS[**network]);
+        let is_made = |name: &str| name == CHAINED || !STUBS.contains(&name);
+        let made = |(_, network): &(usize, &usize)| is_made(NETWORKS[**network]);
         let additional = self.networks.iter().enumerate().filter(made).map(|(place, _)| Slot::ifname(place));
         std::iter::once("eth0".to_owned()).chain(additional).collect()
     }
@@ -86,9 +87,16 @@ impl Slot {
         let mut all = vec![("lease of cbr0".to_owned(), "eth0".to_owned())];
         for (place, network) in self.networks.iter().enumerate() {
             let (name, ifname) = (NETWORKS[*network], Slot::ifname(place));
-            let what = if STUBS.contains(&name) { format!("mark of {name}") } else { format!("lease of {name}") };
-            let times = if name == "dual" { 2 } else { 1 };
-            all.extend(std::iter::repeat_n((what, ifname), times));
+            if STUBS.contains(&name) {
+                all.push((format!("mark of {name}"), ifname.clone()));
+            }
+            let leases = match name {
+                CHAINED => 1,
+                name if STUBS.contains(&name) => 0,
+                "dual" => 2,
+                _ => 1,
+            };
+            all.extend(std::iter::repeat_n((format!("lease of {name}"), ifname), leases));
         }
         all.sort();
         all

@@ -1,12 +1,16 @@
 //! The machine on which a run happens: networks, steered plugins, the disk, the daemon.
 
 use crate::daemon;
-use crate::op::{Daemon, Mood, NETWORKS, Op, STUBS};
+use crate::op::{CHAINED, Daemon, Mood, NETWORKS, Op, STUBS};
 use crate::support::{Answer, Call, Node, Pod, kernel, node};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Where the steered plugins are at first.
@@ -15,13 +19,20 @@ const PLUGINS: &str = "/run/node/plugins-";
 pub const MARKS: &str = "/var/lib/marks";
 /// How they are steered.
 const MOODS: &str = "/var/lib/moods";
+/// Where they say that a sandbox was not locked.
+const UNLOCKED: &str = "/var/lib/moods/unlocked";
+/// A network that is too much.
+pub const GREEDY: &str = "greedy";
 /// A file that fills the disk of the records.
 const BALLAST: &str = "/var/lib/plexus/ballast";
 
 /// A plugin that makes a mark for each attachment and takes it away again; `result` takes it away by the result of ADD
 /// alone, as `firewall` does.
+/// What runs in a sandbox says where that is not locked.
 const STUB: &str = r#"#!/bin/sh
 name=${0##*/}
+lock=/run/plexus/locks/$CNI_CONTAINERID.lock
+[ -n "$CNI_CONTAINERID" ] && [ -e "$lock" ] && flock -n "$lock" true && echo "$CNI_COMMAND of $name in $CNI_CONTAINERID" >>/var/lib/moods/unlocked
 stdin=
 while IFS= read -r line || [ -n "$line" ]; do stdin=$stdin$line; done
 mood=Well
@@ -33,7 +44,7 @@ case $CNI_COMMAND in
 ADD) [ $name = first ] || : >"$mark" || fail ;;
 DEL)
     case $name$stdin in
-    result*prevResult*|mark*) rm -f "$mark" ;;
+    result*prevResult*|mark*|chain*) rm -f "$mark" ;;
     esac ;;
 CHECK) [ $name = first ] || [ -e "$mark" ] || fail ;;
 esac
@@ -55,6 +66,25 @@ pub struct World {
     replaced: usize,
     boots: usize,
     server: daemon::Server,
+    /// A process group that is none of ours.
+    stranger: Child,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // It may have been killed.
+        let _ = self.stranger.kill();
+        let _ = self.stranger.wait();
+    }
+}
+
+/// Something that runs beside the machine, in a process group of its own.
+fn stranger() -> Child {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sleep", "86400"]).process_group(0);
+    // SAFETY: prctl(2) is async-signal-safe.
+    unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
+    command.spawn().unwrap()
 }
 
 fn bridge(name: &str, subnets: &[&str]) -> Value {
@@ -79,6 +109,10 @@ fn network(name: &str) -> Value {
         }
         // What is killed while the second one works is deleted by the result of the first.
         "result" => json!([{"type": "first"}, {"type": "result"}]),
+        // A built-in plugin looks into the sandbox before the steered one runs, when it is deleted.
+        CHAINED => json!([{"type": CHAINED}, bridge("br6", &["10.66.0.0/24"])]),
+        // With the arguments of a pod in each of them more than a node has.
+        GREEDY => vec![json!({"type": "mark"}); 2000].into(),
         stub => json!([{"type": stub}]),
     };
     json!({"cniVersion": "1.1.0", "name": name, "plugins": plugins})
@@ -88,8 +122,9 @@ impl World {
     pub fn new() -> Option<Self> {
         let node = Node::new()?;
         crate::support::keep_the_kernel_quiet();
-        for folder in ["/var/lib/marks/mark", "/var/lib/marks/result", MOODS, "/var/lib/plexus", "/run/node/plugins-0"]
-        {
+        let marks = STUBS.map(|stub| format!("{MARKS}/{stub}"));
+        let folders = [MOODS, "/var/lib/plexus", "/run/node/plugins-0"].into_iter();
+        for folder in folders.chain(marks.iter().map(String::as_str)) {
             fs::create_dir_all(folder).unwrap();
         }
         node::tmpfs(Path::new("/var/lib/plexus"), "mode=700,size=2m").unwrap();
@@ -109,6 +144,7 @@ impl World {
             replaced: 0,
             boots: 0,
             server: daemon::Server::new(),
+            stranger: stranger(),
         };
         world.node.config["daemonTimeoutSeconds"] = json!(0.3);
         world.node.config["publishTimeoutSeconds"] = json!(0.1);
@@ -117,6 +153,7 @@ impl World {
         for number in 0..NETWORKS.len() {
             world.nad(number);
         }
+        world.node.network(&format!("default/{GREEDY}"), &network(GREEDY));
         Some(world)
     }
 
@@ -153,9 +190,14 @@ impl World {
         self.moods.iter().rev().find(|(s, v, _)| (*s, *v) == (stub, verb)).map_or(Mood::Well, |(_, _, mood)| *mood)
     }
 
+    /// Whether `name` is a steered plugin that does not just work on `verb`.
+    pub fn moody(&self, name: &str, verb: usize) -> bool {
+        STUBS.contains(&name) && self.mood(name, verb) != Mood::Well
+    }
+
     /// Whether every plugin works, and the disk of the records.
     pub fn is_well(&self) -> bool {
-        let moods = STUBS.iter().all(|stub| [0, 1].iter().all(|verb| self.mood(stub, *verb) == Mood::Well));
+        let moods = STUBS.iter().all(|stub| [0, 1].iter().all(|verb| !self.moody(stub, *verb)));
         moods && !self.full && !self.read_only
     }
 
@@ -196,8 +238,29 @@ impl World {
                 fs::rename(format!("{PLUGINS}{}", self.moved), format!("{PLUGINS}{}", self.moved + 1)).unwrap();
                 self.moved += 1;
             }
+            Op::NumbersReused => self.reuse_numbers(),
             other => panic!("{other:?} is no fault"),
         }
+    }
+
+    /// The process groups that notes of locks name, all of which have ended, are the stranger's by now.
+    fn reuse_numbers(&self) {
+        for lock in fs::read_dir("/run/plexus/locks").into_iter().flatten().flatten() {
+            let note = fs::read_to_string(lock.path()).unwrap_or_default();
+            let numbers: Vec<&str> = note.split_ascii_whitespace().collect();
+            if numbers.len() >= 3 && numbers.iter().all(|number| number.parse::<u64>().is_ok()) {
+                fs::write(lock.path(), format!("{} {} {}", numbers[0], numbers[1], self.stranger.id())).unwrap();
+            }
+        }
+    }
+
+    /// What was done to others: a process of somebody else that was killed, a plugin that ran in a sandbox without its lock.
+    pub fn harm(&mut self) -> Option<String> {
+        if let Some(status) = self.stranger.try_wait().unwrap() {
+            return Some(format!("a process that is none of ours has ended: {status}"));
+        }
+        let unlocked = fs::read_to_string(UNLOCKED).ok()?;
+        Some(format!("a plugin ran while its sandbox was not locked: {}", unlocked.trim()))
     }
 
     fn fill(&mut self, full: bool) {
@@ -229,8 +292,8 @@ impl World {
 
     /// All faults end; what they did stays.
     pub fn recover(&mut self) {
-        for (stub, verb) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            self.change(&Op::Mood { stub, verb, mood: Mood::Well });
+        for stub in 0..STUBS.len() {
+            [0, 1].iter().for_each(|verb| self.change(&Op::Mood { stub, verb: *verb, mood: Mood::Well }));
         }
         self.remount(false);
         self.fill(false);

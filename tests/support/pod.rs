@@ -14,6 +14,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// The capability under which runtimes hand over annotations.
@@ -277,6 +278,45 @@ impl Call {
         let running = Running::new(command.spawn().unwrap(), self.config.to_string());
         drop(command);
         (running.wait(), changes.seen())
+    }
+
+    /// Makes the call, which is halted before its change numbered `chosen`, from 1, and makes `other` meanwhile. This one
+    /// goes on once `other` has ended, or waits for a lock.
+    pub fn halted_at(self, chosen: usize, other: Call) -> (Answer, Answer) {
+        /// So often only a call tries to get a lock that waits for it.
+        const WAITS: usize = 12;
+        let ((reached, is_reached), (go_on, goes_on)) = (channel::<()>(), channel::<()>());
+        let first = self.watched(move |number, _, _| {
+            if number == chosen {
+                // Nobody waits for it any more where the test has failed.
+                let _ = reached.send(());
+                let _ = goes_on.recv();
+            }
+        });
+        // An error: it has ended before.
+        let _ = is_reached.recv();
+        let ((waits, is_waiting), mut locks) = (channel::<()>(), 0);
+        let second = other.watched(move |_, name, _| {
+            locks += usize::from(name == "flock");
+            if locks == WAITS {
+                let _ = waits.send(());
+            }
+        });
+        let _ = is_waiting.recv();
+        drop(go_on);
+        let end = |(running, changes): (Running, Changes)| {
+            let answer = running.wait();
+            changes.seen();
+            answer
+        };
+        (end(first), end(second))
+    }
+
+    /// Starts the call; `before` is told of each of its changes, see [`Changes::watched`].
+    fn watched(self, before: impl FnMut(usize, &'static str, i32) + Send + 'static) -> (Running, Changes) {
+        let mut command = self.command();
+        let changes = Changes::watched(&mut command, before);
+        (Running::new(command.spawn().unwrap(), self.config.to_string()), changes)
     }
 
     /// `plexus sweep`, as it runs in a container that shares no processes with the node.

@@ -1,0 +1,74 @@
+//! Calls that no orderly cluster makes: for a pod that asks for too much, and two at the same time.
+
+use crate::op::NETWORKS;
+use crate::run::{Run, must};
+use crate::slot::{Slot, State};
+use crate::support::Pod;
+use crate::world::GREEDY;
+use nix::sys::resource::{Resource, setrlimit};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+/// What a call may have; that of a pod that asks for more than this is refused before anything is copied.
+const MEMORY: u64 = 128 << 20;
+/// The arguments of one network, which each of its plugins would get.
+const ARGUMENTS: usize = 200_000;
+
+impl Run {
+    /// ADD of what would need 400 MB is refused, and makes nothing.
+    pub fn add_greedy(&mut self, at: usize) -> Result<(), String> {
+        if self.slots[at].is_some() {
+            return Ok(());
+        }
+        self.made += 1;
+        let asked = json!([{"name": GREEDY, "cni-args": {"x": "x".repeat(ARGUMENTS)}}]);
+        let pod = Pod::new(&self.world.node, &format!("p{at}x{}", self.made)).selecting(asked);
+        let call = self.world.call(pod.call("ADD"));
+        let limited = call.start_as(|command| {
+            // SAFETY: setrlimit(2) is async-signal-safe.
+            _ = unsafe { command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY)?)) };
+        });
+        let answer = limited.wait();
+        must(!answer.status.success() && answer.status.signal().is_none(), || {
+            format!("ADD of a pod that asks for too much is not refused: {answer:?}")
+        })?;
+        self.count("pods refused for what they ask for");
+        self.slots[at] = Some(Slot {
+            pod,
+            networks: Vec::new(),
+            state: State::Limbo,
+            ended: false,
+            torn: None,
+            unrecorded: false,
+            result: Value::Null,
+            interfaces: BTreeMap::new(),
+            failed: 0,
+            cancelled: 0,
+            old: false,
+        });
+        Ok(())
+    }
+
+    /// Two DELs at the same time are as one after the other.
+    pub fn del_twice(&mut self, at: usize, halted: usize) -> Result<(), String> {
+        let Some((first, second)) = self.del_call(at).zip(self.del_call(at)) else { return Ok(()) };
+        let (first, second) = first.halted_at(halted, second);
+        self.quiet();
+        // Each of them counts as an attempt, and may be cancelled.
+        let (better, other) = if second.status.success() { (second, first) } else { (first, second) };
+        if better.status.success() {
+            let stubborn = self.slots[at].as_ref().is_some_and(|slot| self.may_del_fail(slot));
+            must(other.status.success() || stubborn, || format!("one of two DELs fails: {other:?}"))?;
+            return self.del_ended(at, &better, 0);
+        }
+        self.del_ended(at, &other, 0)?;
+        self.del_ended(at, &better, 0)
+    }
+
+    fn may_del_fail(&self, slot: &Slot) -> bool {
+        // Without a record DEL guesses, and may call a plugin that this pod never had.
+        let guessed = !slot.is_recorded() || slot.result.is_null();
+        guessed || slot.networks.iter().any(|network| self.world.moody(NETWORKS[*network], 1))
+    }
+}
