@@ -259,8 +259,13 @@ impl World {
         if let Some(status) = self.stranger.try_wait().unwrap() {
             return Some(format!("a process that is none of ours has ended: {status}"));
         }
-        let unlocked = fs::read_to_string(UNLOCKED).ok()?;
-        Some(format!("a plugin ran while its sandbox was not locked: {}", unlocked.trim()))
+        if let Ok(unlocked) = fs::read_to_string(UNLOCKED) {
+            return Some(format!("a plugin ran while its sandbox was not locked: {}", unlocked.trim()));
+        }
+        // Nobody waits for a detached sweep; how it ended is in its log.
+        let log = fs::read_to_string("/run/plexus/sweep.log").unwrap_or_default();
+        let violation = log.lines().find(|line| line.contains("fatal runtime error") || line.contains("panicked"))?;
+        Some(format!("a sweep was aborted: {violation}"))
     }
 
     fn fill(&mut self, full: bool) {
