@@ -292,12 +292,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("00-plexus.conflist");
         fs::write(folder.path().join(temporary_name(list.file_name().unwrap())), "half").unwrap();
-        let others = ["00-plexus.conflist", ".00-plexus-conflist", ".00-plexus-conflist-7-x", ".00-plexus-conflist-", ".x-1-2"];
+        let others =
+            ["00-plexus.conflist", ".00-plexus-conflist", ".00-plexus-conflist-7-x", ".00-plexus-conflist-", ".x-1-2"];
         others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
         remove_unfinished(&list);
         let mut left: Vec<_> = entries(folder.path()).unwrap().iter().map(fs::DirEntry::file_name).collect();
         left.sort();
-        assert_eq!(left, { let mut others = others; others.sort_unstable(); others });
+        assert_eq!(left, {
+            let mut others = others;
+            others.sort_unstable();
+            others
+        });
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Some wait while others work.
-const AT_ONCE: usize = 16;
+/// A normal run leaves out so many changes of the daemon after each.
+const STEP: usize = 9;
 /// More than any program needs.
 const MANY: usize = 5000;
 
@@ -19,15 +19,21 @@ pub fn killed_at(mut command: Command, number: usize) -> (Output, Vec<&'static s
     (child.wait_with_output().unwrap(), changes.seen())
 }
 
-/// Has `kill` kill before each change, until it answers that a program made fewer; answers how many were killed.
-pub fn before_each(kill: impl Fn(usize) -> usize + Sync) -> usize {
+/// Every change counts with `PLEXUS_PROVE` set.
+pub fn step() -> usize {
+    if std::env::var_os("PLEXUS_PROVE").is_some() { 1 } else { STEP }
+}
+
+/// Has `kill` kill before each change, or of `step` changes one, `at_once` at the same time, until it answers that a program
+/// made fewer; answers how many were killed.
+pub fn before_each(step: usize, at_once: usize, kill: impl Fn(usize) -> usize + Sync) -> usize {
     let (next, last) = (AtomicUsize::new(1), AtomicUsize::new(MANY));
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 while failure.lock().unwrap().is_none() {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let number = next.fetch_add(step, Ordering::Relaxed);
                     if number > last.load(Ordering::Relaxed) {
                         return;
                     }
@@ -43,7 +49,7 @@ pub fn before_each(kill: impl Fn(usize) -> usize + Sync) -> usize {
     if let Some(why) = failure.into_inner().unwrap() {
         std::panic::resume_unwind(why);
     }
-    let kills = last.into_inner();
-    assert!(kills > 0 && kills < MANY, "{kills} changes");
-    kills
+    let changes = last.into_inner();
+    assert!(changes > 0 && changes < MANY, "{changes} changes");
+    changes.div_ceil(step)
 }

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod daemon;
 mod kills;
 mod tool;
 mod tree;

@@ -16,6 +16,9 @@ const PLUGIN: &str = "bin/plexus";
 const OTHERS: [(&str, &str); 3] =
     [("net.d/10-flannel.conflist", FLANNEL), ("bin/bridge", "bridge"), ("state-of-others/x", "x")];
 
+/// Some wait while others work.
+const AT_ONCE: usize = 16;
+
 /// A program that the tool takes for the plugin.
 fn plugin(release: &str) -> String {
     format!("\u{7f}ELF {ABOUT} {release}")
@@ -66,7 +69,7 @@ impl Case {
         let output = self.run(&whole);
         assert_eq!(output.status.code(), Some(code), "{}: {output:?}", self.name);
         let after = whole.tree();
-        let kills = before_each(|number| {
+        let kills = before_each(1, AT_ONCE, |number| {
             let folder = self.folder();
             let (_, changes) = killed_at(self.command(&folder), number);
             let of = format!("{}: killed before change {number} ({:?})", self.name, changes.get(number - 1));
@@ -80,7 +83,7 @@ impl Case {
             assert!(difference.is_empty(), "{of}, and run again:{difference}");
             changes.len()
         });
-        support::say(&format!("{}: {kills} kills", self.name));
+        support::say(&format!("crash: plexusctl {}: {kills} kills", self.name));
     }
 
     /// What a runtime and others meet at any moment.
@@ -95,7 +98,9 @@ impl Case {
                 return Err(format!("{path} is neither the old nor the new one: {file:?}"));
             }
         }
-        if tree.contains_key(LIST) && after.contains_key(LIST) | before.contains_key(PLUGIN) && !tree.contains_key(PLUGIN)
+        if tree.contains_key(LIST)
+            && after.contains_key(LIST) | before.contains_key(PLUGIN)
+            && !tree.contains_key(PLUGIN)
         {
             return Err("the runtime is told to start a plugin that is not there".to_owned());
         }

@@ -109,7 +109,8 @@ impl Changes {
 fn tell_by_other_call(pipe: &File, numbers: [i32; 2]) -> io::Result<()> {
     let bytes = libc::iovec { iov_base: numbers.as_ptr().cast_mut().cast(), iov_len: size_of_val(&numbers) };
     // SAFETY: the kernel reads so many bytes, which live on. The offset -1 is that of the file, which a pipe has not.
-    let written = unsafe { libc::syscall(libc::SYS_pwritev2, pipe.as_raw_fd(), &raw const bytes, 1, -1_i64, -1_i64, 0) };
+    let written =
+        unsafe { libc::syscall(libc::SYS_pwritev2, pipe.as_raw_fd(), &raw const bytes, 1, -1_i64, -1_i64, 0) };
     // A pipe takes so few bytes at once.
     if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -138,11 +139,7 @@ fn name(number: libc::c_int) -> &'static str {
 }
 
 /// Counts the calls until nobody is left who could make one.
-fn watch(
-    listener: &OwnedFd,
-    plugin: i32,
-    mut before: impl FnMut(usize, &'static str, i32),
-) -> Vec<&'static str> {
+fn watch(listener: &OwnedFd, plugin: i32, mut before: impl FnMut(usize, &'static str, i32)) -> Vec<&'static str> {
     let mut seen = Vec::new();
     while let Some(call) = next_call(listener) {
         seen.push(name(call.data.nr));

@@ -68,10 +68,16 @@ impl Daemon {
 
     /// As [`Daemon::in_folder`], without waiting for anything.
     pub fn spawn(folder: &Path, arguments: &[&str]) -> Self {
+        Daemon::spawn_as(folder, arguments, |_| ())
+    }
+
+    /// As [`Daemon::spawn`], as `prepare` has it.
+    pub fn spawn_as(folder: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         let (run, state) = (RunDirectory::new(folder.join("run")), StateDirectory::new(folder.join("state")));
         let mut command = Command::new(Daemon::program());
         command.args(["--log-level", "debug", "--run-directory"]).arg(run.path());
         command.arg("--state-directory").arg(state.path()).args(arguments).env_remove("KUBECONFIG");
+        prepare(&mut command);
         Daemon::spawn_command(command, run, state, folder.join("plexusd.log"))
     }
 
@@ -100,6 +106,11 @@ impl Daemon {
         let lines = File::options().create(true).append(true).open(&log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(lines).spawn().unwrap();
         Daemon { child, run, state, log }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Its process ID.

@@ -17,8 +17,8 @@ pub use folder::Folder;
 pub use kept::KeptFolders;
 pub use theirs::TheirFolder;
 pub use untrusted::Untrusted;
-pub(in crate::sys) use write::{is_temporary_of, temporary_name};
 pub use write::{NewFile, replace_at};
+pub(in crate::sys) use write::{is_temporary_of, temporary_name};
 
 use super::files::Durability;
 use nix::fcntl::AtFlags;
