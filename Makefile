@@ -87,12 +87,13 @@ prove: plugin ## Break things: random runs with 20 new seeds, kills before each 
 	e2e/assets/get plugins >/dev/null
 	e2e/assets/get etcd >/dev/null
 	e2e/assets/get kubernetes >/dev/null
-	PLEXUS_FORMER=$$(e2e/prove/former) PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) \
-		cargo test --test model --test crash_everywhere --test pairings -- --nocapture
+	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) e2e/prove/run
 
 .PHONY: put-back
-put-back: ## Put faults back that Plexus once had, and show that the model test finds each (root)
+put-back: ## Put faults back that Plexus once had, and show that `make prove` finds each (root)
 	e2e/assets/get plugins >/dev/null
+	e2e/assets/get etcd >/dev/null
+	e2e/assets/get kubernetes >/dev/null
 	e2e/prove/put-back
 
 .PHONY: soak

@@ -214,6 +214,7 @@ impl Case {
             if changes < number {
                 assert!(kills > 0);
                 support::say(&format!("{}: {verb:?} then {then:?}: {kills} kills before {changes} changes", self.name));
+                support::tally(kills, &format!("kills: plugin, {verb:?}"));
                 return;
             }
             kills += 1;

@@ -134,4 +134,6 @@ fn every_pairing_of_neighbouring_releases_works() {
         }
     }
     assert_eq!(number, releases.len().pow(3));
+    support::tally(number, "pairings: pods");
+    support::tally(releases.len(), "pairings: releases");
 }

@@ -83,7 +83,7 @@ impl Case {
             assert!(difference.is_empty(), "{of}, and run again:{difference}");
             changes.len()
         });
-        support::say(&format!("crash: plexusctl {}: {kills} kills", self.name));
+        support::tally(kills, &format!("kills: plexusctl {}", self.words[0]));
     }
 
     /// What a runtime and others meet at any moment.

@@ -85,10 +85,12 @@ fn hold_seeds(seeds: &[u64], count: usize) {
         scope.spawn(work);
         scope.spawn(work);
     });
-    for (what, count) in all.into_inner().unwrap() {
-        support::say(&format!("model: {count} {what}"));
+    for (what, number) in all.into_inner().unwrap() {
+        support::tally(number, &format!("model: {what}"));
     }
     assert_eq!(failed.into_inner(), 0, "of {} seeds some fail", seeds.len());
+    support::tally(seeds.len(), "model: seeds");
+    support::tally(seeds.len() * count, "model: operations");
 }
 
 #[test]

@@ -73,6 +73,11 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Says that `count` of `what` were tried, for the summary of `make prove` (`e2e/prove/summary`).
+pub fn tally(count: usize, what: &str) {
+    say(&format!("prove: {count} {what}"));
+}
+
 /// The machine's, or with the namespace of a pod entered its, interfaces get no addresses of the kernel's own, and none
 /// that wait for others' objections: what a call does would depend on the time.
 pub fn keep_the_kernel_quiet() {

@@ -1,0 +1,218 @@
+//! `docs/reliability.md` is made of what the last `UPDATE=1 make prove` counted (`tests/data/prove.tsv`), and of the table of what
+//! must hold.
+//!
+//! `UPDATE=1 cargo test --test reliability` writes it again.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// What `make prove` counted, by its words.
+type Counts = BTreeMap<String, u64>;
+
+/// A fault and what must hold; the words under which it is counted; what Multus does, where that was run.
+struct Row {
+    fault: &'static str,
+    must: &'static str,
+    counted: &'static [&'static str],
+    multus: &'static str,
+}
+
+const fn row(fault: &'static str, must: &'static str, counted: &'static [&'static str], multus: &'static str) -> Row {
+    Row { fault, must, counted, multus }
+}
+
+const NOT_RUN: &str = "not run";
+const NOTHING_LEFT: &str = "the next DEL, GC or sweep leaves nothing";
+const AS_BEFORE: &str = "running pods keep their interfaces and addresses; the next DEL leaves nothing";
+
+/// A program is killed before each system call that changes something.
+const KILLS: &[Row] = &[
+    row(
+        "the plugin, in ADD",
+        "DEL, GC or a sweep leaves nothing; a second ADD attaches the pod or is refused",
+        &["kills: plugin, Add"],
+        NOT_RUN,
+    ),
+    row("the plugin, in DEL", NOTHING_LEFT, &["kills: plugin, Del"], NOT_RUN),
+    row(
+        "the plugin, in CHECK or STATUS",
+        "nothing changes",
+        &["kills: plugin, Check", "kills: plugin, Status"],
+        NOT_RUN,
+    ),
+    row("the plugin, in GC", NOTHING_LEFT, &["kills: plugin, Gc"], NOT_RUN),
+    row("the plugin, in a sweep", NOTHING_LEFT, &["kills: plugin, Sweep"], NOT_RUN),
+    row(
+        "`plexusctl install`",
+        "the runtime's directory has the old or the new file; the next `install` finishes it, and leaves nothing",
+        &["kills: plexusctl install"],
+        NOT_RUN,
+    ),
+    row(
+        "`plexusctl uninstall`",
+        "files of others stay; the next `uninstall` finishes it",
+        &["kills: plexusctl uninstall"],
+        NOT_RUN,
+    ),
+    row(
+        "`plexusd`, while it answers, publishes and leases addresses",
+        "the next one answers, publishes what waits, and holds the blocks that the cluster knows",
+        &["kills: plexusd"],
+        NOT_RUN,
+    ),
+];
+
+/// Faults at random times, among the operations of the model test.
+const RANDOM: &[Row] = &[
+    row(
+        "the plugin is killed in ADD, DEL, GC or a sweep",
+        "nothing is lost: deleted, or recorded as a debt",
+        &["model: AddKilled", "model: DelKilled", "model: GcKilled", "model: SweepKilled"],
+        NOT_RUN,
+    ),
+    row(
+        "a CNI plugin fails, fails late, or its call is cancelled",
+        "what it could not delete is recorded and retried; other networks are deleted",
+        &["model: Mood"],
+        "[a failed deletion is lost](evidence/multus-differences.md)",
+    ),
+    row(
+        "the daemon is away, is silent, or sends wrong data",
+        "pods that need no daemon start; DEL works",
+        &["model: Daemon"],
+        NOT_RUN,
+    ),
+    row(
+        "the disk is full or read-only",
+        "pods without additional networks start; the others are refused",
+        &["model: DiskFull", "model: ReadOnly"],
+        NOT_RUN,
+    ),
+    row(
+        "a record loses its end, or all of it",
+        "DEL deletes what the rest of the record has; a damaged record is kept",
+        &["model: Torn"],
+        "[an empty record: a leak](evidence/multus-differences.md)",
+    ),
+    row("the clock jumps, up to a year, in both directions", AS_BEFORE, &["model: Clock"], NOT_RUN),
+    row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], NOT_RUN),
+    row(
+        "a namespace ends without DEL",
+        NOTHING_LEFT,
+        &["model: End"],
+        "[the same as Plexus](evidence/multus-differences.md)",
+    ),
+    row(
+        "a NAD is deleted, or created again",
+        AS_BEFORE,
+        &["model: NadGone", "model: NadBack"],
+        "[the same as Plexus](evidence/multus-differences.md)",
+    ),
+    row("the default network's file changes", AS_BEFORE, &["model: DefaultReplaced"], NOT_RUN),
+    row("the directory of plugins moves", AS_BEFORE, &["model: PluginsMoved"], NOT_RUN),
+    row(
+        "a sweep runs in a container that cannot see the namespaces of the node",
+        "nothing is deleted",
+        &["model: SweepBlind"],
+        NOT_RUN,
+    ),
+    row(
+        "DEL is repeated, later or while the first one works",
+        "both have the same answer",
+        &["model: DelAgain", "model: DelTwice"],
+        "[a later one deletes everything again](evidence/multus-differences.md)",
+    ),
+    row("numbers of processes are used again", "no process of others is killed", &["model: NumbersReused"], NOT_RUN),
+    row("a pod asks for more than a node may copy", "it is refused, within 128 MiB", &["model: AddGreedy"], NOT_RUN),
+];
+
+/// What is tried beside them.
+const OTHERS: &[Row] = &[
+    row(
+        "plugin, daemon, tool and records of this release and of two former ones, in each combination",
+        "ADD, CHECK, the network-status, `plexusctl get` and DEL work",
+        &["pairings: pods"],
+        NOT_RUN,
+    ),
+    row("NADs of 1.3 MiB", "the daemon stays under 64 MiB, and answers", &["daemon: long networks"], NOT_RUN),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn counts() -> (String, Counts) {
+    let text = fs::read_to_string(root().join("tests/data/prove.tsv")).unwrap();
+    let mut lines: Counts = BTreeMap::new();
+    let mut date = String::new();
+    for line in text.lines() {
+        match line.split_once('\t').unwrap() {
+            ("date", day) => day.clone_into(&mut date),
+            (what, number) => _ = lines.insert(what.to_owned(), number.parse().unwrap()),
+        }
+    }
+    (date, lines)
+}
+
+fn count(counts: &Counts, of: &str) -> u64 {
+    *counts.get(of).unwrap_or_else(|| panic!("the last `UPDATE=1 make prove` did not count {of:?}"))
+}
+
+fn table(title: &str, rows: &[Row], counts: &Counts) -> String {
+    let mut text = format!("| {title} | what must hold | Plexus | Multus 4.3.0 |\n|---|---|---|---|\n");
+    for row in rows {
+        let times: u64 = row.counted.iter().map(|what| count(counts, what)).sum();
+        text.push_str(&format!("| {} | {} | held, {times} times | {} |\n", row.fault, row.must, row.multus));
+    }
+    text
+}
+
+fn page() -> String {
+    let (date, counts) = counts();
+    let sum = |begin: &str| -> u64 { counts.iter().filter(|(what, _)| what.starts_with(begin)).map(|(_, n)| n).sum() };
+    let number = |what: &str| count(&counts, what);
+    include_str!("data/reliability.md")
+        .replace("{date}", &date)
+        .replace("{seeds}", &number("model: seeds").to_string())
+        .replace("{operations}", &number("model: operations").to_string())
+        .replace("{attached}", &number("model: pods attached").to_string())
+        .replace("{deleted}", &number("model: pods deleted").to_string())
+        .replace("{kills}", &sum("kills: ").to_string())
+        .replace("{pairings}", &number("pairings: pods").to_string())
+        .replace("{releases}", &number("pairings: releases").to_string())
+        .replace("{table of kills}\n", &table("killed before each change", KILLS, &counts))
+        .replace("{table of faults}\n", &table("fault", RANDOM, &counts))
+        .replace("{table of others}\n", &table("tried", OTHERS, &counts))
+}
+
+#[test]
+fn the_page_says_what_was_counted() {
+    let (path, page) = (root().join("docs/reliability.md"), page());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    let differing = page.lines().zip(written.lines()).find(|(a, b)| a != b);
+    assert!(
+        page == written,
+        "docs/reliability.md is old; UPDATE=1 cargo test --test reliability writes it: {differing:?}"
+    );
+}
+
+#[test]
+fn every_fault_of_the_model_has_a_row() {
+    let rows = || KILLS.iter().chain(RANDOM).chain(OTHERS).flat_map(|row| row.counted);
+    // The usual operations are no faults.
+    let usual = ["Add", "AddAsked", "Del", "Check", "Status", "Gc", "Sweep"].map(|name| format!("model: {name}"));
+    let is_operation =
+        |what: &str| what.strip_prefix("model: ").is_some_and(|name| name.starts_with(char::is_uppercase));
+    let is_fault =
+        |what: &str| is_operation(what) && !what.starts_with("model: ADDs") && !usual.iter().any(|usual| usual == what);
+    let (_, counts) = counts();
+    let faults = counts.keys().filter(|what| is_fault(what) || what.starts_with("kills: "));
+    let missing: Vec<&String> = faults.filter(|what| !rows().any(|row| row == what)).collect();
+    assert!(missing.is_empty(), "{missing:?} are in no row of tests/reliability.rs");
+}
