@@ -58,6 +58,12 @@ const KILLS: &[Row] = &[
         NOT_RUN,
     ),
     row(
+        "`plexusctl keep`, while it restores files",
+        "each file is whole or away; the next start of its pod restores both",
+        &["kills: plexusctl keep"],
+        NOT_RUN,
+    ),
+    row(
         "`plexusd`, while it answers, publishes and leases addresses",
         "the next one answers, publishes what waits, and holds the blocks that the cluster knows",
         &["kills: plexusd"],
@@ -95,7 +101,7 @@ const RANDOM: &[Row] = &[
         "a record loses its end, or all of it",
         "DEL deletes what the rest of the record has; a damaged record is kept",
         &["model: Torn"],
-        "[an empty record: a leak](evidence/multus-differences.md)",
+        "[success without a removal](evidence/multus-differences.md)",
     ),
     row("the clock jumps, up to a year, in both directions", AS_BEFORE, &["model: Clock"], NOT_RUN),
     row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], NOT_RUN),

@@ -9,6 +9,7 @@
 mod support;
 
 mod daemon;
+mod keeper;
 mod kills;
 mod tool;
 mod tree;

@@ -8,19 +8,19 @@ use std::process::{Command, Output};
 
 const FLANNEL: &str = r#"{"name":"cbr0","cniVersion":"0.3.1","plugins":[{"type":"flannel"}]}"#;
 /// As an earlier release wrote it, with an element that another agent has added.
-const FORMER: &str = r#"{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"plexus","clusterNetwork":"@/net.d/10-flannel.conflist"},{"type":"other"}]}"#;
+pub const FORMER: &str = r#"{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"plexus","clusterNetwork":"@/net.d/10-flannel.conflist"},{"type":"other"}]}"#;
 const MULTUS: &str = r#"{"name":"m","type":"multus"}"#;
-const LIST: &str = "net.d/00-plexus.conflist";
-const PLUGIN: &str = "bin/plexus";
+pub const LIST: &str = "net.d/00-plexus.conflist";
+pub const PLUGIN: &str = "bin/plexus";
 /// What others have, and nobody may touch.
-const OTHERS: [(&str, &str); 3] =
+pub const OTHERS: [(&str, &str); 3] =
     [("net.d/10-flannel.conflist", FLANNEL), ("bin/bridge", "bridge"), ("state-of-others/x", "x")];
 
 /// Some wait while others work.
 const AT_ONCE: usize = 16;
 
 /// A program that the tool takes for the plugin.
-fn plugin(release: &str) -> String {
+pub fn plugin(release: &str) -> String {
     format!("\u{7f}ELF {ABOUT} {release}")
 }
 
