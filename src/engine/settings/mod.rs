@@ -211,8 +211,9 @@ impl Settings {
         let natives = natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored"));
         let slips = self.unknown.iter().filter(|key| Settings::meant_by(key).is_some());
         let level = self.unknown_log_level.iter();
-        let level = level
-            .map(|level| format!("key \"logLevel\": {level:?} is not a level (off, error, info, debug); error is used"));
+        let level = level.map(|level| {
+            format!("key \"logLevel\": {level:?} is not a level (off, error, info, debug); error is used")
+        });
         natives.chain(level).chain(slips.map(|key| Settings::unknown_key(key) + ", and is ignored")).collect()
     }
 
