@@ -78,7 +78,7 @@ fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
     let why = match (&facts.pod.waits, &facts.pod.node) {
         (Some(why), _) => why,
         (None, None) => {
-            let finding = "it has no node, and no scheduler has said why";
+            let finding = "it has no node, and no scheduler has reported the reason";
             return checks.push(Check::bad("scheduling", Fault::NoNode, finding));
         }
         (None, Some(_)) => return,

@@ -113,7 +113,7 @@ pub const RULES: &[Rule] = &[
         judge: |judged| {
             let unspecified = |(pod, index, selection): (&Selecting<'_>, usize, &Selection)| {
                 let gateway = selection.default_route.iter().flatten().find(|gateway| gateway.is_unspecified())?;
-                Some(judged.in_element(pod, index, format!("default-route {gateway} is no address of a router")))
+                Some(judged.in_element(pod, index, format!("default-route {gateway} is not the address of a router")))
             };
             judged.elements().filter_map(unspecified).collect()
         },
