@@ -25,6 +25,20 @@ fn a_debt_does_not_keep_the_pod_for_ever() {
 }
 
 #[test]
+fn attempts_that_could_not_be_recorded_count_too() {
+    // FAULT-36, FAULT-13: the disk was full at the first two.
+    let Some(node) = Node::new() else { return };
+    let a = node.recorded_network("a");
+    a.on("DEL", "fail 103 'a is broken'");
+    let pod = Pod::new(&node, "full").selecting("a");
+    pod.add().result();
+    let lock = node.run().lock(&plexus::cni::ContainerId::new(pod.id.clone()).unwrap());
+    fs::write(lock.with_file_name(format!("{}.attempts", pod.id)), "2").unwrap();
+    pod.del().silence();
+    assert_eq!(pod.record(&node).unwrap()["attachments"][0]["debt"]["attempts"], 1);
+}
+
+#[test]
 fn a_debt_of_a_network_that_forbids_gc_is_paid() {
     let Some(node) = Node::new() else { return };
     let (pod, a) = indebted(&node);

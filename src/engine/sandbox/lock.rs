@@ -170,11 +170,16 @@ fn is_owned(lock: &Path) -> bool {
     noted || owner::holders(lock).into_iter().any(|pid| own.is_some() && process::program(pid) == own)
 }
 
+/// How many DELs of `id` got nowhere, of those that [`count_attempt`] counted.
+pub fn counted_attempts(turn: &Turn, id: &ContainerId) -> u32 {
+    let text = trusted::read_bounded(&attempts(turn, id), 16).ok().flatten();
+    text.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0)
+}
+
 /// Counts a DEL of `id` that got nowhere; answers how many there were.
 pub fn count_attempt(turn: &Turn, id: &ContainerId) -> u32 {
     let path = attempts(turn, id);
-    let before = trusted::read_bounded(&path, 16).ok().flatten().and_then(|text| text.parse::<u32>().ok());
-    let count = before.unwrap_or(0).saturating_add(1);
+    let count = counted_attempts(turn, id).saturating_add(1);
     if let Err(e) = trusted::replace(&path, count.to_string().as_bytes(), 0o600, Durability::Cached) {
         turn.warn(files::told(&path, e));
     }

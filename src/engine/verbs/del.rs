@@ -72,7 +72,7 @@ pub fn del(turn: &Turn) -> Result<(), CniError> {
     let _step = trace::step("forget");
     let failures: Vec<Failure> =
         failures.into_iter().filter(|failure| !guessed.contains(&failure.attachment.ifname)).collect();
-    let outcome = unreadable.map_or_else(|| judge(turn, &failures), Err);
+    let outcome = unreadable.map_or_else(|| judge(turn, id, &failures), Err);
     record.attachments.extend(failures.into_iter().map(|failure| failure.attachment));
     // Before the record goes: nobody asks for what is left after it.
     if replaceable && record.attachments.is_empty() {
@@ -211,11 +211,13 @@ fn default_alone(turn: &Turn, known: &Known) -> Result<Vec<crate::engine::planni
     }
 }
 
-fn judge(turn: &Turn, failures: &[Failure]) -> Result<(), CniError> {
+fn judge(turn: &Turn, id: &ContainerId, failures: &[Failure]) -> Result<(), CniError> {
     let Some(first) = failures.first() else { return Ok(()) };
-    let attempts =
+    let recorded =
         failures.iter().filter_map(|failure| failure.attachment.debt.as_ref()).map(|debt| debt.attempts).max();
-    if attempts.unwrap_or(0) >= MAX_ATTEMPTS {
+    // While the disk was full, attempts were counted beside the record.
+    let attempts = recorded.unwrap_or(0).saturating_add(lock::counted_attempts(turn, id));
+    if attempts >= MAX_ATTEMPTS {
         turn.warn(format!(
             "{} removals failed {MAX_ATTEMPTS} times: DEL succeeds without them, and Plexus retries them (`plexusctl get --debts`)",
             failures.len()
