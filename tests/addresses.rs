@@ -5,6 +5,9 @@
 
 mod support;
 
+#[path = "addresses/removed.rs"]
+mod removed;
+
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
@@ -46,15 +49,16 @@ fn apply(server: &ApiServer, text: &str) {
 /// The definitions, the account and its roles; the policies only where a test has pods with tokens.
 fn prepare(server: &ApiServer) {
     apply(server, &manifest("crd/addresses/address-pools.yaml"));
-    for name in ["addresspools", "addressblocks"] {
+    for name in ["addresspools", "addressblocks", "addressnodes"] {
         let crd = format!("crd/{name}.ipam.plexus.dev");
         server.kubectl(&["wait", "--for=condition=Established", &crd], None).unwrap();
     }
     for file in ["base/service-account.yaml", "base/rbac.yaml", "base/status.yaml"] {
         apply(server, &manifest(&format!("conf/{file}")));
     }
-    apply(server, &manifest("conf/components/ipam/rbac.yaml"));
-    apply(server, &manifest("conf/components/ipam/admission-policy.yaml"));
+    for file in ["rbac.yaml", "controller-rbac.yaml", "admission-policy.yaml"] {
+        apply(server, &manifest(&format!("conf/components/ipam/{file}")));
+    }
 }
 
 fn put_pool(server: &ApiServer, name: &str, spec: &Value) {
@@ -584,11 +588,12 @@ fn a_pod_gets_such_an_address_from_a_built_in_plugin() {
     let rules = [
         ("ipam.plexus.dev", "addresspools", &["get"][..]),
         ("ipam.plexus.dev", "addressblocks", &["get", "list", "create", "update", "delete"]),
+        ("ipam.plexus.dev", "addressnodes", &["get", "list", "watch", "create", "update"]),
     ];
     for document in manifest("crd/addresses/address-pools.yaml").split("\n---\n") {
         cluster.kubectl(&["apply", "-f", "-"], Some(document));
     }
-    for name in ["addresspools", "addressblocks"] {
+    for name in ["addresspools", "addressblocks", "addressnodes"] {
         cluster.kubectl(&["wait", "--for=condition=Established", &format!("crd/{name}.ipam.plexus.dev")], None);
     }
     let mut role = role("plexus-addresses", &rules);

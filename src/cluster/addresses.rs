@@ -1,5 +1,6 @@
 //! The resources of addresses that are unique in the cluster: what `crd/addresses` holds.
 
+use crate::ipam::epoch::Record;
 use crate::ipam::holder::Owned;
 use crate::ipam::{Block, PoolName, PoolSpec};
 use kube::{CustomResource, CustomResourceExt};
@@ -51,7 +52,7 @@ pub struct PoolContent {
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.pool == oldSelf.pool && self.first == oldSelf.first && self.size == oldSelf.size && self.node == oldSelf.node", "message": "only the lease of a block can be changed"},
+    {"rule": "self.pool == oldSelf.pool && self.first == oldSelf.first && self.size == oldSelf.size && self.node == oldSelf.node", "message": "only the lease and the epoch of a block can be changed"},
 ]))]
 pub struct AddressBlockSpec {
     /// The pool.
@@ -66,9 +67,37 @@ pub struct AddressBlockSpec {
     /// The node that may take addresses from it.
     #[schemars(length(max = 253))]
     pub node: String,
+    /// The UID of the AddressNode of that node when the block was leased.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub epoch: String,
     /// Which lease of the block this is.
     #[schemars(length(max = 100))]
     pub lease: String,
+}
+
+/// What an AddressNode says. Its UID is the epoch that blocks name, its name is that of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ipam.plexus.dev",
+    version = "v1alpha1",
+    kind = "AddressNode",
+    doc = "A node that leases blocks of addresses. Plexus creates and deletes these objects.",
+    printcolumn = r#"{"name":"Revoked","type":"string","jsonPath":".spec.revokedAt"}"#,
+    printcolumn = r#"{"name":"Dead","type":"boolean","jsonPath":".spec.dead"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.dead || !oldSelf.dead", "message": "what is dead stays dead"},
+    {"rule": "!self.dead || oldSelf.dead || self.revokedAt == oldSelf.revokedAt && oldSelf.revokedAt != ''", "message": "only a revoked node becomes dead"},
+]))]
+pub struct AddressNodeSpec {
+    /// When the controller saw that the Node is gone. A daemon that lives takes this away.
+    #[schemars(length(max = 40))]
+    pub revoked_at: String,
+    /// No address is given any more, and the blocks of this node are deleted. Set after the quarantine.
+    pub dead: bool,
 }
 
 /// The name of the object of `block`: no other block of any pool has it.
@@ -87,13 +116,14 @@ pub fn number(text: &str) -> u64 {
 }
 
 impl AddressBlock {
-    /// The object of `block` of `pool`, leased by `node`.
-    pub fn of(pool: &PoolName, block: &Block, node: &str, lease: &str) -> Self {
+    /// The object of `block` of `pool`, leased by `node` in `epoch`.
+    pub fn of(pool: &PoolName, block: &Block, (node, epoch): (&str, &str), lease: &str) -> Self {
         let spec = AddressBlockSpec {
             pool: pool.to_string(),
             first: block.first.to_string(),
             size: block.size,
             node: node.to_owned(),
+            epoch: epoch.to_owned(),
             lease: lease.to_owned(),
         };
         let mut object = AddressBlock::new(&block_name(pool, block), spec);
@@ -102,22 +132,32 @@ impl AddressBlock {
         object
     }
 
-    /// What the object says, where it is one that a daemon has made.
-    pub fn owned(&self) -> Option<Owned> {
+    /// What the object says in `epoch`, where it is one that a daemon has made.
+    pub fn owned(&self, epoch: &str) -> Option<Owned> {
         let pool = PoolName::new(self.spec.pool.clone()).ok()?;
         let block = Block { first: self.spec.first.parse::<IpAddr>().ok()?, size: self.spec.size };
         let is_named = self.metadata.name.as_deref() == Some(block_name(&pool, &block).as_str());
         let version = self.metadata.resource_version.clone()?;
-        is_named.then(|| Owned { block, lease: self.spec.lease.clone(), version })
+        let is_current = self.spec.epoch == epoch;
+        is_named.then(|| Owned { block, lease: self.spec.lease.clone(), version, is_current })
     }
 }
 
-/// Both CustomResourceDefinitions as YAML, as they are checked in under `crd/addresses`.
+impl AddressNode {
+    /// What the object says.
+    pub fn record(&self) -> Option<Record> {
+        let (epoch, version) = (self.metadata.uid.clone()?, self.metadata.resource_version.clone()?);
+        let AddressNodeSpec { revoked_at, dead: is_dead } = self.spec.clone();
+        Some(Record { epoch, version, revoked_at, is_dead })
+    }
+}
+
+/// The CustomResourceDefinitions as YAML, as they are checked in under `crd/addresses`.
 pub fn crd_yaml() -> String {
     // A tree of maps and texts always serialises.
-    let [pool, block] =
-        [AddressPool::crd(), AddressBlock::crd()].map(|crd| serde_saphyr::to_string(&crd).unwrap_or_default());
-    format!("# Generated from src/cluster/addresses.rs by a test (UPDATE=1).\n{pool}---\n{block}")
+    let [pool, block, node] = [AddressPool::crd(), AddressBlock::crd(), AddressNode::crd()]
+        .map(|crd| serde_saphyr::to_string(&crd).unwrap_or_default());
+    format!("# Generated from src/cluster/addresses.rs by a test (UPDATE=1).\n{pool}---\n{block}---\n{node}")
 }
 
 #[cfg(test)]
@@ -141,11 +181,12 @@ mod tests {
         assert_eq!(name("10.1.0.16"), "lan.0a010010");
         assert_eq!(name("::a01:10"), "lan.0000000000000000000000000a010010");
         let block = Block { first: "10.1.0.16".parse().unwrap(), size: 16 };
-        let mut object = AddressBlock::of(&pool, &block, "w1", "a-1");
+        let mut object = AddressBlock::of(&pool, &block, ("w1", "e"), "a-1");
         object.metadata.resource_version = Some("7".to_owned());
-        let owned = object.owned().unwrap();
+        let owned = object.owned("e").unwrap();
+        assert!(owned.is_current && !object.owned("").unwrap().is_current);
         assert_eq!((owned.block, owned.lease.as_str(), owned.version.as_str()), (block, "a-1", "7"));
         object.spec.first = "10.1.0.32".to_owned();
-        assert_eq!(object.owned(), None, "its name does not stand for these addresses");
+        assert_eq!(object.owned("e"), None, "its name does not stand for these addresses");
     }
 }

@@ -18,6 +18,7 @@ pub mod pod;
 pub use cache::Cache;
 pub use error::{ConfigurationError, Error};
 pub use kubernetes::access::{Access, WATCH_SECONDS, configuration};
+pub use kubernetes::address_nodes::Written;
 pub use kubernetes::canary::{Canary, Verdict};
 pub use kubernetes::claimed::Claimed;
 pub use kubernetes::client::{Kubernetes, PodWatch, UnknownNetwork};
@@ -25,6 +26,9 @@ pub use kubernetes::event::Notice;
 pub use kubernetes::inquiry::{
     Change, Finished, Inquiry, Job, Scope, SeenEvent, SeenNode, SeenPod, SeenPolicy, Unanswered,
 };
+pub use kubernetes::leading::Leading;
+pub use kubernetes::nodes::SeenNodes;
+pub use kubernetes::reclaim::LeasedBlock;
 pub use kubernetes::requests::Requests;
 pub use kubernetes::review::Permission;
 pub use lookup::{Cluster, Origin};

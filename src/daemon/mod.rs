@@ -5,6 +5,7 @@
 
 mod addresses;
 mod calls;
+mod controller;
 pub mod devices;
 mod exposition;
 mod health;
@@ -43,7 +44,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// It cannot be set up: the socket cannot be made, the kubeconfig is wrong.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = stop_signals()?;
+    if settings.address_controller {
+        return controller::run(settings, terminate, interrupt).await;
+    }
     let readiness = Readiness::default();
     let open = readiness.await_check("socket", "the socket is not open yet");
     let synced = readiness.await_check("definitions", "network attachment definitions are not known yet");
@@ -98,6 +102,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn stop_signal(kind: SignalKind) -> anyhow::Result<Signal> {
-    signal(kind).context("listen for signals")
+/// SIGTERM and SIGINT.
+fn stop_signals() -> anyhow::Result<(Signal, Signal)> {
+    let stop = |kind| signal(kind).context("listen for signals");
+    Ok((stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?))
 }

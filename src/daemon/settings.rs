@@ -47,6 +47,10 @@ pub struct Settings {
     #[arg(long, env = "PLEXUS_CNI_BIN_DIR", value_name = "DIRECTORY", requires = "cni_conf_dir")]
     pub cni_bin_dir: Option<PathBuf>,
 
+    /// Be the controller of addresses instead: free the blocks of nodes that were removed. It needs no node
+    #[arg(long, env = "PLEXUS_ADDRESS_CONTROLLER", conflicts_with = "source_directory")]
+    pub address_controller: bool,
+
     /// Name of the daemon's own pod, on which it tests whether the admission policy protects its token
     #[arg(long, env = "PLEXUS_POD_NAME", value_name = "NAME", requires = "pod_namespace")]
     pub pod_name: Option<String>,
@@ -139,6 +143,11 @@ impl Settings {
     fn own_pod(&self) -> anyhow::Result<Option<PodRef>> {
         let (Some(namespace), Some(name)) = (&self.pod_namespace, &self.pod_name) else { return Ok(None) };
         PodRef::new(namespace, name, None).map(Some).context("read the pod of this daemon")
+    }
+
+    /// What tells this process from others of its kind.
+    pub(super) fn identity(&self) -> anyhow::Result<String> {
+        self.pod_name.clone().map_or_else(|| self.node_name(), Ok)
     }
 
     fn node_name(&self) -> anyhow::Result<String> {

@@ -1,7 +1,8 @@
 //! The daemon's side: which blocks of one pool this node holds. State and event give a new state and effects.
 //!
 //! The order of the effects is what uniqueness rests on:
-//! - a block is published only after the API server has answered that it is ours;
+//! - a block is published only after the API server has answered that it is ours, and after it has answered **then** that
+//!   this node was not removed ([`super::epoch`]): what a removed node leases is freed;
 //! - its DELETE is sent only after the plugin has given this lease back, and after the block was taken out of what is
 //!   published;
 //! - after a DELETE that may still be on its way, a block is published again only after its version was changed by a
@@ -35,6 +36,8 @@ struct Holding {
 enum Phase {
     /// Its creation was asked for; `again` where it was ours before.
     Asked { lease: String, again: bool },
+    /// It is ours, and not published before this node is confirmed; `again` where it was ours before.
+    Written { lease: String, version: String, again: bool },
     /// It is ours, and published.
     Held { lease: String, version: String },
     /// It is ours, and its version is to be changed before it is published.
@@ -50,6 +53,8 @@ pub enum Event {
     Want(Block),
     /// It was created or renewed, and has this version now.
     Written(IpAddr, String),
+    /// This node was not removed, by a question that was asked after the last request.
+    Confirmed,
     /// The API server refused: the object is there, or has another version.
     Conflict(IpAddr),
     /// The API server refused for another reason: nothing was or will be done.
@@ -77,6 +82,8 @@ pub struct Owned {
     pub lease: String,
     /// The version of the object.
     pub version: String,
+    /// Whether it names the current epoch of this node.
+    pub is_current: bool,
 }
 
 /// What is to be done next, in this order.
@@ -84,6 +91,8 @@ pub struct Owned {
 pub enum Effect {
     /// Write [`Holder::held`] where the plugin reads it. If that fails, nothing after it may be done.
     Publish,
+    /// Ask whether this node was removed; [`Event::Confirmed`] where it was not.
+    Confirm,
     /// Create the object, which must not exist.
     Create(Block, String),
     /// Write the lease to the object, which must have this version.
@@ -140,6 +149,7 @@ impl Holder {
         match event {
             Event::Want(block) => self.want(block),
             Event::Written(first, version) => self.written(first, version),
+            Event::Confirmed => self.confirmed(),
             Event::Conflict(first) | Event::Unanswered(first) => self.look(first),
             Event::Refused(first) => self.refused(first),
             Event::Seen(owned) => self.seen(owned),
@@ -177,14 +187,25 @@ impl Holder {
     }
 
     fn written(&mut self, first: IpAddr, version: String) -> Vec<Effect> {
-        match self.blocks.get_mut(&first).map(|holding| &mut holding.phase) {
-            Some(phase @ (Phase::Asked { .. } | Phase::Renewing { .. })) => {
-                let (Phase::Asked { lease, .. } | Phase::Renewing { lease }) = phase else { return Vec::new() };
-                *phase = Phase::Held { lease: std::mem::take(lease), version };
-                vec![Effect::Publish]
+        let Some(phase) = self.blocks.get_mut(&first).map(|holding| &mut holding.phase) else { return Vec::new() };
+        let (lease, again) = match phase {
+            Phase::Asked { lease, again } => (std::mem::take(lease), *again),
+            Phase::Renewing { lease } => (std::mem::take(lease), true),
+            _ => return Vec::new(),
+        };
+        *phase = Phase::Written { lease, version, again };
+        vec![Effect::Confirm]
+    }
+
+    fn confirmed(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for phase in self.blocks.values_mut().map(|holding| &mut holding.phase) {
+            if let Phase::Written { lease, version, .. } = phase {
+                *phase = Phase::Held { lease: std::mem::take(lease), version: std::mem::take(version) };
+                effects = vec![Effect::Publish];
             }
-            _ => Vec::new(),
         }
+        effects
     }
 
     fn look(&self, first: IpAddr) -> Vec<Effect> {
@@ -199,16 +220,21 @@ impl Holder {
     }
 
     /// An object of ours. Of the lease that was asked for last it is what was asked for; of another one a DELETE of a
-    /// former process may be on its way.
+    /// former process may be on its way. One that names a former epoch, or none, is freed as if its node was gone.
     fn seen(&mut self, owned: Owned) -> Vec<Effect> {
-        let Owned { block, lease, version } = owned;
+        let Owned { block, lease, version, is_current } = owned;
         match self.blocks.get_mut(&block.first).map(|holding| &mut holding.phase) {
-            Some(phase @ (Phase::Asked { .. } | Phase::Renewing { .. } | Phase::Held { .. }))
-                if phase.lease() == Some(&lease) =>
-            {
-                let was_held = matches!(phase, Phase::Held { .. });
-                *phase = Phase::Held { lease, version };
-                if was_held { Vec::new() } else { vec![Effect::Publish] }
+            Some(phase) if is_current && phase.lease() == Some(&lease) => {
+                let again = match phase {
+                    Phase::Held { version: known, .. } => {
+                        *known = version;
+                        return Vec::new();
+                    }
+                    Phase::Asked { again, .. } | Phase::Written { again, .. } => *again,
+                    _ => true,
+                };
+                *phase = Phase::Written { lease, version, again };
+                vec![Effect::Confirm]
             }
             Some(Phase::Returning { version: known }) => {
                 known.clone_from(&version);
@@ -225,7 +251,7 @@ impl Holder {
     fn of_others(&mut self, first: IpAddr) -> Vec<Effect> {
         self.others.insert(first);
         let Some(holding) = self.blocks.remove(&first) else { return Vec::new() };
-        if matches!(holding.phase, Phase::Asked { again: true, .. } | Phase::Held { .. }) {
+        if holding.phase.was_ours() {
             self.lost.insert(first);
         }
         vec![Effect::Publish]
@@ -233,9 +259,8 @@ impl Holder {
 
     fn absent(&mut self, first: IpAddr) -> Vec<Effect> {
         let Some(block) = self.block(first) else { return Vec::new() };
-        let again = |phase: &Phase| matches!(phase, Phase::Held { .. } | Phase::Asked { again: true, .. });
-        // It was ours, and addresses of it may be in use.
-        if self.blocks.get(&first).is_some_and(|holding| again(&holding.phase)) {
+        // Addresses of it may be in use.
+        if self.blocks.get(&first).is_some_and(|holding| holding.phase.was_ours()) {
             let mut effects = self.create(block, true);
             effects.insert(0, Effect::Publish);
             return effects;
@@ -271,6 +296,11 @@ impl Holder {
             effects.retain(|effect| *effect != Effect::Publish);
             effects.insert(0, Effect::Publish);
         }
+        // One question is enough for all of them.
+        if effects.contains(&Effect::Confirm) {
+            effects.retain(|effect| *effect != Effect::Confirm);
+            effects.push(Effect::Confirm);
+        }
         effects
     }
 }
@@ -278,8 +308,15 @@ impl Holder {
 impl Phase {
     fn lease(&self) -> Option<&String> {
         match self {
-            Phase::Asked { lease, .. } | Phase::Held { lease, .. } | Phase::Renewing { lease } => Some(lease),
+            Phase::Asked { lease, .. }
+            | Phase::Written { lease, .. }
+            | Phase::Held { lease, .. }
+            | Phase::Renewing { lease } => Some(lease),
             Phase::Returning { .. } => None,
         }
+    }
+
+    fn was_ours(&self) -> bool {
+        matches!(self, Phase::Asked { again: true, .. } | Phase::Written { again: true, .. } | Phase::Held { .. })
     }
 }

@@ -4,8 +4,9 @@
 //! so it has one owner. The daemon of a node leases blocks ([`holder`]) and offers them to the plugin ([`grant`]). The
 //! plugin takes single addresses out of them ([`stock`]) and asks nobody. It remembers who had them ([`memory`],
 //! [`history`]). Its answer to the daemon names the blocks that
-//! it will not use again.
+//! it will not use again. Blocks of a node that was removed are freed ([`epoch`]).
 
+pub mod epoch;
 pub mod grant;
 pub mod history;
 pub mod holder;

@@ -127,9 +127,12 @@ impl World {
 
     fn owned(&self, node: usize) -> Vec<Owned> {
         let of = |number: usize| match &self.store[number] {
-            Some((owner, lease, version)) if *owner == node => {
-                Some(Owned { block: block(number), lease: lease.clone(), version: version.to_string() })
-            }
+            Some((owner, lease, version)) if *owner == node => Some(Owned {
+                block: block(number),
+                lease: lease.clone(),
+                version: version.to_string(),
+                is_current: true,
+            }),
             _ => None,
         };
         (0..BLOCKS).filter_map(of).collect()
@@ -208,6 +211,7 @@ impl World {
             queue.retain(|effect| !matches!(effect, Effect::Renew(..)));
             for owned in owned {
                 self.tell(node, Event::Written(owned.block.first, owned.version));
+                self.tell(node, Event::Confirmed);
             }
         }
     }
@@ -217,6 +221,12 @@ impl World {
             Effect::Publish => {
                 let mut next = self;
                 next.publish(node);
+                return vec![next];
+            }
+            // Nobody is removed here: epoch_model.rs.
+            Effect::Confirm => {
+                let mut next = self;
+                next.tell(node, Event::Confirmed);
                 return vec![next];
             }
             Effect::Look(asked) => {
@@ -248,6 +258,7 @@ impl World {
             let mut early = self.clone();
             early.nodes[node].late.insert(request.clone());
             early.tell(node, Event::Written(block(*number).first, "?".to_owned()));
+            early.tell(node, Event::Confirmed);
             all.push(early);
         }
         if self.left.silences > 0 {

@@ -1,5 +1,6 @@
 //! A pool: its ranges, which of their addresses may be taken, and the grid of its blocks.
 
+use super::epoch::Terms;
 use super::spans::{Span, Spans, address, number};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,27 @@ pub struct PoolSpec {
     #[serde(default = "a_day", rename = "retainSeconds")]
     #[cfg_attr(feature = "cluster", schemars(range(max = 31_536_000)))]
     pub retain_seconds: u64,
+    /// When the blocks of a node are freed whose Node was deleted.
+    #[serde(default)]
+    pub reclaim: Reclaim,
+}
+
+/// When the blocks of a removed node are freed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
+#[serde(default, rename_all = "camelCase")]
+pub struct Reclaim {
+    /// For so long after the controller has seen that the Node is gone. No pod of a removed node may run longer.
+    #[cfg_attr(feature = "cluster", schemars(range(min = 10, max = 31_536_000)))]
+    pub quarantine_seconds: u64,
+    /// Wait also until the node can give no new address without the API server (authoritySeconds).
+    pub strict: bool,
+}
+
+impl Default for Reclaim {
+    fn default() -> Self {
+        Reclaim { quarantine_seconds: 300, strict: false }
+    }
 }
 
 const fn a_day() -> u64 {
@@ -80,11 +102,18 @@ pub struct Range {
 }
 
 impl PoolSpec {
+    /// How long a node that was removed is waited for.
+    pub fn terms(&self) -> Terms {
+        let Reclaim { quarantine_seconds: quarantine, strict: is_strict } = self.reclaim;
+        Terms { quarantine, authority: self.authority_seconds, is_strict }
+    }
+
     /// Of a pool that sections of whereabouts imply: they have the ranges, and each block is one address.
     pub fn implied() -> Self {
         let (block_size, warm) = (BlockSize { v4: 1, v6: 1 }, Warm { min: 0, max: 16 });
         let (authority_seconds, cooldown_seconds, retain_seconds) = (a_day(), 0, a_day());
-        PoolSpec { block_size, ranges: Vec::new(), warm, authority_seconds, cooldown_seconds, retain_seconds }
+        let (ranges, reclaim) = (Vec::new(), Reclaim::default());
+        PoolSpec { block_size, ranges, warm, authority_seconds, cooldown_seconds, retain_seconds, reclaim }
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/plexus");
 
 /// The files of the chart that are copies, and their sources. A chart contains only its own files.
-const COPIES: [(&str, &str); 16] = [
+const COPIES: [(&str, &str); 18] = [
     ("manifests/service-account.yaml", "conf/base/service-account.yaml"),
     ("manifests/admission-policy.yaml", "conf/base/admission-policy.yaml"),
     ("manifests/rbac.yaml", "conf/base/rbac.yaml"),
@@ -18,6 +18,8 @@ const COPIES: [(&str, &str); 16] = [
     ("manifests/dra.yaml", "conf/components/dra/rbac.yaml"),
     ("manifests/ipam.yaml", "conf/components/ipam/rbac.yaml"),
     ("manifests/ipam-admission-policy.yaml", "conf/components/ipam/admission-policy.yaml"),
+    ("manifests/ipam-controller-rbac.yaml", "conf/components/ipam/controller-rbac.yaml"),
+    ("manifests/ipam-controller.yaml", "conf/components/ipam/controller.yaml"),
     ("manifests/ipam-daemonset.yaml", "conf/components/ipam/daemonset.yaml"),
     ("manifests/pod-watch.yaml", "conf/components/pod-watch/rbac.yaml"),
     ("manifests/view.yaml", "conf/components/view/rbac.yaml"),

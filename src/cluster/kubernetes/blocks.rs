@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long the API server may take to answer: the plugin waits.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// What to do where a permission is missing.
-const GRANT: &str = "conf/components/ipam grants it";
+pub(super) const GRANT: &str = "conf/components/ipam grants it";
 
 /// What became of a request, and what there is to tell of it.
 pub type Answer = (Event, Option<String>);
@@ -30,8 +30,8 @@ impl Kubernetes {
         Ok(found.await.map_err(|e| e.mended_by(GRANT))?.map(|pool| pool.spec.spec))
     }
 
-    /// The blocks of this node. A plain list is as new as the question.
-    pub async fn own_blocks(&self, pool: &PoolName) -> Result<Vec<Owned>, Error> {
+    /// The blocks of this node, which is in `epoch`. A plain list is as new as the question.
+    pub async fn own_blocks(&self, pool: &PoolName, epoch: &str) -> Result<Vec<Owned>, Error> {
         let selector = format!("{POOL}={pool},{NODE}={}", node_label(&self.node));
         let own = |block: &AddressBlock| block.spec.node == self.node && block.spec.pool == pool.as_str();
         Ok(self
@@ -39,7 +39,7 @@ impl Kubernetes {
             .await?
             .iter()
             .filter(|block| own(block))
-            .filter_map(AddressBlock::owned)
+            .filter_map(|block| block.owned(epoch))
             .collect())
     }
 
@@ -47,7 +47,7 @@ impl Kubernetes {
     pub async fn blocks_of_others(&self, pool: &PoolName) -> Result<BTreeSet<IpAddr>, Error> {
         let blocks = self.blocks(&format!("{POOL}={pool}"), pool).await?;
         let others = blocks.iter().filter(|block| block.spec.node != self.node);
-        Ok(others.filter_map(AddressBlock::owned).map(|owned| owned.block.first).collect())
+        Ok(others.filter_map(|block| block.owned("")).map(|owned| owned.block.first).collect())
     }
 
     async fn blocks(&self, selector: &str, pool: &PoolName) -> Result<Vec<AddressBlock>, Error> {
@@ -61,8 +61,8 @@ impl Kubernetes {
     }
 
     /// Creates the object of `block`, which must not exist.
-    pub async fn create_block(&self, pool: &PoolName, block: &Block, lease: &str) -> Answer {
-        let object = &AddressBlock::of(pool, block, &self.node, lease);
+    pub async fn create_block(&self, pool: &PoolName, block: &Block, epoch: &str, lease: &str) -> Answer {
+        let object = &AddressBlock::of(pool, block, (&self.node, epoch), lease);
         let create = |client: Client| {
             let api: Api<AddressBlock> = Api::all(client);
             async move { api.create(&PostParams::default(), object).await }
@@ -70,10 +70,11 @@ impl Kubernetes {
         self.write("create", block.first, create).await
     }
 
-    /// Writes `lease` to the object of `block`, which must have `version`.
-    pub async fn renew_block(&self, pool: &PoolName, block: &Block, lease: &str, version: &str) -> Answer {
-        let mut object = AddressBlock::of(pool, block, &self.node, lease);
-        object.metadata.resource_version = Some(version.to_owned());
+    /// Writes `epoch` and `lease` to the object of `block`, which must have the version in `owned`.
+    pub async fn renew_block(&self, pool: &PoolName, owned: &Owned, epoch: &str) -> Answer {
+        let Owned { block, lease, version, .. } = owned;
+        let mut object = AddressBlock::of(pool, block, (&self.node, epoch), lease);
+        object.metadata.resource_version = Some(version.clone());
         let (object, name) = (&object, &block_name(pool, block));
         let replace = |client: Client| {
             let api: Api<AddressBlock> = Api::all(client);
@@ -108,8 +109,8 @@ impl Kubernetes {
         }
     }
 
-    /// Reads the object of `block`.
-    pub async fn look_at_block(&self, pool: &PoolName, block: &Block) -> Result<Event, Error> {
+    /// Reads the object of `block`; this node is in `epoch`.
+    pub async fn look_at_block(&self, pool: &PoolName, block: &Block, epoch: &str) -> Result<Event, Error> {
         let name = &block_name(pool, block);
         let found = self.ask::<AddressBlock, _, _>("get", format!("address block {name}"), |client| {
             let api: Api<AddressBlock> = Api::all(client);
@@ -118,7 +119,7 @@ impl Kubernetes {
         let found = found.await.map_err(|e| e.mended_by(GRANT))?;
         Ok(match found {
             None => Event::Absent(block.first),
-            Some(object) => match object.owned().filter(|_| object.spec.node == self.node) {
+            Some(object) => match object.owned(epoch).filter(|_| object.spec.node == self.node) {
                 Some(owned) => Event::Seen(owned),
                 None => Event::Others(block.first),
             },
@@ -139,7 +140,7 @@ impl Kubernetes {
         }
     }
 
-    async fn within<T, F>(&self, verb: &'static str, request: impl Fn(Client) -> F) -> Result<T, Outcome>
+    pub(super) async fn within<T, F>(&self, verb: &'static str, request: impl Fn(Client) -> F) -> Result<T, Outcome>
     where
         F: Future<Output = kube::Result<T>>,
     {
@@ -154,7 +155,7 @@ impl Kubernetes {
 }
 
 /// How a request failed.
-enum Outcome {
+pub(super) enum Outcome {
     /// Somebody was first.
     Conflict,
     /// There is no such object, or no such resource.

@@ -116,21 +116,24 @@ impl Kubernetes {
 
     /// Watches definitions, and pods from the first question about one on, for ever.
     pub async fn follow(&self) {
-        let source = |watch| watch::Source {
-            watch,
-            access: &self.access,
-            cache: &self.cache,
-            requests: &self.requests,
-            seconds: self.watch_seconds,
-        };
         let pods = async {
             let mut wanted = self.pods_wanted.subscribe();
             // The sender lives as long as we do.
             if wanted.wait_for(|wanted| *wanted).await.is_ok() {
-                watch::pods(source("pods"), &self.node).await;
+                watch::pods(self.source("pods"), &self.node).await;
             }
         };
-        tokio::join!(watch::definitions(source("definitions")), pods);
+        tokio::join!(watch::definitions(self.source("definitions")), pods);
+    }
+
+    pub(super) fn source(&self, watch: &'static str) -> watch::Source<'_> {
+        let (access, cache, requests, seconds) = (&self.access, &*self.cache, &self.requests, self.watch_seconds);
+        watch::Source { watch, access, cache, requests, seconds }
+    }
+
+    /// Calls `poke` whenever the AddressNode of this node may have changed, for ever.
+    pub async fn follow_address_node(&self, poke: impl Fn()) {
+        watch::address_node(self.source("address_node"), &self.node, poke).await;
     }
 
     /// Whether pods are watched.
@@ -275,6 +278,9 @@ fn permission(plural: &str) -> &'static str {
         "resourceclaims" => "get resourceclaims.resource.k8s.io",
         "addresspools" => "get addresspools.ipam.plexus.dev",
         "addressblocks" => "get, list, create, update and delete addressblocks.ipam.plexus.dev",
+        "nodes" => "get, list and watch nodes",
+        "leases" => "get, create and update leases.coordination.k8s.io",
+        "addressnodes" => "get, list, watch, create and update addressnodes.ipam.plexus.dev",
         "resourceslices" => "list resourceslices.resource.k8s.io",
         "tokenreviews" => "create tokenreviews.authentication.k8s.io",
         "subjectaccessreviews" => "create subjectaccessreviews.authorization.k8s.io",

@@ -3,6 +3,7 @@
 
 mod absent;
 pub(super) mod access;
+pub(super) mod address_nodes;
 mod blocks;
 mod bounded;
 pub(super) mod canary;
@@ -11,9 +12,12 @@ mod claims;
 pub(super) mod client;
 pub(super) mod event;
 pub(super) mod inquiry;
+pub(super) mod leading;
+pub(super) mod nodes;
 mod object;
 pub(super) mod publish;
 mod ready;
+pub(super) mod reclaim;
 pub(super) mod requests;
 pub(super) mod review;
 mod slices;

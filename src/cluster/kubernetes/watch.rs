@@ -1,5 +1,6 @@
 //! The two watches that keep the cache as the cluster is. They never end: what goes wrong is logged and tried again.
 
+use crate::cluster::addresses::AddressNode;
 use crate::cluster::cache::PodName;
 use crate::cluster::error::watch_reason;
 use crate::cluster::kubernetes::access::Access;
@@ -45,7 +46,7 @@ pub(in crate::cluster) struct Source<'a> {
 }
 
 /// A watch that goes on for ever, by the credentials and with the pages that work.
-struct Watch<'a, K> {
+pub(super) struct Watch<'a, K> {
     source: &'a Source<'a>,
     fields: String,
     page: u32,
@@ -60,7 +61,7 @@ impl<'a, K> Watch<'a, K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    fn new(source: &'a Source<'a>, name: &'static str, fields: String) -> Self {
+    pub(super) fn new(source: &'a Source<'a>, name: &'static str, fields: String) -> Self {
         let (client, number) = source.access.watching();
         let api: Api<K> = Api::all(client);
         let patience = Patience::default();
@@ -69,7 +70,7 @@ where
     }
 
     /// The next event; none after a failure, which is told and counted.
-    async fn next(&mut self) -> Option<Event<K>> {
+    pub(super) async fn next(&mut self) -> Option<Event<K>> {
         match self.events.next().await? {
             Ok(event) => {
                 // The first one comes before the API server is asked.
@@ -202,6 +203,18 @@ fn take_pod(event: Event<PodHead>, cache: &Cache, seen: &mut HashSet<PodName>) {
         }
         Event::Apply(head) => cache.put_pod(pod_name(&head), known_pod(&head).bounded()),
         Event::Delete(head) => cache.remove_pod(&pod_name(&head), head.meta().uid.as_deref()),
+    }
+}
+
+/// Calls `poke` whenever the AddressNode of `node` may have changed, for ever. What it says is asked for then: an event
+/// that waited on its way says nothing of now.
+pub(in crate::cluster) async fn address_node(source: Source<'_>, node: &str, poke: impl Fn()) {
+    let fields = format!("metadata.name={node}");
+    let mut watch = Watch::<AddressNode>::new(&source, "the AddressNode of this node", fields);
+    loop {
+        if !matches!(watch.next().await, None | Some(Event::Init | Event::InitApply(_))) {
+            poke();
+        }
     }
 }
 

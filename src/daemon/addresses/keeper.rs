@@ -1,10 +1,12 @@
 //! One pool on this node: carries out what [`Holder`] decides, one thing at a time.
 
 use super::grants::Grants;
+use super::standing::{self, Standing};
 use crate::cluster::addresses::number;
 use crate::cluster::{Cluster, Kubernetes};
 use crate::facts::node_blocks::now;
 use crate::ipam::grant::family;
+use crate::ipam::holder::Owned;
 use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Pool, PoolName, PoolSpec, Report};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -43,6 +45,8 @@ pub struct Keeper {
 struct State {
     holder: Option<Holder>,
     spec: Option<PoolSpec>,
+    /// The epoch of this node in which the blocks were last listed.
+    epoch: String,
     confirmed: Confirmed,
     synced: Option<Instant>,
     /// When a block of a family (IPv4, IPv6) was leased last.
@@ -180,19 +184,84 @@ impl Keeper {
         lost.map(|first| format!("pool {}, block {first}", self.pool)).collect()
     }
 
-    /// Asks which blocks are ours, and then stamps the grant with the time **before** the question.
-    async fn resync(&self, state: &mut State) -> Result<(), String> {
-        let asked = now();
-        self.read_pool(state).await?;
-        let own = self.kubernetes()?.own_blocks(&self.pool).await.map_err(|e| e.to_string())?;
+    /// Acts on what the API server says of this node.
+    pub async fn stand(&self, standing: &Standing) {
+        let mut state = self.state.lock().await;
+        let state = &mut *state;
         if state.holder.is_none() {
-            let before = self.grants.grant(&self.pool).filter(|grant| grant.confirmed.boot == asked.boot);
+            // What an earlier process granted.
+            if matches!(standing, Standing::Dead | Standing::Revoked(_)) {
+                let outcome = self.withdraw(state, *standing == Standing::Dead);
+                self.pause_after(state, outcome);
+            }
+            return;
+        }
+        let outcome = self.heed(state, standing);
+        let is_live = matches!(standing, Standing::Live(_));
+        // What was withdrawn, or is of another epoch, is listed at once.
+        let outcome = if is_live && outcome.is_err() { self.resync(state).await } else { outcome };
+        if is_live {
+            self.pause_after(state, outcome);
+        }
+    }
+
+    /// Whether this node may grant in the epoch of its blocks. Where it may not, its grant is withdrawn first.
+    ///
+    /// # Errors
+    /// Why not.
+    fn heed(&self, state: &mut State, standing: &Standing) -> Result<(), String> {
+        match standing {
+            Standing::Live(epoch) if *epoch == state.epoch && state.synced.is_some() => return Ok(()),
+            Standing::Live(epoch) if *epoch == state.epoch => {}
+            Standing::Unknown(_) => {}
+            _ => self.withdraw(state, *standing == Standing::Dead)?,
+        }
+        Err(standing.epoch().err().unwrap_or_else(|| "the blocks of this node are to be listed again".to_owned()))
+    }
+
+    /// The plugin takes no new address before the next confirmation; nor does it have the blocks where they are freed.
+    fn withdraw(&self, state: &mut State, is_dead: bool) -> Result<(), String> {
+        state.confirmed = Confirmed::default();
+        state.synced = None;
+        let Some(grant) = self.grants.grant(&self.pool) else { return Ok(()) };
+        let offers = if is_dead { Vec::new() } else { grant.offers };
+        let withdrawn = Grant { confirmed: Confirmed::default(), offers, ..grant };
+        self.grants.publish(&withdrawn).map_err(|e| format!("its grant cannot be written: {e}"))
+    }
+
+    /// Asks which blocks are ours. Then stamps the grant with the time **before** the last question, which was whether
+    /// this node was removed.
+    async fn resync(&self, state: &mut State) -> Result<(), String> {
+        self.read_pool(state).await?;
+        let standing = standing::ask(&self.cluster).await;
+        match &standing {
+            Standing::Live(epoch) if state.holder.is_none() || *epoch != state.epoch => {
+                if state.holder.is_some() {
+                    self.withdraw(state, false)?;
+                }
+                state.epoch.clone_from(epoch);
+            }
+            Standing::Live(_) => {}
+            other => self.heed(state, other)?,
+        }
+        let own = self.kubernetes()?.own_blocks(&self.pool, &state.epoch).await.map_err(|e| e.to_string())?;
+        if state.holder.is_none() {
+            let boot = now().boot;
+            let before = self.grants.grant(&self.pool).filter(|grant| grant.confirmed.boot == boot);
             let offers = before.iter().flat_map(|grant| &grant.offers);
             let published: Vec<_> = offers.map(|offer| offer.granted.clone()).collect();
             state.holder = Some(Holder::new(self.prefix.clone(), &published));
             state.confirmed = before.map(|grant| grant.confirmed).unwrap_or_default();
         }
         let trouble = self.happen(state, Event::Listed(own)).await?;
+        let asked = now();
+        match standing::ask(&self.cluster).await {
+            Standing::Live(epoch) if epoch == state.epoch => {}
+            other => {
+                state.synced = None;
+                return self.heed(state, &other);
+            }
+        }
         state.confirmed = asked;
         state.synced = Some(Instant::now());
         self.publish(state)?;
@@ -222,12 +291,7 @@ impl Keeper {
         if !found.map_err(|e| format!("it is not known whether the cluster has {WHEREABOUTS}: {e}"))? {
             return Ok(());
         }
-        state.confirmed = Confirmed::default();
-        state.synced = None;
-        if let Some(grant) = self.grants.grant(&self.pool) {
-            let withdrawn = Grant { confirmed: Confirmed::default(), ..grant };
-            self.grants.publish(&withdrawn).map_err(|e| format!("its grant cannot be written: {e}"))?;
-        }
+        self.withdraw(state, false)?;
         Err(format!("the cluster has {WHEREABOUTS}: whereabouts gives these addresses until its CRDs are deleted"))
     }
 
@@ -252,10 +316,23 @@ impl Keeper {
                     self.publish(state)?;
                     continue;
                 }
-                Effect::Create(block, lease) => kubernetes.create_block(pool, &block, &lease).await,
-                Effect::Renew(block, lease, version) => kubernetes.renew_block(pool, &block, &lease, &version).await,
+                Effect::Confirm => {
+                    let standing = standing::ask(&self.cluster).await;
+                    if !matches!(&standing, Standing::Live(epoch) if *epoch == state.epoch) {
+                        // What comes after it may only shrink what is granted, and the next list shows the rest.
+                        trouble = Some(self.heed(state, &standing).err().unwrap_or_default());
+                        state.synced = None;
+                        continue;
+                    }
+                    (Event::Confirmed, None)
+                }
+                Effect::Create(block, lease) => kubernetes.create_block(pool, &block, &state.epoch, &lease).await,
+                Effect::Renew(block, lease, version) => {
+                    let owned = Owned { block, lease, version, is_current: true };
+                    kubernetes.renew_block(pool, &owned, &state.epoch).await
+                }
                 Effect::Delete(block, version) => kubernetes.delete_block(pool, &block, &version).await,
-                Effect::Look(block) => match kubernetes.look_at_block(pool, &block).await {
+                Effect::Look(block) => match kubernetes.look_at_block(pool, &block, &state.epoch).await {
                     Ok(event) => (event, None),
                     // The next list shows what became of it.
                     Err(e) => {

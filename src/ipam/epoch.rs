@@ -1,0 +1,224 @@
+//! Whether a node was removed: what its AddressNode says, and what the node and the controller do about it.
+//!
+//! One object for each node. The UID of the object is the *epoch* that blocks of the node name. The controller marks it as
+//! revoked if the Node is gone. A node that lives clears that: who can write is alive. If nobody clears it for the quarantine,
+//! the controller marks the epoch as dead. Both are writes of one version of one object, so that exactly one of them is done.
+//! Only then the blocks are deleted, and at last the object. A new object is a new epoch.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What an AddressNode says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// The epoch: the UID of the object.
+    pub epoch: String,
+    /// The version of the object.
+    pub version: String,
+    /// When the controller has seen that the Node is gone; empty where it has not.
+    pub revoked_at: String,
+    /// The quarantine is over: no address of this epoch is given any more, and its blocks are deleted.
+    pub is_dead: bool,
+}
+
+impl Record {
+    /// Whether the controller has seen that the Node is gone.
+    pub fn is_revoked(&self) -> bool {
+        !self.revoked_at.is_empty()
+    }
+}
+
+/// What the daemon of a node does about its own record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// There is none: a new epoch begins. Nothing is granted before it is created, and asked for again.
+    Begin,
+    /// This node was not removed, in this epoch.
+    Live(String),
+    /// Clear the mark, of this version. Nothing new is granted before that is done, and asked for again.
+    Object(Record),
+    /// Grant nothing. Wait until the object is gone.
+    Dead,
+}
+
+impl Standing {
+    /// That of the node with `record`.
+    pub fn of(record: Option<Record>) -> Self {
+        match record {
+            None => Standing::Begin,
+            Some(record) if record.is_dead => Standing::Dead,
+            Some(record) if record.is_revoked() => Standing::Object(record),
+            Some(record) => Standing::Live(record.epoch),
+        }
+    }
+}
+
+/// What the controller does about a node. Each write names the version that was judged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Nothing.
+    Leave,
+    /// Nothing before the quarantine is over.
+    Wait,
+    /// Mark it as revoked.
+    Revoke(Record),
+    /// Take that mark away.
+    Restore(Record),
+    /// Mark the epoch as dead.
+    Bury(Record),
+    /// Delete the blocks of the node, and the record if there are none.
+    Clear(Record),
+    /// Delete those blocks of the node that name an epoch.
+    ClearStray,
+}
+
+/// What is waited for, of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Watched {
+    /// Epoch and version of the revoked record; none where blocks have no record.
+    mark: Option<(String, String)>,
+    since: Duration,
+}
+
+/// The controller's memory: since when it has seen each mark, by its own clock. A new one waits again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reclaimer {
+    watched: BTreeMap<String, Watched>,
+}
+
+impl Reclaimer {
+    /// The next step for `node`. `record` was read first, and then the Node: `is_gone` if there is none, or if a person said
+    /// that the machine is off. `now` is read after both, of a clock that only goes forward.
+    pub fn judge(
+        &mut self,
+        node: &str,
+        record: Option<Record>,
+        is_gone: bool,
+        now: Duration,
+        quarantine: Duration,
+    ) -> Step {
+        // What is dead stays dead, also if the Node is back: its daemon waits for a new epoch.
+        if let Some(record) = record.clone().filter(|record| record.is_dead) {
+            self.forget(node);
+            return Step::Clear(record);
+        }
+        if !is_gone {
+            self.forget(node);
+            return record.filter(|record| record.is_revoked()).map_or(Step::Leave, Step::Restore);
+        }
+        if let Some(record) = record.clone().filter(|record| !record.is_revoked()) {
+            self.forget(node);
+            return Step::Revoke(record);
+        }
+        let mark = record.as_ref().map(|record| (record.epoch.clone(), record.version.clone()));
+        let watched = self.watched.entry(node.to_owned()).or_insert(Watched { mark: mark.clone(), since: now });
+        if watched.mark != mark {
+            *watched = Watched { mark, since: now };
+        }
+        if now.saturating_sub(watched.since) < quarantine {
+            return Step::Wait;
+        }
+        record.map_or(Step::ClearStray, Step::Bury)
+    }
+
+    /// The Node was there, so its quarantine begins again.
+    pub fn forget(&mut self, node: &str) {
+        self.watched.remove(node);
+    }
+
+    /// It is not known which Nodes were there: every quarantine begins again.
+    pub fn forget_all(&mut self) {
+        self.watched.clear();
+    }
+}
+
+/// The quarantine of a pool, and whether nothing is taken for granted of a node that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Seconds from the mark on.
+    pub quarantine: u64,
+    /// Seconds for which a node gives addresses without the API server.
+    pub authority: u64,
+    /// Wait until no node can give a new address by what it was told before the mark.
+    pub is_strict: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms { quarantine: 300, authority: 86_400, is_strict: false }
+    }
+}
+
+impl Terms {
+    /// How long a node is waited for. Clocks of machines differ by less than a tenth.
+    pub fn wait(&self) -> Duration {
+        let strict = if self.is_strict { self.authority.saturating_add(self.authority / 10 + 1) } else { 0 };
+        Duration::from_secs(self.quarantine.max(strict))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUARANTINE: Duration = Duration::from_secs(300);
+
+    fn record(version: &str, is_revoked: bool, is_dead: bool) -> Record {
+        let revoked_at = if is_revoked { "now" } else { "" }.to_owned();
+        Record { epoch: "e".to_owned(), version: version.to_owned(), revoked_at, is_dead }
+    }
+
+    fn judge(reclaimer: &mut Reclaimer, record: Option<&Record>, is_gone: bool, second: u64) -> Step {
+        reclaimer.judge("n", record.cloned(), is_gone, Duration::from_secs(second), QUARANTINE)
+    }
+
+    #[test]
+    fn a_node_is_dead_after_one_quarantine_without_an_objection() {
+        let mut reclaimer = Reclaimer::default();
+        let (live, revoked) = (record("1", false, false), record("2", true, false));
+        assert_eq!(judge(&mut reclaimer, Some(&live), false, 0), Step::Leave);
+        assert_eq!(judge(&mut reclaimer, Some(&live), true, 1), Step::Revoke(live));
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 2), Step::Wait);
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 301), Step::Wait);
+        // An objection, and the mark again: another version.
+        let again = record("4", true, false);
+        assert_eq!(judge(&mut reclaimer, Some(&again), true, 302), Step::Wait);
+        assert_eq!(judge(&mut reclaimer, Some(&again), true, 601), Step::Wait);
+        assert_eq!(judge(&mut reclaimer, Some(&again), true, 602), Step::Bury(again));
+        let dead = record("5", true, true);
+        for is_gone in [true, false] {
+            assert_eq!(judge(&mut reclaimer, Some(&dead), is_gone, 603), Step::Clear(dead.clone()));
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_back_begins_its_quarantine_again() {
+        let mut reclaimer = Reclaimer::default();
+        let revoked = record("2", true, false);
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 0), Step::Wait);
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), false, 100), Step::Restore(revoked.clone()));
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 301), Step::Wait);
+        reclaimer.forget("n");
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 620), Step::Wait);
+        // Another controller has not seen it, and waits by its own clock.
+        assert_eq!(judge(&mut Reclaimer::default(), Some(&revoked), true, 10_000), Step::Wait);
+    }
+
+    #[test]
+    fn blocks_without_a_record_wait_as_long() {
+        let mut reclaimer = Reclaimer::default();
+        assert_eq!(judge(&mut reclaimer, None, true, 0), Step::Wait);
+        assert_eq!(judge(&mut reclaimer, None, false, 299), Step::Leave);
+        assert_eq!(judge(&mut reclaimer, None, true, 300), Step::Wait);
+        assert_eq!(judge(&mut reclaimer, None, true, 600), Step::ClearStray);
+        // A record that appears is a mark of its own.
+        assert_eq!(judge(&mut reclaimer, Some(&record("1", true, false)), true, 601), Step::Wait);
+    }
+
+    #[test]
+    fn strict_waits_for_the_authority_too() {
+        let terms = |is_strict| Terms { quarantine: 300, authority: 86_400, is_strict };
+        assert_eq!(terms(false).wait().as_secs(), 300);
+        assert!(terms(true).wait().as_secs() > 86_400 * 11 / 10);
+    }
+}
