@@ -87,13 +87,14 @@ pub struct AddressBlockSpec {
     printcolumn = r#"{"name":"Dead","type":"boolean","jsonPath":".spec.dead"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "self.dead || !oldSelf.dead", "message": "what is dead stays dead"},
     {"rule": "!self.dead || oldSelf.dead || self.revokedAt == oldSelf.revokedAt && oldSelf.revokedAt != ''", "message": "only a revoked node becomes dead"},
 ]))]
 pub struct AddressNodeSpec {
     /// When the controller saw that the Node is gone. A daemon that lives takes this away.
+    #[serde(rename = "revokedAt")]
     #[schemars(length(max = 40))]
     pub revoked_at: String,
     /// No address is given any more, and the blocks of this node are deleted. Set after the quarantine.

@@ -42,9 +42,10 @@ pub struct PoolSpec {
 /// When the blocks of a removed node are freed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct Reclaim {
     /// For so long after the controller has seen that the Node is gone. No pod of a removed node may run longer.
+    #[serde(rename = "quarantineSeconds")]
     #[cfg_attr(feature = "cluster", schemars(range(min = 10, max = 31_536_000)))]
     pub quarantine_seconds: u64,
     /// Wait also until the node can give no new address without the API server (authoritySeconds).

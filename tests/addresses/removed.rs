@@ -170,6 +170,29 @@ fn a_node_that_is_back_within_the_quarantine_loses_nothing() {
 }
 
 #[test]
+fn a_block_of_a_former_release_keeps_working() {
+    let Some(server) = server() else { return };
+    put_pool_with(&server, "former", "10.23.0.0/29", 300);
+    let machine = Machine::new(&server, "former1");
+    let label = plexus::cluster::addresses::node_label("former1");
+    let labels = json!({"ipam.plexus.dev/pool": "former", "ipam.plexus.dev/node": label});
+    let spec = json!({"pool": "former", "first": "10.23.0.4", "size": 4, "node": "former1", "lease": "old-1"});
+    let block = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressBlock", "metadata": {"name": "former.0a170004", "labels": labels}, "spec": spec});
+    let kubeconfig = machine.kubeconfig.to_str().unwrap();
+    server.kubectl(&["--kubeconfig", kubeconfig, "create", "-f", "-"], Some(&block.to_string())).unwrap();
+    let address = machine.add("former", "c0").unwrap();
+    assert!(
+        ["10.23.0.4/29", "10.23.0.5/29", "10.23.0.6/29"].contains(&address.as_str()),
+        "{address}\n{}",
+        machine.log()
+    );
+    let text = server.kubectl(&["get", "addressblock", "former.0a170004", "-o", "json"], None).unwrap();
+    let block: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(block["spec"]["epoch"], address_node(&server, "former1")["metadata"]["uid"]);
+    assert_eq!(blocks(&server, "former").len(), 1);
+}
+
+#[test]
 fn only_the_controller_says_that_a_node_was_removed() {
     // Case 27, P1
     let Some(server) = server() else { return };

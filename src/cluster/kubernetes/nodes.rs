@@ -1,11 +1,14 @@
 //! Which Nodes there are, from a watch: a hint where to look. What is done is decided by a question.
 
-use crate::cluster::kubernetes::reclaim::is_out_of_service;
-use crate::cluster::kubernetes::watch::{Source, Watch};
+use crate::cluster::kubernetes::client::Kubernetes;
+use crate::cluster::kubernetes::watch::Watch;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::watcher::Event;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A person says with this taint that the machine is off (Kubernetes, non-graceful node shutdown).
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// The Nodes of which nobody said that the machine is off.
 #[derive(Debug, Default)]
@@ -76,14 +79,23 @@ impl SeenNodes {
     }
 }
 
-/// Keeps `seen` as the cluster is, for ever.
-pub(super) async fn follow(source: Source<'_>, seen: &SeenNodes) {
-    let mut watch = Watch::<Node>::new(&source, "Nodes", String::new());
-    loop {
-        if let Some(event) = watch.next().await {
-            seen.take(event);
+impl Kubernetes {
+    /// Keeps `seen` as the cluster is, for ever.
+    pub async fn follow_nodes(&self, seen: &SeenNodes) {
+        let source = self.source("nodes");
+        let mut watch = Watch::<Node>::new(&source, "Nodes", String::new());
+        loop {
+            if let Some(event) = watch.next().await {
+                seen.take(event);
+            }
         }
     }
+}
+
+/// Whether a Node says that its machine is off.
+pub(super) fn is_out_of_service(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    taints.into_iter().flatten().any(|taint| taint.key == OUT_OF_SERVICE)
 }
 
 #[cfg(test)]

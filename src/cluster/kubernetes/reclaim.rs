@@ -4,6 +4,7 @@ use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool, NODE, no
 use crate::cluster::error::Error;
 use crate::cluster::kubernetes::address_nodes::{Written, written};
 use crate::cluster::kubernetes::client::Kubernetes;
+use crate::cluster::kubernetes::nodes::is_out_of_service;
 use crate::ipam::epoch::{Record, Terms};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, ListParams, Preconditions};
@@ -14,9 +15,6 @@ use std::fmt::Debug;
 
 /// Objects of a page: an answer is in memory as a whole.
 const PAGE: u32 = 500;
-/// A person says with this taint that the machine is off (Kubernetes, non-graceful node shutdown).
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
-
 /// A block as the controller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeasedBlock {
@@ -39,12 +37,6 @@ impl LeasedBlock {
         let (pool, node, epoch) = (block.spec.pool, block.spec.node, block.spec.epoch);
         Some(LeasedBlock { name: metadata.name?, version, pool, node, epoch })
     }
-}
-
-/// Whether a Node says that its machine is off.
-pub(in crate::cluster) fn is_out_of_service(node: &Node) -> bool {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-    taints.into_iter().flatten().any(|taint| taint.key == OUT_OF_SERVICE)
 }
 
 impl Kubernetes {
@@ -130,10 +122,5 @@ impl Kubernetes {
             async move { api.delete(name, params).await.map(drop) }
         };
         written(self.within("delete", delete).await)
-    }
-
-    /// Follows the Nodes of the cluster, for ever.
-    pub async fn follow_nodes(&self, seen: &super::nodes::SeenNodes) {
-        super::nodes::follow(self.source("nodes"), seen).await;
     }
 }

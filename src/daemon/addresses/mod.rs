@@ -119,10 +119,10 @@ impl Addresses {
     /// Objects where this node is taken for removed, for ever. It is apart from the pools: a request of theirs may wait.
     async fn guard(self: Arc<Self>) {
         let Some(kubernetes) = self.cluster.kubernetes() else { return };
-        let (changed, exists) = (Notify::new(), Notify::new());
+        let (changed, leases) = (Notify::new(), Notify::new());
         let watch = async {
             // A cluster with the definitions of a former release has nothing to watch.
-            exists.notified().await;
+            leases.notified().await;
             kubernetes.follow_address_node(|| changed.notify_one()).await;
         };
         let act = async {
@@ -130,7 +130,7 @@ impl Addresses {
                 let standing = standing::ask(&self.cluster).await;
                 self.heed(&standing).await;
                 if standing.epoch().is_ok_and(|epoch| !epoch.is_empty()) {
-                    exists.notify_one();
+                    leases.notify_one();
                 }
                 let pause = if matches!(standing, Standing::Live(_)) { ASK_EVERY } else { ASK_AGAIN };
                 // A change that comes meanwhile is kept. One that nobody told is seen by the question.

@@ -57,7 +57,7 @@ pub async fn ask(cluster: &Arc<Cluster>) -> Standing {
             },
             epoch::Standing::Object(record) => {
                 tracing::warn!(
-                    "this node is taken for removed: its Node is gone, or a person said that the machine is off; objecting"
+                    "this node is taken for removed: its Node is gone, or has the taint out-of-service; objecting"
                 );
                 let spec = AddressNodeSpec::default();
                 if let Err(why) = kubernetes.write_address_node(kubernetes.node(), &record, spec).await {
