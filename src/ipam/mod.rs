@@ -23,6 +23,8 @@ pub use pool::{Block, Pool, PoolSpec};
 pub use stock::Stock;
 
 #[cfg(test)]
+mod epoch_model;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod properties;
