@@ -130,6 +130,7 @@ impl<'a> Controller<'a> {
                 self.write(node, &record, AddressNodeSpec { revoked_at, dead: false }, "is revoked").await?;
             }
             Step::Restore(record) => {
+                self.revoked.remove(node);
                 self.write(node, &record, AddressNodeSpec::default(), "is back").await?;
             }
             Step::Bury(record) => {
