@@ -44,6 +44,7 @@ impl Run {
             result: Value::Null,
             interfaces: BTreeMap::new(),
             failed: 0,
+            unrecorded_failures: 0,
             cancelled: 0,
             old: false,
         });

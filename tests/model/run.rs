@@ -137,6 +137,7 @@ impl Run {
             torn: None,
             unrecorded: self.world.full || self.world.read_only,
             failed: 0,
+            unrecorded_failures: 0,
             cancelled: 0,
             old: false,
             pod,
@@ -220,6 +221,7 @@ impl Run {
         let cancelling = moods(|mood| mood == Mood::Cancelled);
         if answer.status.signal().is_none() {
             slot.failed += 1;
+            slot.unrecorded_failures += usize::from(self.world.full || self.world.read_only);
             slot.cancelled = 0;
             return must(slot.failed < 3, || format!("DEL fails for the {}th time", slot.failed));
         }
@@ -312,7 +314,10 @@ impl Run {
     fn reboot(&mut self) -> Result<(), String> {
         let alive: Vec<&Pod> = self.slots.iter().flatten().filter(|slot| !slot.ended).map(|slot| &slot.pod).collect();
         self.world.reboot(&alive);
-        self.slots.iter_mut().flatten().for_each(|slot| slot.ended = true);
+        for slot in self.slots.iter_mut().flatten() {
+            slot.ended = true;
+            slot.failed -= std::mem::take(&mut slot.unrecorded_failures);
+        }
         Ok(())
     }
 

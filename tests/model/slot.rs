@@ -32,6 +32,8 @@ pub struct Slot {
     pub interfaces: BTreeMap<String, Vec<String>>,
     /// DELs that failed, and DELs in a row that were cancelled.
     pub failed: usize,
+    /// How many of those that failed could not be recorded on the disk: a reboot forgets them.
+    pub unrecorded_failures: usize,
     pub cancelled: usize,
     /// As [`Past::old`].
     pub old: bool,

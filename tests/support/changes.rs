@@ -82,7 +82,11 @@ impl Changes {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
         let mut filter = filter();
+        let ours = go_on.as_raw_fd();
         let install = move || {
+            // The child's own copy would let it wait for ever, should the watcher end by a panic.
+            // SAFETY: the number is that of the copy; nothing of the child uses it.
+            unsafe { libc::close(ours) };
             let listener = install_filter(&mut filter)?;
             tell_by_other_call(&tell, [std::process::id() as i32, listener])?;
             (&wait).read_exact(&mut [0])

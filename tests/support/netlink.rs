@@ -76,7 +76,11 @@ impl Requests {
     fn watching(command: &mut Command, calls: &'static [libc::c_long], chosen: usize, fate: Fate) -> Self {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
+        let ours = go_on.as_raw_fd();
         let install = move || {
+            // The child's own copy would let it wait for ever, should the watcher end by a panic.
+            // SAFETY: the number is that of the copy; nothing of the child uses it.
+            unsafe { libc::close(ours) };
             let listener = install_filter(&mut filter(calls))?;
             let mut tell = &tell;
             tell.write_all(&(std::process::id() as i32).to_ne_bytes())?;
