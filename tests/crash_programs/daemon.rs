@@ -3,7 +3,7 @@
 use crate::kills::{before_each, step};
 use crate::support::apiserver::ApiServer;
 use crate::support::changes::Changes;
-use crate::support::cluster::{NETWORKS, Rule, put_network, role, try_server};
+use crate::support::cluster::{ADDRESS_KINDS, ADDRESSES, LEAST, put_network, role, try_server};
 use crate::support::connection::Connection;
 use crate::support::daemon::{Daemon, nad};
 use crate::support::{self, eventually, wait_until};
@@ -18,14 +18,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What the daemon may do on a cluster with pools.
-const RULES: [Rule<'static>; 5] = [
-    NETWORKS,
-    ("", "pods/status", &["patch"]),
-    ("events.k8s.io", "events", &["create"]),
-    ("ipam.plexus.dev", "addresspools", &["get"]),
-    ("ipam.plexus.dev", "addressblocks", &["get", "list", "create", "update", "delete"]),
-];
 const LAN: &str = r#"{"cniVersion":"1.0.0","type":"bridge"}"#;
 /// So many nodes at the same time.
 const AT_ONCE: usize = 4;
@@ -183,13 +175,13 @@ impl<'a> Machine<'a> {
 #[test]
 fn a_daemon_that_is_killed_loses_nothing_and_leases_nothing_twice() {
     // FAULT-6
-    let server = match try_server(&[role("plexus", &RULES)]) {
+    let server = match try_server(&[role("plexus", &[&LEAST[..], &ADDRESSES].concat())]) {
         Ok(server) => server,
         Err(why) => return support::cannot_run(&why),
     };
     let pools = include_str!("../../crd/addresses/address-pools.yaml");
     server.kubectl(&["apply", "--server-side", "-f", "-"], Some(pools)).unwrap();
-    for name in ["addresspools", "addressblocks"] {
+    for name in ADDRESS_KINDS {
         let crd = format!("crd/{name}.ipam.plexus.dev");
         server.kubectl(&["wait", "--for=condition=Established", &crd], None).unwrap();
     }

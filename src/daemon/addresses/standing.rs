@@ -42,6 +42,7 @@ pub async fn ask(cluster: &Arc<Cluster>) -> Standing {
     let Some(kubernetes) = cluster.kubernetes() else {
         return Standing::Unknown("plexusd has no API server: it reads manifests".to_owned());
     };
+    let mut unmade = 0;
     for _ in 0..TRIES {
         let record = match kubernetes.address_node(kubernetes.node()).await {
             Ok(record) => record,
@@ -53,6 +54,8 @@ pub async fn ask(cluster: &Arc<Cluster>) -> Standing {
             epoch::Standing::Begin => match kubernetes.create_address_node().await {
                 Ok(Written::NoResource) => return Standing::Live(String::new()),
                 Ok(Written::Done | Written::Other) => {}
+                // It may have been done without an answer: the first write of a kind can take the server seconds.
+                Err(_) if unmade == 0 => unmade += 1,
                 Err(why) => return Standing::Unknown(format!("its AddressNode cannot be made: {why}")),
             },
             epoch::Standing::Object(record) => {
