@@ -7,6 +7,8 @@ mod support;
 
 #[path = "addresses/removed.rs"]
 mod removed;
+#[path = "addresses/resized.rs"]
+mod resized;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

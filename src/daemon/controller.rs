@@ -66,13 +66,16 @@ struct Controller<'a> {
     strays_listed: Option<Instant>,
     /// When each node was marked last.
     revoked: BTreeMap<String, Instant>,
+    /// What each pool asks for. A pool that is deleted does not shorten the wait for its blocks.
+    terms: BTreeMap<String, Terms>,
 }
 
 impl<'a> Controller<'a> {
     fn new(kubernetes: &'a Kubernetes, nodes: &'a SeenNodes) -> Self {
         let (reclaimer, start) = (Reclaimer::default(), Instant::now());
         let (strays, strays_listed, revoked) = (BTreeSet::new(), None, BTreeMap::new());
-        Controller { kubernetes, nodes, reclaimer, start, strays, strays_listed, revoked }
+        let terms = BTreeMap::new();
+        Controller { kubernetes, nodes, reclaimer, start, strays, strays_listed, revoked, terms }
     }
 
     async fn look(&mut self) {
@@ -93,6 +96,7 @@ impl<'a> Controller<'a> {
             let strays = blocks.into_iter().filter(|block| !block.epoch.is_empty()).map(|block| block.node);
             self.strays = strays.filter(|node| !records.contains_key(node)).collect();
             self.strays_listed = Some(Instant::now());
+            self.learn_terms().await?;
         }
         let is_of_interest = |record: &Record| record.is_revoked() || record.is_dead;
         let is_gone = |node: &str| self.nodes.is_gone(node) == Some(true);
@@ -102,22 +106,27 @@ impl<'a> Controller<'a> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let terms = self.kubernetes.pool_terms().await.map_err(|e| e.to_string())?;
+        self.learn_terms().await?;
         for node in wanted {
-            if let Err(reason) = self.settle(&node, &terms).await {
+            if let Err(reason) = self.settle(&node).await {
                 tracing::warn!(node, reason, "a removed node cannot be settled");
             }
         }
         Ok(())
     }
 
+    async fn learn_terms(&mut self) -> Result<(), String> {
+        self.terms.extend(self.kubernetes.pool_terms().await.map_err(|e| e.to_string())?);
+        Ok(())
+    }
+
     /// Reads the record, then the Node, and does what follows. The blocks are seen before both.
-    async fn settle(&mut self, node: &str, terms: &BTreeMap<String, Terms>) -> Result<(), String> {
+    async fn settle(&mut self, node: &str) -> Result<(), String> {
         let kubernetes = self.kubernetes;
         let blocks = kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
         let record = kubernetes.address_node(node).await.map_err(|e| e.to_string())?;
         let is_gone = kubernetes.is_node_gone(node).await.map_err(|e| e.to_string())?;
-        let step = self.reclaimer.judge(node, record, is_gone, self.start.elapsed(), quarantine(&blocks, terms));
+        let step = self.reclaimer.judge(node, record, is_gone, self.start.elapsed(), quarantine(&blocks, &self.terms));
         match step {
             Step::Leave | Step::Wait => {}
             Step::Revoke(record) => {

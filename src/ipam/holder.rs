@@ -55,6 +55,9 @@ pub enum Event {
     Written(IpAddr, String),
     /// This node was not removed, by a question that was asked after the last request.
     Confirmed,
+    /// New blocks must not be granted: what was created for the first time is deleted again. It comes before
+    /// [`Event::Confirmed`], in the place of a grant.
+    Declined,
     /// The API server refused: the object is there, or has another version.
     Conflict(IpAddr),
     /// The API server refused for another reason: nothing was or will be done.
@@ -150,6 +153,7 @@ impl Holder {
             Event::Want(block) => self.want(block),
             Event::Written(first, version) => self.written(first, version),
             Event::Confirmed => self.confirmed(),
+            Event::Declined => self.declined(),
             Event::Conflict(first) | Event::Unanswered(first) => self.look(first),
             Event::Refused(first) => self.refused(first),
             Event::Seen(owned) => self.seen(owned),
@@ -206,6 +210,23 @@ impl Holder {
             }
         }
         effects
+    }
+
+    fn declined(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (first, holding) in &mut self.blocks {
+            let Phase::Written { version, again: false, .. } = &mut holding.phase else { continue };
+            let (block, version) = (Block { first: *first, size: holding.size }, std::mem::take(version));
+            holding.phase = Phase::Returning { version: version.clone() };
+            effects.push(Effect::Delete(block, version));
+        }
+        effects
+    }
+
+    /// Whether a block waits for [`Event::Confirmed`] that this node never had before.
+    pub fn has_new(&self) -> bool {
+        let is_new = |holding: &Holding| matches!(holding.phase, Phase::Written { again: false, .. });
+        self.blocks.values().any(is_new)
     }
 
     fn look(&self, first: IpAddr) -> Vec<Effect> {

@@ -50,6 +50,12 @@ impl Kubernetes {
         Ok(others.filter_map(|block| block.owned("")).map(|owned| owned.block.first).collect())
     }
 
+    /// Every block of `pool`, of all nodes, as new as the question.
+    pub async fn all_blocks(&self, pool: &PoolName) -> Result<Vec<Block>, Error> {
+        let blocks = self.blocks(&format!("{POOL}={pool}"), pool).await?;
+        Ok(blocks.iter().filter_map(|block| block.owned("")).map(|owned| owned.block).collect())
+    }
+
     async fn blocks(&self, selector: &str, pool: &PoolName) -> Result<Vec<AddressBlock>, Error> {
         let params = &ListParams::default().labels(selector);
         let list = |client| {

@@ -1,12 +1,14 @@
 //! One pool on this node: carries out what [`Holder`] decides, one thing at a time.
 
 use super::grants::Grants;
+use super::sizes;
 use super::standing::{self, Standing};
 use crate::cluster::addresses::number;
 use crate::cluster::{Cluster, Kubernetes};
 use crate::facts::node_blocks::now;
 use crate::ipam::grant::family;
 use crate::ipam::holder::Owned;
+use crate::ipam::pool::BlockSize;
 use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Pool, PoolName, PoolSpec, Report};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How often the API server is asked which blocks are ours: a confirmation is valid for a day.
-const RESYNC_EVERY: Duration = Duration::from_secs(15 * 60);
+/// How often the API server is asked which blocks are ours: a person may have deleted one.
+const RESYNC_EVERY: Duration = Duration::from_secs(5 * 60);
 /// A confirmation that the plugin asks for may be so old.
 const FRESH: Duration = Duration::from_secs(30);
 /// After a list or a lease that failed.
@@ -49,6 +51,8 @@ struct State {
     epoch: String,
     confirmed: Confirmed,
     synced: Option<Instant>,
+    /// The sizes of blocks for which it is known that the pool has no others.
+    sizes: Option<BlockSize>,
     /// When a block of a family (IPv4, IPv6) was leased last.
     leased: [Option<Instant>; 2],
     /// Nothing is tried ahead of need before that.
@@ -125,6 +129,8 @@ impl Keeper {
                 return Err(trouble);
             }
         }
+        // One of ours may be somebody else's by now.
+        state.synced = None;
         let known = state.holder.as_ref().map(|holder| holder.unavailable().len()).unwrap_or_default();
         Err(format!("no block is free: nodes hold all {known}"))
     }
@@ -323,6 +329,13 @@ impl Keeper {
                         trouble = Some(self.heed(state, &standing).err().unwrap_or_default());
                         state.synced = None;
                         continue;
+                    }
+                    if state.holder.as_ref().is_some_and(Holder::has_new)
+                        && !pool.is_implied()
+                        && let Err(why) = sizes::judge(kubernetes, pool, state.spec.as_ref(), &mut state.sizes).await
+                    {
+                        trouble = Some(why);
+                        queue.extend(step(state, Event::Declined));
                     }
                     (Event::Confirmed, None)
                 }

@@ -3,6 +3,7 @@
 
 mod grants;
 mod keeper;
+mod sizes;
 mod standing;
 
 use crate::api::RunDirectory;
