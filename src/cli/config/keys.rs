@@ -126,7 +126,8 @@ fn mistakes(object: &Map<String, Value>) -> Vec<String> {
     let (unknown, wrong) = match Settings::review(&Value::Object(rest).to_string()) {
         Ok((settings, wrong)) => {
             let named = settings.networks_for_all_pods().filter_map(Result::err).collect();
-            (settings.unknown, [wrong, named].concat())
+            let level = settings.unknown_level().into_iter().collect();
+            (settings.unknown, [wrong, named, level].concat())
         }
         Err(e) => (Vec::new(), vec![e.to_string()]),
     };

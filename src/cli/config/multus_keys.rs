@@ -2,6 +2,7 @@
 
 use crate::cni::json;
 use crate::engine::Settings;
+use crate::engine::settings::LogLevel;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// What becomes of a key.
@@ -20,7 +21,7 @@ pub enum Fate {
 }
 
 /// Keys with the same meaning, and what is to be known of them. Some have another name here ([`Settings::renamed_keys`]).
-const KEPT: [(&str, &str); 10] = [
+const KEPT: [(&str, &str); 9] = [
     ("delegates", "the first is the default network, the others go to every pod"),
     ("defaultNetworks", "attached to every pod outside systemNamespaces"),
     ("confDir", "configurations by name"),
@@ -30,13 +31,13 @@ const KEPT: [(&str, &str); 10] = [
     ("globalNamespaces", "as before"),
     ("systemNamespaces", "as before"),
     ("multusNamespace", "as before"),
-    ("logLevel", "of the plugin's stderr"),
 ];
 
 /// Those of them that are paths.
 const PATHS: [&str; 3] = ["confDir", "cniDir", "binDir"];
 
 const CHAIN: &str = "names a directory whose plugins Multus runs after the default network's: move its files into the directory next to the default network's file that has the name of that network (its key \"name\"), from where Plexus runs them";
+const LEVEL: &str = "of the plugin's stderr";
 const LOGS: &str = "the plugin logs to stderr, which the runtime logs; the daemon logs to the log of its container";
 const OWN_DAEMON: &str = "the daemon has its own command line (docs/configuration.md)";
 const INSTALLER: &str = "plexusctl install writes the configuration";
@@ -85,6 +86,9 @@ pub fn fate(key: &str, value: &RawValue) -> Fate {
     if is("clusterNetwork") {
         return path("clusterNetwork", value, "the default network, read at each call");
     }
+    if is("logLevel") {
+        return level(value);
+    }
     if is("name") {
         return Fate::Elsewhere("of the list, so that the runtime finds what it recorded of running pods");
     }
@@ -122,6 +126,20 @@ pub fn without_effect<'a>(keys: impl Iterator<Item = &'a String>) -> Vec<(&'a st
         _ => UNUSED,
     };
     keys.map(String::as_str).filter(|key| accepted(key)).map(|key| (key, why(key))).collect()
+}
+
+/// Multus reads levels in any case, and uses its default for one that it does not know.
+fn level(value: &RawValue) -> Fate {
+    let text = json::parse::<String>(value.get()).unwrap_or_default();
+    let lower = text.to_ascii_lowercase();
+    match LogLevel::of(&text) {
+        Some(_) if lower != text => match to_raw_value(&lower) {
+            Ok(value) => Fate::Changed("logLevel", value, "in lower case".to_owned()),
+            Err(_) => Fate::Kept("logLevel", LEVEL),
+        },
+        None if !text.is_empty() => Fate::NotNeeded("Multus does not know this level, either"),
+        _ => Fate::Kept("logLevel", LEVEL),
+    }
 }
 
 /// The path `value` of the key `name`. Multus' shim and daemon have the host's directories under `/host`; the plugin is

@@ -113,6 +113,10 @@ fn settings_for_the_manifests_are_taken_by_config() {
     let (verdict, _) =
         migrate(r#"{"name":"m","type":"multus","clusterNetwork":"/etc/cni/net.d","logLevel":"WARNING","confDir":""}"#);
     assert_eq!(verdict, Verdict::Well);
+    let (_, text) = migrate(r#"{"name":"m","type":"multus","clusterNetwork":"/etc/cni/net.d","logLevel":"Debug"}"#);
+    assert!(text.contains(r#""logLevel": "debug""#), "{text}");
+    let (_, text) = migrate(r#"{"name":"m","type":"multus","clusterNetwork":"/etc/cni/net.d","logLevel":"loud"}"#);
+    assert_eq!(text, "{}\n");
     let (verdict, text) = migrate(r#"{"name":"m","type":"multus","delegates":[{"name":"p","type":"bridge"}]}"#);
     assert_eq!((verdict, text.as_str()), (Verdict::NotWell, "{}\n"));
 }

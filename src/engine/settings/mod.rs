@@ -210,11 +210,14 @@ impl Settings {
         let natives = self.natives.strangers();
         let natives = natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored"));
         let slips = self.unknown.iter().filter(|key| Settings::meant_by(key).is_some());
-        let level = self.unknown_log_level.iter();
-        let level = level.map(|level| {
-            format!("key \"logLevel\": {level:?} is not a level (off, error, info, debug); error is used")
-        });
+        let level = self.unknown_level().map(|mistake| mistake + "; error is used");
         natives.chain(level).chain(slips.map(|key| Settings::unknown_key(key) + ", and is ignored")).collect()
+    }
+
+    /// What is wrong with `logLevel`, where it names no level. Pods start all the same.
+    pub fn unknown_level(&self) -> Option<String> {
+        let told = |level: &String| format!("key \"logLevel\": {level:?} is not a level (off, error, info, debug)");
+        self.unknown_log_level.as_ref().map(told)
     }
 
     /// What is to be said of `key`, which means nothing to us: the nearest key, if one is near.
