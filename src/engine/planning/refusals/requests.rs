@@ -24,8 +24,7 @@ const LEAVE_IP: [&str; 15] = [
     "vlan",
     "vrf",
 ];
-/// Reference plugins that never set a hardware address. Not among them: `tuning`, also of a chain, takes it from
-/// `CNI_ARGS`.
+/// Reference plugins that set no requested hardware address. `tuning` does, also in a chain: it reads `CNI_ARGS`.
 const IGNORE_MAC: [&str; 10] =
     ["bandwidth", "firewall", "host-device", "ipvlan", "loopback", "portmap", "ptp", "sbr", "vlan", "vrf"];
 
@@ -36,9 +35,11 @@ pub fn unread(network: &NetworkConfig, selection: &Selection) -> Option<String> 
     let mut ipams = network.plugins.iter().filter_map(|plugin| plugin.ipam.as_ref().map(|kind| kind.as_str()));
     let may_read = |ipam: &str| !CHOOSE_IP.contains(&ipam) || network.has_capability("ips");
     if !selection.ips.is_empty() && all_of(&LEAVE_IP) && !ipams.clone().any(may_read) {
-        let ipam =
-            ipams.next().map_or("it has no IPAM plugin".to_owned(), |ipam| format!("IPAM plugin {ipam} reads none"));
-        return Some(format!("ips are requested, but {ipam}"));
+        let kinds = network.kinds();
+        return Some(match ipams.next() {
+            None => format!("ips are requested, but its plugins ({kinds}) have no IPAM plugin"),
+            Some(ipam) => format!("ips are requested, but IPAM plugin {ipam} of its plugins ({kinds}) reads none"),
+        });
     }
     if selection.mac.is_some() && all_of(&IGNORE_MAC) && !network.has_capability("mac") {
         return Some(format!("mac is requested, but no plugin of it ({}) reads one", network.kinds()));
@@ -66,10 +67,12 @@ mod tests {
             r#"{"type":"macvlan","capabilities":{"ips":true}}"#,
             r#"{"plugins":[{"type":"macvlan"},{"type":"tuning"}]}"#,
         ] {
-            assert_eq!(unread_of(none, ips).unwrap(), "ips are requested, but it has no IPAM plugin", "{none}");
+            let why = unread_of(none, ips).unwrap();
+            assert!(why.ends_with(") have no IPAM plugin"), "{none}: {why}");
         }
         let dhcp = r#"{"type":"macvlan","ipam":{"type":"dhcp"}}"#;
-        assert_eq!(unread_of(dhcp, ips).unwrap(), "ips are requested, but IPAM plugin dhcp reads none");
+        let why = "ips are requested, but IPAM plugin dhcp of its plugins (macvlan) reads none";
+        assert_eq!(unread_of(dhcp, ips).unwrap(), why);
         for read in [
             r#"{"type":"macvlan","ipam":{"type":"static"}}"#,
             r#"{"type":"macvlan","capabilities":{"ips":true},"ipam":{"type":"dhcp"}}"#,
