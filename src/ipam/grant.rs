@@ -29,6 +29,11 @@ pub struct Grant {
     pub times: Times,
     /// The ranges of the pool.
     pub subnets: Vec<Subnet>,
+    /// Only pods of these namespaces get addresses; without any all do.
+    pub namespaces: Vec<String>,
+    /// Somebody waits for an address of the pool: a word that is another one each time that he asks. The node keeps nothing
+    /// beyond its need. Empty where nobody does.
+    pub scarce: String,
     /// The blocks.
     pub offers: Vec<Offer>,
 }
@@ -69,13 +74,24 @@ pub struct Offer {
     pub granted: Granted,
     /// Its addresses that may be taken.
     pub usable: Vec<Span>,
+    /// Its addresses that only a pod may take that asks for them.
+    pub reserved: Vec<Span>,
 }
 
 impl Offer {
     /// Whether `address` may be taken.
     pub fn has(&self, address: IpAddr) -> bool {
+        self.is_in(&self.usable, address)
+    }
+
+    /// Whether `address` may be taken by a pod that asks for it.
+    pub fn has_on_request(&self, address: IpAddr) -> bool {
+        self.has(address) || self.is_in(&self.reserved, address)
+    }
+
+    fn is_in(&self, spans: &[Span], address: IpAddr) -> bool {
         let is_in = |span: &Span| (span.first..=span.last).contains(&number(address));
-        address.is_ipv4() == self.granted.first.is_ipv4() && self.usable.iter().any(is_in)
+        address.is_ipv4() == self.granted.first.is_ipv4() && spans.iter().any(is_in)
     }
 
     /// How many addresses may be taken.
@@ -111,18 +127,35 @@ impl Grant {
     /// What a node may take that holds `held` of `pool` with `spec`. A specification that is none offers nothing.
     pub fn new(name: PoolName, spec: &PoolSpec, confirmed: Confirmed, held: Vec<Granted>) -> Self {
         let pool = Pool::new(spec).ok();
-        let usable = |granted: &Granted| {
-            if name.is_implied() {
+        let offer = |granted: Granted| {
+            let block = granted.block();
+            let (usable, reserved) = match &pool {
                 // The ranges are in the section of each network.
-                return vec![granted.block().span()];
-            }
-            pool.iter().flat_map(|pool| pool.usable_in(&granted.block()).iter().collect::<Vec<_>>()).collect()
+                _ if name.is_implied() => (vec![block.span()], Vec::new()),
+                Some(pool) => (pool.usable_in(&block).iter().collect(), pool.reserved_in(&block).iter().collect()),
+                None => (Vec::new(), Vec::new()),
+            };
+            Offer { granted, usable, reserved }
         };
-        let offers = held.into_iter().map(|granted| Offer { usable: usable(&granted), granted }).collect();
+        let offers = held.into_iter().map(offer).collect();
         let subnets = pool.as_ref().map(|pool| pool.subnets.clone()).unwrap_or_default();
         let (authority_seconds, warm) = (spec.authority_seconds, spec.warm.clone());
         let times = Times { cooldown: spec.cooldown_seconds, retain: spec.retain_seconds };
-        Grant { pool: name, confirmed, authority_seconds, warm, times, subnets, offers }
+        // Of a specification that is none nothing is written that it says.
+        let namespaces = pool.map(|_| spec.namespaces.clone()).unwrap_or_default();
+        let scarce = String::new();
+        Grant { pool: name, confirmed, authority_seconds, warm, times, subnets, namespaces, scarce, offers }
+    }
+
+    /// As it is while somebody waits for an address of the pool, who asked with `word`.
+    #[must_use]
+    pub fn while_scarce(self, word: &str) -> Self {
+        Grant { scarce: word.to_owned(), warm: Warm { min: 0, max: 0 }, ..self }
+    }
+
+    /// Whether a pod of `namespace` gets addresses.
+    pub fn admits(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|name| name == namespace)
     }
 
     /// As the file has it.
@@ -137,11 +170,19 @@ impl Grant {
             let _ = subnet.gateway.map(|gateway| write!(text, " {gateway}"));
             text.push('\n');
         }
-        for Offer { granted, usable } in &self.offers {
+        if !self.namespaces.is_empty() {
+            let _ = writeln!(text, "namespaces {}", self.namespaces.join(" "));
+        }
+        if !self.scarce.is_empty() {
+            let _ = writeln!(text, "scarce {}", self.scarce);
+        }
+        for Offer { granted, usable, reserved } in &self.offers {
             let is_v4 = granted.first.is_ipv4();
             let _ = write!(text, "block {} {} {}", granted.first, granted.size, granted.lease);
-            for span in usable {
-                let _ = write!(text, " {} {}", address(is_v4, span.first), address(is_v4, span.last));
+            write_spans(&mut text, is_v4, usable);
+            if !reserved.is_empty() {
+                let _ = write!(text, "\nreserved");
+                write_spans(&mut text, is_v4, reserved);
             }
             text.push('\n');
         }
@@ -157,7 +198,9 @@ impl Grant {
         let pool = pool.ok_or_else(|| "line 1 does not name a pool".to_owned())?;
         let (confirmed, warm) = (Confirmed::default(), Warm { min: 0, max: 0 });
         let (times, subnets, offers) = (Times::default(), Vec::new(), Vec::new());
-        let mut grant = Grant { pool, confirmed, authority_seconds: 0, warm, times, subnets, offers };
+        let (namespaces, scarce) = (Vec::new(), String::new());
+        let mut grant =
+            Grant { pool, confirmed, authority_seconds: 0, warm, times, subnets, namespaces, scarce, offers };
         for (number, line) in text.lines().enumerate().skip(1) {
             grant.read(line).ok_or_else(|| format!("line {} cannot be read", number + 1))?;
         }
@@ -184,7 +227,14 @@ impl Grant {
                 let gateway = words.next().map(str::parse).transpose().ok()?;
                 self.subnets.push(Subnet { net, gateway });
             }
+            "namespaces" => self.namespaces = words.map(str::to_owned).collect(),
+            "scarce" => words.next()?.clone_into(&mut self.scarce),
             "block" => self.offers.push(read_offer(words)?),
+            // It is of the block before.
+            "reserved" => {
+                let offer = self.offers.last_mut()?;
+                offer.reserved = read_spans(offer.granted.block(), words)?;
+            }
             _ => {}
         }
         Some(())
@@ -196,15 +246,25 @@ fn read_offer<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Offer> {
     let first: IpAddr = words.next()?.parse().ok()?;
     let size: u32 = words.next()?.parse().ok()?;
     let granted = Granted { first, size, lease: words.next()?.to_owned() };
-    let block = granted.block();
-    let mut usable = Vec::new();
+    let usable = read_spans(granted.block(), words)?;
+    (1..=256).contains(&size).then_some(Offer { granted, usable, reserved: Vec::new() })
+}
+
+fn read_spans<'a>(block: Block, mut words: impl Iterator<Item = &'a str>) -> Option<Vec<Span>> {
+    let mut spans = Vec::new();
     while let Some(first) = words.next() {
         let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, words.next()?.parse().ok()?);
-        let span = Span::new(number(first), number(last))?;
         (block.contains(first) && block.contains(last)).then_some(())?;
-        usable.push(span);
+        spans.push(Span::new(number(first), number(last))?);
     }
-    (1..=256).contains(&size).then_some(Offer { granted, usable })
+    Some(spans)
+}
+
+fn write_spans(text: &mut String, is_v4: bool, spans: &[Span]) {
+    for span in spans {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {} {}", address(is_v4, span.first), address(is_v4, span.last));
+    }
 }
 
 impl Report {

@@ -4,7 +4,9 @@
 //! so it has one owner. The daemon of a node leases blocks ([`holder`]) and offers them to the plugin ([`grant`]). The
 //! plugin takes single addresses out of them ([`stock`]) and asks nobody. It remembers who had them ([`memory`],
 //! [`history`]). Its answer to the daemon names the blocks that
-//! it will not use again. Blocks of a node that was removed are freed ([`epoch`]).
+//! it will not use again. Blocks of a node that was removed are freed ([`epoch`]). Of
+//! two pools with an address in common only the older one is used ([`overlap`]). Nodes keep less while
+//! somebody waits for an address ([`scarcity`]).
 
 pub mod epoch;
 pub mod grant;
@@ -12,7 +14,11 @@ pub mod history;
 pub mod holder;
 pub mod memory;
 pub mod name;
+pub mod overlap;
 pub mod pool;
+mod range;
+pub mod scarcity;
+pub mod selector;
 pub mod spans;
 pub mod stock;
 
@@ -28,3 +34,5 @@ mod epoch_model;
 mod model;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod scarcity_model;

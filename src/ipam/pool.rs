@@ -1,11 +1,14 @@
 //! A pool: its ranges, which of their addresses may be taken, and the grid of its blocks.
 
 use super::epoch::Terms;
+use super::name::is_label;
+use super::selector::NodeSelector;
 use super::spans::{Span, Spans, address, number};
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+pub use super::range::{InvalidPool, Range, Subnet};
 
 /// What people write: the specification of an AddressPool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +40,20 @@ pub struct PoolSpec {
     /// When the blocks of a node are freed whose Node was deleted.
     #[serde(default)]
     pub reclaim: Reclaim,
+    /// Only pods of these namespaces get addresses. Without it all do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(
+        feature = "cluster",
+        schemars(inner(length(max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")))
+    )]
+    pub namespaces: Vec<String>,
+    /// Only nodes with these labels lease blocks. Without it all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodeSelector>,
+    /// The pool may have addresses of other pools that say the same: each is on a network of its own. Without it the younger
+    /// one of two such pools is not used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub separate: bool,
 }
 
 /// When the blocks of a removed node are freed.
@@ -81,27 +98,6 @@ impl Default for BlockSize {
     }
 }
 
-/// A range of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct Range {
-    /// The subnet, for example 10.1.0.0/20. Its length is the prefix length of the addresses.
-    pub range: String,
-    /// The gateway in it. It is never given to a pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gateway: Option<String>,
-    /// Addresses that are never given to a pod: an address, a subnet, or first-last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<String>,
-    /// Addresses that are kept for other uses, in the same form.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reserved: Vec<String>,
-    /// No new address is taken from this range.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub draining: bool,
-}
-
 impl PoolSpec {
     /// How long a node that was removed is waited for.
     pub fn terms(&self) -> Terms {
@@ -111,10 +107,31 @@ impl PoolSpec {
 
     /// Of a pool that sections of whereabouts imply: they have the ranges, and each block is one address.
     pub fn implied() -> Self {
-        let (block_size, warm) = (BlockSize { v4: 1, v6: 1 }, Warm { min: 0, max: 16 });
-        let (authority_seconds, cooldown_seconds, retain_seconds) = (a_day(), 0, a_day());
-        let (ranges, reclaim) = (Vec::new(), Reclaim::default());
-        PoolSpec { block_size, ranges, warm, authority_seconds, cooldown_seconds, retain_seconds, reclaim }
+        PoolSpec { block_size: BlockSize { v4: 1, v6: 1 }, warm: Warm { min: 0, max: 16 }, ..PoolSpec::default() }
+    }
+
+    /// As it is where no new address may be taken: what is in use stays as it is, and the rest goes back.
+    #[must_use]
+    pub fn drained(&self) -> Self {
+        let ranges = self.ranges.iter().map(|range| Range { draining: true, ..range.clone() });
+        PoolSpec { ranges: ranges.collect(), ..self.clone() }
+    }
+}
+
+impl Default for PoolSpec {
+    fn default() -> Self {
+        PoolSpec {
+            block_size: BlockSize::default(),
+            ranges: Vec::new(),
+            warm: Warm::default(),
+            authority_seconds: a_day(),
+            cooldown_seconds: 0,
+            retain_seconds: a_day(),
+            reclaim: Reclaim::default(),
+            namespaces: Vec::new(),
+            nodes: None,
+            separate: false,
+        }
     }
 }
 
@@ -136,11 +153,6 @@ impl Default for Warm {
         Warm { min: 1, max: 16 }
     }
 }
-
-/// Why a specification is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidPool(String);
 
 /// A block of the grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,19 +183,15 @@ impl Block {
     }
 }
 
-/// A range that was understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subnet {
-    /// The subnet.
-    pub net: IpNet,
-    /// Its gateway.
-    pub gateway: Option<IpAddr>,
-}
-
 /// One family of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Family {
+    /// What any pod may get.
     usable: Spans,
+    /// What only a pod gets that asks for it.
+    reserved: Spans,
+    /// What pods may have, also of a range that drains.
+    claimed: Spans,
     size: u32,
 }
 
@@ -203,27 +211,28 @@ impl Pool {
     /// A value of it is none.
     pub fn new(spec: &PoolSpec) -> Result<Self, InvalidPool> {
         let mut subnets = Vec::new();
-        let (mut usable, mut unusable) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        let [mut all, mut open, mut never, mut reserved]: [[Vec<Span>; 2]; 4] = Default::default();
         for range in &spec.ranges {
-            let subnet = read_subnet(range)?;
-            let family = usize::from(!subnet.net.addr().is_ipv4());
-            if !range.draining {
-                usable[family].extend(hosts(subnet.net));
-            }
-            unusable[family].extend(ends(subnet.net));
-            unusable[family].extend(subnet.gateway.map(|gateway| one(number(gateway))));
-            for (key, text) in of_key("exclude", &range.exclude).chain(of_key("reserved", &range.reserved)) {
-                unusable[family].push(read_part(key, text, subnet.net)?);
-            }
-            subnets.push(subnet);
+            let meaning = range.read()?;
+            let family = usize::from(!meaning.subnet.net.addr().is_ipv4());
+            all[family].extend(meaning.all);
+            open[family].extend(meaning.all.filter(|_| !range.draining));
+            never[family].extend(meaning.never);
+            reserved[family].extend(meaning.reserved);
+            subnets.push(meaning.subnet);
+        }
+        if let Some(name) = spec.namespaces.iter().find(|name| !is_label(name)) {
+            return Err(InvalidPool(format!("namespaces has {name:?}, which no namespace can be called")));
         }
         let size = |family: &str, size: u32| match size.is_power_of_two() && size <= 256 {
             true => Ok(size),
             false => Err(InvalidPool(format!("blockSize.{family} {size} is not a power of two up to 256"))),
         };
         let of = |family: usize, size: u32| {
-            let spans: Spans = usable[family].iter().copied().collect();
-            Family { usable: spans.without(&unusable[family].iter().copied().collect()), size }
+            let spans = |spans: &[Vec<Span>; 2]| spans[family].iter().copied().collect::<Spans>();
+            let (open, claimed) = (spans(&open).without(&spans(&never)), spans(&all).without(&spans(&never)));
+            let usable = open.without(&spans(&reserved));
+            Family { reserved: open.without(&usable), usable, claimed, size }
         };
         Ok(Pool { v4: of(0, size("v4", spec.block_size.v4)?), v6: of(1, size("v6", spec.block_size.v6)?), subnets })
     }
@@ -233,7 +242,7 @@ impl Pool {
         let of = |is_v4: bool| {
             let own = spans.iter().filter(|(first, last)| first.is_ipv4() == is_v4 && last.is_ipv4() == is_v4);
             let usable = own.filter_map(|(first, last)| Span::new(number(*first), number(*last))).collect();
-            Family { usable, size: 1 }
+            Family { usable, size: 1, ..Family::default() }
         };
         Pool { v4: of(true), v6: of(false), subnets: Vec::new() }
     }
@@ -252,6 +261,36 @@ impl Pool {
         self.family(block.first.is_ipv4()).usable.within(block.span())
     }
 
+    /// The addresses of `block` that only a pod gets that asks for them.
+    pub fn reserved_in(&self, block: &Block) -> Spans {
+        self.family(block.first.is_ipv4()).reserved.within(block.span())
+    }
+
+    /// Whether a pod may have an address that a pod of `other` may have.
+    pub fn meets(&self, other: &Pool) -> bool {
+        [true, false].into_iter().any(|is_v4| self.family(is_v4).claimed.meets(&other.family(is_v4).claimed))
+    }
+
+    /// Whether a pod may get `address` that asks for it.
+    ///
+    /// # Errors
+    /// Why not: one line for a person.
+    pub fn judge_request(&self, address: IpAddr) -> Result<(), String> {
+        let Family { usable, reserved, claimed, .. } = self.family(address.is_ipv4());
+        let number = number(address);
+        match self.subnet_of(address) {
+            None => Err("it is in no range of the pool".to_owned()),
+            Some(subnet) if subnet.gateway == Some(address) => {
+                Err(format!("it is the gateway of range {}", subnet.net))
+            }
+            Some(_) if usable.contains(number) || reserved.contains(number) => Ok(()),
+            Some(subnet) if claimed.contains(number) => {
+                Err(format!("no new address is taken from range {}", subnet.net))
+            }
+            Some(subnet) => Err(format!("it is excluded from range {}", subnet.net)),
+        }
+    }
+
     /// The longest range with `address`.
     pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
         let containing = self.subnets.iter().filter(|subnet| subnet.net.contains(&address));
@@ -268,7 +307,7 @@ impl Pool {
     /// A block with usable addresses whose first address is not in `taken`; where the search begins depends on `seed`.
     /// Each step past the first leaves one of `taken` behind.
     pub fn next_block(&self, is_v4: bool, seed: u64, taken: &BTreeSet<IpAddr>) -> Option<Block> {
-        let Family { usable, size } = self.family(is_v4);
+        let Family { usable, size, .. } = self.family(is_v4);
         let size = u128::from(*size);
         // Blocks by their number on the grid; two ranges may share one.
         let blocks: Spans =
@@ -296,64 +335,4 @@ fn nth(spans: &Spans, mut position: u128) -> Option<u128> {
         position -= span.count();
     }
     None
-}
-
-fn of_key<'a>(key: &'static str, texts: &'a [String]) -> impl Iterator<Item = (&'static str, &'a String)> {
-    texts.iter().map(move |text| (key, text))
-}
-
-fn one(number: u128) -> Span {
-    Span { first: number, last: number }
-}
-
-fn read_subnet(range: &Range) -> Result<Subnet, InvalidPool> {
-    let text = &range.range;
-    let net: IpNet = text.parse().map_err(|_| InvalidPool(format!("range {text:?} is not a subnet")))?;
-    if net != net.trunc() {
-        return Err(InvalidPool(format!("range {text} has host bits set: it would be {}", net.trunc())));
-    }
-    let mapped = matches!(net, IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some());
-    let (low, high) = (net.network(), net.broadcast());
-    let unusable = |address: IpAddr| address.is_multicast() || address.is_unspecified() || address.is_loopback();
-    if mapped || unusable(low) || unusable(high) || high == IpAddr::from([255, 255, 255, 255]) {
-        return Err(InvalidPool(format!("range {text} has addresses that no interface can have")));
-    }
-    let Some(gateway) = &range.gateway else { return Ok(Subnet { net, gateway: None }) };
-    match gateway.parse::<IpAddr>() {
-        Ok(gateway) if net.contains(&gateway) => Ok(Subnet { net, gateway: Some(gateway) }),
-        Ok(gateway) => Err(InvalidPool(format!("gateway {gateway} is not in range {net}"))),
-        Err(_) => Err(InvalidPool(format!("gateway {gateway:?} of range {net} is not an address"))),
-    }
-}
-
-/// Every address of `net` but those that [`ends`] names.
-fn hosts(net: IpNet) -> Option<Span> {
-    Span::new(number(net.network()), number(net.broadcast()))
-}
-
-/// The network and broadcast addresses of IPv4, the routers' anycast address of IPv6 (RFC 3021, RFC 6164).
-fn ends(net: IpNet) -> Vec<Span> {
-    match net {
-        _ if net.max_prefix_len() - net.prefix_len() < 2 => Vec::new(),
-        IpNet::V4(_) => vec![one(number(net.network())), one(number(net.broadcast()))],
-        IpNet::V6(_) => vec![one(number(net.network()))],
-    }
-}
-
-/// An address, a subnet, or `first-last`, of the family of `net`.
-fn read_part(key: &str, text: &str, net: IpNet) -> Result<Span, InvalidPool> {
-    let bad = || InvalidPool(format!("{key} {text:?} of range {net} is not an address, a subnet, or first-last"));
-    let (first, last) = if let Some((first, last)) = text.split_once('-') {
-        (first.trim().parse().map_err(|_| bad())?, last.trim().parse().map_err(|_| bad())?)
-    } else if text.contains('/') {
-        let part: IpNet = text.parse().map_err(|_| bad())?;
-        (part.network(), part.broadcast())
-    } else {
-        let address: IpAddr = text.parse().map_err(|_| bad())?;
-        (address, address)
-    };
-    if [first, last].iter().any(|end: &IpAddr| end.is_ipv4() != net.addr().is_ipv4()) {
-        return Err(InvalidPool(format!("{key} {text:?} is of another family than range {net}")));
-    }
-    Span::new(number(first), number(last)).ok_or_else(bad)
 }

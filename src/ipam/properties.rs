@@ -2,7 +2,7 @@
 
 use super::grant::{Confirmed, Grant, Granted, Released, Report};
 use super::name::PoolName;
-use super::pool::{BlockSize, Pool, PoolSpec, Range, Reclaim, Warm};
+use super::pool::{BlockSize, Pool, PoolSpec, Range, Warm};
 use super::spans::{Span, Spans};
 use super::stock::Stock;
 use proptest::prelude::*;
@@ -20,11 +20,9 @@ fn spec(ranges: &[(&str, Option<&str>, &[&str])], v4: u32, v6: u32) -> PoolSpec 
     PoolSpec {
         block_size: BlockSize { v4, v6 },
         ranges: ranges.iter().map(range).collect(),
-        warm: Warm::default(),
         authority_seconds: 100,
-        cooldown_seconds: 0,
         retain_seconds: 100,
-        reclaim: Reclaim::default(),
+        ..PoolSpec::default()
     }
 }
 

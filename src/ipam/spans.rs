@@ -86,6 +86,11 @@ impl Spans {
         Spans(self.0.iter().filter_map(|own| own.meet(span)).collect())
     }
 
+    /// Whether a number is in both.
+    pub fn meets(&self, other: &Spans) -> bool {
+        self.0.iter().any(|own| other.0.iter().any(|span| own.meet(*span).is_some()))
+    }
+
     /// The intervals.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Span> + Clone {
         self.0.iter().copied()

@@ -93,6 +93,11 @@ impl<'a> Stock<'a> {
         self.open.iter().any(|offer| offer.has(address))
     }
 
+    /// Whether `address` may be taken by a pod that asks for it, if it is free.
+    pub fn offers_on_request(&self, address: IpAddr) -> bool {
+        self.open.iter().any(|offer| offer.has_on_request(address))
+    }
+
     /// The free addresses of a family, from the one after `last` on, once around; `taken` is sorted.
     pub fn candidates(&self, is_v4: bool, last: Option<IpAddr>, taken: &[IpAddr]) -> Vec<IpAddr> {
         let mut free = Vec::new();
@@ -114,8 +119,9 @@ impl<'a> Stock<'a> {
         self.report_keeping(taken, &self.grant.warm)
     }
 
-    /// As [`Stock::report`], for a node that keeps as many free addresses as `warm` has.
+    /// As [`Stock::report`], for a node that keeps as many free addresses as `warm` has; none while the pool is scarce.
     pub fn report_keeping(&self, taken: &[IpAddr], warm: &Warm) -> Report {
+        let warm = if self.grant.scarce.is_empty() { warm } else { &self.grant.warm };
         let mut report = Report { low: Vec::new(), released: self.released.clone() };
         let has_blocks = |is_v4: bool| self.open.iter().any(|offer| offer.granted.first.is_ipv4() == is_v4);
         let families = self.families();

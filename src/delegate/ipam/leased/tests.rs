@@ -1,7 +1,7 @@
 use super::*;
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
 use crate::delegate::Scope;
-use crate::ipam::pool::{BlockSize, Range, Reclaim, Warm};
+use crate::ipam::pool::{BlockSize, Range, Warm};
 use crate::ipam::{Confirmed, Grant, Granted, Pool, PoolSpec};
 use std::collections::BTreeMap;
 use std::io;
@@ -35,9 +35,8 @@ impl FakeNode {
             ranges: ranges.iter().map(range).collect(),
             warm: Warm { min: 0, max: 0 },
             authority_seconds: 100,
-            cooldown_seconds: 0,
             retain_seconds: 100,
-            reclaim: Reclaim::default(),
+            ..PoolSpec::default()
         };
         let held = granted.iter().map(|first| lease(first)).collect();
         let grant = Grant::new(PoolName::new("lan").unwrap(), &spec, here(), held);
