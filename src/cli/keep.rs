@@ -3,7 +3,7 @@
 use super::Error;
 use super::output::Output;
 use crate::cli::directories::NodeDirectories;
-use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report};
+use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report, Stock};
 use crate::sys::files;
 use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
@@ -40,8 +40,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
     let mut guard = Guard::new(
         &arguments.directories.runtime.cni_conf_dir,
         Some(&arguments.directories.runtime.cni_bin_dir),
-        state,
+        state.clone(),
     );
+    let stock = Stock::new(state, run.clone());
     // The first look is told before anybody may rely on it.
     look(&mut guard, &mut report, output).map_err(failed(run.keeping()))?;
 
@@ -62,8 +63,21 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
             }
         })
         .map_err(cannot("start a thread"))?;
+    thread("stock").spawn(move || give_back(stock)).map_err(cannot("start a thread"))?;
     stop.wait().map_err(cannot("wait for a signal"))?;
     Ok(())
+}
+
+/// Gives back addresses that the daemon calls back, for ever.
+fn give_back(mut stock: Stock) {
+    let (output, mut told) = (Output::of_process(), Vec::new());
+    loop {
+        thread::sleep(LOOK_EVERY);
+        let failed = stock.look();
+        // Once, and not twice a second.
+        failed.iter().filter(|line| !told.contains(*line)).for_each(|line| output.remark(line));
+        told = failed;
+    }
 }
 
 /// Looks once, tells the daemon, and prints what was done.

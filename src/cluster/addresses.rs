@@ -2,6 +2,7 @@
 
 use crate::ipam::epoch::Record;
 use crate::ipam::holder::Owned;
+use crate::ipam::scarcity::Mark;
 use crate::ipam::{Block, PoolName, PoolSpec};
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
@@ -101,6 +102,25 @@ pub struct AddressNodeSpec {
     pub dead: bool,
 }
 
+/// What an AddressShortage says. Its name is that of the pool, which may be one that sections of whereabouts imply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ipam.plexus.dev",
+    version = "v1alpha1",
+    kind = "AddressShortage",
+    doc = "A pod waits for an address of the pool of this name: nodes return what they keep beyond their need. Plexus creates and deletes these objects.",
+    printcolumn = r#"{"name":"Node","type":"string","jsonPath":".spec.node"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+pub struct AddressShortageSpec {
+    /// The node that asked last.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// Another word each time that a node asks.
+    #[schemars(length(max = 100))]
+    pub word: String,
+}
+
 /// The name of the object of `block`: no other block of any pool has it.
 pub fn block_name(pool: &PoolName, block: &Block) -> String {
     format!("{pool}.{}", block.hex())
@@ -144,6 +164,17 @@ impl AddressBlock {
     }
 }
 
+impl AddressShortage {
+    /// The pool, and the mark of it.
+    pub fn mark(&self) -> Option<(PoolName, Mark)> {
+        let pool = PoolName::new(self.metadata.name.clone()?).ok()?;
+        let (word, version) = (self.spec.word.clone(), self.metadata.resource_version.clone()?);
+        // It becomes a word of a file.
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic());
+        is_word.then_some((pool, Mark { word, version }))
+    }
+}
+
 impl AddressNode {
     /// What the object says.
     pub fn record(&self) -> Option<Record> {
@@ -156,10 +187,9 @@ impl AddressNode {
 /// The CustomResourceDefinitions as YAML, as they are checked in under `crd/addresses`.
 pub fn crd_yaml() -> String {
     // A tree of maps and texts always serialises.
-    let [pool, block, node] = [AddressPool::crd(), AddressBlock::crd(), AddressNode::crd()]
-        .map(|crd| serde_saphyr::to_string(&crd).unwrap_or_default());
-    let text =
-        format!("# Generated from src/cluster/addresses.rs by a test (UPDATE=1).\n{pool}---\n{block}---\n{node}");
+    let kinds = [AddressPool::crd(), AddressBlock::crd(), AddressNode::crd(), AddressShortage::crd()];
+    let texts = kinds.map(|crd| serde_saphyr::to_string(&crd).unwrap_or_default());
+    let text = format!("# Generated from src/cluster/addresses.rs by a test (UPDATE=1).\n{}", texts.join("---\n"));
     // API servers warn of formats that they do not know; the schema has the limits.
     let is_known = |line: &&str| !line.trim_start().starts_with("format: uint");
     text.lines().filter(is_known).map(|line| format!("{line}\n")).collect()

@@ -28,9 +28,11 @@ pub use kubernetes::inquiry::{
 };
 pub use kubernetes::leading::Leading;
 pub use kubernetes::nodes::SeenNodes;
+pub use kubernetes::pools::{FoundPool, Freed};
 pub use kubernetes::reclaim::LeasedBlock;
 pub use kubernetes::requests::Requests;
 pub use kubernetes::review::Permission;
+pub use kubernetes::shortages::SeenShortage;
 pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;

@@ -153,6 +153,14 @@ impl Grant {
         Grant { scarce: word.to_owned(), warm: Warm { min: 0, max: 0 }, ..self }
     }
 
+    /// Why the node is to give back what it does not need, also where no pod comes or goes: somebody waits for an address,
+    /// or blocks have none that may be taken. It changes when there is more to give back; empty where there is nothing.
+    pub fn calls_back(&self) -> String {
+        let is_drained = |offer: &&Offer| offer.usable.is_empty() && offer.reserved.is_empty();
+        let drained = self.offers.iter().filter(is_drained).map(|offer| offer.granted.lease.as_str());
+        [self.scarce.as_str()].into_iter().chain(drained).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether a pod of `namespace` gets addresses.
     pub fn admits(&self, namespace: &str) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|name| name == namespace)

@@ -147,6 +147,11 @@ impl Holder {
         self.others = blocks;
     }
 
+    /// Nobody holds `blocks` any more, as far as is known.
+    pub fn freed(&mut self, blocks: &BTreeSet<IpAddr>) {
+        self.others.retain(|first| !blocks.contains(first));
+    }
+
     /// The next state, and what is to be done.
     pub fn step(&mut self, event: Event) -> Vec<Effect> {
         match event {

@@ -114,7 +114,7 @@ impl PoolSpec {
     #[must_use]
     pub fn drained(&self) -> Self {
         let ranges = self.ranges.iter().map(|range| Range { draining: true, ..range.clone() });
-        PoolSpec { ranges: ranges.collect(), ..self.clone() }
+        PoolSpec { ranges: ranges.collect(), warm: Warm { min: 0, max: 0 }, ..self.clone() }
     }
 }
 

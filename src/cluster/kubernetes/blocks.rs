@@ -5,7 +5,7 @@ use crate::cluster::error::{Error, reason};
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::ipam::holder::Owned;
 use crate::ipam::{Block, Event, PoolName, PoolSpec};
-use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, ObjectList, PostParams, Preconditions};
 use kube::{Api, Client};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -37,33 +37,35 @@ impl Kubernetes {
         Ok(self
             .blocks(&selector, pool)
             .await?
+            .items
             .iter()
             .filter(|block| own(block))
             .filter_map(|block| block.owned(epoch))
             .collect())
     }
 
-    /// The first addresses of the blocks that other nodes hold.
-    pub async fn blocks_of_others(&self, pool: &PoolName) -> Result<BTreeSet<IpAddr>, Error> {
-        let blocks = self.blocks(&format!("{POOL}={pool}"), pool).await?;
-        let others = blocks.iter().filter(|block| block.spec.node != self.node);
-        Ok(others.filter_map(|block| block.owned("")).map(|owned| owned.block.first).collect())
+    /// The first addresses of the blocks that other nodes hold, and the version of the list.
+    pub async fn blocks_of_others(&self, pool: &PoolName) -> Result<(BTreeSet<IpAddr>, String), Error> {
+        let list = self.blocks(&format!("{POOL}={pool}"), pool).await?;
+        let others = list.items.iter().filter(|block| block.spec.node != self.node);
+        let firsts = others.filter_map(|block| block.owned("")).map(|owned| owned.block.first).collect();
+        Ok((firsts, list.metadata.resource_version.unwrap_or_default()))
     }
 
     /// Every block of `pool`, of all nodes, as new as the question.
     pub async fn all_blocks(&self, pool: &PoolName) -> Result<Vec<Block>, Error> {
         let blocks = self.blocks(&format!("{POOL}={pool}"), pool).await?;
-        Ok(blocks.iter().filter_map(|block| block.owned("")).map(|owned| owned.block).collect())
+        Ok(blocks.items.iter().filter_map(|block| block.owned("")).map(|owned| owned.block).collect())
     }
 
-    async fn blocks(&self, selector: &str, pool: &PoolName) -> Result<Vec<AddressBlock>, Error> {
+    async fn blocks(&self, selector: &str, pool: &PoolName) -> Result<ObjectList<AddressBlock>, Error> {
         let params = &ListParams::default().labels(selector);
         let list = |client| {
             let api: Api<AddressBlock> = Api::all(client);
             async move { api.list(params).await }
         };
         let what = format!("blocks of address pool {pool}");
-        Ok(self.ask::<AddressBlock, _, _>("list", what, list).await.map_err(|e| e.mended_by(GRANT))?.items)
+        self.ask::<AddressBlock, _, _>("list", what, list).await.map_err(|e| e.mended_by(GRANT))
     }
 
     /// Creates the object of `block`, which must not exist.

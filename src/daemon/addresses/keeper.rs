@@ -1,31 +1,23 @@
 //! One pool on this node: carries out what [`Holder`] decides, one thing at a time.
 
 use super::grants::Grants;
+use super::marks::Marks;
 use super::sizes;
 use super::standing::{self, Standing};
-use crate::cluster::addresses::number;
-use crate::cluster::{Cluster, Kubernetes};
+use crate::cluster::{Cluster, FoundPool, Kubernetes};
 use crate::facts::node_blocks::now;
-use crate::ipam::grant::family;
 use crate::ipam::holder::Owned;
 use crate::ipam::pool::BlockSize;
-use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Pool, PoolName, PoolSpec, Report};
+use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, PoolName, PoolSpec, Report, overlap};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// How often the API server is asked which blocks are ours: a person may have deleted one.
-const RESYNC_EVERY: Duration = Duration::from_secs(5 * 60);
-/// A confirmation that the plugin asks for may be so old.
-const FRESH: Duration = Duration::from_secs(30);
+pub(super) const RESYNC_EVERY: Duration = Duration::from_secs(5 * 60);
 /// After a list or a lease that failed.
 const PAUSE: Duration = Duration::from_secs(10);
-/// After so many blocks that others hold, all of them are listed.
-const BLIND_TRIES: usize = 3;
-/// Tries of one lease: other nodes lease at the same time.
-const TRIES: usize = 8;
 /// Requests for one event; conflicts without an end would be somebody who writes our objects.
 const MOST_EFFECTS: usize = 4096;
 
@@ -35,133 +27,62 @@ const WHEREABOUTS: &str = "whereabouts.cni.cncf.io/v1alpha1";
 /// One pool on this node.
 #[derive(Debug)]
 pub struct Keeper {
-    pool: PoolName,
+    pub(super) pool: PoolName,
     /// Begins the names of leases: no other process has it.
-    prefix: String,
+    pub(super) prefix: String,
     grants: Arc<Grants>,
     cluster: Arc<Cluster>,
-    state: Mutex<State>,
+    pub(super) marks: Arc<Marks>,
+    pub(super) state: Mutex<State>,
+    /// Held by the one pod of this node that waits for a block of others.
+    pub(super) turn: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    holder: Option<Holder>,
-    spec: Option<PoolSpec>,
+pub(super) struct State {
+    pub(super) holder: Option<Holder>,
+    pub(super) spec: Option<PoolSpec>,
+    /// Why this node takes no new address of the pool, if so.
+    pub(super) barred: Option<String>,
+    /// The word of a scarce pool that the plugin was told.
+    told: Option<String>,
+    /// When it was last known which blocks others hold, and the version of that list.
+    pub(super) others: Option<(Instant, String)>,
     /// The epoch of this node in which the blocks were last listed.
     epoch: String,
     confirmed: Confirmed,
-    synced: Option<Instant>,
+    pub(super) synced: Option<Instant>,
     /// The sizes of blocks for which it is known that the pool has no others.
     sizes: Option<BlockSize>,
     /// When a block of a family (IPv4, IPv6) was leased last.
-    leased: [Option<Instant>; 2],
+    pub(super) leased: [Option<Instant>; 2],
     /// Nothing is tried ahead of need before that.
     pause: Option<Instant>,
 }
 
 impl Keeper {
     /// The keeper of `pool`.
-    pub fn new(pool: PoolName, prefix: String, grants: Arc<Grants>, cluster: Arc<Cluster>) -> Self {
-        Keeper { pool, prefix, grants, cluster, state: Mutex::default() }
+    pub fn new(pool: PoolName, prefix: String, grants: Arc<Grants>, cluster: Arc<Cluster>, marks: Arc<Marks>) -> Self {
+        Keeper { pool, prefix, grants, cluster, marks, state: Mutex::default(), turn: Mutex::default() }
     }
 
-    /// Leases a block of each of `families`, and of those of which this node has none. A pool without an object has the
-    /// addresses `within`.
-    ///
-    /// # Errors
-    /// Why there is none, in one line.
-    pub async fn lease(&self, families: &[u8], within: &[(IpAddr, IpAddr)]) -> Result<(), String> {
-        let asked = Instant::now();
+    /// What is to be done without a question: blocks that the plugin has given back, the confirmation, and what it is told
+    /// of a pool that is scarce. Answers the families that run low, if it is time to lease ahead.
+    pub async fn tend(&self) -> Vec<u8> {
+        let report = self.grants.report(&self.pool);
         let mut state = self.state.lock().await;
         let state = &mut *state;
-        let limit = if families.is_empty() { FRESH } else { RESYNC_EVERY };
-        if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
-            self.resync(state).await?;
-        } else {
-            self.read_pool(state).await?;
+        let paused = state.pause.is_some_and(|until| Instant::now() < until);
+        if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
+            let outcome = self.resync(state).await;
+            self.pause_after(state, outcome);
         }
-        if self.pool.is_implied() {
-            let pool = Pool::of_addresses(within);
-            for is_v4 in [true, false].into_iter().filter(|is_v4| families.contains(&family(*is_v4))) {
-                self.lease_one(state, &pool, is_v4).await?;
-            }
-            return self.publish(state);
+        if state.holder.is_some() && state.told != self.marks.word(&self.pool) {
+            let outcome = self.publish(state);
+            self.pause_after(state, outcome);
         }
-        let spec =
-            state.spec.clone().filter(|spec| !spec.ranges.is_empty()).ok_or("it does not exist, or has no range")?;
-        let pool = Pool::new(&spec).map_err(|e| e.to_string())?;
-        for is_v4 in pool.families().collect::<Vec<_>>() {
-            let has = state.holder.iter().flat_map(Holder::held).any(|granted| granted.first.is_ipv4() == is_v4);
-            let size = if is_v4 { spec.block_size.v4 } else { spec.block_size.v6 };
-            // Others that waited with this request may have had it leased.
-            let just = size > 1 && state.leased[usize::from(!is_v4)].is_some_and(|leased| leased > asked);
-            if !has || (families.contains(&family(is_v4)) && !just) {
-                self.lease_one(state, &pool, is_v4).await?;
-            }
-        }
-        self.publish(state)
-    }
-
-    async fn lease_one(&self, state: &mut State, pool: &Pool, is_v4: bool) -> Result<(), String> {
-        let kubernetes = self.kubernetes()?;
-        let mut listed = false;
-        for attempt in 0..TRIES {
-            if attempt == BLIND_TRIES && !listed {
-                self.list_others(state).await?;
-                listed = true;
-            }
-            let unavailable = state.holder.as_ref().map(Holder::unavailable).unwrap_or_default();
-            let Some(block) = pool.next_block(is_v4, number(kubernetes.node()), &unavailable) else {
-                if listed {
-                    break;
-                }
-                self.list_others(state).await?;
-                listed = true;
-                continue;
-            };
-            let trouble = self.happen(state, Event::Want(block)).await?;
-            if state.holder.as_ref().is_some_and(|holder| holder.holds(block.first)) {
-                state.leased[usize::from(!is_v4)] = Some(Instant::now());
-                tracing::info!(pool = %self.pool, first = %block.first, size = block.size, "leased a block of addresses");
-                return Ok(());
-            }
-            if let Some(trouble) = trouble {
-                return Err(trouble);
-            }
-        }
-        // One of ours may be somebody else's by now.
-        state.synced = None;
-        let known = state.holder.as_ref().map(|holder| holder.unavailable().len()).unwrap_or_default();
-        Err(format!("no block is free: nodes hold all {known}"))
-    }
-
-    async fn list_others(&self, state: &mut State) -> Result<(), String> {
-        let others = self.kubernetes()?.blocks_of_others(&self.pool).await.map_err(|e| e.to_string())?;
-        if let Some(holder) = &mut state.holder {
-            holder.set_others(others);
-        }
-        Ok(())
-    }
-
-    /// What is to be done without a question: blocks that the plugin has given back, stock that runs low, and the
-    /// confirmation.
-    pub async fn tend(&self) {
-        let report = self.grants.report(&self.pool);
-        let paused = {
-            let mut state = self.state.lock().await;
-            let state = &mut *state;
-            let paused = state.pause.is_some_and(|until| Instant::now() < until);
-            if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
-                let outcome = self.resync(state).await;
-                self.pause_after(state, outcome);
-            }
-            self.take_back(state, &report).await;
-            paused
-        };
-        if !paused && !report.low.is_empty() {
-            let outcome = self.lease(&report.low, &[]).await;
-            self.pause_after(&mut *self.state.lock().await, outcome);
-        }
+        self.take_back(state, &report).await;
+        if paused { Vec::new() } else { report.low }
     }
 
     async fn take_back(&self, state: &mut State, report: &Report) {
@@ -176,7 +97,7 @@ impl Keeper {
         }
     }
 
-    fn pause_after(&self, state: &mut State, outcome: Result<(), String>) {
+    pub(super) fn pause_after(&self, state: &mut State, outcome: Result<(), String>) {
         if let Err(reason) = outcome {
             tracing::warn!(pool = %self.pool, reason, "the blocks of an address pool are not as they should be");
             state.pause = Some(Instant::now() + PAUSE);
@@ -237,7 +158,7 @@ impl Keeper {
 
     /// Asks which blocks are ours. Then stamps the grant with the time **before** the last question, which was whether
     /// this node was removed.
-    async fn resync(&self, state: &mut State) -> Result<(), String> {
+    pub(super) async fn resync(&self, state: &mut State) -> Result<(), String> {
         self.read_pool(state).await?;
         let standing = standing::ask(&self.cluster).await;
         match &standing {
@@ -275,19 +196,36 @@ impl Keeper {
     }
 
     /// A pool that was deleted has no range: nothing new is taken, and what is not in use goes back.
-    async fn read_pool(&self, state: &mut State) -> Result<(), String> {
+    pub(super) async fn read_pool(&self, state: &mut State) -> Result<(), String> {
         if self.pool.is_implied() {
             state.spec = Some(PoolSpec::implied());
             return self.judge_whereabouts(state).await;
         }
-        match self.kubernetes()?.address_pool(&self.pool).await.map_err(|e| e.to_string())? {
-            Some(spec) => state.spec = Some(spec),
+        let pools = self.kubernetes()?.address_pools().await.map_err(|e| e.to_string())?;
+        match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
+            Some(own) => {
+                state.barred = self.why_barred(own, &pools).await?;
+                state.spec = Some(own.spec.clone());
+            }
             None => {
                 let Some(spec) = state.spec.take() else { return Err("it does not exist".to_owned()) };
                 state.spec = Some(PoolSpec { ranges: Vec::new(), ..spec });
             }
         }
         Ok(())
+    }
+
+    /// Why this node takes no new address of the pool, as it is now.
+    async fn why_barred(&self, own: &FoundPool, pools: &[FoundPool]) -> Result<Option<String>, String> {
+        if let Some(older) = overlap::gives_way_to(own.aged(), pools.iter().map(FoundPool::aged)) {
+            return Ok(Some(format!(
+                "it has addresses of pool {}, which is older; if both networks are separate, set spec.separate in both",
+                older.name
+            )));
+        }
+        let Some(nodes) = &own.spec.nodes else { return Ok(None) };
+        let labels = self.kubernetes()?.node_labels().await.map_err(|e| e.to_string())?;
+        Ok((!nodes.selects(&labels)).then(|| "it is not for this node (spec.nodes)".to_owned()))
     }
 
     /// Where the cluster has the resources of whereabouts, its own programs give addresses of the same ranges. Then no
@@ -301,7 +239,7 @@ impl Keeper {
         Err(format!("the cluster has {WHEREABOUTS}: whereabouts gives these addresses until its CRDs are deleted"))
     }
 
-    fn kubernetes(&self) -> Result<&Kubernetes, String> {
+    pub(super) fn kubernetes(&self) -> Result<&Kubernetes, String> {
         self.cluster.kubernetes().ok_or_else(|| "plexusd has no API server: it reads manifests".to_owned())
     }
 
@@ -309,7 +247,7 @@ impl Keeper {
     ///
     /// # Errors
     /// What is granted cannot be written: nothing that comes after it was done.
-    async fn happen(&self, state: &mut State, event: Event) -> Result<Option<String>, String> {
+    pub(super) async fn happen(&self, state: &mut State, event: Event) -> Result<Option<String>, String> {
         let (kubernetes, pool) = (self.kubernetes()?, &self.pool);
         let step =
             |state: &mut State, event| state.holder.as_mut().map(|holder| holder.step(event)).unwrap_or_default();
@@ -360,9 +298,15 @@ impl Keeper {
         Err("its objects change while they are written".to_owned())
     }
 
-    fn publish(&self, state: &State) -> Result<(), String> {
+    pub(super) fn publish(&self, state: &mut State) -> Result<(), String> {
         let (Some(holder), Some(spec)) = (&state.holder, &state.spec) else { return Ok(()) };
+        let drained = state.barred.as_ref().map(|_| spec.drained());
+        let spec = drained.as_ref().unwrap_or(spec);
         let grant = Grant::new(self.pool.clone(), spec, state.confirmed.clone(), holder.held());
-        self.grants.publish(&grant).map_err(|e| format!("its grant cannot be written: {e}"))
+        let word = self.marks.word(&self.pool);
+        let grant = word.iter().fold(grant, |grant, word| grant.while_scarce(word));
+        self.grants.publish(&grant).map_err(|e| format!("its grant cannot be written: {e}"))?;
+        state.told = word;
+        Ok(())
     }
 }

@@ -3,16 +3,20 @@
 
 mod grants;
 mod keeper;
+mod leasing;
+mod marks;
 mod sizes;
 mod standing;
 
 use crate::api::RunDirectory;
 use crate::api::protocol::LeaseRequest;
 use crate::cluster::Cluster;
+use crate::cluster::addresses::number;
 use crate::daemon::health::readiness::Readiness;
 use crate::ipam::PoolName;
 use grants::Grants;
 use keeper::Keeper;
+use marks::Marks;
 use standing::Standing;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -23,6 +27,14 @@ use tokio::task::JoinSet;
 
 /// How often the plugin's reports are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same while a pool is scarce: somewhere a pod waits.
+const LOOK_SOON: Duration = Duration::from_millis(200);
+/// How often marks of scarce pools are looked for that nobody renews.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// Nodes delete such a mark one after another, within so long.
+const TIDY_WITHIN: Duration = Duration::from_secs(5 * 60);
+/// How often it is asked whether the cluster has such marks by now.
+const ASK_FOR_MARKS: Duration = Duration::from_secs(10 * 60);
 /// How often it is asked whether this node was removed, where no event of the watch told to. The keepers ask, too.
 const ASK_EVERY: Duration = Duration::from_secs(120);
 /// The same while the answer is not that it lives.
@@ -36,6 +48,7 @@ pub struct Addresses {
     cluster: Arc<Cluster>,
     grants: Arc<Grants>,
     pools: Mutex<BTreeMap<PoolName, Arc<Keeper>>>,
+    marks: Arc<Marks>,
     prefix: String,
     /// Why this node may give no address at all; empty where it may.
     removed: Mutex<String>,
@@ -46,7 +59,8 @@ impl Addresses {
     pub fn new(run: RunDirectory, cluster: Arc<Cluster>) -> Self {
         let random = RandomState::new().build_hasher().finish();
         let (grants, pools) = (Arc::new(Grants::new(run)), Mutex::default());
-        Addresses { cluster, grants, pools, prefix: format!("{random:016x}"), removed: Mutex::default() }
+        let (marks, prefix) = (Arc::default(), format!("{random:016x}"));
+        Addresses { cluster, grants, pools, marks, prefix, removed: Mutex::default() }
     }
 
     fn pools(&self) -> MutexGuard<'_, BTreeMap<PoolName, Arc<Keeper>>> {
@@ -56,7 +70,8 @@ impl Addresses {
     fn keeper(&self, pool: PoolName) -> Arc<Keeper> {
         let mut pools = self.pools();
         let (prefix, grants, cluster) = (self.prefix.clone(), Arc::clone(&self.grants), Arc::clone(&self.cluster));
-        let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, cluster));
+        let marks = Arc::clone(&self.marks);
+        let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, cluster, marks));
         Arc::clone(pools.entry(pool.clone()).or_insert_with(|| made(&pool)))
     }
 
@@ -91,18 +106,21 @@ impl Addresses {
         // Whoever leases nothing has no AddressNode to watch.
         let mut guards = JoinSet::new();
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            let pause = if self.marks.any() { LOOK_SOON } else { LOOK_EVERY };
+            let _ = tokio::time::timeout(pause, self.marks.changed()).await;
             let granted = self.grants.pools();
             if granted.is_empty() || !self.grants.own().unwrap_or(false) {
                 continue;
             }
             if guards.is_empty() {
                 guards.spawn(Arc::clone(&self).guard());
+                guards.spawn(Arc::clone(&self).follow_marks());
             }
             let mut lost = Vec::new();
             for pool in granted {
                 let keeper = self.keeper(pool);
-                keeper.tend().await;
+                let low = keeper.tend().await;
+                keeper.lease_ahead(&low).await;
                 lost.extend(keeper.lost().await);
             }
             let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -139,6 +157,32 @@ impl Addresses {
             }
         };
         tokio::join!(watch, act);
+    }
+
+    /// Follows which pools are scarce, for ever, and deletes marks that nobody renews.
+    async fn follow_marks(self: Arc<Self>) {
+        let Some(kubernetes) = self.cluster.kubernetes() else { return };
+        // A cluster with the definitions of a former release has none.
+        loop {
+            match kubernetes.has_shortages().await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(reason) => tracing::warn!(reason, "it cannot be seen which address pools are scarce"),
+            }
+            tokio::time::sleep(ASK_FOR_MARKS).await;
+        }
+        let seconds = number(kubernetes.node()) % TIDY_WITHIN.as_secs();
+        let tidy = async {
+            loop {
+                tokio::time::sleep(TIDY_EVERY).await;
+                for (pool, version) in self.marks.outlived(Duration::from_secs(seconds)) {
+                    if let Err(reason) = kubernetes.unmark_shortage(&pool, &version).await {
+                        tracing::warn!(%pool, reason, "the mark of a pool that was scarce cannot be deleted");
+                    }
+                }
+            }
+        };
+        tokio::join!(kubernetes.follow_shortages(|seen| self.marks.take(seen)), tidy);
     }
 
     async fn heed(&self, standing: &Standing) {

@@ -27,11 +27,12 @@ use crate::delegate::keys::{Declined, Key, key, understand_list};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target};
 use crate::delegate::{Call, Error};
-use crate::ipam::{PoolName, Report, Stock};
+use crate::ipam::{Grant, PoolName, Report, Stock};
 use folder::Addresses;
 use settings::Settings;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Its `type`, and the name of its program.
 pub const TYPE: &str = "plexus-ipam";
@@ -100,7 +101,12 @@ impl Leased {
 impl Ipam for Leased {
     fn prepare(&self, call: &Call<'_>) -> Result<Foreseen, Error> {
         // Whoever judges a configuration elsewhere than on a node has no blocks to look at.
-        let foresee = || Ok(foresee(self.settings(call)?, self.lessor.as_deref()));
+        let foresee = || {
+            let settings = self.settings(call)?;
+            let grant = self.lessor.as_deref().and_then(|lessor| lessor.grant(&settings.pool).ok()?);
+            grant.iter().try_for_each(|grant| take::judge_namespace(grant, call))?;
+            Ok(foresee(settings, grant.as_ref()))
+        };
         foresee().map_err(|e: Failure| e.of(self.kind))
     }
 
@@ -134,13 +140,13 @@ impl Ipam for Leased {
 }
 
 /// What the last grant shows; nothing where there is none yet.
-fn foresee(settings: &Settings, lessor: Option<&dyn Lessor>) -> Foreseen {
+fn foresee(settings: &Settings, grant: Option<&Grant>) -> Foreseen {
     if let Some(parts) = &settings.parts {
         return foresee_parts(settings, parts);
     }
     let unknown = || Foreseen { routes: settings.routes.clone(), ..Foreseen::default() };
-    let Some(Ok(Some(grant))) = lessor.map(|lessor| lessor.grant(&settings.pool)) else { return unknown() };
-    let stock = Stock::new(&grant, &Report::default());
+    let Some(grant) = grant else { return unknown() };
+    let stock = Stock::new(grant, &Report::default());
     let gateways: Vec<IpAddr> = stock.subnets().iter().filter_map(|subnet| subnet.gateway).collect();
     Foreseen {
         ips: Vec::new(),
@@ -185,6 +191,23 @@ fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses, section: &R
         }
         _ => Ok(()),
     }
+}
+
+/// Gives back what the node does not need of `pool`, for a node on which no pod comes or goes. The daemon has said in its
+/// grant that it keeps too much.
+///
+/// # Errors
+/// It could not be done.
+pub fn give_back(lessor: &dyn Lessor, pool: &PoolName, deadline: Instant) -> Result<(), Error> {
+    let work = || {
+        lessor.claim_folder().map_err(Failure::TryAgain)?;
+        // Without a folder no address was ever taken.
+        let Some(addresses) = Addresses::open_existing(&lessor.folder(pool), deadline, || lessor.now())? else {
+            return Ok(());
+        };
+        tell(lessor, pool, &addresses, &RawObject::default())
+    };
+    work().map_err(|e: Failure| e.of(TYPE))
 }
 
 /// How many addresses ADD takes.

@@ -61,8 +61,8 @@ impl Want<'_> {
 
     fn need(&self) -> Need {
         let within = match (self.exact, self.part) {
-            (Some(exact), Some(_)) => vec![(exact, exact)],
-            (_, part) => part.map(Part::within).unwrap_or_default(),
+            (Some(exact), _) => vec![(exact, exact)],
+            (None, part) => part.map(Part::within).unwrap_or_default(),
         };
         Need { families: vec![family(self.is_v4)], within }
     }
@@ -93,6 +93,20 @@ pub(super) fn all(settings: &Settings, lessor: &dyn Lessor, call: &Call<'_>) -> 
     }
 }
 
+/// Refuses a pod of a namespace that the pool is not for.
+pub(super) fn judge_namespace(grant: &Grant, call: &Call<'_>) -> Result<(), Failure> {
+    let namespace = call.scope.args.get("K8S_POD_NAMESPACE").unwrap_or_default();
+    if grant.admits(namespace) {
+        return Ok(());
+    }
+    let pod = match namespace {
+        "" => "a pod whose namespace is not known".to_owned(),
+        namespace => format!("pods of namespace {namespace}"),
+    };
+    let (pool, namespaces) = (&grant.pool, grant.namespaces.join(", "));
+    Err(Failure::Config(format!("pool {pool} gives no address to {pod}: it is for {namespaces}")))
+}
+
 fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     let Turn { settings, lessor, call, .. } = *turn;
     let pool = &settings.pool;
@@ -104,6 +118,7 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     let Some(grant) = grant else {
         return Ok(Err(Dry::of(first_need(settings), "this node has no block of it".to_owned())));
     };
+    judge_namespace(&grant, call)?;
     let stock = Stock::new(&grant, &report);
     if let Err(refusal) = stock.authorised(&addresses.now) {
         return Ok(Err(Dry::of(first_need(settings), refusal.to_string())));
@@ -212,11 +227,14 @@ impl Search<'_> {
             let own = own.iter().copied().find(|own| want.is_met_by(*own) && !is_used(own));
             let address = match (own, want.exact) {
                 (Some(own), _) => own,
-                (None, Some(exact)) if want.part.is_some() && !self.stock.offers(exact) => {
-                    let why = format!("requested IP {exact} is in no block of this node");
-                    return Ok(Err(Dry::of(want.need(), why)));
+                (None, Some(exact)) => {
+                    self.judge_range(want, exact)?;
+                    if !self.is_offered(want, exact) {
+                        let why = format!("requested IP {exact} is in no block of this node");
+                        return Ok(Err(Dry::of(want.need(), why)));
+                    }
+                    self.requested(exact)?
                 }
-                (None, Some(exact)) => self.requested(want, exact)?,
                 (None, None) => match self.next(want)? {
                     Ok(address) => address,
                     Err(dry) => return Ok(Err(dry)),
@@ -227,15 +245,20 @@ impl Search<'_> {
         Ok(Ok(()))
     }
 
-    fn requested(&self, want: &Want<'_>, address: IpAddr) -> Result<IpAddr, Failure> {
-        let pool = &self.settings.pool;
+    fn judge_range(&self, want: &Want<'_>, address: IpAddr) -> Result<(), Failure> {
         if want.part.is_none() && self.stock.subnet_of(address).is_none() {
+            let pool = &self.settings.pool;
             return Err(Failure::Config(format!("requested IP {address} is in no range of pool {pool}")));
         }
-        if !self.stock.offers(address) {
-            let why = "it is excluded, or in no block that this node has leased";
-            return Err(Failure::TryAgain(format!("pool {pool}: requested IP {address} cannot be taken: {why}")));
-        }
+        Ok(())
+    }
+
+    /// Of a pool with an object, what is reserved may be asked for.
+    fn is_offered(&self, want: &Want<'_>, address: IpAddr) -> bool {
+        if want.part.is_some() { self.stock.offers(address) } else { self.stock.offers_on_request(address) }
+    }
+
+    fn requested(&self, address: IpAddr) -> Result<IpAddr, Failure> {
         match self.addresses.take(address, self.owner)? {
             true => Ok(address),
             false => Err(Failure::Failed(format!("requested IP {address} is taken"))),

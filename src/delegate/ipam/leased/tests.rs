@@ -10,6 +10,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 mod remembered;
+mod requests;
+mod scarce;
 mod sections;
 
 /// A node whose daemon has blocks in stock.
@@ -23,7 +25,7 @@ struct FakeNode {
     stock: Mutex<Vec<(u8, &'static str)>>,
     asked: Mutex<Vec<Vec<u8>>>,
     clock: std::sync::atomic::AtomicU64,
-    /// Of a pool without an object.
+    /// Blocks of other nodes.
     taken_by_others: Mutex<std::collections::BTreeSet<IpAddr>>,
 }
 
@@ -38,6 +40,10 @@ impl FakeNode {
             retain_seconds: 100,
             ..PoolSpec::default()
         };
+        FakeNode::of(spec, granted, stock)
+    }
+
+    fn of(spec: PoolSpec, granted: &[&str], stock: &[(u8, &'static str)]) -> Arc<Self> {
         let held = granted.iter().map(|first| lease(first)).collect();
         let grant = Grant::new(PoolName::new("lan").unwrap(), &spec, here(), held);
         Arc::new(FakeNode {
@@ -153,6 +159,16 @@ impl Lessor for FakeNode {
                 taken.remove(&block.first);
                 self.lease_block(&block.first.to_string());
             }
+            return Ok(());
+        }
+        if let Some((address, _)) = need.within.first() {
+            let pool = Pool::new(&self.spec).unwrap();
+            pool.judge_request(*address)?;
+            let block = pool.block_of(*address);
+            if self.taken_by_others.lock().unwrap().contains(&block.first) {
+                return Err(format!("{address} is in a block of node w2"));
+            }
+            self.lease_block(&block.first.to_string());
             return Ok(());
         }
         let mut stock = self.stock.lock().unwrap();
@@ -284,24 +300,6 @@ fn what_is_empty_goes_back_and_is_not_used_again() {
     assert_eq!(released.iter().map(|r| r.first.to_string()).collect::<Vec<_>>(), ["10.0.0.2"]);
     // The daemon has not seen it yet.
     assert_eq!(add(&node, "b").unwrap(), ["10.0.0.8/24"]);
-}
-
-#[test]
-fn a_requested_address_comes_from_a_block_of_this_node() {
-    // Case 36, without claims.
-    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.0", "10.0.0.2"], &[]);
-    assert_eq!(add_with(&node, "a", "IP=10.0.0.3").unwrap(), ["10.0.0.3/24"]);
-    for (ip, code, why) in [
-        ("10.0.0.3", "999 ", "is taken"),
-        ("10.0.0.0", "11 ", "cannot be taken"),
-        ("10.0.0.9", "11 ", "no block"),
-        ("10.9.0.9", "7 ", "in no range"),
-        ("fd00::1", "7 ", "does not give IPv6"),
-    ] {
-        let error = add_with(&node, "b", &format!("IP={ip}")).unwrap_err();
-        assert!(error.starts_with(code) && error.contains(why), "{ip}: {error}");
-    }
-    assert_eq!(node.names(), ["10.0.0.3"]);
 }
 
 #[test]
