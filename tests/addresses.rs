@@ -9,6 +9,10 @@ mod support;
 mod removed;
 #[path = "addresses/resized.rs"]
 mod resized;
+#[path = "addresses/scarce.rs"]
+mod scarce;
+#[path = "addresses/whose.rs"]
+mod whose;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -133,9 +137,15 @@ impl Machine {
 
     /// The program that the section names.
     fn spawn_with(&self, verb: &str, section: &Value, container: &str) -> Child {
+        self.spawn_as(verb, section, container, "")
+    }
+
+    /// The same with `args` as CNI_ARGS.
+    fn spawn_as(&self, verb: &str, section: &Value, container: &str, args: &str) -> Child {
         let config = json!({"cniVersion": "1.1.0", "name": "net", "type": "other", "ipam": section});
         let mut command = Command::new(self.path(section["type"].as_str().unwrap()));
         command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", container).env("CNI_IFNAME", "net1");
+        command.env("CNI_ARGS", args);
         command.env("CNI_NETNS", "/run/netns/x").env("CNI_PATH", "/opt/cni/bin");
         command.env("PLEXUS_STATE_DIRECTORY", self.path("state")).env("PLEXUS_RUN_DIRECTORY", self.path("run"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -148,7 +158,16 @@ impl Machine {
     }
 
     fn add_with(&self, section: &Value, container: &str) -> Result<String, String> {
-        let answer = self.call_with("ADD", section, container)?;
+        self.add_as(section, container, "")
+    }
+
+    fn add_as(&self, section: &Value, container: &str, args: &str) -> Result<String, String> {
+        let output = self.spawn_as("ADD", section, container, args).wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        if !output.status.success() {
+            return Err(text);
+        }
+        let answer: Value = serde_json::from_str(&text).unwrap();
         let ips = answer["ips"].as_array().unwrap().iter().map(|ip| ip["address"].as_str().unwrap());
         Ok(ips.collect::<Vec<_>>().join(" "))
     }

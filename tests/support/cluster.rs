@@ -17,13 +17,15 @@ pub const LEAST: [Rule<'static>; 3] =
     [NETWORKS, ("", "pods/status", &["patch"]), ("events.k8s.io", "events", &["create"])];
 
 /// What the daemon may do besides, on a cluster with pools of addresses: as in `conf/components/ipam`.
-pub const ADDRESSES: [Rule<'static>; 3] = [
-    ("ipam.plexus.dev", "addresspools", &["get"]),
-    ("ipam.plexus.dev", "addressblocks", &["get", "list", "create", "update", "delete"]),
+pub const ADDRESSES: [Rule<'static>; 5] = [
+    ("ipam.plexus.dev", "addresspools", &["get", "list"]),
+    ("ipam.plexus.dev", "addressblocks", &["get", "list", "watch", "create", "update", "delete"]),
+    ("ipam.plexus.dev", "addressshortages", &["list", "watch", "create", "update", "delete"]),
+    ("", "nodes", &["get"]),
     ("ipam.plexus.dev", "addressnodes", &["get", "list", "watch", "create", "update"]),
 ];
 /// The definitions of such a cluster.
-pub const ADDRESS_KINDS: [&str; 3] = ["addresspools", "addressblocks", "addressnodes"];
+pub const ADDRESS_KINDS: [&str; 4] = ["addresspools", "addressblocks", "addressnodes", "addressshortages"];
 
 /// Starts a server with our definition and `roles` (see [`role`]); says why where there is none.
 ///

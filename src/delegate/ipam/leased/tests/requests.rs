@@ -68,7 +68,8 @@ fn pods_of_other_namespaces_get_no_address() {
     assert_eq!(add_with(&node, "a", &of("web")).unwrap(), ["10.0.0.2/24"]);
     for (args, who) in [(of("webx"), "pods of namespace webx"), (String::new(), "namespace is not known")] {
         // Before the first network is attached, and by whoever asks what ADD will do.
-        let errors = [add_with(&node, "b", &args).unwrap_err(), call(&node, "b", "", &args, Ipam::prepare).unwrap_err()];
+        let errors =
+            [add_with(&node, "b", &args).unwrap_err(), call(&node, "b", "", &args, Ipam::prepare).unwrap_err()];
         for error in errors {
             assert!(error.starts_with("7 ") && error.contains(who) && error.contains("it is for db, web"), "{error}");
         }

@@ -35,7 +35,8 @@ fn a_node_without_calls_gives_back_what_it_keeps() {
 #[test]
 fn a_range_of_whereabouts_keeps_nothing_either() {
     let node = FakeNode::of_whereabouts();
-    let text = r#"{"cniVersion":"1.1.0","name":"n","type":"macvlan","ipam":{"type":"whereabouts","range":"10.8.0.0/16"}}"#;
+    let text =
+        r#"{"cniVersion":"1.1.0","name":"n","type":"macvlan","ipam":{"type":"whereabouts","range":"10.8.0.0/16"}}"#;
     call_with(&node, text, "a", "", Ipam::add).unwrap();
     call_with(&node, text, "a", "", Ipam::del).unwrap();
     assert!(released(&node).is_empty(), "a large range keeps addresses");
