@@ -284,7 +284,8 @@ fn pools_of_addresses_stay_when_an_installation_goes() {
     assert_eq!(reports.unwrap()["readOnly"], true);
     assert!(node_folders(spec, daemon).contains("/run/plexus/ipam"));
     let apart = names(&Path::new(ROOT).join("crd/addresses"), "CustomResourceDefinition");
-    let kinds = ["addressblocks", "addressnodes", "addresspools"].map(|kind| format!("{kind}.ipam.plexus.dev"));
+    let kinds = ["addressblocks", "addressnodes", "addresspools", "addressshortages"]
+        .map(|kind| format!("{kind}.ipam.plexus.dev"));
     assert_eq!(apart, kinds.into());
 }
 

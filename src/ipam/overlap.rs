@@ -14,16 +14,22 @@ pub struct Aged<'a> {
     pub spec: &'a PoolSpec,
 }
 
+/// Whether two pools have an address in common that both may give. A pool whose specification is none has no address. Pools
+/// that both say that they are `separate` have none in common.
+pub fn is_shared(one: &PoolSpec, other: &PoolSpec) -> bool {
+    if one.separate && other.separate {
+        return false;
+    }
+    let (one, other) = (Pool::new(one), Pool::new(other));
+    one.is_ok_and(|one| other.is_ok_and(|other| one.meets(&other)))
+}
+
 /// Of `others`, the oldest that `pool` gives way to: one with an address in common that was created before it, or in the
-/// same second and with the smaller name. A pool whose specification is none has no address. Pools that both say that they
-/// are `separate` have none in common.
+/// same second and with the smaller name.
 pub fn gives_way_to<'a>(pool: Aged<'_>, others: impl IntoIterator<Item = Aged<'a>>) -> Option<Aged<'a>> {
-    let own = Pool::new(pool.spec).ok()?;
     let age = |pool: &Aged<'a>| (pool.created, pool.name);
     let is_older = |other: &Aged<'a>| age(other) < (pool.created, pool.name);
-    let is_apart = |other: &Aged<'a>| pool.spec.separate && other.spec.separate;
-    let meets = |other: &Aged<'a>| Pool::new(other.spec).is_ok_and(|other| own.meets(&other));
-    others.into_iter().filter(|other| is_older(other) && !is_apart(other) && meets(other)).min_by_key(age)
+    others.into_iter().filter(|other| is_older(other) && is_shared(pool.spec, other.spec)).min_by_key(age)
 }
 
 #[cfg(test)]

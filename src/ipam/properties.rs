@@ -1,6 +1,6 @@
 //! Pools and stocks, compared with what a loop over all addresses finds.
 
-use super::grant::{Confirmed, Grant, Granted, Released, Report};
+use super::grant::{Confirmed, Grant, Granted, Low, Released, Report};
 use super::name::PoolName;
 use super::pool::{BlockSize, Pool, PoolSpec, Range, Warm};
 use super::spans::{Span, Spans};
@@ -128,7 +128,8 @@ fn files_that_are_none_are_refused_by_line() {
     }
     assert!(Grant::parse("").is_err() && Grant::parse("pool ../x\n").is_err());
     let released = Released { first: "10.0.0.8".parse().unwrap(), lease: "a".to_owned() };
-    let report = Report { low: vec![4, 6], released: vec![released] };
+    let low = [Low { family: 4, blocks: None }, Low { family: 6, blocks: Some(3) }];
+    let report = Report { low: low.to_vec(), released: vec![released] };
     assert_eq!(Report::parse(&report.to_text()), Ok(report));
     assert!(Report::parse("released 10.0.0.8").is_err());
 }
@@ -172,7 +173,7 @@ fn a_block_goes_back_while_the_others_keep_enough() {
     let report = |taken: &[&str]| {
         let report = stock.report(&taken.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>());
         let first: Vec<String> = report.released.iter().map(|released| released.first.to_string()).collect();
-        (first, report.low)
+        (first, report.low.iter().map(|low| low.family).collect::<Vec<_>>())
     };
     assert_eq!(report(&["10.0.0.8", "10.0.0.13"]), (vec!["10.0.0.16".to_owned()], vec![]));
     assert_eq!(report(&["10.0.0.8", "10.0.0.9", "10.0.0.10", "10.0.0.13", "10.0.0.14"]), (vec![], vec![]));
@@ -180,6 +181,31 @@ fn a_block_goes_back_while_the_others_keep_enough() {
     let all: Vec<String> = (8..19).map(|n| format!("10.0.0.{n}")).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     assert_eq!(report(&all), (vec![], vec![4]));
+}
+
+#[test]
+fn a_node_that_runs_low_leases_what_is_enough_and_no_more() {
+    // The report stays as it is until the next call, and the daemon looks at it every second.
+    let mut spec = spec(&[("10.0.0.0/24", None, &[])], 4, 4);
+    spec.warm = Warm { min: 6, max: 9 };
+    let blocks = [("10.0.0.8", "a"), ("10.0.0.12", "b"), ("10.0.0.16", "c"), ("10.0.0.20", "d")];
+    let held = |count: usize| -> Vec<Granted> {
+        grant(&spec, &blocks[..count]).offers.into_iter().map(|offer| offer.granted).collect()
+    };
+    let taken = ["10.0.0.8", "10.0.0.9", "10.0.0.10"].map(|ip| ip.parse().unwrap());
+    let granted = grant(&spec, &blocks[..1]);
+    let report = Stock::new(&granted, &Report::default()).report(&taken);
+    let report = Report::parse(&report.to_text()).unwrap();
+    assert_eq!([1, 2, 3].map(|count| report.wants(&held(count))), [vec![4], vec![4], vec![]]);
+    // A plugin of a former release says less.
+    assert_eq!(Report::parse("low 4\n").unwrap().wants(&held(4)), [4]);
+    // What is given back does not count.
+    let text = format!("{}released 10.0.0.16 c\n", report.to_text());
+    assert_eq!(Report::parse(&text).unwrap().wants(&held(3)), [4]);
+    // Without a block there is one to begin with.
+    let empty = grant(&spec, &[]);
+    let first = Stock::new(&empty, &Report::default()).report(&[]);
+    assert_eq!((first.wants(&[]), first.wants(&held(1))), (vec![4], vec![]));
 }
 
 fn spans() -> impl Strategy<Value = Vec<(u8, u8)>> {

@@ -1,6 +1,6 @@
 //! What the plugin may do with a grant. It holds the lock of the pool when it asks.
 
-use super::grant::{Confirmed, Grant, Offer, Released, Report, family};
+use super::grant::{Confirmed, Grant, Low, Offer, Released, Report, family};
 use super::memory::Times;
 use super::pool::{Subnet, Warm};
 use super::spans::address;
@@ -129,6 +129,7 @@ impl<'a> Stock<'a> {
             let open = || self.open.iter().filter(move |offer| offer.granted.first.is_ipv4() == is_v4);
             let used: u128 =
                 open().map(|offer| taken.iter().filter(|ip| offer.has(**ip)).map(|_| 1).sum::<u128>()).sum();
+            let mut blocks = open().count();
             let mut free = open().map(|offer| offer.count()).sum::<u128>().saturating_sub(used);
             for offer in open() {
                 let (block, has) = (offer.granted.block(), offer.count());
@@ -136,10 +137,14 @@ impl<'a> Stock<'a> {
                 if (has == 0 || enough) && !taken.iter().any(|ip| block.contains(*ip)) {
                     report.released.push(Released { first: block.first, lease: offer.granted.lease.clone() });
                     free = free.saturating_sub(has);
+                    blocks -= 1;
                 }
             }
-            if free < u128::from(warm.min) {
-                report.low.push(family(is_v4));
+            let missing = u128::from(warm.min).saturating_sub(free);
+            if missing > 0 {
+                let size = open().map(|offer| u128::from(offer.granted.size)).max().unwrap_or(missing);
+                let more = usize::try_from(missing.div_ceil(size.max(1))).unwrap_or(1);
+                report.low.push(Low { family: family(is_v4), blocks: Some(blocks + more) });
             }
         }
         report

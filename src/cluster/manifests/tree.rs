@@ -80,6 +80,18 @@ impl Node {
         if let Tree::List(items) = &self.value { items } else { &[] }
     }
 
+    /// As JSON, without places. Of a key that is there twice the last one counts.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Tree::Null => serde_json::Value::Null,
+            Tree::Bool(is_true) => (*is_true).into(),
+            Tree::Number(text) => json::parse(text).unwrap_or_default(),
+            Tree::Text(text) => text.as_str().into(),
+            Tree::List(items) => items.iter().map(Node::to_json).collect(),
+            Tree::Map(entries) => entries.iter().map(|(key, node)| (key.text.clone(), node.to_json())).collect(),
+        }
+    }
+
     /// The string that it is.
     pub fn text(&self) -> Option<&str> {
         if let Tree::Text(text) = &self.value { Some(text) } else { None }

@@ -82,7 +82,11 @@ impl Keeper {
             self.pause_after(state, outcome);
         }
         self.take_back(state, &report).await;
-        if paused { Vec::new() } else { report.low }
+        // Of a scarce pool nothing is kept, whatever was told before.
+        if paused || state.told.is_some() {
+            return Vec::new();
+        }
+        report.wants(&state.holder.as_ref().map(Holder::held).unwrap_or_default())
     }
 
     async fn take_back(&self, state: &mut State, report: &Report) {

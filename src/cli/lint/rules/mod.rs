@@ -41,6 +41,7 @@ mod lists;
 mod measures;
 mod passed_over;
 mod pods;
+mod pools;
 mod requests;
 mod shape;
 mod values;
@@ -55,6 +56,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         values::RULES,
         addresses::RULES,
         pods::RULES,
+        pools::RULES,
         requests::RULES,
         cluster::RULES,
         passed_over::RULES,
