@@ -27,8 +27,8 @@ pub use kubernetes::inquiry::{
     Change, Finished, Inquiry, Job, Scope, SeenEvent, SeenNode, SeenPod, SeenPolicy, Unanswered,
 };
 pub use kubernetes::leading::Leading;
+pub use kubernetes::leasing::Freed;
 pub use kubernetes::nodes::SeenNodes;
-pub use kubernetes::pools::{FoundPool, Freed};
 pub use kubernetes::reclaim::LeasedBlock;
 pub use kubernetes::requests::Requests;
 pub use kubernetes::review::Permission;

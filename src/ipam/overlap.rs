@@ -1,93 +1,125 @@
-//! Two pools with an address in common would give it twice: only the older one is used. Daemons and the controller apply
-//! the same rule to what they read; it is no part of the proof that blocks rest on.
+//! Whether two pools can give one address. Of two that share addresses the older one has them.
 
-use super::pool::{Pool, PoolSpec};
+use super::pool::{Pool, PoolSpec, Range};
+use super::spans::address;
+use std::net::IpAddr;
 
-/// A pool as it is compared with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Aged<'a> {
+/// An AddressPool, as far as it matters whose an address is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimant {
     /// Its name.
-    pub name: &'a str,
+    pub name: String,
     /// When it was created, in seconds of Unix time.
     pub created: i64,
-    /// What it has.
-    pub spec: &'a PoolSpec,
+    /// What people wrote.
+    pub spec: PoolSpec,
 }
 
-/// Whether two pools have an address in common that both may give. A pool whose specification is none has no address. Pools
-/// that both say that they are `separate` have none in common.
-pub fn is_shared(one: &PoolSpec, other: &PoolSpec) -> bool {
-    if one.separate && other.separate {
-        return false;
-    }
-    let (one, other) = (Pool::new(one), Pool::new(other));
-    one.is_ok_and(|one| other.is_ok_and(|other| one.meets(&other)))
+/// Addresses that two pools can give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The name of the other pool.
+    pub other: String,
+    /// The first addresses that both have: from this one,
+    pub first: IpAddr,
+    /// to this one.
+    pub last: IpAddr,
+    /// They are the other pool's, because it is older.
+    pub yields: bool,
 }
 
-/// Of `others`, the oldest that `pool` gives way to: one with an address in common that was created before it, or in the
-/// same second and with the smaller name.
-pub fn gives_way_to<'a>(pool: Aged<'_>, others: impl IntoIterator<Item = Aged<'a>>) -> Option<Aged<'a>> {
-    let age = |pool: &Aged<'a>| (pool.created, pool.name);
-    let is_older = |other: &Aged<'a>| age(other) < (pool.created, pool.name);
-    others.into_iter().filter(|other| is_older(other) && is_shared(pool.spec, other.spec)).min_by_key(age)
+/// The pools among `others` that share addresses with `pool`, in the order of their age. A pool of its own name is `pool`.
+pub fn overlaps(pool: &Claimant, others: &[Claimant]) -> Vec<Overlap> {
+    let Some(own) = addresses(&pool.spec) else { return Vec::new() };
+    let is_concerned = |other: &&Claimant| other.name != pool.name && !(other.spec.separate && pool.spec.separate);
+    let mut others: Vec<&Claimant> = others.iter().filter(is_concerned).collect();
+    others.sort_by(|one, other| age(one).cmp(&age(other)));
+    let shared = |other: &&Claimant| {
+        let theirs = addresses(&other.spec)?;
+        let (is_v4, span) = [true, false].into_iter().find_map(|is_v4| {
+            let span = own.usable(is_v4).first_shared(theirs.usable(is_v4))?;
+            Some((is_v4, span))
+        })?;
+        let (first, last) = (address(is_v4, span.first), address(is_v4, span.last));
+        Some(Overlap { other: other.name.clone(), first, last, yields: age(other) < age(pool) })
+    };
+    others.iter().filter_map(shared).collect()
+}
+
+/// The older pool comes first. Of two of one second the name decides, so that all nodes decide alike.
+fn age(pool: &Claimant) -> (i64, &str) {
+    (pool.created, &pool.name)
+}
+
+/// What pods can have of the pool. Pods keep the addresses of a range that is draining, and may request reserved ones.
+fn addresses(spec: &PoolSpec) -> Option<Pool> {
+    let open = |range: &Range| Range { draining: false, reserved: Vec::new(), ..range.clone() };
+    let ranges = spec.ranges.iter().map(open).collect();
+    Pool::new(&PoolSpec { ranges, ..spec.clone() }).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipam::pool::Range;
 
-    fn spec(range: &str, exclude: &[&str]) -> PoolSpec {
-        let exclude = exclude.iter().map(|text| (*text).to_owned()).collect();
-        let range = Range { range: range.to_owned(), exclude, ..Range::default() };
-        PoolSpec { ranges: vec![range], ..PoolSpec::default() }
+    fn pool(name: &str, created: i64, ranges: &[&str], exclude: &[&str]) -> Claimant {
+        let range = |range: &&str| Range {
+            range: (*range).to_owned(),
+            exclude: exclude.iter().map(|text| (*text).to_owned()).collect(),
+            ..Range::default()
+        };
+        let spec = PoolSpec { ranges: ranges.iter().map(range).collect(), ..PoolSpec::implied() };
+        Claimant { name: name.to_owned(), created, spec }
     }
 
-    /// The name of the pool that `own`, created at 10 as `m`, gives way to.
-    fn of<'a>(own: &PoolSpec, others: &'a [(&'a str, i64, PoolSpec)]) -> Option<&'a str> {
-        let aged = others.iter().map(|(name, created, spec)| Aged { name, created: *created, spec });
-        gives_way_to(Aged { name: "m", created: 10, spec: own }, aged).map(|pool| pool.name)
-    }
-
-    #[test]
-    fn of_two_pools_with_one_address_the_older_one_is_used() {
-        let own = spec("10.0.0.0/24", &[]);
-        let inside = || spec("10.0.0.128/25", &[]);
-        // Two nodes that compare the same pools agree: of each pair exactly one gives way.
-        assert_eq!(of(&own, &[("z", 9, inside())]), Some("z"));
-        assert_eq!(of(&own, &[("a", 11, inside())]), None);
-        assert_eq!(of(&own, &[("a", 10, inside())]), Some("a"));
-        assert_eq!(of(&own, &[("z", 10, inside())]), None);
-        assert_eq!(of(&own, &[("m", 10, own.clone())]), None, "itself");
-        assert_eq!(of(&own, &[("y", 9, inside()), ("a", 9, inside()), ("x", 8, inside())]), Some("x"));
+    fn told(pool: &Claimant, others: &[Claimant]) -> Vec<(String, String, bool)> {
+        let of = |one: Overlap| (one.other, format!("{}-{}", one.first, one.last), one.yields);
+        overlaps(pool, others).into_iter().map(of).collect()
     }
 
     #[test]
-    fn pools_of_one_subnet_with_other_addresses_do_not_meet() {
-        let (low, high) = (spec("10.0.0.0/24", &["10.0.0.128/25"]), spec("10.0.0.0/24", &["10.0.0.0/25"]));
-        assert_eq!(of(&low, &[("a", 1, high.clone())]), None);
-        assert_eq!(of(&low, &[("a", 1, spec("10.0.1.0/24", &[])), ("b", 1, spec("fd00::/64", &[]))]), None);
-        let mut other = high;
-        other.ranges[0].exclude = vec!["10.0.0.0/26".to_owned()];
-        assert_eq!(of(&low, &[("a", 1, other.clone())]), Some("a"));
-        // What drains, and what may only be asked for, is in use all the same.
-        other.ranges[0].draining = true;
-        assert_eq!(of(&low, &[("a", 1, other.clone())]), Some("a"));
-        other.ranges[0] = Range { reserved: vec!["10.0.0.64/26".to_owned()], ..other.ranges[0].clone() };
-        assert_eq!(of(&low, &[("a", 1, other.clone())]), Some("a"));
-        // One that is none has no address.
-        other.ranges[0].range = "10.0.0.1/24".to_owned();
-        assert_eq!(of(&low, &[("a", 1, other)]), None);
+    fn of_two_pools_that_share_addresses_the_older_one_has_them() {
+        let (old, new) = (pool("b", 1, &["10.0.0.0/24"], &[]), pool("a", 2, &["10.0.0.128/25", "fd00::/64"], &[]));
+        let both = [old.clone(), new.clone()];
+        let shared = "10.0.0.129-10.0.0.254".to_owned();
+        assert_eq!(told(&new, &both), [("b".to_owned(), shared.clone(), true)]);
+        assert_eq!(told(&old, &both), [("a".to_owned(), shared, false)]);
+        // Of one second.
+        let twin = pool("c", 1, &["10.0.0.0/24"], &[]);
+        assert!(told(&twin, &both)[0].2 && !told(&old, &[twin.clone()])[0].2);
+        // The oldest one is named first.
+        let names: Vec<String> = told(&twin, &both).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["b", "a"]);
+        let v6 = pool("d", 3, &["fd00::/120"], &[]);
+        assert_eq!(told(&v6, &both), [("a".to_owned(), "fd00::1-fd00::ff".to_owned(), true)]);
     }
 
     #[test]
-    fn pools_of_other_networks_may_have_the_same_addresses() {
-        let own = PoolSpec { separate: true, ..spec("10.0.0.0/24", &[]) };
-        assert_eq!(of(&own, &[("a", 1, own.clone())]), None);
-        assert_eq!(
-            of(&own, &[("a", 1, PoolSpec { separate: false, ..own.clone() })]),
-            Some("a"),
-            "both have to say so"
-        );
+    fn what_no_pod_gets_is_not_shared() {
+        let old = pool("a", 1, &["10.0.0.0/24"], &["10.0.0.128/25"]);
+        for (other, why) in [
+            (pool("b", 2, &["10.0.0.0/24"], &["10.0.0.0/25"]), "each has its half of one subnet"),
+            (pool("b", 2, &["10.0.1.0/24"], &[]), "another subnet"),
+            (pool("b", 2, &["10.0.0.0/1"], &[]), "no range: it has host bits"),
+            (pool("b", 2, &["nonsense"], &[]), "nothing is given of it"),
+            (pool("a", 2, &["10.0.0.0/24"], &[]), "itself"),
+        ] {
+            assert_eq!(told(&other, std::slice::from_ref(&old)), [], "{why}");
+        }
+    }
+
+    #[test]
+    fn pods_keep_addresses_of_a_range_that_is_draining() {
+        let old = pool("a", 1, &["10.0.0.0/24"], &[]);
+        let mut draining = pool("b", 2, &["10.0.0.0/24"], &[]);
+        draining.spec.ranges[0].draining = true;
+        assert_eq!(told(&old, std::slice::from_ref(&draining)).len(), 1);
+        draining.spec.ranges[0].reserved = vec!["10.0.0.0/25".to_owned()];
+        assert!(told(&old, std::slice::from_ref(&draining))[0].1.starts_with("10.0.0.1-"), "and may request these");
+        // Two networks that do not reach each other, if both pools say so.
+        let separate =
+            |pool: &Claimant| Claimant { spec: PoolSpec { separate: true, ..pool.spec.clone() }, ..pool.clone() };
+        assert_eq!(told(&separate(&old), &[draining.clone()]).len(), 1);
+        assert_eq!(told(&separate(&old), &[separate(&draining)]), []);
     }
 }

@@ -50,8 +50,7 @@ pub struct PoolSpec {
     /// Only nodes with these labels lease blocks. Without it all do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeSelector>,
-    /// The pool may have addresses of other pools that say the same: each is on a network of its own. Without it the younger
-    /// one of two such pools is not used.
+    /// The network of this pool does not reach that of any other pool with this key. Such pools may have the same addresses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub separate: bool,
 }
@@ -256,6 +255,11 @@ impl Pool {
         [true, false].into_iter().filter(|is_v4| self.subnets.iter().any(|s| s.net.addr().is_ipv4() == *is_v4))
     }
 
+    /// The addresses of a family that may be taken.
+    pub fn usable(&self, is_v4: bool) -> &Spans {
+        &self.family(is_v4).usable
+    }
+
     /// The addresses of `block` that may be taken.
     pub fn usable_in(&self, block: &Block) -> Spans {
         self.family(block.first.is_ipv4()).usable.within(block.span())
@@ -264,11 +268,6 @@ impl Pool {
     /// The addresses of `block` that only a pod gets that asks for them.
     pub fn reserved_in(&self, block: &Block) -> Spans {
         self.family(block.first.is_ipv4()).reserved.within(block.span())
-    }
-
-    /// Whether a pod may have an address that a pod of `other` may have.
-    pub fn meets(&self, other: &Pool) -> bool {
-        [true, false].into_iter().any(|is_v4| self.family(is_v4).claimed.meets(&other.family(is_v4).claimed))
     }
 
     /// Whether a pod may get `address` that asks for it.

@@ -86,9 +86,20 @@ impl Spans {
         Spans(self.0.iter().filter_map(|own| own.meet(span)).collect())
     }
 
-    /// Whether a number is in both.
-    pub fn meets(&self, other: &Spans) -> bool {
-        self.0.iter().any(|own| other.0.iter().any(|span| own.meet(*span).is_some()))
+    /// The first interval that is in both.
+    pub fn first_shared(&self, other: &Spans) -> Option<Span> {
+        let (mut own, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(one), Some(another)) = (own.peek(), theirs.peek()) {
+            if let Some(shared) = one.meet(**another) {
+                return Some(shared);
+            }
+            if one.last < another.last {
+                own.next()
+            } else {
+                theirs.next()
+            };
+        }
+        None
     }
 
     /// The intervals.

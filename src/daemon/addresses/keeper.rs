@@ -4,11 +4,12 @@ use super::grants::Grants;
 use super::marks::Marks;
 use super::sizes;
 use super::standing::{self, Standing};
-use crate::cluster::{Cluster, FoundPool, Kubernetes};
+use crate::cluster::{Cluster, Kubernetes};
 use crate::facts::node_blocks::now;
 use crate::ipam::holder::Owned;
+use crate::ipam::overlap::{Claimant, overlaps};
 use crate::ipam::pool::BlockSize;
-use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, PoolName, PoolSpec, Report, overlap};
+use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, PoolName, PoolSpec, Report};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -220,11 +221,11 @@ impl Keeper {
     }
 
     /// Why this node takes no new address of the pool, as it is now.
-    async fn why_barred(&self, own: &FoundPool, pools: &[FoundPool]) -> Result<Option<String>, String> {
-        if let Some(older) = overlap::gives_way_to(own.aged(), pools.iter().map(FoundPool::aged)) {
+    async fn why_barred(&self, own: &Claimant, pools: &[Claimant]) -> Result<Option<String>, String> {
+        if let Some(older) = overlaps(own, pools).into_iter().find(|one| one.yields) {
             return Ok(Some(format!(
                 "it has addresses of pool {}, which is older; if both networks are separate, set spec.separate in both",
-                older.name
+                older.other
             )));
         }
         let Some(nodes) = &own.spec.nodes else { return Ok(None) };

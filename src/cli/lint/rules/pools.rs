@@ -5,7 +5,8 @@ use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cluster::manifests::tree::Node;
 use crate::cni::json;
 use crate::delegate::ipam::leased;
-use crate::ipam::{Pool, PoolSpec, overlap};
+use crate::ipam::overlap::{Claimant, Overlap, overlaps};
+use crate::ipam::{Pool, PoolSpec};
 use crate::nad::Selection;
 
 /// The manifest of a pool: its name, and its specification in one line.
@@ -57,17 +58,18 @@ pub const RULES: &[Rule] = &[
         )),
         judge: |judged| {
             let pools = pools(judged);
-            let mut found = Vec::new();
-            for (at, pool) in pools.iter().enumerate() {
-                let meets = |other: &&Listed<'_>| match (&pool.spec, &other.spec) {
-                    (Ok(one), Ok(other)) => overlap::is_shared(one, other),
-                    _ => false,
-                };
-                let other = pools[..at].iter().find(|other| other.name != pool.name && meets(other));
-                let text = |other: &Listed<'_>| format!("it has addresses of AddressPool {}, too", other.name);
-                found.extend(other.map(|other| judged.in_object(pool.object, pool.at, text(other))));
-            }
-            found
+            // Their age is not in a file.
+            let claimant = |pool: &Listed<'_>| {
+                let (name, spec) = (pool.name.to_owned(), pool.spec.clone().ok()?);
+                Some(Claimant { name, created: 0, spec })
+            };
+            let shared = |(at, pool): (usize, &Listed<'_>)| {
+                let before: Vec<Claimant> = pools[..at].iter().filter_map(claimant).collect();
+                let Overlap { other, first, last, .. } = overlaps(&claimant(pool)?, &before).into_iter().next()?;
+                let text = format!("AddressPool {other} has addresses of it, too: {first} to {last}");
+                Some(judged.in_object(pool.object, pool.at, text))
+            };
+            pools.iter().enumerate().filter_map(shared).collect()
         },
     },
     Rule {

@@ -5,8 +5,8 @@ use crate::cluster::addresses::{AddressBlock, AddressPool, POOL, block_name};
 use crate::cluster::error::Error;
 use crate::cluster::kubernetes::blocks::GRANT;
 use crate::cluster::kubernetes::client::Kubernetes;
-use crate::ipam::overlap::Aged;
-use crate::ipam::{Block, PoolName, PoolSpec};
+use crate::ipam::overlap::Claimant;
+use crate::ipam::{Block, PoolName};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -22,27 +22,9 @@ const SPREAD_MILLISECONDS: u64 = 100;
 /// The API server ends a watch after so many seconds; it is waited for less.
 const WATCH_SECONDS: u32 = 30;
 
-/// A pool as it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundPool {
-    /// Its name.
-    pub name: String,
-    /// When it was created, in seconds of Unix time.
-    pub created: i64,
-    /// Its specification.
-    pub spec: PoolSpec,
-}
-
-impl FoundPool {
-    fn of(pool: AddressPool) -> Option<Self> {
-        let created = pool.metadata.creation_timestamp.map_or(i64::MAX, |time| time.0.as_second());
-        Some(FoundPool { name: pool.metadata.name?, created, spec: pool.spec.spec })
-    }
-
-    /// As it is compared with others.
-    pub fn aged(&self) -> Aged<'_> {
-        Aged { name: &self.name, created: self.created, spec: &self.spec }
-    }
+fn claimant(pool: AddressPool) -> Option<Claimant> {
+    let created = pool.metadata.creation_timestamp.map(|time| time.0.as_second()).unwrap_or_default();
+    Some(Claimant { name: pool.metadata.name?, created, spec: pool.spec.spec })
 }
 
 /// What became free while somebody waited.
@@ -58,13 +40,13 @@ pub enum Freed {
 
 impl Kubernetes {
     /// Every pool.
-    pub async fn address_pools(&self) -> Result<Vec<FoundPool>, Error> {
+    pub async fn address_pools(&self) -> Result<Vec<Claimant>, Error> {
         let list = |client| {
             let api: Api<AddressPool> = Api::all(client);
             async move { api.list(&ListParams::default()).await }
         };
         let found = self.ask::<AddressPool, _, _>("list", "address pools".to_owned(), list).await;
-        Ok(found.map_err(|e| e.mended_by(GRANT))?.items.into_iter().filter_map(FoundPool::of).collect())
+        Ok(found.map_err(|e| e.mended_by(GRANT))?.items.into_iter().filter_map(claimant).collect())
     }
 
     /// The labels of the Node of this node; none where it has no Node.
