@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "addresses/counted.rs"]
+mod counted;
 #[path = "addresses/removed.rs"]
 mod removed;
 #[path = "addresses/resized.rs"]
@@ -106,8 +108,13 @@ impl Machine {
     }
 
     fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    fn start_with(&mut self, more: &[&str]) {
         let kubeconfig = self.kubeconfig.to_str().unwrap();
-        let daemon = Daemon::in_folder(self.folder.path(), &["--kubeconfig", kubeconfig, "--node-name", &self.name]);
+        let arguments = [&["--kubeconfig", kubeconfig, "--node-name", &self.name], more].concat();
+        let daemon = Daemon::in_folder(self.folder.path(), &arguments);
         wait_until(|| daemon.connect().is_some(), || daemon.log());
         self.daemon = Some(daemon);
     }

@@ -13,7 +13,7 @@ pub mod publication;
 pub use cached::Cached;
 pub use calls::CallReport;
 pub use copy::NetworkCopy;
-pub use keeping::Keeping;
+pub use keeping::{Keeping, PoolTally};
 pub use layout::{DAEMON, RunDirectory, StateDirectory};
 pub use protocol::{Facts, FactsRequest, Reply, Request};
 pub use publication::Publication;

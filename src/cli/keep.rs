@@ -2,8 +2,9 @@
 
 use super::Error;
 use super::output::Output;
+use crate::api::Keeping;
 use crate::cli::directories::NodeDirectories;
-use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Relay, Report, Stock};
+use crate::keeper::{Guard, LOOK_EVERY, POD_RESOURCES_SOCKET, Pools, Relay, Report, Stock};
 use crate::sys::files;
 use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
@@ -37,6 +38,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
         .map_err(failed(run.pod_resources()))?;
     let mut report = Report::at(run.keeping());
     let state = arguments.directories.state()?;
+    let mut pools = Pools::new(state.clone(), run.clone());
     let mut guard = Guard::new(
         &arguments.directories.runtime.cni_conf_dir,
         Some(&arguments.directories.runtime.cni_bin_dir),
@@ -44,7 +46,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
     );
     let stock = Stock::new(state, run.clone());
     // The first look is told before anybody may rely on it.
-    look(&mut guard, &mut report, output).map_err(failed(run.keeping()))?;
+    look(&mut guard, &mut pools, &mut report, output).map_err(failed(run.keeping()))?;
 
     let thread = |name: &str| thread::Builder::new().name(name.to_owned());
     thread("relay").spawn(move || relay.serve()).map_err(cannot("start a thread"))?;
@@ -54,7 +56,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Error> {
             let (output, mut told) = (Output::of_process(), String::new());
             loop {
                 thread::sleep(LOOK_EVERY);
-                let failed = look(&mut guard, &mut report, &output).err().map(|e| e.to_string()).unwrap_or_default();
+                let failed =
+                    look(&mut guard, &mut pools, &mut report, &output).err().map(|e| e.to_string()).unwrap_or_default();
                 // Once, and not twice a second.
                 if failed != told && !failed.is_empty() {
                     output.remark(format!("{} cannot be written: {failed}", keeping.display()));
@@ -81,8 +84,8 @@ fn give_back(mut stock: Stock) {
 }
 
 /// Looks once, tells the daemon, and prints what was done.
-fn look(guard: &mut Guard, report: &mut Report, output: &Output) -> std::io::Result<()> {
-    let found = guard.look().clone();
+fn look(guard: &mut Guard, pools: &mut Pools, report: &mut Report, output: &Output) -> std::io::Result<()> {
+    let found = Keeping { addresses: pools.counted().to_vec(), ..guard.look().clone() };
     for note in guard.notes() {
         output.remark(note);
     }

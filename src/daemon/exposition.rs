@@ -12,6 +12,7 @@ pub(super) fn encode(daemon: &Daemon) -> String {
     registry.register("build", "The release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     daemon.metrics.register(&mut registry);
     daemon.calls.register(&mut registry);
+    daemon.addresses.register(&mut registry);
     daemon.cluster.requests().register(&mut registry);
     let mut gauge = |name: &str, help: &str, value: usize| {
         let gauge: Gauge = Gauge::default();

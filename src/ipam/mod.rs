@@ -21,6 +21,8 @@ pub mod scarcity;
 pub mod selector;
 pub mod spans;
 pub mod stock;
+pub mod tally;
+pub mod usage;
 
 pub use grant::{Confirmed, Grant, Granted, Offer, Report};
 pub use holder::{Effect, Event, Holder};

@@ -56,6 +56,11 @@ impl<'a> Stock<'a> {
         if age > limit { Err(Refusal::Old { age, limit }) } else { Ok(()) }
     }
 
+    /// The blocks.
+    pub fn open(&self) -> impl Iterator<Item = &'a Offer> + '_ {
+        self.open.iter().copied()
+    }
+
     /// The families of the pool, IPv4 first.
     pub fn families(&self) -> Vec<bool> {
         let has = |is_v4: bool| self.subnets().iter().any(|subnet| subnet.net.addr().is_ipv4() == is_v4);

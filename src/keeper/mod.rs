@@ -1,5 +1,5 @@
 //! Root's part of the DaemonSet beside the installer: puts back what others displace of the installation, passes on the
-//! kubelet's pod-resources socket, and gives back addresses that the daemon calls back.
+//! kubelet's pod-resources socket, counts the addresses of pools, and gives back those that the daemon calls back.
 //!
 //! It is a program of its own because the daemon must not be root: the daemon parses what tenants write and talks to
 //! the API server. The keeper has no token, and reads nothing but the node's own files. What it finds, the daemon
@@ -8,11 +8,13 @@
 pub mod folders;
 mod guard;
 mod installed;
+mod pools;
 mod relay;
 mod report;
 mod stock;
 
 pub use guard::{Guard, LOOK_EVERY};
+pub use pools::Pools;
 pub use relay::Relay;
 pub use report::Report;
 pub use stock::Stock;

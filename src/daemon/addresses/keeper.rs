@@ -2,6 +2,7 @@
 
 use super::grants::Grants;
 use super::marks::Marks;
+use super::metrics::AddressMetrics;
 use super::sizes;
 use super::standing::{self, Standing};
 use crate::cluster::{Cluster, Kubernetes};
@@ -34,6 +35,7 @@ pub struct Keeper {
     grants: Arc<Grants>,
     cluster: Arc<Cluster>,
     pub(super) marks: Arc<Marks>,
+    pub(super) metrics: AddressMetrics,
     pub(super) state: Mutex<State>,
     /// Held by the one pod of this node that waits for a block of others.
     pub(super) turn: Mutex<()>,
@@ -63,8 +65,14 @@ pub(super) struct State {
 
 impl Keeper {
     /// The keeper of `pool`.
-    pub fn new(pool: PoolName, prefix: String, grants: Arc<Grants>, cluster: Arc<Cluster>, marks: Arc<Marks>) -> Self {
-        Keeper { pool, prefix, grants, cluster, marks, state: Mutex::default(), turn: Mutex::default() }
+    pub fn new(
+        pool: PoolName,
+        prefix: String,
+        grants: Arc<Grants>,
+        cluster: Arc<Cluster>,
+        (marks, metrics): (Arc<Marks>, AddressMetrics),
+    ) -> Self {
+        Keeper { pool, prefix, grants, cluster, marks, metrics, state: Mutex::default(), turn: Mutex::default() }
     }
 
     /// What is to be done without a question: blocks that the plugin has given back, the confirmation, and what it is told
@@ -297,6 +305,9 @@ impl Keeper {
                     }
                 },
             };
+            if matches!(event, Event::Conflict(_)) {
+                self.metrics.conflicted();
+            }
             trouble = why.or(trouble);
             queue.extend(step(state, event));
         }

@@ -61,6 +61,7 @@ impl Keeper {
                 }
             }
         }
+        self.metrics.exhausted(&self.pool);
         // One of ours may be somebody else's by now.
         self.state.lock().await.synced = None;
         Err(why)

@@ -5,6 +5,7 @@ mod grants;
 mod keeper;
 mod leasing;
 mod marks;
+mod metrics;
 mod sizes;
 mod standing;
 
@@ -13,15 +14,18 @@ use crate::api::protocol::LeaseRequest;
 use crate::cluster::Cluster;
 use crate::cluster::addresses::number;
 use crate::daemon::health::readiness::Readiness;
-use crate::ipam::PoolName;
+use crate::facts::node_blocks::now;
+use crate::ipam::{Grant, PoolName};
 use grants::Grants;
 use keeper::Keeper;
 use marks::Marks;
+pub(super) use metrics::AddressMetrics;
+use prometheus_client::registry::Registry;
 use standing::Standing;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -50,6 +54,7 @@ pub struct Addresses {
     pools: Mutex<BTreeMap<PoolName, Arc<Keeper>>>,
     marks: Arc<Marks>,
     prefix: String,
+    metrics: AddressMetrics,
     /// Why this node may give no address at all; empty where it may.
     removed: Mutex<String>,
 }
@@ -59,8 +64,19 @@ impl Addresses {
     pub fn new(run: RunDirectory, cluster: Arc<Cluster>) -> Self {
         let random = RandomState::new().build_hasher().finish();
         let (grants, pools) = (Arc::new(Grants::new(run)), Mutex::default());
-        let (marks, prefix) = (Arc::default(), format!("{random:016x}"));
-        Addresses { cluster, grants, pools, marks, prefix, removed: Mutex::default() }
+        let (marks, prefix, metrics) = (Arc::default(), format!("{random:016x}"), AddressMetrics::default());
+        Addresses { cluster, grants, pools, marks, prefix, metrics, removed: Mutex::default() }
+    }
+
+    /// What is counted of them.
+    pub fn metrics(&self) -> &AddressMetrics {
+        &self.metrics
+    }
+
+    /// Adds what is counted, and what the grants show now, to what is exported.
+    pub fn register(&self, registry: &mut Registry) {
+        let grants: Vec<Grant> = self.grants.pools().iter().filter_map(|pool| self.grants.grant(pool)).collect();
+        self.metrics.register(registry, &grants, &now());
     }
 
     fn pools(&self) -> MutexGuard<'_, BTreeMap<PoolName, Arc<Keeper>>> {
@@ -70,8 +86,8 @@ impl Addresses {
     fn keeper(&self, pool: PoolName) -> Arc<Keeper> {
         let mut pools = self.pools();
         let (prefix, grants, cluster) = (self.prefix.clone(), Arc::clone(&self.grants), Arc::clone(&self.cluster));
-        let marks = Arc::clone(&self.marks);
-        let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, cluster, marks));
+        let shared = (Arc::clone(&self.marks), self.metrics.clone());
+        let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, cluster, shared));
         Arc::clone(pools.entry(pool.clone()).or_insert_with(|| made(&pool)))
     }
 
@@ -89,9 +105,12 @@ impl Addresses {
             Err(e) => return Err(format!("grants of addresses cannot be written: {e}")),
         }
         let keeper = self.keeper(request.pool);
+        let begun = Instant::now();
         // On its own: whoever asks may hang up, and what was begun is to be ended.
         let work = tokio::spawn(async move { keeper.lease(&request.families, &request.within).await });
-        match tokio::time::timeout(ANSWER_LIMIT, work).await {
+        let answer = tokio::time::timeout(ANSWER_LIMIT, work).await;
+        self.metrics.leased(begun.elapsed());
+        match answer {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err("plexusd stops".to_owned()),
             Err(_) => Err(format!("the API server did not answer within {ANSWER_LIMIT:?}")),

@@ -4,10 +4,11 @@ use crate::api::Keeping;
 use crate::cluster::Cluster;
 use crate::cni::json;
 use crate::daemon::Daemon;
+use crate::daemon::addresses::AddressMetrics;
 use crate::daemon::health::readiness::Readiness;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::settings::Settings;
-use crate::keeper::{Guard, LOOK_EVERY};
+use crate::keeper::{Guard, LOOK_EVERY, Pools};
 use crate::sys::files;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ const FILES: [&str; 2] = ["configuration", "plugin"];
 #[derive(Debug)]
 pub enum Source {
     /// We: the folders were named to us.
-    Own(Box<Guard>),
+    Own(Box<(Guard, Pools)>),
     /// The keeper, which tells it here.
     Keeper(Report),
 }
@@ -41,7 +42,7 @@ impl Source {
         match &settings.cni_conf_dir {
             Some(folder) => {
                 let guard = Guard::new(folder, settings.cni_bin_dir.as_deref(), settings.state_directory());
-                Some(Source::Own(Box::new(guard)))
+                Some(Source::Own(Box::new((guard, Pools::new(settings.state_directory(), run)))))
             }
             None => run.keeper().is_dir().then(|| Source::Keeper(Report::at(run.keeping()))),
         }
@@ -50,7 +51,11 @@ impl Source {
     /// What there is to see now; nothing where the keeper has not told it yet.
     fn look(&mut self) -> (Option<Keeping>, Vec<String>) {
         match self {
-            Source::Own(guard) => (Some(guard.look().clone()), guard.notes()),
+            Source::Own(own) => {
+                let (guard, pools) = own.as_mut();
+                let found = Keeping { addresses: pools.counted().to_vec(), ..guard.look().clone() };
+                (Some(found), guard.notes())
+            }
             Source::Keeper(report) => (report.read(), Vec::new()),
         }
     }
@@ -85,7 +90,7 @@ impl Report {
         if self.changed.elapsed() > SILENCE {
             let silent = "the keeper container does not look at the installation any more: see its log".to_owned();
             let last = self.seen.as_ref().map(|(_, keeping)| keeping.clone()).unwrap_or_default();
-            return Some(Keeping { displaced: silent, ..last });
+            return Some(Keeping { displaced: silent, addresses: Vec::new(), ..last });
         }
         self.seen.as_ref().map(|(_, keeping)| keeping.clone())
     }
@@ -99,6 +104,7 @@ pub struct Installation {
     counted: BTreeMap<String, u64>,
     readiness: Readiness,
     metrics: Metrics,
+    addresses: AddressMetrics,
     cluster: Arc<Cluster>,
 }
 
@@ -111,6 +117,7 @@ impl Installation {
             counted: BTreeMap::new(),
             readiness: daemon.readiness.clone(),
             metrics: daemon.metrics.clone(),
+            addresses: daemon.addresses.metrics().clone(),
             cluster: Arc::clone(&daemon.cluster),
         }
     }
@@ -132,6 +139,7 @@ impl Installation {
             }
             if let Some(found) = found {
                 self.count(&found);
+                self.addresses.counted(found.addresses.clone());
                 self.tell(found);
             }
             sleep(LOOK_EVERY).await;
@@ -188,13 +196,20 @@ mod tests {
         let path = folder.path().join("state.json");
         let mut report = Report::at(path.clone());
         assert_eq!(report.read(), None);
-        replace(&path, br#"{"displaced":"x","future":1}"#, 0o640, Durability::Cached).unwrap();
-        assert_eq!(report.read().unwrap().displaced, "x");
+        replace(
+            &path,
+            br#"{"displaced":"x","future":1,"addresses":[{"pool":"lan","family":4}]}"#,
+            0o640,
+            Durability::Cached,
+        )
+        .unwrap();
+        assert_eq!(report.read().unwrap().addresses.len(), 1);
         // Half a file, which a keeper never writes, changes nothing.
         replace(&path, b"{", 0o640, Durability::Cached).unwrap();
         assert_eq!(report.read().unwrap().displaced, "x");
         report.changed = Instant::now().checked_sub(2 * SILENCE).unwrap();
-        assert!(report.read().unwrap().displaced.contains("keeper"));
+        let silent = report.read().unwrap();
+        assert!(silent.displaced.contains("keeper") && silent.addresses.is_empty(), "{silent:?}");
         replace(&path, b"{}", 0o640, Durability::Cached).unwrap();
         assert_eq!(report.read().unwrap().displaced, "");
     }
