@@ -283,6 +283,10 @@ fn pools_of_addresses_stay_when_an_installation_goes() {
     let reports = list(daemon, "volumeMounts").into_iter().find(|mount| mount["mountPath"] == "/run/plexus/ipam");
     assert_eq!(reports.unwrap()["readOnly"], true);
     assert!(node_folders(spec, daemon).contains("/run/plexus/ipam"));
+    let controller = &objects[&("Deployment".to_owned(), "plexus-address-controller".to_owned())];
+    let (controller, variables) = container(&controller["spec"]["template"]["spec"], "containers", "controller");
+    assert_accepted(controller, &variables);
+    assert_eq!(variables["PLEXUS_METRICS_ADDRESS"].as_deref(), Some("127.0.0.1:9472"));
     let apart = names(&Path::new(ROOT).join("crd/addresses"), "CustomResourceDefinition");
     let kinds = ["addressblocks", "addressnodes", "addresspools", "addressshortages"]
         .map(|kind| format!("{kind}.ipam.plexus.dev"));

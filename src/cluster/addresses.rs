@@ -1,5 +1,6 @@
 //! The resources of addresses that are unique in the cluster: what `crd/addresses` holds.
 
+use crate::cluster::pool_status::PoolStatus;
 use crate::ipam::epoch::Record;
 use crate::ipam::holder::Owned;
 use crate::ipam::scarcity::Mark;
@@ -21,8 +22,13 @@ pub const NODE: &str = "ipam.plexus.dev/node";
     version = "v1alpha1",
     kind = "AddressPool",
     no_spec,
+    status = "PoolStatus",
     doc = "Addresses of one network, of which no two pods of the cluster have the same.",
     printcolumn = r#"{"name":"Ranges","type":"string","jsonPath":".spec.ranges[*].range"}"#,
+    printcolumn = r#"{"name":"Leased","type":"string","jsonPath":".status.use"}"#,
+    printcolumn = r#"{"name":"Blocks","type":"integer","jsonPath":".status.blocks"}"#,
+    printcolumn = r#"{"name":"Nodes","type":"integer","jsonPath":".status.nodes"}"#,
+    printcolumn = r#"{"name":"Overlaps","type":"string","jsonPath":".status.conditions[?(@.type==\"Overlaps\")].status"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[schemars(rename = "AddressPool")]

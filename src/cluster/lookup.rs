@@ -6,7 +6,6 @@ use crate::api::{Publication, RunDirectory, StateDirectory};
 use crate::cluster::kubernetes::canary::Canary;
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::event;
-use crate::cluster::kubernetes::review::Permission;
 use crate::cluster::manifests::publish;
 use crate::cluster::manifests::source::Directory;
 use crate::nad::{Definition, NadRef, PodRef};
@@ -111,22 +110,6 @@ impl Cluster {
     /// What was asked of the API server, counted.
     pub fn requests(&self) -> &Requests {
         &self.requests
-    }
-
-    /// Whether the source can judge tokens.
-    pub fn knows_tokens(&self) -> bool {
-        matches!(self.origin, Origin::Kubernetes(_))
-    }
-
-    /// Whether the holder of `token` may GET the path `path` of a server.
-    ///
-    /// # Errors
-    /// The API server did not answer, or there is none.
-    pub async fn may_get(&self, token: &str, path: &str) -> Result<Permission, Error> {
-        match &self.origin {
-            Origin::Kubernetes(kubernetes) => kubernetes.may_get(token, path).await,
-            Origin::Directory(_) => Ok(Permission::Unknown),
-        }
     }
 
     /// Waits until pods are watched; for ever where they need not be.

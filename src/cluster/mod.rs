@@ -14,6 +14,7 @@ mod lookup;
 pub mod manifests;
 mod pauses;
 pub mod pod;
+pub mod pool_status;
 
 pub use cache::Cache;
 pub use error::{ConfigurationError, Error};
@@ -22,13 +23,15 @@ pub use kubernetes::address_nodes::Written;
 pub use kubernetes::canary::{Canary, Verdict};
 pub use kubernetes::claimed::Claimed;
 pub use kubernetes::client::{Kubernetes, PodWatch, UnknownNetwork};
-pub use kubernetes::event::Notice;
+pub use kubernetes::event::{Notice, Subject};
 pub use kubernetes::inquiry::{
     Change, Finished, Inquiry, Job, Scope, SeenEvent, SeenNode, SeenPod, SeenPolicy, Unanswered,
 };
 pub use kubernetes::leading::Leading;
 pub use kubernetes::leasing::Freed;
+pub use kubernetes::mirror::{Mirror, ShownBlock};
 pub use kubernetes::nodes::SeenNodes;
+pub use kubernetes::pools::SeenPool;
 pub use kubernetes::reclaim::LeasedBlock;
 pub use kubernetes::requests::Requests;
 pub use kubernetes::review::Permission;

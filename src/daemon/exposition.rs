@@ -1,13 +1,28 @@
 //! What `/metrics` answers: what is counted, and what is measured when it is asked for.
 
 use super::Daemon;
+use super::http::Site;
+use crate::cluster::Kubernetes;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-/// Everything that is counted or measured, as text for Prometheus.
-pub(super) fn encode(daemon: &Daemon) -> String {
+impl Site for Daemon {
+    fn metrics(&self) -> String {
+        encode(self)
+    }
+
+    fn readiness(&self) -> (bool, Vec<(String, String)>) {
+        (self.readiness.is_ready(), self.readiness.tell().into_iter().collect())
+    }
+
+    fn kubernetes(&self) -> Option<&Kubernetes> {
+        self.cluster.kubernetes()
+    }
+}
+
+fn encode(daemon: &Daemon) -> String {
     let mut registry = Registry::with_prefix("plexus");
     registry.register("build", "The release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     daemon.metrics.register(&mut registry);

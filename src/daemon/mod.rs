@@ -88,8 +88,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         background.spawn(Installation::new(&daemon).follow(source));
     }
     if let Some(address) = settings.metrics_address {
-        let guard = settings.metrics_authorization.then(|| http::Guard::new(&daemon.cluster)).transpose()?;
-        background.spawn(http::serve(address, guard, Arc::clone(&daemon)));
+        let guard =
+            settings.metrics_authorization.then(|| http::Guard::new(daemon.cluster.kubernetes())).transpose()?;
+        background.spawn(http::serve(address, guard, Arc::<Daemon>::clone(&daemon)));
     }
     let mut conversations = Conversations::new(daemon);
     tokio::select! {

@@ -1,6 +1,7 @@
 //! What is seen of addresses: the metrics of a node, and those of the controller.
 
 use super::*;
+use removed::{Controller, address_node, controller_token, delete_node, forget_others, put_node, put_pool_with};
 use std::net::SocketAddr;
 use support::http;
 
@@ -19,7 +20,10 @@ impl Keeper {
             command.arg(option).arg(machine.path(folder));
         }
         command.arg("--pod-resources-socket").arg(machine.path("kubelet.sock"));
-        Keeper(command.stderr(Stdio::null()).spawn().unwrap())
+        let keeper = Keeper(command.stderr(Stdio::null()).spawn().unwrap());
+        // The daemon looks for the folder of its report when it starts.
+        eventually("the keeper to look", || machine.path("run/keeper/state.json").exists());
+        keeper
     }
 }
 
@@ -47,7 +51,6 @@ fn what_has_become_of_the_addresses_of_a_node_is_counted() {
         &json!({"blockSize": {"v4": 8, "v6": 8}, "ranges": [range], "warm": warm, "cooldownSeconds": 3600}),
     );
     let mut machine = Machine::new(&server, "counted1");
-    // The daemon looks for the keeper when it starts.
     let _keeper = Keeper::start(&machine);
     let address = http::free_address();
     machine.daemon = None;
@@ -84,4 +87,167 @@ fn what_has_become_of_the_addresses_of_a_node_is_counted() {
     machine.start_with(&["--metrics-address", &address.to_string()]);
     let log = || format!("{}\n{}", http::try_get(address, "/metrics").unwrap_or_default(), machine.log());
     wait_until(|| value(address, "plexus_ipam_lost_addresses").is_some_and(|lost| lost >= 1.0), log);
+}
+
+/// The pool as the API server has it.
+fn pool(server: &ApiServer, name: &str) -> Value {
+    let text = server.kubectl(&["get", "addresspool", name, "-o", "json"], None).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Status and reason of a condition of the pool.
+fn condition(server: &ApiServer, name: &str, kind: &str) -> (String, String) {
+    let pool = pool(server, name);
+    let conditions = pool["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.into_iter().find(|one| one["type"] == kind).unwrap_or_default();
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("reason"))
+}
+
+/// The reasons of the events about the object `name`, with their notes.
+fn events(server: &ApiServer, name: &str) -> BTreeMap<String, String> {
+    let text = server.kubectl(&["get", "events.events.k8s.io", "-n", "default", "-o", "json"], None).unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    let events = list["items"].as_array().unwrap().iter().filter(|event| event["regarding"]["name"] == name);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    events.map(|event| (text(&event["reason"]), text(&event["note"]))).collect()
+}
+
+fn condition_is(server: &ApiServer, name: &str, kind: &str, status: &str, reason: &str, log: impl Fn() -> String) {
+    let wanted = (status.to_owned(), reason.to_owned());
+    wait_until(|| condition(server, name, kind) == wanted, || format!("{}\n{}", pool(server, name), log()));
+}
+
+#[test]
+fn the_controller_shows_what_is_leased_and_what_is_wrong() {
+    // Case 43
+    let Some(server) = server() else { return };
+    forget_others(&server);
+    put_pool_with(&server, "shown", "10.31.0.0/29", 300);
+    let address = http::free_address();
+    let controller = Controller::start_with(&server, &["--metrics-address", &address.to_string()]);
+    let log = || format!("{}\n{}", controller.log(), http::try_get(address, "/metrics").unwrap_or_default());
+    condition_is(&server, "shown", "Accepted", "True", "Valid", log);
+    assert!(http::get(address, "/healthz").starts_with("HTTP/1.1 200"));
+    wait_until(|| http::get(address, "/readyz").starts_with("HTTP/1.1 200"), log);
+    put_node(&server, "shown1");
+    let machine = Machine::new(&server, "shown1");
+    let labels = r#"{pool="shown",family="IPv4"}"#;
+    let [capacity, leased] = ["capacity", "leased"].map(|name| format!("plexus_ipam_pool_{name}{labels}"));
+    wait_until(|| value(address, &capacity) == Some(6.0) && value(address, &leased) == Some(0.0), log);
+    while machine.add("shown", &format!("c{}", machine.files("shown").len())).is_ok() {}
+    condition_is(&server, "shown", "Exhausted", "True", "NoFreeBlock", log);
+    wait_until(|| value(address, &leased) == Some(6.0), log);
+    let status = pool(&server, "shown")["status"].clone();
+    assert_eq!(
+        (&status["use"], &status["blocks"], &status["nodes"]),
+        (&json!("6/6"), &json!(2), &json!(1)),
+        "{status}"
+    );
+    let table = server.kubectl(&["get", "addresspool", "shown"], None).unwrap();
+    let words: Vec<&str> = table.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(words[..6], ["shown", "10.31.0.0/29", "6/6", "2", "1", "False"], "{table}");
+    // A pool that came later has some of its addresses.
+    put_pool(&server, "late", &json!({"ranges": [{"range": "10.31.0.0/24"}]}));
+    condition_is(&server, "late", "Overlaps", "True", "OlderPool", log);
+    condition_is(&server, "shown", "Overlaps", "True", "YoungerPool", log);
+    wait_until(|| events(&server, "late").get("PoolOverlaps").is_some_and(|note| note.contains("pool shown")), log);
+    assert!(events(&server, "shown").contains_key("PoolExhausted"));
+    server.kubectl(&["delete", "addresspool", "late"], None).unwrap();
+    condition_is(&server, "shown", "Overlaps", "False", "NoSharedAddress", log);
+    // What makes no sense is said there, too.
+    put_pool(&server, "senseless", &json!({"ranges": [{"range": "10.5.0.1/24"}]}));
+    condition_is(&server, "senseless", "Accepted", "False", "Invalid", log);
+    // Nothing changes, and nothing is written.
+    let version = || pool(&server, "senseless")["metadata"]["resourceVersion"].clone();
+    let before = version();
+    machine.del("shown", "c0");
+    wait_until(|| value(address, &leased) == Some(6.0) && version() == before, log);
+    delete_node(&server, "shown1");
+    for name in ["shown", "senseless"] {
+        server.kubectl(&["delete", "addresspool", name], None).unwrap();
+    }
+}
+
+#[test]
+fn a_removed_node_is_seen_until_its_blocks_are_free() {
+    let Some(server) = server() else { return };
+    forget_others(&server);
+    put_pool_with(&server, "left", "10.32.0.0/28", 10);
+    put_node(&server, "left1");
+    let mut machine = Machine::new(&server, "left1");
+    machine.add("left", "c0").unwrap();
+    wait_until(|| address_node(&server, "left1")["metadata"]["uid"].is_string(), || machine.log());
+    let address = http::free_address();
+    let controller = Controller::start_with(&server, &["--metrics-address", &address.to_string()]);
+    let log = || format!("{}\n{}", controller.log(), http::try_get(address, "/metrics").unwrap_or_default());
+    wait_until(|| value(address, "plexus_ipam_revoking") == Some(0.0), log);
+    // Its daemon lives.
+    delete_node(&server, "left1");
+    wait_until(|| events(&server, "left1").contains_key("RevocationObjected"), log);
+    let told = events(&server, "left1");
+    assert!(told["NodeRevoked"].contains("are freed in 10 s"), "{told:?}");
+    wait_until(|| value(address, "plexus_ipam_revoking") == Some(1.0), log);
+    assert_eq!(value(address, "plexus_ipam_objections_total"), Some(1.0), "{}", log());
+    // And then it does not. A new controller does not wait before it marks the node.
+    machine.daemon = None;
+    drop(controller);
+    let controller = Controller::start_with(&server, &["--metrics-address", &address.to_string()]);
+    let log = || format!("{}\n{}", controller.log(), http::try_get(address, "/metrics").unwrap_or_default());
+    wait_until(|| address_node(&server, "left1")["spec"]["dead"] == json!(true), log);
+    wait_until(|| value(address, "plexus_ipam_nodes_freed_total") == Some(1.0), log);
+    wait_until(|| events(&server, "left1").contains_key("BlocksFreed"), log);
+    wait_until(|| value(address, "plexus_ipam_revoking") == Some(0.0), log);
+    // A block whose AddressNode is gone.
+    let spec = json!({"pool": "left", "first": "10.32.0.0", "size": 4, "node": "nobody", "lease": "a"});
+    let block = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressBlock", "metadata": {"name": "left.0a200000"}, "spec": spec});
+    apply(&server, &block.to_string());
+    drop(controller);
+    let controller = Controller::start_with(&server, &["--metrics-address", &address.to_string()]);
+    let log = || format!("{}\n{}", controller.log(), http::try_get(address, "/metrics").unwrap_or_default());
+    wait_until(|| value(address, "plexus_ipam_orphan_blocks") == Some(1.0), log);
+    forget_others(&server);
+    server.kubectl(&["delete", "addresspool", "left"], None).unwrap();
+}
+
+#[test]
+fn only_the_controller_writes_the_status_of_a_pool_and_events_about_it() {
+    // Case 27, P1
+    let Some(server) = server() else { return };
+    put_pool_with(&server, "written", "10.33.0.0/28", 10);
+    let own = token(&server, "written1").to_str().unwrap().to_owned();
+    let controller = controller_token(&server).to_str().unwrap().to_owned();
+    let status = |kubeconfig: &str, text: &str| {
+        let mut pool = pool(&server, "written");
+        pool["status"] = json!({"use": text});
+        server.kubectl(
+            &["--kubeconfig", kubeconfig, "replace", "--subresource=status", "-f", "-"],
+            Some(&pool.to_string()),
+        )
+    };
+    let refused = |answer: Result<String, String>, why: &str| {
+        let said = answer.expect_err("it was let through");
+        assert!(said.contains(why), "{said}");
+    };
+    refused(status(&own, "a"), "cannot update");
+    status(&controller, "c").unwrap();
+    assert_eq!(pool(&server, "written")["status"]["use"], "c");
+    // And nothing else of it.
+    let spec = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": "written"}, "spec": {"ranges": []}});
+    refused(
+        server.kubectl(&["--kubeconfig", &controller, "replace", "-f", "-"], Some(&spec.to_string())),
+        "cannot update",
+    );
+    let event = |kind: &str, note: &str| {
+        let regarding = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": kind, "name": "written", "uid": "u"});
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": format!("written.{}", note.len()), "namespace": "default"},
+            "regarding": regarding, "type": "Warning", "reason": "PoolOverlaps", "action": "Reclaim", "note": note, "eventTime": "2026-01-01T00:00:00.000000Z",
+            "reportingController": "plexus", "reportingInstance": "c"});
+        server.kubectl(&["--kubeconfig", &controller, "create", "-f", "-"], Some(&event.to_string()))
+    };
+    eventually("the policy to be in force", || event("Secret", "x").is_err());
+    refused(event("Secret", "x"), "AddressPools and AddressNodes");
+    refused(event("AddressPool", "a\u{1b}[31m"), "control or format");
+    event("AddressPool", "good").unwrap();
+    server.kubectl(&["delete", "addresspool", "written"], None).unwrap();
 }

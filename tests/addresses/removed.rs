@@ -3,22 +3,26 @@
 use super::*;
 
 /// The program `plexusd --address-controller` with a token of its account.
-struct Controller {
+pub(super) struct Controller {
     child: Child,
     log: tempfile::NamedTempFile,
 }
 
 impl Controller {
     fn start(server: &ApiServer) -> Self {
+        Controller::start_with(server, &[])
+    }
+
+    pub(super) fn start_with(server: &ApiServer, more: &[&str]) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_plexusd"));
         command.env_clear().arg("--address-controller").arg("--kubeconfig").arg(controller_token(server));
-        command.args(["--node-name", "controller", "--log-format", "text"]);
+        command.args(["--node-name", "controller", "--log-format", "text"]).args(more);
         command.stdout(log.reopen().unwrap()).stderr(log.reopen().unwrap());
         Controller { child: command.spawn().unwrap(), log }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 }
@@ -30,33 +34,33 @@ impl Drop for Controller {
     }
 }
 
-fn controller_token(server: &ApiServer) -> PathBuf {
+pub(super) fn controller_token(server: &ApiServer) -> PathBuf {
     let words = ["-n", "kube-system", "create", "token", "plexus-address-controller"];
     server.kubeconfig_with_token(server.kubectl(&words, None).unwrap().trim()).unwrap()
 }
 
 /// The pool, in which a removed node is waited for `quarantine` seconds.
-fn put_pool_with(server: &ApiServer, name: &str, range: &str, quarantine: u64) {
+pub(super) fn put_pool_with(server: &ApiServer, name: &str, range: &str, quarantine: u64) {
     let (size, warm) = (json!({"v4": 4, "v6": 4}), json!({"min": 0, "max": 16}));
     let reclaim = json!({"quarantineSeconds": quarantine});
     put_pool(server, name, &json!({"blockSize": size, "ranges": [{"range": range}], "warm": warm, "reclaim": reclaim}));
 }
 
-fn put_node(server: &ApiServer, name: &str) {
+pub(super) fn put_node(server: &ApiServer, name: &str) {
     apply(server, &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}).to_string());
 }
 
-fn delete_node(server: &ApiServer, name: &str) {
+pub(super) fn delete_node(server: &ApiServer, name: &str) {
     server.kubectl(&["delete", "node", name], None).unwrap();
 }
 
 /// What the AddressNode of `node` says; null where there is none.
-fn address_node(server: &ApiServer, node: &str) -> Value {
+pub(super) fn address_node(server: &ApiServer, node: &str) -> Value {
     let text = server.kubectl(&["get", "addressnode", node, "--ignore-not-found", "-o", "json"], None).unwrap();
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-fn is_revoked(server: &ApiServer, node: &str) -> bool {
+pub(super) fn is_revoked(server: &ApiServer, node: &str) -> bool {
     address_node(server, node)["spec"]["revokedAt"].as_str().is_some_and(|at| !at.is_empty())
 }
 
@@ -65,7 +69,7 @@ fn of(server: &ApiServer, pool: &str, node: &str) -> BTreeSet<String> {
 }
 
 /// The other tests of this server have nodes without a Node.
-fn forget_others(server: &ApiServer) {
+pub(super) fn forget_others(server: &ApiServer) {
     for kind in ["addressblocks", "addressnodes"] {
         let _ = server.kubectl(&["annotate", kind, "--all", "--overwrite", "ipam.plexus.dev/force=true"], None);
         server.kubectl(&["delete", kind, "--all"], None).unwrap();

@@ -198,6 +198,12 @@ fn the_chart_has_the_objects_of_every_component() {
     let manifests = render(&kubectl, &composed(&folder, "overlays/k3s", &["uninstall"]));
     let chart = self::chart(&helm, &["uninstall=true", r#"distribution="k3s""#]);
     assert_same("k3s, uninstalled", without_definition(chart), without_definition(manifests));
+    let manifests = render(&kubectl, &composed(&folder, "base", &["ipam", "metrics"]));
+    let both = self::chart(&helm, &["ipam.enabled=true", "metrics.authorization=true"]);
+    let controller = &both[&("Deployment".to_owned(), "plexus-address-controller".to_owned())];
+    let container = &controller["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["ports"][0]["containerPort"], 9472, "{container}");
+    assert_same("ipam, with metrics", without_definition(both), without_definition(manifests));
     let manifests = render(&kubectl, &composed(&folder, "base", &["ipam", "uninstall"]));
     let chart = self::chart(&helm, &["uninstall=true", "ipam.enabled=true"]);
     // No directory is made that the uninstallation would have to remove again.

@@ -276,7 +276,7 @@ fn permission(plural: &str) -> &'static str {
     match plural {
         "pods" => READ_PODS,
         "resourceclaims" => "get resourceclaims.resource.k8s.io",
-        "addresspools" => "get and list addresspools.ipam.plexus.dev",
+        "addresspools" => "get and list (the controller of addresses: list and watch) addresspools.ipam.plexus.dev",
         "addressblocks" => "get, list, watch, create, update and delete addressblocks.ipam.plexus.dev",
         "nodes" => "get, list and watch nodes",
         "leases" => "get, create and update leases.coordination.k8s.io",

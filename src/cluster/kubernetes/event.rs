@@ -89,6 +89,35 @@ pub(in crate::cluster) fn on_node(node: &str, reason: &str, why: &str) -> Event 
     of_object(node, "default", regarding, "Warning", reason, why)
 }
 
+/// What an event about addresses is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// `AddressPool` or `AddressNode`.
+    pub kind: &'static str,
+    /// The name of the object.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// What the controller of addresses, called `instance`, has done or seen.
+pub(in crate::cluster) fn of_addresses(
+    instance: &str,
+    subject: &Subject,
+    kind: &str,
+    reason: &str,
+    note: &str,
+) -> Event {
+    let regarding = ObjectReference {
+        api_version: Some("ipam.plexus.dev/v1alpha1".to_owned()),
+        kind: Some(subject.kind.to_owned()),
+        name: Some(subject.name.clone()),
+        uid: Some(subject.uid.clone()),
+        ..ObjectReference::default()
+    };
+    Event { action: Some("Reclaim".to_owned()), ..of_object(instance, "default", regarding, kind, reason, note) }
+}
+
 fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
     let pod = &publication.pod;
     let regarding = ObjectReference {

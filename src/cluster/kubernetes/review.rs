@@ -23,7 +23,7 @@ impl Kubernetes {
     ///
     /// # Errors
     /// The API server did not answer, or does not let us ask.
-    pub(in crate::cluster) async fn may_get(&self, token: &str, path: &str) -> Result<Permission, Error> {
+    pub async fn may_get(&self, token: &str, path: &str) -> Result<Permission, Error> {
         let what = || "the token of a scraper".to_owned();
         let spec = TokenReviewSpec { token: token.to_owned(), ..TokenReviewSpec::default() };
         let review = TokenReview { spec, ..TokenReview::default() };

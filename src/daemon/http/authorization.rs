@@ -1,7 +1,7 @@
 //! Who may scrape: the API server decides, and is asked as rarely as can be.
 
 use super::answer::{TEXT, response};
-use crate::cluster::{Cluster, Permission};
+use crate::cluster::{Kubernetes, Permission};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
@@ -97,12 +97,13 @@ impl From<Permission> for Result<(), Refusal> {
 
 impl Authorization {
     /// Whether a request with these headers may be answered.
-    pub(super) async fn admit(&self, headers: &HeaderMap, cluster: &Cluster) -> Result<(), Refusal> {
+    pub(super) async fn admit(&self, headers: &HeaderMap, kubernetes: Option<&Kubernetes>) -> Result<(), Refusal> {
+        let kubernetes = kubernetes.ok_or(Refusal::Unauthorized)?;
         let token = token(headers).ok_or(Refusal::Unauthorized)?;
         if let Some(permission) = self.ask_of(token, Instant::now())? {
             return permission.into();
         }
-        match cluster.may_get(token, "/metrics").await {
+        match kubernetes.may_get(token, "/metrics").await {
             Ok(permission) => {
                 self.learn(token, permission, Instant::now());
                 permission.into()

@@ -1,7 +1,7 @@
 //! TLS and tokens for scrapers outside of the node.
 
 use super::authorization::{Authorization, Refusal};
-use crate::cluster::Cluster;
+use crate::cluster::Kubernetes;
 use anyhow::Context;
 use hyper::HeaderMap;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ impl Guard {
     ///
     /// # Errors
     /// There is no API server that knows tokens; the system has no random numbers.
-    pub fn new(cluster: &Cluster) -> anyhow::Result<Self> {
+    pub fn new(kubernetes: Option<&Kubernetes>) -> anyhow::Result<Self> {
         anyhow::ensure!(
-            cluster.knows_tokens(),
+            kubernetes.is_some(),
             "--metrics-authorization needs an API server, and --source-directory has none"
         );
         let certified = rcgen::generate_simple_self_signed(["plexusd".to_owned()]).context("make a certificate")?;
@@ -51,7 +51,7 @@ impl Guard {
     }
 
     /// Whether a request with these headers is answered.
-    pub(super) async fn admit(&self, headers: &HeaderMap, cluster: &Cluster) -> Result<(), Refusal> {
-        self.authorization.admit(headers, cluster).await
+    pub(super) async fn admit(&self, headers: &HeaderMap, kubernetes: Option<&Kubernetes>) -> Result<(), Refusal> {
+        self.authorization.admit(headers, kubernetes).await
     }
 }

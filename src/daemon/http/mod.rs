@@ -3,10 +3,11 @@
 mod answer;
 mod authorization;
 mod guard;
+mod site;
 
 pub(super) use guard::Guard;
+pub(super) use site::Site;
 
-use super::{Daemon, exposition};
 use answer::{TEXT, response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -39,7 +40,7 @@ const BREATHE: Duration = Duration::from_millis(100);
 
 /// Serves whoever connects to `address`, for ever. Monitoring is not worth a node without a daemon: an address that
 /// somebody else has is tried again, and said once.
-pub(super) async fn serve(address: SocketAddr, guard: Option<Guard>, daemon: Arc<Daemon>) {
+pub(super) async fn serve(address: SocketAddr, guard: Option<Guard>, site: Arc<dyn Site>) {
     let mut is_told = false;
     let listener = loop {
         match TcpListener::bind(address).await {
@@ -55,10 +56,10 @@ pub(super) async fn serve(address: SocketAddr, guard: Option<Guard>, daemon: Arc
     if is_told {
         tracing::info!(%address, "serving metrics");
     }
-    accept(&listener, guard, daemon).await;
+    accept(&listener, guard, site).await;
 }
 
-async fn accept(listener: &TcpListener, guard: Option<Guard>, daemon: Arc<Daemon>) {
+async fn accept(listener: &TcpListener, guard: Option<Guard>, site: Arc<dyn Site>) {
     let guard = guard.map(Arc::new);
     let (mut running, mut oldest) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     loop {
@@ -73,40 +74,40 @@ async fn accept(listener: &TcpListener, guard: Option<Guard>, daemon: Arc<Daemon
         {
             connection.abort();
         }
-        oldest.push_back(running.spawn(converse(stream, guard.clone(), Arc::clone(&daemon))));
+        oldest.push_back(running.spawn(converse(stream, guard.clone(), Arc::clone(&site))));
     }
 }
 
-async fn converse(stream: TcpStream, guard: Option<Arc<Guard>>, daemon: Arc<Daemon>) {
+async fn converse(stream: TcpStream, guard: Option<Arc<Guard>>, site: Arc<dyn Site>) {
     // A peer that breaks TLS or HTTP, or goes away, is its own loss.
     let _ = timeout(CONNECTION_LIMIT, async {
-        let Some(guard) = &guard else { return talk(TokioIo::new(stream), None, &daemon).await };
+        let Some(guard) = &guard else { return talk(TokioIo::new(stream), None, &*site).await };
         if let Some(stream) = guard.greet(stream).await {
-            talk(TokioIo::new(stream), Some(guard), &daemon).await;
+            talk(TokioIo::new(stream), Some(guard), &*site).await;
         }
     })
     .await;
 }
 
-async fn talk(stream: impl Read + Write + Unpin, guard: Option<&Arc<Guard>>, daemon: &Arc<Daemon>) {
+async fn talk(stream: impl Read + Write + Unpin, guard: Option<&Arc<Guard>>, site: &dyn Site) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 << 10);
-    let service = service_fn(|request| async move { Ok::<_, Infallible>(respond(&request, guard, daemon).await) });
+    let service = service_fn(|request| async move { Ok::<_, Infallible>(respond(&request, guard, site).await) });
     let _ = http.serve_connection(stream, service).await;
 }
 
-async fn respond(request: &Request<Incoming>, guard: Option<&Arc<Guard>>, daemon: &Daemon) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, guard: Option<&Arc<Guard>>, site: &dyn Site) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     // Whether the daemon lives is no secret.
     if let Some(guard) = guard.filter(|_| path != "/healthz")
-        && let Err(refusal) = guard.admit(request.headers(), &daemon.cluster).await
+        && let Err(refusal) = guard.admit(request.headers(), site.kubernetes()).await
     {
         return refusal.response();
     }
     let (status, text) = match (request.method(), path) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, exposition::encode(daemon)),
+        (&Method::GET, "/metrics") => (StatusCode::OK, site.metrics()),
         (&Method::GET, "/healthz") => (StatusCode::OK, "ok\n".to_owned()),
-        (&Method::GET, "/readyz") => readiness(daemon),
+        (&Method::GET, "/readyz") => readiness(site),
         (&Method::GET, _) => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
@@ -117,10 +118,11 @@ async fn respond(request: &Request<Incoming>, guard: Option<&Arc<Guard>>, daemon
     response(status, kind, text)
 }
 
-fn readiness(daemon: &Daemon) -> (StatusCode, String) {
-    let status = if daemon.readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+fn readiness(site: &dyn Site) -> (StatusCode, String) {
+    let (is_ready, checks) = site.readiness();
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
-    for (guard, awaited) in daemon.readiness.tell() {
+    for (guard, awaited) in checks {
         let awaited = if awaited.is_empty() { "ok" } else { &awaited };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{guard}: {awaited}");

@@ -1,63 +1,26 @@
-//! The controller of addresses: frees the blocks of nodes that were removed, and never while their pods may live.
+//! Frees the blocks of nodes that were removed, and never while their pods may live.
 //!
 //! [`Reclaimer`] decides; here it is asked and done. The watch of Nodes only tells where to look. Each decision rests on a
 //! question about the Node that was asked after the record was read, and each write names the version that was judged.
 
-use super::Settings;
+use super::shown::Shown;
 use crate::cluster::addresses::AddressNodeSpec;
-use crate::cluster::{Access, Cache, Kubernetes, Leading, LeasedBlock, Requests, SeenNodes, Written};
+use crate::cluster::{Kubernetes, LeasedBlock, SeenNodes, Subject, Written};
 use crate::ipam::epoch::{Reclaimer, Record, Step, Terms};
-use anyhow::Context;
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::Signal;
 
-/// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often one node is marked: one that objects again and again lives, and lacks its Node.
 const REVOKE_EVERY: Duration = Duration::from_secs(60);
 /// How often all blocks are listed, for those whose node has no record.
 const STRAYS_EVERY: Duration = Duration::from_secs(60);
 
-/// Works until it is told to stop.
-///
-/// # Errors
-/// The API server cannot be reached by these settings.
-pub async fn run(settings: Settings, mut terminate: Signal, mut interrupt: Signal) -> anyhow::Result<()> {
-    let access = Access::open(settings.kubeconfig.clone()).await.context("reach the cluster")?;
-    let identity = settings.identity()?;
-    let cache = Arc::new(Cache::default());
-    let kubernetes = Kubernetes::new(access, identity, settings.watch_seconds, cache, Requests::default());
-    tracing::info!(release = env!("CARGO_PKG_VERSION"), identity = kubernetes.node(), "the address controller works");
-    let nodes = SeenNodes::default();
-    let mut controller = Controller::new(&kubernetes, &nodes);
-    let mut leading = settings.pod_namespace.clone().map(Leading::new);
-    let work = async {
-        loop {
-            let leads = match &mut leading {
-                Some(leading) => leading.renew(&kubernetes).await,
-                None => true,
-            };
-            if leads {
-                controller.look().await;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    tokio::select! {
-        () = kubernetes.follow_nodes(&nodes) => {}
-        () = work => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-struct Controller<'a> {
+/// Looks for removed nodes.
+pub struct Removed<'a> {
     kubernetes: &'a Kubernetes,
     nodes: &'a SeenNodes,
+    shown: &'a Shown,
     reclaimer: Reclaimer,
     /// A clock that only goes forward.
     start: Instant,
@@ -66,22 +29,28 @@ struct Controller<'a> {
     strays_listed: Option<Instant>,
     /// When each node was marked last.
     revoked: BTreeMap<String, Instant>,
+    /// The nodes, with their epochs, that this controller has marked, and that nobody has taken the mark away from.
+    marked: BTreeMap<String, String>,
     /// What each pool asks for. A pool that is deleted does not shorten the wait for its blocks.
     terms: BTreeMap<String, Terms>,
 }
 
-impl<'a> Controller<'a> {
-    fn new(kubernetes: &'a Kubernetes, nodes: &'a SeenNodes) -> Self {
+impl<'a> Removed<'a> {
+    /// With the watched `nodes`; what is done is shown.
+    pub fn new(kubernetes: &'a Kubernetes, nodes: &'a SeenNodes, shown: &'a Shown) -> Self {
         let (reclaimer, start) = (Reclaimer::default(), Instant::now());
         let (strays, strays_listed, revoked) = (BTreeSet::new(), None, BTreeMap::new());
-        let terms = BTreeMap::new();
-        Controller { kubernetes, nodes, reclaimer, start, strays, strays_listed, revoked, terms }
+        let (terms, marked) = (BTreeMap::new(), BTreeMap::new());
+        Removed { kubernetes, nodes, shown, reclaimer, start, strays, strays_listed, revoked, marked, terms }
     }
 
-    async fn look(&mut self) {
-        if let Err(reason) = self.look_at_all().await {
+    /// Looks once, and does what is to be done.
+    pub async fn look(&mut self) {
+        let outcome = self.look_at_all().await;
+        if let Err(reason) = &outcome {
             tracing::warn!(reason, "removed nodes cannot be looked for");
         }
+        self.shown.trouble(outcome.err().as_deref().unwrap_or_default());
     }
 
     async fn look_at_all(&mut self) -> Result<(), String> {
@@ -91,18 +60,24 @@ impl<'a> Controller<'a> {
             self.reclaimer.forget_all();
         }
         let records = self.kubernetes.address_nodes().await.map_err(|e| e.to_string())?;
+        self.notice_objections(&records);
         if self.strays_listed.is_none_or(|listed| listed.elapsed() > STRAYS_EVERY) {
             let blocks = self.kubernetes.leased_blocks(None).await.map_err(|e| e.to_string())?;
-            let strays = blocks.into_iter().filter(|block| !block.epoch.is_empty()).map(|block| block.node);
-            self.strays = strays.filter(|node| !records.contains_key(node)).collect();
+            let orphans: Vec<LeasedBlock> =
+                blocks.into_iter().filter(|block| !records.contains_key(&block.node)).collect();
+            self.shown.orphans(orphans.len());
+            let strays = orphans.into_iter().filter(|block| !block.epoch.is_empty());
+            self.strays = strays.map(|block| block.node).collect();
             self.strays_listed = Some(Instant::now());
             self.learn_terms().await?;
         }
         let is_of_interest = |record: &Record| record.is_revoked() || record.is_dead;
         let is_gone = |node: &str| self.nodes.is_gone(node) == Some(true);
         let marked = records.iter().filter(|(node, record)| is_of_interest(record) || is_gone(node));
+        let marked: Vec<&String> = marked.map(|(node, _)| node).collect();
+        self.shown.revoking(marked.len());
         let strays = self.strays.iter().filter(|node| is_gone(node));
-        let wanted: BTreeSet<String> = marked.map(|(node, _)| node).chain(strays).cloned().collect();
+        let wanted: BTreeSet<String> = marked.into_iter().chain(strays).cloned().collect();
         if wanted.is_empty() {
             return Ok(());
         }
@@ -113,6 +88,25 @@ impl<'a> Controller<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A daemon that lives has taken the mark away.
+    fn notice_objections(&mut self, records: &BTreeMap<String, Record>) {
+        let is_marked =
+            |node: &str, epoch: &str| records.get(node).is_some_and(|record| record.epoch == epoch && !record.is_dead);
+        self.marked.retain(|node, epoch| is_marked(node, epoch));
+        let objected: Vec<String> = self
+            .marked
+            .keys()
+            .filter(|node| records.get(*node).is_some_and(|record| !record.is_revoked()))
+            .cloned()
+            .collect();
+        for node in objected {
+            let epoch = self.marked.remove(&node).unwrap_or_default();
+            self.shown.objected();
+            let note = "the mark of a removal was taken away by plexusd of this node: it lives, and nothing is freed. There is no Node, or it has the taint out-of-service";
+            self.kubernetes.tell_of(&subject(&node, &epoch), "Warning", "RevocationObjected", note);
+        }
     }
 
     async fn learn_terms(&mut self) -> Result<(), String> {
@@ -126,7 +120,8 @@ impl<'a> Controller<'a> {
         let blocks = kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
         let record = kubernetes.address_node(node).await.map_err(|e| e.to_string())?;
         let is_gone = kubernetes.is_node_gone(node).await.map_err(|e| e.to_string())?;
-        let step = self.reclaimer.judge(node, record, is_gone, self.start.elapsed(), quarantine(&blocks, &self.terms));
+        let wait = quarantine(&blocks, &self.terms);
+        let step = self.reclaimer.judge(node, record, is_gone, self.start.elapsed(), wait);
         match step {
             Step::Leave | Step::Wait => {}
             Step::Revoke(record) => {
@@ -135,12 +130,15 @@ impl<'a> Controller<'a> {
                     return Ok(());
                 }
                 self.revoked.insert(node.to_owned(), Instant::now());
-                let revoked_at = Timestamp::now().to_string();
-                self.write(node, &record, AddressNodeSpec { revoked_at, dead: false }, "is revoked").await?;
+                self.revoke(node, &record, wait).await?;
             }
             Step::Restore(record) => {
                 self.revoked.remove(node);
-                self.write(node, &record, AddressNodeSpec::default(), "is back").await?;
+                self.marked.remove(node);
+                if self.write(node, &record, AddressNodeSpec::default(), "is back").await? == Written::Done {
+                    let note = "there is a Node again: nothing is freed";
+                    self.kubernetes.tell_of(&subject(node, &record.epoch), "Normal", "RevocationEnded", note);
+                }
             }
             Step::Bury(record) => {
                 let spec = AddressNodeSpec { revoked_at: record.revoked_at.clone(), dead: true };
@@ -151,6 +149,9 @@ impl<'a> Controller<'a> {
                 let late = kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
                 if late.is_empty() && kubernetes.delete_address_node(node, &record).await? == Written::Done {
                     tracing::info!(node, "all blocks of a removed node are free");
+                    self.shown.freed();
+                    let note = "the node was removed, and all its blocks of addresses are free";
+                    self.kubernetes.tell_of(&subject(node, &record.epoch), "Normal", "BlocksFreed", note);
                 }
             }
             Step::Clear(_) => self.free(blocks.iter()).await?,
@@ -164,7 +165,20 @@ impl<'a> Controller<'a> {
         Ok(())
     }
 
-    async fn write(&self, node: &str, record: &Record, spec: AddressNodeSpec, what: &str) -> Result<(), String> {
+    async fn revoke(&mut self, node: &str, record: &Record, wait: Duration) -> Result<(), String> {
+        let spec = AddressNodeSpec { revoked_at: Timestamp::now().to_string(), dead: false };
+        if self.write(node, record, spec, "is revoked").await? == Written::Done {
+            self.marked.insert(node.to_owned(), record.epoch.clone());
+            let note = format!(
+                "there is no Node, or it has the taint out-of-service: the blocks of this node are freed in {} s, unless plexusd of this node lives or the Node comes back",
+                wait.as_secs()
+            );
+            self.kubernetes.tell_of(&subject(node, &record.epoch), "Warning", "NodeRevoked", &note);
+        }
+        Ok(())
+    }
+
+    async fn write(&self, node: &str, record: &Record, spec: AddressNodeSpec, what: &str) -> Result<Written, String> {
         let written = self.kubernetes.write_address_node(node, record, spec).await?;
         tracing::info!(
             node,
@@ -172,7 +186,7 @@ impl<'a> Controller<'a> {
             done = written == Written::Done,
             "a node that leases addresses {what}"
         );
-        Ok(())
+        Ok(written)
     }
 
     async fn free(&self, blocks: impl Iterator<Item = &LeasedBlock>) -> Result<(), String> {
@@ -182,6 +196,10 @@ impl<'a> Controller<'a> {
         }
         Ok(())
     }
+}
+
+fn subject(node: &str, epoch: &str) -> Subject {
+    Subject { kind: "AddressNode", name: node.to_owned(), uid: epoch.to_owned() }
 }
 
 /// The longest of the pools in which the node has blocks.
