@@ -4,6 +4,7 @@
 
 mod support;
 
+use plexus::ipam::PoolName;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -132,7 +133,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// An alert; series with a value for each minute: an hour of trouble, then two without.
-const CASES: [(&str, &[(&str, &str)]); 14] = [
+const CASES: [(&str, &[(&str, &str)]); 19] = [
     ("PlexusDown", &[(r#"up{job="plexus",instance="n1"}"#, "0+0x60 1+0x120")]),
     ("PlexusNotReady", &[("plexus_ready", "0+0x60 1+0x120")]),
     ("PlexusStatusesWait", &[("plexus_unpublished", "3+0x60 0+0x120")]),
@@ -167,6 +168,27 @@ const CASES: [(&str, &[(&str, &str)]); 14] = [
     ("PlexusDebts", &[("plexus_debts", "2+0x60 0+0x120")]),
     ("PlexusRecordsDamaged", &[(r#"plexus_damaged_records{place="aside"}"#, "1+0x60 0+0x120")]),
     ("PlexusPoolNearlyFull", &[("plexus_fullest_pool_ratio", "0.95+0x60 0.2+0x120")]),
+    (
+        "PlexusAddressesScarce",
+        &[
+            (r#"plexus_ipam_pool_capacity{pool="lan",family="IPv4"}"#, "100+0x180"),
+            (r#"plexus_ipam_addresses{pool="lan",family="IPv4",state="taken",instance="n1"}"#, "50+0x60 40+0x120"),
+            (r#"plexus_ipam_addresses{pool="lan",family="IPv4",state="taken",instance="n2"}"#, "41+0x60 40+0x120"),
+            // A range that is draining: no address can be given, and pods have some.
+            (r#"plexus_ipam_pool_capacity{pool="old",family="IPv4"}"#, "0+0x180"),
+            (r#"plexus_ipam_addresses{pool="old",family="IPv4",state="taken",instance="n1"}"#, "5+0x180"),
+        ],
+    ),
+    (
+        "PlexusAddressesRunOut",
+        &[
+            (r#"plexus_ipam_pool_capacity{pool="lan",family="IPv4"}"#, "1000+0x180"),
+            (r#"plexus_ipam_addresses{pool="lan",family="IPv4",state="taken"}"#, "100+1x60 160+0x120"),
+        ],
+    ),
+    ("PlexusAddressesLost", &[("plexus_ipam_lost_addresses", "1+0x60 0+0x120")]),
+    ("PlexusNodeNotFreed", &[("plexus_ipam_revoking", "1+0x60 0+0x120")]),
+    ("PlexusAddressAuthority", &[("plexus_ipam_authority_age_seconds", "3000+60x60 20+0x120")]),
 ];
 
 #[test]
@@ -208,10 +230,11 @@ fn expressions() -> Vec<String> {
     let shown = targets.map(|target| text(target, "expr").to_owned());
     let watched = alerts().into_iter().map(|rule| text(&rule, "expr").to_owned()).collect::<Vec<_>>();
     let all = shown.chain(watched).map(|expression| {
-        let compared = [" == ", " > "].iter().filter_map(|sign| expression.rsplit_once(sign)).next();
+        let compared = [" < ", " == ", " > "].iter().filter_map(|sign| expression.rsplit_once(sign)).next();
         compared.map_or(expression.as_str(), |(measured, _)| measured).to_owned()
     });
     let filled = all.map(|expression| {
+        let expression = expression.replace("[6h:5m]", "[5s:1s]");
         let times = ["$__rate_interval", "10m", "15m", "1h"];
         let short = times.iter().fold(expression, |text, time| text.replace(&format!("[{time}]"), "[5s]"));
         short.replace("$instance", ".*")
@@ -247,9 +270,45 @@ fn displaced(folder: &Path, metrics: &str) -> Daemon {
         &["--source-directory", &path("source"), "--metrics-address", metrics, "--cni-conf-dir", &path("net.d")],
     );
     wait_until(|| daemon.health().ready, || daemon.log());
+    give_addresses(&daemon);
     fs::remove_file(&list).unwrap();
     wait_until(|| list.exists(), || daemon.log());
     daemon
+}
+
+/// What daemon and plugin leave on a node that leases addresses.
+fn give_addresses(daemon: &Daemon) {
+    let pool = PoolName::new("lan").unwrap();
+    let now = plexus::facts::node_blocks::now();
+    let confirmed = format!("confirmed {} {} {}", now.boot, now.since_boot, now.clock);
+    let text = format!(
+        "pool lan\n{confirmed}\nauthority 600\nwarm 1 16\nsubnet 10.0.0.0/29\nblock 10.0.0.0 4 a 10.0.0.1 10.0.0.3\n"
+    );
+    for (folder, file, text) in [
+        (daemon.run.grants(), daemon.run.grant(&pool), text.as_str()),
+        (daemon.state.pool(&pool), daemon.state.pool(&pool).join("10.0.0.1"), "c\r\nnet1\r\nnet"),
+    ] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(file, text).unwrap();
+    }
+}
+
+/// The controller of addresses, in a cluster with the pool `lan`.
+fn controller(server: &ApiServer, folder: &Path, metrics: &str) -> Running {
+    let definitions =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/crd/addresses/address-pools.yaml")).unwrap();
+    server.kubectl(&["apply", "--server-side", "-f", "-"], Some(&definitions)).unwrap();
+    for kind in support::cluster::ADDRESS_KINDS {
+        let crd = format!("crd/{kind}.ipam.plexus.dev");
+        server.kubectl(&["wait", "--for=condition=Established", &crd], None).unwrap();
+    }
+    let pool = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": "lan"},
+        "spec": {"ranges": [{"range": "10.0.0.0/29"}]}});
+    server.kubectl(&["apply", "-f", "-"], Some(&pool.to_string())).unwrap();
+    let mut command = Command::new(Daemon::program());
+    command.arg("--address-controller").arg("--kubeconfig").arg(server.kubeconfig());
+    command.args(["--node-name", "controller", "--metrics-address", metrics]);
+    Running(command.stderr(fs::File::create(folder.join("controller.log")).unwrap()).spawn().unwrap())
 }
 
 /// What the plugin reports of calls, good and bad, and of a sweep.
@@ -270,13 +329,14 @@ fn report_calls(daemon: &Daemon) {
 fn every_query_of_dashboard_and_alerts_has_an_answer() {
     let (Some(programs), Some(mut server)) = (prometheus(), server()) else { return };
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let addresses = [http::free_address(), http::free_address(), http::free_address()].map(|a| a.to_string());
+    let addresses = [(); 4].map(|()| http::free_address().to_string());
     let own = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "daemon", "namespace": "default" },
         "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "x" }] } });
     server.kubectl(&["create", "-f", "-"], Some(&own.to_string())).unwrap();
     let arguments = ["--metrics-address", &addresses[0], "--pod-name", "daemon", "--pod-namespace", "default"];
     let cluster = daemon(&server, folders[0].path(), "plexus", &[&arguments[..], &["--watch-seconds", "1"]].concat());
     let other = displaced(folders[1].path(), &addresses[1]);
+    let _controller = controller(&server, folders[2].path(), &addresses[3]);
     let use_daemons = || {
         let _ = cluster.facts(wanted(pod("daemon", None)));
         let _ = cluster.config_of(&nad("none"));
@@ -294,7 +354,7 @@ fn every_query_of_dashboard_and_alerts_has_an_answer() {
 
     let configuration = json!({
         "global": { "scrape_interval": "300ms", "scrape_timeout": "300ms" },
-        "scrape_configs": [{ "job_name": "plexus", "static_configs": [{ "targets": &addresses[..2] }] }],
+        "scrape_configs": [{ "job_name": "plexus", "static_configs": [{ "targets": [&addresses[0], &addresses[1], &addresses[3]] }] }],
     });
     let folder = folders[2].path();
     fs::write(folder.join("prometheus.yml"), configuration.to_string()).unwrap();
