@@ -133,7 +133,8 @@ const OF_A_NODE: [&str; 15] = [
 ];
 /// tests/connectivity.rs prints and validates this one.
 const OF_CONNECTIVITY: &str = "connectivity-test";
-const OF_A_CLUSTER: [&str; 5] = ["describe-pod", "get-cluster", "status", "topology", "why"];
+const OF_A_CLUSTER: [&str; 7] =
+    ["describe-pod", "get-cluster", "ipam-check-cluster", "ipam-show-cluster", "status", "topology", "why"];
 
 #[test]
 fn every_document_is_printed_in_a_test() {

@@ -251,3 +251,55 @@ fn only_the_controller_writes_the_status_of_a_pool_and_events_about_it() {
     event("AddressPool", "good").unwrap();
     server.kubectl(&["delete", "addresspool", "written"], None).unwrap();
 }
+
+/// What `plexusctl ipam <words>` prints on a workstation with this kubeconfig, where no state directory exists.
+fn from_afar(server: &ApiServer, words: &[&str], code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().env("KUBECONFIG", server.kubeconfig()).env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus");
+    let output = command.arg("ipam").args(words).output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_workstation_sees_the_pools_of_the_cluster() {
+    let Some(server) = server() else { return };
+    forget_others(&server);
+    put_pool_with(&server, "afar", "10.34.0.0/28", 300);
+    let machines = [Machine::new(&server, "afar1"), Machine::new(&server, "afar2")];
+    for machine in &machines {
+        put_node(&server, &machine.name);
+        machine.add("afar", "c0").unwrap();
+    }
+    let document = |words: &[&str], code| -> Value {
+        serde_json::from_str(&from_afar(&server, &[words, &["-o", "json"]].concat(), code)).unwrap()
+    };
+    let shown = &document(&["show", "afar"], 0)["pools"][0];
+    assert_eq!(shown["nodes"].as_array().unwrap().len(), 2, "{shown}");
+    let family = &shown["families"][0];
+    let [capacity, leased, free] = ["capacity", "leased", "free"].map(|key| family[key].as_u64().unwrap());
+    assert!(capacity == 14 && leased + free == 14 && (6..=8).contains(&leased), "{shown}");
+    let table = from_afar(&server, &["show", "afar"], 0);
+    assert!(table.contains("10.34.0.0/28") && table.contains("afar1") && table.contains("ok"), "{table}");
+    assert!(from_afar(&server, &["show", "none"], 1).contains("the cluster has no pool none"));
+    assert_eq!(document(&["check", "afar"], 0)["problems"], json!([]));
+    // What a person breaks is found.
+    let spec = json!({"pool": "afar", "first": "10.34.0.2", "size": 2, "node": "nobody", "lease": "a"});
+    let block = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressBlock", "metadata": {"name": "afar.0a220002"}, "spec": spec});
+    apply(&server, &block.to_string());
+    let outside = json!({"pool": "afar", "first": "10.44.0.0", "size": 4, "node": "afar1", "lease": "a"});
+    let outside = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressBlock", "metadata": {"name": "afar.0a2c0000"}, "spec": outside});
+    apply(&server, &outside.to_string());
+    let problems = document(&["check", "afar"], 3)["problems"].clone();
+    let rules: BTreeSet<&str> =
+        problems.as_array().unwrap().iter().map(|problem| problem["rule"].as_str().unwrap()).collect();
+    assert!(rules.contains("orphan") && rules.contains("range"), "{problems}");
+    let first = blocks(&server, "afar").into_keys().any(|first| first == "10.34.0.0");
+    assert_eq!(rules.contains("twice"), first, "{problems}");
+    delete_node(&server, "afar2");
+    let told = from_afar(&server, &["check", "afar"], 3);
+    assert!(told.contains("not marked as removed: afar2"), "{told}");
+    delete_node(&server, "afar1");
+    forget_others(&server);
+    server.kubectl(&["delete", "addresspool", "afar"], None).unwrap();
+}

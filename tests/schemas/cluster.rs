@@ -63,6 +63,31 @@ fn furnish(server: &ApiServer) {
     );
 }
 
+/// Two pools that share addresses, and a block whose node is gone.
+fn furnish_addresses(server: &ApiServer) {
+    let definitions = include_str!("../../crd/addresses/address-pools.yaml");
+    server.kubectl(&["apply", "--server-side", "-f", "-"], Some(definitions)).unwrap();
+    for kind in crate::support::cluster::ADDRESS_KINDS {
+        let crd = format!("crd/{kind}.ipam.plexus.dev");
+        server.kubectl(&["wait", "--for=condition=Established", &crd], None).unwrap();
+    }
+    let version = "ipam.plexus.dev/v1alpha1";
+    for name in ["lan", "late"] {
+        let spec = json!({"ranges": [{"range": "10.1.0.0/24"}, {"range": "fd01::/64"}]});
+        create(
+            server,
+            &json!({"apiVersion": version, "kind": "AddressPool", "metadata": {"name": name}, "spec": spec}),
+        );
+    }
+    let condition = json!({"type": "Overlaps", "status": "True", "reason": "YoungerPool", "message": "x"});
+    state(server, "addresspool", "lan", "", &json!({"use": "0/254", "conditions": [condition]}));
+    let spec = json!({"pool": "lan", "first": "10.1.0.16", "size": 16, "node": "gone", "lease": "a"});
+    create(
+        server,
+        &json!({"apiVersion": version, "kind": "AddressBlock", "metadata": {"name": "lan.0a010010"}, "spec": spec}),
+    );
+}
+
 pub fn documents() -> Option<Seen> {
     let server = match try_server(&[role("plexus", &LEAST)]) {
         Ok(server) => server,
@@ -74,6 +99,9 @@ pub fn documents() -> Option<Seen> {
     furnish(&server);
     let mut seen = Seen::new();
     see(&server, &mut seen, "get-cluster", "get -A");
+    furnish_addresses(&server);
+    see(&server, &mut seen, "ipam-show-cluster", "ipam show");
+    see(&server, &mut seen, "ipam-check-cluster", "ipam check");
     see(&server, &mut seen, "status", "status");
     see(&server, &mut seen, "topology", "topology --default-network");
     for pod in ["web", "waits", "broken"] {

@@ -1,6 +1,7 @@
-//! `plexusctl ipam`: the addresses that this node gives to pods, who has one, and who had one.
+//! `plexusctl ipam`: the addresses that this node gives to pods, who has one, and who had one; and the pools of a cluster.
 
 mod check;
+mod cluster;
 mod leases;
 mod node;
 mod read;
@@ -8,12 +9,17 @@ mod show;
 mod who;
 
 pub use check::Document as CheckDocument;
+pub use cluster::check::Document as CheckClusterDocument;
+pub use cluster::show::Document as ShowClusterDocument;
 pub use leases::Document as LeasesDocument;
 pub use show::Document as ShowDocument;
 pub use who::Document as WhoDocument;
 
 use super::output::{Format, Output};
 use super::{Error, Verdict, directories, get, sight, trust};
+use crate::api::StateDirectory;
+use crate::cli::kubeconfig::ClusterAccess;
+use crate::cluster::Inquiry;
 use clap::{Args, Subcommand};
 use node::{Node, time};
 use std::net::IpAddr;
@@ -27,14 +33,14 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the pools that this node has addresses of
-    Show(PoolArguments),
+    /// List the pools that this node has addresses of; from a workstation, the pools of the cluster
+    Show(WideArguments),
     /// List the addresses that pods of this node have
     Leases(PoolArguments),
     /// Show which pods of this node have or had an address, and when
     Who(WhoArguments),
-    /// Check that addresses, blocks and records of this node agree
-    Check(PoolArguments),
+    /// Check that addresses, blocks and records of this node agree; from a workstation, that pools, blocks and nodes do
+    Check(WideArguments),
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +51,31 @@ struct PoolArguments {
 
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "On a node this is about that node. With --cluster, --kubeconfig or --context, and where no state directory exists, it is about the AddressPools of the cluster."
+)]
+struct WideArguments {
+    /// Pools of the cluster, also on a node
+    #[arg(long)]
+    cluster: bool,
+
+    #[command(flatten)]
+    access: ClusterAccess,
+
+    #[command(flatten)]
+    of: PoolArguments,
+}
+
+impl WideArguments {
+    /// The way to the cluster, where that is meant.
+    fn inquiry(&self) -> Result<Option<Inquiry>, Error> {
+        let is_named = self.cluster || self.access.is_given();
+        let is_meant = is_named || (ClusterAccess::is_configured() && !self.of.common.state()?.path().exists());
+        is_meant.then(|| self.access.open()).transpose()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -81,8 +112,12 @@ struct Common {
 }
 
 impl Common {
+    fn state(&self) -> Result<StateDirectory, Error> {
+        directories::state(self.state_directory.as_deref(), &self.cni_conf_dir)
+    }
+
     fn node(&self, command: &str) -> Result<Node, Error> {
-        let state = directories::state(self.state_directory.as_deref(), &self.cni_conf_dir)?;
+        let state = self.state()?;
         let run = directories::run(self.run_directory.as_deref(), &self.cni_conf_dir)?;
         sight::check(&state, command)?;
         trust::check(state.path())?;
@@ -94,18 +129,28 @@ impl Common {
 /// Prints what is asked for; not well where `check` finds something, and where this is no node.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let (common, words) = match &arguments.what {
-        What::Show(of) => (&of.common, "ipam show"),
+        What::Show(of) => (&of.of.common, "ipam show"),
         What::Leases(of) => (&of.common, "ipam leases"),
         What::Who(of) => (&of.common, "ipam who"),
-        What::Check(of) => (&of.common, "ipam check"),
+        What::Check(of) => (&of.of.common, "ipam check"),
     };
+    if let What::Show(of) | What::Check(of) = &arguments.what
+        && let Some(inquiry) = of.inquiry()?
+    {
+        let only = of.of.pool.as_deref();
+        if matches!(arguments.what, What::Check(_)) {
+            return cluster::check::run(&inquiry, only, common.output, output);
+        }
+        cluster::show::run(&inquiry, only, common.output, output)?;
+        return Ok(Verdict::Well);
+    }
     let node = common.node(words)?;
     let format = common.output;
     let verdict = match &arguments.what {
-        What::Show(of) => show::run(&node, of.pool.as_deref(), format, output)?,
+        What::Show(of) => show::run(&node, of.of.pool.as_deref(), format, output)?,
         What::Leases(of) => leases::run(&node, of.pool.as_deref(), format, output)?,
         What::Who(of) => who::run(&node, of.address.to_canonical(), of.at, format, output)?,
-        What::Check(of) => check::run(&node, of.pool.as_deref(), format, output)?,
+        What::Check(of) => check::run(&node, of.of.pool.as_deref(), format, output)?,
     };
     if !node.is_node {
         output.remark(get::not_a_node(&node.state, words));

@@ -8,8 +8,10 @@ use crate::cli::output::{Format, Output, Tone};
 use crate::cli::{Error, Verdict};
 use crate::facts::node_blocks::now;
 use crate::ipam::Stock;
+use crate::ipam::tally::{Tally, small};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::net::IpAddr;
 
 /// The JSON document. Members are added, never changed or removed.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -79,16 +81,15 @@ fn row(pool: &SeenPool) -> Row {
     let Some(grant) = &pool.grant else { return row };
     let stock = Stock::new(grant, &pool.report);
     row.ranges = grant.subnets.iter().map(|subnet| subnet.net.to_string()).collect();
-    row.blocks = grant.offers.iter().filter(|offer| stock.has(offer.granted.first)).count();
-    let addresses: u128 =
-        grant.offers.iter().filter(|offer| stock.has(offer.granted.first)).map(|offer| offer.count()).sum();
-    let used = pool.taken.iter().filter(|taken| stock.offers(taken.address)).count();
-    row.addresses = u64::try_from(addresses).unwrap_or(u64::MAX);
-    row.free = row.addresses.saturating_sub(u64::try_from(used).unwrap_or_default());
-    let is_cooling = |at: u64| now().clock.saturating_sub(at) < grant.times.cooldown;
-    let is_free = |address| !pool.taken.iter().any(|taken| taken.address == address);
-    let cooling = pool.former.iter().filter(|one| is_cooling(one.at) && stock.offers(one.address));
-    row.cooling = u64::try_from(cooling.filter(|one| is_free(one.address)).count()).unwrap_or_default();
+    row.blocks = stock.open().count();
+    row.addresses = small(stock.open().map(|offer| offer.count()).sum());
+    let taken: Vec<IpAddr> = pool.taken.iter().map(|taken| taken.address).collect();
+    let mut tally = Tally::default();
+    for is_v4 in [true, false] {
+        tally.add(Tally::of(&stock, is_v4, &taken, &pool.former, now().clock));
+    }
+    row.free = tally.free.saturating_add(tally.cooling);
+    row.cooling = tally.cooling;
     row
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Synchronous: a command asks, waits, and prints. The daemon has [`super::client`] instead.
 
+mod addresses;
 mod exec;
 mod installed;
 mod manifests;
@@ -9,6 +10,7 @@ mod objects;
 mod probes;
 mod trust;
 
+pub use addresses::{SeenAddresses, SeenBlock};
 pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};
 pub use trust::SeenPolicy;

@@ -1,0 +1,63 @@
+//! The addresses of the cluster, for a person: pools, blocks, and the nodes that lease them.
+
+use super::{Inquiry, Unanswered};
+use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool};
+use crate::cluster::kubernetes::pools::SeenPool;
+use crate::ipam::Block;
+use crate::ipam::epoch::Record;
+use crate::ipam::usage::Lease;
+use kube::Api;
+use kube::api::ListParams;
+use std::collections::BTreeMap;
+
+/// Everything that there is.
+#[derive(Clone, Debug, Default)]
+pub struct SeenAddresses {
+    /// The AddressPools.
+    pub pools: Vec<SeenPool>,
+    /// The AddressBlocks.
+    pub blocks: Vec<SeenBlock>,
+    /// The AddressNodes by their names.
+    pub nodes: BTreeMap<String, Record>,
+}
+
+/// A block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenBlock {
+    /// The name of the object.
+    pub name: String,
+    /// Its pool.
+    pub pool: String,
+    /// Its addresses, and the node that leases them.
+    pub lease: Lease,
+    /// The epoch of the node; empty of a block that a former release leased.
+    pub epoch: String,
+}
+
+impl SeenBlock {
+    fn of(block: AddressBlock) -> Option<Self> {
+        let spec = block.spec;
+        let lease = Lease { block: Block { first: spec.first.parse().ok()?, size: spec.size }, node: spec.node };
+        Some(SeenBlock { name: block.metadata.name?, pool: spec.pool, lease, epoch: spec.epoch })
+    }
+}
+
+impl Inquiry {
+    /// Pools, blocks and AddressNodes. The blocks are listed first: an AddressNode is there before its first block, and
+    /// after its last one.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn addresses(&self) -> Result<SeenAddresses, Unanswered> {
+        let all = ListParams::default;
+        let blocks = self.list::<AddressBlock>(&Api::all(self.client.clone()), all(), "the AddressBlocks")?;
+        let nodes = self.list::<AddressNode>(&Api::all(self.client.clone()), all(), "the AddressNodes")?;
+        let pools = self.list::<AddressPool>(&Api::all(self.client.clone()), all(), "the AddressPools")?;
+        let named = |node: AddressNode| Some((node.metadata.name.clone()?, node.record()?));
+        Ok(SeenAddresses {
+            pools: pools.into_iter().filter_map(SeenPool::of).collect(),
+            blocks: blocks.into_iter().filter_map(SeenBlock::of).collect(),
+            nodes: nodes.into_iter().filter_map(named).collect(),
+        })
+    }
+}
