@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// The pod's annotations, as far as they were read.
 pub type Annotations = BTreeMap<String, String>;
 
+/// Copies of networks on the node, with their ages.
+type Copies = BTreeMap<NadRef, (Definition, Duration)>;
+
 /// Why a call cannot know what it must. The runtime should try again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -141,27 +144,32 @@ impl Question<'_> {
             copies: last_known::names(self.state),
             inspection: false,
         };
-        let recallable = if given.is_some() { Some(&*networks) } else { None };
-        match (self.ask(request, recallable), given, self.pod) {
+        let (recallable, mut copies) = (given.is_some().then_some(&*networks), Copies::new());
+        match (self.ask(request, recallable, &mut copies), given, self.pod) {
             (Ok(facts), given, _) => {
                 let known = Known::from_facts(facts, given);
                 let named = if networks.is_empty() { named(&known.annotations) } else { networks };
                 Ok(self.keep(known, &named))
             }
             (Err(why), None, Some(pod)) => Err(Error::Annotations { pod: pod.clone(), why }),
-            (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, why),
+            (Err(why), given, _) => self.recall(given.unwrap_or_default(), &networks, (copies, why)),
         }
     }
 
     /// One question. While the daemon is not there at all it is tried again until the patience is
-    /// over, unless copies on the node can stand for its answer: those of all networks of `recallable`.
-    fn ask(&self, request: FactsRequest, recallable: Option<&[NadRef]>) -> Result<Facts, Refusal> {
+    /// over, unless copies on the node can stand for its answer: those of all networks of `recallable`, which are then
+    /// in `copies`.
+    fn ask(&self, request: FactsRequest, recallable: Option<&[NadRef]>, copies: &mut Copies) -> Result<Facts, Refusal> {
         let deadline = Instant::now() + self.patience;
         // Looked at only where the daemon is absent.
-        let mut copies = None;
+        let mut has_copies = None;
         let mut have_copies = || {
-            *copies.get_or_insert_with(|| {
-                recallable.is_some_and(|networks| networks.iter().all(|nad| self.last_known(nad).is_ok()))
+            *has_copies.get_or_insert_with(|| {
+                let read = |nad: &NadRef| Some((nad.clone(), self.last_known(nad).ok()?));
+                let found: Option<Copies> = recallable.and_then(|networks| networks.iter().map(read).collect());
+                let are_there = found.is_some();
+                *copies = found.unwrap_or_default();
+                are_there
             })
         };
         let request = Request::Facts(request);
@@ -192,11 +200,17 @@ impl Question<'_> {
         known
     }
 
-    fn recall(&self, annotations: Annotations, networks: &[NadRef], why: Refusal) -> Result<Known, Error> {
+    /// What the node knows of `networks`, where it was not read already.
+    fn recall(
+        &self,
+        annotations: Annotations,
+        networks: &[NadRef],
+        (mut copies, why): (Copies, Refusal),
+    ) -> Result<Known, Error> {
         let mut known = Known { annotations, ..Known::default() };
         let (mut unknown, mut with_device, mut unusable) = (Vec::new(), Vec::new(), BTreeSet::new());
         for nad in networks {
-            match self.last_known(nad) {
+            match copies.remove(nad).map_or_else(|| self.last_known(nad), Ok) {
                 Err(copy) => {
                     unknown.push(nad.to_string());
                     unusable.insert(copy.to_string());

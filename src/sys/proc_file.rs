@@ -5,6 +5,7 @@
 //! another file of proc can be mounted there, too.
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::fs::File;
@@ -56,7 +57,7 @@ pub fn read(name: &str, limit: usize) -> Result<String, Unproved> {
     if !is_of_kernel(&folder, &file, name).map_err(failed)? {
         return Err(Unproved::Covered { path: path() });
     }
-    super::files::read_to_string_bounded(&file, limit).map_err(failed)
+    super::files::read_regular_text(&file, 0, limit).map_err(failed)
 }
 
 /// The error for the file `name` of `/proc` whose text is not of its form.
@@ -87,8 +88,26 @@ fn is_of_kernel(folder: &OwnedFd, file: &File, name: &str) -> io::Result<bool> {
     Ok(mounts.lines().any(|line| is_mount_of(line, mount, name)))
 }
 
-/// The number of the mount through which `file` was opened (`mnt_id` of proc_pid_fdinfo(5)).
+/// The number of the mount through which `file` was opened.
 fn mount(file: &impl AsFd) -> io::Result<u64> {
+    match mount_by_statx(file) {
+        Some(mount) => Ok(mount),
+        None => mount_by_text(file),
+    }
+}
+
+/// By one system call (statx(2), `STATX_MNT_ID`); none before Linux 5.8.
+fn mount_by_statx(file: &impl AsFd) -> Option<u64> {
+    // SAFETY: all of it are numbers, and zero is one.
+    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+    let (descriptor, flags, asked) = (file.as_fd().as_raw_fd(), libc::AT_EMPTY_PATH, libc::STATX_MNT_ID);
+    // SAFETY: the path ends with a zero byte, and the kernel writes no more than the structure.
+    let done = unsafe { libc::syscall(libc::SYS_statx, descriptor, c"".as_ptr(), flags, asked, &raw mut stat) };
+    (done == 0 && stat.stx_mask & asked != 0).then_some(stat.stx_mnt_id)
+}
+
+/// As proc_pid_fdinfo(5) has it.
+fn mount_by_text(file: &impl AsFd) -> io::Result<u64> {
     let text = text(&format!("/proc/thread-self/fdinfo/{}", file.as_fd().as_raw_fd()), MAX_FDINFO)?;
     let number = text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
     number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its mount is unknown"))
@@ -135,6 +154,15 @@ mod tests {
         ] {
             assert!(!is_mount_of(&line(root, point), 36, NAME), "{root} {point}");
         }
+    }
+
+    #[test]
+    fn both_ways_to_the_number_of_a_mount_lead_to_the_same() {
+        let (folder, file) = open(NAME).unwrap();
+        let by_text = [mount_by_text(&folder).unwrap(), mount_by_text(&file).unwrap()];
+        assert_eq!([mount(&folder).unwrap(), mount(&file).unwrap()], by_text);
+        let elsewhere: OwnedFd = std::fs::File::open("/").unwrap().into();
+        assert_ne!(mount(&elsewhere).unwrap(), by_text[0]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The file `name` of `folder`, which is at `path`.
 pub(super) fn own(folder: BorrowedFd<'_>, path: &Path, name: &OsStr, limit: usize) -> io::Result<Option<Vec<u8>>> {
@@ -28,7 +28,13 @@ pub(super) fn own_dated(
     let Some((file, stat)) = open(folder, name)? else { return Ok(None) };
     own_file(&path.join(name), &stat)?;
     let text = text(bounded(&file, &stat, limit)?)?;
-    Ok(Some((text, file.metadata()?.modified()?)))
+    Ok(Some((text, modified(&stat))))
+}
+
+/// When the file of `stat` was written last.
+pub(super) fn modified(stat: &nix::libc::stat) -> SystemTime {
+    let since = Duration::new(stat.st_mtime.try_into().unwrap_or(0), stat.st_mtime_nsec.try_into().unwrap_or(0));
+    SystemTime::UNIX_EPOCH + since
 }
 
 /// Opens the regular file `name` for reading. `None` where there is none.

@@ -28,8 +28,9 @@ impl TheirFolder {
     pub fn open(own: &Path, names: &[&str]) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = Folder::open(own)?;
-        let mut descriptor = openat(folder.descriptor(), ".", flags, Mode::empty())?;
-        for name in names {
+        let (first, rest) = names.split_first().map_or((".", names), |(first, rest)| (*first, rest));
+        let mut descriptor = openat(folder.descriptor(), first, flags, Mode::empty())?;
+        for name in rest {
             descriptor = openat(&descriptor, *name, flags, Mode::empty())?;
         }
         let owner = fstat(&descriptor)?.st_uid;
@@ -53,7 +54,7 @@ impl TheirFolder {
             return Err(Untrusted::owner(&path(), &stat));
         }
         let text = read::text(read::bounded(&file, &stat, limit)?)?;
-        Ok(Some((text, file.metadata()?.modified()?)))
+        Ok(Some((text, read::modified(&stat))))
     }
 
     /// The socket `name`, as a path that leads to it for as long as what is answered lives.
