@@ -15,6 +15,7 @@ use plexus::cni::{CniArgs, ContainerId, IfName, PluginConfig, RawObject};
 use plexus::delegate::ipam::{Enabled, Ipam, find_with};
 use plexus::delegate::{Call, Scope};
 use plexus::facts::NodeBlocks;
+use plexus::sys::trusted::KeptFolders;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -119,5 +120,7 @@ fn call<T>(
     let section = RawObject::parse(&section.to_string()).unwrap();
     let kind = section.read::<String>("type").unwrap().unwrap();
     let ipam = find_with(&section, &kind, Enabled::ALL, Some(&(Arc::new(blocks) as _))).unwrap();
+    // As a call of the plugin does.
+    let _kept = KeptFolders::begin();
     work(ipam.as_ref(), &Call { scope: &scope, plugin: &plugin, stdin: text })
 }

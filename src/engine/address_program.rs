@@ -6,6 +6,7 @@ use crate::cni::{CniError, Code, Invocation, PluginConfig, RawObject, Verb};
 use crate::delegate::ipam::leased;
 use crate::delegate::{Call, Scope};
 use crate::facts::NodeBlocks;
+use crate::sys::trusted::KeptFolders;
 use crate::sys::{files, printable};
 use std::io::Read;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// The error object.
 pub fn run(environment: impl Fn(&str) -> Option<String>, stdin: impl Read) -> Result<String, String> {
+    // This thread serves one call, and ends.
+    let _kept = KeptFolders::begin();
     let mut version = String::new();
     serve(environment, stdin, &mut version).map_err(|mut error| {
         error.cni_version = version;

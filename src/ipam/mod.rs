@@ -21,6 +21,7 @@ pub mod scarcity;
 pub mod selector;
 pub mod spans;
 pub mod stock;
+pub mod taken;
 pub mod tally;
 pub mod usage;
 
@@ -29,6 +30,7 @@ pub use holder::{Effect, Event, Holder};
 pub use name::PoolName;
 pub use pool::{Block, Pool, PoolSpec};
 pub use stock::Stock;
+pub use taken::Taken;
 
 #[cfg(test)]
 mod epoch_model;

@@ -5,6 +5,7 @@ use super::name::PoolName;
 use super::pool::{BlockSize, Pool, PoolSpec, Range, Warm};
 use super::spans::{Span, Spans};
 use super::stock::Stock;
+use super::taken::Taken;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -158,8 +159,8 @@ fn what_was_given_back_is_not_taken_until_it_is_leased_again() {
         let grant = grant(&spec, &[("10.0.0.8", lease), ("10.0.0.12", "x")]);
         let stock = Stock::new(&grant, &given_back);
         assert_eq!(stock.offers("10.0.0.9".parse().unwrap()), lease != "a");
-        assert_eq!(stock.report(&[]).released.len(), usize::from(lease == "a"));
-        stock.candidates(true, None, &[]).len()
+        assert_eq!(stock.report(&Taken::default()).released.len(), usize::from(lease == "a"));
+        stock.candidates(true, None, &Taken::default()).count()
     };
     assert_eq!((free("a"), free("b")), (4, 8));
 }
@@ -171,7 +172,7 @@ fn a_block_goes_back_while_the_others_keep_enough() {
     let grant = grant(&spec, &[("10.0.0.8", "a"), ("10.0.0.12", "b"), ("10.0.0.16", "c")]);
     let stock = Stock::new(&grant, &Report::default());
     let report = |taken: &[&str]| {
-        let report = stock.report(&taken.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>());
+        let report = stock.report(&taken.iter().map(|ip| ip.parse().unwrap()).collect());
         let first: Vec<String> = report.released.iter().map(|released| released.first.to_string()).collect();
         (first, report.low.iter().map(|low| low.family).collect::<Vec<_>>())
     };
@@ -259,9 +260,9 @@ proptest! {
         let grant = grant(&spec(&[("10.0.0.0/27", None, &[])], 8, 8), &[("10.0.0.0", "a"), ("10.0.0.16", "b")]);
         let stock = Stock::new(&grant, &Report::default());
         let address = |n: u8| IpAddr::from([10, 0, 0, n]);
-        let used: Vec<IpAddr> = taken.iter().copied().map(address).collect();
-        let found = stock.candidates(true, last.map(address), &used);
-        let expected: Vec<IpAddr> = (1..8).chain(16..24).map(address).filter(|ip| !used.contains(ip)).collect();
+        let used: Taken = taken.iter().copied().map(address).collect();
+        let found: Vec<IpAddr> = stock.candidates(true, last.map(address), &used).collect();
+        let expected: Vec<IpAddr> = (1..8).chain(16..24).map(address).filter(|ip| !used.contains(*ip)).collect();
         let mut sorted = found.clone();
         sorted.sort();
         prop_assert_eq!(&sorted, &expected);

@@ -3,7 +3,8 @@
 use super::grant::{Confirmed, Grant, Low, Offer, Released, Report, family};
 use super::memory::Times;
 use super::pool::{Subnet, Warm};
-use super::spans::address;
+use super::spans::{Span, Spans, address, number};
+use super::taken::Taken;
 use std::net::IpAddr;
 
 /// The blocks of a grant that were not given back.
@@ -103,43 +104,44 @@ impl<'a> Stock<'a> {
         self.open.iter().any(|offer| offer.has_on_request(address))
     }
 
-    /// The free addresses of a family, from the one after `last` on, once around; `taken` is sorted.
-    pub fn candidates(&self, is_v4: bool, last: Option<IpAddr>, taken: &[IpAddr]) -> Vec<IpAddr> {
-        let mut free = Vec::new();
-        for offer in self.open.iter().filter(|offer| offer.granted.first.is_ipv4() == is_v4) {
-            let numbers = offer.usable.iter().flat_map(|span| span.first..=span.last);
-            let addresses = numbers.map(|number| address(is_v4, number));
-            free.extend(addresses.filter(|address| taken.binary_search(address).is_err()));
-        }
-        free.sort_unstable();
-        let begin = last.map_or(0, |last| free.partition_point(|address| *address <= last));
-        let middle = begin % free.len().max(1);
-        free.rotate_left(middle);
-        free
+    /// The free addresses of a family, from the one after `last` on, once around. Each is looked at when it is its turn.
+    pub fn candidates<'t>(
+        &self,
+        is_v4: bool,
+        last: Option<IpAddr>,
+        taken: &'t Taken,
+    ) -> impl Iterator<Item = IpAddr> + use<'t> {
+        let of_family = self.open.iter().filter(|offer| offer.granted.first.is_ipv4() == is_v4);
+        let usable: Spans = of_family.flat_map(|offer| &offer.usable).copied().collect();
+        let begin = last.map_or(0, |last| number(last).saturating_add(1));
+        let before = begin.checked_sub(1).and_then(|end| Span::new(0, end));
+        let parts = Span::new(begin, u128::MAX).into_iter().chain(before);
+        let spans: Vec<Span> = parts.flat_map(|part| usable.within(part).iter().collect::<Vec<_>>()).collect();
+        let addresses = spans.into_iter().flat_map(|span| span.first..=span.last);
+        addresses.map(move |number| address(is_v4, number)).filter(|address| !taken.contains(*address))
     }
 
     /// What the daemon is to know when `taken` are taken: what was given back before, blocks that are not needed any
     /// more, and which families run low. A block goes back while the others keep enough.
-    pub fn report(&self, taken: &[IpAddr]) -> Report {
+    pub fn report(&self, taken: &Taken) -> Report {
         self.report_keeping(taken, &self.grant.warm)
     }
 
     /// As [`Stock::report`], for a node that keeps as many free addresses as `warm` has; none while the pool is scarce.
-    pub fn report_keeping(&self, taken: &[IpAddr], warm: &Warm) -> Report {
+    pub fn report_keeping(&self, taken: &Taken, warm: &Warm) -> Report {
         let warm = if self.grant.scarce.is_empty() { warm } else { &self.grant.warm };
         let mut report = Report { low: Vec::new(), released: self.released.clone() };
         let has_blocks = |is_v4: bool| self.open.iter().any(|offer| offer.granted.first.is_ipv4() == is_v4);
         let families = self.families();
         for is_v4 in [true, false].into_iter().filter(|is_v4| families.contains(is_v4) || has_blocks(*is_v4)) {
             let open = || self.open.iter().filter(move |offer| offer.granted.first.is_ipv4() == is_v4);
-            let used: u128 =
-                open().map(|offer| taken.iter().filter(|ip| offer.has(**ip)).map(|_| 1).sum::<u128>()).sum();
+            let used = open().flat_map(|offer| &offer.usable).map(|span| taken.count_in(is_v4, *span)).sum::<usize>();
             let mut blocks = open().count();
-            let mut free = open().map(|offer| offer.count()).sum::<u128>().saturating_sub(used);
+            let mut free = open().map(|offer| offer.count()).sum::<u128>().saturating_sub(used as u128);
             for offer in open() {
                 let (block, has) = (offer.granted.block(), offer.count());
                 let enough = free.saturating_sub(has) >= u128::from(warm.max.max(warm.min));
-                if (has == 0 || enough) && !taken.iter().any(|ip| block.contains(*ip)) {
+                if (has == 0 || enough) && taken.count_in(is_v4, block.span()) == 0 {
                     report.released.push(Released { first: block.first, lease: offer.granted.lease.clone() });
                     free = free.saturating_sub(has);
                     blocks -= 1;

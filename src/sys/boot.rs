@@ -2,6 +2,7 @@
 
 use super::proc_file::Unproved;
 use super::{files, proc_file};
+use nix::time::{ClockId, clock_gettime};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -102,10 +103,10 @@ fn has_time_of_machine() -> bool {
     }
 }
 
-/// How many seconds ago this boot began, by a clock that nobody sets (proc_uptime(5)).
+/// How many seconds ago this boot began, by a clock that nobody sets and that runs while the machine sleeps: that of
+/// proc_uptime(5), which is also the time of former releases.
 pub fn seconds() -> Option<u64> {
-    let text = files::read_bounded(Path::new("/proc/uptime"), MAX_ID).ok()??;
-    text.split(['.', ' ']).next()?.parse().ok()
+    clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?.tv_sec().try_into().ok()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod executable;
 pub mod files;
 mod flock;
 pub mod handover;
+mod listing;
 pub mod lock;
 pub mod memory;
 pub mod netlink;

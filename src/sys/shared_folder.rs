@@ -5,8 +5,8 @@
     reason = "the folder has checked its path, and each file is opened by its own flags"
 )]
 
-use super::flock;
 use super::trusted::{Folder, Untrusted};
+use super::{flock, listing};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -143,14 +142,12 @@ impl LockedFolder {
         self.pinned.append(OsStr::new(name), "", text, (0o600, limit))
     }
 
-    /// The names of its files.
+    /// Hands the name of each of its files to `take`, in no order.
     ///
     /// # Errors
     /// The folder cannot be listed.
-    pub fn names(&self) -> io::Result<Vec<String>> {
-        let folder = PathBuf::from(format!("/proc/self/fd/{}", self.pinned.descriptor().as_raw_fd()));
-        let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
-        names.filter_map(Result::transpose).collect()
+    pub fn each_name(&self, take: impl FnMut(&str)) -> io::Result<()> {
+        listing::each_name(self.pinned.descriptor(), take)
     }
 }
 
@@ -271,6 +268,13 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn names(folder: &LockedFolder) -> Vec<String> {
+        let mut names = Vec::new();
+        folder.each_name(|name| names.push(name.to_owned())).unwrap();
+        names.sort();
+        names
+    }
+
     #[test]
     fn links_are_not_followed() {
         // N2
@@ -327,9 +331,7 @@ mod tests {
         assert!(locked.create("10.0.0.1", "x").unwrap());
         locked.overwrite("last", "10.0.0.1").unwrap();
         assert_eq!(locked.read("10.0.0.1").unwrap().as_deref(), Some("x"));
-        let mut names = locked.names().unwrap();
-        names.sort();
-        assert_eq!(names, ["10.0.0.1", "last", "lock"]);
+        assert_eq!(names(&locked), ["10.0.0.1", "last", "lock"]);
         locked.remove("last").unwrap();
         assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
         assert!(away.join("10.0.0.1").exists() && !away.join("last").exists());
@@ -375,9 +377,7 @@ mod tests {
         assert_eq!(first.read("nothing").unwrap(), None);
         first.remove("10.0.0.1").unwrap();
         first.remove("10.0.0.1").unwrap();
-        let mut names = first.names().unwrap();
-        names.sort();
-        assert_eq!(names, ["last", "lock"]);
+        assert_eq!(names(&first), ["last", "lock"]);
 
         let later = std::thread::spawn({
             let path = path.clone();

@@ -123,9 +123,11 @@ impl Pool {
 
     /// Every taken address with its owner.
     fn taken(&self) -> Result<Vec<(IpAddr, String)>, Failure> {
-        let names = self.folder.names().map_err(|e| failed("list", &self.path, e))?;
-        let addresses = names.into_iter().filter_map(|name| Some((name.parse::<IpAddr>().ok()?, name)));
-        let owned = addresses.map(|(address, name)| Ok((address, self.read(&name)?)));
+        let mut addresses = Vec::new();
+        let listed =
+            self.folder.each_name(|name| addresses.extend(name.parse::<IpAddr>().map(|ip| (ip, name.to_owned()))));
+        listed.map_err(|e| failed("list", &self.path, e))?;
+        let owned = addresses.into_iter().map(|(address, name)| Ok((address, self.read(&name)?)));
         let told = |(address, owner): (IpAddr, Option<String>)| Some((address, owner?.trim().to_owned()));
         owned.filter_map(|read| read.map(told).transpose()).collect()
     }

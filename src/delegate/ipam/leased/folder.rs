@@ -4,11 +4,10 @@ use crate::cni::request::ValidAttachment;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Target;
-use crate::ipam::Confirmed;
 use crate::ipam::history::{Event, Owner, What};
 use crate::ipam::memory::{Former, Times, identity};
+use crate::ipam::{Confirmed, Taken};
 use crate::sys::shared_folder::LockedFolder;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -34,8 +33,8 @@ pub(super) struct Addresses {
 /// What the names of the files are.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// The taken addresses, sorted.
-    pub(super) taken: Vec<IpAddr>,
+    /// The taken addresses.
+    pub(super) taken: Taken,
     /// Addresses that were given back.
     pub(super) former: Vec<Former>,
 }
@@ -78,15 +77,18 @@ impl Addresses {
 
     /// What is taken, and what was. No file is read.
     pub(super) fn list(&self) -> Result<Listing, Failure> {
-        let mut listing = Listing::default();
-        for name in self.folder.names().map_err(|e| failed("list", &self.path, e))? {
-            match name.parse() {
-                Ok(address) => listing.taken.push(address),
-                Err(_) => listing.former.extend(Former::parse(&name)),
-            }
-        }
-        listing.taken.sort_unstable();
-        Ok(listing)
+        let (taken, former) = self.names()?;
+        Ok(Listing { taken: taken.into_iter().collect(), former })
+    }
+
+    fn names(&self) -> Result<(Vec<IpAddr>, Vec<Former>), Failure> {
+        let (mut taken, mut former) = (Vec::new(), Vec::new());
+        let listed = self.folder.each_name(|name| match name.parse() {
+            Ok(address) => taken.push(address),
+            Err(_) => former.extend(Former::parse(name)),
+        });
+        listed.map_err(|e| failed("list", &self.path, e))?;
+        Ok((taken, former))
     }
 
     /// Takes `address`, unless it is taken; the next search of its family begins after it.
@@ -154,16 +156,15 @@ impl Addresses {
 
     /// Removes what is remembered of addresses that are taken again, that are `elsewhere`, or of a time that is over.
     pub(super) fn forget(&self, listing: &Listing, times: Times, elsewhere: impl Fn(IpAddr) -> bool) {
-        let is_taken = |address| listing.taken.binary_search(&address).is_ok();
-        let mut latest: BTreeMap<IpAddr, u64> = BTreeMap::new();
-        for one in &listing.former {
-            latest.entry(one.address).and_modify(|at| *at = one.at.max(*at)).or_insert(one.at);
-        }
-        let has_younger = |one: &Former| latest.get(&one.address).is_some_and(|at| *at > one.at);
-        let over = listing.former.iter().filter(|one| {
-            is_taken(one.address) || times.is_over(one, self.now.clock) || elsewhere(one.address) || has_younger(one)
+        let mut former: Vec<&Former> = listing.former.iter().collect();
+        former.sort_unstable_by_key(|one| (one.address, one.at));
+        let younger = former.iter().skip(1).map(Some).chain([None]);
+        let over = former.iter().zip(younger).filter(|(one, next)| {
+            let has_younger = next.is_some_and(|next| next.address == one.address && next.at > one.at);
+            let is_taken = listing.taken.contains(one.address);
+            is_taken || has_younger || times.is_over(one, self.now.clock) || elsewhere(one.address)
         });
-        for one in over.take(MOST_FORGOTTEN) {
+        for (one, _) in over.take(MOST_FORGOTTEN) {
             // Best effort: the next call tries again.
             let _ = self.folder.remove(&one.to_name());
         }
@@ -192,7 +193,9 @@ impl Addresses {
 
     fn select(&self, chosen: impl Fn(&Owner) -> bool) -> Result<Vec<(IpAddr, Owner)>, Failure> {
         let mut found = Vec::new();
-        for address in self.list()?.taken {
+        let (mut taken, _) = self.names()?;
+        taken.sort_unstable();
+        for address in taken {
             found.extend(self.owner(address)?.filter(&chosen).map(|owner| (address, owner)));
         }
         Ok(found)

@@ -183,14 +183,14 @@ fn existing(
     Ok(addresses.map(|addresses| (pool, addresses)))
 }
 
-/// What is not needed any more goes back to the daemon where its grant can be read.
-fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses, section: &RawObject) -> Result<(), Failure> {
-    match lessor.grant(pool) {
-        Ok(Some(grant)) if grant.confirmed.boot == addresses.now.boot => {
-            take::tell(lessor, &grant, addresses, settings::warm(section).as_ref())
-        }
-        _ => Ok(()),
-    }
+/// What is not needed any more goes back to the daemon where `grant` could be read.
+fn tell(lessor: &dyn Lessor, grant: Option<&Grant>, addresses: &Addresses, section: &RawObject) -> Result<(), Failure> {
+    let Some(grant) = grant.filter(|grant| grant.confirmed.boot == addresses.now.boot) else { return Ok(()) };
+    let Ok(before) = lessor.report(&grant.pool) else { return Ok(()) };
+    let (stock, listing) = (Stock::new(grant, &before), addresses.list()?);
+    let now = take::Now { stock: &stock, before: &before, listing: &listing };
+    take::tell(lessor, &grant.pool, addresses, &now, settings::warm(section).as_ref());
+    Ok(())
 }
 
 /// Gives back what the node does not need of `pool`, for a node on which no pod comes or goes. The daemon has said in its
@@ -211,12 +211,11 @@ pub fn give_back(lessor: &dyn Lessor, pool: &PoolName, deadline: Instant) -> Res
 }
 
 /// How many addresses ADD takes.
-fn families(lessor: &dyn Lessor, pool: &PoolName, section: &RawObject) -> Option<usize> {
+fn families(grant: Option<&Grant>, pool: &PoolName, section: &RawObject) -> Option<usize> {
     if pool.is_implied() {
         return whereabouts::parts(section).ok().map(|parts| parts.len());
     }
-    let grant = lessor.grant(pool).ok().flatten()?;
-    Some(Stock::new(&grant, &Report::default()).families().len())
+    Some(Stock::new(grant?, &Report::default()).families().len())
 }
 
 fn del(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
@@ -227,11 +226,12 @@ fn del(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     let told = stdin.prev_result().ok().flatten().unwrap_or_default();
     let told: Vec<IpAddr> = told.ips.iter().map(|ip| ip.address.addr()).collect();
     // A result with fewer addresses than ADD takes is not all of it: another plugin may have changed it.
-    let is_whole = families(lessor, &pool, &section) == Some(told.len());
+    let grant = lessor.grant(&pool).ok().flatten();
+    let is_whole = families(grant.as_ref(), &pool, &section) == Some(told.len());
     if !is_whole || !addresses.release_told(&told, target)? {
         addresses.release(target)?;
     }
-    tell(lessor, &pool, &addresses, &section)
+    tell(lessor, grant.as_ref(), &addresses, &section)
 }
 
 fn check(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
@@ -255,7 +255,7 @@ fn gc(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     let section = stdin.section("ipam")?;
     let Some((pool, addresses)) = existing(&section, call, lessor)? else { return Ok(()) };
     addresses.keep_only(&stdin.network, &valid)?;
-    tell(lessor, &pool, &addresses, &section)
+    tell(lessor, lessor.grant(&pool).ok().flatten().as_ref(), &addresses, &section)
 }
 
 /// One call of the program `plexus-ipam` or `whereabouts`, for plugins that start the program of their `ipam` section.

@@ -1,6 +1,6 @@
 //! Taking one address of each family of the pool, or of each range of a section of whereabouts, or none.
 
-use super::folder::{self, Addresses};
+use super::folder::{self, Addresses, Listing};
 use super::lessor::{Lessor, Need};
 use super::settings::{self, Settings};
 use super::whereabouts::Part;
@@ -10,9 +10,9 @@ use crate::delegate::failure::Failure;
 use crate::delegate::stdin::{Stdin, Target};
 use crate::ipam::grant::family;
 use crate::ipam::history::{Owner, What};
-use crate::ipam::memory;
+use crate::ipam::memory::{Memory, OfOthers};
 use crate::ipam::pool::Warm;
-use crate::ipam::{Grant, Stock};
+use crate::ipam::{PoolName, Report, Stock};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -125,7 +125,8 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     }
     let target = Target::of(call)?;
     let owner = &folder::owner(call, target, &settings.network);
-    let search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling: turn.takes_cooling };
+    let (listing, takes_cooling) = (addresses.list()?, turn.takes_cooling);
+    let mut search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling, listing };
     let own = if call.scope.is_first { Vec::new() } else { addresses.of(target)? };
     let mut taken = Vec::new();
     let outcome = search.wanted().and_then(|wanted| search.all(&wanted, &own, &mut taken));
@@ -142,7 +143,8 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     // What another family waits for is not given back meanwhile.
     if outcome.is_ok() {
         let own_warm = settings::warm(&Stdin::parse(call)?.section("ipam")?);
-        tell(lessor, &grant, &addresses, own_warm.as_ref())?;
+        let Search { listing, .. } = &search;
+        tell(lessor, &grant.pool, &addresses, &Now { stock: &stock, before: &report, listing }, own_warm.as_ref());
     }
     Ok(outcome.map(|()| taken))
 }
@@ -154,23 +156,23 @@ fn first_need(settings: &Settings) -> Need {
     wants.next().map(|want| want.need()).unwrap_or_default()
 }
 
+/// A pool on this node, under its lock.
+pub(super) struct Now<'a> {
+    pub(super) stock: &'a Stock<'a>,
+    /// What the daemon was told last.
+    pub(super) before: &'a Report,
+    pub(super) listing: &'a Listing,
+}
+
 /// Tells the daemon what this node needs no more and what runs low, if that has changed.
-pub(super) fn tell(
-    lessor: &dyn Lessor,
-    grant: &Grant,
-    addresses: &Addresses,
-    warm: Option<&Warm>,
-) -> Result<(), Failure> {
-    let Ok(before) = lessor.report(&grant.pool) else { return Ok(()) };
-    let stock = Stock::new(grant, &before);
-    let listing = addresses.list()?;
-    let now = stock.report_keeping(&listing.taken, warm.unwrap_or(stock.warm()));
-    addresses.forget(&listing, stock.times(), |address| !stock.has(address));
-    if now != before {
+pub(super) fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses, now: &Now<'_>, warm: Option<&Warm>) {
+    let Now { stock, before, listing } = *now;
+    addresses.forget(listing, stock.times(), |address| !stock.has(address));
+    let report = stock.report_keeping(&listing.taken, warm.unwrap_or(stock.warm()));
+    if report != *before {
         // Without it the daemon leases nothing ahead and returns nothing, and no pod is concerned.
-        let _ = lessor.tell(&grant.pool, &now);
+        let _ = lessor.tell(pool, &report);
     }
-    Ok(())
 }
 
 struct Search<'a> {
@@ -179,13 +181,16 @@ struct Search<'a> {
     stock: &'a Stock<'a>,
     owner: &'a Owner,
     takes_cooling: bool,
+    /// What is taken and what was, with what this search has taken.
+    listing: Listing,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// What the call needs: one address of each family of the pool, or of each range of the section.
-    fn wanted(&self) -> Result<Vec<Want<'_>>, Failure> {
-        let requested = &self.settings.requested;
-        let Some(parts) = &self.settings.parts else {
+    fn wanted(&self) -> Result<Vec<Want<'a>>, Failure> {
+        let settings = self.settings;
+        let requested = &settings.requested;
+        let Some(parts) = &settings.parts else {
             self.judge_requested()?;
             let want = |is_v4: bool| {
                 let exact = requested.iter().copied().find(|ip| ip.is_ipv4() == is_v4);
@@ -193,7 +198,7 @@ impl Search<'_> {
             };
             return Ok(self.stock.families().into_iter().map(want).collect());
         };
-        let mut wanted: Vec<Want<'_>> = Vec::new();
+        let mut wanted: Vec<Want<'a>> = Vec::new();
         for part in parts {
             let want = |exact| Want { is_v4: part.is_v4(), part: Some(part), exact };
             let is_new = |ip: &IpAddr| part.net.contains(ip) && !wanted.iter().any(|want| want.exact == Some(*ip));
@@ -221,7 +226,12 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn all(&self, wanted: &[Want<'_>], own: &[IpAddr], taken: &mut Vec<IpConfig>) -> Result<Result<(), Dry>, Failure> {
+    fn all(
+        &mut self,
+        wanted: &[Want<'_>],
+        own: &[IpAddr],
+        taken: &mut Vec<IpConfig>,
+    ) -> Result<Result<(), Dry>, Failure> {
         for want in wanted {
             let is_used = |address: &IpAddr| taken.iter().any(|ip| ip.address.addr() == *address);
             let own = own.iter().copied().find(|own| want.is_met_by(*own) && !is_used(own));
@@ -240,6 +250,7 @@ impl Search<'_> {
                     Err(dry) => return Ok(Err(dry)),
                 },
             };
+            self.listing.taken.insert(address);
             taken.push(self.configured(address, want.part)?);
         }
         Ok(Ok(()))
@@ -265,29 +276,55 @@ impl Search<'_> {
         }
     }
 
-    fn next(&self, want: &Want<'_>) -> Result<Result<IpAddr, Dry>, Failure> {
-        let mut cooling = false;
-        for last_try in [false, true] {
-            let (cursor, listing) = (self.addresses.cursor(want.is_v4)?, self.addresses.list()?);
-            let mut candidates = self.stock.candidates(want.is_v4, cursor, &listing.taken);
-            candidates.retain(|address| want.part.is_none_or(|part| part.has(*address)));
-            let (of, now) = (folder::number_of(self.owner), self.addresses.now.clock);
-            let order = memory::order(&candidates, &listing.former, of, now, self.stock.times());
-            cooling = !order.cooling.is_empty();
-            let last = if self.takes_cooling { order.cooling } else { Vec::new() };
-            for address in order.ready.into_iter().chain(last) {
-                if self.addresses.take(address, self.owner)? {
-                    return Ok(Ok(address));
-                }
-            }
-            if !last_try {
-                self.addresses.release_unwritten()?;
-            }
+    fn next(&mut self, want: &Want<'_>) -> Result<Result<IpAddr, Dry>, Failure> {
+        if let Some(address) = self.take_first(want)? {
+            return Ok(Ok(address));
+        }
+        // The last resort: what a killed writer has left.
+        self.addresses.release_unwritten()?;
+        self.listing = self.addresses.list()?;
+        if let Some(address) = self.take_first(want)? {
+            return Ok(Ok(address));
         }
         let name = if want.is_v4 { "IPv4" } else { "IPv6" };
         let of = want.part.map(|part| format!(" of {}", part.net)).unwrap_or_default();
         let why = format!("no {name} address{of} is free in the blocks of this node");
+        let of_others = self.memory().of_others(folder::number_of(self.owner));
+        let cooling = of_others.cooling.iter().any(|address| self.is_free(want, *address));
         Ok(Err(Dry { need: want.need(), why, cooling }))
+    }
+
+    /// Takes the first address that is free: one that the same pod had, one that nobody had lately, one that others had.
+    fn take_first(&self, want: &Want<'_>) -> Result<Option<IpAddr>, Failure> {
+        let (memory, of) = (self.memory(), folder::number_of(self.owner));
+        let is_free = |address: &IpAddr| self.is_free(want, *address);
+        let in_turn = self.stock.candidates(want.is_v4, self.addresses.cursor(want.is_v4)?, &self.listing.taken);
+        let is_fresh = |address: &IpAddr| want.part.is_none_or(|part| part.has(*address)) && !memory.knows(*address);
+        for address in memory.own(of).into_iter().filter(is_free).chain(in_turn.filter(is_fresh)) {
+            if self.addresses.take(address, self.owner)? {
+                return Ok(Some(address));
+            }
+        }
+        let OfOthers { kept, cooling } = memory.of_others(of);
+        let cooling = if self.takes_cooling { cooling } else { Vec::new() };
+        for address in kept.into_iter().chain(cooling).filter(is_free) {
+            if self.addresses.take(address, self.owner)? {
+                return Ok(Some(address));
+            }
+        }
+        Ok(None)
+    }
+
+    fn memory(&self) -> Memory<'_> {
+        Memory::new(&self.listing.former, self.addresses.now.clock, self.stock.times())
+    }
+
+    /// Whether `address` is one that is wanted, offered and not taken.
+    fn is_free(&self, want: &Want<'_>, address: IpAddr) -> bool {
+        address.is_ipv4() == want.is_v4
+            && want.part.is_none_or(|part| part.has(address))
+            && self.stock.offers(address)
+            && !self.listing.taken.contains(address)
     }
 
     /// As it is configured on the interface, by the range that it is in.
