@@ -1,6 +1,6 @@
 //! Which addresses are taken: found and counted without a look at each of them.
 
-use super::spans::{Span, number};
+use super::spans::{Span, address, number};
 use std::net::IpAddr;
 
 /// A set of addresses.
@@ -38,6 +38,23 @@ impl Taken {
         }
     }
 
+    /// `address` is free from now on.
+    pub fn remove(&mut self, address: IpAddr) {
+        let numbers = self.numbers_mut(address.is_ipv4());
+        if let Ok(at) = numbers.binary_search(&number(address)) {
+            numbers.remove(at);
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = IpAddr> {
+        let count = self.v4.len();
+        (0..count + self.v6.len()).map(move |at| match at.checked_sub(count) {
+            None => address(true, self.v4[at]),
+            Some(at) => address(false, self.v6[at]),
+        })
+    }
+
     /// How many addresses of the family are taken in `span`.
     pub fn count_in(&self, is_v4: bool, span: Span) -> usize {
         let numbers = self.numbers(is_v4);
@@ -71,5 +88,9 @@ mod tests {
         taken.insert(address("10.0.0.5"));
         assert_eq!(taken.count_in(true, span("10.0.0.4", "10.0.0.9")), 2);
         assert!(taken.contains(address("10.0.0.5")));
+        taken.remove(address("10.0.0.3"));
+        taken.remove(address("10.0.0.4"));
+        let left: Vec<String> = taken.iter().map(|address| address.to_string()).collect();
+        assert_eq!(left, ["10.0.0.5", "10.0.0.9", "::a00:9", "fd00::1"]);
     }
 }

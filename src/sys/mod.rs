@@ -14,6 +14,7 @@ pub mod files;
 mod flock;
 pub mod handover;
 mod listing;
+pub mod location;
 pub mod lock;
 pub mod memory;
 pub mod netlink;

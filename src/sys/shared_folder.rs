@@ -9,14 +9,12 @@ use super::trusted::{Folder, Untrusted};
 use super::{flock, listing};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-use std::cell::RefCell;
-use std::collections::HashMap;
+use nix::sys::stat::{Mode, fstat};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::time::Instant;
 
 /// The file that is locked; it has no content.
@@ -84,13 +82,12 @@ impl LockedFolder {
         Ok(true)
     }
 
-    /// Writes over the file `name`.
+    /// Opens the file `name`, to read it and to write over it; makes it where it is missing.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn overwrite(&self, name: &str, content: &str) -> io::Result<()> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-        open(&self.pinned, name, flags, 0o600)?.write_all(content.as_bytes())
+    /// It cannot be opened, or is no regular file.
+    pub fn slot(&self, name: &str) -> io::Result<Slot> {
+        Slot::of(open(&self.pinned, name, OFlag::O_RDWR | OFlag::O_CREAT, 0o600)?)
     }
 
     /// What is in the file `name`; `None` where it is missing, and for what none of the programs writes: a
@@ -111,11 +108,27 @@ impl LockedFolder {
         if !metadata.is_file() {
             return Ok(None);
         }
-        let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-        match super::files::read_regular_text(&file, length, LIMIT) {
-            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => Ok(None),
-            other => other.map(Some),
+        read_ours(&file, metadata.len())
+    }
+
+    /// As [`LockedFolder::slot`]; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// As [`LockedFolder::slot`].
+    pub fn existing_slot(&self, name: &str) -> io::Result<Option<Slot>> {
+        match open(&self.pinned, name, OFlag::O_RDWR, 0) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => Slot::of(file?).map(Some),
         }
+    }
+
+    /// What changes with each file that is made, renamed or removed here.
+    ///
+    /// # Errors
+    /// The folder cannot be looked at.
+    pub fn state(&self) -> io::Result<State> {
+        let stat = fstat(self.pinned.descriptor())?;
+        Ok(State { inode: stat.st_ino, seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec })
     }
 
     /// Removes the file `name`; one that is gone is removed.
@@ -151,6 +164,86 @@ impl LockedFolder {
     }
 }
 
+/// A file that is kept open.
+#[derive(Debug)]
+pub struct Slot {
+    file: File,
+    length: u64,
+}
+
+/// Which folder it is, and when it was changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl State {
+    /// That of the folder with these data.
+    pub fn of(folder: &fs::Metadata) -> Self {
+        State { inode: folder.ino(), seconds: folder.mtime(), nanoseconds: folder.mtime_nsec() }
+    }
+
+    /// As a file has it.
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        for (to, from) in bytes.chunks_exact_mut(8).zip([self.inode as i64, self.seconds, self.nanoseconds]) {
+            to.copy_from_slice(&from.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl Slot {
+    fn of(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Slot { length: metadata.len(), file })
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// It cannot be read, or is longer than `limit`.
+    pub fn read_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
+        super::files::read_regular(&self.file, usize::try_from(self.length).unwrap_or(usize::MAX), limit)
+    }
+
+    /// What is in it; `None` for what none of the programs writes.
+    ///
+    /// # Errors
+    /// It cannot be read now.
+    pub fn read(&self) -> io::Result<Option<String>> {
+        if self.length == 0 { Ok(None) } else { read_ours(&self.file, self.length) }
+    }
+
+    /// Writes over it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        let length = content.len() as u64;
+        // It is never emptied: ext4 writes a file that was emptied to the disk when it is closed (`auto_da_alloc`).
+        if self.length > length {
+            self.file.set_len(length)?;
+        }
+        self.length = length;
+        self.file.write_all_at(content, 0)
+    }
+}
+
+/// The text of `file`, which is `length` bytes long; `None` for a long or no text.
+fn read_ours(file: &File, length: u64) -> io::Result<Option<String>> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    match super::files::read_regular_text(file, length, LIMIT) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Opens the file `name` of `folder`. What is there is taken as it is: see [`AS_IT_IS`].
 fn open(folder: &Folder, name: &str, access: OFlag, mode: u32) -> io::Result<File> {
     let flags = access | AS_IT_IS | OFlag::O_CLOEXEC;
@@ -180,89 +273,6 @@ fn is_no_link(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What was found on the way to several locations: each folder is asked for once.
-#[derive(Debug, Default)]
-pub struct Landmarks {
-    identities: RefCell<HashMap<PathBuf, Option<(u64, u64)>>>,
-    real: RefCell<HashMap<PathBuf, PathBuf>>,
-}
-
-impl Landmarks {
-    /// Device and inode of what is at `path`.
-    fn identity(&self, path: &Path) -> Option<(u64, u64)> {
-        if let Some(known) = self.identities.borrow().get(path) {
-            return *known;
-        }
-        let found = fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-        self.identities.borrow_mut().insert(path.to_owned(), found);
-        found
-    }
-
-    /// `path`, which is there, without links.
-    fn real(&self, path: &Path) -> io::Result<PathBuf> {
-        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return fs::canonicalize(path) };
-        if fs::symlink_metadata(path)?.is_symlink() {
-            return fs::canonicalize(path);
-        }
-        if let Some(known) = self.real.borrow().get(above) {
-            return Ok(known.join(name));
-        }
-        let real = fs::canonicalize(above)?;
-        let whole = real.join(name);
-        self.real.borrow_mut().insert(above.to_owned(), real);
-        Ok(whole)
-    }
-}
-
-/// Where a path leads, by whatever links and mounts. What is missing of it counts as it is written.
-#[derive(Debug)]
-pub struct Location<'l> {
-    landmarks: &'l Landmarks,
-    written: PathBuf,
-    real: PathBuf,
-    /// The folder itself, as far as it is there, and all above it.
-    above: Vec<(u64, u64)>,
-}
-
-impl<'l> Location<'l> {
-    /// Where `path` leads.
-    ///
-    /// # Errors
-    /// A part of it is there and leads nowhere.
-    pub fn of(path: &Path, landmarks: &'l Landmarks) -> io::Result<Self> {
-        let written = std::path::absolute(path)?;
-        let (part, there) = existing(&written, landmarks);
-        let there = there?;
-        let above = there.ancestors().filter_map(|folder| landmarks.identity(folder)).collect();
-        let real = there.join(written.strip_prefix(part).unwrap_or(Path::new("")));
-        Ok(Location { landmarks, real, above, written })
-    }
-
-    /// The path without links.
-    pub fn real(&self) -> &Path {
-        &self.real
-    }
-
-    /// The first of `folders` that it is, or is in.
-    pub fn lies_in<'a>(&self, folders: &[&'a Path]) -> Option<&'a Path> {
-        let contains = |folder: &&&Path| {
-            self.written.starts_with(folder)
-                || self.landmarks.identity(folder).is_some_and(|own| self.above.contains(&own))
-        };
-        folders.iter().find(contains).copied()
-    }
-}
-
-/// The part of `path`, which is absolute, that is there, and the same without links.
-fn existing<'p>(path: &'p Path, landmarks: &Landmarks) -> (&'p Path, io::Result<PathBuf>) {
-    let there = |part: &&Path| fs::symlink_metadata(part).is_ok();
-    let part = match landmarks.real(path) {
-        Ok(real) => return (path, Ok(real)),
-        Err(_) => path.ancestors().find(there).unwrap_or(Path::new("/")),
-    };
-    (part, fs::canonicalize(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,7 +296,7 @@ mod tests {
             std::os::unix::fs::symlink(&target, path.join(name)).unwrap();
         }
         let locked = LockedFolder::acquire(&path, Instant::now()).unwrap();
-        assert!(locked.overwrite("last", "1").is_err());
+        assert!(locked.slot("last").is_err());
         assert!(!locked.create("10.0.0.1", "x").unwrap(), "whatever it is, it is there");
         assert_eq!(locked.read("10.0.0.1").unwrap(), None);
         drop(locked);
@@ -329,37 +339,12 @@ mod tests {
         fs::rename(&pool, &away).unwrap();
         std::os::unix::fs::symlink(&victim, &pool).unwrap();
         assert!(locked.create("10.0.0.1", "x").unwrap());
-        locked.overwrite("last", "10.0.0.1").unwrap();
+        locked.slot("last").unwrap().write(b"10.0.0.1").unwrap();
         assert_eq!(locked.read("10.0.0.1").unwrap().as_deref(), Some("x"));
         assert_eq!(names(&locked), ["10.0.0.1", "last", "lock"]);
         locked.remove("last").unwrap();
         assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
         assert!(away.join("10.0.0.1").exists() && !away.join("last").exists());
-    }
-
-    #[test]
-    fn a_folder_is_found_by_every_way_to_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (own, link) = (folder.path().join("own"), folder.path().join("link"));
-        fs::create_dir_all(own.join("in")).unwrap();
-        std::os::unix::fs::symlink(&own, &link).unwrap();
-        std::os::unix::fs::symlink(own.join("missing"), folder.path().join("nowhere")).unwrap();
-        let landmarks = Landmarks::default();
-        let lies =
-            |path: &str| Location::of(&folder.path().join(path), &landmarks).map(|at| at.lies_in(&[&own]).is_some());
-        for (path, is_own) in [
-            ("own", true),
-            ("own/in/pool", true),
-            ("link/in", true),
-            ("link/new/pool", true),
-            ("new/own", false),
-            ("", false),
-        ] {
-            assert_eq!(lies(path).unwrap(), is_own, "{path}");
-        }
-        assert!(lies("nowhere/pool").is_err());
-        let missing = folder.path().join("not/yet");
-        assert!(Location::of(&missing.join("pool"), &landmarks).unwrap().lies_in(&[&missing]).is_some());
     }
 
     #[test]
@@ -371,9 +356,11 @@ mod tests {
         assert_eq!(LockedFolder::acquire(&path, soon()).unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(first.create("10.0.0.1", "x").unwrap());
         assert!(!first.create("10.0.0.1", "y").unwrap());
-        first.overwrite("last", "1").unwrap();
-        first.overwrite("last", "22").unwrap();
-        assert_eq!(first.read("last").unwrap().as_deref(), Some("22"));
+        for text in ["333", "1", "22"] {
+            let mut slot = first.slot("last").unwrap();
+            slot.write(text.as_bytes()).unwrap();
+            assert_eq!(first.slot("last").unwrap().read().unwrap().as_deref(), Some(text));
+        }
         assert_eq!(first.read("nothing").unwrap(), None);
         first.remove("10.0.0.1").unwrap();
         first.remove("10.0.0.1").unwrap();

@@ -35,7 +35,7 @@ fn take_all(
 ) -> Result<(), Failure> {
     for (number, (set, wanted)) in settings.sets.iter().zip(requested_of_sets(settings)?).enumerate() {
         let (address, range) = match wanted {
-            Some((address, range)) if pool.take(address, target, number)? => (address, range),
+            Some((address, range)) if pool.take(address, target, &mut pool.cursor(number)?)? => (address, range),
             Some((address, _)) => return Err(Failure::Failed(format!("requested IP {address} is taken"))),
             None => take_next(pool, (set, number), target, own)?,
         };
@@ -93,8 +93,9 @@ fn take_next<'a>(
         return Err(Failure::Failed(format!("{address} is already taken for {ifname} of container {container_id}")));
     }
     let search = || -> Result<_, Failure> {
-        for (address, range) in set.candidates(pool.cursor(number)?) {
-            if pool.take(address, target, number)? {
+        let mut cursor = pool.cursor(number)?;
+        for (address, range) in set.candidates(cursor.last) {
+            if pool.take(address, target, &mut cursor)? {
                 return Ok(Some((address, range)));
             }
         }

@@ -3,7 +3,7 @@
 use crate::cni::request::ValidAttachment;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Target;
-use crate::sys::shared_folder::{self, LockedFolder};
+use crate::sys::shared_folder::{self, LockedFolder, Slot};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,14 @@ const CURSOR: &str = "last_reserved_ip.";
 pub(super) struct Pool {
     folder: LockedFolder,
     path: PathBuf,
+}
+
+/// The file that has the address at which the last search ended.
+pub(super) struct Cursor {
+    name: String,
+    slot: Slot,
+    /// The address, where it is known.
+    pub(super) last: Option<IpAddr>,
 }
 
 impl Pool {
@@ -40,18 +48,17 @@ impl Pool {
         shared_folder::find(path).map(drop).map_err(unsafe_folder)
     }
 
-    /// Takes `address` for `target`, unless it is taken; the next search of `set` begins after it.
-    pub(super) fn take(&self, address: IpAddr, target: Target<'_>, set: usize) -> Result<bool, Failure> {
+    /// Takes `address` for `target`, unless it is taken; the next search by `cursor` begins after it.
+    pub(super) fn take(&self, address: IpAddr, target: Target<'_>, cursor: &mut Cursor) -> Result<bool, Failure> {
         let name = address.to_string();
         let io = |name: &str, e| failed("write", &self.path.join(name), e);
         if !self.folder.create(&name, &owner(target)).map_err(|e| io(&name, e))? {
             return Ok(false);
         }
-        let cursor = format!("{CURSOR}{set}");
-        if let Err(e) = self.folder.overwrite(&cursor, &name) {
+        if let Err(e) = cursor.slot.write(name.as_bytes()) {
             // Best effort: the error that matters is the one above.
             let _ = self.folder.remove(&name);
-            return Err(io(&cursor, e));
+            return Err(io(&cursor.name, e));
         }
         Ok(true)
     }
@@ -63,9 +70,15 @@ impl Pool {
     }
 
     /// Where the last search of `set` ended.
-    pub(super) fn cursor(&self, set: usize) -> Result<Option<IpAddr>, Failure> {
-        let text = self.read(&format!("{CURSOR}{set}"))?;
-        Ok(text.and_then(|text| text.parse().ok()))
+    pub(super) fn cursor(&self, set: usize) -> Result<Cursor, Failure> {
+        let name = format!("{CURSOR}{set}");
+        let open = || {
+            let slot = self.folder.slot(&name)?;
+            let last = slot.read()?.and_then(|text| text.parse().ok());
+            Ok((slot, last))
+        };
+        let (slot, last) = open().map_err(|e| failed("read", &self.path.join(&name), e))?;
+        Ok(Cursor { name, slot, last })
     }
 
     /// The addresses taken for `target`. Old versions wrote the container alone; such files count too.

@@ -1,13 +1,14 @@
 //! The files of taken addresses, locked: container ID, CR LF, interface, CR LF, network, and the pod where it is known.
 
+use super::listing::{LISTING, Listing, MAX_LISTING};
 use crate::cni::request::ValidAttachment;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::Target;
+use crate::ipam::Confirmed;
 use crate::ipam::history::{Event, Owner, What};
 use crate::ipam::memory::{Former, Times, identity};
-use crate::ipam::{Confirmed, Taken};
-use crate::sys::shared_folder::LockedFolder;
+use crate::sys::shared_folder::{LockedFolder, Slot};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -30,13 +31,12 @@ pub(super) struct Addresses {
     pub(super) now: Confirmed,
 }
 
-/// What the names of the files are.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
-    /// The taken addresses.
-    pub(super) taken: Taken,
-    /// Addresses that were given back.
-    pub(super) former: Vec<Former>,
+/// The file that has the address at which the last search of a family ended.
+pub(super) struct Cursor {
+    name: String,
+    slot: Slot,
+    /// The address, where it is known.
+    pub(super) last: Option<IpAddr>,
 }
 
 /// For whom addresses are taken by `call`. What CNI_ARGS has no room for is not known.
@@ -75,10 +75,29 @@ impl Addresses {
         Ok(folder.map(|folder| Addresses { folder, path: path.to_owned(), now: now() }))
     }
 
+    /// What is taken, and what was: by the copy where there is one, so that nothing may depend on it.
+    pub(super) fn listing(&self) -> Result<Listing, Failure> {
+        let copy = || {
+            let bytes = self.folder.existing_slot(LISTING).ok()??.read_bytes(MAX_LISTING).ok()?;
+            Listing::from_bytes(&bytes, self.folder.state().ok()?)
+        };
+        copy().map_or_else(|| self.list(), Ok)
+    }
+
     /// What is taken, and what was. No file is read.
     pub(super) fn list(&self) -> Result<Listing, Failure> {
         let (taken, former) = self.names()?;
         Ok(Listing { taken: taken.into_iter().collect(), former })
+    }
+
+    /// Leaves `listing` for the next call. Without a copy that one lists the folder.
+    pub(super) fn keep(&self, listing: &Listing) {
+        if listing.is_long()
+            && let Ok(mut slot) = self.folder.slot(LISTING)
+            && let Ok(state) = self.folder.state()
+        {
+            let _ = slot.write(&listing.to_bytes(state));
+        }
     }
 
     fn names(&self) -> Result<(Vec<IpAddr>, Vec<Former>), Failure> {
@@ -91,17 +110,16 @@ impl Addresses {
         Ok((taken, former))
     }
 
-    /// Takes `address`, unless it is taken; the next search of its family begins after it.
-    pub(super) fn take(&self, address: IpAddr, owner: &Owner) -> Result<bool, Failure> {
+    /// Takes `address`, unless it is taken; the next search by `cursor` begins after it.
+    pub(super) fn take(&self, address: IpAddr, owner: &Owner, cursor: &mut Cursor) -> Result<bool, Failure> {
         let name = address.to_string();
         if !self.folder.create(&name, &owner.to_text()).map_err(|e| failed("write", &self.path.join(&name), e))? {
             return Ok(false);
         }
-        let cursor = cursor_of(address.is_ipv4());
-        if let Err(e) = self.folder.overwrite(&cursor, &name) {
+        if let Err(e) = cursor.slot.write(name.as_bytes()) {
             // Best effort: the error that matters is the one above.
             let _ = self.folder.remove(&name);
-            return Err(failed("write", &self.path.join(&cursor), e));
+            return Err(failed("write", &self.path.join(&cursor.name), e));
         }
         Ok(true)
     }
@@ -113,12 +131,24 @@ impl Addresses {
     }
 
     /// Where the last search of a family ended.
-    pub(super) fn cursor(&self, is_v4: bool) -> Result<Option<IpAddr>, Failure> {
-        Ok(self.read(&cursor_of(is_v4))?.and_then(|text| text.trim().parse().ok()))
+    pub(super) fn cursor(&self, is_v4: bool) -> Result<Cursor, Failure> {
+        let name = format!("{CURSOR}{}", crate::ipam::grant::family(is_v4));
+        let open = || {
+            let slot = self.folder.slot(&name)?;
+            let last = slot.read()?.and_then(|text| text.trim().parse().ok());
+            Ok((slot, last))
+        };
+        let (slot, last) = open().map_err(|e| failed("read", &self.path.join(&name), e))?;
+        Ok(Cursor { name, slot, last })
     }
 
     /// Gives `told` back where each of them is of `target`, and answers whether it did. No other file is read.
-    pub(super) fn release_told(&self, told: &[IpAddr], target: Target<'_>) -> Result<bool, Failure> {
+    pub(super) fn release_told(
+        &self,
+        told: &[IpAddr],
+        target: Target<'_>,
+        listing: &mut Listing,
+    ) -> Result<bool, Failure> {
         let mut owners = Vec::new();
         for address in told {
             match self.owner(*address)?.filter(|owner| is_of(owner, target)) {
@@ -126,7 +156,9 @@ impl Addresses {
                 None => return Ok(false),
             }
         }
-        owners.iter().try_for_each(|(address, owner)| self.give_back(*address, owner, What::Released))?;
+        for (address, owner) in &owners {
+            listing.give_back(*address, self.give_back(*address, owner, What::Released)?);
+        }
         Ok(!told.is_empty())
     }
 
@@ -155,19 +187,21 @@ impl Addresses {
     }
 
     /// Removes what is remembered of addresses that are taken again, that are `elsewhere`, or of a time that is over.
-    pub(super) fn forget(&self, listing: &Listing, times: Times, elsewhere: impl Fn(IpAddr) -> bool) {
-        let mut former: Vec<&Former> = listing.former.iter().collect();
+    pub(super) fn forget(&self, listing: &mut Listing, times: Times, elsewhere: impl Fn(IpAddr) -> bool) {
+        let Listing { taken, former } = listing;
         former.sort_unstable_by_key(|one| (one.address, one.at));
         let younger = former.iter().skip(1).map(Some).chain([None]);
         let over = former.iter().zip(younger).filter(|(one, next)| {
             let has_younger = next.is_some_and(|next| next.address == one.address && next.at > one.at);
-            let is_taken = listing.taken.contains(one.address);
-            is_taken || has_younger || times.is_over(one, self.now.clock) || elsewhere(one.address)
+            let is_over = taken.contains(one.address) || times.is_over(one, self.now.clock);
+            has_younger || is_over || elsewhere(one.address)
         });
-        for (one, _) in over.take(MOST_FORGOTTEN) {
+        let over: Vec<Former> = over.take(MOST_FORGOTTEN).map(|(one, _)| one.clone()).collect();
+        for one in &over {
             // Best effort: the next call tries again.
             let _ = self.folder.remove(&one.to_name());
         }
+        former.retain(|one| !over.contains(one));
     }
 
     /// Notes in the history what happened. Nothing depends on it, so that a full disk keeps nobody from anything.
@@ -177,18 +211,19 @@ impl Addresses {
     }
 
     fn release_if(&self, what: What, chosen: impl Fn(&Owner) -> bool) -> Result<(), Failure> {
-        self.select(chosen)?.iter().try_for_each(|(address, owner)| self.give_back(*address, owner, what))
+        self.select(chosen)?.iter().try_for_each(|(address, owner)| self.give_back(*address, owner, what).map(drop))
     }
 
-    /// Its file becomes what is remembered of it, in one step. Where that cannot be, nothing is remembered.
-    fn give_back(&self, address: IpAddr, owner: &Owner, what: What) -> Result<(), Failure> {
+    /// Its file becomes what is remembered of it, in one step; answers that. Where it cannot be, nothing is remembered.
+    fn give_back(&self, address: IpAddr, owner: &Owner, what: What) -> Result<Option<Former>, Failure> {
         let name = address.to_string();
         let former = Former { at: self.now.clock, of: number_of(owner), address };
-        if owner.container.is_empty() || self.folder.rename(&name, &former.to_name()).is_err() {
+        let is_kept = !owner.container.is_empty() && self.folder.rename(&name, &former.to_name()).is_ok();
+        if !is_kept {
             self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))?;
         }
         self.note(what, address, owner);
-        Ok(())
+        Ok(is_kept.then_some(former))
     }
 
     fn select(&self, chosen: impl Fn(&Owner) -> bool) -> Result<Vec<(IpAddr, Owner)>, Failure> {
@@ -231,10 +266,6 @@ fn note(folder: &LockedFolder, line: &str) {
 
 fn is_of(owner: &Owner, target: Target<'_>) -> bool {
     owner.container == target.container_id.as_str() && owner.ifname == target.ifname.as_str()
-}
-
-fn cursor_of(is_v4: bool) -> String {
-    format!("{CURSOR}{}", crate::ipam::grant::family(is_v4))
 }
 
 fn failed(what: &str, path: &Path, source: io::Error) -> Failure {

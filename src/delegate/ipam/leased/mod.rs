@@ -7,11 +7,13 @@
 //!   10.1.2.5             one file a taken address: container ID, CR LF, interface, CR LF, network, CR LF, pod, CR LF, UID
 //!   last_reserved_ip.4   where the next search of a family begins
 //!   freed-…-10.1.2.6     what is remembered of an address that was given back, see `ipam::memory`
+//!   listing              a copy of the names, see `listing`
 //!   history              who had an address when, see `ipam::history`; the older ones are history.1 to history.3
 //! ```
 
 mod folder;
 mod lessor;
+mod listing;
 mod settings;
 mod take;
 pub mod whereabouts;
@@ -29,6 +31,7 @@ use crate::delegate::stdin::{Stdin, Target};
 use crate::delegate::{Call, Error};
 use crate::ipam::{Grant, PoolName, Report, Stock};
 use folder::Addresses;
+use listing::Listing;
 use settings::Settings;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -184,13 +187,17 @@ fn existing(
 }
 
 /// What is not needed any more goes back to the daemon where `grant` could be read.
-fn tell(lessor: &dyn Lessor, grant: Option<&Grant>, addresses: &Addresses, section: &RawObject) -> Result<(), Failure> {
+fn tell(
+    lessor: &dyn Lessor,
+    grant: Option<&Grant>,
+    (addresses, listing): (&Addresses, Listing),
+    section: &RawObject,
+) -> Result<(), Failure> {
     let Some(grant) = grant.filter(|grant| grant.confirmed.boot == addresses.now.boot) else { return Ok(()) };
     let Ok(before) = lessor.report(&grant.pool) else { return Ok(()) };
-    let (stock, listing) = (Stock::new(grant, &before), addresses.list()?);
-    let now = take::Now { stock: &stock, before: &before, listing: &listing };
-    take::tell(lessor, &grant.pool, addresses, &now, settings::warm(section).as_ref());
-    Ok(())
+    let stock = Stock::new(grant, &before);
+    let told = take::Told { lessor, pool: &grant.pool, stock: &stock, before: &before };
+    told.again(addresses, listing, settings::warm(section).as_ref())
 }
 
 /// Gives back what the node does not need of `pool`, for a node on which no pod comes or goes. The daemon has said in its
@@ -228,10 +235,12 @@ fn del(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     // A result with fewer addresses than ADD takes is not all of it: another plugin may have changed it.
     let grant = lessor.grant(&pool).ok().flatten();
     let is_whole = families(grant.as_ref(), &pool, &section) == Some(told.len());
-    if !is_whole || !addresses.release_told(&told, target)? {
+    let mut listing = addresses.listing()?;
+    if !is_whole || !addresses.release_told(&told, target, &mut listing)? {
         addresses.release(target)?;
+        listing = addresses.list()?;
     }
-    tell(lessor, grant.as_ref(), &addresses, &section)
+    tell(lessor, grant.as_ref(), (&addresses, listing), &section)
 }
 
 fn check(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
@@ -255,7 +264,8 @@ fn gc(call: &Call<'_>, lessor: &dyn Lessor) -> Result<(), Failure> {
     let section = stdin.section("ipam")?;
     let Some((pool, addresses)) = existing(&section, call, lessor)? else { return Ok(()) };
     addresses.keep_only(&stdin.network, &valid)?;
-    tell(lessor, lessor.grant(&pool).ok().flatten().as_ref(), &addresses, &section)
+    let listing = addresses.list()?;
+    tell(lessor, lessor.grant(&pool).ok().flatten().as_ref(), (&addresses, listing), &section)
 }
 
 /// One call of the program `plexus-ipam` or `whereabouts`, for plugins that start the program of their `ipam` section.

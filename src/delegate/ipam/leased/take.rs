@@ -1,7 +1,8 @@
 //! Taking one address of each family of the pool, or of each range of a section of whereabouts, or none.
 
-use super::folder::{self, Addresses, Listing};
+use super::folder::{self, Addresses};
 use super::lessor::{Lessor, Need};
+use super::listing::Listing;
 use super::settings::{self, Settings};
 use super::whereabouts::Part;
 use crate::cni::result::IpConfig;
@@ -125,7 +126,7 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     }
     let target = Target::of(call)?;
     let owner = &folder::owner(call, target, &settings.network);
-    let (listing, takes_cooling) = (addresses.list()?, turn.takes_cooling);
+    let (listing, takes_cooling) = (addresses.listing()?, turn.takes_cooling);
     let mut search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling, listing };
     let own = if call.scope.is_first { Vec::new() } else { addresses.of(target)? };
     let mut taken = Vec::new();
@@ -143,8 +144,8 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     // What another family waits for is not given back meanwhile.
     if outcome.is_ok() {
         let own_warm = settings::warm(&Stdin::parse(call)?.section("ipam")?);
-        let Search { listing, .. } = &search;
-        tell(lessor, &grant.pool, &addresses, &Now { stock: &stock, before: &report, listing }, own_warm.as_ref());
+        let told = Told { lessor, pool: &grant.pool, stock: &stock, before: &report };
+        told.again(&addresses, search.listing, own_warm.as_ref())?;
     }
     Ok(outcome.map(|()| taken))
 }
@@ -156,22 +157,37 @@ fn first_need(settings: &Settings) -> Need {
     wants.next().map(|want| want.need()).unwrap_or_default()
 }
 
-/// A pool on this node, under its lock.
-pub(super) struct Now<'a> {
+/// What the daemon was told of a pool.
+pub(super) struct Told<'a> {
+    pub(super) lessor: &'a dyn Lessor,
+    pub(super) pool: &'a PoolName,
     pub(super) stock: &'a Stock<'a>,
-    /// What the daemon was told last.
     pub(super) before: &'a Report,
-    pub(super) listing: &'a Listing,
 }
 
-/// Tells the daemon what this node needs no more and what runs low, if that has changed.
-pub(super) fn tell(lessor: &dyn Lessor, pool: &PoolName, addresses: &Addresses, now: &Now<'_>, warm: Option<&Warm>) {
-    let Now { stock, before, listing } = *now;
-    addresses.forget(listing, stock.times(), |address| !stock.has(address));
-    let report = stock.report_keeping(&listing.taken, warm.unwrap_or(stock.warm()));
-    if report != *before {
-        // Without it the daemon leases nothing ahead and returns nothing, and no pod is concerned.
-        let _ = lessor.tell(pool, &report);
+impl Told<'_> {
+    /// Tells the daemon what this node needs no more and what runs low, if that has changed; `listing` is what it is by
+    /// now, and is kept for the next call.
+    pub(super) fn again(
+        &self,
+        addresses: &Addresses,
+        mut listing: Listing,
+        warm: Option<&Warm>,
+    ) -> Result<(), Failure> {
+        let Told { lessor, pool, stock, before } = *self;
+        let report = |listing: &Listing| stock.report_keeping(&listing.taken, warm.unwrap_or(stock.warm()));
+        if report(&listing) != *before {
+            // A block with an address in use must not go back: no copy is believed for that.
+            listing = addresses.list()?;
+            let now = report(&listing);
+            if now != *before {
+                // Without it the daemon leases nothing ahead and returns nothing, and no pod is concerned.
+                let _ = lessor.tell(pool, &now);
+            }
+        }
+        addresses.forget(&mut listing, stock.times(), |address| !stock.has(address));
+        addresses.keep(&listing);
+        Ok(())
     }
 }
 
@@ -243,7 +259,7 @@ impl<'a> Search<'a> {
                         let why = format!("requested IP {exact} is in no block of this node");
                         return Ok(Err(Dry::of(want.need(), why)));
                     }
-                    self.requested(exact)?
+                    self.requested(want, exact)?
                 }
                 (None, None) => match self.next(want)? {
                     Ok(address) => address,
@@ -269,8 +285,8 @@ impl<'a> Search<'a> {
         if want.part.is_some() { self.stock.offers(address) } else { self.stock.offers_on_request(address) }
     }
 
-    fn requested(&self, address: IpAddr) -> Result<IpAddr, Failure> {
-        match self.addresses.take(address, self.owner)? {
+    fn requested(&self, want: &Want<'_>, address: IpAddr) -> Result<IpAddr, Failure> {
+        match self.addresses.take(address, self.owner, &mut self.addresses.cursor(want.is_v4)?)? {
             true => Ok(address),
             false => Err(Failure::Failed(format!("requested IP {address} is taken"))),
         }
@@ -298,17 +314,18 @@ impl<'a> Search<'a> {
     fn take_first(&self, want: &Want<'_>) -> Result<Option<IpAddr>, Failure> {
         let (memory, of) = (self.memory(), folder::number_of(self.owner));
         let is_free = |address: &IpAddr| self.is_free(want, *address);
-        let in_turn = self.stock.candidates(want.is_v4, self.addresses.cursor(want.is_v4)?, &self.listing.taken);
+        let mut cursor = self.addresses.cursor(want.is_v4)?;
+        let in_turn = self.stock.candidates(want.is_v4, cursor.last, &self.listing.taken);
         let is_fresh = |address: &IpAddr| want.part.is_none_or(|part| part.has(*address)) && !memory.knows(*address);
         for address in memory.own(of).into_iter().filter(is_free).chain(in_turn.filter(is_fresh)) {
-            if self.addresses.take(address, self.owner)? {
+            if self.addresses.take(address, self.owner, &mut cursor)? {
                 return Ok(Some(address));
             }
         }
         let OfOthers { kept, cooling } = memory.of_others(of);
         let cooling = if self.takes_cooling { cooling } else { Vec::new() };
         for address in kept.into_iter().chain(cooling).filter(is_free) {
-            if self.addresses.take(address, self.owner)? {
+            if self.addresses.take(address, self.owner, &mut cursor)? {
                 return Ok(Some(address));
             }
         }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+mod listed;
 mod remembered;
 mod requests;
 mod scarce;
