@@ -234,8 +234,8 @@ fn enable_v6(kernel: &Settings, link: &str) -> io::Result<()> {
 }
 
 /// Gives the interface `name`, numbered `index`, the addresses and routes of `result` and sets it up in between: routes
-/// need a link that is up. Answers the interface as it is then.
-pub(super) fn configure(socket: &mut Socket, (name, index): (&str, u32), result: &AddResult) -> Result<Link, Failure> {
+/// need a link that is up.
+pub(super) fn configure(socket: &mut Socket, (name, index): (&str, u32), result: &AddResult) -> Result<(), Failure> {
     let mut batch = Batch::default();
     for ip in &result.ips {
         batch.add_address(index, ip.address);
@@ -244,9 +244,8 @@ pub(super) fn configure(socket: &mut Socket, (name, index): (&str, u32), result:
     let first = |v4: bool| result.ips.iter().filter_map(|ip| ip.gateway).find(|gateway| gateway.is_ipv4() == v4);
     let gateways = [first(true), first(false)];
     if gateways[1].is_some() {
-        batch.link_by_index(index);
-        let link = carry_out(socket, batch, name)?;
-        settle(socket, &link)?;
+        carry_out(socket, batch)?;
+        settle(socket, name, index)?;
         batch = Batch::default();
     }
     for route in &result.routes {
@@ -254,41 +253,40 @@ pub(super) fn configure(socket: &mut Socket, (name, index): (&str, u32), result:
         // Neither NLM_F_EXCL nor NLM_F_REPLACE: as the reference.
         batch.add_route(routes::wanted(route, family_gateway, index));
     }
-    batch.link_by_index(index);
-    carry_out(socket, batch, name)
+    carry_out(socket, batch)
 }
 
-/// Switches the interface `name`, numbered `index`, on, and answers it as it is then.
-pub(super) fn set_up(socket: &mut Socket, (name, index): (&str, u32)) -> Result<Link, Failure> {
+/// Switches the interface numbered `index` on.
+pub(super) fn set_up(socket: &mut Socket, index: u32) -> Result<(), Failure> {
     let mut batch = Batch::default();
     batch.set_up(index);
-    batch.link_by_index(index);
-    carry_out(socket, batch, name)
+    carry_out(socket, batch)
 }
 
-/// Makes the changes of `batch`, which ends with a question for the interface `name`; answers that. The first change
-/// that is refused is the failure: whoever made the interface deletes it, and with it what the later ones changed.
-fn carry_out(socket: &mut Socket, batch: Batch<'_>, name: &str) -> Result<Link, Failure> {
-    let mut answers = socket.send_batch(batch)?;
-    let link = answers.pop();
-    answers.into_iter().try_for_each(|answer| answer.done())?;
-    link.map(|answer| answer.link()).transpose()?.flatten().ok_or_else(|| gone(name))
+/// Makes the changes of `batch`. The first one that is refused is the failure: whoever made the interface deletes it,
+/// and with it what the later ones changed.
+fn carry_out(socket: &mut Socket, batch: Batch<'_>) -> Result<(), Failure> {
+    socket.send_batch(batch)?.into_iter().try_for_each(|answer| Ok(answer.done()?))
 }
 
-/// Waits until no IPv6 address of `link` is tentative: before, packets from it are not sent.
-fn settle(socket: &mut Socket, link: &Link) -> Result<(), Failure> {
+/// The hardware address of the interface `name` in the container.
+pub(super) fn mac(socket: &mut Socket, name: &str) -> Result<Mac, Failure> {
+    socket.mac_of(name)?.ok_or_else(|| gone(name))
+}
+
+/// Waits until no IPv6 address of the interface is tentative: before, packets from it are not sent.
+fn settle(socket: &mut Socket, name: &str, index: u32) -> Result<(), Failure> {
     let settled = poll(SETTLE_TIMEOUT, || {
-        let addresses = socket.addresses(Some(link.index))?;
+        let addresses = socket.addresses(Some(index))?;
         if let Some(address) = addresses.iter().find(|address| address.duplicate) {
             return Err(Failure::Failed(format!("address {} is used by somebody else (DAD failed)", address.net)));
         }
         Ok(!addresses.iter().any(|address| address.tentative && matches!(address.net.addr(), IpAddr::V6(_))))
     })?;
     // Without a carrier nobody can be asked; the addresses stay tentative until there is one.
-    if !settled && find(socket, &link.name)?.state == OperState::Up {
+    if !settled && find(socket, name)?.state == OperState::Up {
         return Err(Failure::Failed(format!(
-            "addresses of {} are still tentative after {} s",
-            link.name,
+            "addresses of {name} are still tentative after {} s",
             SETTLE_TIMEOUT.as_secs()
         )));
     }

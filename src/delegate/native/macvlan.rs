@@ -123,8 +123,9 @@ impl MacVlan {
         link: &Made,
     ) -> Result<Box<RawValue>, Failure> {
         let Some(ipam) = self.ipam() else {
-            let link = interface::set_up(&mut container.socket, (&link.name, link.index))?;
-            let interfaces = vec![parent::interface_in_container(call, &link)?];
+            interface::set_up(&mut container.socket, link.index)?;
+            let mac = interface::mac(&mut container.socket, &link.name)?;
+            let interfaces = vec![parent::interface_in_container(call, &link.name, &mac)?];
             return stdin.answer(&AddResult { interfaces, dns: stdin.dns()?.0, ..AddResult::default() });
         };
         interface::with_addresses(ipam, call, |addresses| {

@@ -8,7 +8,7 @@ use crate::delegate::failure::Failure;
 use crate::delegate::ipam::{Foreseen, Ipam};
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, native::Sockets};
-use crate::sys::netlink::{self, Change, Link, LinkName, NewLink, Socket, teardown};
+use crate::sys::netlink::{self, Change, Link, LinkName, Mac, NewLink, Socket, teardown};
 use crate::sys::netns;
 use nix::errno::Errno;
 use serde_json::value::RawValue;
@@ -257,16 +257,17 @@ pub(super) fn configure(
         ip.interface = Some(0);
     }
     interface::set_up_sysctls(container, &link.name, settings, &result.ips)?;
-    let link = interface::configure(&mut container.socket, (&link.name, link.index), &result)?;
-    result.interfaces = vec![interface_in_container(call, &link)?];
+    interface::configure(&mut container.socket, (&link.name, link.index), &result)?;
+    let mac = interface::mac(&mut container.socket, &link.name)?;
+    result.interfaces = vec![interface_in_container(call, &link.name, &mac)?];
     stdin.answer(&result)
 }
 
 /// The interface of a result.
-pub(super) fn interface_in_container(call: &Call<'_>, link: &Link) -> Result<Interface, Failure> {
+pub(super) fn interface_in_container(call: &Call<'_>, name: &str, mac: &Mac) -> Result<Interface, Failure> {
     Ok(Interface {
-        name: link.name.clone(),
-        mac: link.mac.to_string(),
+        name: name.to_owned(),
+        mac: mac.to_string(),
         sandbox: netns_path(call)?.to_string_lossy().into_owned(),
         ..Interface::default()
     })

@@ -196,7 +196,7 @@ fn finish(
     mut result: AddResult,
 ) -> Result<Box<RawValue>, Failure> {
     let on_host = Interface { name: outer.name.clone(), mac: outer.mac.to_string(), ..Interface::default() };
-    result.interfaces = vec![on_host, parent::interface_in_container(call, inner)?];
+    result.interfaces = vec![on_host, parent::interface_in_container(call, &inner.name, &inner.mac)?];
     let (dns, says_something) = stdin.dns()?;
     if says_something {
         result.dns = dns;

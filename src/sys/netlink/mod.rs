@@ -8,6 +8,7 @@ mod address;
 mod batch;
 mod bridge_port;
 mod error;
+mod hardware;
 mod link;
 mod listed;
 mod listed_link;

@@ -3,10 +3,10 @@
 use super::super::cable::find_end;
 use super::super::interface::enable_forwarding;
 use super::super::routes;
-use super::port::Cable;
+use super::port::{Cable, find_bridge};
 use super::settings::{Settings, Vlans};
-use crate::cni::AddResult;
 use crate::cni::result::{Interface, IpConfig};
+use crate::cni::{AddResult, IfName};
 use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::Foreseen;
@@ -142,11 +142,14 @@ pub(super) fn judge(
 
 /// Completes what was asked for with [`Batch::add_address`](crate::sys::netlink::Batch): the bridge had the address
 /// before anything was made, and has it, unless somebody has taken it away meanwhile.
-pub(super) fn confirm(host: &mut Socket, bridge: &Link, answer: Answer) -> Result<(), Failure> {
+pub(super) fn confirm(host: &mut Socket, bridge: &IfName, answer: Answer) -> Result<(), Failure> {
     match answer.done() {
         Err(e) if e.is(Errno::EEXIST) => Ok(()),
         Err(e) => Err(e.into()),
-        Ok(()) => keep_mac(host, bridge),
+        Ok(()) => {
+            let bridge = find_bridge(host, bridge)?;
+            keep_mac(host, &bridge)
+        }
     }
 }
 

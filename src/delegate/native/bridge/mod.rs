@@ -15,7 +15,7 @@ use crate::delegate::keys::{Declined, Key, declined, key, understand_list};
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target, netns_path};
 use crate::delegate::{Call, Ground, Reached};
-use crate::sys::netlink::{Batch, Link, Socket};
+use crate::sys::netlink::{Batch, Link, Mac, Socket};
 use crate::sys::sysctl::Family;
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -225,14 +225,11 @@ impl Attaching<'_> {
 
     fn run_without_addresses(&self, host: &mut Socket, container: &mut Container) -> Result<Box<RawValue>, Failure> {
         let name = Target::of(self.call)?.ifname.as_str();
-        let inner = match self.settings.keep_down {
-            true => interface::find(&mut container.socket, name)?,
-            false => {
-                let index = self.inner_index(container, name)?;
-                interface::set_up(&mut container.socket, (name, index))?
-            }
-        };
-        self.answer(host, &inner, &[], AddResult::default())
+        if !self.settings.keep_down {
+            let index = self.inner_index(container, name)?;
+            interface::set_up(&mut container.socket, index)?;
+        }
+        self.answer(host, &interface::mac(&mut container.socket, name)?, &[], AddResult::default())
     }
 
     fn run_with_addresses(
@@ -246,8 +243,8 @@ impl Attaching<'_> {
         let settings = if self.settings.enable_dad { DAD } else { NO_DAD };
         interface::set_up_sysctls(container, name, settings, &result.ips)?;
         let index = self.inner_index(container, name)?;
-        let inner = interface::configure(&mut container.socket, (name, index), &result)?;
-        self.answer(host, &inner, &gateways, result)
+        interface::configure(&mut container.socket, (name, index), &result)?;
+        self.answer(host, &interface::mac(&mut container.socket, name)?, &gateways, result)
     }
 
     /// The number of the container's end, which is called `name`.
@@ -267,7 +264,7 @@ impl Attaching<'_> {
     fn answer(
         &self,
         host: &mut Socket,
-        inner: &Link,
+        inner: &Mac,
         gateways: &[IpNet],
         mut result: AddResult,
     ) -> Result<Box<RawValue>, Failure> {
@@ -278,12 +275,14 @@ impl Attaching<'_> {
             false => gateway::set_up(host, self.bridge, self.settings, gateways)?,
         };
         let known: &[IpNet] = if are_there { gateways } else { &[] };
-        let (bridge, mut port) = self.look(host, known)?;
+        let (mac, mut port) = self.look(host, known)?;
         if !self.settings.keep_down {
             port = port::wait_until_up(host, port)?;
         }
-        let on_host = |link: Link| Interface { name: link.name, mac: link.mac.to_string(), ..Interface::default() };
-        result.interfaces = vec![on_host(bridge), on_host(port), parent::interface_in_container(self.call, inner)?];
+        let on_host = |name: String, mac: &Mac| Interface { name, mac: mac.to_string(), ..Interface::default() };
+        let bridge = on_host(self.settings.name.to_string(), &mac);
+        let inner = parent::interface_in_container(self.call, Target::of(self.call)?.ifname.as_str(), inner)?;
+        result.interfaces = vec![bridge, on_host(port.name, &port.mac), inner];
         result.interfaces.extend(in_vlan);
         let (dns, says_something) = self.stdin.dns()?;
         if says_something {
@@ -292,24 +291,23 @@ impl Attaching<'_> {
         self.stdin.answer(&result)
     }
 
-    /// Looks at bridge and port; the bridge has the addresses `known`, which is confirmed.
-    fn look(&self, host: &mut Socket, known: &[IpNet]) -> Result<(Link, Link), Failure> {
+    /// Looks at the MAC of the bridge and at the port; the bridge has the addresses `known`, which is confirmed.
+    fn look(&self, host: &mut Socket, known: &[IpNet]) -> Result<(Mac, Link), Failure> {
         let name = &self.settings.name;
         let mut batch = Batch::default();
         known.iter().for_each(|gateway| batch.add_address(self.bridge.index, *gateway));
         batch.link_by_name(&self.cable.name)?;
-        batch.link_by_name(name.as_str())?;
         let mut answers = host.send_batch(batch)?;
-        let (bridge, port) = (answers.pop(), answers.pop());
-        let bridge = bridge.map(|answer| answer.link()).transpose()?.flatten();
-        let bridge = port::bridge(bridge.ok_or_else(|| Failure::Failed(format!("bridge {name} is gone")))?)?;
+        let port = answers.pop();
         for answer in answers {
-            gateway::confirm(host, &bridge, answer)?;
+            gateway::confirm(host, name, answer)?;
         }
         if !known.is_empty() {
             interface::enable_forwarding(host.settings(), known.iter().copied())?;
         }
         let port = port.map(|answer| answer.link()).transpose()?.flatten();
-        Ok((bridge, port.ok_or_else(|| cable::is_gone(&self.cable.name))?))
+        let port = port.ok_or_else(|| cable::is_gone(&self.cable.name))?;
+        let mac = host.mac_of(name.as_str())?.ok_or_else(|| Failure::Failed(format!("bridge {name} is gone")))?;
+        Ok((mac, port))
     }
 }
