@@ -79,9 +79,7 @@ impl NetworkConfig {
         let object = RawObject::parse(text)?;
         let name = object.read::<String>("name")?.filter(|name| !name.is_empty());
         let name = NetworkName::new(name.or(fallback.map(str::to_owned)).unwrap_or_default())?;
-        let declared = object.read::<String>("cniVersion")?.unwrap_or_default();
-        let all = object.read::<Vec<String>>("cniVersions")?.unwrap_or_default();
-        let version = version::select(&declared, &all)?;
+        let version = read_version(&object)?;
         let flag = |key: &str| object.read::<LenientBool>(key).map(|flag| flag.is_some_and(|flag| flag.0));
         let single = object.read::<String>("type")?.is_some_and(|kind| !kind.is_empty());
         Ok(NetworkConfig {
@@ -92,6 +90,14 @@ impl NetworkConfig {
             load_only_inlined_plugins: flag("loadOnlyInlinedPlugins")?,
             plugins: if single { vec![PluginConfig::new(object)?] } else { read_plugins(&object)? },
         })
+    }
+
+    /// The version of the network that `text` configures, whatever else is in it.
+    ///
+    /// # Errors
+    /// It is no JSON object, or its version cannot be read.
+    pub fn version_of(text: &str) -> Result<DeclaredVersion, ConfigError> {
+        read_version(&RawObject::parse(text)?)
     }
 
     /// Adds a plugin that was found in a file of its own (CNI-LOAD-07).
@@ -142,6 +148,12 @@ impl NetworkConfig {
     pub fn kinds(&self) -> String {
         self.plugins.iter().map(|plugin| plugin.kind.as_str()).collect::<Vec<_>>().join("+")
     }
+}
+
+fn read_version(object: &RawObject) -> Result<DeclaredVersion, ConfigError> {
+    let declared = object.read::<String>("cniVersion")?.unwrap_or_default();
+    let all = object.read::<Vec<String>>("cniVersions")?.unwrap_or_default();
+    Ok(version::select(&declared, &all)?)
 }
 
 fn read_plugins(object: &RawObject) -> Result<Vec<PluginConfig>, ConfigError> {

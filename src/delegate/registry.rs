@@ -146,7 +146,7 @@ impl Registry {
 
     /// Hands natives the sockets with which the namespaces were looked at before: `host`'s and `inside` of `netns`, where
     /// links numbered from `next` on were not.
-    pub fn adopt(&self, host: Socket, netns: Netns, inside: Socket, next: Option<u32>) {
+    pub fn adopt(&self, host: Socket, netns: Arc<Netns>, inside: Socket, next: Option<u32>) {
         self.sockets.adopt(host, netns, inside, next);
     }
 

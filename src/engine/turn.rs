@@ -8,9 +8,10 @@ use crate::delegate::Registry;
 use crate::facts::{KeptClient, NodeBlocks};
 use crate::nad::PodRef;
 use crate::store::Store;
+use crate::sys::netns::{self, Netns};
 use std::fmt::Display;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A call, its configuration, and the side effects' owners.
@@ -32,6 +33,8 @@ pub struct Turn {
     pub trace: Option<TraceId>,
     /// Nothing is attached, and nothing may be written: it is only planned.
     pub is_rehearsal: bool,
+    /// The namespace that was opened first.
+    netns: OnceLock<Arc<Netns>>,
 }
 
 impl Turn {
@@ -45,9 +48,24 @@ impl Turn {
             began: Instant::now(),
             trace: None,
             is_rehearsal: false,
+            netns: OnceLock::new(),
             invocation,
             settings,
         }
+    }
+
+    /// The namespace at `path`; that of the call is opened once.
+    ///
+    /// # Errors
+    /// As [`Netns::open`].
+    pub fn netns(&self, path: &Path) -> Result<Arc<Netns>, netns::Error> {
+        if let Some(known) = self.netns.get().filter(|known| known.path() == path) {
+            return Ok(Arc::clone(known));
+        }
+        let opened = Arc::new(Netns::open(path)?);
+        // Another one may be kept already.
+        let _ = self.netns.set(Arc::clone(&opened));
+        Ok(opened)
     }
 
     /// As [`Turn::new`] to plan what a call would do. It logs nothing: its caller reports.

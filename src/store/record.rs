@@ -128,7 +128,7 @@ impl Record {
 impl Attachment {
     /// The result of ADD, read; none where there is none yet.
     pub fn add_result(&self) -> Option<AddResult> {
-        let version = NetworkConfig::parse(self.config.get(), None).ok()?.version.known();
+        let version = NetworkConfig::version_of(self.config.get()).ok()?.known();
         AddResult::parse(self.result.as_deref()?.get(), version).ok()
     }
 }

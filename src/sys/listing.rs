@@ -4,8 +4,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// How much the kernel answers at once: some thousand names.
 const SIZE: usize = 32 * 1024;
@@ -14,11 +16,14 @@ const LENGTH_AT: usize = 16;
 /// Where its name begins.
 const NAME_AT: usize = 19;
 
-/// Hands the name of each entry of `folder` to `take`, in no order. What is no text is passed over, and so are `.` and `..`.
+/// Hands the name of each entry of `folder` to `take`, in no order and without `.` and `..`, until it refuses one.
 ///
 /// # Errors
-/// The folder cannot be read.
-pub(super) fn each_name(folder: BorrowedFd<'_>, mut take: impl FnMut(&str)) -> io::Result<()> {
+/// The folder cannot be read, or those of `take`.
+pub(super) fn each_name(
+    folder: BorrowedFd<'_>,
+    mut take: impl FnMut(&OsStr) -> io::Result<()>,
+) -> io::Result<()> {
     // The descriptor of a path cannot be read from.
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = openat(folder, ".", flags, Mode::empty())?;
@@ -33,10 +38,8 @@ pub(super) fn each_name(folder: BorrowedFd<'_>, mut take: impl FnMut(&str)) -> i
             return Ok(());
         }
         while let Some((name, after)) = first(rest) {
-            if let Ok(name) = std::str::from_utf8(name)
-                && !matches!(name, "." | "..")
-            {
-                take(name);
+            if !matches!(name, b"." | b"..") {
+                take(OsStr::from_bytes(name))?;
             }
             rest = after;
         }
@@ -68,17 +71,21 @@ mod tests {
             each_name(opened.as_fd(), |name| {
                 names.insert(name.to_owned());
                 count += 1;
+                Ok(())
             })
             .unwrap();
             assert_eq!(names.len(), count);
             names
         };
         assert_eq!(listed(), BTreeSet::new());
-        let names: BTreeSet<String> = (0..3000).map(|n| format!("{n}{}", "x".repeat(n % 90))).collect();
+        let name = |n: usize| OsString::from(format!("{n}{}", "x".repeat(n % 90)));
+        let names: BTreeSet<OsString> = (0..3000).map(name).chain([OsString::from_vec(vec![b'a', 0xff])]).collect();
         for name in &names {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        std::fs::write(folder.path().join(OsString::from_vec(vec![b'a', 0xff])), "").unwrap();
         assert_eq!(listed(), names);
+        let opened = std::fs::File::open(folder.path()).unwrap();
+        let refused = each_name(opened.as_fd(), |_| Err(io::ErrorKind::FileTooLarge.into()));
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -46,9 +46,10 @@ impl FileLock {
                 return Ok(None);
             }
             // Whoever held it before may have removed the file: then this is a lock on nothing.
-            let same = fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| own.ino() == now.ino()));
-            if same {
-                return Ok(Some(FileLock::held(file, path)));
+            if let (Ok(own), Ok(now)) = (file.metadata(), fs::metadata(path))
+                && own.ino() == now.ino()
+            {
+                return Ok(Some(FileLock::held(file, path, own.len())));
             }
         }
     }
@@ -71,10 +72,10 @@ impl FileLock {
 
     /// The lock that `file` holds. A note that names who works there is stale: nobody does any more, and the numbers
     /// in it may be somebody else's next.
-    fn held(file: File, path: &Path) -> Self {
+    fn held(file: File, path: &Path, length: u64) -> Self {
         let mut note = [0; MAX_NOTE];
         // A note is a hint: one that cannot be read is none.
-        let read = file.read_at(&mut note, 0).unwrap_or(0);
+        let read = if length == 0 { 0 } else { file.read_at(&mut note, 0).unwrap_or(0) };
         let mut left = String::from_utf8_lossy(&note[..read]).into_owned();
         if Owner::parse(&left).is_some() {
             left.clear();

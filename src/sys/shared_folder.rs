@@ -155,12 +155,15 @@ impl LockedFolder {
         self.pinned.append(OsStr::new(name), "", text, (0o600, limit))
     }
 
-    /// Hands the name of each of its files to `take`, in no order.
+    /// Hands the name of each of its files to `take`, in no order. What is no text is passed over.
     ///
     /// # Errors
     /// The folder cannot be listed.
-    pub fn each_name(&self, take: impl FnMut(&str)) -> io::Result<()> {
-        listing::each_name(self.pinned.descriptor(), take)
+    pub fn each_name(&self, mut take: impl FnMut(&str)) -> io::Result<()> {
+        listing::each_name(self.pinned.descriptor(), |name| {
+            name.to_str().into_iter().for_each(&mut take);
+            Ok(())
+        })
     }
 }
 

@@ -22,6 +22,16 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// The switch that lets a namespace forward its packets.
+    fn forwarding(self) -> &'static str {
+        match self {
+            Family::V4 => "ip_forward",
+            Family::V6 => "conf/all/forwarding",
+        }
+    }
+}
+
 impl std::fmt::Display for Family {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -34,13 +44,15 @@ impl std::fmt::Display for Family {
 /// A switch of a whole family that is on.
 const ON: &str = "1";
 /// What a setting is at most.
-const LONGEST: u64 = 256;
+const LONGEST: usize = 256;
 
 /// The settings of one namespace, in which a thread has to be that reads or writes them.
 #[derive(Debug, Default)]
 pub struct Settings {
     v4: OnceLock<OwnedFd>,
     v6: OnceLock<OwnedFd>,
+    /// Of IPv4 and of IPv6: it was seen that the namespace forwards packets.
+    forwards: [OnceLock<()>; 2],
 }
 
 impl Settings {
@@ -65,18 +77,24 @@ impl Settings {
     /// # Errors
     /// The setting is missing or cannot be written.
     pub fn enable_forwarding(&self, family: Family) -> io::Result<()> {
-        let file = match family {
-            Family::V4 => "ip_forward",
-            Family::V6 => "conf/all/forwarding",
-        };
+        let (file, [forwards_v4, forwards_v6]) = (family.forwarding(), &self.forwards);
+        let known = if family == Family::V4 { forwards_v4 } else { forwards_v6 };
+        if known.get().is_some() {
+            return Ok(());
+        }
         // Writing makes the kernel walk all links even where nothing changes.
-        if self.read_file(family, file)? == ON { Ok(()) } else { self.write_file(family, file, ON) }
+        if self.read_file(family, file)? != ON {
+            self.write_file(family, file, ON)?;
+        }
+        known.get_or_init(|| ());
+        Ok(())
     }
 
     fn read_file(&self, family: Family, file: &str) -> io::Result<String> {
-        let mut text = String::new();
-        self.open(family, file, OFlag::O_RDONLY)?.take(LONGEST).read_to_string(&mut text)?;
-        Ok(text.trim_end().to_owned())
+        // The kernel answers a setting as a whole (proc_sysctl.c: `proc_sys_call_handler`).
+        let mut bytes = [0; LONGEST];
+        let length = self.open(family, file, OFlag::O_RDONLY)?.read(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned())
     }
 
     fn write_file(&self, family: Family, file: &str, value: &str) -> io::Result<()> {

@@ -4,7 +4,7 @@ use crate::delegate::failure::Failure;
 use crate::sys::netlink::Socket;
 use crate::sys::netns::Netns;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One socket in our own namespace and one in the container's, opened when they are first needed.
 ///
@@ -23,7 +23,7 @@ struct Open {
 /// The container's namespace with a socket in it.
 #[derive(Debug)]
 pub(super) struct Container {
-    pub(super) netns: Netns,
+    pub(super) netns: Arc<Netns>,
     pub(super) socket: Socket,
     /// The number of the next link, as far as that is known.
     next: Option<u32>,
@@ -49,7 +49,7 @@ pub(super) struct Held<'a>(MutexGuard<'a, Open>);
 impl Sockets {
     /// Takes sockets that somebody has looked at both namespaces with, instead of opening others. No link of the
     /// container has a number from `next` on.
-    pub fn adopt(&self, host: Socket, netns: Netns, socket: Socket, next: Option<u32>) {
+    pub fn adopt(&self, host: Socket, netns: Arc<Netns>, socket: Socket, next: Option<u32>) {
         // Natives refuse to work in their own namespace, where they look for themselves.
         if netns.is_own().is_ok_and(|own| !own) {
             let mut open = self.hold();
@@ -102,7 +102,7 @@ impl Open {
         let container = match known {
             Some(container) => container,
             None => {
-                let netns = Netns::open(path)?;
+                let netns = Arc::new(Netns::open(path)?);
                 if netns.is_own()? {
                     return Err(Failure::OwnNetns(path.display().to_string()));
                 }

@@ -34,7 +34,7 @@ pub fn check(turn: &Turn, plan: &[Planned]) -> Result<(), CniError> {
     }
     let target = turn.target()?;
     let Some(netns) = target.netns.as_deref() else { return Ok(()) };
-    let netns = namespace::open(netns)?;
+    let netns = namespace::of_call(turn, netns)?;
     let mut inside = Socket::in_netns(&netns)
         .map_err(|e| CniError::new(Code::Io, format!("namespace {}: {e}", netns.path().display())))?;
     let mut host = Socket::in_own().map_err(|e| CniError::new(Code::Io, e.to_string()))?;

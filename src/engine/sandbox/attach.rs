@@ -10,7 +10,7 @@ use crate::engine::sandbox::{device_info, undo};
 use crate::store::{Attachment, Record, State, record};
 use crate::sys::boot::Boot;
 use crate::sys::files::Durability;
-use crate::sys::netns::{Identity, Netns};
+use crate::sys::netns::Identity;
 use crate::sys::trace;
 use serde_json::value::RawValue;
 use std::io;
@@ -376,13 +376,13 @@ fn attach_one(
 /// The call names no sandbox.
 pub fn empty_record(turn: &Turn) -> Result<Record, CniError> {
     let target = turn.target()?;
-    let netns = target.netns.as_deref().and_then(|path| Netns::open(path).ok());
+    let netns = target.netns.as_deref().and_then(|path| turn.netns(path).ok());
     let boot = Boot::this();
     Ok(Record {
         pod: turn.pod(),
         netns: target.netns.clone(),
         netns_id: netns.as_ref().and_then(|netns| netns.identity().ok()),
-        netns_cookie: netns.as_ref().and_then(Netns::cookie),
+        netns_cookie: netns.as_ref().and_then(|netns| netns.cookie()),
         host_netns_id: Identity::own(),
         created: record::now(),
         boot_id: boot.kernels().map(str::to_owned),

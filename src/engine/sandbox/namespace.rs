@@ -1,8 +1,10 @@
 //! `CNI_NETNS`: a namespace we may work in, or none.
 
 use crate::cni::{CniError, Code};
+use crate::engine::Turn;
 use crate::sys::netns::{Error, Netns};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Opens the namespace for ADD and CHECK, refusing our own: delegates would work on the host (CNI-ENV-11).
 ///
@@ -10,6 +12,15 @@ use std::path::Path;
 /// Code 8.
 pub fn open(path: &Path) -> Result<Netns, CniError> {
     let netns = Netns::open(path).map_err(|e| refuse(&e))?;
+    if is_own(&netns) { Err(own(path)) } else { Ok(netns) }
+}
+
+/// As [`open`], for the namespace of the call, which is opened once.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_call(turn: &Turn, path: &Path) -> Result<Arc<Netns>, CniError> {
+    let netns = turn.netns(path).map_err(|e| refuse(&e))?;
     if is_own(&netns) { Err(own(path)) } else { Ok(netns) }
 }
 

@@ -265,8 +265,8 @@ fn answer(turn: &Turn, session: &mut Session<'_>) -> Result<Box<RawValue>, CniEr
     let default = session.attachments().iter().find(|attachment| attachment.default);
     let (raw, written) = match (default, &turn.settings.primary) {
         (Some(attachment), _) => {
-            let network = NetworkConfig::parse(attachment.config.get(), None);
-            (attachment.result.clone(), network.map_or(version, |network| network.version.known()))
+            let written = NetworkConfig::version_of(attachment.config.get());
+            (attachment.result.clone(), written.map_or(version, |written| written.known()))
         }
         (None, _) => (turn.settings.prev_result.clone(), version),
     };

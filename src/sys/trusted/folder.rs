@@ -3,6 +3,8 @@
 use super::untrusted::{Untrusted, own_file};
 use super::write::{NewFile, replace_at};
 use super::{kept, read, walk};
+use crate::sys::files::MOST_ENTRIES;
+use crate::sys::listing;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fchmod, fstat, utimensat};
@@ -133,8 +135,16 @@ impl Folder {
     /// # Errors
     /// It cannot be read.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        // By its path: nobody else can have exchanged the folder since it was opened.
-        Ok(crate::sys::files::entries(&self.path)?.iter().map(|entry| entry.file_name()).collect())
+        let mut names = Vec::new();
+        listing::each_name(self.descriptor(), |name| {
+            if names.len() == MOST_ENTRIES {
+                let text = format!("more than {MOST_ENTRIES} entries");
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+            }
+            names.push(name.to_owned());
+            Ok(())
+        })?;
+        Ok(names)
     }
 
     /// Removes the file `name`. A missing file is not an error.
