@@ -155,6 +155,11 @@ impl Terms {
         let strict = if self.is_strict { self.authority.saturating_add(self.authority / 10 + 1) } else { 0 };
         Duration::from_secs(self.quarantine.max(strict))
     }
+
+    /// How long a node is waited for that has blocks of pools with these terms: the longest of them.
+    pub fn longest(all: impl Iterator<Item = Terms>) -> Duration {
+        all.map(|terms| terms.wait()).max().unwrap_or_else(|| Terms::default().wait())
+    }
 }
 
 #[cfg(test)]

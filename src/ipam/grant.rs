@@ -109,7 +109,7 @@ pub struct Report {
     pub released: Vec<Released>,
 }
 
-/// A family that runs low.
+/// A family with fewer free addresses than the pool wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Low {
     /// 4 or 6.

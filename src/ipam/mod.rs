@@ -4,8 +4,8 @@
 //! so it has one owner. The daemon of a node leases blocks ([`holder`]) and offers them to the plugin ([`grant`]). The
 //! plugin takes single addresses out of them ([`stock`]) and asks nobody. It remembers who had them ([`memory`],
 //! [`history`]). Its answer to the daemon names the blocks that
-//! it will not use again. Blocks of a node that was removed are freed ([`epoch`]). Of
-//! two pools with an address in common only the older one is used ([`overlap`]). Nodes keep less while
+//! it will not use again. Blocks of a node that was removed are freed ([`epoch`]). The daemon of a node asks whether its node was
+//! ([`question`]). Of two pools with an address in common only the older one is used ([`overlap`]). Nodes keep less while
 //! somebody waits for an address ([`scarcity`]).
 
 pub mod epoch;
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod name;
 pub mod overlap;
 pub mod pool;
+pub mod question;
 mod range;
 pub mod scarcity;
 pub mod selector;

@@ -193,7 +193,7 @@ fn a_node_that_runs_low_leases_what_is_enough_and_no_more() {
     let held = |count: usize| -> Vec<Granted> {
         grant(&spec, &blocks[..count]).offers.into_iter().map(|offer| offer.granted).collect()
     };
-    let taken = ["10.0.0.8", "10.0.0.9", "10.0.0.10"].map(|ip| ip.parse().unwrap());
+    let taken = ["10.0.0.8", "10.0.0.9", "10.0.0.10"].iter().map(|ip| ip.parse().unwrap()).collect();
     let granted = grant(&spec, &blocks[..1]);
     let report = Stock::new(&granted, &Report::default()).report(&taken);
     let report = Report::parse(&report.to_text()).unwrap();
@@ -205,7 +205,7 @@ fn a_node_that_runs_low_leases_what_is_enough_and_no_more() {
     assert_eq!(Report::parse(&text).unwrap().wants(&held(3)), [4]);
     // Without a block there is one to begin with.
     let empty = grant(&spec, &[]);
-    let first = Stock::new(&empty, &Report::default()).report(&[]);
+    let first = Stock::new(&empty, &Report::default()).report(&Taken::default());
     assert_eq!((first.wants(&[]), first.wants(&held(1))), (vec![4], vec![]));
 }
 

@@ -34,11 +34,9 @@ pub enum Refusal {
 impl<'a> Stock<'a> {
     /// What `grant` offers, but for what `report` has given back.
     pub fn new(grant: &'a Grant, report: &Report) -> Self {
-        let is =
-            |offer: &Offer, lease: &Released| offer.granted.first == lease.first && offer.granted.lease == lease.lease;
-        let known = |lease: &&Released| grant.offers.iter().any(|offer| is(offer, lease));
+        let known = |lease: &&Released| grant.offers.iter().any(|offer| is_lease(offer, lease));
         let released: Vec<Released> = report.released.iter().filter(known).cloned().collect();
-        let open = grant.offers.iter().filter(|offer| !released.iter().any(|lease| is(offer, lease))).collect();
+        let open = grant.offers.iter().filter(|offer| !released.iter().any(|lease| is_lease(offer, lease))).collect();
         Stock { grant, open, released }
     }
 
@@ -156,4 +154,9 @@ impl<'a> Stock<'a> {
         }
         report
     }
+}
+
+/// Whether `lease` is that of `offer`.
+fn is_lease(offer: &Offer, lease: &Released) -> bool {
+    offer.granted.first == lease.first && offer.granted.lease == lease.lease
 }

@@ -10,6 +10,7 @@ use crate::facts::node_blocks::now;
 use crate::ipam::holder::Owned;
 use crate::ipam::overlap::{Claimant, overlaps};
 use crate::ipam::pool::BlockSize;
+use crate::ipam::question::Heed;
 use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, PoolName, PoolSpec, Report};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -150,11 +151,11 @@ impl Keeper {
     /// # Errors
     /// Why not.
     fn heed(&self, state: &mut State, standing: &Standing) -> Result<(), String> {
-        match standing {
-            Standing::Live(epoch) if *epoch == state.epoch && state.synced.is_some() => return Ok(()),
-            Standing::Live(epoch) if *epoch == state.epoch => {}
-            Standing::Unknown(_) => {}
-            _ => self.withdraw(state, *standing == Standing::Dead)?,
+        match standing.heed(&state.epoch, state.synced.is_some()) {
+            Heed::Grant => return Ok(()),
+            Heed::List | Heed::Wait => {}
+            Heed::Withdraw => self.withdraw(state, false)?,
+            Heed::Drop => self.withdraw(state, true)?,
         }
         Err(standing.epoch().err().unwrap_or_else(|| "the blocks of this node are to be listed again".to_owned()))
     }

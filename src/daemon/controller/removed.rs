@@ -204,7 +204,5 @@ fn subject(node: &str, epoch: &str) -> Subject {
 
 /// The longest of the pools in which the node has blocks.
 fn quarantine(blocks: &[LeasedBlock], terms: &BTreeMap<String, Terms>) -> Duration {
-    let of = |block: &LeasedBlock| terms.get(&block.pool).copied().unwrap_or_default();
-    let longest = blocks.iter().map(|block| of(block).wait()).max();
-    longest.unwrap_or_else(|| Terms::default().wait())
+    Terms::longest(blocks.iter().map(|block| terms.get(&block.pool).copied().unwrap_or_default()))
 }

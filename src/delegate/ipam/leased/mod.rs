@@ -212,7 +212,8 @@ pub fn give_back(lessor: &dyn Lessor, pool: &PoolName, deadline: Instant) -> Res
         let Some(addresses) = Addresses::open_existing(&lessor.folder(pool), deadline, || lessor.now())? else {
             return Ok(());
         };
-        tell(lessor, pool, &addresses, &RawObject::default())
+        let (grant, listing) = (lessor.grant(pool).ok().flatten(), addresses.list()?);
+        tell(lessor, grant.as_ref(), (&addresses, listing), &RawObject::default())
     };
     work().map_err(|e: Failure| e.of(TYPE))
 }

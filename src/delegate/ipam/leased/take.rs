@@ -13,7 +13,7 @@ use crate::ipam::grant::family;
 use crate::ipam::history::{Owner, What};
 use crate::ipam::memory::{Memory, OfOthers};
 use crate::ipam::pool::Warm;
-use crate::ipam::{PoolName, Report, Stock};
+use crate::ipam::{Grant, PoolName, Report, Stock};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
