@@ -20,20 +20,21 @@ const NAME_AT: usize = 19;
 ///
 /// # Errors
 /// The folder cannot be read, or those of `take`.
-pub(super) fn each_name(
-    folder: BorrowedFd<'_>,
-    mut take: impl FnMut(&OsStr) -> io::Result<()>,
-) -> io::Result<()> {
+pub(super) fn each_name(folder: BorrowedFd<'_>, mut take: impl FnMut(&OsStr) -> io::Result<()>) -> io::Result<()> {
     // The descriptor of a path cannot be read from.
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = openat(folder, ".", flags, Mode::empty())?;
-    let mut entries = vec![0_u8; SIZE];
+    // Not filled with zeros, which would touch all its pages.
+    let mut entries: Vec<u8> = Vec::with_capacity(SIZE);
     loop {
-        // SAFETY: the buffer is valid for writes of its length, and the kernel writes no more.
-        let filled =
-            unsafe { libc::syscall(libc::SYS_getdents64, folder.as_raw_fd(), entries.as_mut_ptr(), entries.len()) };
+        entries.clear();
+        let (to, room) = (entries.as_mut_ptr(), entries.capacity());
+        // SAFETY: the buffer is valid for writes of its capacity, and the kernel writes no more.
+        let filled = unsafe { libc::syscall(libc::SYS_getdents64, folder.as_raw_fd(), to, room) };
         let filled = usize::try_from(Errno::result(filled)?).unwrap_or(0);
-        let mut rest = entries.get(..filled).unwrap_or_default();
+        // SAFETY: so much was written.
+        unsafe { entries.set_len(filled.min(room)) };
+        let mut rest = entries.as_slice();
         if rest.is_empty() {
             return Ok(());
         }

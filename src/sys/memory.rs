@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "an allocator hands out pointers")]
 
 use dlmalloc::Dlmalloc;
+use nix::libc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -14,8 +15,8 @@ const LARGEST: usize = 4096;
 const STEP: usize = 16;
 /// 16, 32, 48, 64, and from there on two for each power of two.
 const CLASSES: usize = 16;
-/// What pieces of the classes are cut from. Together with what dlmalloc notes it fills pages.
-const CHUNK: usize = 64 * 1024 - 128;
+/// What pieces of the classes are cut from.
+const CHUNK: usize = 64 * 1024;
 
 /// The allocator of the plugin.
 ///
@@ -40,7 +41,7 @@ struct Memory {
     /// What of the last chunk was never handed out.
     at: *mut u8,
     left: usize,
-    /// Chunks, and pieces that have no class.
+    /// Pieces that have no class.
     large: Dlmalloc,
 }
 
@@ -105,12 +106,14 @@ impl Memory {
     #[cold]
     fn cut(&mut self, length: usize) -> *mut u8 {
         if self.left < length {
-            // SAFETY: the size is not 0, and the alignment is a power of two.
-            let chunk = unsafe { self.large.malloc(CHUNK, STEP) };
-            if chunk.is_null() {
-                return chunk;
+            let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            // Nearly all of it will be used: its pages are there at once, and not one after the other by a fault each.
+            // SAFETY: a new mapping is nobody else's.
+            let chunk = unsafe { libc::mmap(ptr::null_mut(), CHUNK, access, flags | libc::MAP_POPULATE, -1, 0) };
+            if chunk == libc::MAP_FAILED {
+                return ptr::null_mut();
             }
-            (self.at, self.left) = (chunk, CHUNK);
+            (self.at, self.left) = (chunk.cast(), CHUNK);
         }
         let piece = self.at;
         // SAFETY: so much is left of the chunk.
@@ -154,8 +157,8 @@ impl Drop for Held<'_> {
     }
 }
 
-// SAFETY: a piece is handed out once until it comes back, is as long and as aligned as its layout, and lies in memory of
-// Dlmalloc, which is an allocator. Class or none follows from the layout, with which a piece comes back.
+// SAFETY: a piece is handed out once until it comes back, is as long and as aligned as its layout, and lies in a chunk or
+// is of Dlmalloc, which is an allocator. Class or none follows from the layout, with which a piece comes back.
 unsafe impl GlobalAlloc for Kept {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -222,7 +225,7 @@ mod tests {
     fn a_piece_fits_its_class_and_no_smaller_one() {
         for size in 1..=LARGEST {
             let class = class(Layout::from_size_align(size, 8).unwrap()).unwrap();
-            assert!(size <= length(class) && length(class) % STEP == 0, "{size}");
+            assert!(size <= length(class) && length(class).is_multiple_of(STEP), "{size}");
             assert!(class == 0 || size > length(class - 1), "{size}");
         }
         assert_eq!(length(CLASSES - 1), LARGEST);
