@@ -28,7 +28,7 @@ pub const NODE: &str = "ipam.plexus.dev/node";
     printcolumn = r#"{"name":"Leased","type":"string","jsonPath":".status.use"}"#,
     printcolumn = r#"{"name":"Blocks","type":"integer","jsonPath":".status.blocks"}"#,
     printcolumn = r#"{"name":"Nodes","type":"integer","jsonPath":".status.nodes"}"#,
-    printcolumn = r#"{"name":"Overlaps","type":"string","jsonPath":".status.conditions[?(@.type==\"Overlaps\")].status"}"#,
+    printcolumn = r#"{"name":"Overlaps","type":"string","jsonPath":".status.conditions[?(@.type=='Overlaps')].status"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[schemars(rename = "AddressPool")]

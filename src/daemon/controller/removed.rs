@@ -104,7 +104,7 @@ impl<'a> Removed<'a> {
         for node in objected {
             let epoch = self.marked.remove(&node).unwrap_or_default();
             self.shown.objected();
-            let note = "the mark of a removal was taken away by plexusd of this node: it lives, and nothing is freed. There is no Node, or it has the taint out-of-service";
+            let note = "plexusd of this node runs and removed the mark: nothing is freed. There is no Node, or it has the taint out-of-service";
             self.kubernetes.tell_of(&subject(&node, &epoch), "Warning", "RevocationObjected", note);
         }
     }
