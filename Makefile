@@ -89,6 +89,10 @@ prove: plugin ## Break things: random runs with 20 new seeds, kills before each 
 	e2e/assets/get kubernetes >/dev/null
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) e2e/prove/run
 
+.PHONY: simulate
+simulate: ## Simulate 10,000 clusters (SEEDS) with pools of addresses, ten of them with 5,000 nodes, and leave each rule out
+	PLEXUS_SIMULATION=$(or $(SEEDS),10000) cargo test --no-default-features --profile simulate --test simulation -- --nocapture --test-threads 1
+
 .PHONY: put-back
 put-back: ## Put faults back that Plexus once had, and show that `make prove` finds each (root)
 	e2e/assets/get plugins >/dev/null
@@ -128,6 +132,13 @@ bench-scale: ## Measure what NODES daemons cost one API server (root)
 	e2e/assets/get kubernetes >/dev/null
 	CARGO_ENCODED_RUSTFLAGS="$$(e2e/plugin/flags)" cargo build --release --bin plexusd
 	PLEXUSD=$(target)/release/plexusd PLEXUS_SCALE_NODES=$(or $(NODES),100) cargo bench --profile dev --bench scale
+
+.PHONY: bench-leases
+bench-leases: ## Measure what NODES daemons with POOLS pools of addresses cost one API server, and check every address (root)
+	e2e/assets/get etcd >/dev/null
+	e2e/assets/get kubernetes >/dev/null
+	CARGO_ENCODED_RUSTFLAGS="$$(e2e/plugin/flags)" cargo build --release --bin plexusd
+	PLEXUSD=$(target)/release/plexusd PLEXUS_SCALE_NODES=$(or $(NODES),100) PLEXUS_SCALE_POOLS=$(or $(POOLS),10) cargo bench --profile dev --bench leases
 
 .PHONY: ci
 ci: ## Decide whether a change is good; also .ci/run

@@ -40,6 +40,8 @@ enum Without {
     Confirmation,
     /// The stamp needs no question.
     Stamp,
+    /// A node that is revoked goes on as if it was not.
+    Objection,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -137,8 +139,8 @@ impl World {
         let mut world = World { store, records, revisions, is_there: true, machines, controllers, left };
         for node in 0..NODES {
             world.start(node);
-            world.ask(node);
-            world.resync(node);
+            world.ask(node, Without::Nothing);
+            world.resync(node, Without::Nothing);
             world.stamp(node, Without::Nothing);
         }
         world
@@ -208,15 +210,16 @@ fn budgets() -> [Budget; 6] {
     ]
 }
 
-/// All worlds that can come; the first fault.
+/// All worlds that can come; the first fault, after the fewest steps.
 fn explore(without: Without, left: Budget) -> (usize, Option<String>) {
     let mut seen = HashSet::from([hash(&World::new(left))]);
-    let mut next = VecDeque::from([World::new(left)]);
-    while let Some(world) = next.pop_front() {
+    let mut next = VecDeque::from([(0, World::new(left))]);
+    while let Some((steps, world)) = next.pop_front() {
         if let Some(fault) = world.fault() {
-            return (seen.len(), Some(fault));
+            return (seen.len(), Some(format!("{fault} after {steps} steps")));
         }
-        next.extend(world.successors(without).into_iter().filter(|world| seen.insert(hash(world))));
+        let successors = world.successors(without).into_iter().filter(|world| seen.insert(hash(world)));
+        next.extend(successors.map(|world| (steps + 1, world)));
         assert!(seen.len() < 6_000_000, "the model does not end");
     }
     (seen.len(), None)
@@ -257,10 +260,18 @@ fn a_removed_node_shares_no_block_with_another_one() {
 
 #[test]
 fn each_rule_of_revocation_is_needed() {
-    use Without::{BlockVersion, Confirmation, Death, Order, Quarantine, Stamp, Version};
+    use Without::{BlockVersion, Confirmation, Death, Objection, Order, Quarantine, Stamp, Version};
     // Each with the budget in which it is noticed soonest.
-    let rules =
-        [(Quarantine, 0), (Death, 0), (Version, 0), (Confirmation, 0), (Stamp, 0), (BlockVersion, 3), (Order, 3)];
+    let rules = [
+        (Quarantine, 0),
+        (Death, 0),
+        (Version, 0),
+        (Confirmation, 0),
+        (Stamp, 0),
+        (Objection, 0),
+        (BlockVersion, 3),
+        (Order, 3),
+    ];
     for (without, budget) in rules {
         let (worlds, found) = explore(without, budgets()[budget]);
         println!("without {without:?}: {found:?} after {worlds} states");

@@ -346,15 +346,16 @@ const BUDGETS: [Budget; 3] = [
     Budget { wants: 3, silences: 1, kills: 0, boots: 0 },
 ];
 
-/// All worlds that can come; the first fault.
+/// All worlds that can come; the first fault, after the fewest steps.
 fn explore(without: Without, left: Budget) -> (usize, Option<String>) {
     let mut seen = HashSet::from([hash(&World::new(left))]);
-    let mut next = VecDeque::from([World::new(left)]);
-    while let Some(world) = next.pop_front() {
+    let mut next = VecDeque::from([(0, World::new(left))]);
+    while let Some((steps, world)) = next.pop_front() {
         if let Some(fault) = world.fault() {
-            return (seen.len(), Some(fault));
+            return (seen.len(), Some(format!("{fault} after {steps} steps")));
         }
-        next.extend(world.successors(without).into_iter().filter(|world| seen.insert(hash(world))));
+        let successors = world.successors(without).into_iter().filter(|world| seen.insert(hash(world)));
+        next.extend(successors.map(|world| (steps + 1, world)));
         assert!(seen.len() < 4_000_000, "the model does not end");
     }
     (seen.len(), None)

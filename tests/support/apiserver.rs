@@ -43,8 +43,12 @@ pub struct ApiServer {
     programs: PathBuf,
     kubeconfig: PathBuf,
     address: SocketAddr,
-    etcd_url: String,
+    etcd_program: PathBuf,
+    /// For clients, and for peers.
+    etcd_urls: [String; 2],
     etcd: Child,
+    /// The process group of both.
+    group: u32,
     apiserver: Option<Child>,
     janitor: Janitor,
 }
@@ -71,16 +75,8 @@ impl ApiServer {
         let mut janitor = Janitor::start(&directory)?;
         make_credentials(&directory, ip)?;
 
-        let mut etcd = Command::new(etcd_program);
-        etcd.arg("--unsafe-no-fsync")
-            .arg(option("--data-dir", directory.join("etcd").display()))
-            .arg(option("--listen-client-urls", &etcd_url))
-            .arg(option("--advertise-client-urls", &etcd_url))
-            .arg(option("--listen-peer-urls", &peer_url))
-            .arg(option("--initial-advertise-peer-urls", &peer_url))
-            .arg(option("--initial-cluster", format_args!("default={peer_url}")))
-            .process_group(0);
-        let etcd = spawn_logged(&mut etcd, &directory.join("etcd.log"))?;
+        let urls = [etcd_url.as_str(), peer_url.as_str()];
+        let etcd = start_etcd(&etcd_program, &directory, urls, 0)?;
         janitor.watch(etcd.id())?;
 
         let mut server = Self {
@@ -88,7 +84,9 @@ impl ApiServer {
             directory,
             programs,
             address,
-            etcd_url,
+            group: etcd.id(),
+            etcd_program,
+            etcd_urls: [etcd_url, peer_url],
             etcd,
             apiserver: None,
             janitor,
@@ -221,6 +219,34 @@ impl ApiServer {
         self.launch()
     }
 
+    /// Keeps a copy of what etcd holds now, as of a machine that loses its power.
+    pub fn back_up(&self) -> Result<(), String> {
+        signal(&self.etcd, "STOP")?;
+        let copied = self.copy("etcd", "backup");
+        signal(&self.etcd, "CONT")?;
+        copied
+    }
+
+    /// Starts etcd with what [`ApiServer::back_up`] has kept, and the server: what was written since is forgotten.
+    pub fn restore(&mut self) -> Result<(), String> {
+        // It stays in the process group until etcd is in it again.
+        self.pause()?;
+        self.etcd.kill().and_then(|()| self.etcd.wait()).map_err(|error| format!("kill etcd: {error}"))?;
+        self.copy("backup", "etcd")?;
+        let urls = [self.etcd_urls[0].as_str(), self.etcd_urls[1].as_str()];
+        self.etcd = start_etcd(&self.etcd_program, &self.directory, urls, self.group)?;
+        self.restart()
+    }
+
+    /// Replaces the directory `to` by a copy of `from`.
+    fn copy(&self, from: &str, to: &str) -> Result<(), String> {
+        let script = "rm -rf -- \"$1\" && cp -a -- \"$0\" \"$1\"";
+        let folders = [from, to].map(|name| self.directory.join(name));
+        let status = Command::new("sh").args(["-c", script]).args(folders).status();
+        let status = status.map_err(|error| format!("run sh: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("copy {from} to {to}: {status}")) }
+    }
+
     /// Makes the server hang, by SIGSTOP: connections are accepted, requests are not answered.
     pub fn pause(&self) -> Result<(), String> {
         self.signal("STOP")
@@ -247,7 +273,7 @@ impl ApiServer {
         apiserver
             .arg(option("--bind-address", self.address.ip()))
             .arg(option("--secure-port", self.address.port()))
-            .arg(option("--etcd-servers", &self.etcd_url))
+            .arg(option("--etcd-servers", &self.etcd_urls[0]))
             .arg(option("--tls-cert-file", file("apiserver.crt")))
             .arg(option("--tls-private-key-file", file("apiserver.key")))
             .arg(option("--client-ca-file", file("ca.crt")))
@@ -265,7 +291,7 @@ impl ApiServer {
             .arg(option("--audit-policy-file", file("audit-policy.json")))
             .arg(option("--audit-log-path", file("audit.log")))
             .arg(option("--audit-log-mode", "blocking"))
-            .process_group(self.etcd.id().cast_signed());
+            .process_group(self.group.cast_signed());
         self.apiserver = Some(spawn_logged(&mut apiserver, &self.directory.join("apiserver.log"))?);
         self.wait_until_ready()
     }
@@ -333,6 +359,20 @@ impl Drop for ApiServer {
             let _ = child.wait();
         }
     }
+}
+
+/// Starts etcd in `directory`, in the process group `group`; 0 makes a new one.
+fn start_etcd(program: &Path, directory: &Path, [url, peer]: [&str; 2], group: u32) -> Result<Child, String> {
+    let mut etcd = Command::new(program);
+    etcd.arg("--unsafe-no-fsync")
+        .arg(option("--data-dir", directory.join("etcd").display()))
+        .arg(option("--listen-client-urls", url))
+        .arg(option("--advertise-client-urls", url))
+        .arg(option("--listen-peer-urls", peer))
+        .arg(option("--initial-advertise-peer-urls", peer))
+        .arg(option("--initial-cluster", format_args!("default={peer}")))
+        .process_group(group.cast_signed());
+    spawn_logged(&mut etcd, &directory.join("etcd.log"))
 }
 
 /// `get pods/status` or `get /readyz` of an audit event.

@@ -35,7 +35,7 @@ impl World {
         // The one that watches its record acts beside the one that works.
         if !matches!(Standing::of(self.records[node].clone()), Standing::Live(epoch) if epoch == own.epoch) {
             let mut next = self.clone();
-            next.ask(node);
+            next.ask(node, without);
             all.push(next);
         }
         if let Some(effect) = queue.front() {
@@ -46,7 +46,7 @@ impl World {
             return all;
         }
         if !own.synced {
-            next.resync(node);
+            next.resync(node, without);
             all.push(next);
             return all;
         }
@@ -96,11 +96,12 @@ impl World {
     }
 
     /// Whether this node lives in the epoch of its blocks. What it may not grant is withdrawn.
-    pub(super) fn ask(&mut self, node: usize) -> bool {
+    pub(super) fn ask(&mut self, node: usize, without: Without) -> bool {
         let standing = Standing::of(self.records[node].clone());
         let own = &mut self.machines[node];
         match &standing {
             Standing::Live(epoch) if *epoch == own.epoch => return true,
+            Standing::Object(record) if without == Without::Objection && record.epoch == own.epoch => return true,
             Standing::Dead => own.grant.clear(),
             _ => {}
         }
@@ -119,9 +120,9 @@ impl World {
         false
     }
 
-    pub(super) fn resync(&mut self, node: usize) {
+    pub(super) fn resync(&mut self, node: usize, without: Without) {
         let Standing::Live(epoch) = Standing::of(self.records[node].clone()) else {
-            self.ask(node);
+            self.ask(node, without);
             return;
         };
         let own = &mut self.machines[node];
@@ -145,7 +146,7 @@ impl World {
     }
 
     pub(super) fn stamp(&mut self, node: usize, without: Without) {
-        if without == Without::Stamp || self.ask(node) {
+        if without == Without::Stamp || self.ask(node, without) {
             self.publish(node);
             self.machines[node].valid = true;
             self.machines[node].asleep.clear();
@@ -178,7 +179,7 @@ impl World {
         match effect {
             Effect::Publish => self.publish(node),
             Effect::Confirm => {
-                if without == Without::Confirmation || self.ask(node) {
+                if without == Without::Confirmation || self.ask(node, without) {
                     self.tell(node, Event::Confirmed);
                     // Within seconds, and a quarantine is longer.
                     self.publish(node);
