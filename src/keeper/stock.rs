@@ -59,7 +59,7 @@ impl Stock {
         let called = self.blocks.grant(pool)?.map(|grant| grant.calls_back()).unwrap_or_default();
         if called != known.served && !called.is_empty() {
             leased::give_back(&self.blocks, pool, Instant::now() + LOCK_LIMIT)
-                .map_err(|e| format!("addresses of pool {pool} cannot be given back: {e}"))?;
+                .map_err(|e| format!("addresses of pool {pool} cannot be released: {e}"))?;
         }
         (known.file, known.served) = (file, called);
         Ok(())
