@@ -33,7 +33,7 @@ pub(super) struct Listing {
 impl Listing {
     /// Whether a copy is worth its file.
     pub(super) fn is_long(&self) -> bool {
-        self.taken.iter().count() + self.former.len() >= MANY
+        self.taken.iter().len() + self.former.len() >= MANY
     }
 
     /// `address` was given back; `former` is what is remembered of it.
@@ -44,7 +44,7 @@ impl Listing {
 
     /// The copy, of a folder in `state`.
     pub(super) fn to_bytes(&self, state: State) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(17 * self.taken.iter().count() + 33 * self.former.len() + 64);
+        let mut bytes = Vec::with_capacity(17 * self.taken.iter().len() + 33 * self.former.len() + 64);
         let put = |bytes: &mut Vec<u8>, address: IpAddr| {
             bytes.push(u8::from(address.is_ipv4()));
             bytes.extend(number(address).to_le_bytes());
@@ -55,7 +55,7 @@ impl Listing {
             bytes.extend(of.to_le_bytes());
             put(&mut bytes, *address);
         }
-        for count in [self.taken.iter().count(), self.former.len()] {
+        for count in [self.taken.iter().len(), self.former.len()] {
             bytes.extend((count as u64).to_le_bytes());
         }
         bytes.extend(state.to_bytes());
