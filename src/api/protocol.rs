@@ -103,6 +103,9 @@ pub struct LeaseRequest {
     /// One of these addresses is needed, each from the first to the last: of a pool that has no object with ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<(IpAddr, IpAddr)>,
+    /// The boot ID that the plugin sees: the daemon in its container may see another one, where a container is the node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
 }
 
 /// What a call must know of a pod and its networks.

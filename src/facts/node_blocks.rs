@@ -97,7 +97,8 @@ impl Lessor for NodeBlocks {
 
     fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<(), String> {
         let Need { families, within } = need.clone();
-        let request = Request::Lease(LeaseRequest { pool: pool.clone(), families, within });
+        let boot = boot::shown().unwrap_or_default();
+        let request = Request::Lease(LeaseRequest { pool: pool.clone(), families, within, boot });
         match self.client.ask(&self.run, deadline, &request) {
             Ok(Reply::Leased {}) => Ok(()),
             Ok(Reply::Unavailable(why)) => Err(why),

@@ -104,6 +104,7 @@ impl Addresses {
             Ok(false) => return Err("another plexusd of this node has not ended yet".to_owned()),
             Err(e) => return Err(format!("grants of addresses cannot be written: {e}")),
         }
+        self.grants.seen_by_plugin(&request.boot);
         let keeper = self.keeper(request.pool);
         let begun = Instant::now();
         // On its own: whoever asks may hang up, and what was begun is to be ended.
