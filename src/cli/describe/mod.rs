@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let What::Pod(arguments) = &arguments.what;
     let state = arguments.directories.state()?;
     sight::check(&state, "describe pod <namespace>/<name>")?;
-    let is_node = state.path().exists();
+    let is_node = sight::is_node(&state);
     let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let mut page = Document::empty(VERSION, &namespace, &name);
     if is_node {

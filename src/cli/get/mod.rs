@@ -70,7 +70,7 @@ pub struct Arguments {
 /// Prints what the records tell; not well where there are none because this is no node.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = arguments.directories.state()?;
-    let is_node = state.path().exists();
+    let is_node = sight::is_node(&state);
     if arguments.is_of_cluster(is_node) {
         let inquiry = arguments.access.open()?;
         let scope = arguments.scope(&inquiry);

@@ -10,7 +10,7 @@ use super::directories::NodeDirectories;
 use super::kubeconfig::ClusterAccess;
 use super::output::Output;
 use super::remote::options::NodeArguments;
-use super::{Error, Verdict, get, trust};
+use super::{Error, Verdict, get, sight, trust};
 use crate::cli::output::counted::{counted, counted_with};
 use crate::sys::files::{self, Durability};
 use archive::Archive;
@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         return Err(Error::Exists { path: arguments.output.clone() });
     }
     let state = arguments.directories.state()?;
-    let is_node = state.path().exists();
+    let is_node = sight::is_node(&state);
     let mut archive = Archive::default();
     if arguments.is_of_cluster(is_node) {
         let wanted = Wanted {

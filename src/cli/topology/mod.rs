@@ -11,7 +11,7 @@ use super::output::described::Described;
 use super::output::limit::{PHRASE, short};
 use super::pods::label;
 use super::pods::networks::{PodNetworks, Standing};
-use super::{Error, Verdict, get, trust};
+use super::{Error, Verdict, get, sight, trust};
 use crate::api::StateDirectory;
 use crate::cli::directories::RecordDirectories;
 use crate::cluster::{Inquiry, Scope, SeenPod};
@@ -94,7 +94,7 @@ impl Described for Document<'_> {
 /// Draws it.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = arguments.directories.state()?;
-    let is_node = state.path().exists();
+    let is_node = sight::is_node(&state);
     let is_of_cluster = arguments.cluster || arguments.selector.is_some() || arguments.access.is_given();
     let leaves = if is_of_cluster || (!is_node && ClusterAccess::is_configured()) {
         of_cluster(arguments, &arguments.access.open()?, output)?
