@@ -137,7 +137,9 @@ fn why_shows_a_slip(server: &ApiServer) {
     let said = text(&plexusctl(server, &["why", "slips/ready"]), 0);
     assert_eq!(
         said.lines().next(),
-        Some("Pod slips/ready: network slips/slip: key \"brigde\" is unknown; did you mean \"bridge\"?")
+        Some(
+            "Pod slips/ready: its networks are attached; a warning: network slips/slip: key \"brigde\" is unknown; did you mean \"bridge\"?"
+        )
     );
     pod(server, "slips", "key", &json!({ "k8s.v1.cni.cncf.io/network": "slip" }), &ready);
     let said = text(&plexusctl(server, &["why", "slips/key"]), 0);

@@ -1,6 +1,7 @@
 //! The cause that a message names: of Plexus, of the runtime, or of a plugin.
 
-use crate::cli::diagnosis::Fault;
+use crate::cli::diagnosis::{Check, Fault};
+use crate::cni::spelling::nearest;
 
 /// Words that are all in a message, and its cause. The first row that holds counts: the most exact rows are first.
 const CAUSES: &[(&[&str], Fault)] = &[
@@ -71,6 +72,53 @@ pub fn of_plexus(message: &str) -> (Fault, &str) {
 pub fn network_of(message: &str) -> Option<&str> {
     let name = message.strip_prefix("network ")?.split([' ', ':']).next()?;
     name.contains('/').then_some(name)
+}
+
+/// Types of plugins and of address plugins that are in wide use: near a name of these is probably a slip.
+pub const PLUGINS: [&str; 28] = [
+    "bandwidth",
+    "bond",
+    "bridge",
+    "dhcp",
+    "dummy",
+    "firewall",
+    "host-device",
+    "host-local",
+    "ib-sriov",
+    "ipoib",
+    "ipvlan",
+    "ipvtap",
+    "loopback",
+    "macvlan",
+    "macvtap",
+    "ovs",
+    "plexus-ipam",
+    "portmap",
+    "ptp",
+    "rdma",
+    "route-override",
+    "sbr",
+    "sriov",
+    "static",
+    "tap",
+    "tuning",
+    "vlan",
+    "vrf",
+];
+
+/// `check` with the type that is probably meant where the program of a plugin is missing: that is more probable than a
+/// program of nearly the same name.
+pub fn with_near_type(check: Check) -> Check {
+    let kind =
+        check.finding.split_once(" is missing: no such file in").and_then(|(before, _)| before.rsplit(' ').next());
+    match kind.and_then(|kind| nearest(kind, PLUGINS)) {
+        Some(meant) => {
+            let finding = format!("{}; did you mean {meant:?}?", check.finding);
+            let remedy = "Correct the type in the configuration of the network; if it is meant, install its program in the plugin directory of the node.";
+            Check { finding, ..check }.remedied_by(remedy)
+        }
+        None => check,
+    }
 }
 
 /// What the runtime writes before the type of the plugin that failed.

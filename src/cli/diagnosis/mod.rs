@@ -5,7 +5,7 @@ mod messages;
 mod print;
 
 pub use fault::Fault;
-pub use messages::{cause_of, network_of, of_plexus, of_readiness, of_sandbox};
+pub use messages::{PLUGINS, cause_of, network_of, of_plexus, of_readiness, of_sandbox, with_near_type};
 pub use print::print;
 
 use schemars::JsonSchema;
@@ -119,9 +119,15 @@ impl Check {
     }
 }
 
-/// The worst first, and causes with a name before others; otherwise the order stays, which is that of probability.
+/// The check of a pod's network-status: it shows that something is wrong, and only guesses at the cause.
+pub const CONSEQUENCE: &str = "status";
+
+/// The worst first, causes with a name before others, and a cause before its consequence; otherwise the order stays, which
+/// is that of probability.
 pub fn worst_first(mut checks: Vec<Check>) -> Vec<Check> {
-    checks.sort_by_key(|check| (check.mark, check.fault == Some(Fault::Other)));
+    checks.sort_by_key(|check| {
+        (check.mark, check.fault == Some(Fault::Other), check.mark == Mark::Bad && check.check == CONSEQUENCE)
+    });
     checks
 }
 

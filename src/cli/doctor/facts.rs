@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long the daemon may take to answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// The keeper's report is a line.
 const MAX_REPORT: usize = 1 << 20;
 /// Where runtimes listen, and how they are called.

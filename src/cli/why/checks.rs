@@ -1,16 +1,24 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, network_of, of_sandbox, worst_first};
+use crate::cli::diagnosis::{
+    CONSEQUENCE, Check, Fault, Mark, cause_of, network_of, of_sandbox, with_near_type, worst_first,
+};
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetwork, Standing};
 use crate::cli::why::facts::Facts;
 use crate::cli::why::{network, plexus};
-use crate::cluster::{SeenEvent, SeenNode};
+use crate::cluster::{SeenEvent, SeenNode, SeenPod};
 use crate::nad::NETWORKS;
 
 /// The check of the network-status.
-pub const STATUS: &str = "status";
+pub const STATUS: &str = CONSEQUENCE;
+/// The check of Plexus' pod.
+const PLEXUS_POD: &str = "plexus pod";
+/// The check of a record of the node.
+pub const RECORD: &str = "record";
+/// The next step where only the network-status is not written.
+const UNWRITTEN: &str = "See that plexusd runs on that node and may patch pods (`plexusctl status`): it then writes the network-status. The pod can stay.";
 
 /// Everything that was checked, the most probable cause first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
@@ -31,15 +39,17 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     worst_first(checks)
 }
 
-/// Adds `more`. What is wrong with a network is one line: the first that names it. A warning hides nothing that is bad.
+/// Adds `more`, what one source found. What is wrong with a network is told by the first source that names it: two say the
+/// same in other words. A warning hides nothing that is bad.
 pub fn add(checks: &mut Vec<Check>, more: Vec<Check>) {
+    let before = checks.len();
     for check in more {
         let is_told = |other: &Check| {
             let hides = other.mark == Mark::Bad || (other.is_finding() && check.mark != Mark::Bad);
             hides && other.about_network() == check.about_network()
         };
         let is_of_network = check.is_finding() && check.about_network().is_some();
-        if !(is_of_network && checks.iter().any(is_told)) {
+        if !(is_of_network && checks[..before].iter().any(is_told)) {
             checks.push(check);
         }
     }
@@ -127,6 +137,7 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
             let is_told = facts.networks.unreadable.is_some() && sandbox.fault == Fault::Annotation;
             if !is_told {
                 let check = Check::bad("events", sandbox.fault, sandbox.finding()).remedied_by(sandbox.remedy());
+                let check = with_near_type(check);
                 checks.push(Check { network: network_of(sandbox.answer).map(str::to_owned), ..check });
             }
         }
@@ -147,7 +158,7 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
     if !matches!(&facts.node.0, Err(_) | Ok(Some(SeenNode { linux: true, .. }))) {
         return;
     }
-    let check = "plexus pod";
+    let check = PLEXUS_POD;
     let plexus = match &facts.plexus.0 {
         Err(why) => return checks.push(Check::unseen(check, why.as_str())),
         Ok(plexus) => plexus,
@@ -159,9 +170,22 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
         return checks.push(severe(Fault::DaemonDown, format!("node {node} has no Plexus pod")));
     };
     checks.push(match plexus::trouble(plexus, node, plexus::probe(&facts.plexus_events)) {
-        Some((fault, why)) => severe(fault, why),
+        Some((fault, why)) => with_log(severe(fault, why), plexus),
         None => Check::good(check, format!("{} on node {node} is ready", label(plexus))),
     });
+}
+
+/// `check` of Plexus' `pod`; where a container ends again and again, its log has the reason.
+fn with_log(check: Check, pod: &SeenPod) -> Check {
+    let container = pod.waits.as_deref().filter(|waits| waits.contains("it last ended"));
+    let container = container.and_then(|waits| waits.strip_prefix("container ")?.split_once(':'));
+    match container.filter(|_| check.fault == Some(Fault::DaemonDown)) {
+        Some((container, _)) => check.remedied_by(format!(
+            "Correct what the container's log names: kubectl -n {} logs {} -c {container} --previous.",
+            pod.namespace, pod.name
+        )),
+        None => check,
+    }
 }
 
 fn node(facts: &Facts, checks: &mut Vec<Check>) {
@@ -203,6 +227,10 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
         return checks.push(Check::unseen("status", "the annotation cannot be read: nobody knows what the pod lacks"));
     }
     match (&facts.pod.status, missing.as_slice()) {
+        (None, [_, ..]) if checks.iter().any(|check| check.check == PLEXUS_POD && check.mark == Mark::Bad) => {
+            let finding = "the pod runs without a network-status: plexusd on its node, which writes it, is not ready";
+            checks.push(Check::bad("status", Fault::StatusMissing, finding).remedied_by(UNWRITTEN));
+        }
         (None, [_, ..]) => {
             let finding =
                 "the pod runs without a network-status: the runtime may have called another plugin than Plexus";
@@ -232,6 +260,21 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
             let attached = facts.networks.in_state(Standing::Attached).count();
             checks.push(Check::good(STATUS, format!("{} attached", counted_with(attached, "network", "is"))));
         }
+    }
+}
+
+/// What the node's records contain as attached lacks only its network-status: deleting the pod would mend nothing.
+pub fn settle_status(facts: &Facts, checks: &mut [Check]) {
+    let recorded = |missing: &PodNetwork| {
+        let is_record = |check: &Check| check.check == RECORD && check.mark == Mark::Good;
+        checks.iter().any(|check| is_record(check) && check.network.as_ref() == Some(&missing.network))
+    };
+    if facts.pod.status.is_some() || !facts.networks.in_state(Standing::Missing).all(recorded) {
+        return;
+    }
+    for check in checks.iter_mut().filter(|check| check.check == STATUS && check.mark == Mark::Bad) {
+        let finding = "the networks are attached by the node's record; the network-status is not yet written";
+        *check = Check::bad(STATUS, Fault::StatusMissing, finding).remedied_by(UNWRITTEN);
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Arguments {
     node: NodeDirectories,
 }
 
+/// The check that a node did not answer.
+const RECORDS: &str = "records";
 /// The check that the API server could not be asked.
 const API_SERVER: &str = "API server";
 
@@ -65,7 +67,7 @@ impl Described for Document<'_> {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let state = arguments.node.state()?;
     sight::check(&state, "why <namespace>/<name>")?;
-    let is_node = state.path().exists();
+    let is_node = sight::is_node(&state);
     let Asked { namespace, name, inquiry } = arguments.pod.find(is_node)?;
     let (facts, mut checks) = match &inquiry {
         Ok(inquiry) => {
@@ -81,11 +83,20 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         let uid = facts.as_ref().map(|facts| facts.pod.kubelet_uid.as_str());
         let run = arguments.node.run()?;
         let found = node::look((&state, &run), (&namespace, &name, uid), output)?;
-        own = own.or(found.networks);
-        checks::add(&mut checks, found.checks);
-        checks::add(&mut checks, doctor::findings(&arguments.node, own.as_deref())?);
+        let elsewhere = if found.networks.is_none() { of_other_node(&inquiry, &facts, output) } else { None };
+        match elsewhere {
+            Some(part) => checks::add(&mut checks, part),
+            None => {
+                own = own.or(found.networks);
+                checks::add(&mut checks, found.checks);
+                checks::add(&mut checks, doctor::findings(&arguments.node, own.as_deref())?);
+            }
+        }
     } else if let (Ok(inquiry), Some(facts)) = (&inquiry, &facts) {
         checks::add(&mut checks, part_of_node(inquiry, facts, output));
+    }
+    if let Some(facts) = &facts {
+        checks::settle_status(facts, &mut checks);
     }
     let checks = diagnosis::worst_first(checks);
     let pod = format!("{namespace}/{name}");
@@ -101,6 +112,13 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(if cause.is_some() { Verdict::NotWell } else { Verdict::Well })
 }
 
+/// What the pod's node finds, asked from a node without a record of it: that may be another one. None where no node answers.
+fn of_other_node(inquiry: &Result<Inquiry, String>, facts: &Option<Facts>, output: &Output) -> Option<Vec<Check>> {
+    let part = part_of_node(inquiry.as_ref().ok()?, facts.as_ref()?, output);
+    let is_answered = part.iter().any(|check| check.check != RECORDS);
+    is_answered.then_some(part)
+}
+
 /// What the pod's node finds, asked from here. Without a running pod of Plexus that is a finding already.
 fn part_of_node(inquiry: &Inquiry, facts: &Facts, output: &Output) -> Vec<Check> {
     let plexus = facts.plexus.0.as_ref().ok().and_then(Option::as_ref);
@@ -112,7 +130,7 @@ fn part_of_node(inquiry: &Inquiry, facts: &Facts, output: &Output) -> Vec<Check>
     let pod = label(&facts.pod);
     match remote::document::<PartOfNode>(inquiry, node, &["why", "--output=json", "--", &pod], output) {
         Ok(part) => of_pod(part.checks, facts),
-        Err(why) => vec![Check::unseen("records", format!("the records of node {node} were not seen: {why}"))],
+        Err(why) => vec![Check::unseen(RECORDS, format!("the records of node {node} were not seen: {why}"))],
     }
 }
 
@@ -121,7 +139,9 @@ fn part_of_node(inquiry: &Inquiry, facts: &Facts, output: &Output) -> Vec<Check>
 fn of_pod(checks: Vec<Check>, facts: &Facts) -> Vec<Check> {
     let own = facts.selected();
     let is_of_another = |check: &Check| check.pod_uid.as_ref().is_some_and(|uid| *uid != facts.pod.kubelet_uid);
-    let is_own = |check: &Check| check.check != API_SERVER && check.concerns(&own) && !is_of_another(check);
+    // A record may have what the annotation no longer selects.
+    let is_about = |check: &Check| check.check == checks::RECORD || check.concerns(&own);
+    let is_own = |check: &Check| check.check != API_SERVER && is_about(check) && !is_of_another(check);
     checks.into_iter().filter(is_own).collect()
 }
 
@@ -138,7 +158,10 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
         let next = cause.remedy.as_deref().unwrap_or_default();
         output.line(&format!("Next step: {next}"))?;
     } else if let Some(slip) = checks.iter().find(|check| is_slip(check)) {
-        output.line(&format!("Pod {pod}: {}", slip.finding))?;
+        // A warning alone must not read as a failure.
+        let is_attached = checks.iter().any(|check| check.check == checks::STATUS && check.mark == Mark::Good);
+        let well = if is_attached { "its networks are attached; a warning: " } else { "" };
+        output.line(&format!("Pod {pod}: {well}{}", slip.finding))?;
         output.line(&format!("Next step: {}", slip.remedy.as_deref().unwrap_or_default()))?;
     } else if let Some(unseen) = checks.iter().find(|check| check.mark == Mark::Unseen) {
         let is_attached = checks.iter().any(|check| check.check == checks::STATUS && check.mark == Mark::Good);
@@ -159,6 +182,8 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
 
 /// Whether the pod may have another network than its author meant, although nothing failed.
 fn is_slip(check: &Check) -> bool {
-    check.mark == Mark::Warning
-        && matches!(check.fault, Some(Fault::NetworkBroken | Fault::NetworkMissing | Fault::Annotation))
+    // The record of a network that was changed since.
+    let is_older = check.check == checks::RECORD && check.fault == Some(Fault::Other);
+    let is_mistaken = matches!(check.fault, Some(Fault::NetworkBroken | Fault::NetworkMissing | Fault::Annotation));
+    check.mark == Mark::Warning && (is_older || is_mistaken)
 }

@@ -3,10 +3,13 @@
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::diagnosis::{Check, Fault, Mark};
 use crate::cli::output::Output;
-use crate::cli::{Error, describe, trust};
+use crate::cli::why::checks::RECORD;
+use crate::cli::{Error, describe, doctor, trust};
+use crate::cni::{NetworkConfig, json};
 use crate::engine::cleanup::comparison::Difference;
-use crate::nad::PodRef;
+use crate::nad::{Definition, PodRef};
 use crate::store::{Attachment, Record, State, Store};
+use serde_json::Value;
 
 /// What the node has of a pod.
 pub struct OfNode {
@@ -31,7 +34,12 @@ pub fn look(
     let (records, _) = Store::new(state).survey().map_err(unreadable)?;
     let own = own(&records, namespace, name, uid);
     let are_several = own.len() > 1;
-    let of_one = |record: &&Record| of_record(record, are_several, &describe::differences(record, run, output));
+    let now = doctor::networks_of_now(state, run);
+    let of_one = |record: &&Record| {
+        let mut checks = of_record(record, are_several, &describe::differences(record, run, output));
+        checks.extend(older(record, &now));
+        checks
+    };
     let mut checks: Vec<Check> = own.iter().flat_map(of_one).collect();
     let networks = own.iter().flat_map(|record| &record.attachments).map(|one| one.network.clone()).collect();
     let networks = (!own.is_empty()).then_some(networks);
@@ -86,8 +94,35 @@ fn attached(one: &Attachment, what: &str, seen: &Result<Vec<Difference>, String>
             let drift = seen.drift.join("; ");
             Check::bad("record", Fault::Drift, format!("{what} is not as recorded: {drift}"))
         }
-        None => Check::good("record", format!("{what} is attached")),
+        None => Check::good(RECORD, format!("{what} is attached")).of_network(one.network.as_str()),
     }
+}
+
+/// What of `record` is attached by another configuration than its network has `now`: a running pod keeps that of its start.
+fn older(record: &Record, now: &[Definition]) -> Vec<Check> {
+    let is_older = |one: &&Attachment| {
+        let definition = now.iter().find(|definition| definition.nad.to_string() == one.network);
+        let config = definition.and_then(|definition| Some((definition.nad.name(), definition.config.as_deref()?)));
+        let now = config.and_then(|(name, config)| NetworkConfig::parse(config, Some(name)).ok());
+        let then = NetworkConfig::parse(one.config.get(), None).ok();
+        one.state == State::Attached && now.zip(then).is_some_and(|(now, then)| written(now) != written(then))
+    };
+    let told = |one: &Attachment| {
+        let what = format!("{} ({})", one.network, one.ifname);
+        let check = Check::warning(RECORD, Fault::Other, format!("{what} runs an older configuration of the network"));
+        let check = check
+            .remedied_by("Delete the pod so that it is created again: only a new pod gets the changed configuration.");
+        Check { pod_uid: record.pod.as_ref().and_then(|pod| pod.uid().map(str::to_owned)), ..check }
+    };
+    record.attachments.iter().filter(|one| !one.default).filter(is_older).map(told).collect()
+}
+
+/// What the author of a network wrote: without what ADD puts in for one pod.
+fn written(mut config: NetworkConfig) -> Option<Value> {
+    for plugin in &mut config.plugins {
+        ["args", "deviceID", "pciBusID"].into_iter().for_each(|key| plugin.object.remove(key));
+    }
+    json::parse(config.to_raw().get()).ok()
 }
 
 #[cfg(test)]
@@ -139,5 +174,24 @@ mod tests {
         assert!(drifted[0].finding.ends_with("is not as recorded: there is no interface net1"), "{drifted:?}");
         assert_eq!(of_record(&lan, false, &Err("busy".into()))[0].mark, Mark::Unseen);
         assert_eq!(of_record(&lan, false, &Ok(Vec::new()))[0].mark, Mark::Good);
+    }
+
+    #[test]
+    fn a_pod_on_a_network_that_was_changed_since_is_told() {
+        let config = serde_json::json!({"cniVersion": "1.0.0", "name": "lan",
+            "plugins": [{"type": "macvlan", "mastr": "eth1", "deviceID": "d", "args": {"cni": {"a": "b"}}}]});
+        let attachment = serde_json::json!({"call": "eth0", "network": "default/lan", "ifname": "net1",
+            "default": false, "config": config, "state": "attached"});
+        let mut lan = record("c1", "web", Some("now"));
+        lan.attachments.push(serde_json::from_value(attachment).unwrap());
+        let now = |config: &str| {
+            let nad = crate::nad::NadRef::new("default", "lan").unwrap();
+            older(&lan, &[Definition::new(nad, Some(config.to_owned()), |_| None)])
+        };
+        let found = now(r#"{"cniVersion":"1.0.0","type":"macvlan","master":"eth1"}"#);
+        assert!(found.len() == 1 && found[0].finding.contains("default/lan (net1) runs an older"), "{found:?}");
+        // The order of keys means nothing, nor what ADD put in for the pod.
+        assert!(now(r#"{"mastr": "eth1", "type": "macvlan", "cniVersion": "1.0.0"}"#).is_empty());
+        assert!(older(&lan, &[]).is_empty());
     }
 }

@@ -24,7 +24,7 @@ pub fn trouble(pod: &SeenPod, node: &str, probe: Option<&str>) -> Option<(Fault,
     let (fault, why) = match (pod.waits.as_deref(), probe) {
         (Some(waits), _) => (of_readiness(waits), waits),
         (None, Some(probe)) => of_plexus(probe),
-        (None, None) => (Fault::DaemonDown, "its events have no reason"),
+        (None, None) => (Fault::DaemonDown, "its containers start, and no event has a reason"),
     };
     Some((fault, format!("{} on node {node} is not ready: {why}", label(pod))))
 }

@@ -11,6 +11,9 @@ use crate::engine::Settings;
 /// settings which only the node has.
 const ASIDE: [&str; 10] = ["PX006", "PX026", "PX028", "PX029", "PX030", "PX036", "PX041", "PX043", "PX044", "PX062"];
 
+/// Rules about keys that mean nothing: they are the reason of most others.
+const FIRST: [&str; 3] = ["PX007", "PX008", "PX009"];
+
 /// The findings in `manifests`: the pod and the networks that it selects.
 pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
     let mut objects = Objects { is_cluster: true, ..Objects::default() };
@@ -18,7 +21,9 @@ pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
     let Ok(settings) = Settings::parse(DEFAULTS) else { return Vec::new() };
     let findings = lint::findings(&objects, &settings, None);
     let own = findings.iter().filter(|one| one.rule.severity != Severity::Info && !ASIDE.contains(&one.rule.id));
-    own.map(|finding| check(&objects, finding)).collect()
+    let mut own: Vec<&Finding> = own.collect();
+    own.sort_by_key(|finding| !FIRST.contains(&finding.rule.id));
+    own.into_iter().map(|finding| check(&objects, finding)).collect()
 }
 
 fn check(objects: &Objects, finding: &Finding) -> Check {
@@ -50,7 +55,7 @@ mod tests {
 
     #[test]
     fn every_rule_aside_exists() {
-        assert!(ASIDE.iter().all(|id| rules::all().any(|rule| rule.id == *id)));
+        assert!(ASIDE.iter().chain(&FIRST).all(|id| rules::all().any(|rule| rule.id == *id)));
     }
 
     #[test]

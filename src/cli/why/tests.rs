@@ -329,3 +329,66 @@ fn of_a_node_only_what_concerns_the_pod_counts() {
         assert_eq!(of_pod(vec![check.clone()], &facts).len(), usize::from(counts), "{check:?}");
     }
 }
+
+#[test]
+fn every_slip_of_a_network_is_told_the_unknown_key_first() {
+    let nad = r#"{"apiVersion":"k8s.v1.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"lan","namespace":"default"},"spec":{"config":"{\"cniVersion\":\"1.0.0\",\"type\":\"macvlan\",\"mastr\":\"eth1\"}"}}"#;
+    let nad = nad.replace("k8s.v1.cni.cncf.io/v1", "k8s.cni.cncf.io/v1");
+    let slips = crate::cli::why::slips::slips([nad.as_str()].into_iter());
+    let told = |found: &[Check]| -> Vec<String> {
+        found.iter().filter(|check| check.mark == Mark::Warning).map(|check| check.finding.clone()).collect()
+    };
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let mut found = checks(&Facts { slips, ..running(Some(status)) });
+    let first = told(&found);
+    assert!(first.len() == 2 && first[0].contains("did you mean \"master\"?"), "{first:?}");
+    assert!(first[1].contains("has no master"), "{first:?}");
+    // The node says the same of the key: one line.
+    let of_node = Check::warning("network", Fault::NetworkBroken, "default/lan: unknown key mastr");
+    add(&mut found, vec![of_node.of_network("default/lan")]);
+    assert_eq!(told(&found), first);
+}
+
+#[test]
+fn an_exact_cause_is_before_what_may_have_happened() {
+    let mut found = checks(&running(None));
+    assert_eq!(found[0].check, STATUS);
+    let finding = "the runtime takes /etc/cni/net.d/00-a.conflist before 00-plexus.conflist";
+    add(&mut found, vec![Check::bad("configuration", Fault::Displaced, finding)]);
+    let found = crate::cli::diagnosis::worst_first(found);
+    assert_eq!((found[0].finding.as_str(), found[1].check.as_ref()), (finding, STATUS));
+}
+
+#[test]
+fn what_the_record_has_as_attached_only_lacks_its_status() {
+    let record = |network: &str| Check::good("record", format!("{network} (net1) is attached")).of_network(network);
+    let settled = |records: Vec<Check>| {
+        let running = running(None);
+        let mut found = checks(&running);
+        found.extend(records);
+        settle_status(&running, &mut found);
+        found.into_iter().find(|check| check.check == STATUS).unwrap()
+    };
+    let attached = settled(vec![record("default/lan")]);
+    assert_eq!((attached.mark, attached.fault), (Mark::Bad, Some(Fault::StatusMissing)));
+    assert!(attached.finding.contains("not yet written"), "{attached:?}");
+    assert!(!attached.remedy.unwrap().contains("elete"));
+    // A record of another network proves nothing of this one.
+    assert_eq!(settled(vec![record("default/other")]).fault, Some(Fault::Displaced));
+}
+
+#[test]
+fn a_near_type_is_named_first() {
+    let found = checks(&failing("network default/lan (net1): plugin mcvlan is missing: no such file in /opt/cni/bin"));
+    assert!(found[0].finding.ends_with("did you mean \"macvlan\"?"), "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|remedy| remedy.starts_with("Correct the type")), "{found:#?}");
+}
+
+#[test]
+fn the_log_of_a_container_that_ends_is_the_next_step() {
+    let waits = "container plexusd: CrashLoopBackOff: back-off 40s; it last ended with exit code 2 (Error)".to_owned();
+    let crashed = SeenPod { waits: Some(waits), ..plexus(false) };
+    let found = checks(&Facts { plexus: Seen(Ok(Some(crashed))), ..facts("lan") });
+    let remedy = found[0].remedy.as_deref().unwrap_or_default();
+    assert!(remedy.contains("kubectl -n kube-system logs plexus-x -c plexusd --previous"), "{found:#?}");
+}

@@ -1,6 +1,7 @@
 //! Rules about what Kubernetes or Plexus would pass over in silence: misspelt kinds and keys, and values of another type.
 
 use super::shape::{kinds, trees};
+use crate::cli::diagnosis::PLUGINS;
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
@@ -24,37 +25,6 @@ const KINDS: [(&str, &str); 7] = [
 ];
 /// The keys of annotations of pods that Plexus reads or writes.
 const OF_PODS: [&str; 3] = [NETWORKS, NETWORK_STATUS, DEFAULT_NETWORK];
-/// Types of plugins and of address plugins that are in wide use: near a name of these is probably a slip.
-const PLUGINS: [&str; 28] = [
-    "bandwidth",
-    "bond",
-    "bridge",
-    "dhcp",
-    "dummy",
-    "firewall",
-    "host-device",
-    "host-local",
-    "ib-sriov",
-    "ipoib",
-    "ipvlan",
-    "ipvtap",
-    "loopback",
-    "macvlan",
-    "macvtap",
-    "ovs",
-    "plexus-ipam",
-    "portmap",
-    "ptp",
-    "rdma",
-    "route-override",
-    "sbr",
-    "sriov",
-    "static",
-    "tap",
-    "tuning",
-    "vlan",
-    "vrf",
-];
 /// PX040 names these.
 const FORMER: [&str; 3] = super::pods::FORMER;
 

@@ -148,15 +148,24 @@ fn waits(status: &PodStatus) -> Option<String> {
         let state = container.state.as_ref()?;
         let (reason, message) = match (&state.waiting, &state.terminated) {
             (Some(waiting), _) => (waiting.reason.clone(), waiting.message.clone()),
-            (_, Some(ended)) if ended.exit_code != 0 => (ended.reason.clone(), ended.message.clone()),
+            (_, Some(ended)) if ended.exit_code != 0 => {
+                (ended.reason.clone(), ended.message.as_deref().and_then(reason_in).map(str::to_owned))
+            }
             _ => return None,
         };
         // While the sandbox is made, the events have the reason.
         let reason = reason.filter(|reason| reason != "ContainerCreating" && reason != "PodInitializing")?;
-        let message = message.map_or_else(String::new, |message| format!(": {message}"));
+        let message = message.map_or_else(String::new, |message| format!(": {}", message.trim_end()));
         let before = last_end(container).map_or_else(String::new, |before| format!("; {before}"));
         Some(format!("container {}: {reason}{message}{before}", container.name))
     })
+}
+
+/// The line of `message` with the reason. It may be the end of a log, whose last line is nearest to the end; a refused
+/// command line ends with a hint instead.
+fn reason_in(message: &str) -> Option<&str> {
+    let lines = || message.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines().filter_map(|line| line.strip_prefix("error: ")).next_back().or_else(|| lines().next_back())
 }
 
 /// How a container that waits ended the last time; none if it did not, or ended well.
@@ -165,9 +174,8 @@ fn last_end(container: &ContainerStatus) -> Option<String> {
     let ended =
         container.last_state.as_ref()?.terminated.as_ref().filter(|ended| is_waiting && ended.exit_code != 0)?;
     let reason = ended.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-    // It may be the end of the log: its last line is nearest to the end.
-    let last = ended.message.as_deref().and_then(|text| text.lines().rfind(|line| !line.trim().is_empty()));
-    let last = last.map_or_else(String::new, |line| format!(": {}", line.trim()));
+    let last = ended.message.as_deref().and_then(reason_in);
+    let last = last.map_or_else(String::new, |line| format!(": {line}"));
     Some(format!("it last ended with exit code {}{reason}{last}", ended.exit_code))
 }
 
@@ -229,6 +237,13 @@ mod tests {
                 "container plexusd: CrashLoopBackOff: back-off 40s; it last ended with exit code 1 (Error): the kubeconfig /k does not exist"
             )
         );
+        // clap ends with a hint, and begins with the reason.
+        let usage =
+            r#""error: invalid value 'nonsense' for '--metrics-address'\n\nFor more information, try '--help'.\n""#;
+        let told = status(&ended(usage)).unwrap();
+        assert!(told.ends_with("(Error): invalid value 'nonsense' for '--metrics-address'"), "{told}");
+        let now = r#""state":{"terminated":{"exitCode":1,"reason":"Error","message":"a\nit describes the keys \n"}}"#;
+        assert_eq!(status(now).as_deref(), Some("container plexusd: Error: it describes the keys"));
         assert!(status(&ended("null")).unwrap().ends_with("; it last ended with exit code 1 (Error)"));
         assert!(status(waiting).unwrap().ends_with("back-off 40s"));
     }
