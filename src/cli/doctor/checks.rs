@@ -1,12 +1,13 @@
 //! From what was seen on a node to a checklist, the most probable cause first. Pure.
 
 use crate::api::protocol::SOURCE_DIRECTORY;
-use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, worst_first};
+use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, with_near_type, worst_first};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::network::Network;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::engine::cleanup::pools::Pool;
 use crate::sys::files;
+use std::path::Path;
 
 /// So many files or networks are named.
 const MOST: usize = 5;
@@ -34,10 +35,20 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
     let (default, others): (Vec<&Network>, Vec<&Network>) = facts.networks.iter().partition(|network| network.default);
     default.into_iter().for_each(|network| of_network(network, facts, &mut checks));
     daemon(facts, &mut checks);
+    let mut attachable = 0;
     for network in others {
         let begin = checks.len();
         of_network(network, facts, &mut checks);
-        checks[begin..].iter_mut().for_each(|check| check.network = Some(network.name.clone()));
+        for check in &mut checks[begin..] {
+            check.network = Some(network.name.clone());
+            if check.is_finding() && facts.daemon.is_err() {
+                check.finding += " (by the node's copy: plexusd was not asked for the network of now)";
+            }
+        }
+        attachable += usize::from(checks.len() == begin);
+    }
+    if attachable > 0 {
+        checks.push(Check::good("network", format!("{} can be attached here", counted(attachable, "network"))));
     }
     pools(facts, &mut checks);
     records(facts, &mut checks);
@@ -131,11 +142,14 @@ fn plugin(facts: &Facts, own: &str, checks: &mut Vec<Check>) {
 fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
     let (check, name) =
         if network.default { ("default network", network.name.clone()) } else { ("network", network.name.clone()) };
-    if let Some(why) = &network.error {
+    if let Some(why) = network.error.as_ref().filter(|_| network.has_last_good) {
+        let finding = format!("{}; the last good copy is used", files::told(Path::new(&name), why));
+        checks.push(Check::warning(check, Fault::PrimaryMissing, finding));
+    } else if let Some(why) = &network.error {
         let fault = if network.default { Fault::PrimaryMissing } else { Fault::NetworkBroken };
-        checks.push(Check::bad(check, fault, format!("{name}: {why}")));
+        checks.push(Check::bad(check, fault, files::told(Path::new(&name), why)));
     } else if let Some(why) = &network.missing_program {
-        checks.push(Check::bad(check, Fault::PluginMissing, format!("{name}: {why}")));
+        checks.push(with_near_type(Check::bad(check, Fault::PluginMissing, format!("{name}: {why}"))));
     } else if let Some(master) = &network.missing_master {
         let finding = format!("{name}: there is no link {master} on this node");
         checks.push(Check::bad(check, Fault::MasterMissing, finding));
@@ -172,8 +186,16 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
         Ok(health) => health,
     };
     let waiting: Vec<_> = health.guards.iter().filter(|(_, awaited)| !awaited.is_empty()).collect();
+    let cause = |name: &str, why: &str| of_plexus(&format!("{name}: {why}")).0;
+    let lacks_rights = waiting.iter().any(|(name, awaited)| cause(name, awaited) == Fault::TokenRefused);
+    // Without its rights the daemon cannot try what the policy denies, and the policy is no second cause.
+    let is_untried = |fault| lacks_rights && fault == Fault::PolicyMissing;
     for (name, awaited) in &waiting {
-        let (fault, _) = of_plexus(&format!("{name}: {awaited}"));
+        let fault = cause(name, awaited);
+        if is_untried(fault) {
+            checks.push(Check::unseen("policy", "plexusd tests the admission policy when it has its rights"));
+            continue;
+        }
         let check = Check::bad("daemon", fault, format!("it is not ready: {name}: {awaited}"));
         checks.push(of_policy(check, awaited));
     }
@@ -188,7 +210,10 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
             );
             continue;
         }
-        let fault = of_plexus(&format!("{name}: {remark}")).0;
+        let fault = cause(name, remark);
+        if is_untried(fault) {
+            continue;
+        }
         checks.push(of_policy(Check::warning("daemon", fault, format!("{name}: {remark}")), remark));
     }
     if health.guards.contains_key("policy") && waiting.iter().all(|(name, _)| *name != "policy") {

@@ -6,6 +6,7 @@ use crate::cli::natives;
 use crate::cni::NetworkConfig;
 use crate::delegate::Registry;
 use crate::engine::cleanup::pools::Pool;
+use crate::engine::planning::default_network;
 use crate::engine::planning::refusals::recursion;
 use crate::engine::{Settings, node};
 use crate::nad::Definition;
@@ -26,6 +27,8 @@ pub struct Network {
     pub default: bool,
     /// Why it cannot be read.
     pub error: Option<String>,
+    /// It is the default network, and the plugin uses its last good copy until it can be read.
+    pub has_last_good: bool,
     /// The program that is missing or cannot be executed, as ADD names it.
     pub missing_program: Option<String>,
     /// The link that is missing.
@@ -69,7 +72,8 @@ struct Eye<'a> {
 impl Eye<'_> {
     fn look(&mut self, network: natives::Network) -> Network {
         let name = network.network;
-        let seen = Network { default: network.default, error: network.error, ..Network::default() };
+        let has_last_good = network.default && network.error.is_some() && default_network::has_last_good(self.settings);
+        let seen = Network { default: network.default, error: network.error, has_last_good, ..Network::default() };
         let Some(config) = &network.config else { return Network { name, ..seen } };
         let endless = recursion::names_itself(config).map(|kind| format!("it delegates to {kind}"));
         // A NAD is called by its namespace, too; another one is the operator's own.
@@ -79,6 +83,7 @@ impl Eye<'_> {
         let is_made = missing_master.as_ref().is_some_and(|name| self.made.contains(name));
         let pool = |eye: &Self| node::unusable_pool(eye.settings, &eye.registry, config, is_operators, true);
         Network {
+            has_last_good: seen.has_last_good,
             error: seen.error.or(endless),
             missing_program: self.registry.present(config, &self.path).err().map(|e| e.to_string()),
             missing_master: missing_master.filter(|_| !is_made),

@@ -191,3 +191,44 @@ fn a_daemon_by_hand_is_not_told_to_apply_manifests() {
         assert!(remedy.contains("By hand") && !remedy.contains("Apply"), "{policy:?}");
     }
 }
+
+#[test]
+fn a_default_network_with_a_last_good_copy_stops_no_pod() {
+    let why = Some("/etc/cni/net.d/cbr0 does not exist".to_owned());
+    let gone = Network { name: "/etc/cni/net.d/cbr0".into(), error: why, ..network(true) };
+    let first = |network: Network| checks(&with_network(network), "1.0.0").remove(0);
+    let bad = first(gone.clone());
+    assert_eq!((bad.mark, bad.finding.as_str()), (Mark::Bad, "/etc/cni/net.d/cbr0 does not exist"));
+    let kept = first(Network { has_last_good: true, ..gone });
+    assert_eq!((kept.mark, kept.fault), (Mark::Warning, Some(Fault::PrimaryMissing)));
+    assert!(kept.finding.ends_with("the last good copy is used"), "{kept:?}");
+}
+
+#[test]
+fn many_networks_are_one_line_and_a_copy_is_called_one() {
+    let of = |number: usize| Network { name: format!("default/n{number}"), ..network(false) };
+    let mistyped = Network { unknown_key: Some("key \"mastr\" is unknown".into()), ..of(9) };
+    let many = Facts { networks: (1..9).map(of).chain([mistyped, network(true)]).collect(), ..well() };
+    let lines = |facts: &Facts| -> Vec<String> {
+        let found = checks(facts, "1.0.0").into_iter().filter(|check| check.check == "network");
+        found.map(|check| check.finding).collect()
+    };
+    let told = lines(&many);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1], "8 networks can be attached here");
+    assert!(!told[0].contains("copy"), "{told:?}");
+    let alone = lines(&Facts { daemon: Err("plexusd is not running (…)".into()), ..many });
+    assert!(alone[0].contains("by the node's copy"), "{alone:?}");
+}
+
+#[test]
+fn missing_rights_are_the_only_cause() {
+    let mut health = health();
+    health.ready = false;
+    health.guards.insert("definitions".into(), "plexusd may not get, list and watch them: grant it".into());
+    health.guards.insert("policy".into(), "the ValidatingAdmissionPolicy is missing".into());
+    let checks = checks(&Facts { daemon: Ok(health), ..well() }, "1.0.0");
+    let bad: Vec<_> = checks.iter().filter(|check| check.is_finding()).collect();
+    assert!(bad.len() == 1 && bad[0].fault == Some(Fault::TokenRefused), "{bad:#?}");
+    assert!(checks.iter().any(|check| check.check == "policy" && check.mark == Mark::Unseen), "{checks:#?}");
+}

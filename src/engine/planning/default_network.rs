@@ -55,7 +55,8 @@ fn not_ourselves(network: NetworkConfig, what: &str) -> Result<NetworkConfig, Cn
 /// What `name` means now, or its last good copy.
 fn by_name(turn: &Turn, name: &str, known: &Known) -> Result<NetworkConfig, CniError> {
     let last_good = |why: &str| {
-        last_good(turn, name).inspect(|_| turn.warn(format!("default network: {why}; using the last good copy")))
+        last_good(&turn.settings, name)
+            .inspect(|_| turn.warn(format!("default network: {why}; using the last good copy")))
     };
     match named(&turn.settings, name, known) {
         Ok(network) => match endless(&network, "default") {
@@ -148,8 +149,13 @@ fn keep(turn: &Turn, name: &str, network: &NetworkConfig) {
     }
 }
 
-fn last_good(turn: &Turn, name: &str) -> Option<NetworkConfig> {
-    let text = trusted::read_bounded(&turn.settings.state.default_network(), MAX_COPY).ok()??;
+/// Whether pods get the last good copy while `clusterNetwork` means nothing.
+pub fn has_last_good(settings: &Settings) -> bool {
+    matches!(&settings.primary, Primary::Named(name) if last_good(settings, name).is_some())
+}
+
+fn last_good(settings: &Settings, name: &str) -> Option<NetworkConfig> {
+    let text = trusted::read_bounded(&settings.state.default_network(), MAX_COPY).ok()??;
     let copy: Copy = json::parse(&text).ok()?;
     NetworkConfig::parse(copy.config.get(), None).ok().filter(|_| copy.of == name)
 }
