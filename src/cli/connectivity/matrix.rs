@@ -37,6 +37,9 @@ pub struct Place {
     pub problem: Option<String>,
 }
 
+/// In a few characters, that two machines have one address.
+const SAME_ADDRESS: &str = "same address";
+
 /// From one place to another.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -164,10 +167,10 @@ fn of_place(from: &Found, to: &Found, is_v4: bool, all: &[&Found]) -> Option<(St
             let mut names = [place(one), place(twin)];
             names.sort();
             let why = format!(
-                "{} has the address {address} on {} and on {}: a pool of host-local is of one node",
+                "{} has the address {address} on {} and on {}: host-local counts addresses on each node by itself",
                 one.probe.network, names[0], names[1]
             );
-            return Some(("same address".to_owned(), why));
+            return Some((SAME_ADDRESS.to_owned(), why));
         }
     }
     None
@@ -175,6 +178,11 @@ fn of_place(from: &Found, to: &Found, is_v4: bool, all: &[&Found]) -> Option<(St
 
 /// What is wrong with what was measured.
 fn of_measurement(measured: &Measured) -> Option<(String, String)> {
+    // An answer of another pod does not count, and no firewall is the cause.
+    if let Some(why) = measured.stranger() {
+        let why = format!("another machine has its address: it answers to ping, and is not the probe (TCP: {why})");
+        return Some((SAME_ADDRESS.to_owned(), why));
+    }
     let Measured { ping, tcp, packet, .. } = measured;
     let mut short = Vec::new();
     let mut whole = Vec::new();
@@ -273,7 +281,11 @@ mod tests {
         assert_eq!(short(&measured(Some("no answer within 2 s"), None)), "no answer");
         assert_eq!(short(&measured(None, Some(1400))), "1400 of 1500 bytes");
         let refused = Tcp { milliseconds: None, problem: Some("the connection is refused".into()) };
-        assert_eq!(short(&Measured { tcp: refused, ..measured(None, Some(1400)) }), "no TCP, 1400 of 1500 bytes");
+        assert_eq!(short(&Measured { tcp: refused, ..measured(None, Some(1400)) }), "same address");
+        let stranger = Tcp { milliseconds: None, problem: Some("n1-lan answers there".into()) };
+        assert_eq!(short(&Measured { tcp: stranger, ..measured(None, Some(1400)) }), "same address");
+        let filtered = Tcp { milliseconds: None, problem: Some("no answer within 2 s".into()) };
+        assert_eq!(short(&Measured { tcp: filtered, ..measured(None, Some(1400)) }), "no TCP, 1400 of 1500 bytes");
         let mut unmeasured = with(two(), &measured(None, None));
         unmeasured[0].targets[0].1 = None;
         assert_eq!(problems(&unmeasured)[0].1, "no result");

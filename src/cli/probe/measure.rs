@@ -2,7 +2,7 @@
 
 use super::packet::largest;
 use super::serve::{BULK, GREETING};
-use super::words::{Measured, Packet, Ping, Target, Tcp};
+use super::words::{Measured, OTHER_PROBE, Packet, Ping, REFUSED, STRANGER, Target, Tcp};
 use crate::sys::netlink::{Error, Link, SCOPE_UNIVERSE, Socket};
 use crate::sys::reach::{self, Echo};
 use nix::errno::Errno;
@@ -141,8 +141,8 @@ fn tcp(target: &Target, from: &Origin<'_>) -> Tcp {
     };
     let took = Some(milliseconds(begun.elapsed()));
     let problem = match talk(stream, from.patience) {
-        Ok((name, _)) if name.is_empty() => Some("another program answers there".to_owned()),
-        Ok((name, _)) if name != target.name => Some(format!("{name} answers there")),
+        Ok((name, _)) if name.is_empty() => Some(STRANGER.to_owned()),
+        Ok((name, _)) if name != target.name => Some(format!("{name}{OTHER_PROBE}")),
         Ok((_, BULK..)) => None,
         Ok((_, bytes)) => Some(format!("the connection stops after {bytes} bytes of data: large packets are lost")),
         Err(e) => Some(format!("connected, and no data comes: {}", reason(&e, from))),
@@ -188,7 +188,7 @@ fn reason(error: &io::Error, from: &Origin<'_>) -> String {
         io::ErrorKind::PermissionDenied => {
             "the pod may not send echo requests: net.ipv4.ping_group_range does not contain its group".to_owned()
         }
-        io::ErrorKind::ConnectionRefused => "the connection is refused".to_owned(),
+        io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
         io::ErrorKind::HostUnreachable => "no machine has that address".to_owned(),
         _ => error.to_string(),
     }

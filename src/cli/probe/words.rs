@@ -88,6 +88,22 @@ pub struct Packet {
     pub largest: Option<usize>,
 }
 
+/// The problem of a connection where nothing listens.
+pub const REFUSED: &str = "the connection is refused";
+/// The problem of an answer that is not a probe's.
+pub const STRANGER: &str = "another program answers there";
+/// The end of the problem where another probe answered, after its name.
+pub const OTHER_PROBE: &str = " answers there";
+
+impl Measured {
+    /// Why it was not the target that answered to ping; none where it was, or where nobody answered. Each probe listens, so
+    /// a machine that refuses the connection is another one with that address.
+    pub fn stranger(&self) -> Option<&str> {
+        let why = self.tcp.problem.as_deref().filter(|_| self.ping.problem.is_none())?;
+        (why == REFUSED || why.ends_with(OTHER_PROBE)).then_some(why)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,7 +111,7 @@ pub const RULES: &[Rule] = &[
                 |plugin: &PluginConfig| plugin.ipam.as_ref().is_some_and(|kind| kind.as_str() == "host-local");
             let bad = judged.plugins().filter(|(_, plugin, _)| spans(plugin) && is_counted(plugin));
             bad.map(|(network, plugin, node)| {
-                let text = format!("{} spans nodes, and host-local counts on each of them", plugin.kind);
+                let text = format!("{} spans nodes, and host-local gives out addresses on each node by itself: two pods can get the same one", plugin.kind);
                 judged.in_config(network, node.key("ipam").map_or(node.at, |key| key.at), text)
             })
             .collect()
