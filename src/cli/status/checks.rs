@@ -62,11 +62,25 @@ fn versions_of(facts: &Facts) -> BTreeSet<String> {
     facts.plexus.iter().filter_map(|pod| pod.images.first()).map(|image| rows::version(image)).collect()
 }
 
+/// Whether a node that was asked has another program than its image brought; that is a finding.
+fn has_other_programs(facts: &Facts, checks: &mut Vec<Check>) -> bool {
+    let before = checks.len();
+    for (node, examined) in facts.examinations.iter().flatten() {
+        let releases = examined.as_ref().ok().and_then(|one| one.plugin.as_ref().zip(one.daemon.as_ref()));
+        if let Some((plugin, daemon)) = releases.filter(|(plugin, daemon)| plugin != daemon) {
+            let finding = format!("node {node} has the plugin of release {plugin}, and the daemon of {daemon}");
+            checks.push(Check::warning("versions", Fault::OldPlugin, finding));
+        }
+    }
+    checks.len() > before
+}
+
 fn versions(facts: &Facts, checks: &mut Vec<Check>) {
     let found = versions_of(facts);
     let names = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match found.len() {
         0 => {}
+        1 if has_other_programs(facts, checks) => {}
         1 => checks.push(Check::good("versions", format!("every node runs {names}"))),
         _ => checks.push(
             Check::warning("versions", Fault::OldPlugin, format!("nodes run different versions: {names}"))
@@ -157,7 +171,7 @@ fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
             format!("{} can be read", counted(definitions.len(), "NetworkAttachmentDefinition")),
         ));
     } else if bad.len() > MOST {
-        let finding = format!("{} cannot be used", counted(bad.len(), "NetworkAttachmentDefinition"));
+        let finding = format!("{} in all cannot be used", counted(bad.len(), "NetworkAttachmentDefinition"));
         checks.push(Check::bad("networks", Fault::NetworkBroken, finding));
     }
 }
@@ -185,7 +199,7 @@ fn pods(facts: &Facts, checks: &mut Vec<Check>) {
     if open.len() > MOST {
         let is_unreadable = open.iter().any(|(_, what)| *what == UNREADABLE);
         let or = if is_unreadable { ", or their annotation cannot be read" } else { "" };
-        let finding = format!("{} a network{or}", counted_with(open.len(), "pod", "lacks"));
+        let finding = format!("{} in all lack a network{or}", counted(open.len(), "pod"));
         let check = Check::warning("pods", Fault::StatusMissing, finding);
         checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting, missing or unreadable."));
     }

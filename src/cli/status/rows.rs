@@ -2,6 +2,7 @@
 
 use crate::cli::diagnosis::Fault;
 use crate::cli::output::Tone;
+use crate::cli::output::limit::{PHRASE, short};
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
@@ -132,7 +133,7 @@ pub fn wide_table(rows: &[Row]) -> Table {
         let release = |release: &Option<String>| release.clone().unwrap_or_default().into();
         cells.splice(3..3, [release(&row.plugin), release(&row.daemon)]);
         cells.push(match &row.doctor {
-            Some(worst) => Cell::new(worst.as_str(), Tone::Waiting),
+            Some(worst) => Cell::new(short(worst, PHRASE), Tone::Waiting),
             None => Cell::new("well", Tone::Good),
         });
         table.row(cells);
@@ -153,7 +154,8 @@ fn cells(row: &Row) -> Vec<Cell> {
         (false, Some(_)) => Cell::new("not ready", Tone::Bad),
         (false, None) => Cell::new("missing", Tone::Bad),
     };
-    let problem = row.problem.clone().unwrap_or_default();
+    // The whole is below the table: one long line would make every line as long.
+    let problem = short(row.problem.as_deref().unwrap_or_default(), PHRASE);
     vec![
         row.node.as_str().into(),
         state,

@@ -91,3 +91,31 @@ fn each_fault_is_named_first() {
     let blind = Facts { policies: Err("forbidden".into()), ..well() };
     assert_eq!(checks(&blind)[0].mark, Mark::Unseen);
 }
+
+#[test]
+fn a_plugin_of_another_release_is_named_beside_the_versions() {
+    let examined = |plugin: &str| {
+        let document = format!(r#"{{"plugin":"{plugin}","daemon":"0.1.0","checks":[]}}"#);
+        let examined = crate::cni::json::parse(&document).map_err(|e| e.to_string());
+        let facts = Facts { examinations: Some([("n1".to_owned(), examined)].into()), ..well() };
+        checks(&facts).into_iter().find(|check| check.check == "versions").unwrap()
+    };
+    assert_eq!(examined("0.1.0").mark, Mark::Good);
+    let other = examined("0.0.0");
+    assert!(
+        other.mark == Mark::Warning && other.finding.contains("node n1 has the plugin of release 0.0.0"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn what_is_cut_is_counted_in_all_and_a_row_stays_short() {
+    let waiting = SeenPod { networks: Some("lan".into()), phase: "Pending".into(), ..plexus("n1", false) };
+    let many = Facts { pods: Ok(vec![waiting; 12]), ..well() };
+    assert!(checks(&many).iter().any(|check| check.finding == "12 pods in all lack a network"), "{:#?}", checks(&many));
+    let probe = format!("Readiness probe failed: not ready: definitions: {}", "plexusd may not list them ".repeat(30));
+    let long =
+        Facts { plexus: vec![plexus("n1", false), plexus("n2", true)], probes: vec![Some(probe), None], ..well() };
+    let table = rows::table(&rows::rows(&long)).render(false);
+    assert!(table.lines().all(|line| line.chars().count() < 200), "{table}");
+}
