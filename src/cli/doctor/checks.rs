@@ -1,6 +1,6 @@
 //! From what was seen on a node to a checklist, the most probable cause first. Pure.
 
-use crate::api::protocol::SOURCE_DIRECTORY;
+use crate::api::protocol::{Health, SOURCE_DIRECTORY};
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, with_near_type, worst_first};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::network::Network;
@@ -219,6 +219,19 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
     if health.guards.contains_key("policy") && waiting.iter().all(|(name, _)| *name != "policy") {
         checks.push(Check::good("policy", "the admission policy guards the daemon's token"));
     }
+    annotations(facts, health, checks);
+    if health.unpublished > 0 {
+        let waiting = counted_with(health.unpublished, "network-status", "waits");
+        let finding = format!("{waiting} to be written to pods");
+        checks.push(
+            Check::warning("statuses", Fault::StatusMissing, finding)
+                .remedied_by("Look at the daemon's log: it has the reason."),
+        );
+    }
+}
+
+/// Whether the runtime passes the annotations of pods.
+fn annotations(facts: &Facts, health: &Health, checks: &mut Vec<Check>) {
     checks.push(if !health.guards.contains_key("pods") && !facts.was_called {
         Check::unseen("annotations", "no record of a pod shows yet whether the runtime passes the annotations of pods")
     } else if health.guards.contains_key("pods") {
@@ -231,14 +244,6 @@ fn daemon(facts: &Facts, checks: &mut Vec<Check>) {
     } else {
         Check::good("annotations", "the daemon was not asked for the annotations of pods: the runtime passes them")
     });
-    if health.unpublished > 0 {
-        let waiting = counted_with(health.unpublished, "network-status", "waits");
-        let finding = format!("{waiting} to be written to pods");
-        checks.push(
-            Check::warning("statuses", Fault::StatusMissing, finding)
-                .remedied_by("Look at the daemon's log: it has the reason."),
-        );
-    }
 }
 
 /// A daemon that was started by hand has no pod on which it could test the policy: no manifest mends that.

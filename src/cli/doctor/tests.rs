@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::api::Keeping;
-use crate::api::protocol::Health;
 use crate::cli::diagnosis::Mark;
 use crate::cli::doctor::facts::File;
 use crate::engine::node::Flaw;
