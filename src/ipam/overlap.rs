@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(told(&old, &both), [("a".to_owned(), shared, false)]);
         // Of one second.
         let twin = pool("c", 1, &["10.0.0.0/24"], &[]);
-        assert!(told(&twin, &both)[0].2 && !told(&old, &[twin.clone()])[0].2);
+        assert!(told(&twin, &both)[0].2 && !told(&old, std::slice::from_ref(&twin))[0].2);
         // The oldest one is named first.
         let names: Vec<String> = told(&twin, &both).into_iter().map(|(name, ..)| name).collect();
         assert_eq!(names, ["b", "a"]);
