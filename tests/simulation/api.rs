@@ -214,6 +214,7 @@ fn write_block(world: &mut World, node: usize, request: Request) -> Event {
             }
             let version = api.put(node, block, epoch, lease, None);
             check::leased(world, node, block);
+            crate::weather::created(world, node);
             Event::Written(block.first, version)
         }
         Request::Renew { block, epoch, lease, version } => {

@@ -76,8 +76,18 @@ impl Process {
         self.world.borrow().without == rule
     }
 
+    /// Asks; now and then the process stands still between two questions.
     async fn ask(&self, request: Request) -> Option<Reply> {
-        ask(&self.world, self.owner, request).await
+        let reply = ask(&self.world, self.owner, request).await;
+        let due = {
+            let world = &mut *self.world.borrow_mut();
+            let is_still = !world.is_calm && world.random.chance(3);
+            is_still.then(|| world.now + world.between(SECOND, 60 * SECOND))
+        };
+        if let Some(due) = due {
+            sleep_until(&self.world, self.owner, due, |_| false).await;
+        }
+        reply
     }
 
     async fn run(self) {

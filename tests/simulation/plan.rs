@@ -41,6 +41,7 @@ pub enum Without {
 
 /// All of them.
 pub const RULES: [Without; 14] = [
+    Without::Order,
     Without::Stamp,
     Without::Clock,
     Without::Boot,
@@ -54,13 +55,23 @@ pub const RULES: [Without; 14] = [
     Without::Death,
     Without::Version,
     Without::BlockVersion,
-    Without::Order,
 ];
 
 impl Without {
-    /// A seed in which this is noticed: a short run looks only at the first ones.
+    /// The first seed in which this is noticed, by `make simulate`: a short run looks at this one.
     pub fn noticed_by(self) -> u64 {
-        4000
+        match self {
+            Without::Nothing => 0,
+            Without::Boot | Without::Answer | Without::Release | Without::Quarantine => 0,
+            Without::Stamp | Without::Clock => 3,
+            Without::Confirmation | Without::Version => 5,
+            Without::Death => 40,
+            Without::Objection => 45,
+            Without::DeleteVersion => 61,
+            Without::BlockVersion => 108,
+            Without::Order => 141,
+            Without::Renewal => 373,
+        }
     }
 }
 

@@ -172,6 +172,11 @@ pub fn outlived(world: &mut World, node: usize) {
     if !is_over || world.plan.zombies || !world.machines[node].is_on {
         return;
     }
+    let machine = &world.machines[node];
+    if machine.paused_until(world.now).is_some() && machine.pods.iter().all(Option::is_none) {
+        // It stands still already.
+        return fall_asleep(world, node);
+    }
     if world.is_calm || world.random.chance(60) {
         machine::power_off(world, node);
         if !world.is_calm && world.random.chance(70) {
@@ -180,18 +185,39 @@ pub fn outlived(world: &mut World, node: usize) {
         }
         return;
     }
+    freeze(world, node, wait);
+}
+
+/// A block was created. Before its daemon hears of that, the machine may stand still, and somebody deletes its Node.
+pub fn created(world: &mut World, node: usize) {
+    if world.is_calm || world.plan.zombies || !world.random.chance(2) {
+        return;
+    }
+    let now = world.now;
+    world.api.store.nodes[node].gone_since.get_or_insert(now);
+    node_changed(world, node);
+    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    freeze(world, node, wait.min(300 * SECOND));
+}
+
+/// No pod runs, and nothing is taken of what was granted before the next confirmation. The daemon goes on later.
+fn freeze(world: &mut World, node: usize, wait: Time) {
     machine::kill_pods(world, node);
     let now = world.now;
     if !world.machines[node].may_pause() {
         return machine::power_off(world, node);
     }
-    let until = (now + world.between(wait / 3, wait * 3)).min(world.plan.storm);
+    let until = (now + world.between(wait / 3, wait * 4)).min(world.plan.storm);
+    fall_asleep(world, node);
+    world.machines[node].pause(now, until);
+    let after = world.between(SECOND, 60 * SECOND);
+    world.later(until.saturating_sub(now) + after, Weather::Register { node });
+}
+
+fn fall_asleep(world: &mut World, node: usize) {
     let machine = &mut world.machines[node];
     let leases = machine.grant.iter().flat_map(|grant| &grant.offers).map(|offer| offer.granted.lease.clone());
-    machine.asleep = leases.collect();
-    machine.pause(now, until);
-    let after = world.between(SECOND, 60 * SECOND);
-    world.later(until - now + after, Weather::Register { node });
+    machine.asleep.extend(leases);
 }
 
 fn pods(world: &Shared, node: usize) {
