@@ -111,7 +111,7 @@ pub const PLUGINS: [&str; 28] = [
 pub fn with_near_type(check: Check) -> Check {
     let kind =
         check.finding.split_once(" is missing: no such file in").and_then(|(before, _)| before.rsplit(' ').next());
-    match kind.and_then(|kind| nearest(kind, PLUGINS)) {
+    match kind.filter(|kind| !PLUGINS.contains(kind)).and_then(|kind| nearest(kind, PLUGINS)) {
         Some(meant) => {
             let finding = format!("{}; did you mean {meant:?}?", check.finding);
             let remedy = "Correct the type in the configuration of the network; if it is meant, install its program in the plugin directory of the node.";

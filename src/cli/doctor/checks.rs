@@ -45,7 +45,9 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
                 check.finding += " (by the node's copy: plexusd was not asked for the network of now)";
             }
         }
-        attachable += usize::from(checks.len() == begin);
+        // A pool that is nearly full is told by itself.
+        let is_told = facts.pools.iter().any(|pool| pool.network == network.name && pool.is_nearly_full());
+        attachable += usize::from(checks.len() == begin && !is_told);
     }
     if attachable > 0 {
         checks.push(Check::good("network", format!("{} can be attached here", counted(attachable, "network"))));

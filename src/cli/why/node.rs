@@ -117,10 +117,10 @@ fn older(record: &Record, now: &[Definition]) -> Vec<Check> {
     record.attachments.iter().filter(|one| !one.default).filter(is_older).map(told).collect()
 }
 
-/// What the author of a network wrote: without what ADD puts in for one pod.
+/// What the author of a network wrote: without what ADD puts in for one pod, and what a list has at its top.
 fn written(mut config: NetworkConfig) -> Option<Value> {
     for plugin in &mut config.plugins {
-        ["args", "deviceID", "pciBusID"].into_iter().for_each(|key| plugin.object.remove(key));
+        ["cniVersion", "name", "args", "deviceID", "pciBusID"].into_iter().for_each(|key| plugin.object.remove(key));
     }
     json::parse(config.to_raw().get()).ok()
 }
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_pod_on_a_network_that_was_changed_since_is_told() {
-        let config = serde_json::json!({"cniVersion": "1.0.0", "name": "lan",
-            "plugins": [{"type": "macvlan", "mastr": "eth1", "deviceID": "d", "args": {"cni": {"a": "b"}}}]});
+        let then = r#"{"cniVersion":"1.0.0","type":"macvlan","mastr":"eth1","deviceID":"d","args":{"cni":{"a":"b"}}}"#;
+        let config = NetworkConfig::parse(then, Some("lan")).unwrap().to_raw();
         let attachment = serde_json::json!({"call": "eth0", "network": "default/lan", "ifname": "net1",
             "default": false, "config": config, "state": "attached"});
         let mut lan = record("c1", "web", Some("now"));

@@ -381,6 +381,8 @@ fn a_near_type_is_named_first() {
     let found = checks(&failing("network default/lan (net1): plugin mcvlan is missing: no such file in /opt/cni/bin"));
     assert!(found[0].finding.ends_with("did you mean \"macvlan\"?"), "{found:#?}");
     assert!(found[0].remedy.as_ref().is_some_and(|remedy| remedy.starts_with("Correct the type")), "{found:#?}");
+    let known = checks(&failing("network default/lan (net1): plugin sriov is missing: no such file in /opt/cni/bin"));
+    assert!(known[0].finding.ends_with("in /opt/cni/bin"), "{known:#?}");
 }
 
 #[test]
