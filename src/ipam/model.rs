@@ -192,6 +192,12 @@ impl World {
                 });
             }
         }
+        // A watch has shown, some time ago, that others had returned their blocks.
+        add(&|world| {
+            if let Some((holder, _)) = &mut world.nodes[node].daemon {
+                holder.freed(&(0..BLOCKS).map(|number| block(number).first).collect());
+            }
+        });
         for released in &self.nodes[node].released {
             add(&|world| world.tell(node, Event::Released(released.first, released.lease.clone())));
         }

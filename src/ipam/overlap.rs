@@ -119,7 +119,7 @@ mod tests {
         // Two networks that do not reach each other, if both pools say so.
         let separate =
             |pool: &Claimant| Claimant { spec: PoolSpec { separate: true, ..pool.spec.clone() }, ..pool.clone() };
-        assert_eq!(told(&separate(&old), &[draining.clone()]).len(), 1);
+        assert_eq!(told(&separate(&old), std::slice::from_ref(&draining)).len(), 1);
         assert_eq!(told(&separate(&old), &[separate(&draining)]), []);
     }
 }
