@@ -186,10 +186,13 @@ impl Addresses {
         loop {
             match kubernetes.has_shortages().await {
                 Ok(true) => break,
-                Ok(false) => {}
-                Err(reason) => tracing::warn!(reason, "it cannot be seen which address pools are scarce"),
+                Ok(false) => tokio::time::sleep(ASK_FOR_MARKS).await,
+                // A server that is busy answers soon.
+                Err(reason) => {
+                    tracing::warn!(reason, "it cannot be seen which address pools are scarce");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
             }
-            tokio::time::sleep(ASK_FOR_MARKS).await;
         }
         let seconds = number(kubernetes.node()) % TIDY_WITHIN.as_secs();
         let tidy = async {
