@@ -88,7 +88,8 @@ pub struct Reclaimer {
 
 impl Reclaimer {
     /// The next step for `node`. `record` was read first, and then the Node: `is_gone` if there is none, or if a person said
-    /// that the machine is off. `now` is read after both, of a clock that only goes forward.
+    /// that the machine is off. `now` is read **between the two**, of a clock that only goes forward: the mark was seen before,
+    /// so that its quarantine does not begin too early. The Node was asked for later, so that it was gone when that was over.
     pub fn judge(
         &mut self,
         node: &str,

@@ -143,11 +143,14 @@ impl Process {
         if self.without(Without::Order) {
             blocks = self.blocks(node).await?;
         }
+        let asked = self.with(|_, now| now);
         let Some(Reply::IsGone(is_gone)) = self.ask(Request::IsGone(node)).await else { return None };
         let terms = self.world.borrow().plan.spec.terms();
         let wait = if blocks.is_empty() { Terms::default().wait() } else { terms.wait() };
         let wait = if self.without(Without::Quarantine) { Duration::ZERO } else { wait };
+        let reads_late = self.without(Without::Reading);
         let step = self.with(|own, now| {
+            let now = if reads_late { now } else { asked };
             let clock = Duration::from_millis(now * own.rate / 1000);
             own.reclaimer.judge(&name(node), record, is_gone, clock, wait)
         });

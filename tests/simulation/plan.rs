@@ -37,11 +37,14 @@ pub enum Without {
     BlockVersion,
     /// The blocks are listed after the record was read.
     Order,
+    /// The controller reads its clock after the answer about the Node.
+    Reading,
 }
 
 /// All of them.
-pub const RULES: [Without; 14] = [
+pub const RULES: [Without; 15] = [
     Without::Order,
+    Without::Reading,
     Without::Stamp,
     Without::Clock,
     Without::Boot,
@@ -71,6 +74,7 @@ impl Without {
             Without::BlockVersion => 108,
             Without::Order => 141,
             Without::Renewal => 373,
+            Without::Reading => 687,
         }
     }
 }
