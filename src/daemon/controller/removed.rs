@@ -121,12 +121,8 @@ impl<'a> Removed<'a> {
         let record = kubernetes.address_node(node).await.map_err(|e| e.to_string())?;
         let now = self.start.elapsed();
         let is_gone = kubernetes.is_node_gone(node).await.map_err(|e| e.to_string())?;
-<<<<<<< HEAD:src/daemon/controller/removed.rs
         let wait = quarantine(&blocks, &self.terms);
-        let step = self.reclaimer.judge(node, record, is_gone, self.start.elapsed(), wait);
-=======
-        let step = self.reclaimer.judge(node, record, is_gone, now, quarantine(&blocks, &self.terms));
->>>>>>> 362dd92 (controller: the clock is read before the question about the Node, not after its answer):src/daemon/controller.rs
+        let step = self.reclaimer.judge(node, record, is_gone, now, wait);
         match step {
             Step::Leave | Step::Wait => {}
             Step::Revoke(record) => {
