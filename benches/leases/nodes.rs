@@ -330,7 +330,7 @@ impl Node {
         let config =
             json!({"cniVersion": "1.0.0", "name": pool(number), "type": "macvlan", "ipam": section}).to_string();
         let plugin = PluginConfig::new(RawObject::parse(&config).unwrap()).unwrap();
-        let (id, ifname) = (ContainerId::new(container).unwrap(), IfName::new(&format!("net{number}")).unwrap());
+        let (id, ifname) = (ContainerId::new(container).unwrap(), IfName::new(format!("net{number}")).unwrap());
         let args =
             CniArgs::parse(&format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME={container};K8S_POD_UID=u"));
         let patience = Duration::from_secs(20);
