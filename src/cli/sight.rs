@@ -58,6 +58,6 @@ mod tests {
         assert!(!is_of_node(&state, true) && is_of_node(&state, false));
         std::fs::create_dir(state.sandboxes()).unwrap();
         assert!(is_of_node(&state, true));
-        assert!(!is_of_node(&StateDirectory::new(&folder.path().join("none")), false));
+        assert!(!is_of_node(&StateDirectory::new(folder.path().join("none")), false));
     }
 }
