@@ -73,6 +73,14 @@ impl Case {
         let pool = json!({"type": "host-local", "ranges": [[{"subnet": "10.3.0.0/24"}]]});
         let mv = json!({"type": "macvlan", "master": "master0", "ipam": pool});
         node.network("default/mv", &json!({"cniVersion": "1.1.0", "name": "mv", "plugins": [mv]}));
+        // What not every kernel has: see `ipvlan_and_vlan`.
+        for (n, link) in [(4, json!({"type": "ipvlan"})), (5, json!({"type": "vlan", "vlanId": 100}))] {
+            let mut link = link;
+            link["master"] = json!("master0");
+            link["ipam"] = json!({"type": "host-local", "ranges": [[{"subnet": format!("10.{n}.0.0/24")}]]});
+            let name = link["type"].as_str().unwrap().to_owned();
+            node.network(&format!("default/{name}"), &json!({"cniVersion": "1.1.0", "name": name, "plugins": [link]}));
+        }
         let networks = if natives { "more,mv" } else { "more" };
         let witness = (!cold).then(|| {
             let witness = Pod::new(&node, "witness").selecting("more");
@@ -286,6 +294,27 @@ fn calls_that_make_their_bridges() {
         true,
         &[(Killed::Add, Then::Del), (Killed::Add, Then::AddAndDel), (Killed::Del, Then::Del)],
     );
+}
+
+/// `e2e/kernel/run` runs it on a kernel that has both.
+#[test]
+fn ipvlan_and_vlan() {
+    // FAULT-1, FAULT-2
+    let Some(case) = Case::new("ipvlan and vlan", true, false) else { return };
+    for link in ["type ipvlan", "type vlan id 4000"] {
+        if !kernel::makes(&format!("link add probe link master0 {link}")) {
+            support::say(&format!("SKIP ipvlan_and_vlan: the kernel has no {link}"));
+            return;
+        }
+    }
+    let case = Case { networks: "ipvlan,vlan", ..case };
+    for then in [Then::Del, Then::DelWithoutNetns, Then::Sweep] {
+        case.every_change(Killed::Add, then);
+    }
+    for then in [Then::Del, Then::Gc] {
+        case.every_change(Killed::Del, then);
+    }
+    case.temporary_files_go();
 }
 
 #[test]

@@ -32,6 +32,18 @@ pub fn names(listing: &Value) -> Vec<String> {
     names
 }
 
+/// Whether this machine's kernel makes the link `probe` by `ip <arguments>`. On the kernel that `e2e/kernel/run` boots,
+/// which has everything, it must.
+pub fn makes(arguments: &str) -> bool {
+    let done = |arguments: &str| {
+        let mut command = Command::new("ip");
+        command.args(arguments.split_whitespace()).env("PATH", PATH).output().unwrap().status.success()
+    };
+    let is_made = done(arguments) && done("link del probe");
+    assert!(is_made || std::env::var_os("PLEXUS_KERNEL").is_none(), "ip {arguments}");
+    is_made
+}
+
 /// The links of the node.
 pub fn host_links() -> Vec<String> {
     names(&ip("link"))
