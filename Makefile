@@ -55,6 +55,7 @@ assets: ## Build test dependencies: reference plugins, etcd, Kubernetes, Helm, P
 	e2e/assets/get etcd
 	e2e/assets/get kubernetes
 	e2e/assets/get helm
+	e2e/assets/get whereabouts
 	e2e/assets/get prometheus
 
 .PHONY: size

@@ -13,6 +13,8 @@ mod removed;
 mod resized;
 #[path = "addresses/scarce.rs"]
 mod scarce;
+#[path = "addresses/whereabouts.rs"]
+mod whereabouts;
 #[path = "addresses/whose.rs"]
 mod whose;
 
