@@ -124,7 +124,7 @@ pub(super) fn reason(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         // No object is called so in this answer: the API server does not know the path.
         if status.code == 404 && status.message.contains("page not found") {
-            return "the API server does not know this kind of objects: its CRD is not installed (`plexusctl crd | kubectl apply --server-side -f -` installs that of the networks)".to_owned();
+            return "the API server does not know this kind of objects: its CRD is not installed (for networks: `plexusctl crd | kubectl apply --server-side -f -`; for addresses: `kubectl apply --server-side -k crd/addresses`)".to_owned();
         }
         return status.message.clone();
     }

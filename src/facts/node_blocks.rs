@@ -77,7 +77,7 @@ impl Lessor for NodeBlocks {
         if grant.pool != *pool {
             return Err(failed(&format!("it is of pool {}", grant.pool)));
         }
-        Ok(Some(grant))
+        Ok(Some(grant.seen_with(&boot::shown().unwrap_or_default())))
     }
 
     fn report(&self, pool: &PoolName) -> Result<Report, String> {

@@ -21,6 +21,8 @@ pub struct Grant {
     pub pool: PoolName,
     /// When the API server last confirmed that the blocks are this node's.
     pub confirmed: Confirmed,
+    /// The boot ID that containers of this node see, where it is not the node's. Empty where it is.
+    pub boot_in_containers: String,
     /// For how long that authorises.
     pub authority_seconds: u64,
     /// How many free addresses the node keeps.
@@ -153,8 +155,19 @@ impl Grant {
         let times = Times { cooldown: spec.cooldown_seconds, retain: spec.retain_seconds };
         // Of a specification that is none nothing is written that it says.
         let namespaces = pool.map(|_| spec.namespaces.clone()).unwrap_or_default();
-        let scarce = String::new();
-        Grant { pool: name, confirmed, authority_seconds, warm, times, subnets, namespaces, scarce, offers }
+        let (scarce, boot_in_containers) = (String::new(), String::new());
+        Grant {
+            pool: name,
+            confirmed,
+            boot_in_containers,
+            authority_seconds,
+            warm,
+            times,
+            subnets,
+            namespaces,
+            scarce,
+            offers,
+        }
     }
 
     /// As it is while somebody waits for an address of the pool, who asked with `word`.
@@ -169,6 +182,15 @@ impl Grant {
         let is_drained = |offer: &&Offer| offer.usable.is_empty() && offer.reserved.is_empty();
         let drained = self.offers.iter().filter(is_drained).map(|offer| offer.granted.lease.as_str());
         [self.scarce.as_str()].into_iter().chain(drained).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// As it is for somebody who sees the boot ID `boot`: containers may see another one than the node.
+    #[must_use]
+    pub fn seen_with(mut self, boot: &str) -> Self {
+        if !boot.is_empty() && self.boot_in_containers == boot {
+            boot.clone_into(&mut self.confirmed.boot);
+        }
+        self
     }
 
     /// Whether a pod of `namespace` gets addresses.
@@ -187,6 +209,9 @@ impl Grant {
             let _ = write!(text, "subnet {}", subnet.net);
             let _ = subnet.gateway.map(|gateway| write!(text, " {gateway}"));
             text.push('\n');
+        }
+        if !self.boot_in_containers.is_empty() {
+            let _ = writeln!(text, "containers {}", self.boot_in_containers);
         }
         if !self.namespaces.is_empty() {
             let _ = writeln!(text, "namespaces {}", self.namespaces.join(" "));
@@ -216,9 +241,19 @@ impl Grant {
         let pool = pool.ok_or_else(|| "line 1 does not name a pool".to_owned())?;
         let (confirmed, warm) = (Confirmed::default(), Warm { min: 0, max: 0 });
         let (times, subnets, offers) = (Times::default(), Vec::new(), Vec::new());
-        let (namespaces, scarce) = (Vec::new(), String::new());
-        let mut grant =
-            Grant { pool, confirmed, authority_seconds: 0, warm, times, subnets, namespaces, scarce, offers };
+        let (namespaces, scarce, boot_in_containers) = (Vec::new(), String::new(), String::new());
+        let mut grant = Grant {
+            pool,
+            confirmed,
+            boot_in_containers,
+            authority_seconds: 0,
+            warm,
+            times,
+            subnets,
+            namespaces,
+            scarce,
+            offers,
+        };
         for (number, line) in text.lines().enumerate().skip(1) {
             grant.read(line).ok_or_else(|| format!("line {} cannot be read", number + 1))?;
         }
@@ -234,6 +269,7 @@ impl Grant {
                 let (since_boot, clock) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                 self.confirmed = Confirmed { boot, since_boot, clock };
             }
+            "containers" => words.next()?.clone_into(&mut self.boot_in_containers),
             "authority" => self.authority_seconds = words.next()?.parse().ok()?,
             "warm" => {
                 self.warm = Warm { min: words.next()?.parse().ok()?, max: words.next()?.parse().ok()? };

@@ -80,7 +80,7 @@ fn pool(node: &Node, name: PoolName) -> Result<SeenPool, Error> {
     taken.sort_by_key(|taken| taken.address);
     let read = |path: &Path| files::read_bounded(path, MAX_FILE).ok().flatten();
     let grant = read(&node.run.grant(&name)).and_then(|text| Grant::parse(&text).ok());
-    let grant = grant.filter(|grant| grant.pool == name);
+    let grant = grant.filter(|grant| grant.pool == name).map(|grant| grant.seen_with(&now().boot));
     let report = read(&node.run.report(&name)).and_then(|text| Report::parse(&text).ok()).unwrap_or_default();
     Ok(SeenPool { name, taken, former, grant, report })
 }

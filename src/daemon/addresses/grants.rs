@@ -71,12 +71,9 @@ impl Grants {
     /// What is granted; none where that cannot be read.
     pub fn grant(&self, pool: &PoolName) -> Option<Grant> {
         let text = files::read_bounded(&self.run.grant(pool), MAX_FILE).ok()??;
-        let mut grant = Grant::parse(&text).ok().filter(|grant| grant.pool == *pool)?;
-        let (seen, own) = (self.boot(), boot::shown().unwrap_or_default());
-        if seen.as_ref() == Some(&grant.confirmed.boot) {
-            grant.confirmed.boot = own;
-        }
-        Some(grant)
+        let grant = Grant::parse(&text).ok().filter(|grant| grant.pool == *pool)?;
+        let grant = grant.seen_with(&boot::shown().unwrap_or_default());
+        Some(Grant { boot_in_containers: String::new(), ..grant })
     }
 
     /// Replaces what is granted.
@@ -86,7 +83,7 @@ impl Grants {
     pub fn publish(&self, grant: &Grant) -> io::Result<()> {
         let mut grant = grant.clone();
         if let (Some(seen), true) = (&*self.boot(), boot::shown().as_ref() == Some(&grant.confirmed.boot)) {
-            grant.confirmed.boot.clone_from(seen);
+            grant.boot_in_containers = std::mem::replace(&mut grant.confirmed.boot, seen.clone());
         }
         files::replace(&self.run.grant(&grant.pool), grant.to_text().as_bytes(), 0o640, Durability::Cached)
     }
