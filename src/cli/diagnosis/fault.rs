@@ -25,6 +25,10 @@ pub enum Fault {
     OldPlugin,
     /// A pool has no free address, or only a few.
     PoolFull,
+    /// Something about an AddressPool: it does not exist, makes no sense, is not for this pod or node, or was not confirmed.
+    AddressPool,
+    /// The daemon has no rights for addresses of the cluster.
+    AddressesOff,
     /// The API server refuses the daemon's token.
     TokenRefused,
     /// The admission policy that guards the token is missing.
@@ -93,6 +97,12 @@ impl Fault {
             }
             Fault::PoolFull => {
                 "Enlarge the range of the network, or run `plexusctl gc` on the node to release addresses of deleted pods."
+            }
+            Fault::AddressPool => {
+                "Look at the pool: `kubectl get addresspools`, `plexusctl ipam show` and `plexusctl ipam check` show what is wrong with it."
+            }
+            Fault::AddressesOff => {
+                "Add conf/components/ipam to your overlay and apply it, or set ipam.enabled=true of the Helm chart."
             }
             Fault::TokenRefused => {
                 "Apply the manifests again: the ClusterRole plexus, its binding and the ServiceAccount give the daemon its rights."

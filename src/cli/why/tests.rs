@@ -108,6 +108,20 @@ fn the_ten_faults_are_named_first() {
             Fault::PoolFull,
         ),
         (
+            "no such pool",
+            failing(
+                "network default/lan (net1): plugin macvlan: plexus-ipam: pool lam: no address is known, and none was leased: it does not exist",
+            ),
+            Fault::AddressPool,
+        ),
+        (
+            "addresses of the cluster are off",
+            failing(
+                "network default/lan (net1): plugin macvlan: plexus-ipam: pool lan: plexusd may not get address pools: conf/components/ipam grants it",
+            ),
+            Fault::AddressesOff,
+        ),
+        (
             "token refused",
             not_ready("definitions: plexusd may not get, list and watch network-attachment-definitions: grant it"),
             Fault::TokenRefused,
