@@ -233,8 +233,8 @@ impl Bench {
             [0, 1].map(|at| report::milliseconds(after[at] - before[at]) / ROUNDS as f64)
         });
         let [multus, plexus] = costs;
-        self.once("three networks: processor time of ADD, with the daemon's (ms)", (multus[0], plexus[0]), 2);
-        self.once("of it the plugin's process and what it starts (ms)", (multus[1], plexus[1]), 2);
+        self.once("three networks: ADD, processor time (ms)", (multus[0], plexus[0]), 2);
+        self.once("of it the plugin and what it starts (ms)", (multus[1], plexus[1]), 2);
     }
 
     /// A default network as many clusters have it: masquerading, and with ports of the host. It is left to its programs.

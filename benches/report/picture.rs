@@ -7,6 +7,8 @@ const WIDTH: usize = 910;
 const LABELS: usize = 370;
 const BAR: usize = 400;
 const LINE: usize = 30;
+/// So many letters of a label have room.
+const LONGEST: usize = 50;
 const TOP: usize = 74;
 
 /// An SVG of `rows`; `origin` is its last line.
@@ -34,6 +36,7 @@ pub fn svg(rows: &[Row], origin: &str) -> String {
 
 /// Two bars on one scale, the longer as long as [`BAR`].
 fn line(svg: &mut String, y: usize, row: &Row) {
+    assert!(row.what.len() <= LONGEST, "the picture would cut {:?} off", row.what);
     let longer = row.sides[0].value.max(row.sides[1].value);
     let [multus, plexus] = row.sides.map(|figure| (figure.value / longer * BAR as f64).max(2.0));
     let middle = y + 15;
