@@ -32,6 +32,7 @@ fn same(what: &'static str, section: Value, addresses: Addresses, steps: &'stati
 }
 
 /// What both answer alike.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn alike() -> Vec<Case> {
     let with_routes = json!({"range": "10.9.11.0/24", "dns": {"nameservers": ["10.9.11.53"], "search": ["x.y"]},
         "routes": [{"dst": "10.0.0.0/8", "gw": "10.9.11.254"}]});
@@ -114,6 +115,7 @@ fn alike() -> Vec<Case> {
 }
 
 /// The table in `docs/how-to/from-whereabouts.md`.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn unlike() -> Vec<Case> {
     let other = |what, section, addresses, steps, whereabouts, plexus| Case {
         plexus,

@@ -67,6 +67,14 @@ pub enum Fault {
     Other,
 }
 
+/// What to do about a pool.
+const LOOK_AT_POOL: &str =
+    "`kubectl get addresspools`, `plexusctl ipam show` and `plexusctl ipam check` show what is wrong with the pool.";
+/// What to do about an uninstallation.
+const CANCEL: &str = "Wait for its end; to cancel it, apply your overlay again, or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
+/// What to do about changed interfaces.
+const FIND_OUT: &str = "Find out who changes the pod's interfaces (`plexusctl describe pod` shows each difference), then delete the pod so that it is created again.";
+
 impl Fault {
     /// The next step, in one sentence.
     pub fn remedy(self) -> &'static str {
@@ -98,11 +106,9 @@ impl Fault {
             Fault::PoolFull => {
                 "Enlarge the range of the network, or run `plexusctl gc` on the node to release addresses of deleted pods."
             }
-            Fault::AddressPool => {
-                "Look at the pool: `kubectl get addresspools`, `plexusctl ipam show` and `plexusctl ipam check` show what is wrong with it."
-            }
+            Fault::AddressPool => LOOK_AT_POOL,
             Fault::AddressesOff => {
-                "Add conf/components/ipam to your overlay and apply it, or set ipam.enabled=true of the Helm chart."
+                "Add conf/components/ipam to your overlay, or set ipam.enabled=true of the Helm chart."
             }
             Fault::TokenRefused => {
                 "Apply the manifests again: the ClusterRole plexus, its binding and the ServiceAccount give the daemon its rights."
@@ -110,9 +116,7 @@ impl Fault {
             Fault::PolicyMissing => {
                 "Apply conf/base/admission-policy.yaml again: without it the daemon publishes no network-status."
             }
-            Fault::Draining => {
-                "Wait for its end; to cancel it, apply your overlay again, or run `plexusctl uninstall --cancel` on a node that was installed by hand."
-            }
+            Fault::Draining => CANCEL,
             Fault::Isolation => {
                 "Move the network to the pod's namespace, or allow its namespace in the setting globalNamespaces."
             }
@@ -127,9 +131,7 @@ impl Fault {
             Fault::NotInstalled => "Install Plexus on this node with `plexusctl install`, or restart its Plexus pod.",
             Fault::StatusMissing => "Delete the pod so that it is created again, then run this command again.",
             Fault::Debt => "Remove the cause that the message names, then run `plexusctl gc` on the node.",
-            Fault::Drift => {
-                "Find out who changes the pod's interfaces (`plexusctl describe pod` shows each difference), then delete the pod so that it is created again."
-            }
+            Fault::Drift => FIND_OUT,
             Fault::Untrusted => "Give the directory back to root, with mode 0755 or less.",
             Fault::Unwritable => {
                 "Make room on that file system or mount it writable (`df` and `mount` show it), or restore the directory."

@@ -30,6 +30,8 @@ const CAUSES: &[(&[&str], Fault)] = &[
     (&["cannot be executed"], Fault::PluginMissing),
     (&["there is no link"], Fault::MasterMissing),
     (&["Link not found"], Fault::MasterMissing),
+    (&["no block is free"], Fault::PoolFull),
+    (&["plexus-ipam", "none was leased"], Fault::AddressPool),
     (&["no address is free"], Fault::PoolFull),
     (&["no IP addresses available"], Fault::PoolFull),
     (&["plexus-ipam", "pool "], Fault::AddressPool),
