@@ -3,6 +3,7 @@
 use crate::cluster::pool_status::PoolStatus;
 use crate::ipam::epoch::Record;
 use crate::ipam::holder::Owned;
+use crate::ipam::overlap::Claimant;
 use crate::ipam::scarcity::Mark;
 use crate::ipam::{Block, PoolName, PoolSpec};
 use kube::{CustomResource, CustomResourceExt};
@@ -167,6 +168,14 @@ impl AddressBlock {
         let version = self.metadata.resource_version.clone()?;
         let is_current = self.spec.epoch == epoch;
         is_named.then(|| Owned { block, lease: self.spec.lease.clone(), version, is_current })
+    }
+}
+
+impl AddressPool {
+    /// The pool as it is compared with others. One without a time of creation is the youngest.
+    pub fn claimant(&self) -> Option<Claimant> {
+        let created = self.metadata.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_second());
+        Some(Claimant { name: self.metadata.name.clone()?, created, spec: self.spec.spec.clone() })
     }
 }
 

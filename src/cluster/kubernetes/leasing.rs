@@ -22,11 +22,6 @@ const SPREAD_MILLISECONDS: u64 = 100;
 /// The API server ends a watch after so many seconds; it is waited for less.
 const WATCH_SECONDS: u32 = 30;
 
-fn claimant(pool: AddressPool) -> Option<Claimant> {
-    let created = pool.metadata.creation_timestamp.map(|time| time.0.as_second()).unwrap_or_default();
-    Some(Claimant { name: pool.metadata.name?, created, spec: pool.spec.spec })
-}
-
 /// What became free while somebody waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Freed {
@@ -46,7 +41,7 @@ impl Kubernetes {
             async move { api.list(&ListParams::default()).await }
         };
         let found = self.ask::<AddressPool, _, _>("list", "address pools".to_owned(), list).await;
-        Ok(found.map_err(|e| e.mended_by(GRANT))?.items.into_iter().filter_map(claimant).collect())
+        Ok(found.map_err(|e| e.mended_by(GRANT))?.items.iter().filter_map(AddressPool::claimant).collect())
     }
 
     /// The labels of the Node of this node; none where it has no Node.

@@ -5,7 +5,6 @@ use crate::cluster::kubernetes::address_nodes::{Written, written};
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::event::{Notice, Subject, of_addresses};
 use crate::cluster::pool_status::PoolStatus;
-use crate::ipam::PoolSpec;
 use crate::ipam::overlap::Claimant;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -26,11 +25,10 @@ pub struct SeenPool {
 impl SeenPool {
     /// What the object says.
     pub(in crate::cluster) fn of(pool: AddressPool) -> Option<Self> {
+        let claimant = pool.claimant()?;
         let metadata = pool.metadata;
-        let created = metadata.creation_timestamp.map(|time| time.0.as_second()).unwrap_or_default();
-        let spec: PoolSpec = pool.spec.spec;
         Some(SeenPool {
-            claimant: Claimant { name: metadata.name?, created, spec },
+            claimant,
             version: (metadata.uid?, metadata.resource_version?),
             generation: metadata.generation.unwrap_or_default(),
             status: pool.status.unwrap_or_default(),
