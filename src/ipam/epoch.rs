@@ -78,6 +78,14 @@ struct Watched {
     /// Epoch and version of the revoked record; none where blocks have no record.
     mark: Option<(String, String)>,
     since: Duration,
+    /// When the Node was seen to be gone last.
+    seen: Duration,
+}
+
+/// How far apart two looks at a node may be. In a longer time the Node may have been there and gone again while the watch of
+/// Nodes was late. A round of looks at thousands of removed nodes takes minutes, so the bound must not be tighter.
+fn longest_gap(quarantine: Duration) -> Duration {
+    (quarantine / 2).clamp(Duration::from_secs(15), Duration::from_secs(150))
 }
 
 /// The controller's memory: since when it has seen each mark, by its own clock. A new one waits again.
@@ -90,6 +98,7 @@ impl Reclaimer {
     /// The next step for `node`. `record` was read first, and then the Node: `is_gone` if there is none, or if a person said
     /// that the machine is off. `now` is read **between the two**, of a clock that only goes forward: the mark was seen before,
     /// so that its quarantine does not begin too early. The Node was asked for later, so that it was gone when that was over.
+    /// It has to be asked for often in between: after a [gap](longest_gap) the quarantine begins again.
     pub fn judge(
         &mut self,
         node: &str,
@@ -112,10 +121,12 @@ impl Reclaimer {
             return Step::Revoke(record);
         }
         let mark = record.as_ref().map(|record| (record.epoch.clone(), record.version.clone()));
-        let watched = self.watched.entry(node.to_owned()).or_insert(Watched { mark: mark.clone(), since: now });
-        if watched.mark != mark {
-            *watched = Watched { mark, since: now };
+        let begins = Watched { mark: mark.clone(), since: now, seen: now };
+        let watched = self.watched.entry(node.to_owned()).or_insert_with(|| begins.clone());
+        if watched.mark != mark || now.saturating_sub(watched.seen) > longest_gap(quarantine) {
+            *watched = begins;
         }
+        watched.seen = now;
         if now.saturating_sub(watched.since) < quarantine {
             return Step::Wait;
         }
@@ -184,12 +195,14 @@ mod tests {
         let (live, revoked) = (record("1", false, false), record("2", true, false));
         assert_eq!(judge(&mut reclaimer, Some(&live), false, 0), Step::Leave);
         assert_eq!(judge(&mut reclaimer, Some(&live), true, 1), Step::Revoke(live));
-        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 2), Step::Wait);
-        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 301), Step::Wait);
+        for second in [2, 152, 301] {
+            assert_eq!(judge(&mut reclaimer, Some(&revoked), true, second), Step::Wait);
+        }
         // An objection, and the mark again: another version.
         let again = record("4", true, false);
-        assert_eq!(judge(&mut reclaimer, Some(&again), true, 302), Step::Wait);
-        assert_eq!(judge(&mut reclaimer, Some(&again), true, 601), Step::Wait);
+        for second in [302, 452, 601] {
+            assert_eq!(judge(&mut reclaimer, Some(&again), true, second), Step::Wait);
+        }
         assert_eq!(judge(&mut reclaimer, Some(&again), true, 602), Step::Bury(again));
         let dead = record("5", true, true);
         for is_gone in [true, false] {
@@ -215,10 +228,27 @@ mod tests {
         let mut reclaimer = Reclaimer::default();
         assert_eq!(judge(&mut reclaimer, None, true, 0), Step::Wait);
         assert_eq!(judge(&mut reclaimer, None, false, 299), Step::Leave);
-        assert_eq!(judge(&mut reclaimer, None, true, 300), Step::Wait);
+        for second in [300, 450] {
+            assert_eq!(judge(&mut reclaimer, None, true, second), Step::Wait);
+        }
         assert_eq!(judge(&mut reclaimer, None, true, 600), Step::ClearStray);
         // A record that appears is a mark of its own.
         assert_eq!(judge(&mut reclaimer, Some(&record("1", true, false)), true, 601), Step::Wait);
+    }
+
+    #[test]
+    fn a_controller_that_looked_too_seldom_waits_again() {
+        let (mut reclaimer, revoked) = (Reclaimer::default(), record("2", true, false));
+        for second in [0, 150, 299] {
+            assert_eq!(judge(&mut reclaimer, Some(&revoked), true, second), Step::Wait);
+        }
+        // In these 151 s the Node may have been there.
+        for second in [450, 600, 749] {
+            assert_eq!(judge(&mut reclaimer, Some(&revoked), true, second), Step::Wait);
+        }
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 750), Step::Bury(revoked));
+        assert_eq!(longest_gap(Duration::from_secs(95_000)).as_secs(), 150);
+        assert_eq!(longest_gap(Duration::from_secs(10)).as_secs(), 15);
     }
 
     #[test]

@@ -81,6 +81,10 @@ pub fn happen(world: &Shared, weather: Weather) {
     match weather {
         Weather::Sweep { node } if world.machines[node].is_on => machine::sweep(world, node),
         Weather::Register { node } if world.machines[node].is_on => {
+            // Its kubelet stands still, too.
+            if let Some(until) = world.machines[node].paused_until(world.now) {
+                return world.later(until - world.now + SECOND, weather);
+            }
             world.api.store.nodes[node].gone_since = None;
             world.machines[node].has_token = true;
             node_changed(world, node);
