@@ -38,6 +38,9 @@ pub struct Grant {
     pub scarce: String,
     /// The blocks.
     pub offers: Vec<Offer>,
+    /// Blocks that were this node's, and that it looks for: pods may have their addresses. Nothing is taken from them. A daemon
+    /// that starts again knows them from here.
+    pub former: Vec<Block>,
 }
 
 /// The moment **before** a question was sent that the API server answered: the stamp of authority.
@@ -167,7 +170,30 @@ impl Grant {
             namespaces,
             scarce,
             offers,
+            former: Vec::new(),
         }
+    }
+
+    /// As it is while the node looks for the blocks `former`.
+    #[must_use]
+    pub fn looking_for(self, former: Vec<Block>) -> Self {
+        Grant { former, ..self }
+    }
+
+    /// What a daemon that starts in `boot` takes over: nothing of another boot. What was withdrawn is looked for.
+    #[must_use]
+    pub fn taken_over(self, boot: &str) -> Option<Self> {
+        match self.confirmed.boot.as_str() {
+            "" => Some(self.dropped()),
+            of => (of == boot).then_some(self),
+        }
+    }
+
+    /// As it is when all blocks of this node are freed: nothing is taken from them any more.
+    #[must_use]
+    pub fn dropped(mut self) -> Self {
+        self.former.extend(self.offers.drain(..).map(|offer| offer.granted.block()));
+        self
     }
 
     /// As it is while somebody waits for an address of the pool, who asked with `word`.
@@ -229,6 +255,9 @@ impl Grant {
             }
             text.push('\n');
         }
+        for block in &self.former {
+            let _ = writeln!(text, "former {} {}", block.first, block.size);
+        }
         text
     }
 
@@ -253,6 +282,7 @@ impl Grant {
             namespaces,
             scarce,
             offers,
+            former: Vec::new(),
         };
         for (number, line) in text.lines().enumerate().skip(1) {
             grant.read(line).ok_or_else(|| format!("line {} cannot be read", number + 1))?;
@@ -284,6 +314,10 @@ impl Grant {
             "namespaces" => self.namespaces = words.map(str::to_owned).collect(),
             "scarce" => words.next()?.clone_into(&mut self.scarce),
             "block" => self.offers.push(read_offer(words)?),
+            "former" => {
+                let (first, size) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                self.former.push(Block { first, size });
+            }
             // It is of the block before.
             "reserved" => {
                 let offer = self.offers.last_mut()?;

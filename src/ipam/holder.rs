@@ -22,8 +22,8 @@ pub struct Holder {
     blocks: BTreeMap<IpAddr, Holding>,
     /// Blocks that others hold, as far as is known.
     others: BTreeSet<IpAddr>,
-    /// Blocks that were ours and are somebody else's: a person deleted them.
-    lost: BTreeSet<IpAddr>,
+    /// Blocks that were ours and are somebody else's, with their sizes: a person deleted them.
+    lost: BTreeMap<IpAddr, u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,14 +108,30 @@ pub enum Effect {
 
 impl Holder {
     /// The holder of a process that names its leases `<prefix>-<number>`. What is published now, by an earlier process
-    /// of this boot, is `published`; the first event is [`Event::Listed`].
-    pub fn new(prefix: String, published: &[Granted]) -> Self {
+    /// of this boot, is `published`, and `former` are the blocks that it looked for ([`Holder::former`]). The first event
+    /// is [`Event::Listed`].
+    pub fn new(prefix: String, published: &[Granted], former: &[Block]) -> Self {
         let held = |granted: &Granted| {
             let phase = Phase::Held { lease: granted.lease.clone(), version: String::new() };
             (granted.first, Holding { size: granted.size, phase })
         };
-        let blocks = published.iter().map(held).collect();
-        Holder { prefix, leases: 0, blocks, others: BTreeSet::new(), lost: BTreeSet::new() }
+        let sought = |block: &Block| {
+            let phase = Phase::Asked { lease: String::new(), again: true };
+            (block.first, Holding { size: block.size, phase })
+        };
+        let blocks = former.iter().map(sought).chain(published.iter().map(held)).collect();
+        Holder { prefix, leases: 0, blocks, others: BTreeSet::new(), lost: BTreeMap::new() }
+    }
+
+    /// Blocks that were ours, that pods may have addresses of, and that are not published: they are asked for, or somebody
+    /// else has them.
+    pub fn former(&self) -> Vec<Block> {
+        let is_sought = |holding: &Holding| holding.phase.was_ours() && !matches!(holding.phase, Phase::Held { .. });
+        let sought =
+            self.blocks.iter().filter(|(_, holding)| is_sought(holding)).map(|(first, one)| (*first, one.size));
+        let lost =
+            self.lost.iter().filter(|(first, _)| !self.blocks.contains_key(first)).map(|(first, size)| (*first, *size));
+        sought.chain(lost).map(|(first, size)| Block { first, size }).collect()
     }
 
     /// What is to be published.
@@ -138,8 +154,8 @@ impl Holder {
     }
 
     /// Blocks that were taken from this node.
-    pub fn lost(&self) -> &BTreeSet<IpAddr> {
-        &self.lost
+    pub fn lost(&self) -> impl Iterator<Item = &IpAddr> {
+        self.lost.keys()
     }
 
     /// Others hold `blocks`, by a list of the whole pool.
@@ -278,7 +294,7 @@ impl Holder {
         self.others.insert(first);
         let Some(holding) = self.blocks.remove(&first) else { return Vec::new() };
         if holding.phase.was_ours() {
-            self.lost.insert(first);
+            self.lost.insert(first, holding.size);
         }
         vec![Effect::Publish]
     }

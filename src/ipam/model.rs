@@ -79,7 +79,7 @@ fn number(first: IpAddr) -> usize {
 impl World {
     fn new(left: Budget) -> Self {
         let node = |number: usize| Node {
-            daemon: Some((Holder::new(format!("n{number}"), &[]), VecDeque::new())),
+            daemon: Some((Holder::new(format!("n{number}"), &[], &[]), VecDeque::new())),
             grant: Vec::new(),
             valid: false,
             released: BTreeSet::new(),
@@ -209,7 +209,7 @@ impl World {
         let own = &mut self.nodes[node];
         own.starts += 1;
         let published = if own.valid { own.grant.clone() } else { Vec::new() };
-        own.daemon = Some((Holder::new(format!("n{node}.{}", own.starts), &published), VecDeque::new()));
+        own.daemon = Some((Holder::new(format!("n{node}.{}", own.starts), &published, &[]), VecDeque::new()));
         let owned = self.owned(node);
         self.tell(node, Event::Listed(owned.clone()));
         if without == Without::Renewal {

@@ -1,8 +1,9 @@
 //! Pools and stocks, compared with what a loop over all addresses finds.
 
 use super::grant::{Confirmed, Grant, Granted, Low, Released, Report};
+use super::holder::{Effect, Event, Holder};
 use super::name::PoolName;
-use super::pool::{BlockSize, Pool, PoolSpec, Range, Warm};
+use super::pool::{Block, BlockSize, Pool, PoolSpec, Range, Warm};
 use super::spans::{Span, Spans};
 use super::stock::Stock;
 use super::taken::Taken;
@@ -207,6 +208,31 @@ fn a_node_that_runs_low_leases_what_is_enough_and_no_more() {
     let empty = grant(&spec, &[]);
     let first = Stock::new(&empty, &Report::default()).report(&Taken::default());
     assert_eq!((first.wants(&[]), first.wants(&held(1))), (vec![4], vec![]));
+}
+
+#[test]
+fn a_daemon_that_starts_again_looks_for_a_block_that_was_this_nodes() {
+    let block = Block { first: "10.0.0.8".parse().unwrap(), size: 8 };
+    let granted = grant(&spec(&[("10.0.0.0/24", None, &[])], 8, 8), &[("10.0.0.8", "a")]);
+    let published: Vec<Granted> = granted.offers.iter().map(|offer| offer.granted.clone()).collect();
+    let creates = |effects: &[Effect]| effects.iter().any(|one| matches!(one, Effect::Create(it, _) if *it == block));
+    // etcd has forgotten it. The daemon is killed after it has withdrawn it, and before somebody says who has it now.
+    let mut holder = Holder::new("one".to_owned(), &published, &[]);
+    assert!(creates(&holder.step(Event::Listed(Vec::new()))));
+    assert_eq!((holder.held(), holder.former()), (Vec::new(), vec![block]));
+    let written = Grant { offers: Vec::new(), ..granted.clone() }.looking_for(holder.former());
+    let read = Grant::parse(&written.to_text()).unwrap().taken_over("b").unwrap();
+    let mut holder = Holder::new("two".to_owned(), &[], &read.former);
+    assert!(creates(&holder.step(Event::Listed(Vec::new()))));
+    assert_eq!(holder.step(Event::Conflict(block.first)), [Effect::Look(block)]);
+    assert_eq!(holder.step(Event::Others(block.first)), [Effect::Publish]);
+    assert!(holder.lost().eq([&block.first]));
+    // The next one finds that out again, and says it again.
+    assert_eq!(holder.former(), [block]);
+    // So it is with a grant that was withdrawn; one of another boot counts for nothing.
+    let withdrawn = Grant { confirmed: Confirmed::default(), ..granted.clone() };
+    assert_eq!(withdrawn.taken_over("b").unwrap().former, [block]);
+    assert_eq!(granted.taken_over("another"), None);
 }
 
 fn spans() -> impl Strategy<Value = Vec<(u8, u8)>> {

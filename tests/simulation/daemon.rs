@@ -394,7 +394,7 @@ impl Process {
             if let Some(grant) = &mut world.machines[self.node].grant {
                 grant.confirmed = Confirmed::default();
                 if is_dead {
-                    grant.offers.clear();
+                    *grant = grant.clone().dropped();
                 }
             }
         });
@@ -445,10 +445,11 @@ impl Process {
         self.with(|world, daemon| {
             let machine = &world.machines[self.node];
             let boot = machine.clocks(world.now).boot;
-            let before = machine.grant.as_ref().filter(|grant| grant.confirmed.boot == boot);
+            let before = machine.grant.clone().and_then(|grant| grant.taken_over(&boot));
             let published: Vec<Granted> =
                 before.iter().flat_map(|grant| &grant.offers).map(|offer| offer.granted.clone()).collect();
-            daemon.holder = Some(Holder::new(daemon.prefix.clone(), &published));
+            let former = before.as_ref().map(|grant| grant.former.clone()).unwrap_or_default();
+            daemon.holder = Some(Holder::new(daemon.prefix.clone(), &published, &former));
             daemon.confirmed = before.map(|grant| grant.confirmed.clone()).unwrap_or_default();
             daemon.confirmed_at = machine.confirmed_at;
         });
@@ -543,6 +544,7 @@ impl Process {
             let Some(holder) = &daemon.holder else { return };
             let Ok(name) = PoolName::new("lan") else { return };
             let grant = Grant::new(name, &world.plan.spec, daemon.confirmed.clone(), holder.held());
+            let grant = grant.looking_for(holder.former());
             let machine = &mut world.machines[self.node];
             (machine.grant, machine.confirmed_at) = (Some(grant), daemon.confirmed_at);
             world.ledger.told.extend(holder.lost());

@@ -165,8 +165,8 @@ impl Keeper {
         state.confirmed = Confirmed::default();
         state.synced = None;
         let Some(grant) = self.grants.grant(&self.pool) else { return Ok(()) };
-        let offers = if is_dead { Vec::new() } else { grant.offers };
-        let withdrawn = Grant { confirmed: Confirmed::default(), offers, ..grant };
+        let grant = if is_dead { grant.dropped() } else { grant };
+        let withdrawn = Grant { confirmed: Confirmed::default(), ..grant };
         self.grants.publish(&withdrawn).map_err(|e| format!("its grant cannot be written: {e}"))
     }
 
@@ -187,11 +187,11 @@ impl Keeper {
         }
         let own = self.kubernetes()?.own_blocks(&self.pool, &state.epoch).await.map_err(|e| e.to_string())?;
         if state.holder.is_none() {
-            let boot = now().boot;
-            let before = self.grants.grant(&self.pool).filter(|grant| grant.confirmed.boot == boot);
+            let before = self.grants.grant(&self.pool).and_then(|grant| grant.taken_over(&now().boot));
             let offers = before.iter().flat_map(|grant| &grant.offers);
             let published: Vec<_> = offers.map(|offer| offer.granted.clone()).collect();
-            state.holder = Some(Holder::new(self.prefix.clone(), &published));
+            let former = before.as_ref().map(|grant| grant.former.clone()).unwrap_or_default();
+            state.holder = Some(Holder::new(self.prefix.clone(), &published, &former));
             state.confirmed = before.map(|grant| grant.confirmed).unwrap_or_default();
         }
         let trouble = self.happen(state, Event::Listed(own)).await?;
@@ -320,6 +320,7 @@ impl Keeper {
         let drained = state.barred.as_ref().map(|_| spec.drained());
         let spec = drained.as_ref().unwrap_or(spec);
         let grant = Grant::new(self.pool.clone(), spec, state.confirmed.clone(), holder.held());
+        let grant = grant.looking_for(holder.former());
         let word = self.marks.word(&self.pool);
         let grant = word.iter().fold(grant, |grant, word| grant.while_scarce(word));
         self.grants.publish(&grant).map_err(|e| format!("its grant cannot be written: {e}"))?;

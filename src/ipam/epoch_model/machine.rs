@@ -86,7 +86,7 @@ impl World {
         let own = &mut self.machines[node];
         own.starts += 1;
         let published = if own.valid { own.grant.clone() } else { Vec::new() };
-        own.daemon = Some((Holder::new(format!("n{node}.{}", own.starts), &published), VecDeque::new()));
+        own.daemon = Some((Holder::new(format!("n{node}.{}", own.starts), &published, &[]), VecDeque::new()));
         (own.synced, own.epoch) = (false, String::new());
     }
 
