@@ -4,6 +4,8 @@
 
 mod support;
 
+use plexus::ipam::pool::Range;
+use plexus::ipam::{Grant, Granted, PoolName, PoolSpec, Probe};
 use serde_json::{Value, json};
 use std::process::Command;
 use support::netlink::Fate;
@@ -178,4 +180,22 @@ fn ipvlan() {
     }
     node.network("default/iv", &network("iv", json!({"type": "ipvlan", "master": "master0", "ipam": pool(2)})));
     Case { name: "ipvlan", node: &node, networks: "iv", cold: false }.every_fate();
+}
+
+#[test]
+fn bridge_whose_addresses_are_asked_for() {
+    let Some(node) = node() else { return };
+    let range = |range: &str| Range { range: range.to_owned(), ..Range::default() };
+    let ranges = vec![range("10.9.0.0/24"), range("fd00:9::/64")];
+    let spec = PoolSpec { ranges, probe: Probe::Refuse, ..PoolSpec::default() };
+    let block = |first: &str| Granted { first: first.parse().unwrap(), size: 16, lease: first.to_owned() };
+    let (pool, blocks) = (PoolName::new("lan").unwrap(), vec![block("10.9.0.0"), block("fd00:9::")]);
+    let grant = Grant::new(pool.clone(), &spec, plexus::facts::node_blocks::now(), blocks);
+    support::node::write(&node.run().grant(&pool), &grant.to_text());
+    let plugin = json!({"type": "bridge", "bridge": "br0", "ipam": {"type": "plexus-ipam", "pool": "lan"}});
+    node.network("default/lan", &network("lan", plugin));
+    Case { name: "bridge with questions", node: &node, networks: "lan", cold: false }.every_fate();
+    let left = std::fs::read_dir("/var/lib/plexus/pools/lan").unwrap().flatten();
+    let left: Vec<_> = left.filter_map(|file| file.file_name().to_str()?.parse::<std::net::IpAddr>().ok()).collect();
+    assert!(left.is_empty(), "{left:?} are taken, and nobody has them");
 }

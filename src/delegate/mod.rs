@@ -8,9 +8,13 @@ pub mod ipam;
 pub mod keys;
 pub mod measure;
 pub mod native;
+mod on_link;
+mod poll;
 pub mod prepare;
 pub mod registry;
+pub mod remarks;
 pub mod stdin;
+pub mod wire;
 
 pub use chain::Chain;
 pub use error::Error;

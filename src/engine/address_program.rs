@@ -4,10 +4,10 @@ use super::entry;
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cni::{CniError, Code, Invocation, PluginConfig, RawObject, Verb};
 use crate::delegate::ipam::leased;
-use crate::delegate::{Call, Scope};
+use crate::delegate::{Call, Scope, remarks};
 use crate::facts::NodeBlocks;
 use crate::sys::trusted::KeptFolders;
-use crate::sys::{files, printable};
+use crate::sys::{self, files, printable};
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,5 +61,10 @@ fn serve(
         ..Scope::of_node(&invocation.args, &invocation.path, PATIENCE, Instant::now() + PATIENCE)
     };
     let call = Call { scope: &scope, plugin: &plugin, stdin: text };
-    leased::run(invocation.verb, &call, Arc::new(NodeBlocks::new(state, run))).map_err(|e| e.to_cni())
+    let answer = leased::run(invocation.verb, &call, Arc::new(NodeBlocks::new(state, run)));
+    let container = target.map(|target| format!(" {} {}", target.container_id, target.ifname)).unwrap_or_default();
+    for remark in remarks::take() {
+        sys::tell(format_args!("{} {}{container}: {remark}", leased::TYPE, invocation.verb));
+    }
+    answer.map_err(|e| e.to_cni())
 }

@@ -4,6 +4,7 @@ use super::Turn;
 use super::settings::Settings;
 use crate::cni::trace_context::{self, TraceId};
 use crate::cni::{CniError, Code, Invocation, RawObject, Verb, Version};
+use crate::delegate::remarks;
 use crate::engine::cleanup::{counted, due, sweep, sweep_command};
 use crate::engine::report::{self, Ended};
 use crate::engine::verbs::{add, check, del, gc, status};
@@ -163,7 +164,11 @@ fn dispatch(turn: &Turn) -> Result<String, CniError> {
     };
     let silent = |()| String::new();
     match turn.invocation.verb {
-        Verb::Add => add::add(turn).map(|result| result.get().to_owned()),
+        Verb::Add => {
+            let answer = add::add(turn).map(|result| result.get().to_owned());
+            remarks::take().into_iter().for_each(|remark| turn.warn(remark));
+            answer
+        }
         Verb::Del => del::del(turn).map_err(del::retried).map(silent),
         Verb::Check => needs(Version::V0_4_0).and_then(|()| check::check(turn)).map(silent),
         Verb::Status => needs(Version::V1_1_0).and_then(|()| status::status(turn)).map(silent),

@@ -6,6 +6,7 @@
 use super::memory::Times;
 use super::name::PoolName;
 use super::pool::{Block, Pool, PoolSpec, Subnet, Warm};
+use super::probe::Probe;
 use super::spans::{Span, address, number};
 use serde::Serialize;
 use std::fmt::Write;
@@ -33,6 +34,8 @@ pub struct Grant {
     pub subnets: Vec<Subnet>,
     /// Only pods of these namespaces get addresses; without any all do.
     pub namespaces: Vec<String>,
+    /// Whether the network is asked for an address before a pod gets it.
+    pub probe: Probe,
     /// Somebody waits for an address of the pool: a word that is another one each time that he asks. The node keeps nothing
     /// beyond its need. Empty where nobody does.
     pub scarce: String,
@@ -168,6 +171,7 @@ impl Grant {
             times,
             subnets,
             namespaces,
+            probe: spec.probe,
             scarce,
             offers,
             former: Vec::new(),
@@ -242,6 +246,9 @@ impl Grant {
         if !self.namespaces.is_empty() {
             let _ = writeln!(text, "namespaces {}", self.namespaces.join(" "));
         }
+        if !self.probe.is_off() {
+            let _ = writeln!(text, "probe {}", self.probe.word());
+        }
         if !self.scarce.is_empty() {
             let _ = writeln!(text, "scarce {}", self.scarce);
         }
@@ -280,6 +287,7 @@ impl Grant {
             times,
             subnets,
             namespaces,
+            probe: Probe::Off,
             scarce,
             offers,
             former: Vec::new(),
@@ -312,6 +320,7 @@ impl Grant {
                 self.subnets.push(Subnet { net, gateway });
             }
             "namespaces" => self.namespaces = words.map(str::to_owned).collect(),
+            "probe" => self.probe = Probe::of_word(words.next()?),
             "scarce" => words.next()?.clone_into(&mut self.scarce),
             "block" => self.offers.push(read_offer(words)?),
             "former" => {

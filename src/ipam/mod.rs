@@ -6,7 +6,7 @@
 //! [`history`]). Its answer to the daemon names the blocks that
 //! it will not use again. Blocks of a node that was removed are freed ([`epoch`]). The daemon of a node asks whether its node was
 //! ([`question`]). Of two pools with an address in common only the older one is used ([`overlap`]). Nodes keep less while
-//! somebody waits for an address ([`scarcity`]).
+//! somebody waits for an address ([`scarcity`]). A device outside the cluster may have an address ([`probe`]).
 
 pub mod epoch;
 pub mod grant;
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod name;
 pub mod overlap;
 pub mod pool;
+pub mod probe;
 pub mod question;
 mod range;
 pub mod scarcity;
@@ -30,6 +31,7 @@ pub use grant::{Confirmed, Grant, Granted, Offer, Report};
 pub use holder::{Effect, Event, Holder};
 pub use name::PoolName;
 pub use pool::{Block, Pool, PoolSpec};
+pub use probe::Probe;
 pub use stock::Stock;
 pub use taken::Taken;
 

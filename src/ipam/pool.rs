@@ -2,6 +2,7 @@
 
 use super::epoch::Terms;
 use super::name::is_label;
+use super::probe::Probe;
 use super::selector::NodeSelector;
 use super::spans::{Span, Spans, address, number};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub struct PoolSpec {
     /// The network of this pool does not reach that of any other pool with this key. Such pools may have the same addresses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub separate: bool,
+    /// Whether the network is asked for an address before a pod gets it.
+    #[serde(default, skip_serializing_if = "Probe::is_off")]
+    pub probe: Probe,
 }
 
 /// When the blocks of a removed node are freed.
@@ -130,6 +134,7 @@ impl Default for PoolSpec {
             namespaces: Vec::new(),
             nodes: None,
             separate: false,
+            probe: Probe::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::grant::{Confirmed, Grant, Granted, Low, Released, Report};
 use super::holder::{Effect, Event, Holder};
 use super::name::PoolName;
 use super::pool::{Block, BlockSize, Pool, PoolSpec, Range, Warm};
+use super::probe::Probe;
 use super::spans::{Span, Spans};
 use super::stock::Stock;
 use super::taken::Taken;
@@ -123,6 +124,10 @@ fn files_that_are_none_are_refused_by_line() {
     let text = grant(&spec, &[("10.0.0.8", "a"), ("fd00::4", "b")]).to_text();
     assert!(text.contains("\nblock 10.0.0.8 4 a 10.0.0.8 10.0.0.9 10.0.0.11 10.0.0.11\n"), "{text}");
     assert!(Grant::parse(&format!("{text}later words\n")).is_ok());
+    // A former release passes over it, and without it nobody is asked.
+    assert!(!text.contains("probe") && Grant::parse(&text).unwrap().probe.is_off());
+    let probing = Grant { probe: Probe::Refuse, ..Grant::parse(&text).unwrap() };
+    assert_eq!(Grant::parse(&probing.to_text()), Ok(probing));
     for bad in
         ["block 10.0.0.8 4", "block 10.0.0.8 512 a", "block 10.0.0.8 4 a 10.0.0.8 10.0.0.12", "subnet x", "warm 1"]
     {

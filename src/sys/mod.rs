@@ -4,6 +4,7 @@
 
 pub mod boot;
 pub mod capabilities;
+pub mod conflicts;
 pub mod core_files;
 pub mod datagram;
 pub mod detach;

@@ -3,6 +3,7 @@
 use crate::cni::AddResult;
 use crate::cni::result::{IpConfig, Route};
 use crate::delegate::prepare::Reached;
+use crate::delegate::wire::Wire;
 use crate::delegate::{Call, Error};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -22,6 +23,14 @@ pub trait Ipam: Send + Sync {
     /// # Errors
     /// There is none, and none was taken.
     fn add(&self, call: &Call<'_>) -> Result<AddResult, Error>;
+
+    /// As [`Ipam::add`], for a link that others can be asked on.
+    ///
+    /// # Errors
+    /// As [`Ipam::add`].
+    fn add_on(&self, call: &Call<'_>, _wire: &mut dyn Wire) -> Result<AddResult, Error> {
+        self.add(call)
+    }
 
     /// Gives back what the attachment has; nothing to give back is success.
     ///

@@ -6,7 +6,10 @@ use crate::cni::result::IpConfig;
 use crate::cni::{AddResult, RawObject, Version};
 use crate::delegate::failure::Failure;
 use crate::delegate::ipam::{Foreseen, Ipam};
+use crate::delegate::on_link::OnLink;
+use crate::delegate::poll::poll;
 use crate::delegate::stdin::Stdin;
+use crate::delegate::wire::{NoWire, Wire};
 use crate::delegate::{Call, Error};
 use crate::sys::netlink::{Batch, Link, Mac, OperState, Socket};
 use crate::sys::sysctl::{Family, Settings};
@@ -14,7 +17,7 @@ use crate::sys::trace;
 use ipnet::IpNet;
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What Ethernet links take (net/ethernet: `ETH_MIN_MTU`, `ETH_MAX_MTU`).
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65535;
@@ -22,9 +25,6 @@ const MTUS: std::ops::RangeInclusive<u32> = 68..=65535;
 const LEAST_MTU_OF_V6: u32 = 1280;
 /// How long IPv6 may ask whether somebody else has an address.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pauses between two looks: most things are over at once, the rest takes long.
-const FIRST_PAUSE: Duration = Duration::from_micros(200);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A setting of the interface that helps but is not required: kernels without IPv6 lack some.
 pub(super) type Setting = (Family, &'static str, &'static str);
@@ -34,13 +34,31 @@ pub(super) const ARP_NOTIFY: Setting = (Family::V4, "arp_notify", "1");
 /// See [`ARP_NOTIFY`].
 pub(super) const NDISC_NOTIFY: Setting = (Family::V6, "ndisc_notify", "1");
 
-/// Takes addresses of `ipam` and puts them to use; when that fails they are given back.
+/// Takes addresses of `ipam` for an interface that is not made yet, and puts them to use; when that fails they are given
+/// back.
 pub(super) fn with_addresses<T>(
     ipam: &dyn Ipam,
     call: &Call<'_>,
     put_to_use: impl FnOnce(AddResult) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let answer = put_to_use(take_addresses(ipam, call)?);
+    let answer = put_to_use(take_addresses(ipam, call, &mut NoWire)?);
+    if answer.is_err() {
+        give_back(ipam, call);
+    }
+    answer
+}
+
+/// As [`with_addresses`], for the interface `name` of `container`, which is there and has none yet.
+pub(super) fn with_addresses_on<T>(
+    ipam: &dyn Ipam,
+    call: &Call<'_>,
+    (container, name): (&mut Container, &str),
+    put_to_use: impl FnOnce(&mut Container, AddResult) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut link = OnLink::new(&container.netns, &mut container.socket, name);
+    let taken = take_addresses(ipam, call, &mut link);
+    link.end();
+    let answer = put_to_use(container, taken?);
     if answer.is_err() {
         give_back(ipam, call);
     }
@@ -48,9 +66,9 @@ pub(super) fn with_addresses<T>(
 }
 
 /// Asks `ipam` for addresses; an answer without any is a failure, after which none is taken.
-fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>) -> Result<AddResult, Failure> {
+fn take_addresses(ipam: &dyn Ipam, call: &Call<'_>, wire: &mut dyn Wire) -> Result<AddResult, Failure> {
     let _step = trace::step("addresses");
-    let result = ipam.add(call)?;
+    let result = ipam.add_on(call, wire)?;
     if result.ips.is_empty() {
         give_back(ipam, call);
         return Err(Failure::Failed("the address plugin answered no address".to_owned()));
@@ -291,18 +309,4 @@ fn settle(socket: &mut Socket, name: &str, index: u32) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-/// Asks `done` again and again until it says so or `timeout` has passed; answers which.
-pub(super) fn poll(timeout: Duration, mut done: impl FnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
-    let deadline = Instant::now() + timeout;
-    let mut pause = FIRST_PAUSE;
-    while !done()? {
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-    Ok(true)
 }

@@ -2,6 +2,7 @@
 
 use super::interface::{self, ARP_NOTIFY, NDISC_NOTIFY};
 use super::parent::{self, Parent};
+use super::sockets::Container;
 use super::{Native, Sockets, verify};
 use crate::cni::AddResult;
 use crate::delegate::failure::Failure;
@@ -95,10 +96,12 @@ impl Native for IpVlan {
         let link = parent::create(host, container, (&parent, None), wanted)?;
         parent::complete(container, &link, |container| {
             let settings = [ARP_NOTIFY, NDISC_NOTIFY];
-            let mut configure = |result| parent::configure(call, &stdin, container, &link, &settings, result);
+            let configure = |container: &mut Container, result| {
+                parent::configure(call, &stdin, container, &link, &settings, result)
+            };
             match (given, self.ipam()) {
-                (None, Some(ipam)) => interface::with_addresses(ipam, call, configure),
-                (given, _) => configure(given.unwrap_or_default()),
+                (None, Some(ipam)) => interface::with_addresses_on(ipam, call, (container, &link.name), configure),
+                (given, _) => configure(container, given.unwrap_or_default()),
             }
         })
     }

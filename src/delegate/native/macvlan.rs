@@ -128,7 +128,7 @@ impl MacVlan {
             let interfaces = vec![parent::interface_in_container(call, &link.name, &mac)?];
             return stdin.answer(&AddResult { interfaces, dns: stdin.dns()?.0, ..AddResult::default() });
         };
-        interface::with_addresses(ipam, call, |addresses| {
+        interface::with_addresses_on(ipam, call, (container, &link.name), |container, addresses| {
             parent::configure(call, stdin, container, link, &[ARP_NOTIFY, NDISC_NOTIFY], addresses)
         })
     }

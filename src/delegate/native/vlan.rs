@@ -87,7 +87,7 @@ impl Native for Vlan {
         };
         let link = parent::create(host, container, (&settings.parent, settings.mtu), wanted)?;
         parent::complete(container, &link, |container| {
-            interface::with_addresses(ipam, call, |addresses| {
+            interface::with_addresses_on(ipam, call, (container, &link.name), |container, addresses| {
                 parent::configure(call, &stdin, container, &link, &[], addresses)
             })
         })

@@ -8,7 +8,10 @@ use crate::delegate::stdin::Target;
 use crate::ipam::Confirmed;
 use crate::ipam::history::{Event, Owner, What};
 use crate::ipam::memory::{Former, Times, identity};
+use crate::ipam::probe::Aside;
+use crate::sys::conflicts::Claim;
 use crate::sys::shared_folder::{LockedFolder, Slot};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 const CURSOR: &str = "last_reserved_ip.";
 /// The file with who had an address when, and its predecessors: the oldest is the last one.
 pub const HISTORY: [&str; 4] = ["history", "history.1", "history.2", "history.3"];
+/// The file with addresses that other devices answered for.
+const ASIDE: &str = "aside";
 /// A longer one is moved aside.
 const MAX_HISTORY: usize = 4 << 20;
 /// So many files that nothing depends on are removed in one call.
@@ -128,6 +133,28 @@ impl Addresses {
     pub(super) fn undo(&self, address: IpAddr) -> Result<(), Failure> {
         let name = address.to_string();
         self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))
+    }
+
+    /// Gives `address` back that this call has taken for `owner`, where it is still that one's, and notes that.
+    pub(super) fn withdraw(&self, address: IpAddr, owner: &Owner) -> Result<(), Failure> {
+        if self.owner(address)?.as_ref() == Some(owner) {
+            self.undo(address)?;
+            self.note(What::Released, address, owner);
+        }
+        Ok(())
+    }
+
+    /// The addresses that nobody gets for a while, because another device answered for them.
+    pub(super) fn aside(&self) -> Result<BTreeSet<IpAddr>, Failure> {
+        Ok(Aside::parse(&self.read(ASIDE)?.unwrap_or_default()).addresses(self.now.clock))
+    }
+
+    /// Sets the addresses of `claims` aside.
+    pub(super) fn set_aside(&self, claims: &[Claim]) -> Result<(), Failure> {
+        let mut aside = Aside::parse(&self.read(ASIDE)?.unwrap_or_default());
+        claims.iter().for_each(|claim| aside.add(claim.address, &claim.mac.to_string(), self.now.clock));
+        let write = || self.folder.slot(ASIDE)?.write(aside.to_text().as_bytes());
+        write().map_err(|e| failed("write", &self.path.join(ASIDE), e))
     }
 
     /// Where the last search of a family ended.

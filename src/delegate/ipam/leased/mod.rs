@@ -8,14 +8,17 @@
 //!   last_reserved_ip.4   where the next search of a family begins
 //!   freed-…-10.1.2.6     what is remembered of an address that was given back, see `ipam::memory`
 //!   listing              a copy of the names, see `listing`
+//!   aside                addresses that other devices answered for, see `ipam::probe`
 //!   history              who had an address when, see `ipam::history`; the older ones are history.1 to history.3
 //! ```
 
 mod folder;
 mod lessor;
 mod listing;
+mod probing;
 mod settings;
 mod take;
+mod turn;
 pub mod whereabouts;
 
 pub use folder::{HISTORY, note_lost};
@@ -26,8 +29,10 @@ use crate::cni::request::ValidAttachment;
 use crate::cni::{AddResult, NetworkConfig, RawObject, folds_to, json};
 use crate::delegate::failure::Failure;
 use crate::delegate::keys::{Declined, Key, key, understand_list};
+use crate::delegate::on_link::OnForeignLink;
 use crate::delegate::prepare::Once;
 use crate::delegate::stdin::{Stdin, Target};
+use crate::delegate::wire::{NoWire, Wire};
 use crate::delegate::{Call, Error};
 use crate::ipam::{Grant, PoolName, Report, Stock};
 use folder::Addresses;
@@ -114,10 +119,14 @@ impl Ipam for Leased {
     }
 
     fn add(&self, call: &Call<'_>) -> Result<AddResult, Error> {
-        let add = || {
+        self.add_on(call, &mut NoWire)
+    }
+
+    fn add_on(&self, call: &Call<'_>, wire: &mut dyn Wire) -> Result<AddResult, Error> {
+        let mut add = || {
             let settings = self.settings(call)?;
             let nothing = settings.parts.as_ref().is_some_and(Vec::is_empty);
-            let mut ips = if nothing { Vec::new() } else { take::all(settings, self.lessor()?, call)? };
+            let mut ips = if nothing { Vec::new() } else { probing::all(settings, self.lessor()?, call, wire)? };
             ips.extend(settings.fixed.iter().cloned());
             Ok(AddResult { ips, routes: settings.routes.clone(), dns: settings.dns.clone(), ..AddResult::default() })
         };
@@ -288,7 +297,10 @@ pub fn run(verb: crate::cni::Verb, call: &Call<'_>, lessor: Arc<dyn Lessor>) -> 
     }
     match verb {
         Verb::Add => {
-            let result = plugin.add(call)?;
+            let result = match (call.scope.netns, call.scope.ifname) {
+                (Some(netns), Some(ifname)) => plugin.add_on(call, &mut OnForeignLink::new(netns, ifname.as_str())),
+                _ => plugin.add(call),
+            }?;
             let answer = stdin.answer(&result).map_err(|e| e.of(kind))?;
             return Ok(answer.get().to_owned());
         }

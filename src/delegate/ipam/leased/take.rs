@@ -4,6 +4,7 @@ use super::folder::{self, Addresses};
 use super::lessor::{Lessor, Need};
 use super::listing::Listing;
 use super::settings::{self, Settings};
+use super::turn::{Taken, Turn};
 use super::whereabouts::Part;
 use crate::cni::result::IpConfig;
 use crate::delegate::Call;
@@ -13,8 +14,9 @@ use crate::ipam::grant::family;
 use crate::ipam::history::{Owner, What};
 use crate::ipam::memory::{Memory, OfOthers};
 use crate::ipam::pool::Warm;
-use crate::ipam::{Grant, PoolName, Report, Stock};
+use crate::ipam::{Grant, PoolName, Probe, Report, Stock};
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// How often the daemon is asked in one call beyond once for each address: for a confirmation, and where another pod of
@@ -27,15 +29,6 @@ struct Dry {
     why: String,
     /// There are addresses that others had a moment ago.
     cooling: bool,
-}
-
-/// One call, and what it may take.
-struct Turn<'a> {
-    settings: &'a Settings,
-    lessor: &'a dyn Lessor,
-    call: &'a Call<'a>,
-    /// Also addresses that others had a moment ago: there is no other.
-    takes_cooling: bool,
 }
 
 impl Dry {
@@ -70,12 +63,12 @@ impl Want<'_> {
 }
 
 /// Takes the addresses. Without a block of this node the daemon is asked for one; else nobody is asked.
-pub(super) fn all(settings: &Settings, lessor: &dyn Lessor, call: &Call<'_>) -> Result<Vec<IpConfig>, Failure> {
+pub(super) fn all(turn: &mut Turn<'_>) -> Result<Taken, Failure> {
+    let Turn { settings, lessor, call, .. } = *turn;
     let deadline = call.scope.plugin_deadline();
     let pool = &settings.pool;
-    let mut turn = Turn { settings, lessor, call, takes_cooling: false };
     for _ in 0..settings.parts.as_ref().map_or(1, Vec::len) + MORE_LEASES {
-        let dry = match once(&turn)? {
+        let dry = match once(turn)? {
             Ok(taken) => return Ok(taken),
             Err(dry) => dry,
         };
@@ -88,7 +81,7 @@ pub(super) fn all(settings: &Settings, lessor: &dyn Lessor, call: &Call<'_>) -> 
             }
         }
     }
-    match once(&turn)? {
+    match once(turn)? {
         Ok(taken) => Ok(taken),
         Err(dry) => Err(Failure::TryAgain(format!("pool {pool}: {}", dry.why))),
     }
@@ -108,12 +101,12 @@ pub(super) fn judge_namespace(grant: &Grant, call: &Call<'_>) -> Result<(), Fail
     Err(Failure::Config(format!("pool {pool} gives no address to {pod}: it is for {namespaces}")))
 }
 
-fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
-    let Turn { settings, lessor, call, .. } = *turn;
+fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
+    let Turn { settings, lessor, call, takes_cooling, ref kept } = *turn;
     let pool = &settings.pool;
     let unreadable = |e| Failure::TryAgain(format!("pool {pool}: {e}"));
     lessor.claim_folder().map_err(unreadable)?;
-    let addresses = Addresses::open(&lessor.folder(pool), call.scope.plugin_deadline(), || lessor.now())?;
+    let addresses = turn.open()?;
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);
     let Some(grant) = grant else {
@@ -124,15 +117,18 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
     if let Err(refusal) = stock.authorised(&addresses.now) {
         return Ok(Err(Dry::of(first_need(settings), refusal.to_string())));
     }
-    let target = Target::of(call)?;
-    let owner = &folder::owner(call, target, &settings.network);
-    let (listing, takes_cooling) = (addresses.listing()?, turn.takes_cooling);
-    let mut search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling, listing };
-    let own = if call.scope.is_first { Vec::new() } else { addresses.of(target)? };
-    let mut taken = Vec::new();
-    let outcome = search.wanted().and_then(|wanted| search.all(&wanted, &own, &mut taken));
+    let owner = &turn.owner()?;
+    let listing = addresses.listing()?;
+    let aside = if grant.probe == Probe::Refuse { addresses.aside()? } else { BTreeSet::new() };
+    let mut search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling, listing, aside };
+    let own = if call.scope.is_first { kept.clone() } else { addresses.of(Target::of(call)?)? };
+    let mut ips: Vec<IpConfig> = Vec::new();
+    let wanted = search.wanted();
+    let exact = wanted.iter().flatten().filter_map(|want| want.exact).collect();
+    let outcome = wanted.and_then(|wanted| search.all(&wanted, &own, &mut ips));
     let is_taken = matches!(outcome, Ok(Ok(())));
-    for address in taken.iter().map(|ip: &IpConfig| ip.address.addr()).filter(|address| !own.contains(address)) {
+    let new: Vec<IpNet> = ips.iter().map(|ip| ip.address).filter(|address| !own.contains(&address.addr())).collect();
+    for address in new.iter().map(IpNet::addr) {
         if is_taken {
             addresses.note(What::Taken, address, owner);
         } else {
@@ -147,7 +143,7 @@ fn once(turn: &Turn<'_>) -> Result<Result<Vec<IpConfig>, Dry>, Failure> {
         let told = Told { lessor, pool: &grant.pool, stock: &stock, before: &report };
         told.again(&addresses, search.listing, own_warm.as_ref())?;
     }
-    Ok(outcome.map(|()| taken))
+    Ok(outcome.map(|()| Taken { ips, new, exact, probe: grant.probe }))
 }
 
 /// Without a grant: a pool with an object has its ranges from there, another one those of the section.
@@ -199,6 +195,8 @@ struct Search<'a> {
     takes_cooling: bool,
     /// What is taken and what was, with what this search has taken.
     listing: Listing,
+    /// What another device answered for: only who asks for it tries it.
+    aside: BTreeSet<IpAddr>,
 }
 
 impl<'a> Search<'a> {
@@ -304,7 +302,11 @@ impl<'a> Search<'a> {
         }
         let name = if want.is_v4 { "IPv4" } else { "IPv6" };
         let of = want.part.map(|part| format!(" of {}", part.net)).unwrap_or_default();
-        let why = format!("no {name} address{of} is free in the blocks of this node");
+        let aside = match self.aside.iter().filter(|address| self.stock.offers(**address)).count() {
+            0 => String::new(),
+            count => format!(" (another device has {count} of them)"),
+        };
+        let why = format!("no {name} address{of} is free in the blocks of this node{aside}");
         let of_others = self.memory().of_others(folder::number_of(self.owner));
         let cooling = of_others.cooling.iter().any(|address| self.is_free(want, *address));
         Ok(Err(Dry { need: want.need(), why, cooling }))
@@ -316,7 +318,7 @@ impl<'a> Search<'a> {
         let is_free = |address: &IpAddr| self.is_free(want, *address);
         let mut cursor = self.addresses.cursor(want.is_v4)?;
         let in_turn = self.stock.candidates(want.is_v4, cursor.last, &self.listing.taken);
-        let is_fresh = |address: &IpAddr| want.part.is_none_or(|part| part.has(*address)) && !memory.knows(*address);
+        let is_fresh = |address: &IpAddr| self.is_wanted(want, *address) && !memory.knows(*address);
         for address in memory.own(of).into_iter().filter(is_free).chain(in_turn.filter(is_fresh)) {
             if self.addresses.take(address, self.owner, &mut cursor)? {
                 return Ok(Some(address));
@@ -339,9 +341,13 @@ impl<'a> Search<'a> {
     /// Whether `address` is one that is wanted, offered and not taken.
     fn is_free(&self, want: &Want<'_>, address: IpAddr) -> bool {
         address.is_ipv4() == want.is_v4
-            && want.part.is_none_or(|part| part.has(address))
+            && self.is_wanted(want, address)
             && self.stock.offers(address)
             && !self.listing.taken.contains(address)
+    }
+
+    fn is_wanted(&self, want: &Want<'_>, address: IpAddr) -> bool {
+        want.part.is_none_or(|part| part.has(address)) && !self.aside.contains(&address)
     }
 
     /// As it is configured on the interface, by the range that it is in.

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 mod listed;
+mod probed;
 mod remembered;
 mod requests;
 mod scarce;
@@ -74,8 +75,13 @@ impl FakeNode {
         let held = grant.offers.iter().map(|offer| offer.granted.clone()).chain([block]);
         let implied = PoolSpec::implied();
         let spec = if grant.pool.is_implied() { &implied } else { &self.spec };
-        let (times, warm) = (grant.times, grant.warm.clone());
-        *grant = Grant { times, warm, ..Grant::new(grant.pool.clone(), spec, grant.confirmed.clone(), held.collect()) };
+        let (times, warm, probe) = (grant.times, grant.warm.clone(), grant.probe);
+        *grant = Grant {
+            times,
+            warm,
+            probe,
+            ..Grant::new(grant.pool.clone(), spec, grant.confirmed.clone(), held.collect())
+        };
     }
 
     fn files(&self) -> BTreeMap<String, String> {

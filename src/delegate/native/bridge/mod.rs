@@ -220,7 +220,10 @@ impl Attaching<'_> {
         ipam: Option<&dyn Ipam>,
     ) -> Result<Box<RawValue>, Failure> {
         let Some(ipam) = ipam else { return self.run_without_addresses(host, container) };
-        interface::with_addresses(ipam, self.call, |addresses| self.run_with_addresses(host, container, addresses))
+        let name = Target::of(self.call)?.ifname.as_str();
+        interface::with_addresses_on(ipam, self.call, (container, name), |container, addresses| {
+            self.run_with_addresses(host, container, addresses)
+        })
     }
 
     fn run_without_addresses(&self, host: &mut Socket, container: &mut Container) -> Result<Box<RawValue>, Failure> {

@@ -1,11 +1,11 @@
 //! The bridge, and the cables that are plugged into it.
 
 use super::super::cable::{self, find_end};
-use super::super::interface::poll;
 use super::settings::{Settings, Vlans};
 use crate::cni::IfName;
 use crate::delegate::Ground;
 use crate::delegate::failure::Failure;
+use crate::delegate::poll::poll;
 use crate::sys::netlink::{self, Change, Kind, Link, Mac, NewLink, OperState, Peer, PortFlags, Socket};
 use crate::sys::sysctl::Family;
 use nix::errno::Errno;
