@@ -12,7 +12,8 @@ use plexus::ipam::{Grant, Granted, PoolName, PoolSpec, Probe};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use support::{Node, Pod, kernel};
+use support::daemon::Daemon;
+use support::{Node, Pod, http, kernel, manifests, wait_until};
 
 const POOL: &str = "/var/lib/plexus/pools/lan";
 const OTHER: &str = "02:00:00:00:00:02";
@@ -304,4 +305,21 @@ fn the_program_of_another_main_plugin_asks_on_its_link() {
     assert_eq!(pod.ip("link show net1")[0]["operstate"], "DOWN");
     call("DEL").silence();
     assert_eq!(taken(), [""; 0]);
+}
+
+#[test]
+fn conflicts_are_counted() {
+    let Some(lab) = Lab::bridged(Probe::Refuse) else { return };
+    lab.other_has(&["10.9.0.1/24", "10.9.0.2/24"]);
+    let (address, source) = (http::free_address(), manifests::folder());
+    manifests::network("default/lan", &network(&json!({"type": "bridge", "bridge": "br0"})));
+    let arguments = ["--source-directory", &source.to_string_lossy(), "--metrics-address", &address.to_string()];
+    let daemon = Daemon::on_node(&lab.node, None, &arguments);
+    grant(&lab.node, Probe::Refuse, &["10.9.0.0/24"]);
+    let pod = Pod::new(&lab.node, "counted").selecting("lan");
+    pod.add().result();
+    assert_eq!(kernel::addresses(&pod.netns, "net1"), ["10.9.0.3/24"]);
+    let line = r#"plexus_ipam_probe_conflicts_total{pool="lan"} 2"#;
+    let metrics = || http::get(address, "/metrics");
+    wait_until(|| metrics().lines().any(|served| served == line), || format!("{}\n{}", metrics(), daemon.log()));
 }

@@ -133,7 +133,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// An alert; series with a value for each minute: an hour of trouble, then two without.
-const CASES: [(&str, &[(&str, &str)]); 19] = [
+const CASES: [(&str, &[(&str, &str)]); 20] = [
     ("PlexusDown", &[(r#"up{job="plexus",instance="n1"}"#, "0+0x60 1+0x120")]),
     ("PlexusNotReady", &[("plexus_ready", "0+0x60 1+0x120")]),
     ("PlexusStatusesWait", &[("plexus_unpublished", "3+0x60 0+0x120")]),
@@ -187,6 +187,7 @@ const CASES: [(&str, &[(&str, &str)]); 19] = [
         ],
     ),
     ("PlexusAddressesLost", &[("plexus_ipam_lost_addresses", "1+0x60 0+0x120")]),
+    ("PlexusAddressConflicts", &[(r#"plexus_ipam_probe_conflicts_total{pool="lan"}"#, "_x50 1+0x130")]),
     ("PlexusNodeNotFreed", &[("plexus_ipam_revoking", "1+0x60 0+0x120")]),
     ("PlexusAddressAuthority", &[("plexus_ipam_authority_age_seconds", "3000+60x60 20+0x120")]),
 ];

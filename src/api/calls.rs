@@ -1,6 +1,7 @@
 //! What the plugin tells the daemon of each call: one datagram, which nobody waits for.
 //!
-//! It names no pod, no network and no container. So whoever can put a socket at that place learns nothing of them.
+//! It names no pod, no network and no container. So whoever can put a socket at that place learns nothing of them. It names
+//! an AddressPool only where another device has an address of it.
 
 use crate::cni::json;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct CallReport {
     /// The plugins that it called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub delegates: Vec<DelegateReport>,
+    /// The AddressPools of addresses that other devices have, once for each address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<String>,
     /// What was counted on the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeCounts>,

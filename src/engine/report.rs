@@ -3,7 +3,7 @@
 use crate::api::RunDirectory;
 use crate::api::calls::{CallReport, DelegateReport, NodeCounts, VERSION};
 use crate::api::layout::{CALLS, DAEMON};
-use crate::delegate::measure;
+use crate::delegate::{measure, remarks};
 use crate::sys::datagram::{self, Sent};
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,9 @@ pub fn send(run: &RunDirectory, Ended { verb, code, took, node }: Ended<'_>) -> 
         us: microseconds(note.took),
     });
     let delegates = delegates.collect();
-    let report = CallReport { version: VERSION, verb: verb.to_owned(), code, us: microseconds(took), delegates, node };
+    let conflicts = remarks::take_conflicts().iter().map(ToString::to_string).collect();
+    let (verb, us) = (verb.to_owned(), microseconds(took));
+    let report = CallReport { version: VERSION, verb, code, us, delegates, conflicts, node };
     datagram::send(run.path(), &Path::new(DAEMON).join(CALLS), &report.to_bytes()).ok()
 }
 

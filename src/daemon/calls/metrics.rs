@@ -2,6 +2,7 @@
 
 use super::labels::{self, Kinds};
 use crate::api::calls::{CallReport, DelegateReport, NodeCounts, PoolCounts};
+use crate::ipam::{PoolName, tally};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,6 +28,7 @@ pub struct CallMetrics {
     durations: Histograms<1>,
     delegate_calls: Family<Labels<4>, Counter>,
     delegate_durations: Histograms<3>,
+    conflicts: Family<Labels<1>, Counter>,
     refused: Family<Labels<1>, Counter>,
     seen: Arc<Mutex<Seen>>,
 }
@@ -34,6 +36,7 @@ pub struct CallMetrics {
 #[derive(Debug, Default)]
 struct Seen {
     kinds: Kinds,
+    pools: tally::Labels,
     counts: NodeCounts,
     /// When the plugin counted last, in seconds since 1970.
     counted: Option<u64>,
@@ -47,6 +50,7 @@ impl Default for CallMetrics {
             durations: Family::new_with_constructor(histogram),
             delegate_calls: Family::default(),
             delegate_durations: Family::new_with_constructor(histogram),
+            conflicts: Family::default(),
             refused: Family::default(),
             seen: Arc::default(),
         }
@@ -63,6 +67,10 @@ impl CallMetrics {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for delegate in report.delegates {
             self.count_delegate(delegate, &mut seen.kinds);
+        }
+        for pool in report.conflicts.into_iter().filter_map(|pool| PoolName::new(pool).ok()) {
+            let label = seen.pools.of(pool.as_str()).to_owned();
+            self.conflicts.get_or_create(&[("pool", Cow::Owned(label))]).inc();
         }
         if let Some(counts) = report.node {
             let is_complete = counts.attachments.is_some();
@@ -95,6 +103,8 @@ impl CallMetrics {
         registry.register("delegate_calls", "Calls of plugins by Plexus", self.delegate_calls.clone());
         let help = "Time that a plugin took";
         registry.register_with_unit("delegate_duration", help, Unit::Seconds, self.delegate_durations.clone());
+        let help = "Addresses of pools that another device has, by answers to the plugin";
+        registry.register("ipam_probe_conflicts", help, self.conflicts.clone());
         let help = "Datagrams that the daemon refused to count as a call";
         registry.register("call_reports_refused", help, self.refused.clone());
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

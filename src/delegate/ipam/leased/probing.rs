@@ -118,7 +118,9 @@ impl Asking<'_> {
                 return Vec::new();
             }
         };
-        self.without_proxies(new, claims)
+        let claims = self.without_proxies(new, claims);
+        remarks::add_conflicts(self.pool, claims.len());
+        claims
     }
 
     /// A router that does proxy ARP may answer for all addresses: what it answers means nothing. So it is asked for one
