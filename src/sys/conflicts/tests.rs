@@ -36,7 +36,7 @@ impl Cable {
         own.create_link(&NewLink { mac: Some(&mac), ..NewLink::new("net1", Kind::Veth { peer }) }).unwrap();
         let _ = there.run(|| other.settings().write(Family::V6, "net1", "accept_dad", "0")).unwrap();
         let up = Change { up: Some(true), ..Change::default() };
-        let mut on = |socket: &mut Socket| {
+        let on = |socket: &mut Socket| {
             let index = socket.link_by_name("net1").unwrap().unwrap().index;
             socket.change_link(index, &up).unwrap();
             index
