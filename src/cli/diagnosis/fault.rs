@@ -27,6 +27,8 @@ pub enum Fault {
     PoolFull,
     /// Something about an AddressPool: it does not exist, makes no sense, is not for this pod or node, or was not confirmed.
     AddressPool,
+    /// Another device has an address of the pool.
+    AddressInUse,
     /// The daemon has no rights for addresses of the cluster.
     AddressesOff,
     /// The API server refuses the daemon's token.
@@ -107,6 +109,9 @@ impl Fault {
                 "Enlarge the range of the network, or run `plexusctl gc` on the node to release addresses of deleted pods."
             }
             Fault::AddressPool => LOOK_AT_POOL,
+            Fault::AddressInUse => {
+                "Exclude the address in the AddressPool (ranges[].exclude), or remove the device with the MAC that the message names."
+            }
             Fault::AddressesOff => {
                 "Add conf/components/ipam to your overlay, or set ipam.enabled=true of the Helm chart."
             }

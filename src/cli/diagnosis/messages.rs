@@ -30,6 +30,7 @@ const CAUSES: &[(&[&str], Fault)] = &[
     (&["cannot be executed"], Fault::PluginMissing),
     (&["there is no link"], Fault::MasterMissing),
     (&["Link not found"], Fault::MasterMissing),
+    (&["plexus-ipam", "(MAC "], Fault::AddressInUse),
     (&["no block is free"], Fault::PoolFull),
     (&["plexus-ipam", "none was leased"], Fault::AddressPool),
     (&["no address is free"], Fault::PoolFull),
@@ -189,6 +190,10 @@ mod tests {
                 Fault::MasterMissing,
             ),
             ("network default/a: plugin host-local: no address is free in 10.1.2.1-10.1.2.6", Fault::PoolFull),
+            (
+                "network default/a: plugin plexus-ipam: pool lan: another device has 10.9.0.1 (MAC 02:00:00:00:00:02)",
+                Fault::AddressInUse,
+            ),
             ("default network cbr0: /etc/cni/net.d/cbr0 does not exist", Fault::PrimaryMissing),
             ("plexusd is not running (/run/plexus/daemon/plexusd.sock: No such file or directory)", Fault::DaemonDown),
             ("plexusd sent an unreadable answer: unknown variant", Fault::OldPlugin),
