@@ -49,6 +49,22 @@ spec:
   containers: []
 ";
 
+/// Settings alone, as somebody checks them who installs with Helm or kustomize from a workstation.
+#[test]
+fn settings_are_checked_without_manifests() {
+    let folder = folder(&[("good.json", r#"{"logLevel": "debug"}"#), ("bad.json", r#"{"logLevl": "debug"}"#)]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let good = lint(&["--settings", &path("good.json")]);
+    let told = text(&good.stderr);
+    assert!(good.status.success() && told.ends_with("good.json: no problem found in the settings.\n"), "{good:?}");
+    let json: Value = serde_json::from_slice(&lint(&["--settings", &path("good.json"), "-o", "json"]).stdout).unwrap();
+    assert_eq!(json["errors"], 0);
+    let bad = lint(&["--settings", &path("bad.json")]);
+    let told = text(&bad.stderr);
+    assert!(bad.status.code() == Some(1) && told.contains(r#"did you mean "logLevel"?"#), "{bad:?}");
+    assert_eq!(lint(&[]).status.code(), Some(2));
+}
+
 /// What a person sees: place, severity, rule, sentence; then the fix; at the end a summary.
 #[test]
 fn a_finding_is_two_lines_with_its_place() {

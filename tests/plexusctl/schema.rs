@@ -1,6 +1,7 @@
 //! The JSON Schema describes what `config` writes, and refuses what it refuses.
 
 use super::*;
+use plexus::engine::Settings;
 
 /// What `schema` has against `value`: as much of JSON Schema as ours uses, and no more is let pass.
 fn judge(schema: &Value, value: &Value, root: &Value, at: &str, mistakes: &mut Vec<String>) {
@@ -20,6 +21,8 @@ fn judge(schema: &Value, value: &Value, root: &Value, at: &str, mistakes: &mut V
             "exclusiveMinimum" => value.as_f64().is_none_or(|number| number > expected.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|number| number <= expected.as_f64().unwrap()),
             "required" => expected.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some()),
+            "pattern" => value.as_str().is_none_or(|text| matches_pattern(expected.as_str().unwrap(), text)),
+            "not" => !is_valid(expected, value, root),
             "items" => {
                 value.as_array().into_iter().flatten().for_each(|item| judge(expected, item, root, at, mistakes));
                 true
@@ -48,6 +51,15 @@ fn judge(schema: &Value, value: &Value, root: &Value, at: &str, mistakes: &mut V
         if !holds {
             mistakes.push(format!("{at}: {value} is against {keyword} {expected}"));
         }
+    }
+}
+
+/// The patterns of our schemas.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    match pattern {
+        "^/" => text.starts_with('/'),
+        r"(^|/)\.\.(/|$)" => text.split('/').any(|part| part == ".."),
+        other => panic!("this test does not know the pattern {other}"),
     }
 }
 
@@ -139,4 +151,35 @@ fn the_schema_describes_what_is_written_and_refuses_what_is_refused() {
         fs::write(&path, settings.to_string()).unwrap();
         assert_refuses(&["config", "--cni-conf-dir", &net_d, "--settings", &path], 1, &[key, "docs/configuration.md"]);
     }
+}
+
+/// The paths that `config` refuses are those that the schema refuses.
+#[test]
+fn the_schema_of_settings_wants_absolute_paths() {
+    let schema: Value = serde_json::from_str(&answer(&["schema", "--settings"])).unwrap();
+    let folder = Folder::with(&[("net.d/10-flannel.conflist", FLANNEL)]);
+    let (net_d, path) = (folder.path("net.d"), folder.path("settings.json"));
+    let former = Settings::renamed_keys().filter(|(_, name)| Settings::PATHS.contains(name)).map(|(former, _)| former);
+    let keys: Vec<&str> = Settings::PATHS.into_iter().chain(former).collect();
+    let both = |settings: &Value| {
+        fs::write(&path, settings.to_string()).unwrap();
+        let output = plexusctl(&["config", "--cni-conf-dir", &net_d, "--settings", &path]);
+        (output.status.success(), is_valid(&schema, settings, &schema))
+    };
+    for key in keys {
+        for (value, expected) in [("/a/b", true), ("a/b", false), ("", false), ("./a", false)] {
+            assert_eq!(both(&json!({key: value})), (expected, expected), "{key}: {value:?}");
+        }
+    }
+    for value in ["/a/../b", "/..", "/a/.."] {
+        for settings in
+            [json!({"stateDirectory": value}), json!({"runDirectory": value}), json!({"dataDirRoots": [value]})]
+        {
+            assert_eq!(both(&settings), (false, false), "{settings}");
+        }
+    }
+    for settings in [json!({"stateDirectory": "/a/..b"}), json!({"dataDirRoots": ["/a", "/b"]})] {
+        assert_eq!(both(&settings), (true, true), "{settings}");
+    }
+    assert_eq!(both(&json!({"dataDirRoots": ["/a", "b"]})), (false, false));
 }

@@ -88,12 +88,13 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
 
 /// The configuration for what the runtime's folder holds now.
 pub fn make(wanted: &Wanted, output: &Output) -> Result<Written, Error> {
+    // First: what is wrong with them can be seen on every machine.
+    let keys = wanted.keys()?;
     trust::check(&wanted.cni_conf_dir)?;
     let (path, network) = match &wanted.primary {
         Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), read(path)?),
         None => first_of(&wanted.cni_conf_dir, output)?,
     };
-    let keys = wanted.keys()?;
     for (key, why) in multus_keys::without_effect(keys.others.keys()) {
         output.remark(format!("warning: key {key:?} of the settings has no effect: {why}"));
     }

@@ -126,6 +126,9 @@ enum LogLevel {
     Trace,
 }
 
+/// Paths that may not contain `..`: they are compared with others.
+const OWN_PATHS: [&str; 3] = ["stateDirectory", "runDirectory", "dataDirRoots"];
+
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Schema of a settings file, as for `config`, `install` and the manifests, instead of the entry in a CNI list
@@ -167,8 +170,24 @@ fn reduce(schema: &mut Value) {
     }
     let Some(properties) = schema["properties"].as_object_mut() else { return };
     properties.retain(|key, _| !keys::is_not_the_operators(key));
+    require_absolute(properties);
     if let Some(definitions) = schema["$defs"].as_object_mut() {
         definitions.remove("Type");
+    }
+}
+
+/// A path in settings is absolute, because the runtime may work in any directory.
+fn require_absolute(properties: &mut Map<String, Value>) {
+    let paths = Settings::PATHS.into_iter().chain(["dataDirRoots"]);
+    let former = Settings::renamed_keys().filter(|(_, name)| Settings::PATHS.contains(name)).map(|(former, _)| former);
+    for key in paths.chain(former) {
+        let property = properties.get_mut(key);
+        let property = property.map(|property| if key == "dataDirRoots" { &mut property["items"] } else { property });
+        let Some(property) = property else { continue };
+        property["pattern"] = json!("^/");
+        if OWN_PATHS.contains(&key) {
+            property["not"] = json!({"pattern": "(^|/)\\.\\.(/|$)"});
+        }
     }
 }
 

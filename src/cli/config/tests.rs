@@ -141,6 +141,46 @@ fn a_primary_that_would_call_us_is_refused() {
 }
 
 #[test]
+fn a_key_in_two_spellings_is_refused() {
+    let folder = Folder::with(&[("10-flannel.conflist", FLANNEL)]);
+    let settings = folder.path("s.json");
+    for (text, told) in [
+        (r#"{"logLevel":"verbose","loglevel":"debug"}"#, r#""logLevel" and "loglevel": remove all but one"#),
+        (r#"{"parallel":true,"parallel":false}"#, r#""parallel" and "parallel": remove all but one"#),
+        (r#"{"capabilities":{"mac":true},"Capabilities":{}}"#, r#"key "capabilities" is set 2 times"#),
+    ] {
+        std::fs::write(&settings, text).unwrap();
+        let error = folder.refusal(&["--settings", &settings]);
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+/// What is written has no key twice, whatever its letters in the settings.
+#[test]
+fn a_key_in_another_case_takes_the_place_of_ours() {
+    let text = r#"{"Capabilities":{"mac":true},"statedirectory":"/from/file"}"#;
+    let folder = Folder::with(&[("10-flannel.conflist", FLANNEL), ("s.json", text)]);
+    let settings = folder.path("s.json");
+    let text = folder.write(&["--settings", &settings, "--state-directory", "/s"], "00-plexus.conflist").unwrap();
+    let list = NetworkConfig::parse(&text, None).unwrap();
+    assert!(list.plugins[0].has_capability("mac"), "{text}");
+    let lower = text.to_lowercase();
+    for key in ["\"capabilities\"", "\"statedirectory\""] {
+        assert_eq!(lower.matches(key).count(), 1, "{text}");
+    }
+    assert!(text.contains(r#""stateDirectory": "/s""#), "{text}");
+}
+
+/// Settings are checked on any machine, and a workstation has no cluster network.
+#[test]
+fn mistakes_in_settings_are_told_before_a_network_is_looked_for() {
+    let folder = Folder::with(&[("s.json", r#"{"stateDirectory":"rel","natives":"x"}"#)]);
+    let error = folder.refusal(&["--settings", &folder.path("s.json")]);
+    assert_eq!(error.matches("stateDirectory").count(), 1, "{error}");
+    assert!(error.contains("natives") && !error.contains("--primary"), "{error}");
+}
+
+#[test]
 fn every_mistake_in_the_settings_is_told_at_once() {
     let bad = r#"{"parallell":true,"parallel":"yes","delegateTimeoutSeconds":0,"name":"x","capabilities":[],
         "networksForAllPods":["a/b/c"],"natives":["brigde","vlan"]}"#;

@@ -42,8 +42,8 @@ enum Shape {
 )]
 pub(super) struct Arguments {
     /// Manifests with NetworkAttachmentDefinitions, pods, and objects with a template of pods; directories of them; `-`
-    /// for stdin
-    #[arg(value_name = "FILE", required_unless_present_any = ["cluster", "kubeconfig", "context"], conflicts_with_all = ["cluster", "kubeconfig", "context"])]
+    /// for stdin. With --settings it may be missing: then only the settings are checked
+    #[arg(value_name = "FILE", required_unless_present_any = ["cluster", "kubeconfig", "context", "settings"], conflicts_with_all = ["cluster", "kubeconfig", "context"])]
     files: Vec<PathBuf>,
 
     /// Judge the objects of a cluster; also meant by --kubeconfig and --context
@@ -80,17 +80,15 @@ pub(super) struct Arguments {
 /// Prints what is wrong; refused where something is.
 pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let settings = arguments.settings.read()?;
-    let objects = if arguments.cluster || arguments.access.is_given() {
-        arguments.of_cluster(output)?
-    } else {
-        arguments.of_files()
-    };
+    let is_cluster = arguments.cluster || arguments.access.is_given();
+    let objects = if is_cluster { arguments.of_cluster(output)? } else { arguments.of_files() };
     let machine = arguments.on_node.then(|| {
         let own = settings.bin_dir.clone().into_iter();
         machine::look(own.chain([arguments.cni_bin_dir.clone()]).collect())
     });
     let report = Report::of(&objects, findings(&objects, &settings, machine));
     match arguments.output {
+        Shape::Text if arguments.files.is_empty() && !is_cluster => tell_settings(arguments, output),
         Shape::Text => report.print(output)?,
         Shape::Json => output.json(&report.document())?,
         Shape::Sarif => output.standard_json(&sarif::log(&report))?,
@@ -98,6 +96,13 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     objects.all_read()?;
     let is_refused = report.count(Severity::Error) > 0 || (arguments.strict && report.count(Severity::Warning) > 0);
     Ok(if is_refused { Verdict::Refused } else { Verdict::Well })
+}
+
+/// Nothing but settings was checked, and whatever is wrong with them is an error before.
+fn tell_settings(arguments: &Arguments, output: &Output) {
+    if let Some(file) = &arguments.settings.settings {
+        output.remark(format!("{}: no problem found in the settings.", file.display()));
+    }
 }
 
 impl Arguments {

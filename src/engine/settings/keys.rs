@@ -1,8 +1,10 @@
 //! Reading the keys of a configuration.
 
-use crate::cni::RawObject;
+use crate::cni::{RawObject, folds_to};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -153,5 +155,47 @@ impl Keys<'_> {
             all.any(|known| known.eq_ignore_ascii_case(key))
         };
         self.object.iter().map(|(key, _)| key).filter(|key| !known(key)).map(str::to_owned).collect()
+    }
+
+    /// The keys that are there several times, in one spelling or in several.
+    pub(super) fn doubled(&self) -> Vec<Doubled> {
+        let former = RENAMED.map(|(former, _)| former);
+        let known: BTreeSet<&str> =
+            self.used.iter().chain(&former).chain(&NOT_NEEDED).chain(&COMMON).copied().collect();
+        let doubled = |name: &str| {
+            let spellings: Vec<&str> =
+                self.object.iter().map(|(key, _)| key).filter(|key| folds_to(key, name)).collect();
+            // As RawObject finds it.
+            let counts = spellings.iter().find(|key| **key == name).or(spellings.last())?;
+            let is_last = spellings.iter().filter(|key| *key == counts).count() > 1;
+            (spellings.len() > 1).then(|| Doubled {
+                name: name.to_owned(),
+                counts: format!("{}{counts:?}", if is_last { "the last " } else { "" }),
+                spellings: spellings.iter().map(|key| format!("{key:?}")).collect(),
+            })
+        };
+        known.into_iter().filter_map(doubled).collect()
+    }
+}
+
+/// A key that is there several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubled {
+    name: String,
+    spellings: Vec<String>,
+    counts: String,
+}
+
+impl Doubled {
+    /// The spelling whose value is used, in words.
+    pub fn counts(&self) -> &str {
+        &self.counts
+    }
+}
+
+impl Display for Doubled {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Doubled { name, spellings, .. } = self;
+        write!(f, "key {name:?} is set {} times, as {}", spellings.len(), spellings.join(" and "))
     }
 }

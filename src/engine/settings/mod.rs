@@ -7,6 +7,7 @@ use crate::cni::request::ValidAttachment;
 use crate::cni::{CniError, Code, NetworkName, RawObject, Version, spelling};
 use crate::delegate::registry::Natives;
 use crate::nad::NadRef;
+pub use keys::Doubled;
 use keys::{Keys, NOT_NEEDED, RENAMED};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -132,6 +133,8 @@ pub struct Settings {
     pub unknown: Vec<String>,
     /// Keys by a former name, and the name that each has now.
     pub renamed: Vec<(&'static str, &'static str)>,
+    /// Keys that are there several times: one value of each is used.
+    pub doubled: Vec<Doubled>,
 }
 
 /// What the runtime says is valid (CNI-GC-01, CNI-GC-02).
@@ -211,7 +214,10 @@ impl Settings {
         let natives = natives.map(|name| format!("key \"natives\": {name:?} is not a built-in plugin, and is ignored"));
         let slips = self.unknown.iter().filter(|key| Settings::meant_by(key).is_some());
         let level = self.unknown_level().map(|mistake| mistake + "; error is used");
-        natives.chain(level).chain(slips.map(|key| Settings::unknown_key(key) + ", and is ignored")).collect()
+        let slips = slips.map(|key| Settings::unknown_key(key) + ", and is ignored");
+        let doubled =
+            self.doubled.iter().map(|doubled| format!("{doubled}; the value of {} is used", doubled.counts()));
+        natives.chain(level).chain(slips).chain(doubled).collect()
     }
 
     /// What is wrong with `logLevel`, where it names no level. Pods start all the same.
@@ -314,9 +320,11 @@ fn read_settings(keys: &mut Keys<'_>, name: NetworkName, version: Version) -> Se
         valid_attachments: valid,
         unknown: Vec::new(),
         renamed: Vec::new(),
+        doubled: Vec::new(),
     };
     settings.unknown = keys.unknown();
     settings.renamed = keys.renamed().collect();
+    settings.doubled = keys.doubled();
     settings
 }
 

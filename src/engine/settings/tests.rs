@@ -62,6 +62,24 @@ fn a_misspelt_key_is_told_with_the_nearest_one() {
 }
 
 #[test]
+fn a_key_in_two_spellings_is_told_with_the_one_that_counts() {
+    let review = |keys: &str| Settings::review(&format!(r#"{{"name":"x","cniVersion":"1.0.0",{keys}}}"#)).unwrap().0;
+    let level = review(r#""logLevel":"debug","loglevel":"off""#);
+    assert_eq!(level.log_level, LogLevel::Debug);
+    let told = r#"key "logLevel" is set 2 times, as "logLevel" and "loglevel"; the value of "logLevel" is used"#;
+    assert_eq!(level.remarks(), [told]);
+    let parallel = review(r#""parallel":false,"natives":true,"parallel":true"#);
+    assert!(parallel.parallel);
+    let told =
+        r#"key "parallel" is set 2 times, as "parallel" and "parallel"; the value of the last "parallel" is used"#;
+    assert_eq!(parallel.remarks(), [told]);
+    // As Go takes it.
+    let folded = review(r#""PARALLEL":false,"Parallel":true"#);
+    assert!(folded.parallel && folded.remarks()[0].ends_with(r#"the value of "Parallel" is used"#), "{folded:?}");
+    assert_eq!(review(r#""Parallel":true"#).remarks(), [""; 0]);
+}
+
+#[test]
 fn a_root_of_pools_is_an_absolute_path() {
     let read = |roots: &str| Settings::parse(&format!(r#"{{"name":"x","cniVersion":"1.0.0","dataDirRoots":{roots}}}"#));
     assert_eq!(read(r#"["/var/lib/cni"]"#).unwrap().data_dir_roots, [PathBuf::from("/var/lib/cni")]);
