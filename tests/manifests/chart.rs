@@ -275,6 +275,64 @@ fn a_value_that_the_chart_does_not_know_is_refused() {
     }
 }
 
+/// Where the schema of the settings is in the chart's schema.
+const OF_SETTINGS: &str = "#/definitions/settings";
+
+/// The schema of `plexusctl schema --settings`, as it is written into the chart's schema.
+fn settings_schema() -> String {
+    let text = success(&Command::new(env!("CARGO_BIN_EXE_plexusctl")).args(["schema", "--settings"]).output().unwrap());
+    let mut schema: Value =
+        serde_json::from_str(&text.replace("\"#/$defs/", &format!("\"{OF_SETTINGS}/$defs/"))).unwrap();
+    // The whole document has one, of the version that every Helm reads.
+    schema.as_object_mut().unwrap().remove("$schema");
+    format!("{schema:#}").replace('\n', "\n    ")
+}
+
+#[test]
+fn the_chart_checks_settings_by_their_schema() {
+    let path = Path::new(CHART).join("values.schema.json");
+    let (begin, end) = ("\n    \"settings\": ", "\n    }");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let expected = [before, begin, settings_schema().strip_suffix(end).unwrap(), end, after].concat();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let schema = fs::read_to_string(&path).unwrap();
+    assert!(schema == expected, "{} is old: UPDATE=1 cargo test --test manifests chart", path.display());
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["properties"]["settings"], json!({ "$ref": OF_SETTINGS }));
+    assert_eq!(schema["definitions"]["settings"]["additionalProperties"], false);
+}
+
+/// Helm names the key before anything reaches the cluster. What it lets pass, the installer accepts.
+#[test]
+fn wrong_settings_are_refused_with_their_key() {
+    let Some(helm) = program("helm", "helm") else { return };
+    for (settings, key) in [
+        (r#"{"logLevl":"debug"}"#, "logLevl"),
+        (r#"{"logLevel":"debug","loglevel":"off"}"#, "loglevel"),
+        (r#"{"logLevel":"loud"}"#, "logLevel"),
+        (r#"{"namespaceIsolation":"true"}"#, "namespaceIsolation"),
+        (r#"{"stateDirectory":"var/lib"}"#, "stateDirectory"),
+        (r#"{"runDirectory":"/run/../x"}"#, "runDirectory"),
+        (r#"{"dataDirRoots":["pools"]}"#, "dataDirRoots"),
+        (r#"{"natives":7}"#, "natives"),
+        (r#"{"delegateTimeoutSeconds":0}"#, "delegateTimeoutSeconds"),
+        (r#"{"clusterNetwork":"/a"}"#, "clusterNetwork"),
+    ] {
+        let output = helm_answers(&helm, &[&format!("settings={settings}")]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(key), "{settings}: {said}");
+    }
+    let good = r#"{"natives":{"bridge":false},"globalNamespaces":"a, b","networksForAllPods":["a","b/c"],
+        "delegateTimeoutSeconds":0.5,"stateDirectory":"/s","capabilities":{"mac":true},"confDir":"/c","kubeconfig":"/k"}"#;
+    let objects = chart(&helm, &[&format!("settings={good}")]);
+    let written = &objects[&("ConfigMap".to_owned(), "plexus".to_owned())]["data"]["settings.json"];
+    assert_eq!(super::accepted(written.as_str().unwrap()), "");
+}
+
 #[test]
 fn every_value_has_a_schema_and_a_comment() {
     let values: Value = serde_saphyr::from_str(&fs::read_to_string(format!("{CHART}/values.yaml")).unwrap()).unwrap();
