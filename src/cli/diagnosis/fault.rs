@@ -73,7 +73,7 @@ pub enum Fault {
 const LOOK_AT_POOL: &str =
     "`kubectl get addresspools`, `plexusctl ipam show` and `plexusctl ipam check` show what is wrong with the pool.";
 /// What to do about an uninstallation.
-const CANCEL: &str = "Wait for its end; to cancel it, apply your overlay again, or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
+const CANCEL: &str = "Wait for its end; to cancel it, apply the manifests again as you installed them (Helm: `--set uninstall=false`), or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
 /// What to do about changed interfaces.
 const FIND_OUT: &str = "Find out who changes the pod's interfaces (`plexusctl describe pod` shows each difference), then delete the pod so that it is created again.";
 

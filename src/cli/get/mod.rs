@@ -9,6 +9,7 @@ pub use cluster::{Document as ClusterDocument, state as state_cell};
 use super::output::Output;
 use super::{Error, Verdict, sight, trust};
 use crate::api::StateDirectory;
+use crate::cli::diagnosis::Fault;
 use crate::cli::directories::RecordDirectories;
 pub use crate::cli::get::rows::Document;
 use crate::cli::get::rows::{Row, debts_table, rows, table};
@@ -24,8 +25,6 @@ use clap::Args;
 const VERSION: u32 = 1;
 /// So many damaged records are named.
 const MOST_NAMES: usize = 10;
-/// What is told while the mark of an uninstallation is there.
-pub const DRAINING: &str = "Plexus is being uninstalled from this node: new pods start without their additional networks. `plexusctl uninstall --cancel` ends that.";
 
 #[derive(Debug, Args)]
 #[command(
@@ -65,6 +64,12 @@ pub struct Arguments {
 
     #[command(flatten)]
     directories: RecordDirectories,
+}
+
+/// What is told while the mark of an uninstallation is there.
+pub fn draining_told() -> String {
+    let what = "Plexus is being uninstalled from this node: new pods start without their additional networks.";
+    format!("{what} {}", Fault::Draining.remedy())
 }
 
 /// Prints what the records tell; not well where there are none because this is no node.
@@ -121,7 +126,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         output.remark(waiting(unpublished));
     }
     if draining {
-        output.remark(DRAINING);
+        output.remark(draining_told());
     }
     if is_node {
         return Ok(Verdict::Well);

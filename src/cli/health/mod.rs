@@ -165,7 +165,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         output.remark(get::waiting(unpublished));
     }
     if draining {
-        output.remark(get::DRAINING);
+        output.remark(get::draining_told());
     }
     if let Err(why) = answer {
         output.remark(format!(
