@@ -68,6 +68,24 @@ fn no_manifest_of_a_document_has_an_error() {
     assert!(seen > 12, "only {seen} manifests were found");
 }
 
+/// Readers make an overlay in one place, `conf/overlays/<name>`: what a document shows has the paths from there.
+#[test]
+fn the_paths_of_a_kustomization_begin_in_an_overlay() {
+    let mut seen = 0;
+    for page in shown() {
+        for (number, block) in blocks(&page) {
+            let Ok(document) = serde_saphyr::from_str::<Value>(&block) else { continue };
+            let lists = ["resources", "components"].map(|key| document[key].as_array().cloned().unwrap_or_default());
+            for path in lists.concat().iter().filter_map(Value::as_str).filter(|path| path.starts_with('.')) {
+                seen += 1;
+                let target = pages::root().join("conf/overlays/k3s").join(path).join("kustomization.yaml");
+                assert!(target.exists(), "{}:{number}: {path} leads nowhere from conf/overlays/<name>", page.name);
+            }
+        }
+    }
+    assert!(seen > 4, "only {seen} paths were found");
+}
+
 #[test]
 fn an_error_in_a_manifest_is_found() {
     let settings = Settings::parse(r#"{"name":"plexus","cniVersion":"1.0.0","type":"plexus"}"#).unwrap();
