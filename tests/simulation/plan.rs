@@ -61,20 +61,20 @@ pub const RULES: [Without; 15] = [
 ];
 
 impl Without {
-    /// The first seed in which this is noticed, by `make simulate`: a short run looks at this one.
+    /// A seed in which this is noticed: a short run looks at this one, and `make simulate` at it and those after it.
     pub fn noticed_by(self) -> u64 {
         match self {
             Without::Nothing => 0,
             Without::Boot | Without::Answer | Without::Release | Without::Quarantine => 0,
-            Without::Stamp | Without::Clock => 3,
-            Without::Confirmation | Without::Version => 5,
-            Without::Death => 40,
-            Without::Objection => 8,
-            Without::DeleteVersion => 61,
-            Without::BlockVersion => 45,
-            Without::Order => 141,
-            Without::Renewal => 373,
-            Without::Reading => 687,
+            Without::Stamp | Without::Clock | Without::Confirmation => 3,
+            Without::DeleteVersion => 41,
+            Without::BlockVersion => 71,
+            Without::Death => 95,
+            Without::Version => 243,
+            Without::Renewal => 267,
+            Without::Objection => 301,
+            Without::Order => 407,
+            Without::Reading => 4000,
         }
     }
 }
