@@ -315,8 +315,7 @@ fn controller(server: &ApiServer, folder: &Path, metrics: &str) -> Running {
 /// What the plugin reports of calls, good and bad, and of a sweep.
 fn report_calls(daemon: &Daemon) {
     let delegate = |code: u32| json!({ "type": "bridge", "program": false, "verb": "ADD", "code": code, "us": 900 });
-    let call =
-        |code: u32| json!({ "version": 1, "verb": "ADD", "code": code, "us": 2000, "delegates": [delegate(code)] });
+    let call = |code: u32| json!({ "version": 1, "verb": "ADD", "code": code, "us": 2000, "delegates": [delegate(code)], "conflicts": ["lan"] });
     let pools = json!({ "all": 2, "nearlyFull": 1, "fullest": 930 });
     let node = json!({ "sandboxes": 3, "attachments": 5, "debts": 1, "damaged": 0, "aside": 1, "pools": pools, "copies": [1, 0, 2, 0] });
     let sweep = json!({ "version": 1, "verb": "SWEEP", "code": 0, "us": 5000, "node": node });
