@@ -145,7 +145,7 @@ fn what_is_written_over_or_removed_returns() {
 }
 
 #[test]
-fn what_takes_the_plugins_place_is_named_and_not_touched() {
+fn what_somebody_puts_in_the_plugins_place_is_named_and_not_touched() {
     // FAULT-20
     let installed = Installed::new();
     let program = installed.path("bin/plexus");
@@ -163,10 +163,6 @@ fn what_takes_the_plugins_place_is_named_and_not_touched() {
         executable(&program, &plugin());
         eventually("it to be well", || installed.daemon.health().ready);
     };
-    executable(&program, "#!/bin/sh\necho another program that is longer than what is enough of a plugin for a test\n");
-    is_named("another program took its place");
-    assert!(fs::read_to_string(&program).unwrap().contains("another program"));
-    is_well();
     fs::remove_file(&program).unwrap();
     std::os::unix::fs::symlink(installed.path("nothing"), &program).unwrap();
     is_named("a link to a file that does not exist");
@@ -176,6 +172,43 @@ fn what_takes_the_plugins_place_is_named_and_not_touched() {
     is_named("a directory took its place");
     is_well();
     assert_eq!(installed.times("plugin"), "0");
+}
+
+#[test]
+fn another_program_in_the_plugins_place_is_replaced_and_then_named() {
+    // FAULT-20
+    let installed = Installed::new();
+    let (program, moved) = (installed.path("bin/plexus"), installed.path("moved"));
+    let take_its_place = |text: &str| {
+        executable(&moved, text);
+        fs::rename(&moved, &program).unwrap();
+    };
+    let returns = || {
+        let is_back = || fs::read_to_string(&program).unwrap() == plugin();
+        wait_until(is_back, || format!("the plugin does not return:\n{}", installed.daemon.log()));
+    };
+    // The installer of another release says first which plugin it puts there.
+    let other = format!("{} of another release", plugin());
+    let note = installed.path("state/installed");
+    fs::write(&note, plexus::api::build::identity(other.as_bytes())).unwrap();
+    take_its_place(&other);
+    installed.several_looks();
+    assert_eq!(fs::read_to_string(&program).unwrap(), other);
+    assert!(installed.daemon.health().ready && installed.times("plugin") == "0");
+    // Ours was installed again, and then somebody moved that one there, as any other program.
+    fs::write(&note, plexus::api::build::identity(plugin().as_bytes())).unwrap();
+    returns();
+    let another = "#!/bin/sh\necho another program that is longer than what is enough of a plugin for a test\n";
+    for _ in 0..2 {
+        take_its_place(another);
+        returns();
+    }
+    eventually("each to be counted", || installed.times("plugin") == "3");
+    take_its_place(another);
+    eventually("it to be given up", || !installed.daemon.health().ready);
+    let told = installed.told();
+    assert!(told.contains(&program.display().to_string()) && told.contains("another program took its place"), "{told}");
+    assert_eq!(fs::read_to_string(&program).unwrap(), another);
 }
 
 #[test]

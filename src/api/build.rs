@@ -1,6 +1,8 @@
 //! How a program was built. Cargo builds the plugin with the daemon's libraries wherever it builds the daemon, too:
 //! a program of the same name, several times as large and linked dynamically, that nodes must not get.
 
+use crate::ipam::name::number_of;
+
 /// What every plugin prints of itself, and contains, therefore.
 pub const ABOUT: &str = "a CNI plugin that attaches pods to several networks";
 /// What a plugin of that build prints, too.
@@ -14,6 +16,12 @@ pub fn is_plugin(program: &[u8]) -> bool {
 /// Whether `program` is a plugin of that build.
 pub fn has_daemon(program: &[u8]) -> bool {
     contains(program, WITH_DAEMON)
+}
+
+/// What tells `program` from other builds: an installer leaves it in [`super::StateDirectory::installed`], and the keeper
+/// tells by it who put the plugin there.
+pub fn identity(program: &[u8]) -> String {
+    format!("{:016x}\n", number_of(program))
 }
 
 fn contains(program: &[u8], mark: &str) -> bool {

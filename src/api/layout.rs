@@ -5,6 +5,7 @@
 
 use crate::cni::ContainerId;
 use crate::ipam::PoolName;
+use crate::ipam::name::number_of;
 use crate::nad::NadRef;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,8 @@ pub fn copy_name(nad: &NadRef) -> String {
     if whole.len() + EXTENSION.len() <= MAX_NAME {
         return whole + EXTENSION;
     }
-    // FNV-1a: two NADs that meet in one file take turns in it, for each copy tells whose it is.
-    let number = whole
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    // Two NADs that meet in one file take turns in it, for each copy tells whose it is.
+    let number = number_of(&whole);
     format!("{}_{number:016x}{EXTENSION}", &whole[..MAX_NAME - EXTENSION.len() - 17])
 }
 
@@ -61,7 +60,8 @@ impl StateDirectory {
     /// Whether Plexus makes an entry called `name` here; a name that begins with a dot is that of an unfinished file.
     pub fn is_own(name: &str) -> bool {
         name.starts_with('.')
-            || ["sandboxes", DAMAGED, NETWORKS, "pools", "draining", "default-network.json"].contains(&name)
+            || ["sandboxes", DAMAGED, NETWORKS, "pools", "draining", "installed", "default-network.json"]
+                .contains(&name)
     }
 
     /// One file a sandbox: what is attached there. Written by the plugin only.
@@ -102,6 +102,11 @@ impl StateDirectory {
     /// While it is there, no pod is given additional networks: Plexus is being uninstalled.
     pub fn draining(&self) -> PathBuf {
         self.0.join("draining")
+    }
+
+    /// Which plugin an installer put on this node last, see [`super::build::identity`]. Written by installers only.
+    pub fn installed(&self) -> PathBuf {
+        self.0.join("installed")
     }
 
     /// The last-good copy of the default network's configuration. Written by the plugin only.
@@ -288,7 +293,7 @@ mod tests {
         let state = StateDirectory::new("/d");
         let pool = PoolName::new("p").unwrap();
         let own = [state.record(&id), state.damaged(), state.network(&nad), state.draining(), state.default_network()];
-        for path in own.into_iter().chain([state.pool(&pool)]) {
+        for path in own.into_iter().chain([state.pool(&pool), state.installed()]) {
             assert!(StateDirectory::is_own(&name(path)));
         }
         let run = RunDirectory::new("/d");

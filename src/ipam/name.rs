@@ -57,9 +57,10 @@ pub(super) fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// A number for `text` (FNV-1a), in which no cryptographic property is needed.
-pub fn number_of(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+/// A number for `content` (FNV-1a), in which no cryptographic property is needed.
+pub fn number_of(content: impl AsRef<[u8]>) -> u64 {
+    let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    content.as_ref().iter().fold(0xcbf2_9ce4_8422_2325, add)
 }
 
 impl fmt::Display for PoolName {

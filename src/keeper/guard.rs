@@ -4,7 +4,8 @@
 //! removes a program. While ours is away the runtime uses the next file, and pods start without their networks in
 //! silence. We put it back a few times; who goes on displacing it is named, and then it is for a person to decide.
 
-use super::installed::{Configuration, Program, Trouble};
+use super::installed::Configuration;
+use super::program::{Program, Trouble};
 use crate::api::{Keeping, StateDirectory};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -78,9 +79,9 @@ impl Guard {
     pub fn new(folder: &Path, programs: Option<&Path>, state: StateDirectory) -> Self {
         Guard {
             folder: folder.to_owned(),
-            state,
             configuration: None,
-            program: programs.map(Program::in_folder),
+            program: programs.map(|programs| Program::in_folder(programs, state.installed())),
+            state,
             displaced: Default::default(),
             found: Keeping { release: env!("CARGO_PKG_VERSION").to_owned(), ..Keeping::default() },
             notes: Vec::new(),
@@ -131,11 +132,11 @@ impl Guard {
     fn look_at_program(&mut self, awaited: &mut Vec<String>) {
         let Some(mut program) = self.program.take() else { return };
         match program.trouble() {
-            Some(Trouble::Damaged(why)) => {
+            Some(Trouble::Displaced(why)) => {
                 self.restore(1, &program.path, why, || program.put_back());
                 awaited.extend(self.displaced[1].given_up.clone());
             }
-            Some(Trouble::Replaced(why)) => {
+            Some(Trouble::Foreign(why)) => {
                 self.displaced[1].looks += 1;
                 if self.displaced[1].looks >= LOOKS {
                     awaited.push(format!(
@@ -170,8 +171,7 @@ impl Guard {
                     Some(why) => format!("cannot be restored ({why})"),
                     None => format!("was restored {} times and is displaced again", PAUSES.len()),
                 };
-                let line =
-                    format!("{} {what}: {culprit}; pods get no additional networks until it is back", path.display());
+                let line = format!("{} {what}: {culprit}; pods may lack networks until it is back", path.display());
                 self.displaced[which].given_up = Some(line);
             }
             Step::PutBack | Step::Wait => {}

@@ -1,15 +1,13 @@
-//! What Plexus is installed as on this node: the file by which the runtime calls us, and the plugin's program.
+//! What Plexus is installed as on this node: the file by which the runtime calls us.
 
-use crate::api::build;
 use crate::cni::NetworkConfig;
 use crate::engine::planning::disk;
 use crate::sys::files::{self, Durability};
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Our `type`, and the program's name.
+/// Our `type`.
 const PLUGIN: &str = "plexus";
 /// Our list, where the runtime calls us.
 const LIST: &str = "00-plexus.conflist";
@@ -17,8 +15,6 @@ const LIST: &str = "00-plexus.conflist";
 const CHAINED: &str = "90-plexus.conf";
 /// A configuration is a few kilobytes.
 const MAX_CONFIG: usize = 1 << 20;
-/// A plugin is a few megabytes; built for development, some more.
-const MAX_PROGRAM: usize = 512 << 20;
 
 /// A file that is ours, as it is when it is as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,106 +104,9 @@ impl Configuration {
     }
 }
 
-/// The plugin's program, and the one beside the daemon's that it is a copy of.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// Where the runtime starts it.
-    pub path: PathBuf,
-    source: PathBuf,
-    /// The plugin, of any release, that was seen last: device, inode, size and times.
-    known: Option<(u64, u64, u64, i64, i64)>,
-}
-
-/// What is wrong with the plugin's program, for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// It is gone, or it is a part of ours: it is put back.
-    Damaged(&'static str),
-    /// What is there is somebody else's: it is named, and a person decides.
-    Replaced(&'static str),
-}
-
-impl Program {
-    /// The one in the runtime's folder of plugins.
-    pub fn in_folder(folder: &Path) -> Self {
-        let source = std::env::current_exe().unwrap_or_default().with_file_name(PLUGIN);
-        Program { path: folder.join(PLUGIN), source, known: None }
-    }
-
-    /// What is wrong with it.
-    pub fn trouble(&mut self) -> Option<Trouble> {
-        let file = match fs::metadata(&self.path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let is_link = self.path.is_symlink();
-                let dangling = Trouble::Replaced("a link to a file that does not exist took its place");
-                return Some(if is_link { dangling } else { Trouble::Damaged("it was removed") });
-            }
-            Err(_) => return None,
-        };
-        if !file.is_file() {
-            let what = if file.is_dir() { "a directory took its place" } else { "another kind of file took its place" };
-            return Some(Trouble::Replaced(what));
-        }
-        self.damage(&file).map(Trouble::Damaged).or_else(|| self.stranger(&file).map(Trouble::Replaced))
-    }
-
-    /// Only its begin is left, or it cannot be executed.
-    fn damage(&self, file: &fs::Metadata) -> Option<&'static str> {
-        let whole = fs::metadata(&self.source).ok()?.len();
-        let is_executable = file.mode() & 0o111 != 0;
-        // The whole is not compared at each look.
-        let is_suspect = !self.path.is_symlink() && (file.len() < whole || (file.len() == whole && !is_executable));
-        match () {
-            () if !is_suspect || !self.begins_ours().unwrap_or(false) => None,
-            () if file.len() < whole => Some("only its begin is left"),
-            () => Some("it is not executable any more"),
-        }
-    }
-
-    /// It is another program, or cannot be executed. What is there is read once.
-    fn stranger(&mut self, file: &fs::Metadata) -> Option<&'static str> {
-        let identity =
-            (file.dev(), file.ino(), file.len(), file.mtime_nsec() ^ file.mtime(), file.ctime_nsec() ^ file.ctime());
-        if self.known != Some(identity) {
-            // What cannot be read now is looked at again.
-            let program = files::read_bytes_bounded(&self.path, MAX_PROGRAM).ok()??;
-            if !build::is_plugin(&program) {
-                return Some("another program took its place");
-            }
-            self.known = Some(identity);
-        }
-        (file.mode() & 0o111 == 0).then_some("it cannot be executed")
-    }
-
-    /// Whether what is there is the begin of ours, or all of it.
-    fn begins_ours(&self) -> io::Result<bool> {
-        let gone = || io::Error::from(io::ErrorKind::NotFound);
-        let read = |path: &Path| files::read_bytes_bounded(path, MAX_PROGRAM)?.ok_or_else(gone);
-        Ok(read(&self.source)?.starts_with(&read(&self.path)?))
-    }
-
-    /// Puts it back, whole.
-    ///
-    /// # Errors
-    /// There is none beside the daemon's program, it is another program or a build that is not for nodes, or it cannot be
-    /// written.
-    pub fn put_back(&self) -> io::Result<()> {
-        files::remove_unfinished(&self.path);
-        let program = files::read_bytes_bounded(&self.source, MAX_PROGRAM)?.ok_or(io::ErrorKind::NotFound)?;
-        let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} {why}", self.source.display())));
-        match () {
-            () if !build::is_plugin(&program) => refused("is not the plugin of Plexus"),
-            () if build::has_daemon(&program) => refused("is built with the daemon's libraries, and is not for nodes"),
-            () => files::replace(&self.path, &program, 0o755, Durability::Synced),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     const OURS: &str = r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"plexus"},{"type":"istio-cni"}]}"#;
 
@@ -259,54 +158,6 @@ mod tests {
         // What watches a folder hears what changes its time, and nothing of it stays.
         assert!(fs::metadata(folder.path()).unwrap().modified().unwrap() > long_ago);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn only_the_plugin_is_put_back() {
-        let folder = folder(&[("image/plexus", "another program")]);
-        let mut program =
-            Program { path: folder.path().join("plexus"), source: folder.path().join("image/plexus"), known: None };
-        let plugin = format!("\u{7f}ELF {}", build::ABOUT);
-        let with_daemon = format!("{plugin} {}", build::WITH_DAEMON);
-        for (text, why) in [("another program", "not the plugin"), (with_daemon.as_str(), "not for nodes")] {
-            fs::write(&program.source, text).unwrap();
-            let error = program.put_back().unwrap_err().to_string();
-            assert!(error.contains(why) && program.trouble() == Some(Trouble::Damaged("it was removed")), "{error}");
-        }
-        fs::write(&program.source, &plugin).unwrap();
-        program.put_back().unwrap();
-        assert_eq!(fs::read_to_string(&program.path).unwrap(), plugin);
-        assert_eq!(program.trouble(), None);
-        let place = program.path.clone();
-        let set = |mode| fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
-        for (text, mode, trouble) in [
-            (&plugin[..10], 0o755, Some(Trouble::Damaged("only its begin is left"))),
-            ("", 0o755, Some(Trouble::Damaged("only its begin is left"))),
-            (plugin.as_str(), 0o644, Some(Trouble::Damaged("it is not executable any more"))),
-            // Of another release.
-            (with_daemon.as_str(), 0o755, None),
-            (with_daemon.as_str(), 0o644, Some(Trouble::Replaced("it cannot be executed"))),
-            // Of somebody else.
-            ("#!/bin/sh", 0o755, Some(Trouble::Replaced("another program took its place"))),
-            ("#!/bin/sh", 0o644, Some(Trouble::Replaced("another program took its place"))),
-        ] {
-            fs::write(&program.path, text).unwrap();
-            set(mode);
-            assert_eq!(program.trouble(), trouble, "{text:?} {mode:o}");
-        }
-        let other = folder.path().join("other");
-        fs::remove_file(&program.path).unwrap();
-        std::os::unix::fs::symlink(&other, &program.path).unwrap();
-        assert!(matches!(program.trouble(), Some(Trouble::Replaced(why)) if why.contains("link")));
-        // A link to the plugin is as good as the plugin.
-        fs::write(&other, &plugin).unwrap();
-        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(program.trouble(), None);
-        fs::remove_file(&program.path).unwrap();
-        fs::create_dir(&program.path).unwrap();
-        assert_eq!(program.trouble(), Some(Trouble::Replaced("a directory took its place")));
-        fs::remove_file(&program.source).unwrap();
-        assert_eq!(program.put_back().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod folders;
 mod guard;
 mod installed;
 mod pools;
+mod program;
 mod relay;
 mod report;
 mod stock;

@@ -77,8 +77,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
             output.remark(remark);
         }
     }
-    plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, output)?;
     make_state(&state)?;
+    plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, &state, output)?;
     end_draining(&state, output)?;
     let Some(mut written) = wait_for_primary(arguments, output)? else { return replace_multus(arguments, output) };
     let target = wanted.cni_conf_dir.join(&written.path);

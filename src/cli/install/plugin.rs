@@ -1,6 +1,6 @@
 //! The plugin's program: from beside this program, or from where a person says, into the runtime's directory.
 
-use crate::api::build;
+use crate::api::{StateDirectory, build};
 use crate::cli::Error;
 use crate::cli::output::Output;
 use crate::cli::trust;
@@ -19,8 +19,9 @@ const MAX_PROGRAM: usize = 512 << 20;
 ///
 /// # Errors
 /// There is none, it is another program or of a build that is not for nodes, or it cannot be written.
-pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), Error> {
+pub fn put(source: Option<&Path>, folder: &Path, state: &StateDirectory, output: &Output) -> Result<(), Error> {
     let program = read(source)?;
+    announce(&program, state, output);
     let path = folder.join(PLUGIN);
     // The archive of the reference plugins gives their directory to the user who packed it: pods must start nevertheless.
     if let Err(e) = trust::check(folder) {
@@ -36,6 +37,18 @@ pub fn put(source: Option<&Path>, folder: &Path, output: &Output) -> Result<(), 
         .map_err(|source| Error::Write { path: path.clone(), source })?;
     output.remark(format!("wrote {}, release {}", path.display(), env!("CARGO_PKG_VERSION")));
     Ok(())
+}
+
+/// Tells a keeper of another release that it was an installer who replaces the plugin: before that, because the keeper
+/// may look at any moment. Pods need no such note.
+fn announce(program: &[u8], state: &StateDirectory, output: &Output) {
+    let path = state.installed();
+    if let Err(e) = files::replace(&path, build::identity(program).as_bytes(), 0o600, Durability::Synced) {
+        output.remark(format!(
+            "warning: {} cannot be written: {e}; Plexus restores no plugin that is replaced by another release",
+            path.display()
+        ));
+    }
 }
 
 fn read(source: Option<&Path>) -> Result<Vec<u8>, Error> {
