@@ -7,8 +7,10 @@ use kube::{Api, Client};
 use std::path::Path;
 use std::time::Duration;
 
-/// What is listed: group, version, kind, plural.
-const KINDS: [(&str, &str, &str, &str); 7] = [
+/// A kind: group, version, kind, plural.
+type Listing = (&'static str, &'static str, &'static str, &'static str);
+/// What is listed.
+const KINDS: [Listing; 7] = [
     ("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions"),
     ("", "v1", "Pod", "pods"),
     ("apps", "v1", "Deployment", "deployments"),
@@ -17,6 +19,8 @@ const KINDS: [(&str, &str, &str, &str); 7] = [
     ("batch", "v1", "Job", "jobs"),
     ("batch", "v1", "CronJob", "cronjobs"),
 ];
+/// Also listed, but of the whole cluster: a pool is in no namespace.
+const POOLS: Listing = ("ipam.plexus.dev", "v1alpha1", "AddressPool", "addresspools");
 /// So many objects are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
 /// How long the API server may take for one answer, the last byte included.
@@ -39,6 +43,8 @@ pub struct Access<'a> {
 enum Failure {
     /// The API server refused.
     Refused(String),
+    /// It does not know the kind.
+    NoKind(String),
     /// Its answer was not complete in time. Nor would the others be.
     Late(String),
 }
@@ -50,6 +56,8 @@ pub struct Listed {
     pub objects: Vec<String>,
     /// What the user may not list, and why.
     pub refused: Vec<(&'static str, String)>,
+    /// The AddressPools could not be listed. A cluster without that kind has none.
+    pub pools_are_unknown: bool,
 }
 
 /// Lists the objects, page by page.
@@ -60,7 +68,7 @@ pub async fn list(access: &Access<'_>) -> Result<Listed, String> {
     let client = client(access).await?;
     let mut listed = Listed::default();
     for (group, version, kind, plural) in KINDS {
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        let resource = resource((group, version, kind, plural));
         let api: Api<DynamicObject> = match access.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
@@ -68,11 +76,36 @@ pub async fn list(access: &Access<'_>) -> Result<Listed, String> {
         match all(&api, access.patience, group, version, kind).await {
             Ok(objects) => listed.objects.extend(objects),
             Err(Failure::Late(why)) => return Err(format!("{plural}: {why}")),
-            Err(Failure::Refused(why)) if plural == KINDS[0].3 => return Err(format!("{plural}: {why}")),
-            Err(Failure::Refused(why)) => listed.refused.push((plural, why)),
+            Err(Failure::Refused(why) | Failure::NoKind(why)) if plural == KINDS[0].3 => {
+                return Err(format!("{plural}: {why}"));
+            }
+            Err(Failure::Refused(why) | Failure::NoKind(why)) => listed.refused.push((plural, why)),
         }
     }
+    add_pools(&client, access, &mut listed).await?;
     Ok(listed)
+}
+
+async fn add_pools(client: &Client, access: &Access<'_>, listed: &mut Listed) -> Result<(), String> {
+    let (group, version, kind, plural) = POOLS;
+    let api = Api::all_with(client.clone(), &resource(POOLS));
+    match all(&api, access.patience, group, version, kind).await {
+        Ok(objects) => listed.objects.extend(objects),
+        Err(Failure::NoKind(_)) => {}
+        Err(Failure::Late(why)) => return Err(format!("{plural}: {why}")),
+        Err(Failure::Refused(why)) => {
+            listed.pools_are_unknown = true;
+            // Who judges one namespace need not know the pools.
+            if access.namespace.is_none() {
+                listed.refused.push((plural, why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn resource((group, version, kind, plural): Listing) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 async fn client(access: &Access<'_>) -> Result<Client, String> {
@@ -94,7 +127,11 @@ async fn all(
         // A server that sends a byte now and then is never silent.
         let answer = tokio::time::timeout(patience, api.list(&wanted)).await;
         let late = |_| Failure::Late(format!("the API server's answer was not complete within {patience:?}"));
-        let page = answer.map_err(late)?.map_err(|e| Failure::Refused(reason(&e)))?;
+        let refused = |e: kube::Error| {
+            let is_unknown = matches!(&e, kube::Error::Api(status) if status.code == 404);
+            if is_unknown { Failure::NoKind(reason(&e)) } else { Failure::Refused(reason(&e)) }
+        };
+        let page = answer.map_err(late)?.map_err(refused)?;
         for mut object in page.items {
             // In a list they stand on the list alone.
             let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };

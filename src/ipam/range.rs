@@ -5,12 +5,19 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+/// A subnet, by its form. Whether it has host bits, and whether the gateway is in it, is judged where addresses are taken:
+/// the functions of API servers for that came after the oldest release that is supported.
+#[cfg(feature = "cluster")]
+const SUBNET: &str =
+    "^([0-9.]+/([0-9]|[12][0-9]|3[0-2])|[0-9a-fA-F.]*:[0-9a-fA-F:.]*/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$";
+
 /// A range of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Range {
     /// The subnet, for example 10.1.0.0/20. Its length is the prefix length of the addresses.
+    #[cfg_attr(feature = "cluster", schemars(length(max = 50), regex(pattern = SUBNET)))]
     pub range: String,
     /// The gateway in it. It is never given to a pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +61,17 @@ pub(super) struct Meaning {
 }
 
 impl Range {
+    /// What `exclude` and `reserved` name that is not in the range, each with its key: no address of the range is meant.
+    pub fn outside(&self) -> Vec<(&'static str, &str)> {
+        let Ok(subnet) = read_subnet(self) else { return Vec::new() };
+        let Some(all) = hosts(subnet.net) else { return Vec::new() };
+        let is_outside = |(key, text): &(&'static str, &str)| {
+            read_part(key, text, subnet.net).is_ok_and(|part| part.last < all.first || part.first > all.last)
+        };
+        let excluded = self.exclude.iter().map(|text| ("exclude", text.as_str()));
+        excluded.chain(self.reserved.iter().map(|text| ("reserved", text.as_str()))).filter(is_outside).collect()
+    }
+
     /// Understands it.
     pub(super) fn read(&self) -> Result<Meaning, InvalidPool> {
         let subnet = read_subnet(self)?;

@@ -26,6 +26,12 @@ fn the_objects_of_a_cluster_are_judged() {
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default", "annotations": {"k8s.v1.cni.cncf.io/networks": "good"}},
         "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
     server.kubectl(&["create", "-f", "-"], Some(&deployment.to_string())).unwrap();
+    put_network(
+        &server,
+        "other",
+        "poolless",
+        r#"{"cniVersion":"1.0.0","type":"sriov","ipam":{"type":"plexus-ipam","pool":"lam"}}"#,
+    );
     let output = lint(server.kubeconfig(), &["-o", "json"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -35,6 +41,8 @@ fn the_objects_of_a_cluster_are_judged() {
     };
     assert_eq!(found("PX011", "NetworkAttachmentDefinition other/bad"), 1, "{document:#}");
     assert_eq!(found("PX029", "Pod default/p"), 1, "{document:#}");
+    // A cluster without the kind of pools has none.
+    assert_eq!(found("PX084", "NetworkAttachmentDefinition other/poolless"), 1, "{document:#}");
     assert_eq!(found("PX039", "Deployment default/d"), 1, "{document:#}");
     assert!(document["findings"].as_array().unwrap().iter().all(|finding| finding["file"].is_null()), "{document:#}");
     // People see the object instead of a line.

@@ -344,10 +344,23 @@ fn the_summary_counts_what_was_checked_and_what_was_not() {
     let said = text(&lint(&[&path]).stderr);
     assert_eq!(said, "1 network, 0 pods in 2 files; 2 objects of other kinds not checked: no problem found.\n");
     let document: Value = serde_json::from_slice(&lint(&[&path, "-o", "json"]).stdout).unwrap();
-    assert_eq!(document["checked"], json!({"networks": 1, "pods": 0, "files": 2, "others": 2, "unread": 0}));
+    assert_eq!(
+        document["checked"],
+        json!({"networks": 1, "pods": 0, "pools": 0, "files": 2, "others": 2, "unread": 0})
+    );
     let nothing = folder(&[("a.yaml", service)]);
     let said = text(&lint(&[&nothing.path().display().to_string()]).stderr);
     assert_eq!(said, "0 networks, 0 pods in 1 file; 1 object of another kind not checked: nothing was checked.\n");
+    let pool = |spec: &str| {
+        let text =
+            format!("apiVersion: ipam.plexus.dev/v1alpha1\nkind: AddressPool\nmetadata: {{name: lan}}\nspec: {spec}\n");
+        let pool = folder(&[("a.yaml", &text)]);
+        text_of(&lint(&[&pool.path().display().to_string()]))
+    };
+    let good = pool("{ranges: [{range: 10.0.0.0/24}]}");
+    assert_eq!(good, "0 networks, 0 pods, 1 address pool in 1 file: no problem found.\n");
+    let bad = pool("{ranges: [{range: 10.0.0.0/33}]}");
+    assert!(bad.contains("error PX080: range \"10.0.0.0/33\" is not a subnet") && bad.contains("1 error."), "{bad}");
 }
 
 #[test]

@@ -41,8 +41,8 @@ enum Shape {
     after_help = "Exit codes: 0 no error, 1 an error was found (with --strict: or a warning).\n\nA comment `# lint: ignore PX018` in a file, or the annotation plexus.dev/lint-ignore on an object, silences a rule there."
 )]
 pub(super) struct Arguments {
-    /// Manifests with NetworkAttachmentDefinitions, pods, and objects with a template of pods; directories of them; `-`
-    /// for stdin. With --settings it may be missing: then only the settings are checked
+    /// Manifests with NetworkAttachmentDefinitions, AddressPools, pods, and objects with a template of pods; directories of
+    /// them; `-` for stdin. With --settings it may be missing: then only the settings are checked
     #[arg(value_name = "FILE", required_unless_present_any = ["cluster", "kubeconfig", "context", "settings"], conflicts_with_all = ["cluster", "kubeconfig", "context"])]
     files: Vec<PathBuf>,
 
@@ -131,7 +131,8 @@ impl Arguments {
             output.remark(format!("warning: {what} cannot be listed, and are not judged: {why}"));
         }
         let only_namespace = self.namespace.clone();
-        let mut objects = Objects { is_cluster: true, only_namespace, ..Objects::default() };
+        let pools_are_unknown = listed.pools_are_unknown;
+        let mut objects = Objects { is_cluster: true, only_namespace, pools_are_unknown, ..Objects::default() };
         listed.objects.iter().for_each(|object| objects.add_object(object));
         Ok(objects)
     }

@@ -31,6 +31,8 @@ pub struct Checked {
     networks: usize,
     /// Pods and templates of pods.
     pods: usize,
+    /// AddressPools.
+    pools: usize,
     /// Files that were read; 0 for a cluster.
     files: usize,
     /// Objects of other kinds: they were not checked.
@@ -111,6 +113,7 @@ impl Report {
             checked: Checked {
                 networks: objects.networks.len(),
                 pods: objects.pods.len(),
+                pools: objects.pools().count(),
                 files: objects.files(),
                 others: objects.others(),
                 unread: objects.unread.len(),
@@ -170,7 +173,9 @@ impl Report {
             .map(|(number, word)| counted(number, word))
             .collect();
         let result = match found.as_slice() {
-            [] if self.checked.networks + self.checked.pods == 0 => "nothing was checked".to_owned(),
+            [] if self.checked.networks + self.checked.pods + self.checked.pools == 0 => {
+                "nothing was checked".to_owned()
+            }
             [] if !self.is_whole => "no problem found in the files that can be read".to_owned(),
             [] => "no problem found".to_owned(),
             found => found.join(", "),
@@ -188,6 +193,7 @@ impl Checked {
             1 => "; 1 object of another kind not checked".to_owned(),
             number => format!("; {number} objects of other kinds not checked"),
         };
-        format!("{}, {} in {place}{others}", counted(self.networks, "network"), counted(self.pods, "pod"))
+        let pools = if self.pools == 0 { String::new() } else { format!(", {}", counted(self.pools, "address pool")) };
+        format!("{}, {}{pools} in {place}{others}", counted(self.networks, "network"), counted(self.pods, "pod"))
     }
 }

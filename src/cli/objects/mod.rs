@@ -28,6 +28,8 @@ pub struct Objects {
     pub is_cluster: bool,
     /// They are those of this namespace alone: nothing is known of the others.
     pub only_namespace: Option<String>,
+    /// The AddressPools of the cluster could not be listed.
+    pub pools_are_unknown: bool,
 }
 
 impl Objects {
@@ -47,11 +49,17 @@ impl Objects {
         self.sources.iter().filter(|source| source.is_file).count()
     }
 
-    /// How many objects are neither a network nor have pods: no command looks at them.
+    /// The AddressPools.
+    pub fn pools(&self) -> impl Iterator<Item = &Object> {
+        self.all.iter().filter(|object| object.is_pool())
+    }
+
+    /// How many objects are neither a network nor an AddressPool nor have pods: no command looks at them.
     pub fn others(&self) -> usize {
+        let has_pods = |number: usize| self.pods.iter().any(|pod| pod.object == number);
         let is_looked_at =
-            |number: usize| self.all[number].is_network() || self.pods.iter().any(|pod| pod.object == number);
-        (0..self.all.len()).filter(|number| !is_looked_at(*number)).count()
+            |(number, object): &(usize, &Object)| object.is_network() || object.is_pool() || has_pods(*number);
+        self.all.iter().enumerate().filter(|one| !is_looked_at(one)).count()
     }
 
     /// The object of `pod`.

@@ -31,13 +31,21 @@ impl Object {
         self.group == GROUP && self.kind == KIND
     }
 
+    /// Whether it is an AddressPool.
+    pub fn is_pool(&self) -> bool {
+        self.group == "ipam.plexus.dev" && self.kind == "AddressPool"
+    }
+
     /// The place of `node`, which is a part of it.
     pub fn place(&self, node: &Node) -> Place {
         Place { source: self.source, at: node.at }
     }
 
-    /// `Kind namespace/name`.
+    /// `Kind namespace/name`; a pool has no namespace.
     pub fn label(&self) -> String {
+        if self.is_pool() {
+            return format!("{} {}", self.kind, self.name);
+        }
         format!("{} {}/{}", self.kind, self.namespace, self.name)
     }
 }

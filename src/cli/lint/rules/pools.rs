@@ -1,13 +1,18 @@
 //! Rules about AddressPools, and about pods that get no address of one.
 
+use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
+use crate::cli::objects::network::{self, Network};
+use crate::cli::objects::object::Object;
 use crate::cluster::manifests::tree::Node;
 use crate::cni::json;
 use crate::delegate::ipam::leased;
 use crate::ipam::overlap::{Claimant, Overlap, overlaps};
-use crate::ipam::{Pool, PoolSpec};
+use crate::ipam::pool::Range;
+use crate::ipam::{Pool, PoolName, PoolSpec};
 use crate::nad::Selection;
+use k8s_openapi::jiff::Timestamp;
 
 /// The manifest of a pool: its name, and its specification in one line.
 macro_rules! pool {
@@ -58,14 +63,16 @@ pub const RULES: &[Rule] = &[
         )),
         judge: |judged| {
             let pools = pools(judged);
-            // Their age is not in a file.
-            let claimant = |pool: &Listed<'_>| {
+            // Their age is not in a file: the one that comes first is taken for the older one.
+            let claimant = |(at, pool): (usize, &Listed<'_>)| {
                 let (name, spec) = (pool.name.to_owned(), pool.spec.clone().ok()?);
-                Some(Claimant { name, created: 0, spec })
+                let place = i64::try_from(at).unwrap_or(i64::MAX);
+                Some(Claimant { name, created: created(&judged.objects.all[pool.object]).unwrap_or(place), spec })
             };
+            let claimants: Vec<Claimant> = pools.iter().enumerate().filter_map(claimant).collect();
             let shared = |(at, pool): (usize, &Listed<'_>)| {
-                let before: Vec<Claimant> = pools[..at].iter().filter_map(claimant).collect();
-                let Overlap { other, first, last, .. } = overlaps(&claimant(pool)?, &before).into_iter().next()?;
+                let shared = overlaps(&claimant((at, pool))?, &claimants).into_iter().find(|one| one.yields)?;
+                let Overlap { other, first, last, .. } = shared;
                 let text = format!("AddressPool {other} has addresses of it, too: {first} to {last}");
                 Some(judged.in_object(pool.object, pool.at, text))
             };
@@ -112,7 +119,66 @@ pub const RULES: &[Rule] = &[
             judged.elements().filter_map(refused).collect()
         },
     },
+    Rule {
+        id: "PX083",
+        severity: Severity::Warning,
+        what: "`exclude` or `reserved` of an AddressPool has no address of its range: it has no effect",
+        fix: "correct the addresses, or move them to the range that has them",
+        needs: Needs::Files,
+        bad: Example::Manifests(pool!("lan", "{ ranges: [{ range: 10.1.0.0/24, exclude: [10.2.0.1-10.2.0.9] }] }")),
+        good: Example::Manifests(pool!("lan", "{ ranges: [{ range: 10.1.0.0/24, exclude: [10.1.0.1-10.1.0.9] }] }")),
+        judge: |judged| {
+            let of_range = |range: &Range| -> Vec<String> {
+                let told = |(key, text)| format!("{key} {text} has no address of range {}", range.range);
+                range.outside().into_iter().map(told).collect()
+            };
+            let outside = |pool: &Listed<'_>| -> Vec<Found> {
+                let ranges = pool.spec.iter().flat_map(|spec| &spec.ranges);
+                ranges.flat_map(of_range).map(|text| judged.in_object(pool.object, pool.at, text)).collect()
+            };
+            pools(judged).iter().flat_map(outside).collect()
+        },
+    },
+    Rule {
+        id: "PX084",
+        severity: Severity::Error,
+        what: "a network takes addresses from an AddressPool that does not exist: its pods do not start",
+        fix: "create the AddressPool, or correct the key pool of the network",
+        needs: Needs::Cluster,
+        bad: Example::Config(
+            r#"{ "cniVersion": "1.0.0", "type": "sriov", "ipam": { "type": "plexus-ipam", "pool": "lan" } }"#,
+        ),
+        good: Example::Manifests(concat!(
+            pool!("lan", "{ ranges: [{ range: 10.1.0.0/24 }] }"),
+            nad!(
+                "a",
+                r#"{ "cniVersion": "1.0.0", "type": "sriov", "ipam": { "type": "plexus-ipam", "pool": "lan" } }"#
+            ),
+        )),
+        judge: |judged| {
+            if judged.objects.pools_are_unknown {
+                return Vec::new();
+            }
+            let missing = |network: &Network| {
+                let used = leased::pools(network.parsed.as_ref()?.as_ref().ok()?);
+                let is_missing = |pool: &PoolName| {
+                    !pool.is_implied() && judged.objects.pools().all(|object| object.name != pool.as_str())
+                };
+                let pool = used.into_iter().find(is_missing)?;
+                let (_, node) = network.plugins().into_iter().next()?;
+                let at = network::ipam(node).map_or(node.at, |ipam| ipam.find("pool").map_or(ipam.at, |pool| pool.at));
+                Some(judged.in_config(network, at, format!("there is no AddressPool {pool}")))
+            };
+            judged.objects.networks.iter().filter_map(missing).collect()
+        },
+    },
 ];
+
+/// When the API server made `object`, in seconds of Unix time; none of one in a file.
+fn created(object: &Object) -> Option<i64> {
+    let time = object.root.below(&["metadata", "creationTimestamp"])?.text()?;
+    time.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
 
 /// An AddressPool among the objects.
 struct Listed<'a> {
@@ -123,8 +189,8 @@ struct Listed<'a> {
 }
 
 fn pools<'a>(judged: &Judged<'a>) -> Vec<Listed<'a>> {
-    let listed = |(object, it): (usize, &'a crate::cli::objects::object::Object)| {
-        let at = it.root.get("spec").filter(|_| it.group == "ipam.plexus.dev" && it.kind == "AddressPool")?;
+    let listed = |(object, it): (usize, &'a Object)| {
+        let at = it.root.get("spec").filter(|_| it.is_pool())?;
         let spec = json::parse(&at.to_json().to_string()).map_err(|e| e.to_string());
         Some(Listed { object, name: &it.name, at, spec })
     };
