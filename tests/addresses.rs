@@ -18,6 +18,7 @@ mod whereabouts;
 #[path = "addresses/whose.rs"]
 mod whose;
 
+use plexus::api::protocol::{Reply, Request};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
@@ -548,6 +549,8 @@ fn a_pool_that_makes_no_sense_is_refused() {
         ("a", json!({"blockSize": {"v4": 3, "v6": 4}}), "power of two"),
         ("a", json!({"warm": {"min": 5, "max": 1}}), "warm.min"),
         ("a.b", json!({}), "DNS label"),
+        ("a", json!({"ranges": [{"range": "192.168.60.0/33"}]}), "spec.ranges[0].range"),
+        ("a", json!({"ranges": [{"range": "fd00::/129"}]}), "spec.ranges[0].range"),
         ("sense", json!({"blockSize": {"v4": 8, "v6": 4}, "ranges": []}), "cannot be changed"),
     ] {
         let said = put(name, spec).expect_err(why);
@@ -559,6 +562,48 @@ fn a_pool_that_makes_no_sense_is_refused() {
     for (pool, why) in [("odd", "host bits"), ("none", "does not exist")] {
         let error = machine.add(pool, "c").unwrap_err();
         assert!(error.contains("\"code\": 11") && error.contains(why), "{error}");
+    }
+    // A person is told before a pod asks. A pool that nobody asked for was not leased by that.
+    put("right", json!({"ranges": [{"range": "10.5.8.0/24"}]})).unwrap();
+    let pools = ["odd", "none", "right"].map(|name| plexus::ipam::PoolName::new(name).unwrap());
+    let daemon = machine.daemon.as_ref().unwrap();
+    let Reply::Pools(judged) = daemon.ask(&Request::Pools(pools.to_vec())) else { panic!("{}", machine.log()) };
+    assert_eq!(judged.keys().collect::<Vec<_>>(), ["none", "odd"]);
+    assert!(judged["none"].contains("does not exist") && judged["odd"].contains("host bits"), "{judged:?}");
+    assert!(blocks(&server, "right").is_empty());
+    // The log names the pool.
+    assert!(machine.log().contains("pool none"), "{}", machine.log());
+    the_reports_of_bugs_have_pools(&server);
+}
+
+/// What a bug report of the cluster has of pools.
+fn the_reports_of_bugs_have_pools(server: &ApiServer) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.tar.gz");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().args(["report", "--node-timeout=1", "--kubeconfig"]).arg(server.kubeconfig());
+    let written = command.arg("-o").arg(&path).output().unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let packed = std::fs::read(&path).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    let mut files = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        files.insert(name.split_once('/').unwrap().1.to_owned(), text);
+    }
+    for (name, has) in [
+        ("cluster/addresses/pools.json", "10.5.8.0/24"),
+        ("cluster/addresses/blocks.json", "["),
+        ("cluster/addresses/nodes.json", "["),
+        ("cluster/addresses/shortages.json", "["),
+        ("cluster/ipam-show.json", "10.5.8.0/24"),
+        ("cluster/ipam-check.json", "problems"),
+    ] {
+        let text = files.get(name).unwrap_or_else(|| panic!("{name}: {:?}", files.keys()));
+        assert!(text.contains(has), "{name}: {text}");
     }
 }
 

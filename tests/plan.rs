@@ -149,10 +149,13 @@ fn what_cannot_be_read_is_one_line() {
     assert!(bad.status.code() == Some(1) && said.lines().count() == 1 && said.contains("bad.yaml"), "{said}");
     let none = plexusctl(&elsewhere(&path("none.yaml")));
     assert!(none.status.success() && text(&none.stderr).contains("none.yaml: no pod"), "{none:?}");
-    let nothing = plexusctl(&["nopod", "--cni-conf-dir", "/nonexistent"]);
+    let nothing = plexusctl(&["no.yaml", "--cni-conf-dir", "/nonexistent"]);
     let said = text(&nothing.stderr);
     assert!(nothing.status.code() == Some(1) && said.lines().count() == 1, "{said}");
-    assert!(said.contains("nopod: there is no such file; a pod of this node is NAMESPACE/POD"), "{said}");
+    assert!(said.contains("no.yaml: there is no such file; a pod is NAMESPACE/NAME, or NAME"), "{said}");
+    // As `why` and `describe`.
+    let bare = plexusctl(&["nopod", "--cni-conf-dir", "/nonexistent", "--run-directory", "/nonexistent"]);
+    assert!(text(&bare.stderr).contains("nopod is not a file; as a pod: plexusd is not running"), "{bare:?}");
     let away = plexusctl(&["default/p", "--cni-conf-dir", "/nonexistent", "--run-directory", "/nonexistent"]);
     assert!(away.status.code() == Some(1) && text(&away.stderr).contains("plexusd is not running"), "{away:?}");
     assert_eq!(plexusctl(&[]).status.code(), Some(2));

@@ -51,6 +51,10 @@ pub enum Request {
     Health {},
     /// What does the daemon know?
     Cached {},
+    /// What does the daemon count?
+    Metrics {},
+    /// Which of these pools of addresses give this node no new address? Nothing is leased.
+    Pools(Vec<PoolName>),
 }
 
 /// A line from the daemon.
@@ -69,6 +73,10 @@ pub enum Reply {
     Health(Health),
     /// To [`Request::Cached`].
     Cached(Cached),
+    /// To [`Request::Metrics`]: what `/metrics` answers.
+    Metrics(String),
+    /// To [`Request::Pools`]: their names, each with the reason.
+    Pools(BTreeMap<String, String>),
     /// The request is not known to this daemon.
     Unsupported(String),
     /// The question cannot be answered now: one line for a person. The caller should try again.
@@ -85,6 +93,8 @@ impl Reply {
             Reply::Leased {} => "leased",
             Reply::Health(_) => "health",
             Reply::Cached(_) => "cached",
+            Reply::Metrics(_) => "metrics",
+            Reply::Pools(_) => "pools",
             Reply::Unsupported(_) => "unsupported",
             Reply::Unavailable(_) => "unavailable",
         }
@@ -192,6 +202,10 @@ pub struct Health {
     pub definitions: usize,
     /// The number of network-statuses that the daemon has to write.
     pub unpublished: usize,
+    /// The age of the last STATUS call of the runtime, in seconds; absent if the daemon heard of none. Some runtimes call
+    /// STATUS every few seconds, others never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_age: Option<u64>,
 }
 
 #[cfg(test)]

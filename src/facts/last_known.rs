@@ -124,6 +124,16 @@ pub fn all(state: &StateDirectory) -> io::Result<Vec<Definition>> {
     Ok(names.iter().filter_map(|name| read(name)).collect())
 }
 
+/// Those of which the plugin has a copy, each by the younger of both copies: without those that the daemon saw deleted.
+/// One that cannot be read is of no use to the plugin either.
+///
+/// # Errors
+/// As of [`all`].
+pub fn current(state: &StateDirectory, run: &RunDirectory) -> io::Result<Vec<Definition>> {
+    let own = all(state)?;
+    Ok(own.iter().filter_map(|own| Some(read(state, run, &own.nad, None).ok()?.0)).collect())
+}
+
 /// Of which NADs the plugin has a copy.
 pub(super) fn names(state: &StateDirectory) -> Vec<NadRef> {
     let Ok(folder) = Folder::open(&state.networks()) else { return Vec::new() };
@@ -163,5 +173,13 @@ mod tests {
         assert_eq!(read(None).unwrap().0, definition);
         fs::write(run.network(&nad), serde_json::to_vec(&NetworkCopy::Gone { gone: nad.clone() }).unwrap()).unwrap();
         assert!(matches!(read(None), Err(Unusable::Gone)));
+        keep(&state, [&definition].into_iter(), std::iter::empty()).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(state.network(&nad))
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        assert_eq!((all(&state).unwrap().len(), current(&state, &run).unwrap()), (1, Vec::new()));
     }
 }

@@ -36,6 +36,39 @@ fn monitoring_is_served_on_its_address() {
 }
 
 #[test]
+fn a_bug_report_has_what_is_counted_wherever_it_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    for name in ["state", "net.d", "bin"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::create_dir_all(folder.path().join("state/pools/lan")).unwrap();
+    let file = folder.path().join("r.tar.gz");
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    tool.env_clear().args(["report", "-o"]).arg(&file).arg("--run-directory").arg(daemon.run.path());
+    for (option, name) in [("--state-directory", "state"), ("--cni-conf-dir", "net.d"), ("--cni-bin-dir", "bin")] {
+        tool.arg(option).arg(folder.path().join(name));
+    }
+    let written = tool.output().unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let packed = fs::read(&file).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    let files: std::collections::BTreeMap<String, String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+            (name.split_once('/').unwrap().1.to_owned(), text)
+        })
+        .collect();
+    assert!(files["metrics.txt"].contains("plexus_ready "), "{:?}", files.keys());
+    assert!(files["ipam-show.json"].contains("\"lan\""), "{:?}", files.keys());
+}
+
+#[test]
 fn what_the_daemon_has_in_memory_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");

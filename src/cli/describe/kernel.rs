@@ -1,11 +1,12 @@
 //! What the kernel has of what a record contains. Nothing is changed.
 
 use crate::api::RunDirectory;
+use crate::cli::daemon_health;
 use crate::cli::output::Output;
 use crate::cli::runs_as::Plugin;
 use crate::cni::{ContainerId, NetworkConfig};
 use crate::delegate::Registry;
-use crate::engine::cleanup::comparison::{self, Answer, Difference};
+use crate::engine::cleanup::comparison::{self, Difference};
 use crate::store::{Attachment, Record, State};
 use crate::sys::capabilities::may_change_networks;
 use crate::sys::files;
@@ -40,22 +41,36 @@ pub struct Compared {
     pub drift: Vec<String>,
     /// The reason if the kernel was not looked at; null if it was.
     pub unseen: Option<String>,
+    /// The age of the comparison in seconds; absent for one of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<u64>,
     /// The error of the failed removal; null for none.
     pub debt: Option<String>,
 }
 
-/// How long the node's own plugin may take to compare: it does after its next call.
+/// How long the node's own plugin may take to compare, where the runtime calls it every few seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// Where it calls it only for pods: a call that is on its way has come by then, and the next may take hours.
+const QUIET_LIMIT: Duration = Duration::from_secs(2);
 /// How often it is looked for its answer.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// What was seen of the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The differences of each interface.
+    pub all: Vec<Difference>,
+    /// How long ago it was looked at, in seconds.
+    pub age: u64,
+}
 
 /// Compares `record` with the kernel; `registry` is by what plugins run on this node.
 pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output: &Output) -> Vec<Compared> {
     let seen = differences(record, run, output);
     let one = |attachment: &Attachment| {
         let config = NetworkConfig::parse(attachment.config.get(), None).ok();
-        let of_it = |all: &Vec<Difference>| {
-            let found = all.iter().find(|one| one.interface == attachment.ifname.as_str());
+        let of_it = |seen: &Seen| {
+            let found = seen.all.iter().find(|one| one.interface == attachment.ifname.as_str());
             found.map(|one| one.drift.clone()).unwrap_or_default()
         };
         Compared {
@@ -68,6 +83,7 @@ pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output:
             runs_as: config.iter().flat_map(|one| &one.plugins).map(|one| Plugin::of(one, registry)).collect(),
             drift: seen.as_ref().map(of_it).unwrap_or_default(),
             unseen: seen.as_ref().err().cloned(),
+            age: seen.as_ref().ok().map(|seen| seen.age).filter(|age| *age > 0),
             debt: attachment.debt.as_ref().map(|debt| debt.error.clone()),
         }
     };
@@ -79,31 +95,79 @@ pub fn compare(record: &Record, registry: &Registry, run: &RunDirectory, output:
 ///
 /// # Errors
 /// Why the kernel was not looked at.
-pub fn differences(record: &Record, run: &RunDirectory, output: &Output) -> Result<Vec<Difference>, String> {
+pub fn differences(record: &Record, run: &RunDirectory, output: &Output) -> Result<Seen, String> {
     let is_attached = record.attachments.iter().any(|one| one.state == State::Attached);
     match may_change_networks() {
-        _ if !is_attached => Ok(Vec::new()),
-        true => comparison::compare(record),
+        _ if !is_attached => Ok(Seen::default()),
+        true => comparison::compare(record).map(|all| Seen { all, age: 0 }),
         false => ask(run, &record.container_id, output),
     }
 }
 
-/// What the node's own plugin found.
-fn ask(run: &RunDirectory, id: &ContainerId, output: &Output) -> Result<Vec<Difference>, String> {
+/// What the node's own plugin found: for this question, or else for one of before.
+fn ask(run: &RunDirectory, id: &ContainerId, output: &Output) -> Result<Seen, String> {
     let asked = comparison::request(run, id).map_err(|e| files::told(&run.due(), &e))?;
     output.remark("This process may not look into the pod's network: the node's plugin compares after its next call.");
-    let end = Instant::now() + ANSWER_LIMIT;
+    let health = daemon_health::ask(run, Instant::now() + QUIET_LIMIT).ok();
+    wait(run, id, &asked, Instant::now() + patience(health.and_then(|health| health.status_age)))
+}
+
+/// Waits until `end` for the answer to `asked`.
+fn wait(run: &RunDirectory, id: &ContainerId, asked: &str, end: Instant) -> Result<Seen, String> {
     loop {
-        match comparison::answer_to(run, id, &asked) {
-            Some(Answer { unseen: Some(why), .. }) => return Err(why),
-            Some(answer) => return Ok(answer.attachments),
-            None if Instant::now() >= end => {
-                let seconds = ANSWER_LIMIT.as_secs();
-                return Err(format!(
-                    "the node's plugin has not compared within {seconds} s; it will after the next call of the runtime"
-                ));
+        let newest = comparison::newest(run, id);
+        match newest {
+            Some((answer, age)) if answer.asked == asked || Instant::now() >= end => {
+                let seen = Seen { all: answer.attachments, age: age.as_secs() };
+                return answer.unseen.map_or(Ok(seen), Err);
             }
-            None => sleep(LOOK),
+            None if Instant::now() >= end => {
+                return Err(
+                    "the node's plugin compares after its next call, when a pod starts or ends there: ask again then"
+                        .to_owned(),
+                );
+            }
+            _ => sleep(LOOK),
         }
+    }
+}
+
+/// How long to wait for the next call, by the `age` of the runtime's last call of STATUS.
+fn patience(age: Option<u64>) -> Duration {
+    if age.is_some_and(|age| age <= ANSWER_LIMIT.as_secs()) { ANSWER_LIMIT } else { QUIET_LIMIT }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::RunDirectory;
+    use serde_json::json;
+    use std::fs;
+
+    #[test]
+    fn where_the_runtime_does_not_call_nobody_waits_for_it() {
+        assert_eq!([None, Some(600), Some(3)].map(patience), [QUIET_LIMIT, QUIET_LIMIT, ANSWER_LIMIT]);
+    }
+
+    #[test]
+    fn the_answer_to_a_question_of_before_is_taken_where_none_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, id) = (RunDirectory::new(folder.path()), ContainerId::new("c1").unwrap());
+        let asked = || wait(&run, &id, "2 2", Instant::now());
+        assert!(asked().unwrap_err().contains("ask again"));
+        let answer = json!({"asked": "1 2", "attachments": [{"interface": "net1", "drift": ["x"]}]});
+        fs::create_dir(run.comparisons()).unwrap();
+        fs::write(run.compared(&id), answer.to_string()).unwrap();
+        let before = std::time::SystemTime::now() - Duration::from_secs(60);
+        fs::File::options().write(true).open(run.compared(&id)).unwrap().set_modified(before).unwrap();
+        let seen = asked().unwrap();
+        assert!(seen.all[0].drift == ["x"] && seen.age >= 60, "{seen:?}");
+        // While it may still come, that one is waited for.
+        let later = std::thread::spawn({
+            let (run, id, answer) = (run.clone(), id.clone(), json!({"asked": "2 2", "attachments": []}));
+            move || fs::write(run.compared(&id), answer.to_string()).unwrap()
+        });
+        assert_eq!(wait(&run, &id, "2 2", Instant::now() + ANSWER_LIMIT).unwrap().all, []);
+        later.join().unwrap();
     }
 }

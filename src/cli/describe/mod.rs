@@ -13,7 +13,7 @@ use crate::delegate::Registry;
 use crate::engine::Settings;
 use crate::store::{Store, record};
 use clap::{Args, Subcommand};
-pub use kernel::differences;
+pub use kernel::{Seen, differences};
 pub use page::Document;
 
 use kernel::Compared;

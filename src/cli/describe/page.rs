@@ -199,10 +199,11 @@ fn records(records: &[Compared]) -> Table {
             State::Planned => Cell::new("planned", Tone::Waiting),
             State::Owed => Cell::new(format!("owed: {}", one.debt.as_deref().unwrap_or_default()), Tone::Bad),
         };
+        let before = one.age.map(|seconds| format!(", {} ago", age(seconds))).unwrap_or_default();
         let kernel = match (&one.unseen, one.drift.as_slice()) {
             (Some(why), _) => Cell::new(format!("not seen: {why}"), Tone::Waiting),
-            (None, []) => Cell::new("as recorded", Tone::Good),
-            (None, drift) => Cell::new(drift.join("; "), Tone::Bad),
+            (None, []) => Cell::new(format!("as recorded{before}"), Tone::Good),
+            (None, drift) => Cell::new(drift.join("; ") + &before, Tone::Bad),
         };
         let runs: Vec<String> = one.runs_as.iter().map(Plugin::label).collect();
         let plugins = if runs.is_empty() { one.plugins.clone() } else { runs.join(", ") };

@@ -164,6 +164,16 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(check.remedied_by(
             "Correct the directory: root owns it, nobody else writes there, and its file system has room and is writable.",
         ));
+    } else if let Some((pool, why)) = refused_pool(network, facts) {
+        // What the plugin says at ADD.
+        let finding = format!("{name}: plugin plexus-ipam: pool {pool}: {why}");
+        checks.push(Check::bad(check, Fault::AddressPool, finding));
+    } else if let Some(why) = facts.refused_pools.as_ref().err().filter(|_| takes_from_pools(network)) {
+        let finding = format!("{name}: whether its address pool gives addresses is not known: {why}");
+        checks.push(match cause_of(why) {
+            Fault::AddressesOff => Check::bad(check, Fault::AddressesOff, finding),
+            _ => Check::unseen(check, finding),
+        });
     } else if let Some(why) = &network.unknown_key {
         checks.push(
             Check::warning(check, Fault::NetworkBroken, format!("{name}: {why}"))
@@ -174,6 +184,16 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
     } else if network.default || facts.networks.len() <= MOST {
         checks.push(Check::good(check, format!("{name} can be attached here")));
     }
+}
+
+/// A pool of the cluster that gives `network` no address on this node.
+fn refused_pool<'a>(network: &Network, facts: &'a Facts) -> Option<(&'a String, &'a String)> {
+    let refused = facts.refused_pools.as_ref().ok()?;
+    network.address_pools.iter().find_map(|pool| refused.get_key_value(pool.as_str()))
+}
+
+fn takes_from_pools(network: &Network) -> bool {
+    network.address_pools.iter().any(|pool| !pool.is_implied())
 }
 
 fn daemon(facts: &Facts, checks: &mut Vec<Check>) {

@@ -5,8 +5,8 @@ use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{Keeping, RunDirectory, StateDirectory};
 use crate::cli::directories::RuntimeDirectories;
 use crate::cli::doctor::network::{self, Network};
-use crate::cli::doctor::{fresh, plugin};
-use crate::cli::natives;
+use crate::cli::doctor::plugin;
+use crate::cli::{daemon_health, natives, networks_now};
 use crate::cni::json;
 use crate::engine::Settings;
 use crate::engine::cleanup::pools::Pool;
@@ -14,13 +14,17 @@ use crate::engine::node::{self, Flaw};
 use crate::engine::planning::disk;
 use crate::engine::sandbox::trust;
 use crate::facts::Client;
+use crate::ipam::PoolName;
 use crate::store::{State, Store};
 use crate::sys::{capabilities, files, is_root};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long the daemon may take to answer.
-pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// How long it may take for its answer about pools: it asks the API server.
+const POOLS_LIMIT: Duration = Duration::from_secs(5);
 /// The keeper's report is a line.
 const MAX_REPORT: usize = 1 << 20;
 /// Where runtimes listen, and how they are called.
@@ -69,6 +73,8 @@ pub struct Facts {
     pub networks: Vec<Network>,
     /// Their pools.
     pub pools: Vec<Pool>,
+    /// The pools of the cluster that give this node no new address, each with the reason.
+    pub refused_pools: Result<BTreeMap<String, String>, String>,
     /// The daemon's answer.
     pub daemon: Result<Health, String>,
     /// The keeper's report.
@@ -100,9 +106,12 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let settings_remarks = settings.as_ref().map(remarks).unwrap_or_default();
     let plugin = directories.cni_bin_dir.join("plexus");
     let is_on_host = is_root() && capabilities::may_change_networks();
-    let definitions = fresh::definitions(state, run, Instant::now() + ANSWER_LIMIT);
+    // A folder that cannot be read is told by the directories.
+    let definitions = networks_now::definitions(state, run).unwrap_or_default();
     let networks = settings.map(|settings| network::look(&settings, directories, &definitions, is_on_host));
     let (networks, pools) = networks.unwrap_or_default();
+    let used: BTreeSet<PoolName> =
+        networks.iter().flat_map(|one| &one.address_pools).filter(|pool| !pool.is_implied()).cloned().collect();
     let survey = Store::new(state).survey();
     let unlisted = survey.as_ref().err().map(|e| files::told(&state.sandboxes(), e));
     let (records, damaged) = survey.unwrap_or_default();
@@ -119,7 +128,8 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
         plugin,
         networks,
         pools,
-        daemon: daemon(run),
+        refused_pools: refused_pools(run, used),
+        daemon: daemon_health::ask(run, Instant::now() + ANSWER_LIMIT),
         keeper: keeper(run),
         debts: owed.count(),
         damaged: damaged.len(),
@@ -162,13 +172,18 @@ fn renamed(folder: &Path) -> Option<String> {
     names.into_iter().find(is_renamed)
 }
 
-fn daemon(run: &RunDirectory) -> Result<Health, String> {
-    let deadline = Instant::now() + ANSWER_LIMIT;
-    match Client::connect(run, deadline).and_then(|mut client| client.ask(&Request::Health {})) {
-        Ok(Reply::Health(health)) => Ok(health),
-        Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => Err(why),
-        Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
-        Err(e) => Err(e.to_string()),
+/// What the daemon says of the pools `used`.
+fn refused_pools(run: &RunDirectory, used: BTreeSet<PoolName>) -> Result<BTreeMap<String, String>, String> {
+    if used.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let request = Request::Pools(used.into_iter().collect());
+    let asked = Client::connect(run, Instant::now() + POOLS_LIMIT).and_then(|mut client| client.ask(&request));
+    match asked.map_err(|e| e.to_string())? {
+        Reply::Pools(refused) => Ok(refused),
+        Reply::Unsupported(_) => Err("plexusd is of a former release".to_owned()),
+        Reply::Unavailable(why) => Err(why),
+        other => Err(format!("plexusd answered another question ({})", other.kind())),
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod checks;
 mod facts;
-mod fresh;
 mod network;
 mod plugin;
 
@@ -11,13 +10,10 @@ use super::directories::NodeDirectories;
 use super::output::described::Described;
 use super::output::{Format, Output};
 use super::{Error, Verdict, sight, trust};
-use crate::api::{RunDirectory, StateDirectory};
-use crate::nad::Definition;
 use clap::Args;
 use facts::Facts;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::time::Instant;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -84,11 +80,6 @@ pub fn findings(directories: &NodeDirectories, own: Option<&[String]>) -> Result
         Some(own) => check.is_finding() && check.concerns(own) && (check.mark == Mark::Bad || check.network.is_some()),
     };
     Ok(checks.into_iter().filter(is_wanted).collect())
-}
-
-/// The networks that pods of this node used, as the daemon has them now.
-pub fn networks_of_now(state: &StateDirectory, run: &RunDirectory) -> Vec<Definition> {
-    fresh::definitions(state, run, Instant::now() + facts::ANSWER_LIMIT)
 }
 
 fn look(directories: &NodeDirectories) -> Result<Facts, Error> {

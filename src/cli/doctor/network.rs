@@ -5,10 +5,12 @@ use crate::cli::lint::judgement;
 use crate::cli::natives;
 use crate::cni::NetworkConfig;
 use crate::delegate::Registry;
+use crate::delegate::ipam::leased;
 use crate::engine::cleanup::pools::Pool;
 use crate::engine::planning::default_network;
 use crate::engine::planning::refusals::recursion;
 use crate::engine::{Settings, node};
+use crate::ipam::PoolName;
 use crate::nad::Definition;
 use crate::sys::netlink::Socket;
 use std::collections::BTreeSet;
@@ -39,6 +41,8 @@ pub struct Network {
     pub unusable_pool: Option<String>,
     /// A key that nobody knows, as ADD names it.
     pub unknown_key: Option<String>,
+    /// The pools of the cluster that it takes addresses from.
+    pub address_pools: Vec<PoolName>,
 }
 
 /// The networks of the node and their pools. `is_on_host`: what only root on the node sees is looked at, too: addresses
@@ -89,6 +93,7 @@ impl Eye<'_> {
             missing_master: missing_master.filter(|_| !is_made),
             refused: self.refusal(config, !is_made),
             unusable_pool: if self.is_on_host { pool(self) } else { None },
+            address_pools: leased::pools(config),
             unknown_key: config.plugins.iter().find_map(|one| self.registry.unknown_key(one)),
             default: seen.default,
             name,

@@ -5,6 +5,8 @@ use crate::api::Keeping;
 use crate::cli::diagnosis::Mark;
 use crate::cli::doctor::facts::File;
 use crate::engine::node::Flaw;
+use crate::ipam::PoolName;
+use std::collections::BTreeMap;
 
 fn file(name: &str, calls_plexus: bool) -> File {
     File { name: name.into(), calls_plexus, error: None }
@@ -46,6 +48,7 @@ fn well() -> Facts {
         release: Ok("1.0.0".into()),
         networks: vec![network(true), network(false)],
         pools: vec![Pool { network: "cbr0".into(), used: 3, size: 253 }],
+        refused_pools: Ok(BTreeMap::new()),
         daemon: Ok(health()),
         keeper: Some(Keeping::default()),
         debts: 0,
@@ -68,6 +71,22 @@ fn a_node_that_is_well_has_no_fault() {
     let checks = checks(&well(), "1.0.0");
     assert!(checks.iter().all(|check| check.fault.is_none()), "{checks:#?}");
     assert!(checks.len() >= 9, "{checks:#?}");
+}
+
+#[test]
+fn a_network_whose_pool_gives_no_address_is_named() {
+    let lan = || Network { address_pools: vec![PoolName::new("lam").unwrap()], ..network(false) };
+    let with = |refused_pools| checks(&Facts { refused_pools, ..with_network(lan()) }, "1.0.0");
+    let first = |refused| with(refused)[0].clone();
+    let missing = first(Ok(BTreeMap::from([("lam".to_owned(), "it does not exist".to_owned())])));
+    assert_eq!((missing.mark, missing.fault), (Mark::Bad, Some(Fault::AddressPool)));
+    assert!(missing.finding.contains("pool lam: it does not exist"), "{missing:?}");
+    let off = "plexusd may not list address pools: conf/components/ipam grants it";
+    assert_eq!(first(Err(off.to_owned())).fault, Some(Fault::AddressesOff));
+    let unknown = with(Err("plexusd is of a former release".to_owned()));
+    assert!(unknown.iter().all(|check| check.mark != Mark::Bad), "{unknown:?}");
+    let is_attachable = |check: &Check| check.mark == Mark::Good && check.finding.contains("default/lan");
+    assert!(!unknown.iter().any(is_attachable) && with(Ok(BTreeMap::new())).iter().any(is_attachable));
 }
 
 #[test]

@@ -28,7 +28,7 @@ const MOST_NAMES: usize = 10;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "On a node this is what the plugin has recorded. With --cluster, -A, -l, --kubeconfig or --context, and where no state directory exists, it is what the annotations of the cluster's pods contain."
+    after_help = "On a node this is what the plugin has recorded. With --cluster, -A, -l, --kubeconfig or --context, and where the state directory does not exist or is empty, it is what the annotations of the cluster's pods contain."
 )]
 pub struct Arguments {
     /// Only pods of this namespace [default: all on a node; of a cluster, the namespace of the context]

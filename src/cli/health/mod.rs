@@ -5,14 +5,13 @@ mod cached;
 use super::output::described::Described;
 use super::output::{Format, Output, Tone};
 use super::{Error, Verdict, get};
-use crate::api::protocol::{Health, Reply, Request};
+use crate::api::protocol::Health;
 use crate::api::{Cached, RunDirectory, StateDirectory};
-use crate::cli::directories;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::output::table::{Cell, Table};
+use crate::cli::{daemon_health, directories};
 use crate::engine::node;
 use crate::engine::sandbox::trust;
-use crate::facts::Client;
 use crate::store::Store;
 use crate::sys::is_root;
 use clap::Args;
@@ -118,14 +117,10 @@ fn checks(health: &Health) -> BTreeMap<&str, Check<'_>> {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let run = directories::run(arguments.run_directory.as_deref(), &arguments.cni_conf_dir)?;
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
-    let reply = Client::connect(&run, deadline).and_then(|mut client| client.ask(&Request::Health {}));
-    let answer = match reply {
-        Ok(Reply::Health(_)) if arguments.live => return Ok(Verdict::Well),
-        Ok(Reply::Health(health)) if arguments.ready => return Ok(tell_ready(&health, output)),
-        Ok(Reply::Health(health)) => Ok(health),
-        Ok(Reply::Unsupported(why) | Reply::Unavailable(why)) => Err(why),
-        Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
-        Err(e) => Err(e.to_string()),
+    let answer = match daemon_health::ask(&run, deadline) {
+        Ok(_) if arguments.live => return Ok(Verdict::Well),
+        Ok(health) if arguments.ready => return Ok(tell_ready(&health, output)),
+        answer => answer,
     };
     let state = directories::state(arguments.state_directory.as_deref(), &arguments.cni_conf_dir)?;
     let draining = state.draining().exists();

@@ -2,6 +2,7 @@
 
 use super::node::{Node, VERSION};
 use super::read::{SeenPool, Taken, pools};
+use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::output::{Format, Output, Tone};
@@ -67,7 +68,8 @@ pub fn run(node: &Node, only: Option<&str>, format: Format, output: &mut Output)
     match format {
         Format::Json => output.json(&Document { version: VERSION, pools, addresses, problems })?,
         Format::Table if is_well => {
-            output.line(&format!("No problem in {pools} pools with {addresses} addresses in use."))?;
+            let (pools, addresses) = (counted(pools, "pool"), counted_with(addresses, "address", "is"));
+            output.line(&format!("No problem in {pools}: {addresses} in use."))?;
         }
         Format::Table => output.table(&table(&problems))?,
     }

@@ -55,7 +55,7 @@ struct PoolArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "On a node this is about that node. With --cluster, --kubeconfig or --context, and where no state directory exists, it is about the AddressPools of the cluster."
+    after_help = "On a node this is about that node. With --cluster, --kubeconfig or --context, and where the state directory does not exist or is empty, it is about the AddressPools of the cluster."
 )]
 struct WideArguments {
     /// Pools of the cluster, also on a node
@@ -73,7 +73,7 @@ impl WideArguments {
     /// The way to the cluster, where that is meant.
     fn inquiry(&self) -> Result<Option<Inquiry>, Error> {
         let is_named = self.cluster || self.access.is_given();
-        let is_meant = is_named || (ClusterAccess::is_configured() && !self.of.common.state()?.path().exists());
+        let is_meant = is_named || (ClusterAccess::is_configured() && !sight::is_node(&self.of.common.state()?));
         is_meant.then(|| self.access.open()).transpose()
     }
 }
@@ -121,7 +121,7 @@ impl Common {
         let run = directories::run(self.run_directory.as_deref(), &self.cni_conf_dir)?;
         sight::check(&state, command)?;
         trust::check(state.path())?;
-        let is_node = state.path().exists();
+        let is_node = sight::is_node(&state);
         Ok(Node { state, run, is_node })
     }
 }

@@ -12,7 +12,7 @@ pub struct Node {
     pub state: StateDirectory,
     /// The run directory.
     pub run: RunDirectory,
-    /// The state directory exists: this is a node with Plexus.
+    /// This is a node with Plexus, by its state directory.
     pub is_node: bool,
 }
 

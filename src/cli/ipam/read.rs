@@ -48,8 +48,14 @@ impl SeenPool {
     /// Why no new address is given now; none where addresses are given.
     pub fn refusal(&self) -> Option<String> {
         let Some(grant) = &self.grant else {
-            return Some("the daemon has granted no block since the machine started".to_owned());
+            return Some(
+                "the daemon has granted no block since the machine started; `kubectl get addresspools` shows whether the pool exists"
+                    .to_owned(),
+            );
         };
+        if grant.subnets.is_empty() && !self.name.is_implied() {
+            return Some("the AddressPool was deleted, or has no range".to_owned());
+        }
         let stock = Stock::new(grant, &self.report);
         stock.authorised(&now()).err().map(|refusal: Refusal| refusal.to_string())
     }

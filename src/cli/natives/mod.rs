@@ -5,7 +5,7 @@
 mod rows;
 
 use super::output::{Format, Output};
-use super::{Error, Verdict, get, trust};
+use super::{Error, Verdict, get, networks_now, sight, trust};
 use crate::api::StateDirectory;
 use crate::cli::natives::rows::table;
 pub use crate::cli::natives::rows::{Document, Network};
@@ -16,7 +16,7 @@ use crate::engine::Settings;
 use crate::engine::planning::refusals::namesakes;
 use crate::engine::planning::{default_network, disk, networks};
 use crate::engine::settings::Primary;
-use crate::facts::{Known, last_known};
+use crate::facts::Known;
 use crate::nad::Definition;
 use crate::sys::files;
 use clap::Args;
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let configured = networks.iter().filter_map(|network| Some((network.network.clone(), network.config.as_ref()?)));
     namesakes::remarks(configured).into_iter().for_each(|remark| output.remark(format!("Warning: {remark}")));
     let state = arguments.state_directory.as_deref().map_or_else(|| settings.state.clone(), StateDirectory::new);
-    let is_node = !networks.is_empty() || !arguments.files.is_empty() || state.path().exists();
+    let is_node = !networks.is_empty() || !arguments.files.is_empty() || sight::is_node(&state);
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, networks })?,
         Format::Table if !is_node => {}
@@ -98,10 +98,11 @@ impl Arguments {
     }
 }
 
-/// The default network first, then what the daemon keeps copies of.
-pub fn of_node(settings: &Settings, state: Option<&Path>) -> Result<Vec<Network>, Error> {
+/// The default network first, then those that pods of this node used and that still exist.
+fn of_node(settings: &Settings, state: Option<&Path>) -> Result<Vec<Network>, Error> {
     let state = state.map_or_else(|| settings.state.clone(), StateDirectory::new);
-    Ok(of_definitions(settings, &copies(&state)?))
+    let failed = |e: io::Error| Error::Networks { what: state.networks().display().to_string(), why: e.to_string() };
+    Ok(of_definitions(settings, &networks_now::definitions(&state, &settings.run).map_err(failed)?))
 }
 
 /// The default network first, then `definitions`.
@@ -131,14 +132,6 @@ pub fn of_definitions(settings: &Settings, definitions: &[Definition]) -> Vec<Ne
 
 fn of_definition(settings: &Settings, registry: &Registry, definition: &Definition) -> Network {
     Network::of(definition.nad.to_string(), false, registry, networks::of_definition(settings, definition))
-}
-
-/// The copies, sorted; one that cannot be read is of no use to the plugin either.
-fn copies(state: &StateDirectory) -> Result<Vec<Definition>, Error> {
-    let failed = |e: io::Error| Error::Networks { what: state.networks().display().to_string(), why: e.to_string() };
-    let mut definitions = last_known::all(state).map_err(failed)?;
-    definitions.sort_by(|a, b| a.nad.cmp(&b.nad));
-    Ok(definitions)
 }
 
 /// The networks of `files`, and which files of directories among them cannot be read.

@@ -9,7 +9,7 @@ fn node(natives: &Value, networks: &[(&str, Value)]) -> (tempfile::TempDir, Sett
     let primary = json!({"name": "cbr0", "cniVersion": "1.0.0", "plugins": [
         {"type": "bridge", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}}, {"type": "portmap"}]});
     fs::write(path("10-primary.conflist"), primary.to_string()).unwrap();
-    let plugin = json!({"type": "plexus", "natives": natives, "stateDirectory": node.path(),
+    let plugin = json!({"type": "plexus", "natives": natives, "stateDirectory": node.path(), "runDirectory": path("run"),
         "clusterNetwork": path("10-primary.conflist"), "nadConfigDir": node.path()});
     let list = json!({"name": "cbr0", "cniVersion": "1.0.0", "plugins": [plugin]});
     fs::write(path("00-plexus.conflist"), list.to_string()).unwrap();
@@ -54,6 +54,20 @@ fn each_plugin_and_its_reason() {
         ]
     );
     assert!(found[8].starts_with("default/d - error spec.config is empty"), "{found:?}");
+}
+
+#[test]
+fn a_network_that_was_deleted_is_not_listed() {
+    let used = json!({"cniVersion": "1.0.0", "type": "macvlan"});
+    let (node, settings) = node(&json!(true), &[("deleted", used.clone()), ("used", used)]);
+    // As a daemon leaves it that saw the deletion and does not answer now.
+    let networks = crate::api::RunDirectory::new(node.path().join("run")).networks();
+    fs::create_dir_all(&networks).unwrap();
+    let gone = json!({"gone": {"namespace": "default", "name": "deleted"}});
+    fs::write(networks.join("default_deleted.json"), gone.to_string()).unwrap();
+    let found = of_node(&settings, None).unwrap();
+    let names: Vec<&str> = found.iter().map(|network| network.network.as_str()).collect();
+    assert_eq!(names, ["cbr0", "default/used"]);
 }
 
 #[test]

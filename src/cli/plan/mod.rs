@@ -32,8 +32,8 @@ const VERSION: u32 = 1;
 )]
 pub struct Arguments {
     /// Manifests with pods, or with Deployments and other objects that have a template of pods, and with
-    /// NetworkAttachmentDefinitions; directories of them; `-` for stdin. Or NAMESPACE/POD, a pod of this node or of a cluster
-    #[arg(value_name = "FILE|NAMESPACE/POD", required = true)]
+    /// NetworkAttachmentDefinitions; directories of them; `-` for stdin. Or a pod of this node or of a cluster: NAMESPACE/NAME, or NAME
+    #[arg(value_name = "FILE|POD", required = true)]
     subjects: Vec<PathBuf>,
 
     /// Directory with more NetworkAttachmentDefinitions; pods in it are not planned
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         may_look.as_ref().map_err(|why| Error::Networks { what: "--on-node".to_owned(), why: why.clone() })?;
     }
     if let Some(subject) = arguments.subjects.iter().find(|subject| subjects::is_nothing(subject)) {
-        let why = "there is no such file; a pod of this node is NAMESPACE/POD".to_owned();
+        let why = "there is no such file; a pod is NAMESPACE/NAME, or NAME".to_owned();
         return Err(Error::Networks { what: subject.display().to_string(), why });
     }
     let (named, files): (Vec<PathBuf>, Vec<PathBuf>) =

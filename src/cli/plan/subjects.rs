@@ -5,7 +5,7 @@ use crate::api::protocol::{Reply, Request};
 use crate::cli::Error;
 use crate::cli::objects::Objects;
 use crate::cli::objects::pod::Pod;
-use crate::cli::pods::named;
+use crate::cli::pods::{DEFAULT_NAMESPACE, named};
 use crate::cluster::Inquiry;
 use crate::engine::Settings;
 use crate::engine::planning::default_network;
@@ -44,11 +44,12 @@ pub fn is_nothing(subject: &Path) -> bool {
     !is_stdin && !is_name(subject) && subject.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound)
 }
 
-/// Whether `subject` names a pod: two names and no file.
+/// Whether `subject` names a pod: one or two names, and no file. A name that ends like a file of manifests is a slip.
 pub fn is_name(subject: &Path) -> bool {
     let text = subject.to_string_lossy();
-    let is_pod = text.split_once('/').is_some_and(|(namespace, name)| PodRef::new(namespace, name, None).is_ok());
-    is_pod && !subject.exists()
+    let (namespace, name) = text.split_once('/').unwrap_or((DEFAULT_NAMESPACE, &text));
+    let is_manifest = ["yaml", "yml", "json"].iter().any(|end| subject.extension() == Some(end.as_ref()));
+    PodRef::new(namespace, name, None).is_ok() && !is_manifest && !subject.exists()
 }
 
 impl Subject {
@@ -58,7 +59,7 @@ impl Subject {
     /// The daemon is not asked, or does not know it.
     pub fn of_daemon(name: &str, settings: &Settings) -> Result<Self, Error> {
         let failed = |why: String| Error::Networks { what: format!("{name} is not a file; as a pod"), why };
-        let (namespace, own) = name.split_once('/').unwrap_or(("default", name));
+        let (namespace, own) = name.split_once('/').unwrap_or((DEFAULT_NAMESPACE, name));
         let pod = PodRef::new(namespace, own, None).map_err(|e| failed(e.to_string()))?;
         let of_all = Selections::read(settings, Some(&pod), &Annotations::new()).map_err(|e| failed(e.msg))?.networks();
         let networks = of_all.into_iter().chain(default_network::nad_of(settings)).collect();

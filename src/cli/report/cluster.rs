@@ -17,6 +17,11 @@ const COMMANDS: [(&str, &[&str]); 3] = [
     ("cluster/get.json", &["get", "-A", "-o", "json"]),
     ("cluster/lint.json", &["lint", "--cluster", "-o", "json"]),
 ];
+/// Those about pools of addresses.
+const OF_POOLS: [(&str, &[&str]); 2] = [
+    ("cluster/ipam-show.json", &["ipam", "show", "--cluster", "-o", "json"]),
+    ("cluster/ipam-check.json", &["ipam", "check", "--cluster", "-o", "json"]),
+];
 /// What a node is asked.
 const OF_NODE: [&str; 2] = ["report", "--output=-"];
 
@@ -47,6 +52,8 @@ pub fn collect(wanted: &Wanted<'_>, archive: &mut Archive, output: &Output) -> R
         own::run(name, &[words, &way].concat(), archive);
     }
     definitions(&inquiry, archive);
+    output.progress("pools of addresses …");
+    pools(&inquiry, &way, archive);
     objects(&inquiry, archive);
     failures(&inquiry, archive);
     let is_wanted =
@@ -84,6 +91,17 @@ fn definitions(inquiry: &Inquiry, archive: &mut Archive) {
             }
         }
         Err(e) => archive.add("cluster/networks.log", &format!("{e}\n")),
+    }
+}
+
+/// The objects of pools, and what is told of them. Without the component for them there is only the reason.
+fn pools(inquiry: &Inquiry, way: &[&str], archive: &mut Archive) {
+    match inquiry.address_objects() {
+        Ok(lists) => {
+            lists.iter().for_each(|(kind, text)| archive.add(&format!("cluster/addresses/{kind}.json"), text));
+            OF_POOLS.iter().for_each(|(name, words)| own::run(name, &[words, way].concat(), archive));
+        }
+        Err(e) => archive.add("cluster/addresses.log", &format!("{e}\n")),
     }
 }
 

@@ -65,6 +65,11 @@ fn is_secret(key: &str) -> bool {
     (has_word || is_key) && !HARMLESS_ENDINGS.iter().any(|end| plain.ends_with(end))
 }
 
+/// Whether the value only says yes or no: a variable such as `…_AUTHORIZATION` may switch something.
+fn is_switch(value: &str) -> bool {
+    ["true", "false"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+}
+
 fn walk(value: &mut Value, at: &str, places: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -73,6 +78,7 @@ fn walk(value: &mut Value, at: &str, places: &mut Vec<String>) {
             for (key, member) in members {
                 let at = format!("{at}/{key}");
                 let is_given = !member.is_object() && !member.is_array() && !member.is_null() && !member.is_boolean();
+                let is_given = is_given && !member.as_str().is_some_and(is_switch);
                 if (is_given && (is_secret(key) || (named && key == "value"))) || key == LAST_APPLIED {
                     *member = Value::String(MASK.to_owned());
                     places.push(at);
@@ -138,7 +144,7 @@ fn of_line(line: &str) -> (String, Vec<String>) {
             let is_set = c == '=' || (c == ':' && (is_first || out.ends_with("\":") || out.ends_with("\\\":")));
             if is_set && is_secret(&key) {
                 let (begin, value) = value_of(rest);
-                if !value.is_empty() {
+                if !value.is_empty() && !is_switch(value) {
                     found.push(std::mem::take(&mut key));
                     out.push_str(begin);
                     out.push_str(MASK);
@@ -242,6 +248,8 @@ mod tests {
             "{ \"type\":\"bridge\",  \"mtu\": 9 }",
             "plexusd: the API server refuses the token: Unauthorized\n",
             "level=info msg=\"token rotated\" path=/var/run/secrets/token\n",
+            r#"{"env":[{"name":"PLEXUS_METRICS_AUTHORIZATION","value":"true"},{"name":"X_TOKEN","value":"False"}]}"#,
+            "PLEXUS_METRICS_AUTHORIZATION=true --use-token=false\n",
             "{broken",
             "",
         ];

@@ -26,7 +26,7 @@ const MODE: u32 = 0o600;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "On a node it is about that node. With the options of a cluster, and where no state directory exists, it is about the cluster and its nodes, which needs pods/exec and pods/log. MASKED.txt in the archive lists what was masked."
+    after_help = "On a node it is about that node. With the options of a cluster, and where the state directory does not exist or is empty, it is about the cluster and its nodes, which needs pods/exec and pods/log. MASKED.txt in the archive lists what was masked."
 )]
 pub struct Arguments {
     /// File to write; `-` for stdout

@@ -1,16 +1,18 @@
 //! The part of a report that a node has: its files, and what the commands of a node print.
 
+use crate::api::protocol::{Reply, Request};
 use crate::api::{RunDirectory, StateDirectory};
 use crate::cli::Error;
 use crate::cli::directories::NodeDirectories;
 use crate::cli::output::Output;
 use crate::cli::report::archive::Archive;
 use crate::cli::report::own;
+use crate::facts::Client;
 use crate::sys::files;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest file.
 const MAX_FILE: usize = 4 << 20;
@@ -21,13 +23,16 @@ const METRICS: &str = "127.0.0.1:9472";
 /// How long that may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The commands of a node: the name of the file, and the words.
-const COMMANDS: [(&str, &[&str]); 6] = [
+const COMMANDS: [(&str, &[&str]); 9] = [
     ("version.json", &["version", "-o", "json"]),
     ("doctor.json", &["doctor", "-o", "json"]),
     ("get.json", &["get", "-o", "json"]),
     ("health.json", &["health", "--verbose", "-o", "json"]),
     ("natives.json", &["natives", "-o", "json"]),
     ("gc.json", &["gc", "--dry-run", "-o", "json"]),
+    ("ipam-show.json", &["ipam", "show", "-o", "json"]),
+    ("ipam-leases.json", &["ipam", "leases", "-o", "json"]),
+    ("ipam-check.json", &["ipam", "check", "-o", "json"]),
 ];
 
 /// Adds everything of this node.
@@ -53,7 +58,9 @@ pub fn collect(directories: &NodeDirectories, archive: &mut Archive, output: &Ou
                 "--run-directory",
                 &run_path,
             ],
-            "health" => &["--cni-conf-dir", &conf, "--state-directory", &state_path, "--run-directory", &run_path],
+            "health" | "ipam" => {
+                &["--cni-conf-dir", &conf, "--state-directory", &state_path, "--run-directory", &run_path]
+            }
             "gc" => &["--cni-conf-dir", &conf],
             _ => &["--cni-conf-dir", &conf, "--state-directory", &state_path],
         };
@@ -66,9 +73,9 @@ pub fn collect(directories: &NodeDirectories, archive: &mut Archive, output: &Ou
     of_run(&run, archive);
     file(Path::new("/proc/version"), "kernel.txt", archive);
     file(Path::new("/proc/net/dev"), "interfaces.txt", archive);
-    match metrics() {
+    match metrics(&run) {
         Ok(text) => archive.add("metrics.txt", &text),
-        Err(e) => archive.add("metrics.txt.log", &format!("http://{METRICS}/metrics: {e}\n")),
+        Err(why) => archive.add("metrics.txt.log", &format!("{why}\n")),
     }
     Ok(())
 }
@@ -84,6 +91,12 @@ fn of_state(state: &StateDirectory, archive: &mut Archive) {
 fn of_run(run: &RunDirectory, archive: &mut Archive) {
     folder(&run.unpublished(), "run/unpublished", archive);
     folder(&run.networks(), "run/networks", archive);
+    for (path, name) in [(run.grants(), "run/grants"), (run.reports(), "run/ipam")] {
+        // Where no pool was ever used there is none.
+        if path.exists() {
+            folder(&path, name, archive);
+        }
+    }
     file(&run.keeping(), "run/keeping.json", archive);
     file(&run.done(), "run/done.json", archive);
     file(&run.sweep_log(), "run/sweep.log", archive);
@@ -129,8 +142,22 @@ fn names(path: &Path, name: &str, archive: &mut Archive) {
     archive.add(name, &names.iter().map(|name| format!("{name}\n")).collect::<String>());
 }
 
-/// What the daemon counts, where it serves that without TLS.
-fn metrics() -> io::Result<String> {
+/// What the daemon counts, by its socket: its address may be any, and may ask for a token. A daemon of a former release
+/// answers only there.
+fn metrics(run: &RunDirectory) -> Result<String, String> {
+    let asked = Client::connect(run, Instant::now() + ANSWER_LIMIT)
+        .and_then(|mut client| client.ask(&Request::Metrics {}))
+        .map_err(|e| e.to_string());
+    match asked {
+        Ok(Reply::Metrics(text)) => Ok(text),
+        Ok(Reply::Unsupported(_)) => served().map_err(|e| format!("http://{METRICS}/metrics: {e}")),
+        Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
+        Err(why) => Err(why),
+    }
+}
+
+/// What a former daemon serves, where it does without TLS.
+fn served() -> io::Result<String> {
     let address: SocketAddr = METRICS.parse().map_err(io::Error::other)?;
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_LIMIT)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;

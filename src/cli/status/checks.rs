@@ -7,7 +7,10 @@ use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
 use crate::cli::status::rows;
 use crate::cli::why::broken;
-use crate::nad::NadRef;
+use crate::cni::NetworkConfig;
+use crate::delegate::ipam::leased;
+use crate::ipam::{Pool, PoolName};
+use crate::nad::{Definition, NadRef};
 use std::collections::BTreeSet;
 
 /// The policies of conf/base.
@@ -27,6 +30,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     examinations(facts, &mut checks);
     policies(facts, &mut checks);
     definitions(facts, &mut checks);
+    address_pools(facts, &mut checks);
     pods(facts, &mut checks);
     worst_first(checks)
 }
@@ -173,6 +177,39 @@ fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
     } else if bad.len() > MOST {
         let finding = format!("{} in all cannot be used", counted(bad.len(), "NetworkAttachmentDefinition"));
         checks.push(Check::bad("networks", Fault::NetworkBroken, finding));
+    }
+}
+
+/// The AddressPools that the network `one` takes addresses from.
+pub fn pools_of(one: &Definition) -> Vec<PoolName> {
+    let config = one.config.as_deref().and_then(|config| NetworkConfig::parse(config, Some(one.nad.name())).ok());
+    let pools = config.as_ref().map(leased::pools).unwrap_or_default();
+    pools.into_iter().filter(|pool| !pool.is_implied()).collect()
+}
+
+/// The networks whose AddressPool does not exist or makes no sense.
+fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
+    let pools = match &facts.address_pools {
+        Err(why) => return checks.push(Check::unseen("address pools", why.as_str())),
+        Ok(pools) => pools,
+    };
+    let wrong = |pool: &PoolName| match pools.iter().find(|one| one.name == pool.as_str()) {
+        None => Some("does not exist".to_owned()),
+        Some(own) => Pool::new(&own.spec).err().map(|e| format!("gives no address: {e}")),
+    };
+    let used =
+        facts.definitions.iter().flatten().flat_map(|one| pools_of(one).into_iter().map(|pool| (&one.nad, pool)));
+    let used: Vec<(&NadRef, PoolName)> = used.collect();
+    let bad: Vec<String> = used
+        .iter()
+        .filter_map(|(nad, pool)| Some(format!("network {nad}: AddressPool {pool} {}", wrong(pool)?)))
+        .collect();
+    for finding in bad.iter().take(MOST) {
+        checks.push(Check::bad("address pools", Fault::AddressPool, finding.as_str()));
+    }
+    if bad.len() > MOST {
+        let finding = format!("{} in all take addresses from such a pool", counted(bad.len(), "network"));
+        checks.push(Check::bad("address pools", Fault::AddressPool, finding));
     }
 }
 

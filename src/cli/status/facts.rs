@@ -2,6 +2,7 @@
 
 use crate::cli::status::node::Examinations;
 use crate::cluster::{SeenNode, SeenPod, SeenPolicy};
+use crate::ipam::overlap::Claimant;
 use crate::nad::Definition;
 
 /// Everything that was asked; what could not be seen has its reason.
@@ -15,6 +16,8 @@ pub struct Facts {
     pub probes: Vec<Option<String>>,
     /// Every NAD.
     pub definitions: Result<Vec<Definition>, String>,
+    /// Every AddressPool; empty where no network takes addresses from one.
+    pub address_pools: Result<Vec<Claimant>, String>,
     /// The policies that are in force.
     pub policies: Result<Vec<SeenPolicy>, String>,
     /// Every pod.

@@ -135,13 +135,17 @@ fn ask(inquiry: &Inquiry, with_nodes: bool, output: &Output) -> Result<Facts, Er
     let probes = plexus.iter().map(|pod| if pod.ready { None } else { why(pod) }).collect();
     output.progress("asking for networks and pods …");
     let text = |e: Unanswered| e.to_string();
+    let definitions = inquiry.definitions().map_err(text);
+    let uses_pools = definitions.iter().flatten().any(|one| !checks::pools_of(one).is_empty());
+    let address_pools = if uses_pools { inquiry.address_pools().map_err(text) } else { Ok(Vec::new()) };
     let examinations = with_nodes.then(|| node::examine(inquiry, &nodes, &plexus, output));
     let facts = Facts {
         examinations,
         nodes,
         probes,
         plexus,
-        definitions: inquiry.definitions().map_err(text),
+        definitions,
+        address_pools,
         policies: inquiry.policies().map_err(text),
         pods: inquiry.pods(&Scope::default()).map_err(text),
     };

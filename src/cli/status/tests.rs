@@ -32,6 +32,7 @@ fn well() -> Facts {
         plexus: vec![plexus("n1", true), plexus("n2", true)],
         probes: vec![None, None],
         definitions: Ok(vec![Definition::new(nad, Some(config), |_| None)]),
+        address_pools: Ok(Vec::new()),
         policies: Ok(policies(true)),
         pods: Ok(Vec::new()),
         examinations: None,
@@ -45,6 +46,25 @@ fn a_cluster_that_is_well_has_no_fault() {
     let rows = rows::rows(&well());
     assert_eq!(rows.iter().map(|row| row.node.as_str()).collect::<Vec<_>>(), ["n1", "n2"]);
     assert!(rows::table(&rows).render(false).contains("v1"));
+}
+
+#[test]
+fn a_network_whose_pool_gives_no_address_is_named() {
+    let config = r#"{"cniVersion":"1.0.0","type":"sriov","ipam":{"type":"plexus-ipam","pool":"lam"}}"#;
+    let nad = Definition::new(NadRef::new("default", "lan").unwrap(), Some(config.into()), |_| None);
+    let first =
+        |address_pools| checks(&Facts { definitions: Ok(vec![nad.clone()]), address_pools, ..well() })[0].clone();
+    let pool = |range: &str| {
+        let ranges = vec![crate::ipam::pool::Range { range: range.into(), ..Default::default() }];
+        let spec = crate::ipam::PoolSpec { ranges, ..Default::default() };
+        Ok(vec![crate::ipam::overlap::Claimant { name: "lam".into(), created: 0, spec }])
+    };
+    let missing = first(Ok(Vec::new()));
+    assert_eq!((missing.mark, missing.fault), (Mark::Bad, Some(Fault::AddressPool)));
+    assert!(missing.finding.contains("default/lan: AddressPool lam does not exist"), "{missing:?}");
+    assert!(first(pool("10.0.0.1/24")).finding.contains("host bits"));
+    assert_eq!(first(pool("10.0.0.0/24")).mark, Mark::Good);
+    assert_eq!(first(Err("its CRD is not installed".into())).mark, Mark::Unseen);
 }
 
 #[test]

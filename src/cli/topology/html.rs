@@ -68,7 +68,7 @@ fn list(branches: &[Branch], text: &mut String) {
     for branch in branches {
         let class = format!("{:?}", branch.kind).to_lowercase();
         let name = escaped(&printable::line(&branch.name));
-        let detail = escaped(&printable::line(&branch.detail));
+        let detail = escaped(&printable::line(&branch.told()));
         let detail = if detail.is_empty() { detail } else { format!(" <small>{detail}</small>") };
         text.push_str(&format!("<li><span class=\"{class}\">{name}{detail}</span>{}\n", count(branch)));
         list(&branch.children, text);

@@ -2,7 +2,7 @@
 
 use crate::cni::NetworkConfig;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One interface of a pod, and everything that it hangs on.
@@ -20,10 +20,12 @@ pub struct Leaf {
     pub interface: String,
     /// Its addresses.
     pub addresses: Vec<String>,
+    /// What a person has to know of it; empty for nothing.
+    pub note: String,
 }
 
 /// A box of the picture, and the boxes below it.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Branch {
     /// Its kind.
@@ -31,10 +33,13 @@ pub struct Branch {
     /// Its name.
     pub name: String,
     /// The addresses of an interface; absent for other boxes.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// A remark about an interface, for example that the pod runs an older configuration of the network; absent for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// The boxes below it; absent for none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Branch>,
 }
 
@@ -44,10 +49,20 @@ impl Branch {
         let below: usize = self.children.iter().map(Branch::interfaces).sum();
         below + usize::from(self.kind == Kind::Interface)
     }
+
+    /// What is told beside its name.
+    pub fn told(&self) -> String {
+        let parts = [self.detail.as_str(), &self.note];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn of(kind: Kind, name: String, children: Vec<Branch>) -> Self {
+        Branch { kind, name, detail: String::new(), note: String::new(), children }
+    }
 }
 
 /// The kind of a box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// A node.
@@ -86,26 +101,16 @@ pub fn tree(leaves: &[Leaf]) -> Vec<Branch> {
     let of_network = |(name, leaves): (String, Vec<&Leaf>)| {
         let mut leaves = leaves;
         leaves.sort_by_cached_key(|leaf| (natural(&leaf.pod), natural(&leaf.interface)));
-        Branch {
-            kind: Kind::Network,
-            name,
-            detail: String::new(),
-            children: leaves.into_iter().map(interface).collect(),
-        }
+        Branch::of(Kind::Network, name, leaves.into_iter().map(interface).collect())
     };
     let of_link = |(name, leaves): (String, Vec<&Leaf>)| {
         let networks = grouped(leaves, |leaf| leaf.network.clone());
-        Branch {
-            kind: Kind::Link,
-            name,
-            detail: String::new(),
-            children: networks.into_iter().map(of_network).collect(),
-        }
+        Branch::of(Kind::Link, name, networks.into_iter().map(of_network).collect())
     };
     let of_node = |(name, leaves): (String, Vec<&Leaf>)| {
         let links = grouped(leaves, |leaf| leaf.link.clone());
         let name = if name.is_empty() { "this node".to_owned() } else { name };
-        Branch { kind: Kind::Node, name, detail: String::new(), children: links.into_iter().map(of_link).collect() }
+        Branch::of(Kind::Node, name, links.into_iter().map(of_link).collect())
     };
     nodes.into_iter().map(of_node).collect()
 }
@@ -135,8 +140,13 @@ fn natural(text: &str) -> Vec<(String, u64)> {
 }
 
 fn interface(leaf: &Leaf) -> Branch {
-    let name = format!("{} {}", leaf.pod, leaf.interface).trim_end().to_owned();
-    Branch { kind: Kind::Interface, name, detail: leaf.addresses.join(", "), children: Vec::new() }
+    let branch = Branch::of(Kind::Interface, name_of(&leaf.pod, &leaf.interface), Vec::new());
+    Branch { detail: leaf.addresses.join(", "), note: leaf.note.clone(), ..branch }
+}
+
+/// The name of the box of `interface` of `pod`.
+pub fn name_of(pod: &str, interface: &str) -> String {
+    format!("{pod} {interface}").trim_end().to_owned()
 }
 
 /// The link of a node that `network` is made on, by its first plugin: a bridge, a master with its kind, or the type.
@@ -194,6 +204,7 @@ mod tests {
             pod: pod.into(),
             interface: "net1".into(),
             addresses: vec!["10.0.0.1".into()],
+            note: String::new(),
         };
         let found =
             tree(&[leaf("n2", "a", "x/1"), leaf("n1", "b", "x/3"), leaf("n1", "a", "x/2"), leaf("n1", "a", "x/1")]);

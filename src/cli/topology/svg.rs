@@ -92,7 +92,7 @@ fn lefts(widths: &[usize; 4]) -> [usize; 4] {
 
 /// Name and detail of a box. Of a long name the middle is left out, because pods of one Deployment differ at the end.
 fn label(branch: &Branch) -> (String, String) {
-    let (name, detail) = (printable::line(&branch.name), printable::line(&branch.detail));
+    let (name, detail) = (printable::line(&branch.name), printable::line(&branch.told()));
     let name = shortened(&name, LONGEST.saturating_sub(detail.chars().count() + BETWEEN).max(SHORTEST_NAME));
     let rest = LONGEST.saturating_sub(name.chars().count() + BETWEEN);
     (name, shortened(&detail, rest))
@@ -151,7 +151,7 @@ impl Picture {
             "" => detail,
             detail => format!("<tspan dx=\"10\" fill=\"#57606a\">{}</tspan>", escaped(detail)),
         };
-        let whole = match placed.branch.detail.as_str() {
+        let whole = match placed.branch.told().as_str() {
             "" => placed.branch.name.clone(),
             detail => format!("{} · {detail}", placed.branch.name),
         };
@@ -182,6 +182,7 @@ mod tests {
             pod: format!("x/pod-{number}"),
             interface: "net1".into(),
             addresses: vec!["fd00::1".repeat(12)],
+            note: String::new(),
         };
         let leaves: Vec<Leaf> = (0..50).map(leaf).collect();
         let text = svg(&tree(&leaves));
@@ -208,6 +209,7 @@ mod tests {
             kind: Kind::Interface,
             name: name.into(),
             detail: detail.into(),
+            note: String::new(),
             children: Vec::new(),
         };
         let (name, detail) = label(&branch(&format!("x/{}-17 net1", "a".repeat(60)), "10.0.0.1, fd00::1"));

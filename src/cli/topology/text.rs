@@ -24,7 +24,8 @@ fn below(children: &[Branch], before: &str, text: &mut String) {
 
 fn label(branch: &Branch) -> String {
     let name = printable::line(&branch.name);
-    if branch.detail.is_empty() { name } else { format!("{name}  {}", printable::line(&branch.detail)) }
+    let told = branch.told();
+    if told.is_empty() { name } else { format!("{name}  {}", printable::line(&told)) }
 }
 
 /// A flowchart of Mermaid, which GitHub and many wikis show.
@@ -98,6 +99,7 @@ mod tests {
             pod: pod.into(),
             interface: "net1".into(),
             addresses: vec!["10.0.0.1".into()],
+            note: String::new(),
         };
         tree(&[leaf("x/\"a\"", "x/lan"), leaf("x/b", "x/lan"), leaf("x/c", "x/wan")])
     }

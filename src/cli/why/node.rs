@@ -1,15 +1,15 @@
 //! What the node that this runs on knows of a pod: its record, and what is owed.
 
 use crate::api::{RunDirectory, StateDirectory};
+use crate::cli::describe::Seen;
 use crate::cli::diagnosis::{Check, Fault, Mark};
+use crate::cli::older::{OLDER, is_older};
 use crate::cli::output::Output;
+use crate::cli::output::age::age;
 use crate::cli::why::checks::RECORD;
-use crate::cli::{Error, describe, doctor, trust};
-use crate::cni::{NetworkConfig, json};
-use crate::engine::cleanup::comparison::Difference;
+use crate::cli::{Error, describe, networks_now, trust};
 use crate::nad::{Definition, PodRef};
 use crate::store::{Attachment, Record, State, Store};
-use serde_json::Value;
 
 /// What the node has of a pod.
 pub struct OfNode {
@@ -34,7 +34,7 @@ pub fn look(
     let (records, _) = Store::new(state).survey().map_err(unreadable)?;
     let own = own(&records, namespace, name, uid);
     let are_several = own.len() > 1;
-    let now = doctor::networks_of_now(state, run);
+    let now = networks_now::definitions(state, run).unwrap_or_default();
     let of_one = |record: &&Record| {
         let mut checks = of_record(record, are_several, &describe::differences(record, run, output));
         checks.extend(older(record, &now));
@@ -63,7 +63,7 @@ fn own<'a>(records: &'a [Record], namespace: &str, name: &str, uid: Option<&str>
 }
 
 /// With `is_named` the container is named: the pod has several, or an earlier pod had its name.
-fn of_record(record: &Record, is_named: bool, seen: &Result<Vec<Difference>, String>) -> Vec<Check> {
+fn of_record(record: &Record, is_named: bool, seen: &Result<Seen, String>) -> Vec<Check> {
     let container = if is_named { format!(" in container {}", record.container_id) } else { String::new() };
     let check = |one: &Attachment| {
         let what = format!("{} ({}){container}", one.network, one.ifname);
@@ -84,51 +84,38 @@ fn of_record(record: &Record, is_named: bool, seen: &Result<Vec<Difference>, Str
 }
 
 /// An attachment of which the record says that it is complete, against what was `seen`.
-fn attached(one: &Attachment, what: &str, seen: &Result<Vec<Difference>, String>) -> Check {
-    let all = match seen {
+fn attached(one: &Attachment, what: &str, seen: &Result<Seen, String>) -> Check {
+    let seen = match seen {
         Err(why) => return Check::unseen("record", format!("{what} is attached by its record; in the kernel: {why}")),
-        Ok(all) => all,
+        Ok(seen) => seen,
     };
-    match all.iter().find(|seen| seen.interface == one.ifname.as_str() && !seen.drift.is_empty()) {
+    let before = if seen.age == 0 { String::new() } else { format!(" (compared {} ago)", age(seen.age)) };
+    match seen.all.iter().find(|seen| seen.interface == one.ifname.as_str() && !seen.drift.is_empty()) {
         Some(seen) => {
             let drift = seen.drift.join("; ");
-            Check::bad("record", Fault::Drift, format!("{what} is not as recorded: {drift}"))
+            Check::bad("record", Fault::Drift, format!("{what} is not as recorded: {drift}{before}"))
         }
-        None => Check::good(RECORD, format!("{what} is attached")).of_network(one.network.as_str()),
+        None => Check::good(RECORD, format!("{what} is attached{before}")).of_network(one.network.as_str()),
     }
 }
 
-/// What of `record` is attached by another configuration than its network has `now`: a running pod keeps that of its start.
+/// What of `record` is attached by another configuration than its network has `now`.
 fn older(record: &Record, now: &[Definition]) -> Vec<Check> {
-    let is_older = |one: &&Attachment| {
-        let definition = now.iter().find(|definition| definition.nad.to_string() == one.network);
-        let config = definition.and_then(|definition| Some((definition.nad.name(), definition.config.as_deref()?)));
-        let now = config.and_then(|(name, config)| NetworkConfig::parse(config, Some(name)).ok());
-        let then = NetworkConfig::parse(one.config.get(), None).ok();
-        one.state == State::Attached && now.zip(then).is_some_and(|(now, then)| written(now) != written(then))
-    };
     let told = |one: &Attachment| {
         let what = format!("{} ({})", one.network, one.ifname);
-        let check = Check::warning(RECORD, Fault::Other, format!("{what} runs an older configuration of the network"));
+        let check = Check::warning(RECORD, Fault::Other, format!("{what} {OLDER} of the network"));
         let check = check
             .remedied_by("Delete the pod so that it is created again: only a new pod gets the changed configuration.");
         Check { pod_uid: record.pod.as_ref().and_then(|pod| pod.uid().map(str::to_owned)), ..check }
     };
-    record.attachments.iter().filter(|one| !one.default).filter(is_older).map(told).collect()
-}
-
-/// What the author of a network wrote: without what ADD puts in for one pod, and what a list has at its top.
-fn written(mut config: NetworkConfig) -> Option<Value> {
-    for plugin in &mut config.plugins {
-        ["cniVersion", "name", "args", "deviceID", "pciBusID"].into_iter().for_each(|key| plugin.object.remove(key));
-    }
-    json::parse(config.to_raw().get()).ok()
+    record.attachments.iter().filter(|one| is_older(one, now)).map(told).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cni::ContainerId;
+    use crate::cni::{ContainerId, NetworkConfig};
+    use crate::engine::cleanup::comparison::Difference;
 
     fn record(container: &str, name: &str, uid: Option<&str>) -> Record {
         let pod = PodRef::new("default", name, uid).unwrap();
@@ -157,7 +144,7 @@ mod tests {
             "default": false, "config": {}, "state": "owed"});
         let mut owed = record("c1", "web", Some("now"));
         owed.attachments.push(serde_json::from_value(attachment).unwrap());
-        let checks = of_record(&owed, true, &Ok(Vec::new()));
+        let checks = of_record(&owed, true, &Ok(Seen::default()));
         assert_eq!((checks.len(), checks[0].pod_uid.as_deref()), (1, Some("now")));
         assert!(checks[0].finding.contains("net1) in container c1 could not"), "{checks:?}");
     }
@@ -169,11 +156,12 @@ mod tests {
         let mut lan = record("c1", "web", None);
         lan.attachments.push(serde_json::from_value(attachment).unwrap());
         let drift = vec!["there is no interface net1".to_owned()];
-        let drifted = of_record(&lan, false, &Ok(vec![Difference { interface: "net1".into(), drift }]));
+        let drifted =
+            of_record(&lan, false, &Ok(Seen { all: vec![Difference { interface: "net1".into(), drift }], age: 0 }));
         assert_eq!((drifted[0].mark, drifted[0].fault), (Mark::Bad, Some(Fault::Drift)));
         assert!(drifted[0].finding.ends_with("is not as recorded: there is no interface net1"), "{drifted:?}");
         assert_eq!(of_record(&lan, false, &Err("busy".into()))[0].mark, Mark::Unseen);
-        assert_eq!(of_record(&lan, false, &Ok(Vec::new()))[0].mark, Mark::Good);
+        assert_eq!(of_record(&lan, false, &Ok(Seen::default()))[0].mark, Mark::Good);
     }
 
     #[test]

@@ -64,6 +64,23 @@ pub(super) struct State {
     pause: Option<Instant>,
 }
 
+/// Why the node of `kubernetes` takes no new address of the pool `own`, as it is now among `pools`; none if it does.
+pub(super) async fn why_barred(
+    kubernetes: &Kubernetes,
+    own: &Claimant,
+    pools: &[Claimant],
+) -> Result<Option<String>, String> {
+    if let Some(older) = overlaps(own, pools).into_iter().find(|one| one.yields) {
+        return Ok(Some(format!(
+            "it has addresses of pool {}, which is older; if both networks are separate, set spec.separate in both",
+            older.other
+        )));
+    }
+    let Some(nodes) = &own.spec.nodes else { return Ok(None) };
+    let labels = kubernetes.node_labels().await.map_err(|e| e.to_string())?;
+    Ok((!nodes.selects(&labels)).then(|| "it is not for this node (spec.nodes)".to_owned()))
+}
+
 impl Keeper {
     /// The keeper of `pool`.
     pub fn new(
@@ -218,7 +235,7 @@ impl Keeper {
         let pools = self.kubernetes()?.address_pools().await.map_err(|e| e.to_string())?;
         match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
             Some(own) => {
-                state.barred = self.why_barred(own, &pools).await?;
+                state.barred = why_barred(self.kubernetes()?, own, &pools).await?;
                 state.spec = Some(own.spec.clone());
             }
             None => {
@@ -227,19 +244,6 @@ impl Keeper {
             }
         }
         Ok(())
-    }
-
-    /// Why this node takes no new address of the pool, as it is now.
-    async fn why_barred(&self, own: &Claimant, pools: &[Claimant]) -> Result<Option<String>, String> {
-        if let Some(older) = overlaps(own, pools).into_iter().find(|one| one.yields) {
-            return Ok(Some(format!(
-                "it has addresses of pool {}, which is older; if both networks are separate, set spec.separate in both",
-                older.other
-            )));
-        }
-        let Some(nodes) = &own.spec.nodes else { return Ok(None) };
-        let labels = self.kubernetes()?.node_labels().await.map_err(|e| e.to_string())?;
-        Ok((!nodes.selects(&labels)).then(|| "it is not for this node (spec.nodes)".to_owned()))
     }
 
     /// Where the cluster has the resources of whereabouts, its own programs give addresses of the same ranges. Then no

@@ -2,6 +2,7 @@
 //! node is taken for removed.
 
 mod grants;
+mod judged;
 mod keeper;
 mod leasing;
 mod marks;

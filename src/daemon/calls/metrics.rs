@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// From a built-in plugin's millisecond to a call that its caller gives up.
 const BUCKETS: [f64; 13] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
@@ -40,6 +40,8 @@ struct Seen {
     counts: NodeCounts,
     /// When the plugin counted last, in seconds since 1970.
     counted: Option<u64>,
+    /// When the runtime called STATUS last.
+    status: Option<Instant>,
 }
 
 impl Default for CallMetrics {
@@ -65,6 +67,9 @@ impl CallMetrics {
         self.calls.get_or_create(&[("verb", verb.clone()), ("outcome", outcome)]).inc();
         self.durations.get_or_create(&[("verb", verb)]).observe(seconds(report.us));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if report.verb == "STATUS" {
+            seen.status = Some(Instant::now());
+        }
         for delegate in report.delegates {
             self.count_delegate(delegate, &mut seen.kinds);
         }
@@ -88,6 +93,11 @@ impl CallMetrics {
         self.delegate_calls.get_or_create(&call).inc();
         let duration = [("plugin", plugin), ("by", by), ("verb", verb)];
         self.delegate_durations.get_or_create(&duration).observe(seconds(us));
+    }
+
+    /// How long ago the runtime called STATUS; none if it was not heard of.
+    pub fn status_age(&self) -> Option<Duration> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).status.map(|at| at.elapsed())
     }
 
     /// A datagram was no report.

@@ -3,6 +3,7 @@
 use crate::api::protocol::{Health, Hello, Reply, Request, SOURCE_DIRECTORY};
 use crate::api::{Cached, Facts, FactsRequest, cached};
 use crate::cluster::{PodWatch, UnknownNetwork};
+use crate::daemon::http::Site;
 use crate::daemon::{Daemon, devices};
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
 use futures::{StreamExt, stream};
@@ -25,6 +26,7 @@ impl Daemon {
             Request::Hello(_) => Reply::Hello(Hello::from_program("plexusd")),
             Request::Health {} => Reply::Health(self.health()),
             Request::Cached {} => Reply::Cached(self.cached()),
+            Request::Metrics {} => Reply::Metrics(Site::metrics(self)),
             Request::Publish(sandbox) => match self.unpublished.publish(&sandbox).await {
                 Ok(published) => Reply::Published(published),
                 Err(line) => Reply::Unavailable(line),
@@ -32,6 +34,11 @@ impl Daemon {
             Request::Lease(request) => match self.addresses.lease(request).await {
                 Ok(()) => Reply::Leased {},
                 Err(line) => Reply::Unavailable(line),
+            },
+            Request::Pools(pools) => match tokio::time::timeout(ANSWER_LIMIT, self.addresses.judge(&pools)).await {
+                Ok(Ok(judged)) => Reply::Pools(judged),
+                Ok(Err(line)) => Reply::Unavailable(line),
+                Err(_) => Reply::Unavailable(format!("the API server did not answer within {ANSWER_LIMIT:?}")),
             },
             Request::Facts(request) => match tokio::time::timeout(ANSWER_LIMIT, self.facts(request)).await {
                 Ok(Ok(facts)) => Reply::Facts(facts),
@@ -57,6 +64,7 @@ impl Daemon {
             remarks,
             definitions: self.cluster.cache().sizes().0,
             unpublished: self.unpublished.count(),
+            status_age: self.calls.status_age().map(|age| age.as_secs()),
         }
     }
 

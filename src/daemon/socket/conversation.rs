@@ -122,19 +122,20 @@ async fn converse(
 
 async fn answer(line: &[u8], daemon: &Daemon, greeted: &mut bool) -> Reply {
     let begun = Instant::now();
-    let (question, reply) = match json::parse_bytes::<Request>(line) {
+    let (question, about, reply) = match json::parse_bytes::<Request>(line) {
         Ok(Request::Hello(hello)) => {
             *greeted = true;
-            ("hello", daemon.answer(Request::Hello(hello)).await)
+            ("hello", String::new(), daemon.answer(Request::Hello(hello)).await)
         }
-        Ok(_) if !*greeted => ("unknown", Reply::Unsupported("hello comes first".to_owned())),
-        Ok(request) => (name(&request), daemon.answer(request).await),
+        Ok(_) if !*greeted => ("unknown", String::new(), Reply::Unsupported("hello comes first".to_owned())),
+        Ok(request) => (name(&request), about(&request), daemon.answer(request).await),
         Err(e) => {
-            ("unknown", Reply::Unsupported(format!("not a request of protocol {}: {e}", crate::api::protocol::VERSION)))
+            let why = format!("not a request of protocol {}: {e}", crate::api::protocol::VERSION);
+            ("unknown", String::new(), Reply::Unsupported(why))
         }
     };
     if let Reply::Unavailable(line) | Reply::Unsupported(line) = &reply {
-        tracing::warn!(question, reason = line, "a request failed");
+        tracing::warn!(question, about, reason = line, "a request failed");
     }
     daemon.metrics.answered(question, outcome(&reply), begun.elapsed());
     reply
@@ -148,6 +149,18 @@ fn name(request: &Request) -> &'static str {
         Request::Health {} => "health",
         Request::Lease(_) => "lease",
         Request::Cached {} => "cached",
+        Request::Metrics {} => "metrics",
+        Request::Pools(_) => "pools",
+    }
+}
+
+/// What a request is about, for the log: the reason alone may not name it.
+fn about(request: &Request) -> String {
+    match request {
+        Request::Facts(facts) => facts.pod.as_ref().map(ToString::to_string).unwrap_or_default(),
+        Request::Publish(sandbox) => sandbox.to_string(),
+        Request::Lease(lease) => format!("pool {}", lease.pool),
+        _ => String::new(),
     }
 }
 

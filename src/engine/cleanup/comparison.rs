@@ -9,10 +9,10 @@ use crate::engine::cleanup::wish::Wishes;
 use crate::engine::sandbox::{drift, namespace};
 use crate::store::{Attachment, Record, State};
 use crate::sys::files::{self, Durability};
-use crate::sys::trusted;
+use crate::sys::trusted::{self, Folder};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The name of the wish is this and the container's ID.
 const PREFIX: &str = "compare-";
@@ -68,15 +68,13 @@ pub fn request(run: &RunDirectory, id: &ContainerId) -> io::Result<String> {
     Ok(text)
 }
 
-/// The answer to the wish `asked`, once it is there; it is removed with that.
-pub fn answer_to(run: &RunDirectory, id: &ContainerId, asked: &str) -> Option<Answer> {
+/// The newest answer about the sandbox `id`, to whatever wish, and its age. It stays until a sweep finds it too old, so that
+/// who asks again where the runtime seldom calls the plugin gets the answer to the wish of before.
+pub fn newest(run: &RunDirectory, id: &ContainerId) -> Option<(Answer, Duration)> {
     let path = run.compared(id);
-    let text = trusted::read_bounded(&path, MAX_ANSWER).ok()??;
-    let answer: Answer = json::parse(&text).ok()?;
-    (answer.asked == asked).then(|| {
-        let _ = files::remove(&path);
-        answer
-    })
+    let folder = Folder::open(path.parent()?).ok()?;
+    let (text, time) = folder.read_dated(path.file_name()?, MAX_ANSWER).ok()??;
+    Some((json::parse(&text).ok()?, time.elapsed().unwrap_or_default()))
 }
 
 /// Answers what `wishes` ask to be compared.

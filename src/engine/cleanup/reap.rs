@@ -39,7 +39,7 @@ pub fn temporary_files(turn: &Turn) {
     }
 }
 
-/// Who asked for a comparison and did not wait for it does not take its answer.
+/// The answer to a comparison is of no use when the pod may have changed since.
 pub fn comparisons(turn: &Turn) {
     for entry in files::entries(&turn.settings.run.comparisons()).into_iter().flatten() {
         if is_older(&entry, INTERVAL)

@@ -5,6 +5,7 @@ use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool};
 use crate::cluster::kubernetes::pools::SeenPool;
 use crate::ipam::Block;
 use crate::ipam::epoch::Record;
+use crate::ipam::overlap::Claimant;
 use crate::ipam::usage::Lease;
 use kube::Api;
 use kube::api::ListParams;
@@ -43,6 +44,16 @@ impl SeenBlock {
 }
 
 impl Inquiry {
+    /// Every AddressPool: its name, its age and its specification.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn address_pools(&self) -> Result<Vec<Claimant>, Unanswered> {
+        let api = Api::<AddressPool>::all(self.client.clone());
+        let pools = self.list(&api, ListParams::default(), "the AddressPools")?;
+        Ok(pools.iter().filter_map(AddressPool::claimant).collect())
+    }
+
     /// Pools, blocks and AddressNodes. The blocks are listed first: an AddressNode is there before its first block, and
     /// after its last one.
     ///

@@ -1,11 +1,14 @@
 //! What a bug report has of Plexus' own objects: their manifests, and the logs of its pods.
 
 use super::{DAEMON_LABELS, Inquiry, SeenPod, Unanswered};
+use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool, AddressShortage};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{ListParams, LogParams, ObjectMeta};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 
 /// The longest log.
 const LONGEST: i64 = 4 << 20;
@@ -22,6 +25,31 @@ impl Inquiry {
         let maps: Vec<ConfigMap> = self.list(&Api::namespaced(client(), &namespace), own, "the ConfigMaps")?;
         let sets = sets.into_iter().map(|set| manifest("daemonset", set));
         Ok(sets.chain(maps.into_iter().map(|map| manifest("configmap", map))).collect())
+    }
+
+    /// The AddressPools, AddressBlocks, AddressNodes and AddressShortages, each kind as a JSON list.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`]; the component for pools is not installed.
+    pub fn address_objects(&self) -> Result<Vec<(&'static str, String)>, Unanswered> {
+        Ok(vec![
+            ("pools", self.listed::<AddressPool>("the AddressPools")?),
+            ("blocks", self.listed::<AddressBlock>("the AddressBlocks")?),
+            ("nodes", self.listed::<AddressNode>("the AddressNodes")?),
+            // A former release has none.
+            ("shortages", self.listed::<AddressShortage>("the AddressShortages").unwrap_or_else(|e| format!("{e}\n"))),
+        ])
+    }
+
+    fn listed<K>(&self, what: &str) -> Result<String, Unanswered>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let mut all: Vec<K> = self.list(&Api::all(self.client.clone()), ListParams::default(), what)?;
+        // They repeat all the others.
+        all.iter_mut().for_each(|one| one.meta_mut().managed_fields = None);
+        // What was read serialises.
+        Ok(serde_json::to_string_pretty(&all).unwrap_or_default() + "\n")
     }
 
     /// The last `lines` of the log of `container`; with `is_previous` of the container before it was restarted.

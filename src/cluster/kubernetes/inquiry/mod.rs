@@ -3,6 +3,7 @@
 //! Synchronous: a command asks, waits, and prints. The daemon has [`super::client`] instead.
 
 mod addresses;
+mod changes;
 mod exec;
 mod installed;
 mod manifests;
@@ -21,7 +22,7 @@ use crate::nad::{Definition, NadRef};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::ListParams;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -160,12 +161,21 @@ pub(in crate::cluster) async fn configuration(
         None => match Config::from_kubeconfig(&options).await {
             Ok(config) => config,
             // A pod has no kubeconfig, and its account's token.
-            Err(e) => Config::incluster().map_err(|_| format!("{}; name one with --kubeconfig", of_kubeconfig(&e)))?,
+            Err(e) => Config::incluster().map_err(|_| without_a_way(&e))?,
         },
     };
     config.connect_timeout = Some(CONNECT_LIMIT);
     config.default_retry = false;
     Ok(config)
+}
+
+/// Why there is no way to a cluster, and what to do.
+fn without_a_way(error: &KubeconfigError) -> String {
+    let hint = match error {
+        KubeconfigError::LoadContext(_) => "`kubectl config get-contexts` lists them",
+        _ => "name one with --kubeconfig",
+    };
+    format!("{}; {hint}", of_kubeconfig(error))
 }
 
 impl Inquiry {

@@ -82,7 +82,7 @@ pub struct SeenNode {
     pub linux: bool,
 }
 
-fn seconds(time: &Time) -> u64 {
+pub(super) fn seconds(time: &Time) -> u64 {
     u64::try_from(time.0.as_second()).unwrap_or_default()
 }
 

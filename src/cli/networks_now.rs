@@ -1,24 +1,32 @@
 //! The networks that pods of this node used, as they are in the cluster now.
 //!
 //! The plugin's copy of a network is as old as the last pod that used it. A network that was deleted or corrected since then is
-//! no fault of the node.
+//! no fault of the node, and none of its networks.
 
 use crate::api::protocol::{Facts, Reply, Request};
 use crate::api::{FactsRequest, RunDirectory, StateDirectory};
 use crate::facts::{Client, last_known};
 use crate::nad::{Definition, NadRef};
-use std::time::Instant;
+use std::io;
+use std::time::{Duration, Instant};
 
-/// The plugin's copies, each as the daemon answers it now. Without an answer they count as they are.
-pub fn definitions(state: &StateDirectory, run: &RunDirectory, deadline: Instant) -> Vec<Definition> {
-    let copies = last_known::all(state).unwrap_or_default();
+/// How long the daemon may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// The networks that pods of this node used, each as the daemon answers it now, sorted. Without an answer the younger of
+/// the node's two copies counts.
+///
+/// # Errors
+/// The folder of copies cannot be read.
+pub fn definitions(state: &StateDirectory, run: &RunDirectory) -> io::Result<Vec<Definition>> {
+    let copies = last_known::current(state, run)?;
     if copies.is_empty() {
-        return copies;
+        return Ok(copies);
     }
     let names = copies.iter().map(|copy| copy.nad.clone()).collect();
-    let mut current = merged(copies, ask(run, names, deadline).unwrap_or_default());
+    let mut current = merged(copies, ask(run, names, Instant::now() + ANSWER_LIMIT).unwrap_or_default());
     current.sort_by(|a, b| a.nad.cmp(&b.nad));
-    current
+    Ok(current)
 }
 
 /// What the daemon answers. A question for each network: an answer about several ends at the first that is missing.
