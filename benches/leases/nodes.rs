@@ -31,6 +31,8 @@ pub struct Node {
     kubeconfig: String,
     name: String,
     daemon: Option<Daemon>,
+    /// When its daemon was started last, in seconds since the boot.
+    started: u64,
     pods: usize,
 }
 
@@ -163,12 +165,11 @@ impl Fleet {
         }
     }
 
-    /// Waits until each grant was confirmed after this call began.
+    /// Waits until each grant was confirmed after its daemon was started.
     pub fn wait_for_confirmations(&self) {
-        let now = plexus::facts::node_blocks::now().since_boot;
         for node in self.living() {
             for number in 0..self.pools {
-                let is_confirmed = || node.grant(number).is_some_and(|grant| grant.confirmed.since_boot >= now);
+                let is_confirmed = || node.grant(number).is_some_and(|grant| grant.confirmed.since_boot >= node.started);
                 wait_within(PATIENCE, is_confirmed, || node.daemon.as_ref().unwrap().log());
             }
         }
@@ -270,11 +271,12 @@ impl Node {
         let token = server.kubectl(&words, None).unwrap();
         let kubeconfig = server.kubeconfig_with_token(token.trim()).unwrap().display().to_string();
         let (folder, name) = (tempfile::tempdir().unwrap(), format!("node-{node}"));
-        Node { folder, kubeconfig, name, daemon: None, pods: 0 }
+        Node { folder, kubeconfig, name, daemon: None, started: 0, pods: 0 }
     }
 
     fn start(&mut self) {
         let arguments = ["--kubeconfig", &self.kubeconfig, "--node-name", &self.name];
+        self.started = plexus::facts::node_blocks::now().since_boot;
         self.daemon = Some(Daemon::spawn(self.folder.path(), &arguments));
     }
 
