@@ -1,8 +1,9 @@
 //! A cluster that is simulated event by event: the shipped state machines of daemon, plugin and controller, with an API
 //! server, clocks, a network and machines that fail in every way that the design names. Each seed is one cluster.
 //!
-//! `PLEXUS_SIMULATION_SEED=<number> cargo test --test simulation` runs one seed, `PLEXUS_SIMULATION=<number>` so many of
-//! them, and `make simulate` those of a release. A run that fails prints its seed.
+//! `PLEXUS_SIMULATION_SEED=<number> cargo test --test simulation` runs one seed, with `PLEXUS_SIMULATION_WITHOUT=<rule>` without
+//! that rule. `PLEXUS_SIMULATION=<number>` runs so many seeds, and `make simulate` those of a release. A run that fails prints
+//! its seed.
 
 #![allow(
     clippy::unwrap_used,
@@ -149,7 +150,9 @@ fn number(name: &str) -> Option<u64> {
 fn no_seed_gives_an_address_twice_or_loses_one() {
     if let Some(seed) = number("PLEXUS_SIMULATION_SEED") {
         let nodes = number("PLEXUS_SIMULATION_NODES").map(|nodes| usize::try_from(nodes).unwrap());
-        let (plan, counts, fault) = run(seed, nodes, Without::Nothing);
+        let named = std::env::var("PLEXUS_SIMULATION_WITHOUT").unwrap_or_default();
+        let without = RULES.into_iter().find(|rule| format!("{rule:?}") == named).unwrap_or(Without::Nothing);
+        let (plan, counts, fault) = run(seed, nodes, without);
         println!("{plan:?}\n{counts:?}");
         assert_eq!(fault, None, "seed {seed}");
         return;

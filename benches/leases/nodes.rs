@@ -169,7 +169,8 @@ impl Fleet {
     pub fn wait_for_confirmations(&self) {
         for node in self.living() {
             for number in 0..self.pools {
-                let is_confirmed = || node.grant(number).is_some_and(|grant| grant.confirmed.since_boot >= node.started);
+                let is_confirmed =
+                    || node.grant(number).is_some_and(|grant| grant.confirmed.since_boot >= node.started);
                 wait_within(PATIENCE, is_confirmed, || node.daemon.as_ref().unwrap().log());
             }
         }

@@ -76,13 +76,15 @@ impl Process {
         self.world.borrow().without == rule
     }
 
-    /// Asks; now and then the process stands still between two questions.
+    /// Asks; now and then the process stands still between two questions. Without the rule about the clock it often does, but
+    /// not for so long that the quarantine begins again.
     async fn ask(&self, request: Request) -> Option<Reply> {
         let reply = ask(&self.world, self.owner, request).await;
         let due = {
             let world = &mut *self.world.borrow_mut();
-            let is_still = !world.is_calm && world.random.chance(3);
-            is_still.then(|| world.now + world.between(SECOND, 60 * SECOND))
+            let (chance, longest) = if world.without == Without::Reading { (30, 14) } else { (3, 60) };
+            let is_still = !world.is_calm && world.random.chance(chance);
+            is_still.then(|| world.now + world.between(SECOND, longest * SECOND))
         };
         if let Some(due) = due {
             sleep_until(&self.world, self.owner, due, |_| false).await;

@@ -100,7 +100,8 @@ pub struct World {
     pub has_ended: bool,
 }
 
-struct Entry(Time, u64, Event);
+/// In a box: the queue moves its entries all the time.
+struct Entry(Time, u64, Box<Event>);
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
@@ -146,7 +147,7 @@ impl World {
 
     fn push(&mut self, at: Time, event: Event) {
         self.sequence += 1;
-        self.events.push(Reverse(Entry(at, self.sequence, event)));
+        self.events.push(Reverse(Entry(at, self.sequence, Box::new(event))));
     }
 
     pub fn later(&mut self, after: Time, weather: Weather) {
@@ -309,7 +310,7 @@ impl Runner {
                 world.now = at;
                 world.counts.events += 1;
             }
-            self.happen(event);
+            self.happen(*event);
             self.settle();
         }
         let mut world = self.world.borrow_mut();

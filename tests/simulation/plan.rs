@@ -39,12 +39,15 @@ pub enum Without {
     Order,
     /// The controller reads its clock after the answer about the Node.
     Reading,
+    /// The daemon leases for a plugin that waits for it no more.
+    Asker,
 }
 
 /// All of them.
-pub const RULES: [Without; 15] = [
+pub const RULES: [Without; 16] = [
     Without::Order,
     Without::Reading,
+    Without::Asker,
     Without::Stamp,
     Without::Clock,
     Without::Boot,
@@ -74,7 +77,7 @@ impl Without {
             Without::Renewal => 267,
             Without::Objection => 301,
             Without::Order => 407,
-            Without::Reading => 4000,
+            Without::Reading | Without::Asker => 1,
         }
     }
 }
