@@ -7,6 +7,8 @@ mod support;
 
 #[path = "addresses/counted.rs"]
 mod counted;
+#[path = "addresses/kept.rs"]
+mod kept;
 #[path = "addresses/removed.rs"]
 mod removed;
 #[path = "addresses/resized.rs"]

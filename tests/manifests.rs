@@ -288,7 +288,7 @@ fn pools_of_addresses_stay_when_an_installation_goes() {
     assert_accepted(controller, &variables);
     assert_eq!(variables["PLEXUS_METRICS_ADDRESS"].as_deref(), Some("127.0.0.1:9472"));
     let apart = names(&Path::new(ROOT).join("crd/addresses"), "CustomResourceDefinition");
-    let kinds = ["addressblocks", "addressnodes", "addresspools", "addressshortages"]
+    let kinds = ["addressblocks", "addressnodes", "addresspools", "addressreservations", "addressshortages"]
         .map(|kind| format!("{kind}.ipam.plexus.dev"));
     assert_eq!(apart, kinds.into());
 }

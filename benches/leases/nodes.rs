@@ -295,9 +295,16 @@ impl Node {
             let is_late =
                 !why.is_empty() && !families.is_empty() && self.grant(number).is_some_and(|g| !g.offers.is_empty());
             let families = if is_late { Vec::new() } else { families.to_vec() };
-            let request = LeaseRequest { pool: pool.clone(), families, within: Vec::new(), boot: String::new() };
+            let request = LeaseRequest {
+                pool: pool.clone(),
+                families,
+                within: Vec::new(),
+                kept_for: None,
+                taken: Vec::new(),
+                boot: String::new(),
+            };
             match daemon.connect().map(|mut connection| connection.ask(&Request::Lease(request))) {
-                Some(Reply::Leased {}) => return begun.elapsed(),
+                Some(Reply::Leased { .. }) => return begun.elapsed(),
                 other => why = format!("{other:?}"),
             }
             std::thread::sleep(Duration::from_millis(200));

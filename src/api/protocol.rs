@@ -7,6 +7,7 @@
 use crate::api::Cached;
 use crate::cni::ContainerId;
 use crate::ipam::PoolName;
+use crate::ipam::reservation::Whose;
 use crate::nad::{Definition, NadRef, PodRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,7 +69,11 @@ pub enum Reply {
     /// To [`Request::Publish`].
     Published(Published),
     /// To [`Request::Lease`]: the grant is written.
-    Leased {},
+    Leased {
+        /// What is kept for the pod that asks, where it asks for that.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        addresses: Vec<IpAddr>,
+    },
     /// To [`Request::Health`].
     Health(Health),
     /// To [`Request::Cached`].
@@ -81,6 +86,8 @@ pub enum Reply {
     Unsupported(String),
     /// The question cannot be answered now: one line for a person. The caller should try again.
     Unavailable(String),
+    /// The question will never be answered as it is: one line for a person. To a [`Request::Lease`] that asks for what is kept.
+    Refused(String),
 }
 
 impl Reply {
@@ -90,13 +97,14 @@ impl Reply {
             Reply::Hello(_) => "hello",
             Reply::Facts(_) => "facts",
             Reply::Published(_) => "published",
-            Reply::Leased {} => "leased",
+            Reply::Leased { .. } => "leased",
             Reply::Health(_) => "health",
             Reply::Cached(_) => "cached",
             Reply::Metrics(_) => "metrics",
             Reply::Pools(_) => "pools",
             Reply::Unsupported(_) => "unsupported",
             Reply::Unavailable(_) => "unavailable",
+            Reply::Refused(_) => "refused",
         }
     }
 }
@@ -113,6 +121,12 @@ pub struct LeaseRequest {
     /// One of these addresses is needed, each from the first to the last: of a pool that has no object with ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<(IpAddr, IpAddr)>,
+    /// The addresses that are kept for this interface are needed, wherever it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_for: Option<Whose>,
+    /// Reserved addresses that others have on this node: none of them is kept for it from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<IpAddr>,
     /// The boot ID that the plugin sees: the daemon in its container may see another one, where a container is the node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub boot: String,

@@ -4,7 +4,8 @@ use crate::cluster::pool_status::PoolStatus;
 use crate::ipam::epoch::Record;
 use crate::ipam::holder::Owned;
 use crate::ipam::overlap::Claimant;
-use crate::ipam::scarcity::Mark;
+use crate::ipam::reservation::{Reservation, Whose};
+use crate::ipam::scarcity::{Mark, Wanted};
 use crate::ipam::{Block, PoolName, PoolSpec};
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
@@ -109,13 +110,14 @@ pub struct AddressNodeSpec {
     pub dead: bool,
 }
 
-/// What an AddressShortage says. Its name is that of the pool, which may be one that sections of whereabouts imply.
+/// What an AddressShortage says. Its name is that of the pool, which may be one that sections of whereabouts imply; or that of
+/// one block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "ipam.plexus.dev",
     version = "v1alpha1",
     kind = "AddressShortage",
-    doc = "A pod waits for an address of the pool of this name: nodes return what they keep beyond their need. Plexus creates and deletes these objects.",
+    doc = "A pod waits for an address of the pool, or of the block, of this name: nodes return what they keep beyond their need. Plexus creates and deletes these objects.",
     printcolumn = r#"{"name":"Node","type":"string","jsonPath":".spec.node"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -126,6 +128,45 @@ pub struct AddressShortageSpec {
     /// Another word each time that a node asks.
     #[schemars(length(max = 100))]
     pub word: String,
+}
+
+/// What an AddressReservation says: addresses that are kept for one interface of a pod. It is a hint; blocks are the lock.
+#[derive(Clone, Debug, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ipam.plexus.dev",
+    version = "v1alpha1",
+    kind = "AddressReservation",
+    doc = "Addresses that are kept for a pod of this name, on every node. Plexus creates and deletes these objects.",
+    printcolumn = r#"{"name":"Pool","type":"string","jsonPath":".spec.pool"}"#,
+    printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".spec.addresses[*]"}"#,
+    printcolumn = r#"{"name":"Namespace","type":"string","jsonPath":".spec.namespace"}"#,
+    printcolumn = r#"{"name":"Pod","type":"string","jsonPath":".spec.pod"}"#,
+    printcolumn = r#"{"name":"Interface","type":"string","jsonPath":".spec.interface"}"#,
+    printcolumn = r#"{"name":"Node","type":"string","jsonPath":".spec.node"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.pool == oldSelf.pool && self.__namespace__ == oldSelf.__namespace__ && self.pod == oldSelf.pod && self.interface == oldSelf.interface && self.addresses == oldSelf.addresses", "message": "only the node of a reservation can be changed"},
+]))]
+pub struct AddressReservationSpec {
+    /// The pool.
+    #[schemars(length(max = 63))]
+    pub pool: String,
+    /// The namespace of the pod.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// The name of the pod.
+    #[schemars(length(max = 253))]
+    pub pod: String,
+    /// The interface in the pod.
+    #[schemars(length(max = 15))]
+    pub interface: String,
+    /// The addresses: one of each family of the pool.
+    #[schemars(length(min = 1, max = 2), inner(length(max = 45)))]
+    pub addresses: Vec<String>,
+    /// The node that had the pod last.
+    #[schemars(length(max = 253))]
+    pub node: String,
 }
 
 /// The name of the object of `block`: no other block of any pool has it.
@@ -179,14 +220,41 @@ impl AddressPool {
     }
 }
 
+impl AddressReservation {
+    /// The object of `one` in `pool`.
+    pub fn of(pool: &PoolName, one: &Reservation) -> Self {
+        let Whose { namespace, pod, interface } = one.whose.clone();
+        let addresses = one.addresses.iter().map(ToString::to_string).collect();
+        let spec = AddressReservationSpec {
+            pool: pool.to_string(),
+            namespace,
+            pod,
+            interface,
+            addresses,
+            node: one.node.clone(),
+        };
+        let mut object = AddressReservation::new(&one.whose.object(pool), spec);
+        let labels = [(POOL.to_owned(), pool.to_string()), (NODE.to_owned(), node_label(&one.node))];
+        object.metadata.labels = Some(labels.into());
+        object
+    }
+
+    /// What the object says, where it is one that a daemon has made.
+    pub fn reservation(&self) -> Option<Reservation> {
+        let AddressReservationSpec { namespace, pod, interface, addresses, node, .. } = self.spec.clone();
+        let addresses = addresses.iter().map(|address| address.parse()).collect::<Result<_, _>>().ok()?;
+        Some(Reservation { whose: Whose { namespace, pod, interface }, addresses, node })
+    }
+}
+
 impl AddressShortage {
-    /// The pool, and the mark of it.
-    pub fn mark(&self) -> Option<(PoolName, Mark)> {
-        let pool = PoolName::new(self.metadata.name.clone()?).ok()?;
+    /// What is wanted, and the mark of it.
+    pub fn mark(&self) -> Option<(Wanted, Mark)> {
+        let wanted = Wanted::parse(self.metadata.name.as_deref()?)?;
         let (word, version) = (self.spec.word.clone(), self.metadata.resource_version.clone()?);
         // It becomes a word of a file.
         let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic());
-        is_word.then_some((pool, Mark { word, version }))
+        is_word.then_some((wanted, Mark { word, version }))
     }
 }
 
@@ -202,7 +270,13 @@ impl AddressNode {
 /// The CustomResourceDefinitions as YAML, as they are checked in under `crd/addresses`.
 pub fn crd_yaml() -> String {
     // A tree of maps and texts always serialises.
-    let kinds = [AddressPool::crd(), AddressBlock::crd(), AddressNode::crd(), AddressShortage::crd()];
+    let kinds = [
+        AddressPool::crd(),
+        AddressBlock::crd(),
+        AddressNode::crd(),
+        AddressShortage::crd(),
+        AddressReservation::crd(),
+    ];
     let texts = kinds.map(|crd| serde_saphyr::to_string(&crd).unwrap_or_default());
     let text = format!("# Generated from src/cluster/addresses.rs by a test (UPDATE=1).\n{}", texts.join("---\n"));
     // API servers warn of formats that they do not know; the schema has the limits.

@@ -35,6 +35,7 @@ pub use kubernetes::nodes::SeenNodes;
 pub use kubernetes::pools::SeenPool;
 pub use kubernetes::reclaim::LeasedBlock;
 pub use kubernetes::requests::Requests;
+pub use kubernetes::reservations::SeenReservation;
 pub use kubernetes::review::Permission;
 pub use kubernetes::shortages::SeenShortage;
 pub use lookup::{Cluster, Origin};

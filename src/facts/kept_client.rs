@@ -135,7 +135,9 @@ mod tests {
                 BufReader::new(stream.try_clone().unwrap()).lines().take(2).map(Result::unwrap).collect();
             hear.send(lines.len()).unwrap();
             may_answer.recv().unwrap();
-            for reply in [Reply::Hello(crate::api::protocol::Hello::from_program("d")), Reply::Leased {}] {
+            for reply in
+                [Reply::Hello(crate::api::protocol::Hello::from_program("d")), Reply::Leased { addresses: Vec::new() }]
+            {
                 writeln!(&stream, "{}", serde_json::to_string(&reply).unwrap()).unwrap();
             }
         });

@@ -3,7 +3,7 @@
 use super::KeptClient;
 use crate::api::protocol::{LeaseRequest, Reply, Request};
 use crate::api::{DAEMON, RunDirectory, StateDirectory};
-use crate::delegate::ipam::leased::{Lessor, Need};
+use crate::delegate::ipam::leased::{Lessor, Need, Unleased};
 use crate::ipam::grant::MAX_FILE;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use crate::sys::boot;
@@ -11,6 +11,7 @@ use crate::sys::files::{self, Durability};
 use crate::sys::trusted::{self, Folder, NewFile, TheirFolder};
 use std::ffi::OsStr;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -95,16 +96,22 @@ impl Lessor for NodeBlocks {
         now()
     }
 
-    fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<(), String> {
-        let Need { families, within } = need.clone();
-        let boot = boot::shown().unwrap_or_default();
-        let request = Request::Lease(LeaseRequest { pool: pool.clone(), families, within, boot });
+    fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<Vec<IpAddr>, Unleased> {
+        let Need { families, within, kept_for, taken } = need.clone();
+        let (boot, asks_for_kept) = (boot::shown().unwrap_or_default(), kept_for.is_some());
+        let request = Request::Lease(LeaseRequest { pool: pool.clone(), families, within, kept_for, taken, boot });
+        let later = |why: &str| Err(Unleased::Later(why.to_owned()));
         match self.client.ask(&self.run, deadline, &request) {
-            Ok(Reply::Leased {}) => Ok(()),
-            Ok(Reply::Unavailable(why)) => Err(why),
-            Ok(Reply::Unsupported(_)) => Err("this release of plexusd leases no addresses".to_owned()),
-            Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
-            Err(e) => Err(e.to_string()),
+            // A daemon of a former release passes over what it does not know.
+            Ok(Reply::Leased { addresses }) if asks_for_kept && addresses.is_empty() => {
+                later("this release of plexusd keeps no addresses for pods")
+            }
+            Ok(Reply::Leased { addresses }) => Ok(addresses),
+            Ok(Reply::Unavailable(why)) => Err(Unleased::Later(why)),
+            Ok(Reply::Refused(why)) => Err(Unleased::Never(why)),
+            Ok(Reply::Unsupported(_)) => later("this release of plexusd leases no addresses"),
+            Ok(other) => Err(Unleased::Later(format!("plexusd answered another question ({})", other.kind()))),
+            Err(e) => Err(Unleased::Later(e.to_string())),
         }
     }
 }

@@ -7,13 +7,15 @@ use super::memory::Times;
 use super::name::PoolName;
 use super::pool::{Block, Pool, PoolSpec, Subnet, Warm};
 use super::probe::Probe;
-use super::spans::{Span, address, number};
-use serde::Serialize;
 use std::fmt::Write;
 use std::net::IpAddr;
 
+pub use super::offer::{FRESH_FOR, Granted, Notes, Offer};
+
 /// A longer file is none: 4,096 blocks are shorter.
 pub const MAX_FILE: usize = 1 << 20;
+/// Blocks of reserved addresses are looked at so often, in seconds, for what is not needed any more.
+const LOOK_EVERY: u64 = 300;
 
 /// From the daemon: the blocks that this node may take addresses from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,57 +57,6 @@ pub struct Confirmed {
     pub since_boot: u64,
     /// Seconds of Unix time, which a paused machine does not stop.
     pub clock: u64,
-}
-
-/// A lease of a block.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Granted {
-    /// Its first address.
-    pub first: IpAddr,
-    /// How many addresses it has.
-    pub size: u32,
-    /// Which lease of it this is: what was given back was given back of this lease only.
-    pub lease: String,
-}
-
-impl Granted {
-    /// The block.
-    pub fn block(&self) -> Block {
-        Block { first: self.first, size: self.size }
-    }
-}
-
-/// A block of a grant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The lease.
-    pub granted: Granted,
-    /// Its addresses that may be taken.
-    pub usable: Vec<Span>,
-    /// Its addresses that only a pod may take that asks for them.
-    pub reserved: Vec<Span>,
-}
-
-impl Offer {
-    /// Whether `address` may be taken.
-    pub fn has(&self, address: IpAddr) -> bool {
-        self.is_in(&self.usable, address)
-    }
-
-    /// Whether `address` may be taken by a pod that asks for it.
-    pub fn has_on_request(&self, address: IpAddr) -> bool {
-        self.has(address) || self.is_in(&self.reserved, address)
-    }
-
-    fn is_in(&self, spans: &[Span], address: IpAddr) -> bool {
-        let is_in = |span: &Span| (span.first..=span.last).contains(&number(address));
-        address.is_ipv4() == self.granted.first.is_ipv4() && spans.iter().any(is_in)
-    }
-
-    /// How many addresses may be taken.
-    pub fn count(&self) -> u128 {
-        self.usable.iter().map(|span| span.count()).sum()
-    }
 }
 
 /// From the plugin: what it has given back, and what runs low.
@@ -153,7 +104,7 @@ impl Grant {
                 Some(pool) => (pool.usable_in(&block).iter().collect(), pool.reserved_in(&block).iter().collect()),
                 None => (Vec::new(), Vec::new()),
             };
-            Offer { granted, usable, reserved }
+            Offer::new(granted, usable, reserved)
         };
         let offers = held.into_iter().map(offer).collect();
         let subnets = pool.as_ref().map(|pool| pool.subnets.clone()).unwrap_or_default();
@@ -206,12 +157,31 @@ impl Grant {
         Grant { scarce: word.to_owned(), warm: Warm { min: 0, max: 0 }, ..self }
     }
 
-    /// Why the node is to give back what it does not need, also where no pod comes or goes: somebody waits for an address,
-    /// or blocks have none that may be taken. It changes when there is more to give back; empty where there is nothing.
+    /// With what `notes` have of its blocks.
+    #[must_use]
+    pub fn noted(mut self, notes: &Notes) -> Self {
+        self.offers.iter_mut().for_each(|offer| offer.note(notes));
+        self
+    }
+
+    /// Why the node is to give back what it does not need, also where no pod comes or goes: somebody waits for an address or
+    /// for a block, or blocks have none that may be taken. Blocks of reserved addresses are looked at now and then: they are
+    /// held for a time. It changes when there is more to give back; empty where there is nothing.
     pub fn calls_back(&self) -> String {
-        let is_drained = |offer: &&Offer| offer.usable.is_empty() && offer.reserved.is_empty();
-        let drained = self.offers.iter().filter(is_drained).map(|offer| offer.granted.lease.as_str());
-        [self.scarce.as_str()].into_iter().chain(drained).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+        let period = self.confirmed.since_boot / LOOK_EVERY;
+        let word = |offer: &Offer| {
+            let (is_fresh, lease) = (offer.fresh_until > 0, &offer.granted.lease);
+            match offer.called.as_str() {
+                "" if is_fresh => String::new(),
+                "" if offer.is_only_reserved() => format!("{lease}@{period}"),
+                "" if offer.usable.is_empty() => lease.clone(),
+                "" => String::new(),
+                // Once more when nobody is about to take an address of it any more.
+                called => format!("{lease}!{called}{}", if is_fresh { "!" } else { "" }),
+            }
+        };
+        let words = self.offers.iter().map(word);
+        [self.scarce.clone()].into_iter().chain(words).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
     /// As it is for somebody who sees the boot ID `boot`: containers may see another one than the node.
@@ -252,16 +222,7 @@ impl Grant {
         if !self.scarce.is_empty() {
             let _ = writeln!(text, "scarce {}", self.scarce);
         }
-        for Offer { granted, usable, reserved } in &self.offers {
-            let is_v4 = granted.first.is_ipv4();
-            let _ = write!(text, "block {} {} {}", granted.first, granted.size, granted.lease);
-            write_spans(&mut text, is_v4, usable);
-            if !reserved.is_empty() {
-                let _ = write!(text, "\nreserved");
-                write_spans(&mut text, is_v4, reserved);
-            }
-            text.push('\n');
-        }
+        self.offers.iter().for_each(|offer| offer.write(&mut text));
         for block in &self.former {
             let _ = writeln!(text, "former {} {}", block.first, block.size);
         }
@@ -322,45 +283,16 @@ impl Grant {
             "namespaces" => self.namespaces = words.map(str::to_owned).collect(),
             "probe" => self.probe = Probe::of_word(words.next()?),
             "scarce" => words.next()?.clone_into(&mut self.scarce),
-            "block" => self.offers.push(read_offer(words)?),
+            "block" => self.offers.push(Offer::begin(words)?),
             "former" => {
                 let (first, size) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                 self.former.push(Block { first, size });
             }
             // It is of the block before.
-            "reserved" => {
-                let offer = self.offers.last_mut()?;
-                offer.reserved = read_spans(offer.granted.block(), words)?;
-            }
+            word @ ("reserved" | "kept" | "fresh" | "called") => self.offers.last_mut()?.read(word, words)?,
             _ => {}
         }
         Some(())
-    }
-}
-
-/// A block has at most 256 addresses, and offers its own only.
-fn read_offer<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Offer> {
-    let first: IpAddr = words.next()?.parse().ok()?;
-    let size: u32 = words.next()?.parse().ok()?;
-    let granted = Granted { first, size, lease: words.next()?.to_owned() };
-    let usable = read_spans(granted.block(), words)?;
-    (1..=256).contains(&size).then_some(Offer { granted, usable, reserved: Vec::new() })
-}
-
-fn read_spans<'a>(block: Block, mut words: impl Iterator<Item = &'a str>) -> Option<Vec<Span>> {
-    let mut spans = Vec::new();
-    while let Some(first) = words.next() {
-        let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, words.next()?.parse().ok()?);
-        (block.contains(first) && block.contains(last)).then_some(())?;
-        spans.push(Span::new(number(first), number(last))?);
-    }
-    Some(spans)
-}
-
-fn write_spans(text: &mut String, is_v4: bool, spans: &[Span]) {
-    for span in spans {
-        // Writing to a string cannot fail.
-        let _ = write!(text, " {} {}", address(is_v4, span.first), address(is_v4, span.last));
     }
 }
 

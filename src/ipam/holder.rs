@@ -153,6 +153,11 @@ impl Holder {
         self.blocks.keys().chain(&self.others).copied().collect()
     }
 
+    /// Blocks that others hold, as far as is known.
+    pub fn others(&self) -> BTreeSet<IpAddr> {
+        self.others.clone()
+    }
+
     /// Blocks that were taken from this node.
     pub fn lost(&self) -> impl Iterator<Item = &IpAddr> {
         self.lost.keys()

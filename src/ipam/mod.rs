@@ -6,7 +6,8 @@
 //! [`history`]). Its answer to the daemon names the blocks that
 //! it will not use again. Blocks of a node that was removed are freed ([`epoch`]). The daemon of a node asks whether its node was
 //! ([`question`]). Of two pools with an address in common only the older one is used ([`overlap`]). Nodes keep less while
-//! somebody waits for an address ([`scarcity`]). A device outside the cluster may have an address ([`probe`]).
+//! somebody waits for an address ([`scarcity`]). A device outside the cluster may have an address ([`probe`]). An address may
+//! be kept for a pod that comes back ([`reservation`]).
 
 pub mod epoch;
 pub mod grant;
@@ -14,11 +15,13 @@ pub mod history;
 pub mod holder;
 pub mod memory;
 pub mod name;
+mod offer;
 pub mod overlap;
 pub mod pool;
 pub mod probe;
 pub mod question;
 mod range;
+pub mod reservation;
 pub mod scarcity;
 pub mod selector;
 pub mod spans;
@@ -27,7 +30,7 @@ pub mod taken;
 pub mod tally;
 pub mod usage;
 
-pub use grant::{Confirmed, Grant, Granted, Offer, Report};
+pub use grant::{Confirmed, Grant, Granted, Notes, Offer, Report};
 pub use holder::{Effect, Event, Holder};
 pub use name::PoolName;
 pub use pool::{Block, Pool, PoolSpec};

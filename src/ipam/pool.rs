@@ -265,6 +265,11 @@ impl Pool {
         &self.family(is_v4).usable
     }
 
+    /// The addresses of a family that only a pod gets that asks for them, or for which they are kept.
+    pub fn reserved(&self, is_v4: bool) -> &Spans {
+        &self.family(is_v4).reserved
+    }
+
     /// The addresses of `block` that may be taken.
     pub fn usable_in(&self, block: &Block) -> Spans {
         self.family(block.first.is_ipv4()).usable.within(block.span())
@@ -323,20 +328,9 @@ impl Pool {
         let begin = u128::from(seed) % count;
         let tries = count.min(u128::try_from(taken.len()).unwrap_or(u128::MAX).saturating_add(1));
         (0..tries).find_map(|step| {
-            let number = nth(&blocks, (begin + step) % count)?;
+            let number = blocks.nth((begin + step) % count)?;
             let first = address(is_v4, number * size);
             (!taken.contains(&first)).then_some(Block { first, size: self.family(is_v4).size })
         })
     }
-}
-
-/// The number at `position` in `spans`.
-fn nth(spans: &Spans, mut position: u128) -> Option<u128> {
-    for span in spans.iter() {
-        if position < span.count() {
-            return Some(span.first + position);
-        }
-        position -= span.count();
-    }
-    None
 }

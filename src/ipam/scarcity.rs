@@ -4,13 +4,68 @@
 //! The node of the pod leaves a **mark** in the cluster, an object with a word that is another one each time. A node that
 //! sees a new word keeps nothing for [`KEEPS`]. So does a node that finds no free block itself: without a mark, because
 //! nobody waits. Marks only tell nodes to keep less: what is true of blocks does not depend on them.
+//!
+//! A pod may wait for one address: then the mark is about its block, and only the node that has it gives it back.
 
+use super::name::PoolName;
+use super::pool::Block;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// For so long after the last word a node keeps nothing beyond its need.
 pub const KEEPS: Duration = Duration::from_secs(5 * 60);
 /// Every node has heard a word that is younger: who waits then need not ask.
 pub const ASK_EVERY: Duration = Duration::from_secs(30);
+
+/// What somebody waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wanted {
+    /// The pool.
+    pub pool: PoolName,
+    /// The first address of the block; none where any address helps.
+    pub block: Option<IpAddr>,
+}
+
+impl Wanted {
+    /// Any address of `pool`.
+    pub fn any(pool: &PoolName) -> Self {
+        Wanted { pool: pool.clone(), block: None }
+    }
+
+    /// The block of `pool` that begins with `first`.
+    pub fn block(pool: &PoolName, first: IpAddr) -> Self {
+        Wanted { pool: pool.clone(), block: Some(first) }
+    }
+
+    /// The name of its mark: that of the pool or of the block. A former release does not understand the second one.
+    pub fn name(&self) -> String {
+        match self.block {
+            None => self.pool.to_string(),
+            Some(first) => format!("{}.{}", self.pool, Block { first, size: 1 }.hex()),
+        }
+    }
+
+    /// Reads a name. No pool ends as a block does.
+    pub fn parse(name: &str) -> Option<Self> {
+        let block = name.rsplit_once('.').and_then(|(pool, hex)| Some((PoolName::new(pool).ok()?, first(hex)?)));
+        match block {
+            Some((pool, first)) => Some(Wanted { pool, block: Some(first) }),
+            None => Some(Wanted { pool: PoolName::new(name).ok()?, block: None }),
+        }
+    }
+}
+
+fn first(hex: &str) -> Option<IpAddr> {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if !hex.bytes().all(is_hex) {
+        return None;
+    }
+    match hex.len() {
+        8 => Some(Ipv4Addr::from(u32::from_str_radix(hex, 16).ok()?).into()),
+        32 => Some(Ipv6Addr::from(u128::from_str_radix(hex, 16).ok()?).into()),
+        _ => None,
+    }
+}
 
 /// A mark that was seen in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +131,12 @@ impl Scarcity {
         (now.saturating_sub(*since) < KEEPS).then_some(word)
     }
 
+    /// Whether nothing of it matters any more.
+    pub fn is_over(&self, now: Duration) -> bool {
+        let is_young = |since: Duration| now.saturating_sub(since) < ASK_EVERY;
+        self.mark.is_none() && self.word(now).is_none() && !self.asked.is_some_and(is_young)
+    }
+
     /// A pod waits on this node, which finds no free block.
     pub fn ask(&mut self, now: Duration) -> Ask {
         let is_young = |since: &Duration| now.saturating_sub(*since) < ASK_EVERY;
@@ -104,6 +165,37 @@ mod tests {
 
     fn mark(word: &str, version: &str) -> Mark {
         Mark { word: word.to_owned(), version: version.to_owned() }
+    }
+
+    #[test]
+    fn a_mark_is_about_a_pool_or_one_block() {
+        let lan = PoolName::new("lan").unwrap();
+        let block = |pool: &PoolName, first: &str| Wanted::block(pool, first.parse().unwrap());
+        for (wanted, name) in [
+            (Wanted::any(&lan), "lan"),
+            (block(&lan, "10.1.0.16"), "lan.0a010010"),
+            (block(&lan, "fd00::10"), "lan.fd000000000000000000000000000010"),
+            (Wanted::any(&PoolName::implied("")), "whereabouts.default"),
+            (block(&PoolName::implied("x"), "10.1.0.16"), "whereabouts.net-x.0a010010"),
+            // An AddressPool of that name.
+            (block(&PoolName::new("whereabouts").unwrap(), "10.1.0.16"), "whereabouts.0a010010"),
+        ] {
+            assert_eq!((wanted.name().as_str(), Wanted::parse(name)), (name, Some(wanted)));
+        }
+        for name in ["lan.0A010010", "lan.0a01", "a.b.0a010010", ""] {
+            assert_eq!(Wanted::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_need_not_be_remembered() {
+        let mut it = Scarcity::default();
+        it.ask(at(0));
+        assert!(!it.is_over(at(29)) && it.is_over(at(30)));
+        it.marked(mark("a", "1"), at(31));
+        assert!(!it.is_over(at(9000)));
+        it.unmarked();
+        assert!(!it.is_over(at(330)) && it.is_over(at(331)));
     }
 
     #[test]

@@ -107,6 +107,17 @@ impl Spans {
         self.0.iter().copied()
     }
 
+    /// The number at `position`.
+    pub fn nth(&self, mut position: u128) -> Option<u128> {
+        for span in &self.0 {
+            if position < span.count() {
+                return Some(span.first + position);
+            }
+            position -= span.count();
+        }
+        None
+    }
+
     /// How many numbers there are.
     pub fn count(&self) -> u128 {
         self.0.iter().fold(0_u128, |sum, span| sum.saturating_add(span.count()))

@@ -1,7 +1,8 @@
 //! What the plugin may do with a grant. It holds the lock of the pool when it asks.
 
 use super::grant::{Confirmed, Grant, Low, Offer, Released, Report, family};
-use super::memory::Times;
+use super::memory::{Former, Times};
+use super::offer::FRESH_FOR;
 use super::pool::{Subnet, Warm};
 use super::spans::{Span, Spans, address, number};
 use super::taken::Taken;
@@ -14,6 +15,21 @@ pub struct Stock<'a> {
     open: Vec<&'a Offer>,
     released: Vec<Released>,
 }
+
+/// What a node keeps beyond what is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping<'k> {
+    /// So many free addresses.
+    pub warm: &'k Warm,
+    /// What was given back, see [`Former`].
+    pub former: &'k [Former],
+    /// The boot and both clocks.
+    pub now: &'k Confirmed,
+}
+
+/// A block of reserved addresses stays on the node for so long, in seconds, after the pod ended for which one is kept: it
+/// comes back to the same node most of the time. Another node that asks for it gets it at once.
+const HELD_FOR: u64 = 300;
 
 /// Why no address may be taken now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,15 +135,38 @@ impl<'a> Stock<'a> {
         addresses.map(move |number| address(is_v4, number)).filter(|address| !taken.contains(*address))
     }
 
+    /// The address of a family that is kept for the pod with the number `of`, in a block of this node.
+    pub fn kept_for(&self, of: u64, is_v4: bool) -> Option<IpAddr> {
+        let mut kept = self.open.iter().flat_map(|offer| &offer.kept);
+        kept.find(|(address, owner)| *owner == of && address.is_ipv4() == is_v4).map(|(address, _)| *address)
+    }
+
     /// What the daemon is to know when `taken` are taken: what was given back before, blocks that are not needed any
     /// more, and which families run low. A block goes back while the others keep enough.
     pub fn report(&self, taken: &Taken) -> Report {
-        self.report_keeping(taken, &self.grant.warm)
+        let now = Confirmed::default();
+        self.report_keeping(taken, &Keeping { warm: &self.grant.warm, former: &[], now: &now })
     }
 
-    /// As [`Stock::report`], for a node that keeps as many free addresses as `warm` has; none while the pool is scarce.
-    pub fn report_keeping(&self, taken: &Taken, warm: &Warm) -> Report {
-        let warm = if self.grant.scarce.is_empty() { warm } else { &self.grant.warm };
+    /// Whether a block in which nothing is taken stays here: a pod is about to take an address of it, or the one for which
+    /// an address of it is kept ended a moment ago.
+    fn is_held(&self, offer: &Offer, keeping: &Keeping<'_>) -> bool {
+        let Keeping { former, now, .. } = keeping;
+        let block = offer.granted.block();
+        let ended = |limit: u64| {
+            former.iter().filter(move |one| now.clock.saturating_sub(one.at) < limit).map(|one| one.address)
+        };
+        if offer.fresh_until > now.since_boot && !ended(FRESH_FOR).any(|address| block.contains(address)) {
+            return true;
+        }
+        let is_kept = |address: IpAddr| offer.kept.iter().any(|(kept, _)| *kept == address);
+        let limit = HELD_FOR.min(self.grant.times.retain);
+        offer.called.is_empty() && offer.is_only_reserved() && ended(limit).any(is_kept)
+    }
+
+    /// As [`Stock::report`], for a node that keeps what `keeping` has; nothing free while the pool is scarce.
+    pub fn report_keeping(&self, taken: &Taken, keeping: &Keeping<'_>) -> Report {
+        let warm = if self.grant.scarce.is_empty() { keeping.warm } else { &self.grant.warm };
         let mut report = Report { low: Vec::new(), released: self.released.clone() };
         let has_blocks = |is_v4: bool| self.open.iter().any(|offer| offer.granted.first.is_ipv4() == is_v4);
         let families = self.families();
@@ -139,7 +178,8 @@ impl<'a> Stock<'a> {
             for offer in open() {
                 let (block, has) = (offer.granted.block(), offer.count());
                 let enough = free.saturating_sub(has) >= u128::from(warm.max.max(warm.min));
-                if (has == 0 || enough) && taken.count_in(is_v4, block.span()) == 0 {
+                let is_needless = has == 0 || enough || !offer.called.is_empty();
+                if is_needless && taken.count_in(is_v4, block.span()) == 0 && !self.is_held(offer, keeping) {
                     report.released.push(Released { first: block.first, lease: offer.granted.lease.clone() });
                     free = free.saturating_sub(has);
                     blocks -= 1;

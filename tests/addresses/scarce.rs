@@ -3,10 +3,10 @@
 use super::*;
 
 /// The program `plexusctl keep` of a node.
-struct Keeper(Child);
+pub(super) struct Keeper(Child);
 
 impl Keeper {
-    fn start(machine: &Machine) -> Self {
+    pub(super) fn start(machine: &Machine) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
         command.env_clear().arg("keep").arg("--cni-conf-dir").arg(machine.path("net.d"));
         command.arg("--cni-bin-dir").arg(machine.path("bin")).arg("--state-directory").arg(machine.path("state"));

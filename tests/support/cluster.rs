@@ -17,15 +17,17 @@ pub const LEAST: [Rule<'static>; 3] =
     [NETWORKS, ("", "pods/status", &["patch"]), ("events.k8s.io", "events", &["create"])];
 
 /// What the daemon may do besides, on a cluster with pools of addresses: as in `conf/components/ipam`.
-pub const ADDRESSES: [Rule<'static>; 5] = [
+pub const ADDRESSES: [Rule<'static>; 6] = [
     ("ipam.plexus.dev", "addresspools", &["get", "list"]),
     ("ipam.plexus.dev", "addressblocks", &["get", "list", "watch", "create", "update", "delete"]),
     ("ipam.plexus.dev", "addressshortages", &["list", "watch", "create", "update", "delete"]),
+    ("ipam.plexus.dev", "addressreservations", &["get", "list", "create", "update"]),
     ("", "nodes", &["get"]),
     ("ipam.plexus.dev", "addressnodes", &["get", "list", "watch", "create", "update"]),
 ];
 /// The definitions of such a cluster.
-pub const ADDRESS_KINDS: [&str; 4] = ["addresspools", "addressblocks", "addressnodes", "addressshortages"];
+pub const ADDRESS_KINDS: [&str; 5] =
+    ["addresspools", "addressblocks", "addressnodes", "addressshortages", "addressreservations"];
 
 /// Starts a server with our definition and `roles` (see [`role`]); says why where there is none.
 ///

@@ -282,6 +282,9 @@ fn permission(plural: &str) -> &'static str {
         "leases" => "get, create and update leases.coordination.k8s.io",
         "addressnodes" => "get, list, watch, create and update addressnodes.ipam.plexus.dev",
         "addressshortages" => "list, watch, create, update and delete addressshortages.ipam.plexus.dev",
+        "addressreservations" => {
+            "get, list, create and update (the controller of addresses: list, watch and delete) addressreservations.ipam.plexus.dev"
+        }
         "resourceslices" => "list resourceslices.resource.k8s.io",
         "tokenreviews" => "create tokenreviews.authentication.k8s.io",
         "subjectaccessreviews" => "create subjectaccessreviews.authorization.k8s.io",

@@ -65,13 +65,13 @@ impl Kubernetes {
         Ok(found.await.map_err(|e| e.mended_by(GRANT))?.map(|block| block.spec.node))
     }
 
-    /// Waits `until` then for blocks of `pool` to become free, from a list of `version` on.
-    pub async fn freed_blocks(&self, pool: &PoolName, version: &str, until: Instant) -> Freed {
-        let watch = self.free_after(pool, version);
+    /// Waits `until` then for blocks of `pool` to become free, from a list of `version` on; where `only` is one, for that one.
+    pub async fn freed_blocks(&self, pool: &PoolName, version: &str, only: Option<IpAddr>, until: Instant) -> Freed {
+        let watch = self.free_after(pool, version, only);
         timeout_at(until, watch).await.map_or(Freed::Nothing, |freed| freed.map_or(Freed::Unknown, Freed::Blocks))
     }
 
-    async fn free_after(&self, pool: &PoolName, version: &str) -> Option<BTreeSet<IpAddr>> {
+    async fn free_after(&self, pool: &PoolName, version: &str, only: Option<IpAddr>) -> Option<BTreeSet<IpAddr>> {
         let api: Api<AddressBlock> = Api::all(self.access.watching().0);
         let params = WatchParams::default().labels(&format!("{POOL}={pool}")).timeout(WATCH_SECONDS);
         let started = api.watch(&params, version).await;
@@ -93,8 +93,11 @@ impl Kubernetes {
             };
             match event?.ok()? {
                 WatchEvent::Deleted(block) => {
-                    free.extend(block.owned("").map(|owned| owned.block.first));
-                    turn.get_or_insert_with(|| Instant::now() + some_time());
+                    let first = block.owned("").map(|owned| owned.block.first);
+                    if first.is_some_and(|first| only.is_none_or(|only| only == first)) {
+                        free.extend(first);
+                        turn.get_or_insert_with(|| Instant::now() + some_time());
+                    }
                 }
                 WatchEvent::Added(block) | WatchEvent::Modified(block) => {
                     let taken = block.owned("").map(|owned| owned.block.first);

@@ -89,7 +89,7 @@ impl Kubernetes {
         self.follow_all::<AddressBlock, _>(("address_blocks", "AddressBlocks"), mirror, read).await;
     }
 
-    async fn follow_all<K, T: Clone>(
+    pub(super) async fn follow_all<K, T: Clone>(
         &self,
         (watch, name): (&'static str, &'static str),
         mirror: &Mirror<T>,

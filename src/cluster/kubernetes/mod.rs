@@ -22,6 +22,7 @@ pub(super) mod publish;
 mod ready;
 pub(super) mod reclaim;
 pub(super) mod requests;
+pub(super) mod reservations;
 pub(super) mod review;
 pub(super) mod shortages;
 mod slices;

@@ -111,7 +111,11 @@ impl Kubernetes {
         self.delete_exactly::<AddressNode>(node, &(record.epoch.clone(), record.version.clone())).await
     }
 
-    async fn delete_exactly<K>(&self, name: &str, (uid, version): &(String, String)) -> Result<Written, String>
+    pub(super) async fn delete_exactly<K>(
+        &self,
+        name: &str,
+        (uid, version): &(String, String),
+    ) -> Result<Written, String>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope> + Clone + Debug + DeserializeOwned,
     {

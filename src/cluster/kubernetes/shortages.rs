@@ -5,22 +5,23 @@ use crate::cluster::kubernetes::address_nodes::{Written, written};
 use crate::cluster::kubernetes::blocks::Outcome;
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::watch::Watch;
-use crate::ipam::PoolName;
-use crate::ipam::scarcity::Mark;
+use crate::ipam::scarcity::{Mark, Wanted};
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::runtime::watcher::Event;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 /// What the watch shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeenShortage {
     /// These are all.
-    All(BTreeMap<PoolName, Mark>),
-    /// The pool has this mark now.
-    Marked(PoolName, Mark),
-    /// The pool has none.
-    Unmarked(PoolName),
+    All(BTreeMap<Wanted, Mark>),
+    /// It has this mark now.
+    Marked(Wanted, Mark),
+    /// It has none.
+    Unmarked(Wanted),
 }
 
 impl Kubernetes {
@@ -29,8 +30,16 @@ impl Kubernetes {
     /// # Errors
     /// It cannot be told.
     pub async fn has_shortages(&self) -> Result<bool, String> {
+        self.has_resource::<AddressShortage>().await
+    }
+
+    /// Whether the cluster has a resource, and its objects may be listed.
+    pub(super) async fn has_resource<K>(&self) -> Result<bool, String>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
         let list = |client: Client| {
-            let api: Api<AddressShortage> = Api::all(client);
+            let api: Api<K> = Api::all(client);
             async move { api.list(&ListParams::default().limit(1)).await }
         };
         match self.within("list", list).await {
@@ -53,21 +62,21 @@ impl Kubernetes {
                 Some(Event::InitApply(object)) => listing.extend(object.mark()),
                 Some(Event::InitDone) => tell(SeenShortage::All(std::mem::take(&mut listing))),
                 Some(Event::Apply(object)) => {
-                    object.mark().into_iter().for_each(|(pool, mark)| tell(SeenShortage::Marked(pool, mark)));
+                    object.mark().into_iter().for_each(|(wanted, mark)| tell(SeenShortage::Marked(wanted, mark)));
                 }
                 Some(Event::Delete(object)) => {
-                    object.mark().into_iter().for_each(|(pool, _)| tell(SeenShortage::Unmarked(pool)));
+                    object.mark().into_iter().for_each(|(wanted, _)| tell(SeenShortage::Unmarked(wanted)));
                 }
             }
         }
     }
 
-    /// Marks `pool` with `word`; a mark that is there must have `version`.
+    /// Marks what is `wanted` with `word`; a mark that is there must have `version`.
     ///
     /// # Errors
     /// Why it may not be done.
-    pub async fn mark_shortage(&self, pool: &PoolName, word: &str, version: Option<&str>) -> Result<Written, String> {
-        let (name, node) = (pool.as_str(), self.node.clone());
+    pub async fn mark_shortage(&self, wanted: &Wanted, word: &str, version: Option<&str>) -> Result<Written, String> {
+        let (name, node) = (&wanted.name(), self.node.clone());
         let mut object = AddressShortage::new(name, AddressShortageSpec { node, word: word.to_owned() });
         object.metadata.resource_version = version.map(str::to_owned);
         let object = &object;
@@ -84,13 +93,13 @@ impl Kubernetes {
         written(self.within(if is_new { "create" } else { "update" }, write).await)
     }
 
-    /// Deletes the mark of `pool`, if it has `version`.
+    /// Deletes the mark of what is `wanted`, if it has `version`.
     ///
     /// # Errors
     /// Why it may not be done.
-    pub async fn unmark_shortage(&self, pool: &PoolName, version: &str) -> Result<Written, String> {
+    pub async fn unmark_shortage(&self, wanted: &Wanted, version: &str) -> Result<Written, String> {
         let preconditions = Preconditions { resource_version: Some(version.to_owned()), uid: None };
-        let (params, name) = (&DeleteParams::default().preconditions(preconditions), pool.as_str());
+        let (params, name) = (&DeleteParams::default().preconditions(preconditions), &wanted.name());
         let delete = |client: Client| {
             let api: Api<AddressShortage> = Api::all(client);
             async move { api.delete(name, params).await.map(drop) }

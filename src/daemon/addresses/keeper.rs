@@ -11,8 +11,9 @@ use crate::ipam::holder::Owned;
 use crate::ipam::overlap::{Claimant, overlaps};
 use crate::ipam::pool::BlockSize;
 use crate::ipam::question::Heed;
-use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, PoolName, PoolSpec, Report};
-use std::collections::VecDeque;
+use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Notes, PoolName, PoolSpec, Report};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -48,8 +49,10 @@ pub(super) struct State {
     pub(super) spec: Option<PoolSpec>,
     /// Why this node takes no new address of the pool, if so.
     pub(super) barred: Option<String>,
-    /// The word of a scarce pool that the plugin was told.
-    told: Option<String>,
+    /// What the plugin was told of others that wait.
+    told: Calls,
+    /// What is known of the blocks besides.
+    pub(super) notes: Notes,
     /// When it was last known which blocks others hold, and the version of that list.
     pub(super) others: Option<(Instant, String)>,
     /// The epoch of this node in which the blocks were last listed.
@@ -80,6 +83,8 @@ pub(super) async fn why_barred(
     let labels = kubernetes.node_labels().await.map_err(|e| e.to_string())?;
     Ok((!nodes.selects(&labels)).then(|| "it is not for this node (spec.nodes)".to_owned()))
 }
+/// The word of a scarce pool, and those of blocks of this node that others ask for.
+type Calls = (Option<String>, BTreeMap<IpAddr, String>);
 
 impl Keeper {
     /// The keeper of `pool`.
@@ -104,16 +109,32 @@ impl Keeper {
             let outcome = self.resync(state).await;
             self.pause_after(state, outcome);
         }
-        if state.holder.is_some() && state.told != self.marks.word(&self.pool) {
+        let since_boot = now().since_boot;
+        let is_over = state.notes.fresh.values().any(|until| *until <= since_boot);
+        state.notes.fresh.retain(|_, until| *until > since_boot);
+        if state.holder.as_ref().is_some_and(|holder| is_over || state.told != self.calls(holder)) {
             let outcome = self.publish(state);
             self.pause_after(state, outcome);
         }
         self.take_back(state, &report).await;
         // Of a scarce pool nothing is kept, whatever was told before.
-        if paused || state.told.is_some() {
+        if paused || state.told.0.is_some() {
             return Vec::new();
         }
         report.wants(&state.holder.as_ref().map(Holder::held).unwrap_or_default())
+    }
+
+    /// What others ask for.
+    fn calls(&self, holder: &Holder) -> Calls {
+        let mut called = self.marks.called(&self.pool);
+        called.retain(|first, _| holder.holds(*first));
+        (self.marks.word(&self.pool), called)
+    }
+
+    /// Takes back what the plugin has given back by now.
+    pub(super) async fn take_reported(&self, state: &mut State) {
+        let report = self.grants.report(&self.pool);
+        self.take_back(state, &report).await;
     }
 
     async fn take_back(&self, state: &mut State, report: &Report) {
@@ -209,9 +230,12 @@ impl Keeper {
             let published: Vec<_> = offers.map(|offer| offer.granted.clone()).collect();
             let former = before.as_ref().map(|grant| grant.former.clone()).unwrap_or_default();
             state.holder = Some(Holder::new(self.prefix.clone(), &published, &former));
+            let kept = before.iter().flat_map(|grant| &grant.offers).flat_map(|offer| &offer.kept);
+            state.notes.kept = kept.copied().collect();
             state.confirmed = before.map(|grant| grant.confirmed).unwrap_or_default();
         }
         let trouble = self.happen(state, Event::Listed(own)).await?;
+        self.learn_kept(state).await;
         let asked = now();
         match standing::ask(&self.cluster).await {
             Standing::Live(epoch) if epoch == state.epoch => {}
@@ -323,12 +347,13 @@ impl Keeper {
         let (Some(holder), Some(spec)) = (&state.holder, &state.spec) else { return Ok(()) };
         let drained = state.barred.as_ref().map(|_| spec.drained());
         let spec = drained.as_ref().unwrap_or(spec);
+        let calls = self.calls(holder);
+        state.notes.called.clone_from(&calls.1);
         let grant = Grant::new(self.pool.clone(), spec, state.confirmed.clone(), holder.held());
-        let grant = grant.looking_for(holder.former());
-        let word = self.marks.word(&self.pool);
-        let grant = word.iter().fold(grant, |grant, word| grant.while_scarce(word));
+        let grant = grant.looking_for(holder.former()).noted(&state.notes);
+        let grant = calls.0.iter().fold(grant, |grant, word| grant.while_scarce(word));
         self.grants.publish(&grant).map_err(|e| format!("its grant cannot be written: {e}"))?;
-        state.told = word;
+        state.told = calls;
         Ok(())
     }
 }

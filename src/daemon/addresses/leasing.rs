@@ -1,87 +1,114 @@
-//! How a block is leased for pods of this node. Where none is free, other nodes are asked to return what they keep beyond
-//! their need, and the pod waits for it for a moment.
+//! What is leased for pods of this node. Where nothing is free, other nodes are asked to return what they keep beyond their
+//! need, and the pod waits for it for a moment. So it is with a block that another node has.
 
+use super::claiming::Trouble;
 use super::keeper::{Keeper, RESYNC_EVERY, State};
 use crate::cluster::Freed;
-use crate::cluster::addresses::number;
 use crate::ipam::grant::family;
-use crate::ipam::scarcity::Ask;
-use crate::ipam::{Block, Event, Holder, Pool};
+use crate::ipam::reservation::Whose;
+use crate::ipam::scarcity::{Ask, Wanted};
+use crate::ipam::{Holder, Pool, PoolSpec};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout_at};
 
 /// A confirmation that the plugin asks for may be so old.
 const FRESH: Duration = Duration::from_secs(30);
-/// After so many blocks that others hold, all of them are listed.
-const BLIND_TRIES: usize = 3;
-/// Tries of one lease: other nodes lease at the same time.
-const TRIES: usize = 8;
 /// For so long a pod waits for a block that another node returns.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What is known of the blocks of others is not asked for again in that time.
-const KNOWN: Duration = Duration::from_secs(1);
 /// Where it cannot be seen when a block becomes free, they are listed after so long.
 const LIST_AGAIN: Duration = Duration::from_millis(500);
 
-/// Why there is no block.
-pub enum Trouble {
-    /// None is free.
-    Dry(String),
-    /// Another reason.
-    Other(String),
+/// What a pod of this node needs.
+pub enum Wish {
+    /// A block of each of these families, and of those of which this node has none. A pool without an object has the addresses
+    /// that follow, each from the first to the last; of another one the blocks with these addresses are leased.
+    Blocks(Vec<u8>, Vec<(IpAddr, IpAddr)>),
+    /// The addresses that are kept for the pod. Pods of this node have those that follow.
+    Kept(Whose, BTreeSet<IpAddr>),
 }
 
-impl From<String> for Trouble {
-    fn from(why: String) -> Self {
-        Trouble::Other(why)
-    }
+/// Why there is nothing, in one line.
+#[derive(Debug)]
+pub enum NoLease {
+    /// There may be later.
+    Later(String),
+    /// There will not be while the pool and the network are as they are.
+    Never(String),
 }
 
 impl Keeper {
-    /// Leases a block of each of `families`, and of those of which this node has none. A pool without an object has the
-    /// addresses `within`; of another one the blocks with these addresses are leased, for a pod that asks for them.
+    /// Leases what is wished. Answers what is kept for the pod, if that is wished.
     ///
     /// # Errors
-    /// Why there is none, in one line.
-    pub async fn lease(&self, families: &[u8], within: &[(IpAddr, IpAddr)]) -> Result<(), String> {
+    /// There is none.
+    pub async fn lease(&self, wish: &Wish) -> Result<Vec<IpAddr>, NoLease> {
         let deadline = Instant::now() + PATIENCE;
-        let why = match self.try_to_lease(families, within).await {
-            Ok(()) => return Ok(()),
-            Err(Trouble::Other(why)) => return Err(why),
-            Err(Trouble::Dry(why)) => why,
+        let mut trouble = match self.try_to_lease(wish).await {
+            Ok(kept) => return Ok(kept),
+            Err(trouble) => trouble,
         };
-        self.ask_others().await;
-        if let Ok(_turn) = timeout_at(deadline.into(), self.turn.lock()).await {
-            while self.wait_for_others(deadline).await {
-                match self.try_to_lease(families, within).await {
-                    Ok(()) => return Ok(()),
-                    Err(Trouble::Other(why)) => return Err(why),
-                    Err(Trouble::Dry(_)) => {}
-                }
+        // Of this node one pod waits for any block at a time, and each that waits for one of its own.
+        let turn = match trouble {
+            Trouble::Dry(_) => {
+                self.ask_others(None).await;
+                timeout_at(deadline.into(), self.turn.lock()).await.map(Some)
             }
+            _ => Ok(None),
+        };
+        while turn.is_ok() {
+            let block = match &trouble {
+                Trouble::Dry(_) => None,
+                Trouble::Elsewhere(block, _) => Some(block.first),
+                Trouble::Other(_) | Trouble::Never(_) => break,
+            };
+            self.ask_others(block).await;
+            if !self.wait_for_others(block, deadline).await {
+                break;
+            }
+            trouble = match self.try_to_lease(wish).await {
+                Ok(kept) => return Ok(kept),
+                Err(trouble) => trouble,
+            };
         }
-        self.metrics.exhausted(&self.pool);
-        // One of ours may be somebody else's by now.
-        self.state.lock().await.synced = None;
-        Err(why)
+        Err(match trouble {
+            Trouble::Never(why) => NoLease::Never(why),
+            Trouble::Elsewhere(_, why) | Trouble::Other(why) => NoLease::Later(why),
+            Trouble::Dry(why) => {
+                self.metrics.exhausted(&self.pool);
+                // One of ours may be somebody else's by now.
+                self.state.lock().await.synced = None;
+                NoLease::Later(why)
+            }
+        })
     }
 
     /// Leases blocks of `families` for pods that may come. Nobody waits for them.
     pub async fn lease_ahead(&self, families: &[u8]) {
+        let families = self.families_with_stock(families).await;
         if families.is_empty() {
             return;
         }
-        let outcome = match self.try_to_lease(families, &[]).await {
-            Ok(()) => Ok(()),
-            Err(Trouble::Dry(why) | Trouble::Other(why)) => Err(why),
+        let outcome = match self.try_to_lease(&Wish::Blocks(families, Vec::new())).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::Dry(why) | Trouble::Elsewhere(_, why) | Trouble::Other(why) | Trouble::Never(why)) => Err(why),
         };
         self.pause_after(&mut *self.state.lock().await, outcome);
     }
 
-    /// Other nodes see the mark, and return what they keep.
-    async fn ask_others(&self) {
-        let version = match self.marks.ask(&self.pool) {
+    /// Those of `families` of which the pool has addresses that any pod may get: of others there is nothing to keep.
+    async fn families_with_stock(&self, families: &[u8]) -> Vec<u8> {
+        let state = self.state.lock().await;
+        let pool = state.spec.as_ref().filter(|_| !self.pool.is_implied()).and_then(|spec| Pool::new(spec).ok());
+        let has = |one: &&u8| pool.as_ref().is_none_or(|pool| !pool.usable(**one == family(true)).is_empty());
+        families.iter().filter(has).copied().collect()
+    }
+
+    /// Other nodes see the mark, and return what they keep; for a block, the one that has it.
+    async fn ask_others(&self, block: Option<IpAddr>) {
+        let wanted = Wanted { pool: self.pool.clone(), block };
+        let version = match self.marks.ask(&wanted) {
             Ask::Wait => return,
             Ask::Create => None,
             Ask::Renew(version) => Some(version),
@@ -89,16 +116,16 @@ impl Keeper {
         let Ok(kubernetes) = self.kubernetes() else { return };
         // It names no other request of this or another daemon.
         let word = format!("{}-{}", self.prefix, self.marks.seconds());
-        if let Err(reason) = kubernetes.mark_shortage(&self.pool, &word, version.as_deref()).await {
+        if let Err(reason) = kubernetes.mark_shortage(&wanted, &word, version.as_deref()).await {
             tracing::warn!(pool = %self.pool, reason, "other nodes cannot be asked for addresses");
         }
     }
 
-    /// Whether there may be a free block now, or nothing is known of that; not if the time is over.
-    async fn wait_for_others(&self, deadline: Instant) -> bool {
+    /// Whether there may be a free block now, or `block` may be free, or nothing is known of that; not if the time is over.
+    async fn wait_for_others(&self, block: Option<IpAddr>, deadline: Instant) -> bool {
         let Ok(kubernetes) = self.kubernetes() else { return false };
         let version = self.state.lock().await.others.as_ref().map(|(_, version)| version.clone()).unwrap_or_default();
-        let freed = kubernetes.freed_blocks(&self.pool, &version, deadline.into()).await;
+        let freed = kubernetes.freed_blocks(&self.pool, &version, block, deadline.into()).await;
         let mut state = self.state.lock().await;
         match freed {
             Freed::Nothing => false,
@@ -116,22 +143,26 @@ impl Keeper {
         }
     }
 
-    async fn try_to_lease(&self, families: &[u8], within: &[(IpAddr, IpAddr)]) -> Result<(), Trouble> {
+    async fn try_to_lease(&self, wish: &Wish) -> Result<Vec<IpAddr>, Trouble> {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
         let state = &mut *state;
-        let limit = if families.is_empty() { FRESH } else { RESYNC_EVERY };
+        let limit = match wish {
+            Wish::Blocks(families, _) if families.is_empty() => FRESH,
+            _ => RESYNC_EVERY,
+        };
         if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
             self.resync(state).await?;
         } else {
             self.read_pool(state).await?;
         }
-        if self.pool.is_implied() {
+        if let (true, Wish::Blocks(families, within)) = (self.pool.is_implied(), wish) {
             let pool = Pool::of_addresses(within);
             for is_v4 in [true, false].into_iter().filter(|is_v4| families.contains(&family(*is_v4))) {
                 self.lease_one(state, &pool, is_v4).await?;
             }
-            return Ok(self.publish(state)?);
+            self.publish(state)?;
+            return Ok(Vec::new());
         }
         let spec = state.spec.clone().filter(|spec| !spec.ranges.is_empty());
         let spec = spec.ok_or_else(|| "it does not exist, or has no range".to_owned())?;
@@ -142,88 +173,51 @@ impl Keeper {
             self.publish(state)?;
             return Err(Trouble::Other(why));
         }
-        if !within.is_empty() {
-            for (address, _) in within {
-                self.lease_requested(state, &pool, *address).await?;
+        self.lease_of(state, (&spec, &pool), wish, asked).await
+    }
+
+    /// Of a pool that may be used.
+    async fn lease_of(
+        &self,
+        state: &mut State,
+        (spec, pool): (&PoolSpec, &Pool),
+        wish: &Wish,
+        asked: Instant,
+    ) -> Result<Vec<IpAddr>, Trouble> {
+        let mut kept = Vec::new();
+        match wish {
+            Wish::Kept(whose, taken) => {
+                self.take_reported(state).await;
+                kept = self.lease_kept(state, (spec, pool), whose, taken).await?;
             }
-            return Ok(self.publish(state)?);
+            Wish::Blocks(_, within) if !within.is_empty() => {
+                self.take_reported(state).await;
+                for (address, _) in within {
+                    self.lease_with(state, pool, *address).await?;
+                }
+            }
+            Wish::Blocks(families, _) => self.lease_any(state, (spec, pool), families, asked).await?,
         }
+        self.publish(state)?;
+        Ok(kept)
+    }
+
+    async fn lease_any(
+        &self,
+        state: &mut State,
+        (spec, pool): (&PoolSpec, &Pool),
+        families: &[u8],
+        asked: Instant,
+    ) -> Result<(), Trouble> {
         for is_v4 in pool.families().collect::<Vec<_>>() {
             let has = state.holder.iter().flat_map(Holder::held).any(|granted| granted.first.is_ipv4() == is_v4);
             let size = if is_v4 { spec.block_size.v4 } else { spec.block_size.v6 };
             // Others that waited with this request may have had it leased.
             let just = size > 1 && state.leased[usize::from(!is_v4)].is_some_and(|leased| leased > asked);
             if !has || (families.contains(&family(is_v4)) && !just) {
-                self.lease_one(state, &pool, is_v4).await?;
+                self.lease_one(state, pool, is_v4).await?;
             }
         }
-        Ok(self.publish(state)?)
-    }
-
-    /// Leases the block with `address`, which a pod asks for.
-    async fn lease_requested(&self, state: &mut State, pool: &Pool, address: IpAddr) -> Result<(), Trouble> {
-        pool.judge_request(address).map_err(|why| format!("{address}: {why}"))?;
-        let block = pool.block_of(address);
-        if state.holder.as_ref().is_some_and(|holder| holder.holds(block.first)) || self.want(state, block).await? {
-            return Ok(());
-        }
-        let holder = self.kubernetes()?.holder_of(&self.pool, &block).await.map_err(|e| e.to_string())?;
-        let own = self.kubernetes()?.node();
-        Err(Trouble::Other(match holder {
-            Some(node) if node != own => format!("{address} is in a block of node {node}"),
-            _ => format!("the block of {address} is being returned"),
-        }))
-    }
-
-    /// Asks for `block`, and answers whether this node has it.
-    async fn want(&self, state: &mut State, block: Block) -> Result<bool, Trouble> {
-        let trouble = self.happen(state, Event::Want(block)).await?;
-        if state.holder.as_ref().is_some_and(|holder| holder.holds(block.first)) {
-            state.leased[usize::from(!block.first.is_ipv4())] = Some(Instant::now());
-            tracing::info!(pool = %self.pool, first = %block.first, size = block.size, "leased a block of addresses");
-            return Ok(true);
-        }
-        trouble.map_or(Ok(false), |trouble| Err(Trouble::Other(trouble)))
-    }
-
-    async fn lease_one(&self, state: &mut State, pool: &Pool, is_v4: bool) -> Result<(), Trouble> {
-        let seed = number(self.kubernetes()?.node());
-        let is_known = state.others.as_ref().is_some_and(|(at, _)| at.elapsed() < KNOWN);
-        // Of a scarce pool most blocks are others'.
-        let mut listed = !is_known && self.marks.word(&self.pool).is_some();
-        if listed {
-            self.list_others(state).await?;
-        }
-        for attempt in 0..TRIES {
-            if attempt == BLIND_TRIES && !listed {
-                self.list_others(state).await?;
-                listed = true;
-            }
-            let unavailable = state.holder.as_ref().map(Holder::unavailable).unwrap_or_default();
-            let Some(block) = pool.next_block(is_v4, seed, &unavailable) else {
-                if listed {
-                    self.marks.found_none(&self.pool);
-                    break;
-                }
-                self.list_others(state).await?;
-                listed = true;
-                continue;
-            };
-            if self.want(state, block).await? {
-                return Ok(());
-            }
-        }
-        let known = state.holder.as_ref().map(|holder| holder.unavailable().len()).unwrap_or_default();
-        Err(Trouble::Dry(format!("no block is free: nodes hold all {known}")))
-    }
-
-    async fn list_others(&self, state: &mut State) -> Result<(), String> {
-        let found = self.kubernetes()?.blocks_of_others(&self.pool).await;
-        let (others, version) = found.map_err(|e| e.to_string())?;
-        if let Some(holder) = &mut state.holder {
-            holder.set_others(others);
-        }
-        state.others = Some((Instant::now(), version));
         Ok(())
     }
 }

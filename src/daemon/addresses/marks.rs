@@ -1,30 +1,32 @@
-//! Which pools are scarce: what the watch shows of the marks of nodes that wait, and what this node finds itself.
+//! Which pools are scarce, and which blocks are asked for: what the watch shows of the marks of nodes that wait, and what this
+//! node finds itself.
 
 use crate::cluster::SeenShortage;
 use crate::ipam::PoolName;
-use crate::ipam::scarcity::{Ask, Scarcity};
+use crate::ipam::scarcity::{Ask, Scarcity, Wanted};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// The pools, with a clock that only goes forward.
+/// What is wanted, with a clock that only goes forward.
 #[derive(Debug)]
 pub struct Marks {
     start: Instant,
-    pools: Mutex<BTreeMap<PoolName, Scarcity>>,
+    wanted: Mutex<BTreeMap<Wanted, Scarcity>>,
     changed: Notify,
 }
 
 impl Default for Marks {
     fn default() -> Self {
-        Marks { start: Instant::now(), pools: Mutex::default(), changed: Notify::new() }
+        Marks { start: Instant::now(), wanted: Mutex::default(), changed: Notify::new() }
     }
 }
 
 impl Marks {
-    fn pools(&self) -> MutexGuard<'_, BTreeMap<PoolName, Scarcity>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wanted(&self) -> MutexGuard<'_, BTreeMap<Wanted, Scarcity>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Duration {
@@ -33,49 +35,60 @@ impl Marks {
 
     /// Learns what the watch shows.
     pub fn take(&self, seen: SeenShortage) {
-        let (now, mut pools) = (self.now(), self.pools());
+        let (now, mut all) = (self.now(), self.wanted());
         match seen {
             SeenShortage::All(marks) => {
-                pools.iter_mut().filter(|(pool, _)| !marks.contains_key(*pool)).for_each(|(_, one)| one.unmarked());
-                marks.into_iter().for_each(|(pool, mark)| pools.entry(pool).or_default().marked(mark, now));
+                all.iter_mut().filter(|(wanted, _)| !marks.contains_key(*wanted)).for_each(|(_, one)| one.unmarked());
+                marks.into_iter().for_each(|(wanted, mark)| all.entry(wanted).or_default().marked(mark, now));
             }
-            SeenShortage::Marked(pool, mark) => pools.entry(pool).or_default().marked(mark, now),
-            SeenShortage::Unmarked(pool) => pools.entry(pool).or_default().unmarked(),
+            SeenShortage::Marked(wanted, mark) => all.entry(wanted).or_default().marked(mark, now),
+            SeenShortage::Unmarked(wanted) => all.entry(wanted).or_default().unmarked(),
         }
+        all.retain(|_, one| !one.is_over(now));
         self.changed.notify_one();
     }
 
     /// This node has found no free block of `pool`.
     pub fn found_none(&self, pool: &PoolName) {
         let now = self.now();
-        self.pools().entry(pool.clone()).or_default().found_none(now);
+        self.wanted().entry(Wanted::any(pool)).or_default().found_none(now);
     }
 
     /// What is to be done for a pod that waits here.
-    pub fn ask(&self, pool: &PoolName) -> Ask {
+    pub fn ask(&self, wanted: &Wanted) -> Ask {
         let now = self.now();
-        self.pools().entry(pool.clone()).or_default().ask(now)
+        self.wanted().entry(wanted.clone()).or_default().ask(now)
     }
 
     /// The word by which this node keeps nothing of `pool`; none where it may.
     pub fn word(&self, pool: &PoolName) -> Option<String> {
         let now = self.now();
-        self.pools().get(pool).and_then(|one| one.word(now)).map(str::to_owned)
+        self.wanted().get(&Wanted::any(pool)).and_then(|one| one.word(now)).map(str::to_owned)
     }
 
-    /// Whether any pool is scarce.
+    /// The blocks of `pool` that another node asks for, with its words.
+    pub fn called(&self, pool: &PoolName) -> BTreeMap<IpAddr, String> {
+        let (now, all) = (self.now(), self.wanted());
+        let word = |(wanted, one): (&Wanted, &Scarcity)| {
+            let first = wanted.block.filter(|_| wanted.pool == *pool)?;
+            Some((first, one.word(now)?.to_owned()))
+        };
+        all.iter().filter_map(word).collect()
+    }
+
+    /// Whether anything is wanted.
     pub fn any(&self) -> bool {
         let now = self.now();
-        self.pools().values().any(|one| one.word(now).is_some())
+        self.wanted().values().any(|one| one.word(now).is_some())
     }
 
     /// The marks that are to be deleted, with their versions.
-    pub fn outlived(&self, patience: Duration) -> Vec<(PoolName, String)> {
-        let (now, pools) = (self.now(), self.pools());
-        let version = |(pool, one): (&PoolName, &Scarcity)| {
-            one.outlived(now, patience).map(|version| (pool.clone(), version.to_owned()))
+    pub fn outlived(&self, patience: Duration) -> Vec<(Wanted, String)> {
+        let (now, all) = (self.now(), self.wanted());
+        let version = |(wanted, one): (&Wanted, &Scarcity)| {
+            one.outlived(now, patience).map(|version| (wanted.clone(), version.to_owned()))
         };
-        pools.iter().filter_map(version).collect()
+        all.iter().filter_map(version).collect()
     }
 
     /// The clock, in seconds: a node asks less often.

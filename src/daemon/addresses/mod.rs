@@ -1,9 +1,11 @@
 //! Leases blocks of addresses for this node, ahead of need, and returns what the plugin has given back. Objects where the
 //! node is taken for removed.
 
+mod claiming;
 mod grants;
 mod judged;
 mod keeper;
+mod kept;
 mod leasing;
 mod marks;
 mod metrics;
@@ -19,12 +21,15 @@ use crate::facts::node_blocks::now;
 use crate::ipam::{Grant, PoolName};
 use grants::Grants;
 use keeper::Keeper;
+pub(super) use leasing::NoLease;
+use leasing::Wish;
 use marks::Marks;
 pub(super) use metrics::AddressMetrics;
 use prometheus_client::registry::Registry;
 use standing::Standing;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -92,30 +97,40 @@ impl Addresses {
         Arc::clone(pools.entry(pool.clone()).or_insert_with(|| made(&pool)))
     }
 
-    /// Leases what is asked for.
+    /// Leases what is asked for. Answers what is kept, where that is asked for.
     ///
     /// # Errors
     /// Why it cannot, in one line.
-    pub async fn lease(&self, request: LeaseRequest) -> Result<(), String> {
-        if self.cluster.kubernetes().is_none() {
-            return Err("plexusd reads manifests, and pools of addresses need an API server".to_owned());
-        }
-        match self.grants.own() {
-            Ok(true) => {}
-            Ok(false) => return Err("another plexusd of this node has not ended yet".to_owned()),
-            Err(e) => return Err(format!("grants of addresses cannot be written: {e}")),
-        }
+    pub async fn lease(&self, request: LeaseRequest) -> Result<Vec<IpAddr>, NoLease> {
+        self.may_lease()?;
         self.grants.seen_by_plugin(&request.boot);
         let keeper = self.keeper(request.pool);
         let begun = Instant::now();
         // On its own: whoever asks may hang up, and what was begun is to be ended.
-        let work = tokio::spawn(async move { keeper.lease(&request.families, &request.within).await });
+        let wish = match request.kept_for {
+            Some(whose) => Wish::Kept(whose, request.taken.into_iter().collect()),
+            None => Wish::Blocks(request.families, request.within),
+        };
+        let work = tokio::spawn(async move { keeper.lease(&wish).await });
         let answer = tokio::time::timeout(ANSWER_LIMIT, work).await;
         self.metrics.leased(begun.elapsed());
         match answer {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err("plexusd stops".to_owned()),
-            Err(_) => Err(format!("the API server did not answer within {ANSWER_LIMIT:?}")),
+            Ok(Err(_)) => Err(NoLease::Later("plexusd stops".to_owned())),
+            Err(_) => Err(NoLease::Later(format!("the API server did not answer within {ANSWER_LIMIT:?}"))),
+        }
+    }
+
+    /// Whether this daemon leases anything.
+    fn may_lease(&self) -> Result<(), NoLease> {
+        let later = |why: &str| Err(NoLease::Later(why.to_owned()));
+        if self.cluster.kubernetes().is_none() {
+            return later("plexusd reads manifests, and pools of addresses need an API server");
+        }
+        match self.grants.own() {
+            Ok(true) => Ok(()),
+            Ok(false) => later("another plexusd of this node has not ended yet"),
+            Err(e) => later(&format!("grants of addresses cannot be written: {e}")),
         }
     }
 
@@ -199,9 +214,9 @@ impl Addresses {
         let tidy = async {
             loop {
                 tokio::time::sleep(TIDY_EVERY).await;
-                for (pool, version) in self.marks.outlived(Duration::from_secs(seconds)) {
-                    if let Err(reason) = kubernetes.unmark_shortage(&pool, &version).await {
-                        tracing::warn!(%pool, reason, "the mark of a pool that was scarce cannot be deleted");
+                for (wanted, version) in self.marks.outlived(Duration::from_secs(seconds)) {
+                    if let Err(reason) = kubernetes.unmark_shortage(&wanted, &version).await {
+                        tracing::warn!(pool = %wanted.pool, reason, "the mark of a pool that was scarce cannot be deleted");
                     }
                 }
             }

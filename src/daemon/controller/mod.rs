@@ -1,5 +1,7 @@
-//! The controller of addresses: frees the blocks of nodes that were removed, and shows what is leased of each pool.
+//! The controller of addresses: frees the blocks of nodes that were removed, shows what is leased of each pool, and ends what is
+//! kept for pods that do not come back.
 
+mod kept;
 mod pools;
 mod removed;
 mod shown;
@@ -7,6 +9,7 @@ mod shown;
 use super::{Settings, http};
 use crate::cluster::{Access, Cache, Kubernetes, Leading, Mirror, Requests, SeenNodes};
 use anyhow::Context;
+use kept::Kept;
 use pools::Statuses;
 use removed::Removed;
 use shown::Shown;
@@ -35,8 +38,10 @@ pub async fn run(settings: Settings, mut terminate: Signal, mut interrupt: Signa
         background.spawn(http::serve(address, guard, Arc::<Shown>::clone(&shown)));
     }
     let (nodes, pools, blocks) = (SeenNodes::default(), Mirror::default(), Mirror::default());
+    let reservations = Mirror::default();
     let mut removed = Removed::new(&kubernetes, &nodes, &shown);
     let mut statuses = Statuses::new(&kubernetes, &pools, &blocks);
+    let mut kept = Kept::new(&kubernetes, (&pools, &blocks), &reservations);
     let mut leading = settings.pod_namespace.clone().map(Leading::new);
     let work = async {
         loop {
@@ -48,6 +53,9 @@ pub async fn run(settings: Settings, mut terminate: Signal, mut interrupt: Signa
             if leads {
                 removed.look().await;
                 shown.pools(statuses.look().await);
+                kept.look().await;
+            } else {
+                kept.rest();
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -56,6 +64,7 @@ pub async fn run(settings: Settings, mut terminate: Signal, mut interrupt: Signa
         () = kubernetes.follow_nodes(&nodes) => {}
         () = kubernetes.follow_pools(&pools) => {}
         () = kubernetes.follow_blocks(&blocks) => {}
+        () = kubernetes.follow_reservations(&reservations) => {}
         () = work => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

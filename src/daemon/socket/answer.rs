@@ -3,6 +3,7 @@
 use crate::api::protocol::{Health, Hello, Reply, Request, SOURCE_DIRECTORY};
 use crate::api::{Cached, Facts, FactsRequest, cached};
 use crate::cluster::{PodWatch, UnknownNetwork};
+use crate::daemon::addresses::NoLease;
 use crate::daemon::http::Site;
 use crate::daemon::{Daemon, devices};
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
@@ -32,8 +33,9 @@ impl Daemon {
                 Err(line) => Reply::Unavailable(line),
             },
             Request::Lease(request) => match self.addresses.lease(request).await {
-                Ok(()) => Reply::Leased {},
-                Err(line) => Reply::Unavailable(line),
+                Ok(addresses) => Reply::Leased { addresses },
+                Err(NoLease::Later(line)) => Reply::Unavailable(line),
+                Err(NoLease::Never(line)) => Reply::Refused(line),
             },
             Request::Pools(pools) => match tokio::time::timeout(ANSWER_LIMIT, self.addresses.judge(&pools)).await {
                 Ok(Ok(judged)) => Reply::Pools(judged),

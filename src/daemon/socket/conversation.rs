@@ -134,7 +134,7 @@ async fn answer(line: &[u8], daemon: &Daemon, greeted: &mut bool) -> Reply {
             ("unknown", String::new(), Reply::Unsupported(why))
         }
     };
-    if let Reply::Unavailable(line) | Reply::Unsupported(line) = &reply {
+    if let Reply::Unavailable(line) | Reply::Unsupported(line) | Reply::Refused(line) = &reply {
         tracing::warn!(question, about, reason = line, "a request failed");
     }
     daemon.metrics.answered(question, outcome(&reply), begun.elapsed());
@@ -168,6 +168,7 @@ fn outcome(reply: &Reply) -> &'static str {
     match reply {
         Reply::Unsupported(_) => "unsupported",
         Reply::Unavailable(_) => "unavailable",
+        Reply::Refused(_) => "refused",
         _ => "answered",
     }
 }

@@ -1,6 +1,6 @@
 //! What has to hold of pools, blocks and AddressNodes, whoever was killed or restored.
 
-use crate::cluster::{SeenAddresses, SeenBlock, SeenPool};
+use crate::cluster::{SeenAddresses, SeenBlock, SeenPool, SeenReservation};
 use crate::ipam::epoch::Terms;
 use crate::ipam::overlap::{Claimant, overlaps};
 use crate::ipam::{Pool, PoolName};
@@ -17,9 +17,9 @@ const MARGIN: u64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The rule: `overlap`, `pool`, `range`, `twice`, `orphan`, `epoch` or `removed`.
+    /// The rule: `overlap`, `pool`, `range`, `twice`, `orphan`, `epoch`, `removed` or `kept`.
     pub rule: &'static str,
-    /// The object: the name of a pool, a block or a node.
+    /// The object: the name of a pool, a block, a node or an AddressReservation.
     pub object: String,
     /// What is wrong, and what follows from it.
     pub text: String,
@@ -31,6 +31,22 @@ pub fn judge(seen: &SeenAddresses, there: &BTreeSet<String>, now: u64) -> Vec<Pr
     problems.extend(seen.blocks.iter().flat_map(|block| of_block(block, seen)));
     problems.extend(twice(seen));
     problems.extend(of_nodes(seen, there, now));
+    problems.extend(kept_twice(seen));
+    problems
+}
+
+/// Reservations that share an address with one before.
+fn kept_twice(seen: &SeenAddresses) -> Vec<Problem> {
+    let mut first: BTreeMap<(&str, IpAddr), &SeenReservation> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for one in seen.reservations.iter().flatten() {
+        for address in &one.reservation.addresses {
+            let Some(before) = first.insert((&one.pool, *address), one) else { continue };
+            let (whose, other) = (&one.reservation.whose, &before.reservation.whose);
+            let text = format!("{address} is kept for {whose} and for {other}: delete one of both, and that pod");
+            problems.push(problem("kept", &one.name, text));
+        }
+    }
     problems
 }
 
@@ -148,6 +164,7 @@ mod tests {
     use crate::cluster::pool_status::PoolStatus;
     use crate::ipam::epoch::Record;
     use crate::ipam::pool::{PoolSpec, Range};
+    use crate::ipam::reservation::{Reservation, Whose};
     use crate::ipam::usage::Lease;
 
     fn pool(name: &str, created: i64, range: &str) -> SeenPool {
@@ -161,6 +178,13 @@ mod tests {
         let block = crate::ipam::Block { first: first.parse().unwrap(), size };
         let lease = Lease { block, node: node.to_owned() };
         SeenBlock { name: format!("{pool}.{first}"), pool: pool.to_owned(), lease, epoch: format!("e-{node}") }
+    }
+
+    fn kept(pool: &str, pod: &str, address: &str) -> SeenReservation {
+        let (namespace, pod, interface) = ("ns".to_owned(), pod.to_owned(), "net1".to_owned());
+        let (name, whose) = (format!("{pool}.{pod}"), Whose { namespace, pod, interface });
+        let reservation = Reservation { whose, addresses: vec![address.parse().unwrap()], node: "a".to_owned() };
+        SeenReservation { name, version: Default::default(), pool: pool.to_owned(), reservation }
     }
 
     fn good() -> (SeenAddresses, BTreeSet<String>) {
@@ -181,6 +205,7 @@ mod tests {
                 block("whereabouts.net-y", "10.9.0.1", 1, "b"),
             ],
             nodes: nodes.iter().map(|node| (node.clone(), record(node))).collect(),
+            reservations: Some(vec![kept("lan", "web-0", "10.0.0.9"), kept("lan", "web-1", "10.0.0.10")]),
         };
         (seen, nodes.into_iter().collect())
     }
@@ -205,6 +230,12 @@ mod tests {
         assert_eq!(broken(other_size), one("twice", "lan.10.0.0.0"));
         let orphan = |seen: &mut SeenAddresses| seen.blocks.push(block("wan", "10.1.0.16", 16, "gone"));
         assert_eq!(broken(orphan), one("orphan", "wan.10.1.0.16"));
+        let keep = |pool: &'static str| {
+            move |seen: &mut SeenAddresses| seen.reservations.as_mut().unwrap().push(kept(pool, "web-2", "10.0.0.9"))
+        };
+        assert_eq!(broken(keep("lan")), one("kept", "lan.web-2"));
+        assert_eq!(broken(keep("wan")), [], "another network");
+        assert_eq!(broken(|seen| seen.reservations = None), [], "of a former release");
         let former = |seen: &mut SeenAddresses| seen.blocks[2].epoch = "before".to_owned();
         assert_eq!(broken(former), one("epoch", "wan.10.1.0.0"));
         assert_eq!(broken(|seen| seen.blocks[2].epoch.clear()), [], "of a former release");

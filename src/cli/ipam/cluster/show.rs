@@ -6,8 +6,9 @@ use crate::cli::output::described::Described;
 use crate::cli::output::table::{Cell, Table};
 use crate::cli::output::{Format, Output, Tone};
 use crate::cluster::pool_status::compact;
-use crate::cluster::{Inquiry, SeenAddresses, SeenPool};
+use crate::cluster::{Inquiry, SeenAddresses, SeenPool, SeenReservation};
 use crate::ipam::overlap::{Claimant, overlaps};
+use crate::ipam::reservation::Whose;
 use crate::ipam::usage::{Lease, Usage};
 use crate::ipam::{PoolName, PoolSpec};
 use schemars::JsonSchema;
@@ -44,6 +45,8 @@ pub struct Row {
     blocks: usize,
     /// The nodes that lease blocks, by name.
     nodes: Vec<OfNode>,
+    /// The addresses that are kept for pods, by pod; null if they cannot be listed.
+    kept: Option<Vec<Kept>>,
     /// What is wrong with the pool.
     problems: Vec<String>,
     /// The conditions that the controller of addresses wrote.
@@ -74,6 +77,35 @@ pub struct OfNode {
     blocks: usize,
     /// The number of their addresses that can be given to pods.
     addresses: u64,
+}
+
+/// The addresses that are kept for a pod.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// The name of the AddressReservation.
+    name: String,
+    /// The pod: `<namespace>/<name>`.
+    pod: String,
+    /// The interface in the pod.
+    interface: String,
+    /// One address of each family of the pool.
+    addresses: Vec<String>,
+    /// The node that had the pod last.
+    node: String,
+}
+
+impl Kept {
+    fn of(one: &SeenReservation) -> Self {
+        let Whose { namespace, pod, interface } = &one.reservation.whose;
+        Kept {
+            name: one.name.clone(),
+            pod: format!("{namespace}/{pod}"),
+            interface: interface.clone(),
+            addresses: one.reservation.addresses.iter().map(ToString::to_string).collect(),
+            node: one.reservation.node.clone(),
+        }
+    }
 }
 
 /// A condition of an AddressPool.
@@ -107,6 +139,11 @@ pub fn run(inquiry: &Inquiry, only: Option<&str>, format: Format, output: &mut O
         output.line("")?;
         output.table(&table_of_nodes(&nodes))?;
     }
+    let kept: Vec<&Kept> = rows.iter().filter(|_| only.is_some()).flat_map(|row| &row.kept).flatten().collect();
+    if !kept.is_empty() {
+        output.line("")?;
+        output.table(&table_of_kept(&kept))?;
+    }
     Ok(())
 }
 
@@ -118,9 +155,16 @@ fn rows(seen: &SeenAddresses, only: Option<&str>) -> Vec<Row> {
     let row = |name: &str| {
         let leases = seen.blocks.iter().filter(|block| block.pool == name).map(|block| block.lease.clone());
         let pool = seen.pools.iter().find(|pool| pool.claimant.name == name);
-        row(name, pool, &leases.collect::<Vec<_>>(), &claimants)
+        Row { kept: kept(seen, name), ..row(name, pool, &leases.collect::<Vec<_>>(), &claimants) }
     };
     names.into_iter().map(row).collect()
+}
+
+fn kept(seen: &SeenAddresses, pool: &str) -> Option<Vec<Kept>> {
+    let own = seen.reservations.as_ref()?.iter().filter(|one| one.pool == pool);
+    let mut kept: Vec<Kept> = own.map(Kept::of).collect();
+    kept.sort_by(|one, other| (&one.pod, &one.interface).cmp(&(&other.pod, &other.interface)));
+    Some(kept)
 }
 
 fn row(name: &str, pool: Option<&SeenPool>, leases: &[Lease], all: &[Claimant]) -> Row {
@@ -161,6 +205,7 @@ fn row(name: &str, pool: Option<&SeenPool>, leases: &[Lease], all: &[Claimant]) 
         families: usage.parts().map(family).collect(),
         blocks: usage.blocks,
         nodes: usage.nodes.iter().map(of_node).collect(),
+        kept: None,
         problems,
         conditions: pool.map(conditions).unwrap_or_default(),
     }
@@ -203,6 +248,15 @@ fn table_of_nodes(nodes: &[&OfNode]) -> Table {
     let mut table = Table::new(["NODE", "BLOCKS", "ADDRESSES"]);
     for node in nodes {
         table.row([node.node.clone(), node.blocks.to_string(), node.addresses.to_string()].map(Cell::from).into());
+    }
+    table
+}
+
+fn table_of_kept(kept: &[&Kept]) -> Table {
+    let mut table = Table::new(["KEPT FOR", "INTERFACE", "ADDRESSES", "LAST NODE"]);
+    for one in kept {
+        let texts = [one.pod.clone(), one.interface.clone(), one.addresses.join(","), one.node.clone()];
+        table.row(texts.map(Cell::from).into());
     }
     table
 }

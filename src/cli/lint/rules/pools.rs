@@ -6,7 +6,7 @@ use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cli::objects::network::{self, Network};
 use crate::cli::objects::object::Object;
 use crate::cluster::manifests::tree::Node;
-use crate::cni::json;
+use crate::cni::{PluginConfig, json};
 use crate::delegate::ipam::leased;
 use crate::ipam::overlap::{Claimant, Overlap, overlaps};
 use crate::ipam::pool::Range;
@@ -172,12 +172,85 @@ pub const RULES: &[Rule] = &[
             judged.objects.networks.iter().filter_map(missing).collect()
         },
     },
+    Rule {
+        id: "PX085",
+        severity: Severity::Error,
+        what: "a network with `sticky` uses an AddressPool without `reserved` addresses: its pods do not start",
+        fix: "add `reserved` to a range of each family of the pool, or remove `sticky` (docs/how-to/cluster-addresses.md)",
+        needs: Needs::Files,
+        bad: Example::Manifests(concat!(
+            pool!("lan", "{ ranges: [{ range: 10.1.0.0/24 }] }"),
+            nad!(
+                "a",
+                r#"{ "cniVersion": "1.0.0", "type": "sriov", "ipam": { "type": "plexus-ipam", "pool": "lan", "sticky": true } }"#
+            ),
+        )),
+        good: Example::Manifests(concat!(
+            pool!(
+                "lan",
+                "{ blockSize: { v4: 1, v6: 1 }, ranges: [{ range: 10.1.0.0/24, reserved: [10.1.0.128/25] }] }"
+            ),
+            nad!(
+                "a",
+                r#"{ "cniVersion": "1.0.0", "type": "sriov", "ipam": { "type": "plexus-ipam", "pool": "lan", "sticky": true } }"#
+            ),
+        )),
+        judge: |judged| {
+            let without = |_: &PoolSpec, pool: &Pool| pool.families().any(|is_v4| pool.reserved(is_v4).is_empty());
+            sticky(judged, without, "has no reserved addresses of a family")
+        },
+    },
+    Rule {
+        id: "PX086",
+        severity: Severity::Warning,
+        what: "a network with `sticky` uses an AddressPool with large blocks: pods with addresses of one block cannot move to different nodes",
+        fix: "create the pool with `blockSize: {v4: 1, v6: 1}`",
+        needs: Needs::Files,
+        bad: Example::Manifests(concat!(
+            pool!("lan", "{ ranges: [{ range: 10.1.0.0/24, reserved: [10.1.0.128/25] }] }"),
+            nad!(
+                "a",
+                r#"{ "cniVersion": "1.0.0", "type": "sriov", "ipam": { "type": "plexus-ipam", "pool": "lan", "sticky": true } }"#
+            ),
+        )),
+        good: Example::Manifests(concat!(
+            pool!(
+                "lan",
+                "{ blockSize: { v4: 1, v6: 1 }, ranges: [{ range: 10.1.0.0/24, reserved: [10.1.0.128/25] }] }"
+            ),
+            nad!(
+                "a",
+                r#"{ "cniVersion": "1.0.0", "type": "sriov", "ipam": { "type": "plexus-ipam", "pool": "lan", "sticky": true } }"#
+            ),
+        )),
+        judge: |judged| {
+            let large = |spec: &PoolSpec, pool: &Pool| {
+                let size = |is_v4: bool| if is_v4 { spec.block_size.v4 } else { spec.block_size.v6 };
+                pool.families().any(|is_v4| size(is_v4) > 1)
+            };
+            sticky(judged, large, "has blocks of several addresses")
+        },
+    },
 ];
 
 /// When the API server made `object`, in seconds of Unix time; none of one in a file.
 fn created(object: &Object) -> Option<i64> {
     let time = object.root.below(&["metadata", "creationTimestamp"])?.text()?;
     time.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
+/// Networks that keep addresses of a pool that is as `is_wrong` says.
+fn sticky(judged: &Judged<'_>, is_wrong: impl Fn(&PoolSpec, &Pool) -> bool, what: &str) -> Vec<Found> {
+    let pools = pools(judged);
+    let is_wrong =
+        |it: &&Listed<'_>| it.spec.as_ref().is_ok_and(|spec| Pool::new(spec).is_ok_and(|pool| is_wrong(spec, &pool)));
+    let found = |(network, plugin, node): (&Network, &PluginConfig, &Node)| {
+        let used = leased::sticky_pool(plugin)?;
+        let pool = pools.iter().filter(is_wrong).find(|it| it.name == used.as_str())?;
+        let at = node.key("ipam").map_or(node.at, |key| key.at);
+        Some(judged.in_config(network, at, format!("AddressPool {} {what}", pool.name)))
+    };
+    judged.plugins().filter_map(found).collect()
 }
 
 /// An AddressPool among the objects.

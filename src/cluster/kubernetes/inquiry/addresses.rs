@@ -1,8 +1,9 @@
 //! The addresses of the cluster, for a person: pools, blocks, and the nodes that lease them.
 
 use super::{Inquiry, Unanswered};
-use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool};
+use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool, AddressReservation};
 use crate::cluster::kubernetes::pools::SeenPool;
+use crate::cluster::kubernetes::reservations::SeenReservation;
 use crate::ipam::Block;
 use crate::ipam::epoch::Record;
 use crate::ipam::overlap::Claimant;
@@ -20,6 +21,8 @@ pub struct SeenAddresses {
     pub blocks: Vec<SeenBlock>,
     /// The AddressNodes by their names.
     pub nodes: BTreeMap<String, Record>,
+    /// The AddressReservations; none where they cannot be listed: definitions or rights of a former release.
+    pub reservations: Option<Vec<SeenReservation>>,
 }
 
 /// A block.
@@ -64,11 +67,14 @@ impl Inquiry {
         let blocks = self.list::<AddressBlock>(&Api::all(self.client.clone()), all(), "the AddressBlocks")?;
         let nodes = self.list::<AddressNode>(&Api::all(self.client.clone()), all(), "the AddressNodes")?;
         let pools = self.list::<AddressPool>(&Api::all(self.client.clone()), all(), "the AddressPools")?;
+        let kept =
+            self.list::<AddressReservation>(&Api::all(self.client.clone()), all(), "the AddressReservations").ok();
         let named = |node: AddressNode| Some((node.metadata.name.clone()?, node.record()?));
         Ok(SeenAddresses {
             pools: pools.into_iter().filter_map(SeenPool::of).collect(),
             blocks: blocks.into_iter().filter_map(SeenBlock::of).collect(),
             nodes: nodes.into_iter().filter_map(named).collect(),
+            reservations: kept.map(|kept| kept.into_iter().filter_map(SeenReservation::of).collect()),
         })
     }
 }

@@ -263,7 +263,8 @@ impl Addresses {
         Ok(found)
     }
 
-    fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Failure> {
+    /// For whom `address` is taken; none where it is not.
+    pub(super) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Failure> {
         Ok(self.read(&address.to_string())?.map(|text| Owner::parse(&text)))
     }
 

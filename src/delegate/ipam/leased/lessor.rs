@@ -1,5 +1,6 @@
 //! What the plugin needs of the node to take an address from a block that the daemon has leased.
 
+use crate::ipam::reservation::Whose;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use std::fmt::Debug;
 use std::io;
@@ -39,11 +40,22 @@ pub trait Lessor: Send + Sync + Debug {
     /// The boot and both clocks.
     fn now(&self) -> Confirmed;
 
-    /// Asks the daemon for what is needed.
+    /// Asks the daemon for what is needed. Answers the addresses that are kept, where it asks for those.
     ///
     /// # Errors
-    /// There is none: one line for a person.
-    fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<(), String>;
+    /// There is none.
+    fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<Vec<IpAddr>, Unleased>;
+}
+
+/// Why the daemon leased nothing: one line for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unleased {
+    /// It may later.
+    #[error("{0}")]
+    Later(String),
+    /// It will not while the pool and the network are as they are.
+    #[error("{0}")]
+    Never(String),
 }
 
 /// What this node needs of a pool.
@@ -53,4 +65,8 @@ pub struct Need {
     pub families: Vec<u8>,
     /// One of these addresses, each from the first to the last: of a pool that has no ranges of its own.
     pub within: Vec<(IpAddr, IpAddr)>,
+    /// The addresses that are kept for this interface.
+    pub kept_for: Option<Whose>,
+    /// Reserved addresses that others have on this node.
+    pub taken: Vec<IpAddr>,
 }

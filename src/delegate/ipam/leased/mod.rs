@@ -13,6 +13,7 @@
 //! ```
 
 mod folder;
+mod kept;
 mod lessor;
 mod listing;
 mod probing;
@@ -22,11 +23,11 @@ mod turn;
 pub mod whereabouts;
 
 pub use folder::{HISTORY, note_lost};
-pub use lessor::{Lessor, Need};
+pub use lessor::{Lessor, Need, Unleased};
 
 use super::{Foreseen, Ipam, static_};
 use crate::cni::request::ValidAttachment;
-use crate::cni::{AddResult, NetworkConfig, RawObject, folds_to, json};
+use crate::cni::{AddResult, NetworkConfig, PluginConfig, RawObject, folds_to, json};
 use crate::delegate::failure::Failure;
 use crate::delegate::keys::{Declined, Key, key, understand_list};
 use crate::delegate::on_link::OnForeignLink;
@@ -46,7 +47,7 @@ use std::time::Instant;
 pub const TYPE: &str = "plexus-ipam";
 
 /// The keys of its section.
-pub const KEYS: &[Key] = &[key("type"), key("pool"), key("routes"), key("dns")];
+pub const KEYS: &[Key] = &[key("type"), key("pool"), key("sticky"), key("routes"), key("dns")];
 
 /// The plugin.
 #[derive(Debug)]
@@ -88,6 +89,14 @@ pub fn pools(network: &NetworkConfig) -> Vec<PoolName> {
         pools
     };
     sections.flat_map(pools).collect()
+}
+
+/// The pool of which `plugin` takes the addresses that are kept for its pods.
+pub fn sticky_pool(plugin: &PluginConfig) -> Option<PoolName> {
+    let section: RawObject = plugin.object.read("ipam").ok()??;
+    let is_own = section.read::<String>("type").ok()?? == TYPE;
+    let is_sticky = section.read::<bool>("sticky").ok()??;
+    settings::pool(&section).ok().filter(|_| is_own && is_sticky)
 }
 
 impl Leased {

@@ -19,6 +19,8 @@ const KEEPS: u128 = 64;
 pub(super) struct Settings {
     pub(super) pool: PoolName,
     pub(super) network: String,
+    /// Only the addresses that are kept for the pod are taken, on every node the same.
+    pub(super) is_sticky: bool,
     /// Addresses that must be among those taken.
     pub(super) requested: Vec<IpAddr>,
     /// The ranges of the section, of which one address each is taken; none where the pool has them.
@@ -38,8 +40,8 @@ impl Settings {
         let dns = read_dns(&ipam.read("dns")?.unwrap_or_default())?.0;
         if !pool.is_implied() {
             let requested = read_requested(call, &stdin)?;
-            let network = stdin.network;
-            return Ok(Settings { pool, network, requested, parts: None, fixed: Vec::new(), routes, dns });
+            let (network, is_sticky) = (stdin.network, ipam.read("sticky")?.unwrap_or_default());
+            return Ok(Settings { pool, network, is_sticky, requested, parts: None, fixed: Vec::new(), routes, dns });
         }
         whereabouts::judge_keys(&ipam)?;
         let parts = whereabouts::parts(&ipam)?;
@@ -48,7 +50,8 @@ impl Settings {
             return Err(Failure::Config("ipam of type whereabouts has neither \"range\" nor \"ipRanges\"".to_owned()));
         }
         let network = stdin.network;
-        Ok(Settings { pool, network, requested: inside, parts: Some(parts), fixed: outside, routes, dns })
+        let (requested, parts, fixed) = (inside, Some(parts), outside);
+        Ok(Settings { pool, network, is_sticky: false, requested, parts, fixed, routes, dns })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Taking one address of each family of the pool, or of each range of a section of whereabouts, or none.
 
 use super::folder::{self, Addresses};
-use super::lessor::{Lessor, Need};
+use super::kept;
+use super::lessor::{Lessor, Need, Unleased};
 use super::listing::Listing;
 use super::settings::{self, Settings};
 use super::turn::{Taken, Turn};
@@ -14,6 +15,8 @@ use crate::ipam::grant::family;
 use crate::ipam::history::{Owner, What};
 use crate::ipam::memory::{Memory, OfOthers};
 use crate::ipam::pool::Warm;
+use crate::ipam::reservation::{Whose, name_of};
+use crate::ipam::stock::Keeping;
 use crate::ipam::{Grant, PoolName, Probe, Report, Stock};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -44,13 +47,16 @@ struct Want<'a> {
     part: Option<&'a Part>,
     /// This one and no other.
     exact: Option<IpAddr>,
+    /// The one that is kept for the pod, and no other.
+    is_kept: bool,
 }
 
 impl Want<'_> {
     /// Whether `address`, which the attachment has, is what is wanted.
     fn is_met_by(&self, address: IpAddr) -> bool {
         let in_part = |part: &Part| part.net.contains(&address);
-        address.is_ipv4() == self.is_v4 && self.part.is_none_or(in_part) && self.exact.is_none_or(|it| it == address)
+        let is_exact = self.is_kept || self.exact.is_none_or(|it| it == address);
+        address.is_ipv4() == self.is_v4 && self.part.is_none_or(in_part) && is_exact
     }
 
     fn need(&self) -> Need {
@@ -58,7 +64,7 @@ impl Want<'_> {
             (Some(exact), _) => vec![(exact, exact)],
             (None, part) => part.map(Part::within).unwrap_or_default(),
         };
-        Need { families: vec![family(self.is_v4)], within }
+        Need { families: vec![family(self.is_v4)], within, ..Need::default() }
     }
 }
 
@@ -74,7 +80,8 @@ pub(super) fn all(turn: &mut Turn<'_>) -> Result<Taken, Failure> {
         };
         // Not under the lock: other pods may give addresses back meanwhile.
         match lessor.lease(pool, &dry.need, deadline) {
-            Ok(()) => {}
+            Ok(kept) => turn.answered = kept,
+            Err(Unleased::Never(why)) => return Err(Failure::Config(format!("pool {pool}: {why}"))),
             Err(_) if dry.cooling && !turn.takes_cooling => turn.takes_cooling = true,
             Err(e) => {
                 return Err(Failure::TryAgain(format!("pool {pool}: {}, and none was leased: {e}", dry.why)));
@@ -102,26 +109,27 @@ pub(super) fn judge_namespace(grant: &Grant, call: &Call<'_>) -> Result<(), Fail
 }
 
 fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
-    let Turn { settings, lessor, call, takes_cooling, ref kept } = *turn;
+    let Turn { settings, lessor, call, .. } = *turn;
     let pool = &settings.pool;
+    let owner = &turn.owner()?;
+    let whose = kept::whose(settings, owner)?;
     let unreadable = |e| Failure::TryAgain(format!("pool {pool}: {e}"));
     lessor.claim_folder().map_err(unreadable)?;
     let addresses = turn.open()?;
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);
     let Some(grant) = grant else {
-        return Ok(Err(Dry::of(first_need(settings), "this node has no block of it".to_owned())));
+        return Ok(Err(Dry::of(first_need(settings, whose.as_ref()), "this node has no block of it".to_owned())));
     };
     judge_namespace(&grant, call)?;
     let stock = Stock::new(&grant, &report);
     if let Err(refusal) = stock.authorised(&addresses.now) {
-        return Ok(Err(Dry::of(first_need(settings), refusal.to_string())));
+        return Ok(Err(Dry::of(first_need(settings, whose.as_ref()), refusal.to_string())));
     }
-    let owner = &turn.owner()?;
-    let listing = addresses.listing()?;
+    let (listing, addresses, stock) = (addresses.listing()?, &addresses, &stock);
     let aside = if grant.probe == Probe::Refuse { addresses.aside()? } else { BTreeSet::new() };
-    let mut search = Search { settings, addresses: &addresses, stock: &stock, owner, takes_cooling, listing, aside };
-    let own = if call.scope.is_first { kept.clone() } else { addresses.of(Target::of(call)?)? };
+    let mut search = Search { turn, whose: whose.as_ref(), addresses, stock, owner, listing, aside };
+    let own = if call.scope.is_first { turn.kept.clone() } else { addresses.of(Target::of(call)?)? };
     let mut ips: Vec<IpConfig> = Vec::new();
     let wanted = search.wanted();
     let exact = wanted.iter().flatten().filter_map(|want| want.exact).collect();
@@ -140,16 +148,19 @@ fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
     // What another family waits for is not given back meanwhile.
     if outcome.is_ok() {
         let own_warm = settings::warm(&Stdin::parse(call)?.section("ipam")?);
-        let told = Told { lessor, pool: &grant.pool, stock: &stock, before: &report };
-        told.again(&addresses, search.listing, own_warm.as_ref())?;
+        let told = Told { lessor, pool: &grant.pool, stock, before: &report };
+        told.again(addresses, search.listing, own_warm.as_ref())?;
     }
     Ok(outcome.map(|()| Taken { ips, new, exact, probe: grant.probe }))
 }
 
 /// Without a grant: a pool with an object has its ranges from there, another one those of the section.
-fn first_need(settings: &Settings) -> Need {
+fn first_need(settings: &Settings, whose: Option<&Whose>) -> Need {
+    if let Some(whose) = whose.filter(|_| settings.requested.is_empty()) {
+        return kept::need(whose, None, &Default::default());
+    }
     let parts = settings.parts.iter().flatten();
-    let mut wants = parts.map(|part| Want { is_v4: part.is_v4(), part: Some(part), exact: None });
+    let mut wants = parts.map(|part| Want { is_v4: part.is_v4(), part: Some(part), exact: None, is_kept: false });
     wants.next().map(|want| want.need()).unwrap_or_default()
 }
 
@@ -171,7 +182,11 @@ impl Told<'_> {
         warm: Option<&Warm>,
     ) -> Result<(), Failure> {
         let Told { lessor, pool, stock, before } = *self;
-        let report = |listing: &Listing| stock.report_keeping(&listing.taken, warm.unwrap_or(stock.warm()));
+        let warm = warm.unwrap_or(stock.warm());
+        let report = |listing: &Listing| {
+            let keeping = Keeping { warm, former: &listing.former, now: &addresses.now };
+            stock.report_keeping(&listing.taken, &keeping)
+        };
         if report(&listing) != *before {
             // A block with an address in use must not go back: no copy is believed for that.
             listing = addresses.list()?;
@@ -188,11 +203,12 @@ impl Told<'_> {
 }
 
 struct Search<'a> {
-    settings: &'a Settings,
+    turn: &'a Turn<'a>,
+    /// For whom addresses are kept, where the section asks for that.
+    whose: Option<&'a Whose>,
     addresses: &'a Addresses,
     stock: &'a Stock<'a>,
     owner: &'a Owner,
-    takes_cooling: bool,
     /// What is taken and what was, with what this search has taken.
     listing: Listing,
     /// What another device answered for: only who asks for it tries it.
@@ -202,19 +218,22 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// What the call needs: one address of each family of the pool, or of each range of the section.
     fn wanted(&self) -> Result<Vec<Want<'a>>, Failure> {
-        let settings = self.settings;
+        let settings = self.turn.settings;
         let requested = &settings.requested;
         let Some(parts) = &settings.parts else {
             self.judge_requested()?;
+            let kept = |is_v4| kept::address_of(&self.turn.answered, self.stock, self.owner, is_v4);
             let want = |is_v4: bool| {
-                let exact = requested.iter().copied().find(|ip| ip.is_ipv4() == is_v4);
-                Want { is_v4, part: None, exact }
+                let asked = requested.iter().copied().find(|ip| ip.is_ipv4() == is_v4);
+                let is_kept = asked.is_none() && self.whose.is_some();
+                let exact = if is_kept { kept(is_v4) } else { asked };
+                Want { is_v4, part: None, exact, is_kept }
             };
             return Ok(self.stock.families().into_iter().map(want).collect());
         };
         let mut wanted: Vec<Want<'a>> = Vec::new();
         for part in parts {
-            let want = |exact| Want { is_v4: part.is_v4(), part: Some(part), exact };
+            let want = |exact| Want { is_v4: part.is_v4(), part: Some(part), exact, is_kept: false };
             let is_new = |ip: &IpAddr| part.net.contains(ip) && !wanted.iter().any(|want| want.exact == Some(*ip));
             let of_part: Vec<IpAddr> = requested.iter().copied().filter(is_new).collect();
             if of_part.is_empty() {
@@ -227,8 +246,8 @@ impl<'a> Search<'a> {
 
     fn judge_requested(&self) -> Result<(), Failure> {
         let families = self.stock.families();
-        let pool = &self.settings.pool;
-        let of_family = |is_v4: bool| self.settings.requested.iter().filter(move |ip| ip.is_ipv4() == is_v4);
+        let pool = &self.turn.settings.pool;
+        let of_family = |is_v4: bool| self.turn.settings.requested.iter().filter(move |ip| ip.is_ipv4() == is_v4);
         for (is_v4, name) in [(true, "IPv4"), (false, "IPv6")] {
             let asked = of_family(is_v4).count();
             if asked > usize::from(families.contains(&is_v4)) {
@@ -251,6 +270,10 @@ impl<'a> Search<'a> {
             let own = own.iter().copied().find(|own| want.is_met_by(*own) && !is_used(own));
             let address = match (own, want.exact) {
                 (Some(own), _) => own,
+                (None, kept) if want.is_kept => match self.kept(want, kept)? {
+                    Ok(address) => address,
+                    Err(dry) => return Ok(Err(dry)),
+                },
                 (None, Some(exact)) => {
                     self.judge_range(want, exact)?;
                     if !self.is_offered(want, exact) {
@@ -272,7 +295,7 @@ impl<'a> Search<'a> {
 
     fn judge_range(&self, want: &Want<'_>, address: IpAddr) -> Result<(), Failure> {
         if want.part.is_none() && self.stock.subnet_of(address).is_none() {
-            let pool = &self.settings.pool;
+            let pool = &self.turn.settings.pool;
             return Err(Failure::Config(format!("requested IP {address} is in no range of pool {pool}")));
         }
         Ok(())
@@ -290,6 +313,16 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Takes the address that is kept for the pod.
+    fn kept(&mut self, want: &Want<'_>, kept: Option<IpAddr>) -> Result<Result<IpAddr, Dry>, Failure> {
+        let Some(address) = kept.filter(|address| self.stock.offers_on_request(*address)) else {
+            let need = self.whose.map(|whose| kept::need(whose, Some(self.stock), &self.listing.taken));
+            let why = format!("no {} address that is kept for the pod is in a block of this node", name_of(want.is_v4));
+            return Ok(Err(Dry::of(need.unwrap_or_default(), why)));
+        };
+        kept::take(self.addresses, address, self.owner, &self.turn.settings.pool).map(Ok)
+    }
+
     fn next(&mut self, want: &Want<'_>) -> Result<Result<IpAddr, Dry>, Failure> {
         if let Some(address) = self.take_first(want)? {
             return Ok(Ok(address));
@@ -300,7 +333,7 @@ impl<'a> Search<'a> {
         if let Some(address) = self.take_first(want)? {
             return Ok(Ok(address));
         }
-        let name = if want.is_v4 { "IPv4" } else { "IPv6" };
+        let name = name_of(want.is_v4);
         let of = want.part.map(|part| format!(" of {}", part.net)).unwrap_or_default();
         let aside = match self.aside.iter().filter(|address| self.stock.offers(**address)).count() {
             0 => String::new(),
@@ -325,7 +358,7 @@ impl<'a> Search<'a> {
             }
         }
         let OfOthers { kept, cooling } = memory.of_others(of);
-        let cooling = if self.takes_cooling { cooling } else { Vec::new() };
+        let cooling = if self.turn.takes_cooling { cooling } else { Vec::new() };
         for address in kept.into_iter().chain(cooling).filter(is_free) {
             if self.addresses.take(address, self.owner, &mut cursor)? {
                 return Ok(Some(address));

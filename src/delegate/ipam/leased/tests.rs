@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+mod kept;
 mod listed;
 mod probed;
 mod remembered;
@@ -29,6 +30,8 @@ struct FakeNode {
     clock: std::sync::atomic::AtomicU64,
     /// Blocks of other nodes.
     taken_by_others: Mutex<std::collections::BTreeSet<IpAddr>>,
+    /// What is kept for pods in the cluster.
+    kept: Mutex<BTreeMap<crate::ipam::reservation::Whose, Vec<IpAddr>>>,
 }
 
 impl FakeNode {
@@ -57,6 +60,7 @@ impl FakeNode {
             asked: Mutex::default(),
             clock: 50.into(),
             taken_by_others: Mutex::default(),
+            kept: Mutex::default(),
         })
     }
 
@@ -150,7 +154,8 @@ impl Lessor for FakeNode {
     fn now(&self) -> Confirmed {
         Confirmed { clock: self.clock.load(std::sync::atomic::Ordering::Relaxed), ..here() }
     }
-    fn lease(&self, pool: &PoolName, need: &Need, _: Instant) -> Result<(), String> {
+    fn lease(&self, pool: &PoolName, need: &Need, _: Instant) -> Result<Vec<IpAddr>, Unleased> {
+        let later = |why: &str| Unleased::Later(why.to_owned());
         let families = &need.families;
         self.asked.lock().unwrap().push(families.clone());
         if pool.is_implied() {
@@ -162,27 +167,31 @@ impl Lessor for FakeNode {
                 let held = self.grant.lock().unwrap().iter().flat_map(|grant| grant.offers.clone()).collect::<Vec<_>>();
                 let mut unavailable = taken.clone();
                 unavailable.extend(held.iter().map(|offer| offer.granted.first));
-                let block = pool.next_block(is_v4, 0, &unavailable).ok_or("no block is free")?;
+                let block = pool.next_block(is_v4, 0, &unavailable).ok_or_else(|| later("no block is free"))?;
                 taken.remove(&block.first);
                 self.lease_block(&block.first.to_string());
             }
-            return Ok(());
+            return Ok(Vec::new());
+        }
+        if let Some(whose) = &need.kept_for {
+            return self.lease_kept(whose, need);
         }
         if let Some((address, _)) = need.within.first() {
             let pool = Pool::new(&self.spec).unwrap();
-            pool.judge_request(*address)?;
+            pool.judge_request(*address).map_err(Unleased::Later)?;
             let block = pool.block_of(*address);
             if self.taken_by_others.lock().unwrap().contains(&block.first) {
-                return Err(format!("{address} is in a block of node w2"));
+                return Err(Unleased::Later(format!("{address} is in a block of node w2")));
             }
             self.lease_block(&block.first.to_string());
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut stock = self.stock.lock().unwrap();
-        let at = stock.iter().position(|(family, _)| families.contains(family)).ok_or("no block is free")?;
+        let at =
+            stock.iter().position(|(family, _)| families.contains(family)).ok_or_else(|| later("no block is free"))?;
         let (_, first) = stock.remove(at);
         self.lease_block(first);
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

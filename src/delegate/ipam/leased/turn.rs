@@ -20,6 +20,8 @@ pub(super) struct Turn<'a> {
     pub(super) call: &'a Call<'a>,
     /// Also addresses that others had a moment ago: there is no other.
     pub(super) takes_cooling: bool,
+    /// What the daemon keeps for the pod, as it answered.
+    pub(super) answered: Vec<IpAddr>,
     /// What this call has taken already.
     pub(super) kept: Vec<IpAddr>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Taken {
 impl<'a> Turn<'a> {
     /// `call` takes nothing yet.
     pub(super) fn new(settings: &'a Settings, lessor: &'a dyn Lessor, call: &'a Call<'a>) -> Self {
-        Turn { settings, lessor, call, takes_cooling: false, kept: Vec::new() }
+        Turn { settings, lessor, call, takes_cooling: false, answered: Vec::new(), kept: Vec::new() }
     }
 
     /// Of what was `taken`, the addresses of `claims` are others': they are given back, and this node gives them to nobody
