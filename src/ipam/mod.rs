@@ -21,6 +21,7 @@ pub mod pool;
 pub mod probe;
 pub mod question;
 mod range;
+pub mod report;
 pub mod reservation;
 pub mod scarcity;
 pub mod selector;
@@ -30,11 +31,12 @@ pub mod taken;
 pub mod tally;
 pub mod usage;
 
-pub use grant::{Confirmed, Grant, Granted, Notes, Offer, Report};
+pub use grant::{Confirmed, Grant, Granted, Notes, Offer};
 pub use holder::{Effect, Event, Holder};
 pub use name::PoolName;
 pub use pool::{Block, Pool, PoolSpec};
 pub use probe::Probe;
+pub use report::Report;
 pub use stock::Stock;
 pub use taken::Taken;
 

@@ -3,9 +3,9 @@
 //! A request may be answered, or be done without an answer, or be done at any later time, also after its daemon is
 //! gone. A daemon may be killed between any two effects, a node may start again, and the plugin works at any time.
 
-use super::grant::{Granted, Released};
 use super::holder::{Effect, Event, Holder, Owned};
-use super::pool::Block;
+use super::report::Released;
+use super::{Block, Granted};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::net::IpAddr;
 

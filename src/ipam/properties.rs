@@ -1,10 +1,11 @@
 //! Pools and stocks, compared with what a loop over all addresses finds.
 
-use super::grant::{Confirmed, Grant, Granted, Low, Released, Report};
+use super::grant::{Confirmed, Grant, Granted};
 use super::holder::{Effect, Event, Holder};
 use super::name::PoolName;
 use super::pool::{Block, BlockSize, Pool, PoolSpec, Range, Warm};
 use super::probe::Probe;
+use super::report::{Low, Released, Report};
 use super::spans::{Span, Spans};
 use super::stock::Stock;
 use super::taken::Taken;

@@ -1,9 +1,10 @@
 //! What the plugin may do with a grant. It holds the lock of the pool when it asks.
 
-use super::grant::{Confirmed, Grant, Low, Offer, Released, Report, family};
+use super::grant::{Confirmed, Grant, Offer, family};
 use super::memory::{Former, Times};
 use super::offer::FRESH_FOR;
 use super::pool::{Subnet, Warm};
+use super::report::{Low, Released, Report};
 use super::spans::{Span, Spans, address, number};
 use super::taken::Taken;
 use std::net::IpAddr;

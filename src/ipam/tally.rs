@@ -90,7 +90,8 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipam::grant::{Grant, Released, Report};
+    use crate::ipam::grant::Grant;
+    use crate::ipam::report::{Released, Report};
 
     #[test]
     fn every_address_of_the_blocks_is_counted_once() {
