@@ -72,6 +72,10 @@ pub enum Fault {
 /// What to do about a pool.
 const LOOK_AT_POOL: &str =
     "`kubectl get addresspools`, `plexusctl ipam show` and `plexusctl ipam check` show what is wrong with the pool.";
+/// What to do about an address that another device has.
+const EXCLUDE: &str = "Exclude the address in the AddressPool (ranges[].exclude), or remove the device with the MAC that the message names.";
+/// What to do where addresses of the cluster are off.
+const SWITCH_ON: &str = "Add conf/components/ipam to your overlay, or set ipam.enabled=true of the Helm chart.";
 /// What to do about an uninstallation.
 const CANCEL: &str = "Wait for its end; to cancel it, apply the manifests again as you installed them (Helm: `--set uninstall=false`), or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
 /// What to do about changed interfaces.
@@ -109,12 +113,8 @@ impl Fault {
                 "Enlarge the range of the network, or run `plexusctl gc` on the node to release addresses of deleted pods."
             }
             Fault::AddressPool => LOOK_AT_POOL,
-            Fault::AddressInUse => {
-                "Exclude the address in the AddressPool (ranges[].exclude), or remove the device with the MAC that the message names."
-            }
-            Fault::AddressesOff => {
-                "Add conf/components/ipam to your overlay, or set ipam.enabled=true of the Helm chart."
-            }
+            Fault::AddressInUse => EXCLUDE,
+            Fault::AddressesOff => SWITCH_ON,
             Fault::TokenRefused => {
                 "Apply the manifests again: the ClusterRole plexus, its binding and the ServiceAccount give the daemon its rights."
             }
