@@ -23,7 +23,7 @@ pub struct Former {
 /// A number for the interface `ifname` of the pod `pod`, its namespace and name. It only prefers an address, so that two
 /// pods with one number harm nobody. It is not 0.
 pub fn identity(pod: &str, ifname: &str) -> u64 {
-    number_of(&format!("{pod} {ifname}")).max(1)
+    number_of(format!("{pod} {ifname}")).max(1)
 }
 
 impl Former {
