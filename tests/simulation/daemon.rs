@@ -265,7 +265,7 @@ impl Process {
 
     async fn lease_one(&self) -> Outcome {
         let pool = Pool::new(&self.world.borrow().plan.spec).map_err(|e| e.to_string())?;
-        let seed = number_of(&format!("node-{}", self.node));
+        let seed = number_of(format!("node-{}", self.node));
         let mut listed = false;
         for attempt in 0..TRIES {
             if attempt == BLIND_TRIES && !listed {
