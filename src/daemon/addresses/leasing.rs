@@ -39,13 +39,13 @@ pub enum NoLease {
 }
 
 impl Keeper {
-    /// Leases what is wished. Answers what is kept for the pod, if that is wished.
+    /// Leases what is wished, for a plugin that waits `until` then. Answers what is kept for the pod, if that is wished.
     ///
     /// # Errors
     /// There is none.
-    pub async fn lease(&self, wish: &Wish) -> Result<Vec<IpAddr>, NoLease> {
+    pub async fn lease(&self, wish: &Wish, until: Instant) -> Result<Vec<IpAddr>, NoLease> {
         let deadline = Instant::now() + PATIENCE;
-        let mut trouble = match self.try_to_lease(wish).await {
+        let mut trouble = match self.try_to_lease(wish, Some(until)).await {
             Ok(kept) => return Ok(kept),
             Err(trouble) => trouble,
         };
@@ -67,7 +67,7 @@ impl Keeper {
             if !self.wait_for_others(block, deadline).await {
                 break;
             }
-            trouble = match self.try_to_lease(wish).await {
+            trouble = match self.try_to_lease(wish, Some(until)).await {
                 Ok(kept) => return Ok(kept),
                 Err(trouble) => trouble,
             };
@@ -90,7 +90,7 @@ impl Keeper {
         if families.is_empty() {
             return;
         }
-        let outcome = match self.try_to_lease(&Wish::Blocks(families, Vec::new())).await {
+        let outcome = match self.try_to_lease(&Wish::Blocks(families, Vec::new()), None).await {
             Ok(_) => Ok(()),
             Err(Trouble::Dry(why) | Trouble::Elsewhere(_, why) | Trouble::Other(why) | Trouble::Never(why)) => Err(why),
         };
@@ -143,9 +143,13 @@ impl Keeper {
         }
     }
 
-    async fn try_to_lease(&self, wish: &Wish) -> Result<Vec<IpAddr>, Trouble> {
+    async fn try_to_lease(&self, wish: &Wish, until: Option<Instant>) -> Result<Vec<IpAddr>, Trouble> {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
+        // Where the API server is slow, many requests wait here. One that nobody waits for would lease a block for nobody.
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Err(Trouble::Other("earlier requests for this pool took too long".to_owned()));
+        }
         let state = &mut *state;
         let limit = match wish {
             Wish::Blocks(families, _) if families.is_empty() => FRESH,

@@ -111,7 +111,7 @@ impl Addresses {
             Some(whose) => Wish::Kept(whose, request.taken.into_iter().collect()),
             None => Wish::Blocks(request.families, request.within),
         };
-        let work = tokio::spawn(async move { keeper.lease(&wish).await });
+        let work = tokio::spawn(async move { keeper.lease(&wish, begun + ANSWER_LIMIT).await });
         let answer = tokio::time::timeout(ANSWER_LIMIT, work).await;
         self.metrics.leased(begun.elapsed());
         match answer {
