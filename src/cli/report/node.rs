@@ -148,15 +148,15 @@ fn metrics(run: &RunDirectory) -> Result<String, String> {
     let asked = Client::connect(run, Instant::now() + ANSWER_LIMIT)
         .and_then(|mut client| client.ask(&Request::Metrics {}))
         .map_err(|e| e.to_string());
-    match asked {
-        Ok(Reply::Metrics(text)) => Ok(text),
-        Ok(Reply::Unsupported(_)) => served().map_err(|e| format!("http://{METRICS}/metrics: {e}")),
-        Ok(other) => Err(format!("plexusd answered another question ({})", other.kind())),
-        Err(why) => Err(why),
-    }
+    let why = match asked {
+        Ok(Reply::Metrics(text)) => return Ok(text),
+        Ok(other) => format!("plexusd answered another question ({})", other.kind()),
+        Err(why) => why,
+    };
+    served().map_err(|e| format!("{why}; http://{METRICS}/metrics: {e}"))
 }
 
-/// What a former daemon serves, where it does without TLS.
+/// What it serves, where it does without TLS.
 fn served() -> io::Result<String> {
     let address: SocketAddr = METRICS.parse().map_err(io::Error::other)?;
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_LIMIT)?;
