@@ -234,3 +234,19 @@ fn a_plugin_that_keeps_addresses_names_its_pool() {
     assert_eq!(of(r#"{"type":"sriov","ipam":{"type":"plexus-ipam","pool":"lan","sticky":false}}"#), None);
     assert_eq!(of(r#"{"type":"sriov","ipam":{"type":"other","pool":"lan","sticky":true}}"#), None);
 }
+
+#[test]
+fn what_is_kept_is_refused_at_once_where_another_device_has_it() {
+    let node = node(&["10.0.0.8/29"]);
+    node.grant.lock().unwrap().as_mut().unwrap().probe = crate::ipam::Probe::Refuse;
+    let mut link = probed::FakeLink::of("10.0.0.8");
+    let add = |link: &mut probed::FakeLink| {
+        let result = call_with(&node, STICKY, "a", &of("web-0"), |leased, call| leased.add_on(call, link))?;
+        Ok::<_, String>(result.ips.iter().map(|ip| ip.address.to_string()).collect::<Vec<_>>())
+    };
+    let error = add(&mut link).unwrap_err();
+    assert!(error.starts_with("11 ") && error.contains("another device has 10.0.0.8 (MAC"), "{error}");
+    assert!(node.names().is_empty());
+    link.has.clear();
+    assert_eq!(add(&mut link).unwrap(), ["10.0.0.8/24"]);
+}

@@ -10,13 +10,20 @@ const OTHER: &str = "02:00:00:00:00:02";
 
 /// A link with other devices.
 #[derive(Default)]
-struct FakeLink {
+pub(super) struct FakeLink {
     /// What one device has.
-    has: Vec<&'static str>,
+    pub(super) has: Vec<&'static str>,
     /// A router answers for all, also of these families.
     answers_for_all: Vec<bool>,
     is_broken: bool,
     asked: Vec<Vec<String>>,
+}
+
+impl FakeLink {
+    /// With a device that has `address`.
+    pub(super) fn of(address: &'static str) -> Self {
+        FakeLink { has: vec![address], ..FakeLink::default() }
+    }
 }
 
 impl Wire for FakeLink {
