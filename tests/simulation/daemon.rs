@@ -109,8 +109,17 @@ pub async fn lease(world: &Shared, node: usize, asker: Owner, families: Vec<u8>)
             let asked = process.now();
             process.lock().await;
             // What nobody waits for any more is not begun.
-            let is_late = process.now() >= asked + ANSWER_LIMIT && !process.without(Without::Asker);
-            let outcome = if is_late { Err("late".to_owned()) } else { process.lease(&families, asked).await };
+            let is_late = process.now() >= asked + ANSWER_LIMIT;
+            let before = process.with(|_, daemon| daemon.leased);
+            let outcome = if is_late && !process.without(Without::Asker) {
+                Err("late".to_owned())
+            } else {
+                process.lease(&families, asked).await
+            };
+            if is_late && process.with(|_, daemon| daemon.leased) != before {
+                let mut world = process.world.borrow_mut();
+                world.fail(format!("L2: n{node} leases a block for a plugin that waits no more"));
+            }
             process.unlock();
             if let Some(daemon) = &mut process.world.borrow_mut().machines[process.node].daemon {
                 daemon.answers.insert(number, outcome);

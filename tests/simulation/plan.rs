@@ -77,7 +77,8 @@ impl Without {
             Without::Renewal => 267,
             Without::Objection => 301,
             Without::Order => 407,
-            Without::Reading | Without::Asker => 1,
+            Without::Reading => 6436,
+            Without::Asker => 0,
         }
     }
 }
