@@ -83,7 +83,7 @@ struct Watched {
 }
 
 /// How far apart two looks at a node may be. In a longer time the Node may have been there and gone again while the watch of
-/// Nodes was late. A round of looks at thousands of removed nodes takes minutes, so the bound must not be tighter.
+/// Nodes was late.
 fn longest_gap(quarantine: Duration) -> Duration {
     (quarantine / 2).clamp(Duration::from_secs(15), Duration::from_secs(150))
 }
@@ -92,9 +92,19 @@ fn longest_gap(quarantine: Duration) -> Duration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reclaimer {
     watched: BTreeMap<String, Watched>,
+    /// When this round of looks began, and how long the one before took. With many removed nodes, or where the API server is
+    /// slow, a round takes minutes.
+    round: Option<Duration>,
+    round_before: Duration,
 }
 
 impl Reclaimer {
+    /// A round of looks at all nodes begins, by the same clock.
+    pub fn begin_round(&mut self, now: Duration) {
+        self.round_before = self.round.map_or(Duration::ZERO, |begun| now.saturating_sub(begun));
+        self.round = Some(now);
+    }
+
     /// The next step for `node`. `record` was read first, and then the Node: `is_gone` if there is none, or if a person said
     /// that the machine is off. `now` is read **between the two**, of a clock that only goes forward: the mark was seen before,
     /// so that its quarantine does not begin too early. The Node was asked for later, so that it was gone when that was over.
@@ -123,7 +133,8 @@ impl Reclaimer {
         let mark = record.as_ref().map(|record| (record.epoch.clone(), record.version.clone()));
         let begins = Watched { mark: mark.clone(), since: now, seen: now };
         let watched = self.watched.entry(node.to_owned()).or_insert_with(|| begins.clone());
-        if watched.mark != mark || now.saturating_sub(watched.seen) > longest_gap(quarantine) {
+        let longest = longest_gap(quarantine).max(self.round_before * 2);
+        if watched.mark != mark || now.saturating_sub(watched.seen) > longest {
             *watched = begins;
         }
         watched.seen = now;
@@ -247,6 +258,14 @@ mod tests {
             assert_eq!(judge(&mut reclaimer, Some(&revoked), true, second), Step::Wait);
         }
         assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 750), Step::Bury(revoked));
+        // With that many nodes it is not seldom.
+        let (mut reclaimer, revoked) = (Reclaimer::default(), record("2", true, false));
+        for second in [0, 280, 560] {
+            reclaimer.begin_round(Duration::from_secs(second));
+            assert_eq!(judge(&mut reclaimer, Some(&revoked), true, second + 1), Step::Wait);
+        }
+        reclaimer.begin_round(Duration::from_secs(840));
+        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 841), Step::Bury(revoked));
         assert_eq!(longest_gap(Duration::from_secs(95_000)).as_secs(), 150);
         assert_eq!(longest_gap(Duration::from_secs(10)).as_secs(), 15);
     }

@@ -105,6 +105,7 @@ impl Process {
     async fn look(&self) -> Option<()> {
         let nodes = self.world.borrow().plan.nodes;
         let (gone, wants_strays) = self.with(|own, now| {
+            own.reclaimer.begin_round(Duration::from_millis(now * own.rate / 1000));
             let appeared = std::mem::take(&mut own.appeared);
             appeared.iter().for_each(|node| own.reclaimer.forget(&name(*node)));
             if std::mem::take(&mut own.is_relisted) {

@@ -74,10 +74,10 @@ impl Without {
             Without::BlockVersion => 71,
             Without::Death => 95,
             Without::Version => 243,
-            Without::Renewal => 267,
-            Without::Objection => 301,
+            Without::Renewal => 373,
+            Without::Objection => 341,
             Without::Order => 407,
-            Without::Reading => 6436,
+            Without::Reading => 8682,
             Without::Asker => 0,
         }
     }

@@ -54,6 +54,7 @@ impl<'a> Removed<'a> {
     }
 
     async fn look_at_all(&mut self) -> Result<(), String> {
+        self.reclaimer.begin_round(self.start.elapsed());
         let appeared = self.nodes.take_appeared();
         appeared.nodes.iter().for_each(|node| self.reclaimer.forget(node));
         if appeared.unknown {
