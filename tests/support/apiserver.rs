@@ -129,6 +129,20 @@ impl ApiServer {
         Ok(path)
     }
 
+    /// After a definition is established, the server answers 429 to lists until its cache is ready.
+    fn wait_until_listed(&self, args: &[&str]) {
+        if !args.contains(&"--for=condition=Established") {
+            return;
+        }
+        for kind in args.iter().filter_map(|arg| arg.strip_prefix("crd/")) {
+            let list = ["get", kind, "--all-namespaces", "--chunk-size=0"];
+            let end = Instant::now() + Duration::from_secs(10);
+            while self.kubectl(&list, None).is_err() && Instant::now() < end {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
     /// Runs kubectl as `admin` and returns its standard output, or its standard error when it
     /// fails. `--kubeconfig` among the arguments makes it somebody else.
     pub fn kubectl(&self, args: &[&str], stdin: Option<&str>) -> Result<String, String> {
@@ -156,6 +170,7 @@ impl ApiServer {
         .map_err(|error| format!("wait for kubectl: {error}"))?;
 
         if output.status.success() {
+            self.wait_until_listed(args);
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
             let reason = String::from_utf8_lossy(&output.stderr);

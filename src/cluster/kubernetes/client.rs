@@ -29,6 +29,10 @@ const LIST_WAIT: Duration = Duration::from_millis(1000);
 const POD_WAIT: Duration = Duration::from_millis(1000);
 /// How long the API server may take to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// The code with which a server refuses a request because it is busy, or has just started: nothing was done.
+const TOO_MANY_REQUESTS: u16 = 429;
+/// So often such a request is made again, after so long.
+const BUSY: (u32, Duration) = (2, Duration::from_millis(700));
 /// Questions at one time, of all pods together: each is a connection, and an answer in memory.
 const AT_ONCE: usize = 8;
 
@@ -240,7 +244,15 @@ impl Kubernetes {
         let answer = tokio::time::timeout(ANSWER_LIMIT, async {
             // The semaphore is never closed.
             let _place = self.places.acquire().await;
-            self.send(request).await
+            for _ in 0..BUSY.0 {
+                match self.send(&request).await {
+                    Err(kube::Error::Api(status)) if status.code == TOO_MANY_REQUESTS => {
+                        tokio::time::sleep(BUSY.1).await;
+                    }
+                    answer => return answer,
+                }
+            }
+            self.send(&request).await
         })
         .await;
         self.requests.made(verb, matches!(answer, Ok(Ok(_))));
