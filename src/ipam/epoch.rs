@@ -92,17 +92,21 @@ fn longest_gap(quarantine: Duration) -> Duration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reclaimer {
     watched: BTreeMap<String, Watched>,
-    /// When this round of looks began, and how long the one before took. With many removed nodes, or where the API server is
-    /// slow, a round takes minutes.
-    round: Option<Duration>,
-    round_before: Duration,
+    /// When this round of looks began, and how long the two before took. With many removed nodes, or where the API server is
+    /// slow, each takes minutes. One alone may be a process that stood still.
+    round: Duration,
+    rounds_before: [Duration; 2],
 }
 
 impl Reclaimer {
     /// A round of looks at all nodes begins, by the same clock.
     pub fn begin_round(&mut self, now: Duration) {
-        self.round_before = self.round.map_or(Duration::ZERO, |begun| now.saturating_sub(begun));
-        self.round = Some(now);
+        self.round = now;
+    }
+
+    /// It ends. Whatever comes before the next one is a gap.
+    pub fn end_round(&mut self, now: Duration) {
+        self.rounds_before = [self.rounds_before[1], now.saturating_sub(self.round)];
     }
 
     /// The next step for `node`. `record` was read first, and then the Node: `is_gone` if there is none, or if a person said
@@ -133,7 +137,8 @@ impl Reclaimer {
         let mark = record.as_ref().map(|record| (record.epoch.clone(), record.version.clone()));
         let begins = Watched { mark: mark.clone(), since: now, seen: now };
         let watched = self.watched.entry(node.to_owned()).or_insert_with(|| begins.clone());
-        let longest = longest_gap(quarantine).max(self.round_before * 2);
+        let [one, other] = self.rounds_before;
+        let longest = longest_gap(quarantine) + one.min(other) * 2;
         if watched.mark != mark || now.saturating_sub(watched.seen) > longest {
             *watched = begins;
         }
@@ -260,12 +265,21 @@ mod tests {
         assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 750), Step::Bury(revoked));
         // With that many nodes it is not seldom.
         let (mut reclaimer, revoked) = (Reclaimer::default(), record("2", true, false));
-        for second in [0, 280] {
-            reclaimer.begin_round(Duration::from_secs(second));
-            assert_eq!(judge(&mut reclaimer, Some(&revoked), true, second + 1), Step::Wait);
+        let round = |reclaimer: &mut Reclaimer, begin: u64, end: u64| {
+            reclaimer.begin_round(Duration::from_secs(begin));
+            let step = judge(reclaimer, Some(&revoked), true, begin + 1);
+            reclaimer.end_round(Duration::from_secs(end));
+            step
+        };
+        for begin in [0, 280, 560] {
+            assert_eq!(round(&mut reclaimer, begin, begin + 275), Step::Wait);
         }
-        reclaimer.begin_round(Duration::from_secs(560));
-        assert_eq!(judge(&mut reclaimer, Some(&revoked), true, 561), Step::Bury(revoked));
+        assert!(matches!(round(&mut reclaimer, 840, 1115), Step::Bury(_)));
+        // Between two rounds, or in one of them, the process stood still.
+        let mut reclaimer = Reclaimer::default();
+        for (begin, end) in [(0, 5), (10, 15), (800, 805), (1000, 1700), (1705, 1710)] {
+            assert_eq!(round(&mut reclaimer, begin, end), Step::Wait, "{begin}");
+        }
         assert_eq!(longest_gap(Duration::from_secs(95_000)).as_secs(), 150);
         assert_eq!(longest_gap(Duration::from_secs(10)).as_secs(), 15);
     }

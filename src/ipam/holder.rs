@@ -160,7 +160,7 @@ impl Holder {
 
     /// Blocks that were taken from this node.
     pub fn lost(&self) -> impl Iterator<Item = &IpAddr> {
-        self.lost.keys()
+        self.lost.keys().filter(|first| !self.blocks.contains_key(first))
     }
 
     /// Others hold `blocks`, by a list of the whole pool.

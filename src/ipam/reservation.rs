@@ -121,9 +121,9 @@ pub struct Unused {
 
 impl Unused {
     /// Whether the reservation with this UID is to be deleted, `now` that its addresses are in a leased block, or not. It is
-    /// waited for `retain`; not for one that is of no use any more.
+    /// waited for `retain`; not for one that is of no use any more, whoever has the block.
     pub fn judge(&mut self, uid: &str, is_leased: bool, (is_of_use, retain): (bool, Duration), now: Duration) -> bool {
-        if is_leased {
+        if is_leased && is_of_use {
             self.since.remove(uid);
             return false;
         }
@@ -218,6 +218,9 @@ mod tests {
             assert!(!unused.judge("a", false, asked, at(10)) && !unused.judge("a", false, asked, at(19)));
             assert!(unused.judge("a", false, asked, at(20)));
         }
+        // Its pod waits for another one, although a node has the block.
+        let (mut unused, of_no_use) = (Unused::default(), (false, at(100)));
+        assert!(!unused.judge("a", true, of_no_use, at(10)) && unused.judge("a", true, of_no_use, at(20)));
         unused.keep_only(&BTreeSet::from(["b"]));
         assert!(!unused.judge("a", false, of_use, at(300)), "it is another one");
     }

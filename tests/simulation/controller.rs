@@ -96,6 +96,7 @@ impl Process {
         loop {
             // What fails is tried at the next look.
             let _ = self.look().await;
+            self.with(|own, now| own.reclaimer.end_round(Duration::from_millis(now * own.rate / 1000)));
             let due = self.with(|_, now| now + LOOK_EVERY);
             sleep_until(&self.world, self.owner, due, |_| false).await;
         }

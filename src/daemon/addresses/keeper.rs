@@ -127,7 +127,8 @@ impl Keeper {
     /// What others ask for.
     fn calls(&self, holder: &Holder) -> Calls {
         let mut called = self.marks.called(&self.pool);
-        called.retain(|first, _| holder.holds(*first));
+        // Its own mark of before, when another node had the block, calls nothing back.
+        called.retain(|first, word| holder.holds(*first) && !word.starts_with(&self.prefix));
         (self.marks.word(&self.pool), called)
     }
 

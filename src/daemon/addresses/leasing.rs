@@ -152,8 +152,9 @@ impl Keeper {
         }
         let state = &mut *state;
         let limit = match wish {
-            Wish::Blocks(families, _) if families.is_empty() => FRESH,
-            _ => RESYNC_EVERY,
+            Wish::Blocks(families, _) if !families.is_empty() => RESYNC_EVERY,
+            // The plugin may ask because its confirmation is too old.
+            _ => FRESH,
         };
         if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
             self.resync(state).await?;

@@ -18,7 +18,11 @@ pub struct Kept<'a> {
     unused: Unused,
     /// A clock that only goes forward.
     start: Instant,
+    looked: Duration,
 }
+
+/// What was unused that long ago may have been used since: another controller worked meanwhile.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 impl<'a> Kept<'a> {
     /// Of what is shown by the mirrors.
@@ -27,12 +31,15 @@ impl<'a> Kept<'a> {
         (pools, blocks): (&'a Mirror<SeenPool>, &'a Mirror<ShownBlock>),
         reservations: &'a Mirror<SeenReservation>,
     ) -> Self {
-        Kept { kubernetes, pools, blocks, reservations, unused: Unused::default(), start: Instant::now() }
-    }
-
-    /// Another controller works meanwhile: what is unused then is not known here.
-    pub fn rest(&mut self) {
-        self.unused = Unused::default();
+        Kept {
+            kubernetes,
+            pools,
+            blocks,
+            reservations,
+            unused: Unused::default(),
+            start: Instant::now(),
+            looked: Duration::ZERO,
+        }
     }
 
     /// Looks once. The watch only tells where to look: before something is deleted, the blocks are listed.
@@ -47,22 +54,26 @@ impl<'a> Kept<'a> {
             pools.iter().map(|pool| (pool.claimant.name.as_str(), &pool.claimant.spec)).collect();
         self.unused.keep_only(&all.iter().map(|one| one.version.0.as_str()).collect::<BTreeSet<_>>());
         let now = self.start.elapsed();
+        if now.saturating_sub(self.looked) > FORGET_AFTER {
+            self.unused = Unused::default();
+        }
+        self.looked = now;
         for one in &all {
             let own = leased.get(one.pool.as_str()).map(Vec::as_slice).unwrap_or_default();
             let is_leased = is_leased(&one.reservation.addresses, own);
             let terms = terms(one, specs.get(one.pool.as_str()).copied());
             if self.unused.judge(&one.version.0, is_leased, terms, now)
-                && let Err(reason) = self.end(one).await
+                && let Err(reason) = self.end(one, terms.0).await
             {
                 tracing::warn!(name = one.name, reason, "addresses that nobody uses cannot be freed");
             }
         }
     }
 
-    async fn end(&self, one: &SeenReservation) -> Result<(), String> {
+    async fn end(&self, one: &SeenReservation, is_of_use: bool) -> Result<(), String> {
         let pool = PoolName::new(one.pool.clone()).map_err(|e| e.to_string())?;
         let blocks = self.kubernetes.all_blocks(&pool).await.map_err(|e| e.to_string())?;
-        if is_leased(&one.reservation.addresses, &blocks) {
+        if is_of_use && is_leased(&one.reservation.addresses, &blocks) {
             return Ok(());
         }
         if self.kubernetes.delete_reservation(one).await? == Written::Done {

@@ -54,8 +54,6 @@ pub async fn run(settings: Settings, mut terminate: Signal, mut interrupt: Signa
                 removed.look().await;
                 shown.pools(statuses.look().await);
                 kept.look().await;
-            } else {
-                kept.rest();
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -47,6 +47,7 @@ impl<'a> Removed<'a> {
     /// Looks once, and does what is to be done.
     pub async fn look(&mut self) {
         let outcome = self.look_at_all().await;
+        self.reclaimer.end_round(self.start.elapsed());
         if let Err(reason) = &outcome {
             tracing::warn!(reason, "removed nodes cannot be looked for");
         }

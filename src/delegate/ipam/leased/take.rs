@@ -119,12 +119,14 @@ fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);
     let Some(grant) = grant else {
-        return Ok(Err(Dry::of(first_need(settings, whose.as_ref()), "this node has no block of it".to_owned())));
+        let need = first_need(settings, whose.as_ref(), (None, &Default::default()));
+        return Ok(Err(Dry::of(need, "this node has no block of it".to_owned())));
     };
     judge_namespace(&grant, call)?;
     let stock = Stock::new(&grant, &report);
     if let Err(refusal) = stock.authorised(&addresses.now) {
-        return Ok(Err(Dry::of(first_need(settings, whose.as_ref()), refusal.to_string())));
+        let taken = addresses.listing()?.taken;
+        return Ok(Err(Dry::of(first_need(settings, whose.as_ref(), (Some(&stock), &taken)), refusal.to_string())));
     }
     let (listing, addresses, stock) = (addresses.listing()?, &addresses, &stock);
     let aside = if grant.probe == Probe::Refuse { addresses.aside()? } else { BTreeSet::new() };
@@ -155,9 +157,9 @@ fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
 }
 
 /// Without a grant: a pool with an object has its ranges from there, another one those of the section.
-fn first_need(settings: &Settings, whose: Option<&Whose>) -> Need {
+fn first_need(settings: &Settings, whose: Option<&Whose>, known: (Option<&Stock<'_>>, &crate::ipam::Taken)) -> Need {
     if let Some(whose) = whose.filter(|_| settings.requested.is_empty()) {
-        return kept::need(whose, None, &Default::default());
+        return kept::need(whose, known.0, known.1);
     }
     let parts = settings.parts.iter().flatten();
     let mut wants = parts.map(|part| Want { is_v4: part.is_v4(), part: Some(part), exact: None, is_kept: false });
