@@ -77,8 +77,8 @@ impl Without {
             Without::Renewal => 373,
             Without::Objection => 341,
             Without::Order => 407,
-            Without::Reading => 8682,
-            Without::Asker => 0,
+            Without::Reading => 14_916,
+            Without::Asker => 61,
         }
     }
 }
