@@ -68,3 +68,25 @@ fn a_block_that_somebody_else_has_is_noticed_by_the_next_lease() {
     wait_until(told, || own.log());
     assert!(own.add("seized", "last").is_err());
 }
+
+#[test]
+fn a_block_of_a_former_size_is_not_leased_again() {
+    let Some(server) = server() else { return };
+    let spec = |size: u32| json!({"blockSize": {"v4": size, "v6": size}, "ranges": [{"range": "10.84.0.0/28"}], "warm": {"min": 0, "max": 0}});
+    put_pool(&server, "lately", &spec(8));
+    let mut away = Machine::new(&server, "lately-away");
+    away.add("lately", "a1").unwrap();
+    // The node is away. Its block is freed, and the pool is created again: others lease parts of the block.
+    away.daemon = None;
+    let list =
+        server.kubectl(&["get", "addressblocks", "-l", "ipam.plexus.dev/pool=lately", "-o", "name"], None).unwrap();
+    server.kubectl(&["annotate", list.trim(), "ipam.plexus.dev/force=true"], None).unwrap();
+    server.kubectl(&["delete", list.trim()], None).unwrap();
+    server.kubectl(&["delete", "addresspool", "lately"], None).unwrap();
+    put_pool(&server, "lately", &spec(2));
+    away.start();
+    let told = || away.daemon.as_ref().unwrap().health().remarks.get("addresses").cloned().unwrap_or_default();
+    wait_until(|| told().contains("lately"), || away.log());
+    let grant = std::fs::read_to_string(away.path("run/daemon/ipam/lately.grant")).unwrap();
+    assert!(!grant.contains("\nblock ") && blocks(&server, "lately").is_empty(), "{grant}");
+}

@@ -11,7 +11,7 @@ use crate::ipam::holder::Owned;
 use crate::ipam::overlap::{Claimant, overlaps};
 use crate::ipam::pool::BlockSize;
 use crate::ipam::question::Heed;
-use crate::ipam::{Confirmed, Effect, Event, Grant, Holder, Notes, PoolName, PoolSpec, Report};
+use crate::ipam::{Block, Confirmed, Effect, Event, Grant, Holder, Notes, PoolName, PoolSpec, Report};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -320,6 +320,8 @@ impl Keeper {
                     }
                     (Event::Confirmed, None)
                 }
+                // The pool was created again: other nodes may have leased parts of it by now.
+                Effect::Create(block, _) if !self.is_of_this_size(state, &block) => (Event::Others(block.first), None),
                 Effect::Create(block, lease) => kubernetes.create_block(pool, &block, &state.epoch, &lease).await,
                 Effect::Renew(block, lease, version) => {
                     let owned = Owned { block, lease, version, is_current: true };
@@ -342,6 +344,13 @@ impl Keeper {
             queue.extend(step(state, event));
         }
         Err("its objects change while they are written".to_owned())
+    }
+
+    /// Whether `block` has the size that blocks of the pool have now.
+    fn is_of_this_size(&self, state: &State, block: &Block) -> bool {
+        let sizes = state.spec.as_ref().map(|spec| &spec.block_size);
+        let size = sizes.map(|sizes| if block.first.is_ipv4() { sizes.v4 } else { sizes.v6 });
+        self.pool.is_implied() || size.is_none_or(|size| size == block.size)
     }
 
     pub(super) fn publish(&self, state: &mut State) -> Result<(), String> {
