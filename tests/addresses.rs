@@ -30,9 +30,11 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use support::apiserver::ApiServer;
 use support::cluster::{ADDRESS_KINDS, ADDRESSES, Cluster, NETWORKS, role, try_server};
 use support::daemon::Daemon;
-use support::{Call, eventually, wait_until};
+use support::{Call, eventually, wait_until, wait_within};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// For what takes two waits of ten seconds on an idle machine.
+const LONG: std::time::Duration = std::time::Duration::from_secs(90);
 
 /// One server for all tests of this file, one test at a time, with `conf/components/ipam`.
 fn server() -> Option<MutexGuard<'static, ApiServer>> {

@@ -215,8 +215,8 @@ fn what_nobody_uses_is_kept_for_its_time() {
         pair.del(0, &format!("t{turn}"));
         !blocks(&server, "retained").contains_key(first.split('/').next().unwrap())
     };
-    wait_until(returned, log);
-    wait_until(|| !kept(&server, "retained").contains_key("ns/web-1 net1"), log);
+    wait_within(LONG, returned, log);
+    wait_within(LONG, || !kept(&server, "retained").contains_key("ns/web-1 net1"), log);
     assert!(kept(&server, "retained").contains_key("ns/web-0 net1"), "it runs\n{}", log());
 }
 

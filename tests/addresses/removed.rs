@@ -122,7 +122,7 @@ fn blocks_of_a_removed_node_are_free_after_the_quarantine() {
     delete_node(&server, "gone1");
     wait_until(|| is_revoked(&server, "gone1"), log);
     server.restart().unwrap();
-    wait_until(|| address_node(&server, "gone1").is_null(), log);
+    wait_within(LONG, || address_node(&server, "gone1").is_null(), log);
     assert_eq!(of(&server, "gone", "gone1"), BTreeSet::new(), "{}", log());
     assert_eq!(of(&server, "gone", "gone2"), kept, "{}", log());
     // Another node gets what it had.
