@@ -127,8 +127,8 @@ impl Keeper {
     /// What others ask for.
     fn calls(&self, holder: &Holder) -> Calls {
         let mut called = self.marks.called(&self.pool);
-        // Its own mark of before, when another node had the block, calls nothing back.
-        called.retain(|first, word| holder.holds(*first) && !word.starts_with(&self.prefix));
+        // Also its own mark of before: who asks after it for the same block does not make another one.
+        called.retain(|first, _| holder.holds(*first));
         (self.marks.word(&self.pool), called)
     }
 
