@@ -72,7 +72,7 @@ fn a_block_that_somebody_else_has_is_noticed_by_the_next_lease() {
 #[test]
 fn a_block_of_a_former_size_is_not_leased_again() {
     let Some(server) = server() else { return };
-    let spec = |size: u32| json!({"blockSize": {"v4": size, "v6": size}, "ranges": [{"range": "10.84.0.0/28"}], "warm": {"min": 0, "max": 0}});
+    let spec = |size: u32| json!({"blockSize": {"v4": size, "v6": size}, "ranges": [{"range": "10.119.0.0/28"}], "warm": {"min": 0, "max": 0}});
     put_pool(&server, "lately", &spec(8));
     let mut away = Machine::new(&server, "lately-away");
     away.add("lately", "a1").unwrap();
