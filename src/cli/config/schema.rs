@@ -176,7 +176,7 @@ fn reduce(schema: &mut Value) {
     }
 }
 
-/// A path in settings is absolute, because the runtime may work in any directory; or empty, which is the same as none.
+/// A path in settings is absolute, because the runtime may work in any directory.
 fn require_absolute(properties: &mut Map<String, Value>) {
     let paths = Settings::PATHS.into_iter().chain(["dataDirRoots"]);
     let former = Settings::renamed_keys().filter(|(_, name)| Settings::PATHS.contains(name)).map(|(former, _)| former);
@@ -184,7 +184,7 @@ fn require_absolute(properties: &mut Map<String, Value>) {
         let property = properties.get_mut(key);
         let property = property.map(|property| if key == "dataDirRoots" { &mut property["items"] } else { property });
         let Some(property) = property else { continue };
-        property["pattern"] = json!("^(/|$)");
+        property["pattern"] = json!("^/");
         if OWN_PATHS.contains(&key) {
             property["not"] = json!({"pattern": "(^|/)\\.\\.(/|$)"});
         }
