@@ -171,15 +171,8 @@ impl Case {
             assert_eq!(kernel::links(&pod.netns), [""; 0], "{of}");
         }
         // The kernel takes an ended namespace apart in its own time.
-        let mut difference = self.picture(&pod).difference(&before);
-        for _ in 0..100 {
-            if difference.is_empty() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-            difference = self.picture(&pod).difference(&before);
-        }
-        assert!(difference.is_empty(), "{of}:{difference}");
+        let difference = || self.picture(&pod).difference(&before);
+        support::wait_until(|| difference().is_empty(), || format!("{of}:{}", difference()));
         if !ended {
             pod.end_sandbox();
         }

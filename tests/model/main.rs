@@ -2,6 +2,7 @@
 //!
 //! `PLEXUS_MODEL_SEED=<seed> cargo test --test model` runs one seed, `PLEXUS_MODEL_RUN=<file>` a list of operations. A run
 //! that fails is shrunk to a short list, and the list is kept in a file. With `PLEXUS_PROVE=<number>` so many new seeds run.
+//! `PLEXUS_MODEL_OPERATIONS=<number>` makes them longer.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
@@ -26,7 +27,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The seeds of a normal run, and how many operations each has.
 const FIXED: [u64; 4] = [1, 2, 3, 4];
 const FEW: usize = 60;
+/// The operations of each other run, unless `PLEXUS_MODEL_OPERATIONS` says how many.
 const MANY: usize = 200;
+
+fn many() -> usize {
+    std::env::var("PLEXUS_MODEL_OPERATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(MANY)
+}
 
 /// Runs `ops` on a machine of its own. None where that cannot be had.
 fn attempt(ops: &[Op]) -> Option<Result<run::Counts, String>> {
@@ -101,11 +107,11 @@ fn what_must_hold_holds_after_every_operation() {
         let ops: Vec<Op> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(matches!(attempt(&ops).unwrap(), Ok(counts) if !counts.is_empty()), "{:?}", attempt(&ops));
     } else if let Some(seed) = std::env::var("PLEXUS_MODEL_SEED").ok().and_then(|text| text.parse().ok()) {
-        hold_seeds(&[seed], MANY);
+        hold_seeds(&[seed], many());
     } else if let Some(count) = std::env::var("PLEXUS_PROVE").ok().and_then(|text| text.parse::<u64>().ok()) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let first = std::env::var("PLEXUS_MODEL_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(now);
-        hold_seeds(&(first..first + count).collect::<Vec<_>>(), MANY);
+        hold_seeds(&(first..first + count).collect::<Vec<_>>(), many());
     } else {
         hold_seeds(&FIXED, FEW);
     }

@@ -28,7 +28,7 @@ pub struct Run {
 
 /// Runs all of `ops`, then ends all faults and deletes everything.
 pub fn run(world: World, ops: &[Op]) -> Result<Counts, String> {
-    let slots = (0..SLOTS).map(|_| None).collect();
+    let slots = (0..SLOTS[1]).map(|_| None).collect();
     let mut run = Run { world, slots, past: Vec::new(), counts: Counts::new(), made: 0 };
     for (number, op) in ops.iter().enumerate() {
         let of = |why: String| format!("operation {number}, {op:?}: {why}");
@@ -324,7 +324,7 @@ impl Run {
     /// All faults end, the runtime deletes everything, a day passes, and Plexus sweeps.
     fn settle(&mut self) -> Result<(), String> {
         self.world.recover();
-        for at in 0..SLOTS {
+        for at in 0..self.slots.len() {
             for _ in 0..4 {
                 self.del(at, 0)?;
                 self.quiet();

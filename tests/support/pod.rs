@@ -285,6 +285,8 @@ impl Call {
     pub fn halted_at(self, chosen: usize, other: Call) -> (Answer, Answer) {
         /// So often only a call tries to get a lock that waits for it.
         const WAITS: usize = 12;
+        // Its first change is execve(2), for which the start of a process waits.
+        let chosen = chosen.max(2);
         let ((reached, is_reached), (go_on, goes_on)) = (channel::<()>(), channel::<()>());
         let first = self.watched(move |number, _, _| {
             if number == chosen {
@@ -327,7 +329,8 @@ impl Call {
         running.wait()
     }
 
-    fn command(&self) -> Command {
+    /// The process that would make it.
+    pub fn command(&self) -> Command {
         self.command_of(&self.program)
     }
 
