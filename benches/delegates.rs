@@ -16,6 +16,8 @@ mod floor;
 mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "delegates/traced.rs"]
+mod traced;
 
 use floor::{Bridges, MESSAGES};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -51,6 +53,7 @@ fn main() {
         println!("{verb:6}{native:>9.2} ms{program:>9.2} ms{kernel:>9.2} ms");
     }
     requests(&node);
+    system_calls(&node);
     growth(&node);
     println!("\nThe kernel's DEL waits for the end of its grace periods, natives leave that to a child.");
 }
@@ -164,6 +167,16 @@ fn requests(node: &Node) {
     };
     println!("\nnetlink messages of ADD: natives {}, kernel {}", count("ADD"), MESSAGES);
     println!("netlink messages of DEL: natives {}, kernel 1", count("DEL"));
+    pod.end_sandbox();
+}
+
+/// How many system calls the plugin makes, and how much memory it has at most.
+fn system_calls(node: &Node) {
+    let pod = Pod::new(node, "traced").selecting("br,mv");
+    for verb in ["ADD", "DEL"] {
+        let traced = traced::traced(pod.call(verb));
+        println!("system calls of {verb}: natives {}; memory at most {} KiB", traced.calls, traced.peak);
+    }
     pod.end_sandbox();
 }
 

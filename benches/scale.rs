@@ -1,7 +1,8 @@
 //! What many daemons cost one API server: each with a token and connections of its own, bound to a pod on its node, with
 //! the roles and policies of `conf/base`. Prints a table for `docs/scale.md`.
 //!
-//! `make bench-scale NODES=500`, as root. On a machine that is busy otherwise only the memory and the requests mean
+//! `make bench-scale NODES=500`, as root. Where `MULTUS_BIN_DIR` names the programs of Multus 4.3, a second table is of as many
+//! of its daemons ("thick"), at another API server. On a machine that is busy otherwise only the memory and the requests mean
 //! something.
 
 #![allow(
@@ -18,13 +19,17 @@ mod fleet;
 mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "scale/thick.rs"]
+mod thick;
 
 use cost::{Cost, Meter};
 use fleet::Fleet;
 use report::Times;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use support::apiserver::ApiServer;
-use support::cluster::{NETWORKS as DEFINITIONS, role, server};
+use support::cluster::{NETWORKS as DEFINITIONS, put_network, role, server};
+use thick::Thick;
 
 /// Networks of the cluster.
 const NETWORKS: usize = 100;
@@ -55,7 +60,37 @@ fn main() {
     burst(&fleet, &meter, full);
     outage(&mut server, &fleet, nodes);
     let stopped = fleet.stop();
-    let _ = start_together(stopped, &Meter::of(&server), nodes);
+    drop(start_together(stopped, &Meter::of(&server), nodes));
+    drop(server);
+    if let Some(programs) = std::env::var_os("MULTUS_BIN_DIR") {
+        thick(programs.as_ref(), nodes);
+    }
+}
+
+/// The rows that need no question to a daemon, of as many daemons of Multus.
+fn thick(programs: &Path, nodes: usize) {
+    let Some(server) = server(&[role("unused", &[DEFINITIONS])]) else { return };
+    Fleet::networks(&server, NETWORKS);
+    let mut thick = Thick::prepare(&server, programs, nodes);
+    println!("\n{nodes} multus-daemons\n");
+    println!("| | API server and etcd | each daemon |\n|---|--:|--:|");
+    let meter = Meter::of(&server);
+    let empty = idle(&meter);
+    let (begun, before) = (Instant::now(), meter.read());
+    thick.start();
+    let took = begun.elapsed();
+    row(&format!("all start at once: ready after {:.1} s", took.as_secs_f64()), meter.read().since(before).cpu, nodes);
+    let full = idle(&meter);
+    memory(empty, full, nodes);
+    idle_time(empty, full, nodes);
+    let (before, begun) = (meter.read(), Instant::now());
+    for round in 0..CHANGES {
+        put_network(&server, "default", &fleet::network(0), &fleet::config(round + 1));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let cost = meter.read().since(before).without(full.share(begun.elapsed(), IDLE));
+    row("a network changes", cost.cpu / u32::try_from(CHANGES).unwrap_or(1), nodes);
+    println!("\nmemory of each multus-daemon: {} KiB", thick.memory());
 }
 
 /// What the server costs in [`IDLE`] while nothing happens.

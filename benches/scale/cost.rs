@@ -22,7 +22,7 @@ impl Meter {
     }
 
     pub fn read(&self) -> Cost {
-        let costs = self.0.map(read);
+        let costs = self.0.map(of_process);
         Cost { cpu: costs[0].cpu + costs[1].cpu, memory: costs[0].memory + costs[1].memory }
     }
 }
@@ -44,8 +44,8 @@ impl Cost {
     }
 }
 
-/// proc(5): the times of `stat` are in ticks of a hundredth of a second on every architecture of Linux.
-fn read(process: u32) -> Cost {
+/// What a process has used. proc(5): the times of `stat` are in ticks of a hundredth of a second on every architecture of Linux.
+pub fn of_process(process: u32) -> Cost {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     // The program's name, in parentheses, may contain spaces.
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();

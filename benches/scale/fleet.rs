@@ -34,9 +34,7 @@ impl Fleet {
             let text = std::fs::read_to_string(format!("{}/conf/base/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
             server.kubectl(&["apply", "--server-side", "-f", "-"], Some(&text)).unwrap();
         }
-        for number in 0..networks {
-            put_network(server, "default", &network(number), &config(0));
-        }
+        Fleet::networks(server, networks);
         let pod = |namespace: &str, name: String, node: usize, account: Option<&str>| {
             json!({
                 "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name},
@@ -56,6 +54,13 @@ impl Fleet {
             PodRef::new("default", text("name").unwrap_or_default(), text("uid")).unwrap()
         });
         Fleet(pods.enumerate().map(|(node, pod)| Member::new(server, node, pod)).collect())
+    }
+
+    /// Creates so many networks.
+    pub fn networks(server: &ApiServer, networks: usize) {
+        for number in 0..networks {
+            put_network(server, "default", &network(number), &config(0));
+        }
     }
 
     fn daemons(&self) -> impl Iterator<Item = &Daemon> {
@@ -141,12 +146,13 @@ impl Member {
     }
 }
 
-fn network(number: usize) -> String {
+/// The name of a network.
+pub fn network(number: usize) -> String {
     format!("network-{number}")
 }
 
 /// As people have them: half a kilobyte.
-fn config(round: usize) -> String {
+pub fn config(round: usize) -> String {
     let ipam = json!({"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/16", "gateway": "10.9.0.1"}]], "routes": [{"dst": "10.10.0.0/16"}]});
     let note = format!("round {round}: {}", "x".repeat(256));
     json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "eth0", "mode": "bridge", "ipam": ipam, "note": note})
