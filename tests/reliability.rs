@@ -1,5 +1,5 @@
-//! `docs/reliability.md` is made of what the last `UPDATE=1 make prove` counted (`tests/data/prove.tsv`), and of the table of what
-//! must hold.
+//! `docs/reliability.md` is made of what the last `UPDATE=1 make prove` counted (`tests/data/prove.tsv`), of what Multus did
+//! (`tests/data/multus-faults.tsv`, which `tests/crash_multus` writes), and of the table of what must hold.
 //!
 //! `UPDATE=1 cargo test --test reliability` writes it again.
 
@@ -12,7 +12,8 @@ use std::path::Path;
 /// What `make prove` counted, by its words.
 type Counts = BTreeMap<String, u64>;
 
-/// A fault and what must hold; the words under which it is counted; what Multus does, where that was run.
+/// A fault and what must hold; the words under which it is counted; what Multus does, where that was run: `{fault/thin}` is an
+/// outcome of `tests/crash_multus`.
 struct Row {
     fault: &'static str,
     must: &'static str,
@@ -25,6 +26,7 @@ const fn row(fault: &'static str, must: &'static str, counted: &'static [&'stati
 }
 
 const NOT_RUN: &str = "not run";
+const NO_SUCH: &str = "it has no such thing";
 const NOTHING_LEFT: &str = "the next DEL, GC or sweep leaves nothing";
 const AS_BEFORE: &str = "running pods keep their interfaces and addresses; the next DEL leaves nothing";
 
@@ -34,28 +36,42 @@ const KILLS: &[Row] = &[
         "the plugin, in ADD",
         "DEL, GC or a sweep leaves nothing; a second ADD attaches the pod or is refused",
         &["kills: plugin, Add"],
-        NOT_RUN,
+        "left something: thin {kill plugin ADD/thin}; thick {kill plugin ADD/thick}; its daemon \
+         {kill daemon ADD, DEL later/thick}, and {kill daemon ADD, DEL at once/thick} if DEL came before it was back",
     ),
-    row("the plugin, in DEL", NOTHING_LEFT, &["kills: plugin, Del"], NOT_RUN),
+    row(
+        "the plugin, in DEL",
+        NOTHING_LEFT,
+        &["kills: plugin, Del"],
+        "left something: thin {kill plugin DEL/thin}; thick {kill plugin DEL/thick}; its daemon \
+         {kill daemon DEL, DEL later/thick}, and {kill daemon DEL, DEL at once/thick} if DEL came before it was back",
+    ),
     row(
         "the plugin, in CHECK or STATUS",
         "nothing changes",
         &["kills: plugin, Check", "kills: plugin, Status"],
-        NOT_RUN,
+        "changed something: thin {kill plugin CHECK and STATUS/thin}; thick {kill plugin CHECK and STATUS/thick}",
     ),
-    row("the plugin, in GC", NOTHING_LEFT, &["kills: plugin, Gc"], NOT_RUN),
-    row("the plugin, in a sweep", NOTHING_LEFT, &["kills: plugin, Sweep"], NOT_RUN),
+    row(
+        "the plugin, in GC",
+        NOTHING_LEFT,
+        &["kills: plugin, Gc"],
+        "left something after DEL: thin {kill plugin GC/thin}; thick {kill plugin GC/thick}. \
+         [GC deletes no attachment](evidence/multus-differences.md)",
+    ),
+    row("the plugin, in a sweep", NOTHING_LEFT, &["kills: plugin, Sweep"], NO_SUCH),
     row(
         "`plexusctl install`",
         "the runtime's directory has the old or the new file; the next `install` finishes it, and leaves nothing",
         &["kills: plexusctl install"],
-        NOT_RUN,
+        "thin, its installer: {kill install, copy left/thin} left a copy of the program, {kill install, file torn/thin} a file \
+         that is not JSON; thick, its daemon while it starts: {kill install, file torn/thick} left a file that is not JSON",
     ),
     row(
         "`plexusctl uninstall`",
         "files of others stay; the next `uninstall` finishes it",
         &["kills: plexusctl uninstall"],
-        NOT_RUN,
+        NO_SUCH,
     ),
     row(
         "`plexusctl keep`, while it restores files",
@@ -67,7 +83,7 @@ const KILLS: &[Row] = &[
         "`plexusd`, while it answers, publishes and leases addresses",
         "the next one answers, publishes what waits, and holds the blocks that the cluster knows",
         &["kills: plexusd"],
-        NOT_RUN,
+        "its daemon: see ADD and DEL",
     ),
 ];
 
@@ -77,34 +93,34 @@ const RANDOM: &[Row] = &[
         "the plugin is killed in ADD, DEL, GC or a sweep",
         "nothing is lost: deleted, or recorded as a debt",
         &["model: AddKilled", "model: DelKilled", "model: GcKilled", "model: SweepKilled"],
-        NOT_RUN,
+        "see the table above",
     ),
     row(
         "a CNI plugin fails, fails late, or its call is cancelled",
         "what it could not delete is recorded and retried; other networks are deleted",
         &["model: Mood"],
-        "[a failed deletion is lost](evidence/multus-differences.md)",
+        "[a failed deletion is lost](evidence/multus-differences.md). A call is cancelled while a plugin works: {call cancelled}",
     ),
     row(
         "the daemon is away, is silent, or sends wrong data",
         "pods that need no daemon start; DEL works",
         &["model: Daemon"],
-        NOT_RUN,
+        "the daemon is away: {daemon away/thick}. The API server is away: {API server away}",
     ),
     row(
         "the disk is full or read-only",
         "pods without additional networks start; the others are refused",
         &["model: DiskFull", "model: ReadOnly"],
-        NOT_RUN,
+        "the disk is full: {disk full}",
     ),
     row(
         "a record loses its end, or all of it",
         "DEL deletes what the rest of the record has; a damaged record is kept",
         &["model: Torn"],
-        "[success without a removal](evidence/multus-differences.md)",
+        "half of its cached file: {cache cut}. An empty one: {cache empty}",
     ),
-    row("the clock jumps, up to a year, in both directions", AS_BEFORE, &["model: Clock"], NOT_RUN),
-    row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], NOT_RUN),
+    row("the clock jumps, up to a year, in both directions", AS_BEFORE, &["model: Clock"], "{clock}"),
+    row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], "{restart}"),
     row(
         "a namespace ends without DEL",
         NOTHING_LEFT,
@@ -117,13 +133,18 @@ const RANDOM: &[Row] = &[
         &["model: NadGone", "model: NadBack"],
         "[the same as Plexus](evidence/multus-differences.md)",
     ),
-    row("the default network's file changes", AS_BEFORE, &["model: DefaultReplaced"], NOT_RUN),
-    row("the directory of plugins moves", AS_BEFORE, &["model: PluginsMoved"], NOT_RUN),
+    row("the default network's file changes", AS_BEFORE, &["model: DefaultReplaced"], "{default network replaced}"),
+    row(
+        "the directory of plugins moves",
+        AS_BEFORE,
+        &["model: PluginsMoved"],
+        "only the runtime has the new one: {plugins moved}",
+    ),
     row(
         "a sweep runs in a container that cannot see the namespaces of the node",
         "nothing is deleted",
         &["model: SweepBlind"],
-        NOT_RUN,
+        NO_SUCH,
     ),
     row(
         "DEL is repeated, later or while the first one works",
@@ -131,8 +152,13 @@ const RANDOM: &[Row] = &[
         &["model: DelAgain", "model: DelTwice"],
         "[a later one deletes everything again](evidence/multus-differences.md)",
     ),
-    row("numbers of processes are used again", "no process of others is killed", &["model: NumbersReused"], NOT_RUN),
-    row("a pod asks for more than a node may copy", "it is refused, within 128 MiB", &["model: AddGreedy"], NOT_RUN),
+    row(
+        "numbers of processes are used again",
+        "no process of others is killed",
+        &["model: NumbersReused"],
+        "it keeps no numbers of processes",
+    ),
+    row("a pod asks for more than a node may copy", "it is refused, within 128 MiB", &["model: AddGreedy"], "{greedy}"),
 ];
 
 /// What is tried beside them.
@@ -167,21 +193,69 @@ fn count(counts: &Counts, of: &str) -> u64 {
     *counts.get(of).unwrap_or_else(|| panic!("the last `UPDATE=1 make prove` did not count {of:?}"))
 }
 
-fn table(title: &str, rows: &[Row], counts: &Counts) -> String {
+/// What Multus did, by the words in braces; and the day.
+struct Multus {
+    date: String,
+    outcomes: BTreeMap<String, String>,
+}
+
+impl Multus {
+    fn read() -> Multus {
+        let text = fs::read_to_string(root().join("tests/data/multus-faults.tsv")).unwrap();
+        let mut multus = Multus { date: String::new(), outcomes: BTreeMap::new() };
+        for line in text.lines() {
+            match line.split('\t').collect::<Vec<_>>()[..] {
+                ["date", "", date] => date.clone_into(&mut multus.date),
+                [what, side, outcome] => _ = multus.outcomes.insert(format!("{what}/{side}"), outcome.to_owned()),
+                _ => panic!("{line:?}"),
+            }
+        }
+        multus
+    }
+
+    /// The outcome of both sides where `what` names none.
+    fn outcome(&self, what: &str) -> String {
+        let of = |side: &str| self.outcomes.get(&format!("{what}/{side}"));
+        match (self.outcomes.get(what), of("thin"), of("thick")) {
+            (Some(outcome), ..) => outcome.clone(),
+            (None, Some(thin), Some(thick)) if thin == thick => thin.clone(),
+            (None, Some(thin), Some(thick)) => format!("thin: {thin}; thick: {thick}"),
+            _ => panic!("tests/crash_multus has not tried {what:?}"),
+        }
+    }
+
+    /// `text` with the outcomes that it names.
+    fn fill(&self, text: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, (what, after))) =
+            rest.split_once('{').map(|(before, after)| (before, after.split_once('}').unwrap()))
+        {
+            filled.push_str(before);
+            filled.push_str(&self.outcome(what));
+            rest = after;
+        }
+        filled + rest
+    }
+}
+
+fn table(title: &str, rows: &[Row], counts: &Counts, multus: &Multus) -> String {
     let mut text = format!("| {title} | what must hold | Plexus | Multus 4.3.0 |\n|---|---|---|---|\n");
     for row in rows {
         let times: u64 = row.counted.iter().map(|what| count(counts, what)).sum();
-        text.push_str(&format!("| {} | {} | held, {times} times | {} |\n", row.fault, row.must, row.multus));
+        let multus = multus.fill(row.multus);
+        text.push_str(&format!("| {} | {} | held, {times} times | {multus} |\n", row.fault, row.must));
     }
     text
 }
 
 fn page() -> String {
-    let (date, counts) = counts();
+    let ((date, counts), multus) = (counts(), Multus::read());
     let sum = |begin: &str| -> u64 { counts.iter().filter(|(what, _)| what.starts_with(begin)).map(|(_, n)| n).sum() };
     let number = |what: &str| count(&counts, what);
     include_str!("data/reliability.md")
         .replace("{date}", &date)
+        .replace("{day of Multus}", &multus.date)
         .replace("{seeds}", &number("model: seeds").to_string())
         .replace("{operations}", &number("model: operations").to_string())
         .replace("{attached}", &number("model: pods attached").to_string())
@@ -189,9 +263,9 @@ fn page() -> String {
         .replace("{kills}", &sum("kills: ").to_string())
         .replace("{pairings}", &number("pairings: pods").to_string())
         .replace("{releases}", &number("pairings: releases").to_string())
-        .replace("{table of kills}\n", &table("killed before each change", KILLS, &counts))
-        .replace("{table of faults}\n", &table("fault", RANDOM, &counts))
-        .replace("{table of others}\n", &table("tried", OTHERS, &counts))
+        .replace("{table of kills}\n", &table("killed before each change", KILLS, &counts, &multus))
+        .replace("{table of faults}\n", &table("fault", RANDOM, &counts, &multus))
+        .replace("{table of others}\n", &table("tried", OTHERS, &counts, &multus))
 }
 
 #[test]
@@ -220,5 +294,17 @@ fn every_fault_of_the_model_has_a_row() {
     let (_, counts) = counts();
     let faults = counts.keys().filter(|what| is_fault(what) || what.starts_with("kills: "));
     let missing: Vec<&String> = faults.filter(|what| !rows().any(|row| row == what)).collect();
+    assert!(missing.is_empty(), "{missing:?} are in no row of tests/reliability.rs");
+}
+
+#[test]
+fn every_outcome_of_multus_is_in_a_row() {
+    let rows: Vec<&str> = KILLS.iter().chain(RANDOM).chain(OTHERS).map(|row| row.multus).collect();
+    let is_named = |what: &str| {
+        let of_both = what.rsplit_once('/').unwrap().0;
+        rows.iter().any(|row| row.contains(&format!("{{{what}}}")) || row.contains(&format!("{{{of_both}}}")))
+    };
+    let outcomes = Multus::read().outcomes;
+    let missing: Vec<&String> = outcomes.keys().filter(|what| !is_named(what)).collect();
     assert!(missing.is_empty(), "{missing:?} are in no row of tests/reliability.rs");
 }

@@ -35,8 +35,21 @@ pub struct Thick {
 impl Thick {
     /// Starts all three on a new machine, with `primary` as the default network; `None`, with a line that says why, where that is not possible.
     pub fn start(programs: &Path, primary: &Value) -> Option<Thick> {
+        Thick::start_on(Node::new()?, programs, primary)
+    }
+
+    /// As [`Thick::start`], with a default network of one plugin: its file is no list.
+    pub fn start_without_list(programs: &Path, primary: &Value) -> Option<Thick> {
         let node = Node::new()?;
-        node.primary(primary);
+        fs::remove_file(node.primary_file()).unwrap();
+        node::write(&node.primary_file().with_extension("conf"), &primary.to_string());
+        Thick::start_on(node, programs, primary)
+    }
+
+    fn start_on(node: Node, programs: &Path, primary: &Value) -> Option<Thick> {
+        if node.primary_file().exists() {
+            node.primary(primary);
+        }
         let api = match ApiServer::start() {
             Ok(api) => api,
             Err(why) if std::env::var_os("CI").is_some() => panic!("cannot run here: {why}"),
@@ -53,12 +66,30 @@ impl Thick {
         )
         .unwrap();
         credentials(&api);
-        let daemon = daemon(programs, &api);
+        let daemon = daemon(programs, &api, |_| ());
         let thick = Thick { api, node, programs: programs.to_owned(), daemon };
-        super::support::eventually("the socket of multus-daemon", || Path::new(SOCKETS).join("multus.sock").exists());
-        // Written when the daemon answers itself.
-        super::support::eventually("the configuration of multus-daemon", || thick.head_file().exists());
+        thick.wait_for_daemon();
         Some(thick)
+    }
+
+    /// Waits until the daemon, which was not there before, answers.
+    fn wait_for_daemon(&self) {
+        super::support::eventually("the socket of multus-daemon", || Path::new(SOCKETS).join("multus.sock").exists());
+        // Written when the daemon answers itself, and not at once.
+        let is_whole = |text: String| serde_json::from_str::<Value>(&text).is_ok();
+        super::support::eventually("the configuration of multus-daemon", || {
+            fs::read_to_string(self.head_file()).is_ok_and(is_whole)
+        });
+    }
+
+    /// Starts the daemon again, which has ended, as `prepare` has it.
+    pub fn start_daemon(&mut self, prepare: impl FnOnce(&mut Command)) {
+        // What is waited for is not of the one before, which may have made neither.
+        for of_former in [Path::new(SOCKETS).join("multus.sock"), self.head_file()] {
+            let _ = fs::remove_file(of_former);
+        }
+        self.spawn_daemon(prepare);
+        self.wait_for_daemon();
     }
 
     /// The process of its daemon.
@@ -82,17 +113,37 @@ impl Thick {
     /// configuration that the runtime loads from then on.
     pub fn become_thin(&mut self) -> PathBuf {
         self.end_daemon();
+        self.spawn_installer(|installer| _ = installer.arg("--skip-multus-binary-copy"));
+        let head = self.thin_head_file();
+        super::support::eventually("the configuration of the installer", || head.exists());
+        head
+    }
+
+    /// Starts the installer of a node without a daemon as `prepare` has it, where the daemon was.
+    pub fn spawn_installer(&mut self, prepare: impl FnOnce(&mut Command)) {
         let (net_d, bin) = (self.node.net_d(), self.node.bin());
         let mut installer = Command::new(self.programs.join("thin_entrypoint"));
         installer.arg("--cni-conf-dir").arg(&net_d).arg("--multus-autoconfig-dir").arg(&net_d);
         installer.arg("--cni-bin-dir").arg(&bin).arg("--additional-bin-dir").arg(&bin);
-        installer.arg("--multus-bin-file").arg(self.programs.join("multus")).arg("--skip-multus-binary-copy");
+        installer.arg("--multus-bin-file").arg(self.programs.join("multus"));
         installer.arg("--multus-kubeconfig-file-host").arg(net_d.join("multus.d/multus.kubeconfig"));
         installer.arg("--multus-cni-conf-dir").arg(Path::new(FOLDER).join("multus.d"));
-        self.daemon = of_pod(&mut installer, &self.api);
-        let head = net_d.join("00-multus.conflist");
-        super::support::eventually("the configuration of the installer", || head.exists());
-        head
+        self.daemon = of_pod(installer, &self.api, prepare);
+    }
+
+    /// Starts the daemon as `prepare` has it, and waits for nothing.
+    pub fn spawn_daemon(&mut self, prepare: impl FnOnce(&mut Command)) {
+        self.daemon = daemon(&self.programs, &self.api, prepare);
+    }
+
+    /// Whether the daemon, or the installer, has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.daemon.try_wait().unwrap().is_some()
+    }
+
+    /// The configuration that the runtime loads without a daemon.
+    pub fn thin_head_file(&self) -> PathBuf {
+        self.node.net_d().join("00-multus.conflist")
     }
 
     /// Creates the network `default/<name>`.
@@ -111,7 +162,8 @@ impl Thick {
             "metadata": {"name": name, "annotations": {"k8s.v1.cni.cncf.io/networks": networks}},
             "spec": {"nodeName": "node1", "containers": [{"name": "c", "image": "x"}]},
         });
-        self.api.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).unwrap();
+        // `apply` would keep a copy of annotations, which may be long.
+        self.api.kubectl(&["create", "-f", "-"], Some(&manifest.to_string())).unwrap();
         let mut pod = Pod::new(&self.node, name).selecting(networks);
         pod.uid = self.api.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], None).unwrap();
         pod
@@ -121,6 +173,17 @@ impl Thick {
     pub fn call(&self, pod: &Pod, verb: &str) -> Call {
         let mut call = pod.call(verb).of_program(&self.programs.join("multus-shim"));
         call.config = serde_json::from_str(&fs::read_to_string(self.head_file()).unwrap()).unwrap();
+        call
+    }
+
+    /// A call to the plugin that has no daemon, with the configuration that its installer wrote, as libcni makes it.
+    pub fn thin_call(&self, pod: &Pod, verb: &str) -> Call {
+        let list: Value = serde_json::from_str(&fs::read_to_string(self.thin_head_file()).unwrap()).unwrap();
+        let mut call = pod.call(verb).of_program(&self.programs.join("multus"));
+        call.config = list["plugins"][0].clone();
+        for key in ["name", "cniVersion"] {
+            call.config[key] = list[key].clone();
+        }
         call
     }
 }
@@ -146,7 +209,7 @@ fn credentials(api: &ApiServer) {
 }
 
 /// Starts the daemon: it finds the default network in the node's folder and writes its own configuration there.
-fn daemon(programs: &Path, api: &ApiServer) -> Child {
+fn daemon(programs: &Path, api: &ApiServer, prepare: impl FnOnce(&mut Command)) -> Child {
     let net_d = format!("{FOLDER}/net.d");
     let config = json!({
         "cniVersion": "1.0.0", "binDir": format!("{FOLDER}/bin"), "cniDir": "/var/lib/cni/multus",
@@ -156,11 +219,12 @@ fn daemon(programs: &Path, api: &ApiServer) -> Child {
     let file = Path::new(FOLDER).join("multus-daemon.json");
     node::write(&file, &config.to_string());
     let mut daemon = Command::new(programs.join("multus-daemon"));
-    of_pod(daemon.arg("-config").arg(&file), api)
+    daemon.arg("-config").arg(&file);
+    of_pod(daemon, api, prepare)
 }
 
 /// Starts a program as in a pod of the cluster; it ends with the test.
-fn of_pod(command: &mut Command, api: &ApiServer) -> Child {
+fn of_pod(mut command: Command, api: &ApiServer, prepare: impl FnOnce(&mut Command)) -> Child {
     let url = api.url();
     let (host, port) = url.strip_prefix("https://").unwrap().rsplit_once(':').unwrap();
     command.env_clear().env("PATH", PATH).env("MULTUS_NODE_NAME", "node1");
@@ -169,5 +233,6 @@ fn of_pod(command: &mut Command, api: &ApiServer) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     // SAFETY: prctl(2) is async-signal-safe.
     unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
+    prepare(&mut command);
     command.spawn().unwrap()
 }
