@@ -65,7 +65,7 @@ const KILLS: &[Row] = &[
         "the runtime's directory has the old or the new file; the next `install` finishes it, and leaves nothing",
         &["kills: plexusctl install"],
         "thin, its installer: {kill install, copy left/thin} left a copy of the program, {kill install, file torn/thin} a file \
-         that is not JSON; thick, its daemon while it starts: {kill install, file torn/thick} left a file that is not JSON",
+         that is not JSON. Thick, its daemon, while it writes the runtime's file: {kill install, file/thick}, until its next start",
     ),
     row(
         "`plexusctl uninstall`",
@@ -117,7 +117,8 @@ const RANDOM: &[Row] = &[
         "a record loses its end, or all of it",
         "DEL deletes what the rest of the record has; a damaged record is kept",
         &["model: Torn"],
-        "half of its cached file: {cache cut}. An empty one: {cache empty}",
+        "its list of networks loses half: {cache cut}. It is empty: {cache empty}. The cached result of a network is empty: \
+         {result empty}",
     ),
     row("the clock jumps, up to a year, in both directions", AS_BEFORE, &["model: Clock"], "{clock}"),
     row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], "{restart}"),

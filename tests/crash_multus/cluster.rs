@@ -3,10 +3,13 @@
 use super::disk::{end, left_by_next, start};
 use super::found::Left;
 use super::multus::{Multus, PLAIN, bridge, default_network};
-use super::support::{Pod, eventually, kernel, node};
+use super::support::{eventually, kernel, node};
 use super::table::Table;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use std::fs;
+use std::time::Duration;
 
 /// What a greedy pod may make grow.
 const MEBIBYTES: u64 = 512;
@@ -44,9 +47,8 @@ fn cancelled(multus: &Multus) -> String {
     multus.del(&pod);
     assert!(Left::of(&pod).is_nothing());
     fs::write(slow.folder().join("go"), "").unwrap();
-    eventually("the plugin to end", || {
-        multus.thick.node.processes().iter().all(|(_, command)| !command.contains("slow"))
-    });
+    let works = |command: &str| ["/bin/slow", "/bin/bridge"].iter().any(|program| command.contains(program));
+    eventually("the plugin to end", || !multus.thick.node.processes().iter().any(|(_, command)| works(command)));
     if multus.is_thick() {
         multus.wait_for_idle_daemon();
     }
@@ -129,7 +131,7 @@ fn greedy(multus: &mut Multus) -> String {
     multus.thick.network("greedy", &json!({"cniVersion": "1.0.0", "name": "greedy", "plugins": plugins}));
     let asked = json!([{"name": "greedy", "cni-args": {"x": "x".repeat(ARGUMENTS)}}]).to_string();
     let name = format!("greedy-{}", multus.side);
-    let pod: Pod = multus.thick.pod(&name, &asked);
+    let pod = multus.thick.pod(&name, &asked);
     let mut call = multus.call(&pod, "ADD").start();
     let pid = if multus.is_thick() { i32::try_from(multus.thick.pid()).unwrap() } else { call.pid() };
     let mut is_greedy = false;
@@ -137,9 +139,9 @@ fn greedy(multus: &mut Multus) -> String {
         is_greedy |= peak(pid) > MEBIBYTES;
         if is_greedy {
             // It may have ended by itself.
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
     let answer = call.wait();
     if multus.is_thick() {

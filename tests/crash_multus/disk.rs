@@ -17,8 +17,9 @@ const PLUGINS: [&str; 4] = ["bridge", "macvlan", "tuning", "host-local"];
 pub fn all(multus: &Multus, table: &mut Table) {
     for (what, fault) in [
         ("disk full", full as fn(&Multus) -> String),
-        ("cache cut", |multus| cut(multus, 50)),
-        ("cache empty", |multus| cut(multus, 0)),
+        ("cache cut", |multus| cut(multus, list, 50)),
+        ("cache empty", |multus| cut(multus, list, 0)),
+        ("result empty", |multus| cut(multus, result, 0)),
         ("clock", clock),
         ("plugins moved", moved),
     ] {
@@ -52,8 +53,14 @@ pub fn left_by_next(multus: &Multus, pod: &Pod) -> String {
     if left == before { "also after another DEL".to_owned() } else { format!("{left} after another DEL") }
 }
 
+/// Multus' list of the pod's networks.
 fn list(pod: &Pod) -> PathBuf {
     Path::new(CACHE).join(&pod.id)
+}
+
+/// The result of the default network, as libcni keeps it for Multus.
+fn result(pod: &Pod) -> PathBuf {
+    Path::new(CACHE).join("results").join(format!("br0-{}-{}", pod.id, pod.ifname))
 }
 
 /// The disk of the cache is full, for a new pod of each kind, and for one that was attached before.
@@ -71,8 +78,12 @@ fn full(multus: &Multus) -> String {
         answer
     });
     umount2(Path::new(CACHE), MntFlags::MNT_DETACH).unwrap();
-    let others = if answers[1].status.success() { "start" } else { "do not" };
-    format!("{}, others {others}; {deleted}", start(&answers[0]))
+    let started = match [&answers[0], &answers[1]].map(|answer| answer.status.success()) {
+        [false, false] => "no pod starts",
+        [true, false] => "pods without additional networks start; the others are refused",
+        [_, true] => "pods with additional networks start",
+    };
+    format!("{started}; {deleted}")
 }
 
 /// Fills the disk of the cache.
@@ -81,13 +92,13 @@ fn fill() {
     while ballast.write(&[0; 512]).is_ok() {}
 }
 
-/// Multus' list of the pod's networks keeps so many percent of it.
-fn cut(multus: &Multus, percent: usize) -> String {
+/// A file of the cache keeps so many percent of it.
+fn cut(multus: &Multus, file: fn(&Pod) -> PathBuf, percent: usize) -> String {
     let pod = multus.attached();
-    let text = fs::read(list(&pod)).unwrap();
-    fs::write(list(&pod), &text[..text.len() * percent / 100]).unwrap();
+    let text = fs::read(file(&pod)).unwrap();
+    fs::write(file(&pod), &text[..text.len() * percent / 100]).unwrap();
     let outcome = end(multus, &multus.del(&pod), &pod);
-    fs::write(list(&pod), text).unwrap();
+    fs::write(file(&pod), text).unwrap();
     multus.settle(&pod);
     outcome
 }

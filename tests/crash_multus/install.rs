@@ -1,19 +1,20 @@
-//! What installs Multus is killed before each change: the installer of the thin one, and the daemon of the thick one, which
-//! writes the runtime's file itself.
+//! What installs Multus is killed: the installer of the thin one before each change, and the daemon of the thick one, which
+//! writes the runtime's file itself, while it does that.
 
 use super::kills::{Kill, before_each};
 use super::multus::{Multus, default_network};
 use super::support::changes::Changes;
 use super::support::{eventually, node};
 use super::table::Table;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub fn all(multus: &mut Multus, table: &mut Table) {
     if multus.is_thick() {
-        let (torn, tried) = before_each(1, |number| daemon_killed(multus, number));
-        table.tell_kills(multus.side, "kill install, file torn", torn, tried);
+        table.tell(multus.side, "kill install, file", &daemon_killed(multus));
         return;
     }
     let mut torn = 0;
@@ -27,34 +28,29 @@ fn is_whole(file: &Path) -> bool {
     fs::read_to_string(file).map_or(true, |text| serde_json::from_str::<Value>(&text).is_ok())
 }
 
-/// Whether the file was written since it was as `before`.
-fn is_new(file: &Path, before: &str) -> bool {
-    fs::read_to_string(file).is_ok_and(|text| text != before) && is_whole(file)
-}
-
-/// The daemon is killed while it starts: is the runtime's file whole before the next one starts?
-fn daemon_killed(multus: &mut Multus, number: usize) -> Kill {
+/// The daemon is killed before its next change once the runtime's file is not whole, if it ever is.
+fn daemon_killed(multus: &mut Multus) -> String {
     multus.end_daemon();
     let head = multus.thick.head_file();
-    // As of a default network of another name, so that it can be seen when it is written.
     let before = fs::read_to_string(&head).unwrap().replace("multus-cni-network", "another");
     fs::write(&head, &before).unwrap();
-    let mut changes = None;
-    multus.thick.spawn_daemon(|command| changes = Some(Changes::of(command, number)));
-    let mut is_written = false;
-    eventually("the daemon to start, or to end", || {
-        is_written = is_new(&head, &before);
-        is_written || multus.thick.has_ended()
+    let (mut changes, watched) = (None, head.clone());
+    multus.thick.spawn_daemon(|command| {
+        changes = Some(Changes::watched(command, move |_, _, daemon| {
+            if !is_whole(&watched) {
+                // It may have ended by itself.
+                let _ = kill(Pid::from_raw(daemon), Signal::SIGKILL);
+            }
+        }));
     });
-    let is_torn = !is_whole(&head);
+    let is_written = || fs::read_to_string(&head).is_ok_and(|text| text != before) && is_whole(&head);
+    eventually("the daemon to start, or to end", || multus.thick.has_ended() || is_written());
+    let length = fs::metadata(&head).unwrap().len();
+    let outcome = if is_whole(&head) { "a whole file".to_owned() } else { format!("a file of {length} bytes") };
     multus.thick.end_daemon();
     drop(changes.map(Changes::seen));
     multus.restart_daemon();
-    match (is_written, is_torn) {
-        (true, _) => Kill::NotReached,
-        (false, true) => Kill::Left,
-        (false, false) => Kill::Clean,
-    }
+    outcome
 }
 
 /// The installer is killed, and starts again. The default network's file is shorter by then.

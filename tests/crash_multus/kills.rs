@@ -19,11 +19,10 @@ pub enum Kill {
     Left,
 }
 
-/// So many changes are left out after each: of a daemon some always, which takes its time to start.
+/// A normal run leaves out so many changes after each: of a daemon more, which takes its time to start.
 fn step(is_daemon: bool) -> usize {
-    match (super::is_whole(), is_daemon) {
-        (true, false) => 1,
-        (true, true) => 2,
+    match (super::is_update(), is_daemon) {
+        (true, _) => 1,
         (false, false) => 23,
         (false, true) => 31,
     }

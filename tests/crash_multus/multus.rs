@@ -4,6 +4,8 @@ use super::found::Left;
 use super::support::changes::Changes;
 use super::support::{Answer, Call, Pod, eventually, kernel};
 use super::thick::Thick;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::fs;
@@ -140,7 +142,7 @@ impl Multus {
             let burnt = fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if burnt == Ok(1) {
                 // It may have ended by itself.
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon), nix::sys::signal::Signal::SIGKILL);
+                let _ = kill(Pid::from_raw(daemon), Signal::SIGKILL);
             }
         };
         self.thick.start_daemon(|command| changes = Some(Changes::watched(command, burn)));
