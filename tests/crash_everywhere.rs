@@ -9,6 +9,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use support::picture::Picture;
@@ -127,8 +128,8 @@ impl Case {
         Call::of_node(&self.node, "GC").configured("cni.dev/valid-attachments", json!(valid))
     }
 
-    /// One kill; answers how many changes the call made.
-    fn kill(&self, verb: Killed, then: Then, number: usize) -> usize {
+    /// One kill; answers how many changes the call made, and whether it was killed.
+    fn kill(&self, verb: Killed, then: Then, number: usize) -> (usize, bool) {
         let pod = Pod::new(&self.node, &format!("p{number}")).selecting(self.networks);
         support::keep_the_sandbox_quiet(&pod);
         let before = self.picture(&pod);
@@ -176,7 +177,7 @@ impl Case {
         if !ended {
             pod.end_sandbox();
         }
-        changes.len()
+        (changes.len(), answer.status.signal() == Some(9))
     }
 
     fn follow(&self, pod: &Pod, then: Then, of: &str) {
@@ -209,16 +210,17 @@ impl Case {
         let short = few || !self.programs && matches!(verb, Killed::Gc | Killed::Sweep);
         let step =
             if short || std::env::var_os("PLEXUS_PROVE").is_some() { 1 } else { STEPS[usize::from(self.programs)] };
-        let (mut number, mut kills) = (1, 0);
+        // Change 1 is execve(2) itself. What a child does when the plugin has ended kills nobody.
+        let (mut number, mut kills) = (2, 0);
         while number < MANY {
-            let changes = self.kill(verb, then, number);
+            let (changes, was_killed) = self.kill(verb, then, number);
             if changes < number {
                 assert!(kills > 0);
                 support::say(&format!("{}: {verb:?} then {then:?}: {kills} kills before {changes} changes", self.name));
                 support::tally(kills, &format!("kills: plugin, {verb:?}"));
                 return;
             }
-            kills += 1;
+            kills += usize::from(was_killed);
             number += step;
         }
         panic!("{}: {verb:?} has no end", self.name);

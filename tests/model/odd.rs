@@ -33,7 +33,7 @@ impl Run {
         must(!answer.status.success() && answer.status.signal().is_none(), || {
             format!("ADD of a pod that asks for too much is not refused: {answer:?}")
         })?;
-        self.count("pods refused for what they ask for");
+        self.count("AddGreedy");
         self.slots[at] = Some(Slot {
             pod,
             networks: Vec::new(),
@@ -56,6 +56,7 @@ impl Run {
         let Some((first, second)) = self.del_call(at).zip(self.del_call(at)) else { return Ok(()) };
         let (first, second) = first.halted_at(halted, second);
         self.quiet();
+        self.count("DelTwice");
         // Each of them counts as an attempt, and may be cancelled.
         let (better, other) = if second.status.success() { (second, first) } else { (first, second) };
         if better.status.success() {

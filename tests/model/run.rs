@@ -51,13 +51,18 @@ impl Run {
         eventually("every process to end", || self.world.node.processes().is_empty());
     }
 
+    /// Counts a call that is killed, where it was, and else as one that is not.
+    fn count_call(&mut self, name: &str, answer: &Answer, killed: bool) {
+        let was_killed = killed && answer.status.signal() == Some(9);
+        self.count(&if was_killed { format!("{name}Killed") } else { name.to_owned() });
+    }
+
     pub fn count(&mut self, what: &str) {
         *self.counts.entry(what.to_owned()).or_default() += 1;
     }
 
+    /// Each operation counts itself where it does something: of a slot that is empty there is nothing to delete.
     fn step(&mut self, op: &Op) -> Result<(), String> {
-        let name = format!("{op:?}");
-        self.count(name.split([' ', '(', '{']).next().unwrap());
         match op {
             Op::Add { slot, networks } => self.add(*slot, networks, None, false),
             Op::AddAsked { slot, networks } => self.add(*slot, networks, None, true),
@@ -70,6 +75,7 @@ impl Run {
             Op::End { slot } => self.end(*slot),
             Op::Check { slot } => self.check(*slot),
             Op::Status => {
+                self.count("Status");
                 let answer = self.world.call(Call::of_node(&self.world.node, "STATUS")).make();
                 must(answer.status.success(), || format!("STATUS fails: {answer:?}"))
             }
@@ -78,11 +84,13 @@ impl Run {
             Op::Sweep => self.sweep(0),
             Op::SweepKilled { at } => self.sweep(*at),
             Op::SweepBlind => {
+                self.count("SweepBlind");
                 let answer = self.world.sweep_blind();
                 must(answer.status.signal() != Some(6), || format!("{answer:?}"))
             }
             Op::Torn { slot, percent } => self.tear(*slot, *percent),
             Op::Clock { seconds } => {
+                self.count("Clock");
                 self.world.writable(|| crate::world::shift(*seconds));
                 if *seconds > DAY {
                     self.slots.iter_mut().flatten().for_each(|slot| slot.old = true);
@@ -92,6 +100,9 @@ impl Run {
             }
             Op::Reboot => self.reboot(),
             fault => {
+                if self.world.is_fault(fault) {
+                    self.count(format!("{fault:?}").split([' ', '(', '{']).next().unwrap());
+                }
                 self.world.change(fault);
                 Ok(())
             }
@@ -120,6 +131,7 @@ impl Run {
             None => call.make(),
         };
         self.quiet();
+        self.count_call(if asked { "AddAsked" } else { "Add" }, &answer, killed.is_some());
         let success = answer.status.success();
         // The reference program itself fails so now and then, where a bridge loses its last port at that moment.
         let reference = answer.stdout.contains("plugin bridge: failed to set bridge addr");
@@ -180,6 +192,7 @@ impl Run {
     fn del(&mut self, at: usize, killed: usize) -> Result<(), String> {
         let Some(call) = self.del_call(at) else { return Ok(()) };
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
+        self.count_call("Del", &answer, killed > 0);
         self.del_ended(at, &answer, killed)
     }
 
@@ -251,9 +264,10 @@ impl Run {
         Ok(())
     }
 
-    fn del_again(&self, at: usize) -> Result<(), String> {
+    fn del_again(&mut self, at: usize) -> Result<(), String> {
         let Some(past) = self.past.get(at) else { return Ok(()) };
         let answer = self.world.call(past.pod.call("DEL")).env("CNI_NETNS", "").make();
+        self.count("DelAgain");
         must(!self.world.is_well() || answer.status.success(), || format!("a late DEL fails: {answer:?}"))
     }
 
@@ -261,24 +275,33 @@ impl Run {
         if let Some(slot) = self.slots[at].as_mut().filter(|slot| !slot.ended) {
             slot.pod.end_sandbox();
             slot.ended = true;
+            self.count("End");
         }
         Ok(())
     }
 
-    fn check(&self, at: usize) -> Result<(), String> {
+    fn check(&mut self, at: usize) -> Result<(), String> {
         let Some(slot) = self.slots[at].as_ref().filter(|slot| slot.is_alive()) else { return Ok(()) };
         let call = self.world.call(slot.pod.call("CHECK")).configured("prevResult", slot.result.clone());
         let answer = call.make();
-        must(answer.status.success() || !slot.is_recorded(), || format!("CHECK fails: {answer:?}"))
+        must(answer.status.success() || !slot.is_recorded(), || format!("CHECK fails: {answer:?}"))?;
+        self.count("Check");
+        Ok(())
     }
 
-    fn gc(&self, killed: usize) -> Result<(), String> {
-        let listed = self.slots.iter().flatten().filter(|slot| slot.state == State::Attached);
-        let valid: Vec<Value> =
-            listed.clone().map(|slot| json!({"containerID": slot.pod.id, "ifname": "eth0"})).collect();
+    fn gc(&mut self, killed: usize) -> Result<(), String> {
+        let valid: Vec<Value> = self
+            .slots
+            .iter()
+            .flatten()
+            .filter(|slot| slot.state == State::Attached)
+            .map(|slot| json!({"containerID": slot.pod.id, "ifname": "eth0"}))
+            .collect();
         let call = self.world.call(Call::of_node(&self.world.node, "GC"));
         let call = call.configured("cni.dev/valid-attachments", json!(valid));
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
+        self.count_call("Gc", &answer, killed > 0);
+        let listed = self.slots.iter().flatten().filter(|slot| slot.state == State::Attached);
         let whole = listed.clone().all(|slot| slot.torn.is_none());
         if killed > 0 || !whole || !self.world.is_well() {
             return Ok(());
@@ -295,8 +318,9 @@ impl Run {
         must(left.is_none(), || format!("GC succeeds, and {left:?} is left"))
     }
 
-    fn sweep(&self, killed: usize) -> Result<(), String> {
+    fn sweep(&mut self, killed: usize) -> Result<(), String> {
         let answer = self.world.sweep(killed);
+        self.count_call("Sweep", &answer, killed > 0);
         must(killed > 0 || !self.world.is_well() || answer.status.success(), || format!("the sweep fails: {answer:?}"))
     }
 
@@ -308,12 +332,14 @@ impl Run {
         self.world.writable(|| fs::write(&file, &text[..kept]).unwrap());
         // A second tear may take what the first one left.
         slot.torn = Some(if slot.torn.is_some() { 100 } else { percent });
+        self.count("Torn");
         Ok(())
     }
 
     fn reboot(&mut self) -> Result<(), String> {
         let alive: Vec<&Pod> = self.slots.iter().flatten().filter(|slot| !slot.ended).map(|slot| &slot.pod).collect();
         self.world.reboot(&alive);
+        self.count("Reboot");
         for slot in self.slots.iter_mut().flatten() {
             slot.ended = true;
             slot.failed -= std::mem::take(&mut slot.unrecorded_failures);

@@ -202,6 +202,19 @@ impl World {
     }
 
     /// A fault, or its end.
+    /// Whether `op` would make something worse: it may be as it wants it already, or end a fault.
+    pub fn is_fault(&self, op: &Op) -> bool {
+        match op {
+            Op::Mood { mood, .. } => *mood != Mood::Well,
+            Op::Daemon(daemon) => *daemon != Daemon::Answers && *daemon != self.daemon,
+            Op::DiskFull(full) => *full && !self.full,
+            Op::ReadOnly(on) => *on && !self.read_only,
+            Op::NadGone { network } => !self.gone.contains(network),
+            Op::NadBack { network } => self.gone.contains(network),
+            _ => true,
+        }
+    }
+
     pub fn change(&mut self, op: &Op) {
         match op {
             Op::Mood { stub, verb, mood } => {

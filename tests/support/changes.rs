@@ -23,6 +23,7 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     (libc::SYS_writev, "writev"),
     (libc::SYS_pwrite64, "pwrite64"),
     (libc::SYS_ftruncate, "ftruncate"),
+    (libc::SYS_truncate, "truncate"),
     (libc::SYS_unlinkat, "unlinkat"),
     (libc::SYS_renameat, "renameat"),
     (libc::SYS_renameat2, "renameat2"),
@@ -41,6 +42,8 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     (libc::SYS_kill, "kill"),
     (libc::SYS_execve, "execve"),
     #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, "creat"),
+    #[cfg(target_arch = "x86_64")]
     (libc::SYS_unlink, "unlink"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_rename, "rename"),
@@ -57,7 +60,13 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_chown, "chown"),
 ];
-/// openat(2) counts where it may make a file.
+/// open(2) and openat(2) count where they may make a file: musl calls the first, where there is one. With each is the number of the
+/// argument with its flags.
+const OPENS: &[(libc::c_long, usize)] = &[
+    (libc::SYS_openat, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 1),
+];
 const CREATES: u32 = libc::O_CREAT as u32;
 
 /// The changes of a call that was prepared by [`Changes::of`].
@@ -125,15 +134,18 @@ fn filter() -> Vec<libc::sock_filter> {
     for (number, _) in CHANGES {
         steps.extend([step(EQUAL, *number as u32, 0, 1), step(ANSWER, ask, 0, 0)]);
     }
-    // The low half of openat's third argument: its flags.
-    let flags = (offset_of!(libc::seccomp_data, args) + 2 * 8) as u32;
-    steps.extend([
-        step(EQUAL, libc::SYS_openat as u32, 0, 3),
-        step(LOAD, flags, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, CREATES, 0, 1),
-        step(ANSWER, ask, 0, 0),
-        step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ]);
+    for (number, argument) in OPENS {
+        // The low half of the argument.
+        let flags = (offset_of!(libc::seccomp_data, args) + argument * 8) as u32;
+        steps.extend([
+            step(EQUAL, *number as u32, 0, 4),
+            step(LOAD, flags, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, CREATES, 0, 1),
+            step(ANSWER, ask, 0, 0),
+            step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0),
+        ]);
+    }
+    steps.push(step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0));
     steps
 }
 
