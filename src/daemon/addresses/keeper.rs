@@ -3,9 +3,10 @@
 use super::grants::Grants;
 use super::marks::Marks;
 use super::metrics::AddressMetrics;
+use super::pools::Pools;
 use super::sizes;
 use super::standing::{self, Standing};
-use crate::cluster::{Cluster, Kubernetes};
+use crate::cluster::{Cluster, Kubernetes, Pauses};
 use crate::facts::node_blocks::now;
 use crate::ipam::holder::Owned;
 use crate::ipam::overlap::{Claimant, overlaps};
@@ -20,8 +21,10 @@ use tokio::sync::Mutex;
 
 /// How often the API server is asked which blocks are ours: a person may have deleted one.
 pub(super) const RESYNC_EVERY: Duration = Duration::from_secs(5 * 60);
-/// After a list or a lease that failed.
+/// After a list or a lease that failed. Further lists that fail are further apart: a server that answers nobody is asked less.
 const PAUSE: Duration = Duration::from_secs(10);
+/// What nobody waits for may rest on a list of the pools that is so old.
+const SHARED: Duration = Duration::from_secs(5);
 /// Requests for one event; conflicts without an end would be somebody who writes our objects.
 const MOST_EFFECTS: usize = 4096;
 
@@ -36,6 +39,7 @@ pub struct Keeper {
     pub(super) prefix: String,
     grants: Arc<Grants>,
     cluster: Arc<Cluster>,
+    pools: Arc<Pools>,
     pub(super) marks: Arc<Marks>,
     pub(super) metrics: AddressMetrics,
     pub(super) state: Mutex<State>,
@@ -65,6 +69,8 @@ pub(super) struct State {
     pub(super) leased: [Option<Instant>; 2],
     /// Nothing is tried ahead of need before that.
     pause: Option<Instant>,
+    /// The pauses after lists that fail; none after one that does not.
+    pauses: Option<Pauses>,
 }
 
 /// Why the node of `kubernetes` takes no new address of the pool `own`, as it is now among `pools`; none if it does.
@@ -92,10 +98,10 @@ impl Keeper {
         pool: PoolName,
         prefix: String,
         grants: Arc<Grants>,
-        cluster: Arc<Cluster>,
+        (cluster, pools): (Arc<Cluster>, Arc<Pools>),
         (marks, metrics): (Arc<Marks>, AddressMetrics),
     ) -> Self {
-        Keeper { pool, prefix, grants, cluster, marks, metrics, state: Mutex::default(), turn: Mutex::default() }
+        Keeper { pool, prefix, grants, cluster, pools, marks, metrics, state: Mutex::default(), turn: Mutex::default() }
     }
 
     /// What is to be done without a question: blocks that the plugin has given back, the confirmation, and what it is told
@@ -106,8 +112,15 @@ impl Keeper {
         let state = &mut *state;
         let paused = state.pause.is_some_and(|until| Instant::now() < until);
         if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
-            let outcome = self.resync(state).await;
-            self.pause_after(state, outcome);
+            let now = Instant::now();
+            match self.resync(state, now.checked_sub(SHARED).unwrap_or(now)).await {
+                Ok(()) => state.pauses = None,
+                Err(reason) => {
+                    self.pause_after(state, Err(reason));
+                    let pauses = state.pauses.get_or_insert_with(|| Pauses::new(PAUSE, RESYNC_EVERY));
+                    state.pause = pauses.next().map(|pause| Instant::now() + pause);
+                }
+            }
         }
         let since_boot = now().since_boot;
         let is_over = state.notes.fresh.values().any(|until| *until <= since_boot);
@@ -179,7 +192,7 @@ impl Keeper {
         let outcome = self.heed(state, standing);
         let is_live = matches!(standing, Standing::Live(_));
         // What was withdrawn, or is of another epoch, is listed at once.
-        let outcome = if is_live && outcome.is_err() { self.resync(state).await } else { outcome };
+        let outcome = if is_live && outcome.is_err() { self.resync(state, Instant::now()).await } else { outcome };
         if is_live {
             self.pause_after(state, outcome);
         }
@@ -210,9 +223,9 @@ impl Keeper {
     }
 
     /// Asks which blocks are ours. Then stamps the grant with the time **before** the last question, which was whether
-    /// this node was removed.
-    pub(super) async fn resync(&self, state: &mut State) -> Result<(), String> {
-        self.read_pool(state).await?;
+    /// this node was removed. The pool is as it was at `since`, or later.
+    pub(super) async fn resync(&self, state: &mut State, since: Instant) -> Result<(), String> {
+        self.read_pool(state, since).await?;
         let standing = standing::ask(&self.cluster).await;
         match &standing {
             Standing::Live(epoch) if state.holder.is_none() || *epoch != state.epoch => {
@@ -251,13 +264,14 @@ impl Keeper {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// A pool that was deleted has no range: nothing new is taken, and what is not in use goes back.
-    pub(super) async fn read_pool(&self, state: &mut State) -> Result<(), String> {
+    /// The pool as it was at `since`, or later. One that was deleted has no range: nothing new is taken, and what is not in
+    /// use goes back.
+    pub(super) async fn read_pool(&self, state: &mut State, since: Instant) -> Result<(), String> {
         if self.pool.is_implied() {
             state.spec = Some(PoolSpec::implied());
             return self.judge_whereabouts(state).await;
         }
-        let pools = self.kubernetes()?.address_pools().await.map_err(|e| e.to_string())?;
+        let pools = self.pools.seen_since(since, self.kubernetes()?).await?;
         match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
             Some(own) => {
                 state.barred = why_barred(self.kubernetes()?, own, &pools).await?;

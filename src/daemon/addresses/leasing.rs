@@ -157,9 +157,9 @@ impl Keeper {
             _ => FRESH,
         };
         if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
-            self.resync(state).await?;
+            self.resync(state, asked).await?;
         } else {
-            self.read_pool(state).await?;
+            self.read_pool(state, asked).await?;
         }
         if let (true, Wish::Blocks(families, within)) = (self.pool.is_implied(), wish) {
             let pool = Pool::of_addresses(within);

@@ -9,6 +9,7 @@ mod kept;
 mod leasing;
 mod marks;
 mod metrics;
+mod pools;
 mod sizes;
 mod standing;
 
@@ -25,6 +26,7 @@ pub(super) use leasing::NoLease;
 use leasing::Wish;
 use marks::Marks;
 pub(super) use metrics::AddressMetrics;
+use pools::Pools;
 use prometheus_client::registry::Registry;
 use standing::Standing;
 use std::collections::BTreeMap;
@@ -58,6 +60,7 @@ pub struct Addresses {
     cluster: Arc<Cluster>,
     grants: Arc<Grants>,
     pools: Mutex<BTreeMap<PoolName, Arc<Keeper>>>,
+    seen: Arc<Pools>,
     marks: Arc<Marks>,
     prefix: String,
     metrics: AddressMetrics,
@@ -71,7 +74,7 @@ impl Addresses {
         let random = RandomState::new().build_hasher().finish();
         let (grants, pools) = (Arc::new(Grants::new(run)), Mutex::default());
         let (marks, prefix, metrics) = (Arc::default(), format!("{random:016x}"), AddressMetrics::default());
-        Addresses { cluster, grants, pools, marks, prefix, metrics, removed: Mutex::default() }
+        Addresses { cluster, grants, pools, seen: Arc::default(), marks, prefix, metrics, removed: Mutex::default() }
     }
 
     /// What is counted of them.
@@ -91,7 +94,8 @@ impl Addresses {
 
     fn keeper(&self, pool: PoolName) -> Arc<Keeper> {
         let mut pools = self.pools();
-        let (prefix, grants, cluster) = (self.prefix.clone(), Arc::clone(&self.grants), Arc::clone(&self.cluster));
+        let (prefix, grants) = (self.prefix.clone(), Arc::clone(&self.grants));
+        let cluster = (Arc::clone(&self.cluster), Arc::clone(&self.seen));
         let shared = (Arc::clone(&self.marks), self.metrics.clone());
         let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, cluster, shared));
         Arc::clone(pools.entry(pool.clone()).or_insert_with(|| made(&pool)))
