@@ -7,6 +7,8 @@ mod support;
 
 #[path = "addresses/counted.rs"]
 mod counted;
+#[path = "addresses/erased.rs"]
+mod erased;
 #[path = "addresses/kept.rs"]
 mod kept;
 #[path = "addresses/removed.rs"]
@@ -162,7 +164,7 @@ impl Machine {
         command.env("CNI_ARGS", args);
         command.env("CNI_NETNS", "/run/netns/x").env("CNI_PATH", "/opt/cni/bin");
         command.env("PLEXUS_STATE_DIRECTORY", self.path("state")).env("PLEXUS_RUN_DIRECTORY", self.path("run"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
         child
     }
@@ -650,9 +652,17 @@ fn the_tool_shows_them(cluster: &Cluster, pods: &[support::Pod]) {
 /// After a sweep: an address that its file no longer protects is found.
 fn the_tool_finds_a_file_that_is_wrong(cluster: &Cluster, pod: &support::Pod) {
     let file = cluster.node.state().path().join("pools/lan").join(bare(pod));
+    let copy = cluster.node.run().path().join("taken/lan").join(bare(pod));
     let owner = std::fs::read(&file).unwrap();
+    let file_problem = || {
+        let found = tool(cluster, &["check"], 3);
+        assert_eq!(found["problems"][0]["rule"], json!("file"), "{found}");
+        found["problems"][0]["text"].as_str().unwrap().to_owned()
+    };
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(tool(cluster, &["check"], 3)["problems"][0]["rule"], json!("file"));
+    assert!(file_problem().contains("makes it again"));
+    std::fs::remove_file(copy).unwrap();
+    assert!(file_problem().contains("another pod can get it"));
     std::fs::write(&file, "other\r\nnet1\r\nlan-net").unwrap();
     assert_eq!(tool(cluster, &["check"], 3)["problems"][0]["rule"], json!("twice"));
     std::fs::write(&file, owner).unwrap();
@@ -705,10 +715,12 @@ fn a_pod_gets_such_an_address_from_a_built_in_plugin() {
     // What nobody has goes with a sweep, and what a pod has stays.
     let lost = folder.join("10.6.0.99");
     std::fs::write(&lost, "lost\r\nnet1\r\nlan-net").unwrap();
+    let copy = cluster.node.run().path().join("taken/lan/10.6.0.99");
+    std::fs::copy(&lost, &copy).unwrap();
     let file = std::fs::File::options().write(true).open(&lost).unwrap();
     file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
     let swept = Call::of_node(&cluster.node, "STATUS").sweep();
-    assert!(swept.contains("10.6.0.99") && !lost.exists(), "{swept}");
+    assert!(swept.contains("10.6.0.99") && !lost.exists() && !copy.exists(), "{swept}");
     assert_eq!(taken(), 2);
     the_tool_finds_a_file_that_is_wrong(&cluster, &pods[0]);
     let first = bare(&pods[0]);

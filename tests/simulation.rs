@@ -111,6 +111,9 @@ fn build(runner: &Runner) {
         world.controllers.push(controller::Controller::default());
         world.later(SECOND, Weather::StartController { at });
     }
+    for (at, node, what) in world.plan.erasures.clone() {
+        world.later(at, Weather::Erase { node, what });
+    }
     let first = world.plan.fault_every;
     world.later(120 * SECOND + first, Weather::Fault);
 }

@@ -19,6 +19,8 @@ pub const SOCKET: &str = "plexusd.sock";
 pub const CALLS: &str = "calls.sock";
 /// The folder of records that could not be read, in the state directory.
 pub const DAMAGED: &str = "damaged";
+/// The folder of [`RunDirectory::taken`].
+const TAKEN: &str = "taken";
 /// The name of [`RunDirectory::comparisons`].
 const COMPARED: &str = "compared";
 /// A longer copy of a NAD is none: an object in the cluster is at most half of it, before its text is quoted.
@@ -141,7 +143,7 @@ impl RunDirectory {
 
     /// As [`StateDirectory::is_own`]; former releases have the daemon's socket and its statuses here, too.
     pub fn is_own(name: &str) -> bool {
-        let folders = [DAEMON, "ipam", "keeper", "locks", "unpublished", "due", COMPARED, "network-status"];
+        let folders = [DAEMON, "ipam", TAKEN, "keeper", "locks", "unpublished", "due", COMPARED, "network-status"];
         let files = [SOCKET, "swept", "sweep.lock", "sweep.log"];
         name.starts_with('.') || folders.contains(&name) || files.contains(&name)
     }
@@ -207,6 +209,11 @@ impl RunDirectory {
     /// What the plugin has given back of `pool`, and what runs low.
     pub fn report(&self, pool: &PoolName) -> PathBuf {
         self.reports().join(format!("{pool}.report"))
+    }
+
+    /// Copies of the files in [`StateDirectory::pool`], which count if those are deleted. Written by the plugin only.
+    pub fn taken(&self, pool: &PoolName) -> PathBuf {
+        self.0.join(TAKEN).join(pool.as_str())
     }
 
     /// What the keeper tells the daemon. Written by the keeper only, who is root.
@@ -304,6 +311,7 @@ mod tests {
             run.pod_resources(),
             run.network_status(),
             run.report(&pool),
+            run.taken(&pool),
         ]) {
             assert!(RunDirectory::is_own(&name(path)));
         }

@@ -3,7 +3,7 @@
 use super::KeptClient;
 use crate::api::protocol::{LeaseRequest, Reply, Request};
 use crate::api::{DAEMON, RunDirectory, StateDirectory};
-use crate::delegate::ipam::leased::{Lessor, Need, Unleased};
+use crate::delegate::ipam::leased::{Folders, Lessor, Need, Unleased};
 use crate::ipam::grant::MAX_FILE;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use crate::sys::boot;
@@ -12,7 +12,6 @@ use crate::sys::trusted::{self, Folder, NewFile, TheirFolder};
 use std::ffi::OsStr;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A path.
@@ -49,8 +48,8 @@ pub fn now() -> Confirmed {
 }
 
 impl Lessor for NodeBlocks {
-    fn folder(&self, pool: &PoolName) -> PathBuf {
-        self.state.pool(pool)
+    fn folders(&self, pool: &PoolName) -> Folders {
+        Folders { own: self.state.pool(pool), copies: self.run.taken(pool) }
     }
 
     /// The first program since the machine started leaves word of its folder.

@@ -25,22 +25,23 @@ pub struct Pools {
 }
 
 /// What the names of the files of a pool are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Listing {
     taken: Vec<IpAddr>,
     former: Vec<Former>,
 }
 
 impl Listing {
-    fn of(folder: &Path) -> Self {
-        let mut listing = Listing::default();
-        for name in names(folder) {
-            match name.parse() {
-                Ok(address) => listing.taken.push(address),
-                Err(_) => listing.former.extend(Former::parse(&name)),
+    /// That of `folder`, and of the copies, which count where somebody deleted the files.
+    fn of(folder: &Path, copies: &Path) -> Self {
+        let (mut taken, mut former) = (BTreeSet::new(), Vec::new());
+        for name in names(folder).into_iter().chain(names(copies)) {
+            match name.parse::<IpAddr>() {
+                Ok(address) => drop(taken.insert(address)),
+                Err(_) => former.extend(Former::parse(&name)),
             }
         }
-        listing
+        Listing { taken: taken.into_iter().collect(), former }
     }
 }
 
@@ -75,13 +76,13 @@ impl Pools {
 
     /// By family, where there is any address.
     fn of(&self, pool: &PoolName) -> Vec<(u8, Tally)> {
-        let folder = self.state.pool(pool);
+        let (folder, copies) = (self.state.pool(pool), self.run.taken(pool));
         // Before the grant: a block that is granted later has none of these addresses.
-        let listing = Listing::of(&folder);
+        let listing = Listing::of(&folder, &copies);
         let (grant, report) = (self.blocks.grant(pool).ok().flatten(), self.blocks.report(pool).unwrap_or_default());
         let now = self.blocks.now().clock;
         // One that was given back meanwhile, together with its block, is not lost.
-        let after = grant.as_ref().map(|_| Listing::of(&folder).taken).unwrap_or_default();
+        let after = grant.as_ref().map(|_| Listing::of(&folder, &copies).taken).unwrap_or_default();
         let of = |is_v4: bool| {
             let Some(grant) = &grant else {
                 let taken = listing.taken.iter().filter(|address| address.is_ipv4() == is_v4).count();
@@ -119,13 +120,18 @@ mod tests {
         for file in ["lan/10.0.0.2", "lan/10.0.0.99", "lan/lock", "lan/freed-1-0-10.0.0.3", "old/fd00::1"] {
             fs::write(state.join("pools").join(file), "").unwrap();
         }
+        // One has a copy as it should; of the other the file was deleted.
+        fs::create_dir_all(run.join("taken/lan")).unwrap();
+        for copy in ["10.0.0.2", "10.0.0.4", "lock"] {
+            fs::write(run.join("taken/lan").join(copy), "").unwrap();
+        }
         fs::create_dir_all(run.join("daemon/ipam")).unwrap();
         let text = "pool lan\nconfirmed b 1 1\nauthority 600\nwarm 1 16\nsubnet 10.0.0.0/24\nblock 10.0.0.0 8 a 10.0.0.1 10.0.0.7\n";
         fs::write(run.join("daemon/ipam/lan.grant"), text).unwrap();
         assert!(pools.counted().is_empty(), "counted a moment ago");
         pools.counted = None;
         let of = |pool: &str, family, tally| PoolTally { pool: pool.to_owned(), family, tally };
-        let lan = Tally { taken: 2, free: 6, cooling: 0, excluded: 1, lost: 1 };
+        let lan = Tally { taken: 3, free: 5, cooling: 0, excluded: 1, lost: 1 };
         // Without a grant nothing is known but what pods have.
         let old = Tally { taken: 1, ..Tally::default() };
         assert_eq!(pools.counted(), [of("lan", 4, lan), of("old", 6, old)]);

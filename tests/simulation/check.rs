@@ -237,7 +237,7 @@ pub fn emptied(world: &mut World) {
         let (size, warm) = (u64::from(world.plan.spec.block_size.v4), u64::from(world.plan.spec.warm.max));
         // One block more is kept where it would fall below what is warm.
         let most = warm.div_ceil(size) + 1;
-        let files = machine.files.len();
+        let files = machine.files.len().max(machine.copies.len());
         if files > 0 || held > most {
             let report = &machine.report;
             let what = format!("{files} files and {held} blocks, {most} at most; the plugin has told {report:?}");

@@ -20,6 +20,14 @@ pub struct Pod {
     pub address: Option<IpAddr>,
 }
 
+/// What a person does to the disk.
+#[derive(Clone, Copy, Debug)]
+pub enum Erasure {
+    Save,
+    Delete,
+    Restore,
+}
+
 /// The file of an address.
 #[derive(Clone, Debug)]
 pub struct Taken {
@@ -50,9 +58,13 @@ pub struct Machine {
     pub confirmed_at: Time,
     /// Leases of which nothing is taken before the next confirmation, because that is taken for granted.
     pub asleep: BTreeSet<String>,
+    /// In memory, too: what is taken, where the disk has lost it.
+    pub copies: BTreeMap<IpAddr, Taken>,
     /// On the disk.
     pub files: BTreeMap<IpAddr, Taken>,
     pub former: Vec<Former>,
+    /// Of the disk, at some time.
+    image: BTreeMap<IpAddr, Taken>,
     cursor: Option<IpAddr>,
     pub pods: Vec<Option<Pod>>,
     pub daemon: Option<Daemon>,
@@ -84,8 +96,10 @@ impl Machine {
             report: Report::default(),
             confirmed_at: 0,
             asleep: BTreeSet::new(),
+            copies: BTreeMap::new(),
             files: BTreeMap::new(),
             former: Vec::new(),
+            image: BTreeMap::new(),
             cursor: None,
             pods: vec![None; pods],
             daemon: None,
@@ -129,6 +143,28 @@ impl Machine {
         Confirmed { boot: format!("b{}", self.boot), since_boot, clock }
     }
 
+    /// A person makes an image of the disk, deletes what is on it, or brings the image back.
+    pub fn erase(&mut self, what: Erasure) {
+        match what {
+            Erasure::Save => self.image = self.files.clone(),
+            Erasure::Delete => (self.files, self.former) = (BTreeMap::new(), Vec::new()),
+            Erasure::Restore => (self.files, self.former) = (self.image.clone(), Vec::new()),
+        }
+    }
+
+    /// What the plugin does whenever it lists what is taken: both places have the same.
+    fn mend(&mut self, without: Without) {
+        if without == Without::Copies {
+            return;
+        }
+        for (address, taken) in &self.copies {
+            self.files.entry(*address).or_insert_with(|| taken.clone());
+        }
+        for (address, taken) in &self.files {
+            self.copies.entry(*address).or_insert_with(|| taken.clone());
+        }
+    }
+
     /// The addresses of files, sorted.
     fn taken(&self) -> Vec<IpAddr> {
         self.files.keys().copied().collect()
@@ -145,6 +181,7 @@ pub fn power_off(world: &mut World, node: usize) {
     machine.is_zombie = false;
     machine.paused_until = 0;
     machine.asleep.clear();
+    machine.copies.clear();
     if !keeps_grant {
         (machine.grant, machine.report) = (None, Report::default());
     }
@@ -184,6 +221,7 @@ fn take(world: &mut World, node: usize, container: u64, of: u64, takes_cooling: 
     let dry = |families: Vec<u8>, cooling| Dry { families, cooling };
     let (now, without) = (world.now, world.without);
     let machine = &mut world.machines[node];
+    machine.mend(without);
     let Some(grant) = &machine.grant else { return Err(dry(Vec::new(), false)) };
     let mut grant = grant.clone();
     grant.offers.retain(|offer| !machine.asleep.contains(&offer.granted.lease));
@@ -211,14 +249,16 @@ fn take(world: &mut World, node: usize, container: u64, of: u64, takes_cooling: 
         return Err(dry(vec![4], cools));
     };
     machine.files.insert(address, Taken { container, of });
+    machine.copies.insert(address, Taken { container, of });
     machine.cursor = Some(address);
     Ok(address)
 }
 
 /// Tells the daemon, if that has changed, what is not needed any more and what runs low.
 fn tell(world: &mut World, node: usize) {
-    let now = world.now;
+    let (now, without) = (world.now, world.without);
     let machine = &mut world.machines[node];
+    machine.mend(without);
     let Some(grant) = &machine.grant else { return };
     let clocks = machine.clocks(now);
     if grant.confirmed.boot != clocks.boot {
@@ -298,26 +338,35 @@ pub fn del(world: &mut World, node: usize, slot: usize) {
     let Some(pod) = world.machines[node].pods[slot].take() else { return };
     check::ended(world, node, &pod);
     if let Some(address) = pod.address {
-        give_back(world, node, address);
+        give_back(world, node, address, pod.container);
         tell(world, node);
     }
 }
 
-fn give_back(world: &mut World, node: usize, address: IpAddr) {
+/// Each removes what is its own in both places. Another one's file is of an image.
+fn give_back(world: &mut World, node: usize, address: IpAddr, container: u64) {
     let now = world.now;
     let machine = &mut world.machines[node];
     let at = machine.clocks(now).clock;
-    if let Some(taken) = machine.files.remove(&address) {
+    let is_own = |taken: &Taken| taken.container == container;
+    if machine.copies.get(&address).is_some_and(is_own) {
+        machine.copies.remove(&address);
+    }
+    if machine.files.get(&address).is_some_and(is_own)
+        && let Some(taken) = machine.files.remove(&address)
+    {
         machine.former.push(Former { at, of: taken.of, address });
     }
 }
 
 /// Files of containers that are gone.
 pub fn sweep(world: &mut World, node: usize) {
+    let without = world.without;
+    world.machines[node].mend(without);
     let machine = &world.machines[node];
     let lives = |taken: &Taken| machine.pods.iter().flatten().any(|pod| pod.container == taken.container);
     let gone = machine.files.iter().filter(|(_, taken)| !lives(taken));
-    let gone: Vec<IpAddr> = gone.map(|(address, _)| *address).collect();
-    gone.into_iter().for_each(|address| give_back(world, node, address));
+    let gone: Vec<(IpAddr, u64)> = gone.map(|(address, taken)| (*address, taken.container)).collect();
+    gone.into_iter().for_each(|(address, container)| give_back(world, node, address, container));
     tell(world, node);
 }

@@ -1,6 +1,7 @@
 //! What a seed decides once: how large the world is, what the pool says, and how bad the weather is.
 
 use crate::core::{SECOND, Time};
+use crate::machine::Erasure;
 use crate::support::random::Random;
 use plexus::ipam::PoolSpec;
 use plexus::ipam::pool::{BlockSize, Range, Reclaim, Warm};
@@ -41,10 +42,13 @@ pub enum Without {
     Reading,
     /// The daemon leases for a plugin that waits for it no more.
     Asker,
+    /// What the disk has lost is free.
+    Copies,
 }
 
 /// All of them.
-pub const RULES: [Without; 16] = [
+pub const RULES: [Without; 17] = [
+    Without::Copies,
     Without::Order,
     Without::Reading,
     Without::Asker,
@@ -79,6 +83,7 @@ impl Without {
             Without::Order => 407,
             Without::Reading => 14_916,
             Without::Asker => 61,
+            Without::Copies => 1,
         }
     }
 }
@@ -104,11 +109,14 @@ pub struct Plan {
     pub restores: bool,
     /// Machines whose Node was deleted may run on: only new addresses are promised.
     pub zombies: bool,
+    /// When the files of which machine are deleted, or replaced by those of an image.
+    pub erasures: Vec<(Time, usize, Erasure)>,
 }
 
 impl Plan {
     /// That of `seed`; with `nodes` where that is given.
     pub fn of(random: &mut Random, nodes: Option<usize>) -> Self {
+        let mut apart = Random::new(!random.clone().next());
         let few = [1, 2, 2, 3, 3, 4, 6, 10, 20, 40][random.below(10)];
         let nodes = nodes.unwrap_or(few);
         let is_large = nodes > 100;
@@ -141,17 +149,32 @@ impl Plan {
             ..PoolSpec::default()
         };
         let second = |choices: [Time; 3], random: &mut Random| choices[random.below(3)] * SECOND;
+        let storm = if is_large { 1800 * SECOND } else { second([600, 1200, 2400], random) };
         Plan {
             nodes,
             pods,
             spec,
-            storm: if is_large { 1800 * SECOND } else { second([600, 1200, 2400], random) },
+            storm,
             silences: [0, 5, 40][random.below(3)],
             delay: [5, 50, 500][random.below(3)],
             pod_every: if is_large { 120 * SECOND } else { second([5, 15, 60], random) },
             fault_every: if is_large { 2 * SECOND } else { second([10, 30, 90], random) },
             restores: !is_large && random.chance(8),
             zombies,
+            erasures: erasures(&mut apart, storm, nodes),
         }
     }
+}
+
+/// In one of four seeds a person does so to a few machines. These numbers are others than those of the rest, so that a seed is
+/// what it was before there were any.
+fn erasures(random: &mut Random, storm: Time, nodes: usize) -> Vec<(Time, usize, Erasure)> {
+    let count = if random.chance(25) { 1 + random.below(4) } else { 0 };
+    let of_one = |_| {
+        let (at, node) = (storm / 10 + random.next() % (storm * 8 / 10), random.below(nodes));
+        let saved = at - random.next() % (storm / 20);
+        let what = if random.chance(50) { Erasure::Delete } else { Erasure::Restore };
+        [(saved, node, Erasure::Save), (at, node, what)]
+    };
+    (0..count).flat_map(of_one).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::api::Store;
 use crate::core::{Owner, SECOND, Shared, Time, World};
-use crate::machine::{self, Pod};
+use crate::machine::{self, Erasure, Pod};
 use crate::{controller, daemon};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -57,6 +57,11 @@ pub enum Weather {
     },
     BackUp,
     Restore,
+    /// The files of a machine are deleted, or are those of an image.
+    Erase {
+        node: usize,
+        what: Erasure,
+    },
 }
 
 pub fn happen(world: &Shared, weather: Weather) {
@@ -116,6 +121,7 @@ pub fn happen(world: &Shared, weather: Weather) {
         Weather::RecordSeen { node } => daemon::changed(world, node),
         Weather::BackUp => world.api.backup = Some(world.api.store.clone()),
         Weather::Restore => restore(world),
+        Weather::Erase { node, what } => world.machines[node].erase(what),
         _ => {}
     }
 }

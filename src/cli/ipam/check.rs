@@ -162,6 +162,10 @@ fn of_address(
     if taken.owner.container.is_empty() {
         return Some(("owner", "its file has no owner; the next ADD or DEL removes it".to_owned()));
     }
+    if !taken.has_file {
+        let text = format!("{} has it, and its file was deleted; the next ADD or DEL makes it again", name(taken));
+        return Some(("file", text));
+    }
     if let Some(grant) = &pool.grant {
         if !Stock::new(grant, &pool.report).has(taken.address) {
             return Some(("block", format!("{} has it, and its block is not leased by this node", name(taken))));
@@ -216,6 +220,7 @@ mod tests {
             address: address.parse().unwrap(),
             owner: owner(container),
             since: 0,
+            has_file: true,
         });
         SeenPool {
             name: PoolName::new("lan").unwrap(),
@@ -256,6 +261,9 @@ mod tests {
         assert_eq!(rules(&pool(&[("10.0.0.9", "a")]), &[held("10.0.0.9", "a")], true), ["block"]);
         assert_eq!(rules(&pool(&[("10.0.0.1", "a")]), &[held("10.0.0.1", "a")], true), ["gateway"]);
         assert_eq!(rules(&pool(&[("10.0.0.2", "")]), &[], true), ["owner"]);
+        let mut copied = pool(&taken);
+        copied.taken[0].has_file = false;
+        assert_eq!(rules(&copied, &good, true), ["file"]);
         // A fixed address of the network's own.
         assert_eq!(rules(&pool(&[]), &[held("192.168.0.9", "a")], true), [""; 0]);
         let mut old = pool(&[]);

@@ -42,6 +42,8 @@ pub struct Taken {
     pub owner: Owner,
     /// Since when, in seconds of Unix time.
     pub since: u64,
+    /// Whether it has its file; else somebody deleted that, and there is a copy of it.
+    pub has_file: bool,
 }
 
 impl SeenPool {
@@ -76,13 +78,17 @@ pub fn pools(node: &Node, only: Option<&str>) -> Result<Vec<SeenPool>, Error> {
 
 fn pool(node: &Node, name: PoolName) -> Result<SeenPool, Error> {
     let folder = node.state.pool(&name);
-    let (mut taken, mut former) = (Vec::new(), Vec::new());
+    let (mut taken, mut former) = (Vec::<Taken>::new(), Vec::new());
     for file in listed(node, &folder)? {
         match file.parse::<IpAddr>() {
-            Ok(address) => taken.extend(look(&folder, address)),
+            Ok(address) => taken.extend(look(&folder, address, true)),
             Err(_) => former.extend(Former::parse(&file)),
         }
     }
+    // Of an address whose file was deleted while a pod has it there is a copy.
+    let (copies, known): (_, BTreeSet<IpAddr>) = (node.run.taken(&name), taken.iter().map(|one| one.address).collect());
+    let copied = listed(node, &copies)?.into_iter().filter_map(|file| file.parse::<IpAddr>().ok());
+    taken.extend(copied.filter(|address| !known.contains(address)).filter_map(|address| look(&copies, address, false)));
     taken.sort_by_key(|taken| taken.address);
     let read = |path: &Path| files::read_bounded(path, MAX_FILE).ok().flatten();
     let grant = read(&node.run.grant(&name)).and_then(|text| Grant::parse(&text).ok());
@@ -91,13 +97,13 @@ fn pool(node: &Node, name: PoolName) -> Result<SeenPool, Error> {
     Ok(SeenPool { name, taken, former, grant, report })
 }
 
-/// The file of an address; none where it was given back meanwhile.
-fn look(folder: &Path, address: IpAddr) -> Option<Taken> {
+/// The file of an address, or its copy; none where it was given back meanwhile.
+fn look(folder: &Path, address: IpAddr, has_file: bool) -> Option<Taken> {
     let path = folder.join(address.to_string());
     let text = files::read_bounded(&path, MAX_OWNER).ok()??;
     let since = path.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let since = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Some(Taken { address, owner: Owner::parse(&text), since })
+    Some(Taken { address, owner: Owner::parse(&text), since, has_file })
 }
 
 /// What happened in the pool, the oldest first. A line that cannot be read is passed over.

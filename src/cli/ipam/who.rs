@@ -135,7 +135,10 @@ mod tests {
         let tenure = |container: &str, from, until| Tenure { address, owner: owner(container), from, until };
         let pool = |taken: Option<&str>, freed: Option<u64>| SeenPool {
             name: PoolName::new("lan").unwrap(),
-            taken: taken.map(|container| Taken { address, owner: owner(container), since: 9 }).into_iter().collect(),
+            taken: taken
+                .map(|container| Taken { address, owner: owner(container), since: 9, has_file: true })
+                .into_iter()
+                .collect(),
             former: freed.map(|at| Former { at, of: 0, address }).into_iter().collect(),
             grant: None,
             report: Report::default(),

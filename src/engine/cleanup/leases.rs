@@ -12,6 +12,7 @@ use crate::engine::cleanup::live_sandboxes;
 use crate::engine::cleanup::live_sandboxes::LiveSandboxes;
 use crate::engine::cleanup::survey::Survey;
 use crate::engine::cleanup::used_networks::Networks;
+use crate::ipam::PoolName;
 use crate::ipam::history::Owner;
 use crate::sys::shared_folder;
 use std::collections::BTreeMap;
@@ -100,25 +101,32 @@ fn keep_unheld(found: &mut Vec<Orphan>, turn: &Turn, sight: &Sight) -> Result<()
 /// Gives them back.
 pub fn give_back(turn: &Turn, orphans: &[Orphan], deadline: Instant) {
     for orphan in orphans {
-        match leases::give_back(&orphan.pool, &orphan.lease, deadline) {
+        let Orphan { network, lease, pool } = orphan;
+        let of_cluster = of_cluster(turn, orphan);
+        // Under the lock of the pool, so that no call takes the copy for an address that lost its file.
+        let uncopy = || match &of_cluster {
+            Some((pool, owner)) => leased::remove_copy(&turn.settings.run.taken(pool), lease.address, owner, deadline),
+            None => Ok(()),
+        };
+        match leases::give_back(pool, lease, deadline, uncopy) {
             Ok(true) => {
-                turn.warn(format!("network {}: {}: released", orphan.network, orphan.why()));
-                note(turn, orphan, deadline);
+                turn.warn(format!("network {network}: {}: released", orphan.why()));
+                if let Some((_, owner)) = of_cluster {
+                    leased::note_lost(pool, lease.address, owner, deadline);
+                }
             }
             Ok(false) => {}
-            Err(e) => turn.warn(format!("network {}: {} and cannot be released: {e}", orphan.network, orphan.why())),
+            Err(e) => turn.warn(format!("network {network}: {} and cannot be released: {e}", orphan.why())),
         }
     }
 }
 
-/// The history of a pool of the cluster has it.
-fn note(turn: &Turn, orphan: &Orphan, deadline: Instant) {
-    if orphan.pool.starts_with(turn.settings.state.pools()) {
-        let (container, network) = (orphan.lease.container.clone(), orphan.network.clone());
-        let ifname = orphan.lease.ifname.clone().unwrap_or_default();
-        let owner = Owner { container, ifname, network, ..Owner::default() };
-        leased::note_lost(&orphan.pool, orphan.lease.address, owner, deadline);
-    }
+/// The pool of the cluster that the lease is in, and who had it, for its history.
+fn of_cluster(turn: &Turn, orphan: &Orphan) -> Option<(PoolName, Owner)> {
+    let name = orphan.pool.strip_prefix(turn.settings.state.pools()).ok()?.to_str()?;
+    let (container, network) = (orphan.lease.container.clone(), orphan.network.clone());
+    let ifname = orphan.lease.ifname.clone().unwrap_or_default();
+    Some((PoolName::new(name).ok()?, Owner { container, ifname, network, ..Owner::default() }))
 }
 
 /// The pools of `network` that can be looked into: no other user than root may lead us elsewhere (D7). A pool that does

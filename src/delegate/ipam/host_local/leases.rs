@@ -205,16 +205,22 @@ pub fn older_than(pool: &Path, age: Duration) -> io::Result<Vec<Lease>> {
     Ok(entries.iter().filter_map(|entry| lease(&entry.path())).filter(|lease| lease.age >= age).collect())
 }
 
-/// Gives `lease` back; `false` where its address belongs to somebody else by now, or to nobody.
+/// Gives `lease` back, after `before`; `false` where its address belongs to somebody else by now, or to nobody.
 ///
 /// # Errors
-/// The pool cannot be locked, or the file not be removed.
-pub fn give_back(pool: &Path, lease: &Lease, deadline: Instant) -> io::Result<bool> {
+/// The pool cannot be locked, or the file not be removed, or that of `before`.
+pub fn give_back(
+    pool: &Path,
+    lease: &Lease,
+    deadline: Instant,
+    before: impl FnOnce() -> io::Result<()>,
+) -> io::Result<bool> {
     let folder = LockedFolder::acquire(pool, deadline)?;
     let name = lease.address.to_string();
     let same = self::lease(&pool.join(&name))
         .is_some_and(|now| now.container == lease.container && now.ifname == lease.ifname && now.age >= lease.age);
     if same {
+        before()?;
         folder.remove(&name)?;
     }
     Ok(same)
@@ -348,8 +354,8 @@ mod tests {
         // Somebody else has the address by now.
         write("10.0.0.2", "c2\r\neth0");
         let soon = Instant::now() + Duration::from_secs(5);
-        assert!(!give_back(folder.path(), &leases[0], soon).unwrap());
-        assert!(give_back(folder.path(), &leases[1], soon).unwrap());
+        assert!(!give_back(folder.path(), &leases[0], soon, || Ok(())).unwrap());
+        assert!(give_back(folder.path(), &leases[1], soon, || Ok(())).unwrap());
         assert!(folder.path().join("10.0.0.2").exists() && !folder.path().join("10.0.0.3").exists());
         assert_eq!(older_than(&folder.path().join("none"), Duration::ZERO).unwrap(), []);
     }

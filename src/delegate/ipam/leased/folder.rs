@@ -1,16 +1,19 @@
 //! The files of taken addresses, locked: container ID, CR LF, interface, CR LF, network, and the pod where it is known.
 
+use super::copies::Copies;
+use super::lessor::Folders;
 use super::listing::{LISTING, Listing, MAX_LISTING};
 use crate::cni::request::ValidAttachment;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
+use crate::delegate::remarks;
 use crate::delegate::stdin::Target;
 use crate::ipam::Confirmed;
 use crate::ipam::history::{Event, Owner, What};
 use crate::ipam::memory::{Former, Times, identity};
 use crate::ipam::probe::Aside;
 use crate::sys::conflicts::Claim;
-use crate::sys::shared_folder::{LockedFolder, Slot};
+use crate::sys::shared_folder::{self, LockedFolder, Slot};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
@@ -32,6 +35,7 @@ const MOST_FORGOTTEN: usize = 64;
 pub(super) struct Addresses {
     folder: LockedFolder,
     path: PathBuf,
+    copies: Copies,
     /// When it was locked: what waits for the lock has no older authority.
     pub(super) now: Confirmed,
 }
@@ -64,20 +68,25 @@ pub(super) fn number_of(owner: &Owner) -> u64 {
 }
 
 impl Addresses {
-    /// Locks the folder; makes it where it is missing. `now` is asked for the time after that.
-    pub(super) fn open(path: &Path, deadline: Instant, now: impl FnOnce() -> Confirmed) -> Result<Self, Failure> {
+    /// Locks the folders; makes them where they are missing. `now` is asked for the time after that.
+    pub(super) fn open(folders: &Folders, deadline: Instant, now: impl FnOnce() -> Confirmed) -> Result<Self, Failure> {
+        let path = &folders.own;
         let folder = LockedFolder::acquire(path, deadline).map_err(|e| failed("lock", path, e))?;
-        Ok(Addresses { folder, path: path.to_owned(), now: now() })
+        let copies = Copies::open(&folders.copies, deadline).map_err(|e| failed("lock", &folders.copies, e))?;
+        Ok(Addresses { folder, path: path.clone(), copies, now: now() })
     }
 
-    /// Locks the folder where there is one: without one nothing is taken.
+    /// Locks the folders where there is one: without one nothing is taken.
     pub(super) fn open_existing(
-        path: &Path,
+        folders: &Folders,
         deadline: Instant,
         now: impl FnOnce() -> Confirmed,
     ) -> Result<Option<Self>, Failure> {
-        let folder = LockedFolder::acquire_existing(path, deadline).map_err(|e| failed("lock", path, e))?;
-        Ok(folder.map(|folder| Addresses { folder, path: path.to_owned(), now: now() }))
+        let exists = |path: &Path| shared_folder::find(path).map_err(|e| failed("lock", path, e));
+        if exists(&folders.own)?.is_none() && exists(&folders.copies)?.is_none() {
+            return Ok(None);
+        }
+        Addresses::open(folders, deadline, now).map(Some)
     }
 
     /// What is taken, and what was: by the copy where there is one, so that nothing may depend on it.
@@ -112,7 +121,38 @@ impl Addresses {
             Err(_) => former.extend(Former::parse(name)),
         });
         listed.map_err(|e| failed("list", &self.path, e))?;
+        taken.sort_unstable();
+        let copied = self.copied(self.copies.addresses())?;
+        let lacks = |all: &[IpAddr], address: &IpAddr| all.binary_search(address).is_err();
+        // Of a former release, or of another boot.
+        for address in taken.iter().filter(|address| lacks(&copied, address)) {
+            if let Some(owner) = self.written(*address)? {
+                self.copied(self.copies.create(*address, &owner))?;
+            }
+        }
+        let missing: Vec<IpAddr> = copied.into_iter().filter(|address| lacks(&taken, address)).collect();
+        taken.extend(self.restore(missing)?);
         Ok((taken, former))
+    }
+
+    /// Makes the files of `missing` again, which are in use, and answers which those are. Where it cannot be done the copies
+    /// count all the same.
+    fn restore(&self, missing: Vec<IpAddr>) -> Result<Vec<IpAddr>, Failure> {
+        let mut restored = Vec::new();
+        for address in missing {
+            let Some(owner) = self.copied(self.copies.owner(address))? else { continue };
+            if self.folder.create(&address.to_string(), &owner.to_text()).unwrap_or(false) {
+                self.note(What::Taken, address, &owner);
+            }
+            restored.push(address);
+        }
+        if !restored.is_empty() {
+            let (count, path) = (restored.len(), self.path.display());
+            remarks::add(format!(
+                "{path} was deleted or replaced while pods run: {count} addresses in use were missing there, and are there again"
+            ));
+        }
+        Ok(restored)
     }
 
     /// Takes `address`, unless it is taken; the next search by `cursor` begins after it.
@@ -121,24 +161,30 @@ impl Addresses {
         if !self.folder.create(&name, &owner.to_text()).map_err(|e| failed("write", &self.path.join(&name), e))? {
             return Ok(false);
         }
+        // Somebody deleted the file of an address that is in use.
+        let copied = self.copied(self.copies.create(address, owner));
+        if !matches!(copied, Ok(true)) {
+            self.remove(address)?;
+            return copied;
+        }
         if let Err(e) = cursor.slot.write(name.as_bytes()) {
             // Best effort: the error that matters is the one above.
-            let _ = self.folder.remove(&name);
+            let _ = self.undo(address, owner);
             return Err(failed("write", &self.path.join(&cursor.name), e));
         }
         Ok(true)
     }
 
-    /// Gives `address` back that this call has taken: nobody has used it.
-    pub(super) fn undo(&self, address: IpAddr) -> Result<(), Failure> {
-        let name = address.to_string();
-        self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))
+    /// Gives `address` back that this call has taken for `owner`: nobody has used it.
+    pub(super) fn undo(&self, address: IpAddr, owner: &Owner) -> Result<(), Failure> {
+        self.copied(self.copies.remove(address, owner))?;
+        self.remove(address)
     }
 
     /// Gives `address` back that this call has taken for `owner`, where it is still that one's, and notes that.
     pub(super) fn withdraw(&self, address: IpAddr, owner: &Owner) -> Result<(), Failure> {
         if self.owner(address)?.as_ref() == Some(owner) {
-            self.undo(address)?;
+            self.undo(address, owner)?;
             self.note(What::Released, address, owner);
         }
         Ok(())
@@ -238,19 +284,35 @@ impl Addresses {
     }
 
     fn release_if(&self, what: What, chosen: impl Fn(&Owner) -> bool) -> Result<(), Failure> {
-        self.select(chosen)?.iter().try_for_each(|(address, owner)| self.give_back(*address, owner, what).map(drop))
+        self.select(&chosen)?
+            .iter()
+            .try_for_each(|(address, owner)| self.give_back(*address, owner, what).map(drop))?;
+        // One whose file is somebody else's: an old image has it.
+        for address in self.copied(self.copies.addresses())? {
+            if let Some(owner) = self.copied(self.copies.owner(address))?.filter(|owner| chosen(owner)) {
+                self.copied(self.copies.remove(address, &owner))?;
+            }
+        }
+        Ok(())
     }
 
     /// Its file becomes what is remembered of it, in one step; answers that. Where it cannot be, nothing is remembered.
     fn give_back(&self, address: IpAddr, owner: &Owner, what: What) -> Result<Option<Former>, Failure> {
+        // The copy first: what is killed here leaves the file, and the address is in use until the next DEL.
+        self.copied(self.copies.remove(address, owner))?;
         let name = address.to_string();
         let former = Former { at: self.now.clock, of: number_of(owner), address };
         let is_kept = !owner.container.is_empty() && self.folder.rename(&name, &former.to_name()).is_ok();
         if !is_kept {
-            self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))?;
+            self.remove(address)?;
         }
         self.note(what, address, owner);
         Ok(is_kept.then_some(former))
+    }
+
+    fn remove(&self, address: IpAddr) -> Result<(), Failure> {
+        let name = address.to_string();
+        self.folder.remove(&name).map_err(|e| failed("remove", &self.path.join(&name), e))
     }
 
     fn select(&self, chosen: impl Fn(&Owner) -> bool) -> Result<Vec<(IpAddr, Owner)>, Failure> {
@@ -265,7 +327,21 @@ impl Addresses {
 
     /// For whom `address` is taken; none where it is not.
     pub(super) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Failure> {
-        Ok(self.read(&address.to_string())?.map(|text| Owner::parse(&text)))
+        match self.read(&address.to_string())? {
+            Some(text) => Ok(Some(Owner::parse(&text))),
+            None => self.copied(self.copies.owner(address)),
+        }
+    }
+
+    /// For whom the file of `address` is; none where it is being written.
+    fn written(&self, address: IpAddr) -> Result<Option<Owner>, Failure> {
+        let text = self.read(&address.to_string())?;
+        Ok(text.map(|text| Owner::parse(&text)).filter(|owner| !owner.container.is_empty()))
+    }
+
+    /// What was done with the copies.
+    fn copied<T>(&self, outcome: io::Result<T>) -> Result<T, Failure> {
+        outcome.map_err(|e| failed("use", self.copies.path(), e))
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {

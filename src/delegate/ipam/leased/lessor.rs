@@ -8,10 +8,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+/// Where the addresses of a pool are that this node has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// One file for each.
+    pub own: PathBuf,
+    /// A copy of each file, which lives at least as long as the boot.
+    pub copies: PathBuf,
+}
+
 /// The node's blocks: what the daemon grants, and what it is told.
 pub trait Lessor: Send + Sync + Debug {
-    /// The folder with one file for each taken address of `pool`.
-    fn folder(&self, pool: &PoolName) -> PathBuf;
+    /// The folders of `pool`.
+    fn folders(&self, pool: &PoolName) -> Folders;
 
     /// Whether every program of this node keeps its addresses there: two folders would give one address twice.
     ///

@@ -10,8 +10,12 @@
 //!   listing              a copy of the names, see `listing`
 //!   aside                addresses that other devices answered for, see `ipam::probe`
 //!   history              who had an address when, see `ipam::history`; the older ones are history.1 to history.3
+//! <run directory>/taken/<pool>/
+//!   lock                 locked after the other one
+//!   10.1.2.5             a copy of the file of that name, see `copies`
 //! ```
 
+mod copies;
 mod folder;
 mod kept;
 mod lessor;
@@ -22,8 +26,9 @@ mod take;
 mod turn;
 pub mod whereabouts;
 
+pub use copies::remove_copy;
 pub use folder::{HISTORY, note_lost};
-pub use lessor::{Lessor, Need, Unleased};
+pub use lessor::{Folders, Lessor, Need, Unleased};
 
 use super::{Foreseen, Ipam, static_};
 use crate::cni::request::ValidAttachment;
@@ -200,7 +205,7 @@ fn existing(
     lessor: &dyn Lessor,
 ) -> Result<Option<(PoolName, Addresses)>, Failure> {
     let pool = settings::pool(section)?;
-    let addresses = Addresses::open_existing(&lessor.folder(&pool), call.scope.plugin_deadline(), || lessor.now())?;
+    let addresses = Addresses::open_existing(&lessor.folders(&pool), call.scope.plugin_deadline(), || lessor.now())?;
     Ok(addresses.map(|addresses| (pool, addresses)))
 }
 
@@ -227,7 +232,7 @@ pub fn give_back(lessor: &dyn Lessor, pool: &PoolName, deadline: Instant) -> Res
     let work = || {
         lessor.claim_folder().map_err(Failure::TryAgain)?;
         // Without a folder no address was ever taken.
-        let Some(addresses) = Addresses::open_existing(&lessor.folder(pool), deadline, || lessor.now())? else {
+        let Some(addresses) = Addresses::open_existing(&lessor.folders(pool), deadline, || lessor.now())? else {
             return Ok(());
         };
         let (grant, listing) = (lessor.grant(pool).ok().flatten(), addresses.list()?);

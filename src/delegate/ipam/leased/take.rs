@@ -143,7 +143,7 @@ fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
             addresses.note(What::Taken, address, owner);
         } else {
             // Best effort: the caller's DEL comes after a failed ADD.
-            let _ = addresses.undo(address);
+            let _ = addresses.undo(address, owner);
         }
     }
     let outcome = outcome?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+mod erased;
 mod kept;
 mod listed;
 mod probed;
@@ -135,8 +136,9 @@ fn single(first: &str) -> Granted {
 }
 
 impl Lessor for FakeNode {
-    fn folder(&self, pool: &PoolName) -> PathBuf {
-        self.folder.path().join(pool.as_str())
+    fn folders(&self, pool: &PoolName) -> Folders {
+        let own = self.folder.path().join(pool.as_str());
+        Folders { own, copies: self.folder.path().join("copies").join(pool.as_str()) }
     }
     fn claim_folder(&self) -> Result<(), String> {
         Ok(())

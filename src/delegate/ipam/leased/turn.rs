@@ -67,8 +67,8 @@ impl<'a> Turn<'a> {
 
     /// Locks the folder of the pool.
     pub(super) fn open(&self) -> Result<Addresses, Failure> {
-        let folder = self.lessor.folder(&self.settings.pool);
-        Addresses::open(&folder, self.call.scope.plugin_deadline(), || self.lessor.now())
+        let folders = self.lessor.folders(&self.settings.pool);
+        Addresses::open(&folders, self.call.scope.plugin_deadline(), || self.lessor.now())
     }
 
     /// For whom addresses are taken.
