@@ -149,7 +149,7 @@ impl Addresses {
         if !restored.is_empty() {
             let (count, path) = (restored.len(), self.path.display());
             remarks::add(format!(
-                "{path} was deleted or replaced while pods run: {count} addresses in use were missing there, and are there again"
+                "{path} was deleted or replaced while pods run: {count} addresses in use were missing, and their files exist again"
             ));
         }
         Ok(restored)
