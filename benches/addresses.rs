@@ -10,6 +10,7 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+use nix::sys::resource::{UsageWho, getrusage};
 use plexus::api::{RunDirectory, StateDirectory};
 use plexus::cni::{CniArgs, ContainerId, IfName, PluginConfig, RawObject};
 use plexus::delegate::ipam::{Enabled, Ipam, find_with};
@@ -24,6 +25,10 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 300;
 const TAKEN: [usize; 3] = [0, 100, 1000];
+/// Pods of one node, and their networks: each of a pool of its own.
+const CROWD: [usize; 2] = [128, 17];
+/// What all their addresses may take.
+const CROWD_TARGET: Duration = Duration::from_secs(5);
 /// What the pool may take longer than `host-local`.
 const TARGET: Duration = Duration::from_micros(300);
 
@@ -32,7 +37,7 @@ fn main() {
     println!("{:>6} {:6}{:>14}{:>14}{:>14}", "taken", "", "host-local", "plexus-ipam", "more");
     for taken in TAKEN {
         let folder = tempfile::tempdir().unwrap();
-        let kinds = [section(folder.path(), "host-local"), section(folder.path(), "plexus-ipam")];
+        let kinds = [local(folder.path()), pool(folder.path(), "lan")];
         for (container, section) in (0..taken).flat_map(|n| kinds.iter().map(move |section| (n, section))) {
             drop(add(folder.path(), section, &format!("c{container}")));
         }
@@ -52,6 +57,37 @@ fn main() {
             println!("{taken:>6} {verb:6}{:>11.0} us{:>11.0} us{more:>11.0} us{told}", us(local), us(ours));
         }
     }
+    crowd();
+}
+
+/// All pods start, one after another, and all addresses are in stock. On a machine with other work only the processor time
+/// means something.
+fn crowd() {
+    let [pods, networks] = CROWD;
+    println!("\n{pods} pods with {networks} networks, all addresses in stock\n");
+    println!("{:14}{:>10}{:>16}", "", "time", "processor time");
+    for kind in ["host-local", "plexus-ipam"] {
+        let folder = tempfile::tempdir().unwrap();
+        let section = |number| match kind {
+            "host-local" => local(&folder.path().join(format!("{number}"))),
+            _ => pool(folder.path(), &format!("lan{number}")),
+        };
+        let sections: Vec<Value> = (0..networks).map(section).collect();
+        let (begun, before) = (Instant::now(), used());
+        for (pod, section) in (0..pods).flat_map(|pod| sections.iter().map(move |section| (pod, section))) {
+            drop(add(folder.path(), section, &format!("p{pod}")));
+        }
+        let (took, used) = (begun.elapsed(), used() - before);
+        let told = if took <= CROWD_TARGET { "" } else { "  more than the target" };
+        println!("{kind:14}{:>8.2} s{:>14.2} s{told}", took.as_secs_f64(), used.as_secs_f64());
+    }
+}
+
+/// The processor time of this process.
+fn used() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let time = |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
+    time(usage.user_time()) + time(usage.system_time())
 }
 
 fn us(time: Duration) -> f64 {
@@ -63,21 +99,23 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// The section of a pool of 4,096 addresses. The blocks of the cluster's pool are granted.
-fn section(folder: &Path, kind: &str) -> Value {
-    if kind == "host-local" {
-        return json!({"type": kind, "subnet": "10.8.0.0/20", "dataDir": folder.join("local")});
-    }
+/// The section of a pool of 4,096 addresses.
+fn local(folder: &Path) -> Value {
+    json!({"type": "host-local", "subnet": "10.8.0.0/20", "dataDir": folder.join("local")})
+}
+
+/// The section of such a pool of the cluster. All its blocks are granted.
+fn pool(folder: &Path, name: &str) -> Value {
     let now = plexus::facts::node_blocks::now();
-    let mut grant = format!("pool lan\nconfirmed {} {} {}\nauthority 6000\n", now.boot, now.since_boot, now.clock);
+    let mut grant = format!("pool {name}\nconfirmed {} {} {}\nauthority 6000\n", now.boot, now.since_boot, now.clock);
     grant.push_str("warm 1 8192\ncooldown 0\nretain 86400\nsubnet 10.8.0.0/20\n");
     for block in 0..16 {
         writeln!(grant, "block 10.8.{block}.0 256 a{block} 10.8.{block}.1 10.8.{block}.254").unwrap();
     }
     let grants = folder.join("run/daemon/ipam");
     std::fs::create_dir_all(&grants).unwrap();
-    std::fs::write(grants.join("lan.grant"), grant).unwrap();
-    json!({"type": kind, "pool": "lan"})
+    std::fs::write(grants.join(format!("{name}.grant")), grant).unwrap();
+    json!({"type": "plexus-ipam", "pool": name})
 }
 
 fn add(folder: &Path, section: &Value, container: &str) -> (Duration, Value) {

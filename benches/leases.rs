@@ -39,6 +39,7 @@ fn main() {
     println!("| | time | requests to the API server |\n|---|--:|---|");
     storm(&server, &mut fleet);
     pods(&server, &mut fleet);
+    crowd(&server, &mut fleet, number("PLEXUS_SCALE_PODS", 128));
     rolling(&server, &mut fleet);
     outage(&mut server, &mut fleet);
     restored(&mut server, &mut fleet);
@@ -69,6 +70,14 @@ fn pods(server: &ApiServer, fleet: &mut Fleet) {
     let (before, begun) = (Requests::of(server), Instant::now());
     fleet.add_all();
     let what = format!("{} pods get an address in each pool, out of the stock", fleet.len());
+    row(&what, begun.elapsed(), &Requests::of(server).since(&before));
+}
+
+/// So many pods on one node get an address in each pool, one after another; blocks are leased when there is no free address.
+fn crowd(server: &ApiServer, fleet: &mut Fleet, pods: usize) {
+    let (before, begun) = (Requests::of(server), Instant::now());
+    fleet.crowd(pods);
+    let what = format!("{pods} pods on one node get an address in each pool, in blocks of {}", nodes::BLOCK_SIZE);
     row(&what, begun.elapsed(), &Requests::of(server).since(&before));
 }
 
@@ -110,8 +119,11 @@ fn restored(server: &mut ApiServer, fleet: &mut Fleet) {
 
 /// The machines of some Nodes are off, and their Nodes are deleted.
 fn deleted(server: &ApiServer, fleet: &mut Fleet) {
-    let controller = fleet.start_controller(server);
     let gone = fleet.len() / DELETED;
+    if gone == 0 {
+        return;
+    }
+    let controller = fleet.start_controller(server);
     let (before, begun) = (Requests::of(server), Instant::now());
     fleet.remove(server, gone);
     wait_within(

@@ -7,6 +7,8 @@ mod support;
 
 #[path = "addresses/counted.rs"]
 mod counted;
+#[path = "addresses/crowd.rs"]
+mod crowd;
 #[path = "addresses/erased.rs"]
 mod erased;
 #[path = "addresses/kept.rs"]

@@ -23,6 +23,8 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(600);
 /// Seconds for which a node is waited for whose Node was deleted.
 pub const QUARANTINE: u64 = 10;
+/// Addresses in a block.
+pub const BLOCK_SIZE: u32 = 8;
 /// Requests at the same time.
 const THREADS: usize = 32;
 
@@ -80,7 +82,7 @@ impl Fleet {
         }
         let spec = |number: usize| {
             json!({
-                "blockSize": {"v4": 8, "v6": 64}, "ranges": [{"range": format!("10.{}.0.0/18", 20 + number)}],
+                "blockSize": {"v4": BLOCK_SIZE, "v6": 64}, "ranges": [{"range": format!("10.{}.0.0/18", 20 + number)}],
                 "warm": {"min": 0, "max": 64}, "reclaim": {"quarantineSeconds": QUARANTINE},
             })
         };
@@ -140,11 +142,13 @@ impl Fleet {
 
     pub fn add_all(&mut self) {
         let pools = self.pools;
-        for node in &mut self.nodes {
-            node.pods += 1;
-            let container = format!("{}-c{}", node.name, node.pods);
-            (0..pools).for_each(|number| node.call(number, &container, |ipam, call| drop(ipam.add(call).unwrap())));
-        }
+        self.nodes.iter_mut().for_each(|node| node.add(pools));
+    }
+
+    /// `count` pods on the last node: the first ones are removed at the end.
+    pub fn crowd(&mut self, count: usize) {
+        let (pools, node) = (self.pools, self.nodes.last_mut().unwrap());
+        (0..count).for_each(|_| node.add(pools));
     }
 
     /// Deletes the youngest pod of each node.
@@ -327,6 +331,13 @@ impl Node {
             offers.into_iter().map(move |offer| named(offer.granted))
         };
         (0..pools).flat_map(of).collect()
+    }
+
+    /// One more pod, with an address in each of so many pools.
+    fn add(&mut self, pools: usize) {
+        self.pods += 1;
+        let container = format!("{}-c{}", self.name, self.pods);
+        (0..pools).for_each(|number| self.call(number, &container, |ipam, call| drop(ipam.add(call).unwrap())));
     }
 
     fn files(&self, number: usize) -> Vec<IpAddr> {
