@@ -271,10 +271,12 @@ impl Keeper {
             state.spec = Some(PoolSpec::implied());
             return self.judge_whereabouts(state).await;
         }
-        let pools = self.pools.seen_since(since, self.kubernetes()?).await?;
+        let kubernetes = self.kubernetes()?;
+        let ask = async || kubernetes.address_pools().await.map(Into::into).map_err(|e| e.to_string());
+        let pools = self.pools.seen_since(since, ask).await?;
         match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
             Some(own) => {
-                state.barred = why_barred(self.kubernetes()?, own, &pools).await?;
+                state.barred = why_barred(kubernetes, own, &pools).await?;
                 state.spec = Some(own.spec.clone());
             }
             None => {
