@@ -5,6 +5,7 @@
 pub mod annotation;
 pub mod calls;
 pub mod config;
+pub mod conflicts;
 pub mod invocation;
 pub mod ipam;
 #[cfg(feature = "cluster")]
@@ -27,6 +28,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("annotation", annotation::run),
     ("calls", calls::run),
     ("config", config::run),
+    ("conflicts", conflicts::run),
     ("invocation", invocation::run),
     ("ipam", ipam::run),
     #[cfg(feature = "cluster")]

@@ -5,7 +5,7 @@ mod asker;
 mod packet;
 
 pub use asker::{Asker, LONGEST};
-pub use packet::Claim;
+pub use packet::{Claim, read_arp, read_v6};
 
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ pub(super) fn arp_probe(own: Hardware, address: Ipv4Addr) -> [u8; ARP] {
 }
 
 /// Who claims what by a packet of ARP: the sender of any, and who probes for an address (RFC 5227 2.1.1).
-pub(super) fn read_arp(packet: &[u8]) -> Option<Claim> {
+pub fn read_arp(packet: &[u8]) -> Option<Claim> {
     let packet = packet.get(..ARP).filter(|packet| packet.starts_with(&ARP_HEAD))?;
     let address = |at: usize| <[u8; 4]>::try_from(&packet[at..at + 4]).map(Ipv4Addr::from).ok();
     let operation = u16::from_be_bytes([packet[6], packet[7]]);
@@ -91,7 +91,7 @@ fn checksum(packet: &[u8]) -> u16 {
 
 /// Who claims what by a packet of IPv6 that came `from` there: who advertises an address, and who asks for it from none.
 /// The kernel has checked that it is whole, as far as the card has not.
-pub(super) fn read_v6(packet: &[u8], from: Hardware) -> Option<Claim> {
+pub fn read_v6(packet: &[u8], from: [u8; 6]) -> Option<Claim> {
     let head = packet.get(..V6 + SOLICITATION_LENGTH)?;
     let is_of_link = head[0] >> 4 == 6 && head[6] == ICMP_V6 && head[7] == OF_THIS_LINK && head[V6 + 1] == 0;
     let target = <[u8; 16]>::try_from(&head[V6 + 8..]).map(Ipv6Addr::from).ok()?;
