@@ -221,11 +221,24 @@ fn status_shows_every_node(server: &ApiServer) {
     let well = text(&plexusctl(server, &["status"]), 0);
     assert!(well.contains("Plexus is ready on 1 of 1 node") && !well.contains("v0"), "{well}");
     server.kubectl(&["delete", "pod", "-n", "other", "a-fake", "--grace-period=0", "--force"], None).unwrap();
+    the_controller_of_addresses_is_no_daemon(server);
     let audit = r#"{"spec":{"validationActions":["Audit"]}}"#;
     let words = ["patch", "validatingadmissionpolicybinding", "plexus", "--type=merge", "-p", audit];
     server.kubectl(&words, None).unwrap();
     assert!(text(&plexusctl(server, &["status"]), 3).contains("no binding lets them deny: plexus"));
     server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
+}
+
+/// It runs on some node, with the name and a label of the daemon's pods, and serves no node.
+fn the_controller_of_addresses_is_no_daemon(server: &ApiServer) {
+    let labels = json!({"app.kubernetes.io/name": "plexus", "app.kubernetes.io/component": "address-controller"});
+    let controller = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "plexus-0", "namespace": "kube-system", "labels": labels},
+        "spec": {"nodeName": "n1", "containers": [{"name": "controller", "image": "x/plexus:v0"}]}});
+    server.kubectl(&["create", "-f", "-"], Some(&controller.to_string())).unwrap();
+    let shown = text(&plexusctl(server, &["status"]), 0);
+    assert!(shown.contains("Plexus is ready on 1 of 1 node") && !shown.contains("v0"), "{shown}");
+    server.kubectl(&["delete", "pod", "-n", "kube-system", "plexus-0", "--grace-period=0", "--force"], None).unwrap();
 }
 
 /// The keeper of Plexus' pod runs, as its status has it. There is no kubelet that would run a command in it.

@@ -44,7 +44,7 @@ pub struct Wanted<'a> {
 /// The cluster cannot be reached, or Plexus' pods cannot be listed.
 pub fn collect(wanted: &Wanted<'_>, archive: &mut Archive, output: &Output) -> Result<(), Error> {
     let inquiry = wanted.access.open()?;
-    let plexus = inquiry.daemons(None)?;
+    let plexus = inquiry.own_pods()?;
     let way = way(wanted.access);
     let way: Vec<&str> = way.iter().map(String::as_str).collect();
     for (name, words) in COMMANDS {

@@ -1,6 +1,6 @@
 //! What a bug report has of Plexus' own objects: their manifests, and the logs of its pods.
 
-use super::{DAEMON_LABELS, Inquiry, SeenPod, Unanswered};
+use super::{Inquiry, Scope, SeenPod, Unanswered};
 use crate::cluster::addresses::{AddressBlock, AddressNode, AddressPool, AddressShortage};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
+/// What the manifests give all objects of Plexus.
+const LABELS: &str = "app.kubernetes.io/name=plexus";
 /// The longest log.
 const LONGEST: i64 = 4 << 20;
 
@@ -19,12 +21,20 @@ impl Inquiry {
     /// # Errors
     /// As of [`Inquiry::pods`].
     pub fn installation(&self) -> Result<Vec<(String, String)>, Unanswered> {
-        let (own, namespace) = (ListParams::default().labels(DAEMON_LABELS), self.daemon_namespace());
+        let (own, namespace) = (ListParams::default().labels(LABELS), self.daemon_namespace());
         let client = || self.client.clone();
         let sets: Vec<DaemonSet> = self.list(&Api::namespaced(client(), &namespace), own.clone(), "the DaemonSets")?;
         let maps: Vec<ConfigMap> = self.list(&Api::namespaced(client(), &namespace), own, "the ConfigMaps")?;
         let sets = sets.into_iter().map(|set| manifest("daemonset", set));
         Ok(sets.chain(maps.into_iter().map(|map| manifest("configmap", map))).collect())
+    }
+
+    /// The pods of the DaemonSet, and that of the controller of addresses, which serves no node.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn own_pods(&self) -> Result<Vec<SeenPod>, Unanswered> {
+        self.pods(&Scope { labels: Some(LABELS.to_owned()), node: None, namespace: Some(self.daemon_namespace()) })
     }
 
     /// The AddressPools, AddressBlocks, AddressNodes and AddressShortages, each kind as a JSON list.

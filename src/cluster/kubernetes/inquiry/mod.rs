@@ -40,7 +40,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// What every pod of Plexus' DaemonSet has.
-const DAEMON_LABELS: &str = "app.kubernetes.io/name=plexus";
+const DAEMON_LABELS: &str = "app.kubernetes.io/name=plexus,app.kubernetes.io/component!=address-controller";
 /// Where the manifests put them.
 const DAEMON_NAMESPACE: &str = "kube-system";
 
