@@ -95,3 +95,69 @@ fn where_nothing_is_installed_nothing_is_uninstalled() {
     assert!(code == Some(0) && told.contains("nothing is uninstalled") && told.contains(&state), "{told}");
     assert!(told.lines().count() == 1 && !Path::new(&state).exists() && !Path::new(&run).exists(), "{told}");
 }
+
+/// `uninstall --wait` on a node with a pod that needs the plugin, cancelled while it waits. `runner` starts it.
+fn cancelled_while_it_waits(runner: &[&str]) -> (Folder, std::process::Child, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead, BufReader};
+    let attached = record("c", "web", "default/a").replace("\"owed\"", "\"attached\"");
+    let list = r#"{"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"plexus"}]}"#;
+    let folder = Folder::with(&[("state/sandboxes/c.json", &attached), ("net.d/00-plexus.conflist", list)]);
+    let path = |name: &str| folder.path(name);
+    let options =
+        [("cni-conf-dir", "net.d"), ("cni-bin-dir", "bin"), ("state-directory", "state"), ("run-directory", "run")];
+    let options: Vec<String> = options.iter().map(|(option, name)| format!("--{option}={}", path(name))).collect();
+    let program = [runner, &[env!("CARGO_BIN_EXE_plexusctl"), "uninstall"]].concat();
+    let mut waiting = Command::new(program[0]);
+    waiting.args(&program[1..]).args(["--wait", "--yes"]).args(&options);
+    let mut child = waiting.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let said = BufReader::new(child.stderr.take().unwrap()).lines();
+    std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    assert!(next_line(&lines, "draining: 1 pod").contains("default/web"));
+    let cancel: Vec<&str> = ["uninstall", "--cancel"].into_iter().chain(options.iter().map(String::as_str)).collect();
+    let output = plexusctl(&cancel);
+    assert!(output.status.success() && text(&output.stderr).contains("has ended"), "{output:?}");
+    let of_container = text(&output.stderr).contains("apply the manifests again");
+    assert_eq!(of_container, !runner.is_empty(), "{output:?}");
+    (folder, child, lines)
+}
+
+/// The next line with `word`, within a minute: who waits prints lines for ever.
+fn next_line(lines: &std::sync::mpsc::Receiver<String>, word: &str) -> String {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let line = lines.recv_timeout(until.saturating_duration_since(std::time::Instant::now()));
+        let line = line.unwrap_or_else(|e| panic!("no line with {word:?}: {e}"));
+        if line.contains(word) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn who_waits_removes_nothing_after_it_was_cancelled() {
+    let (folder, mut child, lines) = cancelled_while_it_waits(&[]);
+    next_line(&lines, "was cancelled");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(Path::new(&folder.path("net.d/00-plexus.conflist")).exists());
+}
+
+/// The kubelet starts an init container that ends again, and that would begin another uninstallation.
+#[test]
+fn a_container_goes_on_after_it_was_cancelled_and_removes_nothing() {
+    if !Command::new("unshare").args(["--pid", "--fork", "true"]).status().is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "cannot run here: only root makes a PID namespace");
+        eprintln!("SKIP a_container_goes_on_after_it_was_cancelled_and_removes_nothing: no PID namespace");
+        return;
+    }
+    let (folder, mut child, lines) = cancelled_while_it_waits(&["unshare", "--pid", "--fork", "--kill-child"]);
+    assert!(next_line(&lines, "was cancelled").contains("apply the manifests again"));
+    // No pod needs it any more, and it stays until somebody begins another uninstallation.
+    fs::remove_file(folder.path("state/sandboxes/c.json")).unwrap();
+    assert!(Path::new(&folder.path("net.d/00-plexus.conflist")).exists());
+    assert_eq!(child.try_wait().unwrap(), None);
+    fs::write(folder.path("state/draining"), "").unwrap();
+    next_line(&lines, "uninstalled");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!Path::new(&folder.path("net.d/00-plexus.conflist")).exists());
+}

@@ -21,6 +21,9 @@ const TELL: Duration = Duration::from_secs(10);
 /// ready: no pod uses what is left, and it is tried again every few minutes at most.
 const DEBT: u64 = 600;
 
+/// What ends the uninstallation of a container.
+pub const MANIFESTS: &str = "The DaemonSet still uninstalls Plexus, and plexusd does not run: apply the manifests again as you installed them (Helm: `--set uninstall=false`)";
+
 /// What keeps the plugin on the node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Awaited {
@@ -34,6 +37,17 @@ pub struct Awaited {
     busy: bool,
 }
 
+/// How waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Nothing needs the plugin.
+    Empty,
+    /// Something does, and it is not waited for.
+    Needed,
+    /// Somebody has cancelled the uninstallation.
+    Cancelled,
+}
+
 impl Awaited {
     fn is_nothing(&self) -> bool {
         *self == Awaited::default()
@@ -44,7 +58,8 @@ impl Awaited {
     }
 }
 
-/// Waits until nothing needs the plugin, if that is wanted; answers whether nothing does.
+/// Waits until nothing needs the plugin, if that is wanted. Who `is_started_again` after its end does not end where the
+/// uninstallation is cancelled, because its next start would begin another one.
 ///
 /// # Errors
 /// The records cannot be read.
@@ -52,12 +67,18 @@ pub fn drain(
     state: &StateDirectory,
     run: &RunDirectory,
     folder: &Path,
-    wait: bool,
+    (wait, is_started_again): (bool, bool),
     output: &Output,
-) -> Result<bool, Error> {
+) -> Result<Drained, Error> {
     let (store, own) = (Store::new(state), own_name(folder));
     let mut told: Option<(Instant, Awaited)> = None;
     loop {
+        if !state.draining().exists() {
+            if !is_started_again {
+                return Ok(Drained::Cancelled);
+            }
+            await_another(state, output);
+        }
         // Looked at in this order: a call that runs now may still leave a record.
         let busy = is_busy(run);
         let survey = store.survey().map_err(|source| Error::Records { folder: state.sandboxes(), source });
@@ -65,7 +86,7 @@ pub fn drain(
         let awaited = Awaited { busy, damaged: damaged.len(), ..awaited(&records, own.as_deref(), record::now()) };
         if awaited.is_nothing() {
             give_up(&records, own.as_deref(), output);
-            return Ok(true);
+            return Ok(Drained::Empty);
         }
         let may_wait = wait || awaited.is_call_only();
         if told.as_ref().is_none_or(|(at, _)| at.elapsed() >= TELL) {
@@ -74,8 +95,16 @@ pub fn drain(
             told = Some((Instant::now(), awaited));
         }
         if !may_wait {
-            return Ok(false);
+            return Ok(Drained::Needed);
         }
+        sleep(LOOK);
+    }
+}
+
+/// Waits until somebody begins the uninstallation again.
+fn await_another(state: &StateDirectory, output: &Output) {
+    output.remark(format!("the uninstallation was cancelled on this node, and nothing is removed. {MANIFESTS}"));
+    while !state.draining().exists() {
         sleep(LOOK);
     }
 }

@@ -15,6 +15,7 @@ use crate::cli::config::document::{ELEMENT, LIST};
 use crate::cli::directories::{self, RuntimeDirectories};
 use crate::cli::install::multus;
 use crate::cli::install::plugin::PLUGIN;
+use crate::cli::uninstall::drain::{Drained, MANIFESTS};
 use crate::cli::uninstall::remove::{empty, empty_of_daemon, remove};
 use crate::sys::files::{self, Durability};
 use clap::Args;
@@ -26,6 +27,11 @@ use std::time::Duration;
 
 /// Until the runtime has loaded what is left, and calls under the old configuration are over.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// What a container writes to the file of an uninstallation that it has begun.
+const OF_CONTAINER: &str = "container\n";
+/// The file has a word.
+const MAX_NOTE: usize = 256;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -82,12 +88,16 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         ));
         return Ok(Verdict::Well);
     }
-    let draining = state.draining();
-    confirm(arguments, draining.exists(), output)?;
-    files::replace(&draining, b"", 0o600, Durability::Synced)
-        .map_err(|source| Error::Write { path: draining.clone(), source })?;
-    if !drain::drain(&state, &run, conf, arguments.wait, output)? {
-        return Ok(Verdict::NotWell);
+    confirm(arguments, state.draining().exists(), output)?;
+    let is_container = is_first_process();
+    begin(&state, is_container)?;
+    match drain::drain(&state, &run, conf, (arguments.wait, is_container), output)? {
+        Drained::Empty => {}
+        Drained::Needed => return Ok(Verdict::NotWell),
+        Drained::Cancelled => {
+            output.remark("the uninstallation was cancelled: nothing is removed");
+            return Ok(Verdict::NotWell);
+        }
     }
     if remove_configuration(conf, output)? {
         sleep(SETTLE);
@@ -114,9 +124,29 @@ fn is_nothing_there(runtime: &RuntimeDirectories, state: &StateDirectory, run: &
     all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
 }
 
+/// Whether the kubelet starts this process again when it ends: it is the first one of a container.
+fn is_first_process() -> bool {
+    std::process::id() == 1
+}
+
+/// From now on new pods get no additional networks. It stays known that a container of the manifests has begun it.
+fn begin(state: &StateDirectory, is_container: bool) -> Result<(), Error> {
+    let path = state.draining();
+    if path.exists() && !is_container {
+        return Ok(());
+    }
+    let note = if is_container { OF_CONTAINER } else { "" };
+    files::replace(&path, note.as_bytes(), 0o600, Durability::Synced).map_err(|source| Error::Write { path, source })
+}
+
 fn cancel(state: &StateDirectory, output: &Output) -> Result<Verdict, Error> {
+    // What cannot be read is a hint less.
+    let note = files::read_bounded(&state.draining(), MAX_NOTE).ok().flatten().unwrap_or_default();
     if !install::end_draining(state, output)? {
         output.remark(format!("Plexus is not being uninstalled: {} does not exist", state.draining().display()));
+    }
+    if note == OF_CONTAINER {
+        output.remark(MANIFESTS);
     }
     Ok(Verdict::Well)
 }
