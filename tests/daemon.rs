@@ -61,7 +61,7 @@ fn facts_are_answered_from_manifests() {
     // Not asked for: not answered.
     let request = FactsRequest { annotations_wanted: false, ..wanted(pod("p", Some("u1"))) };
     assert_eq!(daemon.facts(request).unwrap().annotations, None);
-    let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+    let Reply::Health(health) = daemon.ask(&Request::Health { test: false }) else { panic!() };
     assert!(health.ready && health.definitions == 1 && health.unpublished == 0, "{health:?}");
 }
 
@@ -203,14 +203,14 @@ fn a_manifest_that_cannot_be_read_is_named_and_hides_no_other() {
     // It may be the one that has the network.
     let refused = ask("c").unwrap_err();
     assert!(refused.contains("default/c") && refused.contains("a.yaml"), "{refused}");
-    let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+    let Reply::Health(health) = daemon.ask(&Request::Health { test: false }) else { panic!() };
     assert!(health.remarks["source"].contains("a.yaml"), "{:?}", health.remarks);
     assert!(daemon.log().contains("cannot read a manifest"));
     fs::write(source.join("a.yaml"), network("c")).unwrap();
     assert_eq!(ask("c").unwrap().definitions.len(), 1);
     // The directory itself is gone: doctor is not green.
     let remarks = || {
-        let Reply::Health(health) = daemon.ask(&Request::Health {}) else { panic!() };
+        let Reply::Health(health) = daemon.ask(&Request::Health { test: false }) else { panic!() };
         health.remarks
     };
     fs::rename(&source, folder.path().join("away")).unwrap();

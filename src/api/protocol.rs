@@ -49,7 +49,11 @@ pub enum Request {
     /// This node needs more of a pool of addresses: lease it, and answer when it is granted.
     Lease(LeaseRequest),
     /// How is the daemon?
-    Health {},
+    Health {
+        /// Test the admission policy before: a person asks, who may have just changed it. A former daemon ignores this.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        test: bool,
+    },
     /// What does the daemon know?
     Cached {},
     /// What does the daemon count?
@@ -234,7 +238,7 @@ mod tests {
             r#"{"hello":{"program":"plexus","version":1}}"#
         );
         assert_eq!(line(&Request::Publish(ContainerId::new("c").unwrap())), r#"{"publish":"c"}"#);
-        assert_eq!(line(&Request::Health {}), r#"{"health":{}}"#);
+        assert_eq!(line(&Request::Health { test: false }), r#"{"health":{}}"#);
     }
 
     #[test]

@@ -110,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDirectory::new(folder.path());
         let kept = KeptClient::default();
-        let ask = || kept.ask(&run, Instant::now() + Duration::from_secs(5), &Request::Health {});
+        let ask = || kept.ask(&run, Instant::now() + Duration::from_secs(5), &Request::Health { test: false });
         assert!(ask().unwrap_err().is_absent());
         let counted = daemon(&run);
         assert!(ask().is_ok() && ask().is_ok());
@@ -146,7 +146,8 @@ mod tests {
             go_on.send(()).unwrap();
         };
         let deadline = Instant::now() + Duration::from_secs(5);
-        let answer = KeptClient::default().ask_while(&run, deadline, &Request::Health {}, meanwhile).unwrap();
+        let answer =
+            KeptClient::default().ask_while(&run, deadline, &Request::Health { test: false }, meanwhile).unwrap();
         assert_eq!(answer.kind(), "leased");
     }
 }

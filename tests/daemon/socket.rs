@@ -11,10 +11,10 @@ fn what_is_no_request_is_unsupported() {
         connection.send(line).unwrap();
         assert!(matches!(connection.read(), Some(Reply::Unsupported(_))), "{line}");
     }
-    assert!(matches!(connection.ask(&Request::Health {}), Reply::Health(_)));
+    assert!(matches!(connection.ask(&Request::Health { test: false }), Reply::Health(_)));
 
     let mut rude = Connection::silent(&daemon.run.socket());
-    assert!(matches!(rude.ask(&Request::Health {}), Reply::Unsupported(_)));
+    assert!(matches!(rude.ask(&Request::Health { test: false }), Reply::Unsupported(_)));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_successor_takes_over_without_a_gap() {
         daemons.push(new);
     }
     // The first one ends only now and still answers who was connected; what is at the path is not its own.
-    assert!(matches!(during.ask(&Request::Health {}), Reply::Health(_)));
+    assert!(matches!(during.ask(&Request::Health { test: false }), Reply::Health(_)));
     old.signal("TERM");
     assert!(old.wait().success());
     assert!(daemons[2].config_of(&nad("a")).is_some());
@@ -206,10 +206,10 @@ fn connections_that_have_their_answers_make_room() {
     // As many as the daemon talks to at one time.
     let mut kept: Vec<_> = (0..256).map(|_| daemon.connect().unwrap()).collect();
     for connection in &mut kept {
-        assert!(matches!(connection.ask(&Request::Health {}), Reply::Health(_)));
+        assert!(matches!(connection.ask(&Request::Health { test: false }), Reply::Health(_)));
     }
     let begun = Instant::now();
-    assert!(matches!(daemon.ask(&Request::Health {}), Reply::Health(_)));
+    assert!(matches!(daemon.ask(&Request::Health { test: false }), Reply::Health(_)));
     // Who says nothing is cut off after 10 s.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

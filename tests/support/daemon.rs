@@ -209,7 +209,7 @@ impl Daemon {
 
     /// What it says of itself.
     pub fn health(&self) -> Health {
-        match self.ask(&Request::Health {}) {
+        match self.ask(&Request::Health { test: false }) {
             Reply::Health(health) => health,
             other => panic!("{other:?}"),
         }

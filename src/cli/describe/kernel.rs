@@ -108,7 +108,7 @@ pub fn differences(record: &Record, run: &RunDirectory, output: &Output) -> Resu
 fn ask(run: &RunDirectory, id: &ContainerId, output: &Output) -> Result<Seen, String> {
     let asked = comparison::request(run, id).map_err(|e| files::told(&run.due(), &e))?;
     output.remark("This process may not look into the pod's network: the node's plugin compares after its next call.");
-    let health = daemon_health::ask(run, Instant::now() + QUIET_LIMIT).ok();
+    let health = daemon_health::ask(run, false, Instant::now() + QUIET_LIMIT).ok();
     wait(run, id, &asked, Instant::now() + patience(health.and_then(|health| health.status_age)))
 }
 

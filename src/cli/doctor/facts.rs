@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// How long the daemon may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// How long it may take to test the admission policy before it answers. A policy that lets something pass is tested again.
+const TEST_LIMIT: Duration = Duration::from_secs(8);
 /// How long it may take for its answer about pools: it asks the API server.
 const POOLS_LIMIT: Duration = Duration::from_secs(5);
 /// The keeper's report is a line.
@@ -97,6 +99,13 @@ pub struct Facts {
     pub is_on_host: bool,
 }
 
+/// How the daemon is. What it knows of the admission policy may be an hour old, so that is tested first; a daemon that
+/// does not answer is not waited for twice.
+fn health(run: &RunDirectory) -> Result<Health, String> {
+    let known = daemon_health::ask(run, false, Instant::now() + ANSWER_LIMIT)?;
+    Ok(daemon_health::ask(run, true, Instant::now() + TEST_LIMIT).unwrap_or(known))
+}
+
 /// Looks at the node.
 pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateDirectory) -> Facts {
     let installed = crate::cli::gc::installed(&directories.cni_conf_dir);
@@ -129,7 +138,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
         networks,
         pools,
         refused_pools: refused_pools(run, used),
-        daemon: daemon_health::ask(run, Instant::now() + ANSWER_LIMIT),
+        daemon: health(run),
         keeper: keeper(run),
         debts: owed.count(),
         damaged: damaged.len(),

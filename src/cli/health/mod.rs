@@ -117,7 +117,7 @@ fn checks(health: &Health) -> BTreeMap<&str, Check<'_>> {
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error> {
     let run = directories::run(arguments.run_directory.as_deref(), &arguments.cni_conf_dir)?;
     let deadline = Instant::now() + Duration::from_secs_f64(arguments.timeout);
-    let answer = match daemon_health::ask(&run, deadline) {
+    let answer = match daemon_health::ask(&run, false, deadline) {
         Ok(_) if arguments.live => return Ok(Verdict::Well),
         Ok(health) if arguments.ready => return Ok(tell_ready(&health, output)),
         answer => answer,

@@ -15,12 +15,12 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Status;
 use serde_json::json;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 /// How long one try may take.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
-/// The pause after an answer that was no; policies are deleted by people, not by accident.
+/// The pause after an answer that was no; policies are deleted by people, not by accident. Who asks by hand does not wait.
 const AFTER_NO: Duration = Duration::from_secs(3600);
 /// The first pause after every other answer: a policy takes a second until it is in force.
 const FIRST: Duration = Duration::from_secs(2);
@@ -50,12 +50,16 @@ pub struct Canary {
     own: Option<PodRef>,
     required: bool,
     verdict: watch::Sender<Verdict>,
+    /// Somebody asks for a test before its time.
+    asked: Notify,
+    /// How many tests have ended; one that has to be confirmed has not.
+    ended: watch::Sender<u64>,
 }
 
 impl Default for Canary {
     /// There is no API server, and nothing to test.
     fn default() -> Self {
-        Canary { own: None, required: false, verdict: watch::Sender::new(Verdict::Untested("")) }
+        Canary::with(None, false, Verdict::Untested(""))
     }
 }
 
@@ -80,7 +84,24 @@ impl Canary {
                 Verdict::Untested("the admission policy is not tested: plexusd does not know its own pod (--pod-name)")
             }
         };
-        Canary { own, required, verdict: watch::Sender::new(verdict) }
+        Canary::with(own, required, verdict)
+    }
+
+    fn with(own: Option<PodRef>, required: bool, verdict: Verdict) -> Self {
+        let (verdict, ended) = (watch::Sender::new(verdict), watch::Sender::new(0));
+        Canary { own, required, verdict, asked: Notify::new(), ended }
+    }
+
+    /// Lets the policy be tested now, and waits until that has ended, at most for `limit`.
+    pub async fn test(&self, limit: Duration) {
+        if self.own.is_none() {
+            return;
+        }
+        let mut ended = self.ended.subscribe();
+        let before = *ended.borrow_and_update();
+        self.asked.notify_one();
+        // What is known after `limit` is told all the same; the sender lives as long as this.
+        let _ = timeout(limit, ended.wait_for(|ended| *ended > before)).await;
     }
 
     /// Whether nothing may be published without the policy.
@@ -124,7 +145,15 @@ impl Canary {
                 pauses.next().unwrap_or(LONGEST)
             };
             self.learn(verdict, open);
-            sleep(pause).await;
+            if (1..CONFIRMED).contains(&open) {
+                sleep(pause).await;
+                continue;
+            }
+            self.ended.send_modify(|ended| *ended += 1);
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.asked.notified() => {}
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use crate::api::protocol::{Health, Hello, Reply, Request, SOURCE_DIRECTORY};
 use crate::api::{Cached, Facts, FactsRequest, cached};
 use crate::cluster::{PodWatch, UnknownNetwork};
 use crate::daemon::addresses::NoLease;
+use crate::daemon::health::policy;
 use crate::daemon::http::Site;
 use crate::daemon::{Daemon, devices};
 use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selection};
@@ -25,7 +26,12 @@ impl Daemon {
     pub async fn answer(&self, request: Request) -> Reply {
         match request {
             Request::Hello(_) => Reply::Hello(Hello::from_program("plexusd")),
-            Request::Health {} => Reply::Health(self.health()),
+            Request::Health { test } => {
+                if test {
+                    policy::test(&self.cluster, &self.readiness).await;
+                }
+                Reply::Health(self.health())
+            }
             Request::Cached {} => Reply::Cached(self.cached()),
             Request::Metrics {} => Reply::Metrics(Site::metrics(self)),
             Request::Publish(sandbox) => match self.unpublished.publish(&sandbox).await {

@@ -146,7 +146,7 @@ fn name(request: &Request) -> &'static str {
         Request::Hello(_) => "hello",
         Request::Facts(_) => "facts",
         Request::Publish(_) => "publish",
-        Request::Health {} => "health",
+        Request::Health { .. } => "health",
         Request::Lease(_) => "lease",
         Request::Cached {} => "cached",
         Request::Metrics {} => "metrics",
