@@ -326,7 +326,7 @@ fn wrong_settings_are_refused_with_their_key() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(key), "{settings}: {said}");
     }
-    let good = r#"{"natives":{"bridge":false},"globalNamespaces":"a, b","networksForAllPods":["a","b/c"],
+    let good = r#"{"logLevel":"WARNING","natives":{"bridge":false},"globalNamespaces":"a, b","networksForAllPods":["a","b/c"],
         "delegateTimeoutSeconds":0.5,"stateDirectory":"/s","capabilities":{"mac":true},"confDir":"/c","kubeconfig":"/k"}"#;
     let objects = chart(&helm, &[&format!("settings={good}")]);
     let written = &objects[&("ConfigMap".to_owned(), "plexus".to_owned())]["data"]["settings.json"];

@@ -59,6 +59,12 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
     match pattern {
         "^/" => text.starts_with('/'),
         r"(^|/)\.\.(/|$)" => text.split('/').any(|part| part == ".."),
+        // Words of which each letter is there twice: `[Ww]`.
+        words if words.starts_with("^([") => {
+            let words = words.trim_matches(|sign| "^()$".contains(sign)).split('|');
+            let lower = |word: &str| word.chars().filter(char::is_ascii_lowercase).collect::<String>();
+            words.map(lower).any(|word| word.eq_ignore_ascii_case(text))
+        }
         other => panic!("this test does not know the pattern {other}"),
     }
 }
@@ -123,6 +129,11 @@ fn the_schema_describes_what_is_written_and_refuses_what_is_refused() {
     for settings in &shipped {
         let settings: Value = serde_json::from_str(&fs::read_to_string(settings).unwrap()).unwrap();
         assert!(is_valid(&of_settings, &settings, &of_settings), "{settings}");
+    }
+    for level in ["debug", "DEBUG", "Verbose", "warn"] {
+        let settings = json!({"logLevel": level});
+        assert!(is_valid(&of_settings, &settings, &of_settings), "the plugin takes {level}");
+        assert!(plexus::engine::settings::LogLevel::of(level).is_some(), "{level}");
     }
     let multus = json!({"kubeconfig": "/k", "logFile": "/l", "parallel": true});
     assert!(is_valid(&of_settings, &multus, &of_settings));

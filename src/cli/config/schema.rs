@@ -110,7 +110,7 @@ enum Natives {
     EachType(BTreeMap<String, bool>),
 }
 
-/// How much is told; the others are names of Multus and of the daemon.
+/// How much is told, in any case; the others are names of Multus and of the daemon.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 #[allow(dead_code, reason = "only its schema is used")]
@@ -139,11 +139,26 @@ pub struct Arguments {
 /// Prints it.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     let mut schema = serde_json::to_value(schema_for!(Configuration)).map_err(|e| Error::Output(e.into()))?;
+    accept_any_case(&mut schema);
     accept(&mut schema);
     if arguments.settings {
         reduce(&mut schema);
     }
     output.standard_json(&schema)
+}
+
+/// The plugin reads levels in any case. The words themselves stay, for editors that propose them.
+fn accept_any_case(schema: &mut Value) {
+    let Some(level) = schema.pointer_mut("/$defs/LogLevel").and_then(Value::as_object_mut) else { return };
+    let Some(words) = level.remove("enum") else { return };
+    let texts: Vec<String> =
+        words.as_array().into_iter().flatten().filter_map(Value::as_str).map(in_any_case).collect();
+    level.insert("anyOf".to_owned(), json!([{"enum": words}, {"pattern": format!("^({})$", texts.join("|"))}]));
+}
+
+/// A pattern for `word`: not every reader of schemas knows a flag for that.
+fn in_any_case(word: &str) -> String {
+    word.chars().map(|letter| format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase())).collect()
 }
 
 /// Former names, and keys of Multus that are accepted and have no effect.
