@@ -47,6 +47,11 @@ pub struct Taken {
 }
 
 impl SeenPool {
+    /// Whether this node has, or had, anything of the pool. A network that named it by mistake leaves an empty directory.
+    fn is_used(&self) -> bool {
+        self.grant.is_some() || !self.taken.is_empty() || !self.former.is_empty()
+    }
+
     /// Why no new address is given now; none where addresses are given.
     pub fn refusal(&self) -> Option<String> {
         let Some(grant) = &self.grant else {
@@ -72,7 +77,10 @@ pub fn pools(node: &Node, only: Option<&str>) -> Result<Vec<SeenPool>, Error> {
     names.retain(|name| only.is_none_or(|only| only == name.as_str()));
     match only.filter(|_| names.is_empty()) {
         Some(only) => Err(Error::Name(format!("this node has no address of a pool {only}"))),
-        None => names.into_iter().map(|name| pool(node, name)).collect(),
+        None => {
+            let all: Vec<SeenPool> = names.into_iter().map(|name| pool(node, name)).collect::<Result<_, _>>()?;
+            Ok(all.into_iter().filter(|pool| only.is_some() || pool.is_used()).collect())
+        }
     }
 }
 

@@ -63,7 +63,8 @@ pub fn run(
     match format {
         Format::Json => output.json(&Document { version: VERSION, address: address.to_string(), tenures: rows })?,
         Format::Table if rows.is_empty() && node.is_node => {
-            output.remark(format!("Nothing is known of {address} on this node for that time."));
+            let then = if at.is_some() { " for that time" } else { "" };
+            output.remark(format!("Nothing is known of {address} on this node{then}."));
         }
         Format::Table if rows.is_empty() => {}
         Format::Table => output.table(&table(&rows))?,
