@@ -19,7 +19,7 @@ use std::fmt;
 /// It is no JSON, or no `T`.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads")]
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, InvalidJson> {
-    Ok(serde_json::from_str(text)?)
+    serde_json::from_str(text).map_err(|e| InvalidJson::of(e, text.as_bytes()))
 }
 
 /// As [`parse`], for a `T` that borrows from `text`.
@@ -28,7 +28,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, InvalidJson> {
 /// As [`parse`].
 #[allow(clippy::disallowed_methods, reason = "the one place that reads")]
 pub fn parse_borrowed<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, InvalidJson> {
-    Ok(serde_json::from_str(text)?)
+    serde_json::from_str(text).map_err(|e| InvalidJson::of(e, text.as_bytes()))
 }
 
 /// As [`parse`].
@@ -37,7 +37,7 @@ pub fn parse_borrowed<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Inv
 /// As [`parse`].
 #[allow(clippy::disallowed_methods, reason = "the one place that reads")]
 pub fn parse_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidJson> {
-    Ok(serde_json::from_slice(bytes)?)
+    serde_json::from_slice(bytes).map_err(|e| InvalidJson::of(e, bytes))
 }
 
 /// Keeps `text`, which is one JSON value, as it is.

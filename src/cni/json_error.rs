@@ -6,14 +6,39 @@ use serde_json::value::RawValue;
 
 /// A text that is not the JSON it should be.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", broken(.0))]
-pub struct InvalidJson(#[from] serde_json::Error);
+#[error("{}", broken(.source, *.is_comma))]
+pub struct InvalidJson {
+    source: serde_json::Error,
+    /// The text goes on with the end of an object or a list after a comma.
+    is_comma: bool,
+}
+
+impl From<serde_json::Error> for InvalidJson {
+    fn from(source: serde_json::Error) -> Self {
+        InvalidJson { source, is_comma: false }
+    }
+}
 
 impl InvalidJson {
+    /// What is wrong with `text`.
+    pub(super) fn of(source: serde_json::Error, text: &[u8]) -> Self {
+        let is_comma = source.classify() == Category::Syntax && ends_after_comma(text, &source);
+        InvalidJson { source, is_comma }
+    }
+
     /// Line and column, from 1.
     pub fn place(&self) -> (usize, usize) {
-        (self.0.line(), self.0.column())
+        (self.source.line(), self.source.column())
     }
+}
+
+/// Whether a comma is before the bracket at the place of `error`. In values that are passed on, the library only tells what
+/// it expected after the comma.
+fn ends_after_comma(text: &[u8], error: &serde_json::Error) -> bool {
+    let lines = text.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+    let at = lines.map(<[u8]>::len).sum::<usize>() + error.column();
+    let before = text.get(..at).unwrap_or(text).trim_ascii_end();
+    matches!(before.split_last(), Some((b'}' | b']', rest)) if rest.trim_ascii_end().ends_with(b","))
 }
 
 impl From<InvalidJson> for std::io::Error {
@@ -46,9 +71,10 @@ impl InvalidValue {
 }
 
 /// What serde_json says of a whole text. Where it is no JSON at all the place matters: the text is the user's.
-fn broken(error: &serde_json::Error) -> String {
+fn broken(error: &serde_json::Error, is_comma: bool) -> String {
     let text = without_place(error);
     let what = match text.as_str() {
+        _ if is_comma => "trailing comma".to_owned(),
         _ if error.classify() == Category::Data => return format!("it {}", told(&text)),
         _ if text.starts_with("EOF") => "it ends too early".to_owned(),
         "trailing characters" => "there is more after its end".to_owned(),
@@ -169,6 +195,9 @@ mod tests {
             ("{\"a\":x}", "a value is expected (line 1, column 6)"),
             ("{} {", "there is more after its end (line 1, column 4)"),
             ("{\"a\":1,}", "trailing comma (line 1, column 8)"),
+            ("{\"a\":{\"b\":1, }}", "trailing comma (line 1, column 14)"),
+            ("{\"a\":\n[1,2,\n]}", "trailing comma (line 3, column 1)"),
+            ("{\"a\":[,]}", "a value is expected (line 1, column 7)"),
             ("[]", "it has a list where an object is expected"),
             ("\"x\"", "it has \"x\" where an object is expected"),
             ("7", "it has 7 where an object is expected"),

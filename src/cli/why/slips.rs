@@ -59,6 +59,13 @@ mod tests {
     }
 
     #[test]
+    fn an_error_in_a_text_of_the_cluster_has_its_place() {
+        let nad = r#"{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"lan","namespace":"default"},"spec":{"config":"{\"type\":\"bridge\",\"ipam\":{\"type\":\"static\", }}"}}"#;
+        let found = slips([nad].into_iter());
+        assert!(found[0].finding.ends_with("spec.config is not JSON: trailing comma (line 1, column 43)"), "{found:?}");
+    }
+
+    #[test]
     fn a_slip_is_named_with_what_is_meant() {
         let nad = r#"{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"lan","namespace":"default"},"spec":{"config":"{\"cniVersion\":\"1.0.0\",\"type\":\"bridge\",\"brigde\":\"br-t\"}"}}"#;
         let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default","annotations":{"k8s.v1.cni.cncf.io/network":"lan"}},"spec":{"containers":[]}}"#;

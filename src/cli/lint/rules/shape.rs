@@ -24,7 +24,9 @@ pub const RULES: &[Rule] = &[
             let broken = |network: &Network| {
                 let config = network.config.as_ref()?;
                 let (why, place) = config.tree.as_ref().err()?;
-                let why = why.split(" (line").next().unwrap_or_default();
+                // A file has the place before the finding. In an object of a cluster only the text itself has lines.
+                let is_file = judged.objects.sources[judged.objects.all[network.object].source].is_file;
+                let why = if is_file { why.split(" (line").next().unwrap_or_default() } else { why };
                 Some(judged.in_config(network, config.byte_at(*place), format!("spec.config is not JSON: {why}")))
             };
             judged.objects.networks.iter().filter_map(broken).collect()
