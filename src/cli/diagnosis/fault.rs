@@ -78,10 +78,17 @@ const EXCLUDE: &str = "Exclude the address in the AddressPool (ranges[].exclude)
 const SWITCH_ON: &str = "Add conf/components/ipam to your overlay, or set ipam.enabled=true of the Helm chart.";
 /// What to do about an uninstallation.
 const CANCEL: &str = "Wait for its end; to cancel it, apply the manifests again as you installed them (Helm: `--set uninstall=false`), or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
+/// What to do after the end of an uninstallation.
+const UNINSTALLED: &str = "Delete the objects of Plexus that are left: `kubectl delete -k conf/uninstall` (Helm: `helm uninstall`). To use additional networks again, apply the manifests as you installed them.";
 /// What to do about changed interfaces.
 const FIND_OUT: &str = "Find out who changes the pod's interfaces (`plexusctl describe pod` shows each difference), then delete the pod so that it is created again.";
 
 impl Fault {
+    /// The next step where Plexus was uninstalled from the node of the pod.
+    pub fn after_uninstallation() -> &'static str {
+        UNINSTALLED
+    }
+
     /// The next step, in one sentence.
     pub fn remedy(self) -> &'static str {
         match self {
@@ -119,7 +126,7 @@ impl Fault {
                 "Apply the manifests again: the ClusterRole plexus, its binding and the ServiceAccount give the daemon its rights."
             }
             Fault::PolicyMissing => {
-                "Apply conf/base/admission-policy.yaml again: without it the daemon publishes no network-status."
+                "Apply conf/base/admission-policy.yaml again (Helm: repeat `helm upgrade`): without it the daemon publishes no network-status."
             }
             Fault::Draining => CANCEL,
             Fault::Isolation => {

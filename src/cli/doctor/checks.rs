@@ -177,7 +177,7 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
     } else if let Some(why) = &network.unknown_key {
         checks.push(
             Check::warning(check, Fault::NetworkBroken, format!("{name}: {why}"))
-                .remedied_by("Correct or remove the key; `plexusctl lint --cluster` shows it with its place."),
+                .remedied_by("Correct or remove the key; `plexusctl lint --cluster` shows all such keys."),
         );
     } else if facts.pools.iter().any(|pool| pool.network == name && pool.is_nearly_full()) {
         // The check of its pool has the verdict.

@@ -6,7 +6,7 @@ use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
 use crate::cli::status::rows;
-use crate::cli::why::broken;
+use crate::cli::why::{broken, plexus};
 use crate::cni::NetworkConfig;
 use crate::delegate::ipam::leased;
 use crate::ipam::{Pool, PoolName};
@@ -50,7 +50,12 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
     for row in rows.iter().filter(|row| !row.ready).take(MOST) {
         let problem = row.problem.as_deref().unwrap_or_default();
         let fault = row.fault.unwrap_or(Fault::DaemonDown);
-        checks.push(Check::bad("nodes", fault, format!("node {}: {problem}", row.node)));
+        let check = Check::bad("nodes", fault, format!("node {}: {problem}", row.node));
+        let pod = facts.plexus.iter().find(|pod| pod.node.as_ref() == Some(&row.node));
+        checks.push(match pod.and_then(plexus::remedy).filter(|_| fault == Fault::Draining) {
+            Some(remedy) => check.remedied_by(remedy),
+            None => check,
+        });
     }
     let all = rows.len();
     let finding = format!("Plexus is ready on {ready} of {}", counted(all, "node"));
@@ -116,6 +121,10 @@ fn examinations(facts: &Facts, checks: &mut Vec<Check>) {
 }
 
 fn policies(facts: &Facts, checks: &mut Vec<Check>) {
+    // Without a daemon there is no token that they guard.
+    if facts.plexus.iter().all(|pod| pod.uninstalls) {
+        return;
+    }
     let found = match &facts.policies {
         Err(why) => return checks.push(Check::unseen("policies", why.as_str())),
         Ok(found) => found,

@@ -80,6 +80,11 @@ fn each_fault_is_named_first() {
     let gone = SeenPod { uninstalls: true, ..plexus("n2", true) };
     let leaving = SeenPod { uninstalls: true, ..plexus("n2", false) };
     let with = |pod: SeenPod| Facts { plexus: vec![plexus("n1", true), pod], ..well() };
+    let remedy = |pod: &SeenPod| {
+        let facts = Facts { plexus: vec![plexus("n1", true), pod.clone()], ..well() };
+        checks(&facts)[0].remedy.clone().unwrap()
+    };
+    assert!(remedy(&leaving).starts_with("Wait for its end") && remedy(&gone).starts_with("Delete the objects"));
     let table = [
         (Facts { nodes: vec![node("n1"), down], ..with(plexus("n2", false)) }, Fault::NodeNotReady),
         (with(gone), Fault::Draining),
@@ -96,6 +101,9 @@ fn each_fault_is_named_first() {
     for (facts, fault) in table {
         assert_eq!(checks(&facts)[0].fault, Some(fault), "{facts:#?}");
     }
+    // Nothing is to be guarded where no daemon is.
+    let left = Facts { plexus: Vec::new(), probes: Vec::new(), policies: Ok(Vec::new()), ..well() };
+    assert!(checks(&left).iter().all(|check| check.check != "policies"), "{:#?}", checks(&left));
     // Another release has other policies: whether they are weaker than its own is not known here.
     let weak = || Facts { policies: Ok(policies(false)), ..well() };
     assert_eq!(checks(&weak())[0].fault, Some(Fault::PolicyMissing));

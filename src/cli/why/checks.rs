@@ -167,10 +167,21 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
         if is_open(facts) { Check::bad(check, fault, finding) } else { Check::warning(check, fault, finding) }
     };
     let Some(plexus) = plexus else {
+        if facts.is_installed_nowhere {
+            let finding = "the cluster has no Plexus pod: Plexus is not installed, or was uninstalled";
+            let remedy = "To use additional networks, install Plexus: docs/install/install.md has the commands.";
+            return checks.push(severe(Fault::NotInstalled, finding.to_owned()).remedied_by(remedy));
+        }
         return checks.push(severe(Fault::DaemonDown, format!("node {node} has no Plexus pod")));
     };
     checks.push(match plexus::trouble(plexus, node, plexus::probe(&facts.plexus_events)) {
-        Some((fault, why)) => with_log(severe(fault, why), plexus),
+        Some((fault, why)) => {
+            let check = severe(fault, why);
+            match plexus::remedy(plexus) {
+                Some(remedy) => check.remedied_by(remedy),
+                None => with_log(check, plexus),
+            }
+        }
         None => Check::good(check, format!("{} on node {node} is ready", label(plexus))),
     });
 }
@@ -226,7 +237,13 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
     if facts.networks.unreadable.is_some() {
         return checks.push(Check::unseen("status", "the annotation cannot be read: nobody knows what the pod lacks"));
     }
+    let is_uninstalled = facts.is_installed_nowhere || matches!(&facts.plexus.0, Ok(Some(plexus)) if plexus.uninstalls);
     match (&facts.pod.status, missing.as_slice()) {
+        (None, [_, ..]) if is_uninstalled => {
+            let finding = "the pod runs without its additional networks, as every pod that starts during an uninstallation or after it";
+            let remedy = "Install Plexus again if the pod needs them, then delete the pod so that it is created again.";
+            checks.push(Check::bad("status", Fault::StatusMissing, finding).remedied_by(remedy));
+        }
         (None, [_, ..]) if checks.iter().any(|check| check.check == PLEXUS_POD && check.mark == Mark::Bad) => {
             let finding = "the pod runs without a network-status: plexusd on its node, which writes it, is not ready";
             checks.push(Check::bad("status", Fault::StatusMissing, finding).remedied_by(UNWRITTEN));

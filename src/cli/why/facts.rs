@@ -36,6 +36,8 @@ pub struct Facts {
     pub node: Seen<Option<SeenNode>>,
     /// Plexus' pod on that node.
     pub plexus: Seen<Option<SeenPod>>,
+    /// No node has a pod of Plexus.
+    pub is_installed_nowhere: bool,
     /// Events of that pod.
     pub plexus_events: Vec<SeenEvent>,
 }
@@ -89,6 +91,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let manifests: Vec<String> = own.into_iter().chain(networks_read).collect();
     let on_node = pod.node.as_deref();
     let plexus = Seen::from(on_node.map_or(Ok(None), |node| Ok(inquiry.daemons(Some(node))?.into_iter().next())));
+    let is_missing = on_node.is_some() && matches!(&plexus.0, Ok(None));
     let plexus_events = match &plexus.0 {
         // What cannot be read is left out: the pod's own readiness is seen already.
         Ok(Some(plexus)) => inquiry.events(plexus).unwrap_or_default(),
@@ -99,6 +102,8 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         definitions,
         events: inquiry.events(&pod).into(),
         node: on_node.map_or(Ok(None), |node| inquiry.node(node)).into(),
+        // What cannot be listed may be there.
+        is_installed_nowhere: is_missing && inquiry.daemons(None).is_ok_and(|all| all.is_empty()),
         plexus,
         plexus_events,
         networks,

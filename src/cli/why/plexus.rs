@@ -29,6 +29,11 @@ pub fn trouble(pod: &SeenPod, node: &str, probe: Option<&str>) -> Option<(Fault,
     Some((fault, format!("{} on node {node} is not ready: {why}", label(pod))))
 }
 
+/// The next step for `pod`, where that is not the one of its fault: nobody has to wait for an uninstallation that is over.
+pub fn remedy(pod: &SeenPod) -> Option<&'static str> {
+    (pod.uninstalls && pod.ready).then(Fault::after_uninstallation)
+}
+
 /// The message of the last failed readiness probe.
 pub fn probe(events: &[SeenEvent]) -> Option<&str> {
     let failed = |event: &&SeenEvent| event.reason == "Unhealthy" && event.message.contains("not ready");

@@ -278,7 +278,19 @@ fn an_uninstallation_is_recognised() {
         let found = checks(&Facts { plexus: Seen(Ok(Some(pod))), ..facts("lan") });
         assert_eq!(found[0].fault, Some(Fault::Draining), "{found:#?}");
         assert!(found[0].finding.contains(words), "{found:#?}");
+        // Nobody waits for what is over.
+        let waits = found[0].remedy.as_ref().is_some_and(|remedy| remedy.starts_with("Wait for its end"));
+        assert_eq!(waits, words.contains("being"), "{found:#?}");
     }
+    let over = SeenPod { uninstalls: true, ..plexus(true) };
+    let found = checks(&Facts { plexus: Seen(Ok(Some(over))), ..running(None) });
+    let status = found.iter().find(|check| check.check == STATUS).unwrap();
+    assert!(status.finding.contains("as every pod that starts during an uninstallation"), "{status:?}");
+    assert!(status.remedy.as_ref().is_some_and(|remedy| remedy.contains("delete the pod")), "{status:?}");
+    let gone = Facts { plexus: Seen(Ok(None)), is_installed_nowhere: true, ..facts("lan") };
+    let found = checks(&gone);
+    assert!(found[0].finding.contains("the cluster has no Plexus pod"), "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|remedy| remedy.contains("install Plexus")), "{found:#?}");
 }
 
 #[test]
