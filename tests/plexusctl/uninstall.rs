@@ -154,6 +154,9 @@ fn a_container_goes_on_after_it_was_cancelled_and_removes_nothing() {
     assert!(next_line(&lines, "was cancelled").contains("apply the manifests again"));
     // No pod needs it any more, and it stays until somebody begins another uninstallation.
     fs::remove_file(folder.path("state/sandboxes/c.json")).unwrap();
+    // It would look again every half a second.
+    let line = lines.recv_timeout(std::time::Duration::from_secs(2));
+    assert!(line.is_err(), "{line:?}");
     assert!(Path::new(&folder.path("net.d/00-plexus.conflist")).exists());
     assert_eq!(child.try_wait().unwrap(), None);
     fs::write(folder.path("state/draining"), "").unwrap();

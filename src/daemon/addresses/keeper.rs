@@ -114,7 +114,7 @@ impl Keeper {
         if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
             let now = Instant::now();
             match self.resync(state, now.checked_sub(SHARED).unwrap_or(now)).await {
-                Ok(()) => state.pauses = None,
+                Ok(()) => {}
                 Err(reason) => {
                     self.pause_after(state, Err(reason));
                     let pauses = state.pauses.get_or_insert_with(|| Pauses::new(PAUSE, RESYNC_EVERY));
@@ -260,6 +260,8 @@ impl Keeper {
         }
         state.confirmed = asked;
         state.synced = Some(Instant::now());
+        // The server answers again, whoever asked.
+        (state.pause, state.pauses) = (None, None);
         self.publish(state)?;
         trouble.map_or(Ok(()), Err)
     }

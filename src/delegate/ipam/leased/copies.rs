@@ -71,6 +71,12 @@ impl Copies {
     }
 }
 
+/// Whether `e` says that nothing can be made where the copies are: that is memory, and may be full.
+pub(super) fn is_without_room(e: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(e.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
 /// Removes the copy at `path`, a folder of copies, for `owner`, whose container is gone.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The files of taken addresses, locked: container ID, CR LF, interface, CR LF, network, and the pod where it is known.
 
-use super::copies::Copies;
+use super::copies::{Copies, is_without_room};
 use super::lessor::Folders;
 use super::listing::{LISTING, Listing, MAX_LISTING};
 use crate::cni::request::ValidAttachment;
@@ -35,7 +35,8 @@ const MOST_FORGOTTEN: usize = 64;
 pub(super) struct Addresses {
     folder: LockedFolder,
     path: PathBuf,
-    copies: Copies,
+    /// None where there is no room for any, so that there are none.
+    copies: Option<Copies>,
     /// When it was locked: what waits for the lock has no older authority.
     pub(super) now: Confirmed,
 }
@@ -73,10 +74,10 @@ impl Addresses {
         let path = &folders.own;
         let folder = LockedFolder::acquire(path, deadline).map_err(|e| failed("lock", path, e))?;
         let copies = Copies::open(&folders.copies, deadline).map_err(|e| failed("lock", &folders.copies, e))?;
-        Ok(Addresses { folder, path: path.clone(), copies, now: now() })
+        Ok(Addresses { folder, path: path.clone(), copies: Some(copies), now: now() })
     }
 
-    /// Locks the folders where there is one: without one nothing is taken.
+    /// Locks the folders where there is one: without one nothing is taken. What gives back needs no room for copies.
     pub(super) fn open_existing(
         folders: &Folders,
         deadline: Instant,
@@ -86,7 +87,13 @@ impl Addresses {
         if exists(&folders.own)?.is_none() && exists(&folders.copies)?.is_none() {
             return Ok(None);
         }
-        Addresses::open(folders, deadline, now).map(Some)
+        let path = &folders.own;
+        let folder = LockedFolder::acquire(path, deadline).map_err(|e| failed("lock", path, e))?;
+        let copies = match Copies::open(&folders.copies, deadline) {
+            Err(e) if is_without_room(&e) => None,
+            copies => Some(copies.map_err(|e| failed("lock", &folders.copies, e))?),
+        };
+        Ok(Some(Addresses { folder, path: path.clone(), copies, now: now() }))
     }
 
     /// What is taken, and what was: by the copy where there is one, so that nothing may depend on it.
@@ -122,12 +129,13 @@ impl Addresses {
         });
         listed.map_err(|e| failed("list", &self.path, e))?;
         taken.sort_unstable();
-        let copied = self.copied(self.copies.addresses())?;
+        let copied = self.copies()?;
         let lacks = |all: &[IpAddr], address: &IpAddr| all.binary_search(address).is_err();
         // Of a former release, or of another boot.
         for address in taken.iter().filter(|address| lacks(&copied, address)) {
-            if let Some(owner) = self.written(*address)? {
-                self.copied(self.copies.create(*address, &owner))?;
+            if let (Some(owner), Some(copies)) = (self.written(*address)?, &self.copies) {
+                // Without it the address is as safe as before; who gives one back does not need it.
+                let _ = copies.create(*address, &owner);
             }
         }
         let missing: Vec<IpAddr> = copied.into_iter().filter(|address| lacks(&taken, address)).collect();
@@ -138,16 +146,17 @@ impl Addresses {
     /// Makes the files of `missing` again, which are in use, and answers which those are. Where it cannot be done the copies
     /// count all the same.
     fn restore(&self, missing: Vec<IpAddr>) -> Result<Vec<IpAddr>, Failure> {
-        let mut restored = Vec::new();
+        let (mut restored, mut count) = (Vec::new(), 0);
         for address in missing {
-            let Some(owner) = self.copied(self.copies.owner(address))? else { continue };
+            let Some(owner) = self.copied_for(address)? else { continue };
             if self.folder.create(&address.to_string(), &owner.to_text()).unwrap_or(false) {
                 self.note(What::Taken, address, &owner);
+                count += 1;
             }
             restored.push(address);
         }
-        if !restored.is_empty() {
-            let (count, path) = (restored.len(), self.path.display());
+        if count > 0 {
+            let path = self.path.display();
             remarks::add(format!(
                 "{path} was deleted or replaced while pods run: {count} addresses in use were missing, and their files exist again"
             ));
@@ -162,7 +171,8 @@ impl Addresses {
             return Ok(false);
         }
         // Somebody deleted the file of an address that is in use.
-        let copied = self.copied(self.copies.create(address, owner));
+        let made = self.copies.as_ref().map_or(Ok(true), |copies| copies.create(address, owner));
+        let copied = made.map_err(|e| self.of_copies(e));
         if !matches!(copied, Ok(true)) {
             self.remove(address)?;
             return copied;
@@ -177,7 +187,7 @@ impl Addresses {
 
     /// Gives `address` back that this call has taken for `owner`: nobody has used it.
     pub(super) fn undo(&self, address: IpAddr, owner: &Owner) -> Result<(), Failure> {
-        self.copied(self.copies.remove(address, owner))?;
+        self.remove_copy(address, owner)?;
         self.remove(address)
     }
 
@@ -288,9 +298,9 @@ impl Addresses {
             .iter()
             .try_for_each(|(address, owner)| self.give_back(*address, owner, what).map(drop))?;
         // One whose file is somebody else's: an old image has it.
-        for address in self.copied(self.copies.addresses())? {
-            if let Some(owner) = self.copied(self.copies.owner(address))?.filter(|owner| chosen(owner)) {
-                self.copied(self.copies.remove(address, &owner))?;
+        for address in self.copies()? {
+            if let Some(owner) = self.copied_for(address)?.filter(|owner| chosen(owner)) {
+                self.remove_copy(address, &owner)?;
             }
         }
         Ok(())
@@ -299,7 +309,7 @@ impl Addresses {
     /// Its file becomes what is remembered of it, in one step; answers that. Where it cannot be, nothing is remembered.
     fn give_back(&self, address: IpAddr, owner: &Owner, what: What) -> Result<Option<Former>, Failure> {
         // The copy first: what is killed here leaves the file, and the address is in use until the next DEL.
-        self.copied(self.copies.remove(address, owner))?;
+        self.remove_copy(address, owner)?;
         let name = address.to_string();
         let former = Former { at: self.now.clock, of: number_of(owner), address };
         let is_kept = !owner.container.is_empty() && self.folder.rename(&name, &former.to_name()).is_ok();
@@ -329,7 +339,7 @@ impl Addresses {
     pub(super) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Failure> {
         match self.read(&address.to_string())? {
             Some(text) => Ok(Some(Owner::parse(&text))),
-            None => self.copied(self.copies.owner(address)),
+            None => self.copied_for(address),
         }
     }
 
@@ -339,9 +349,22 @@ impl Addresses {
         Ok(text.map(|text| Owner::parse(&text)).filter(|owner| !owner.container.is_empty()))
     }
 
-    /// What was done with the copies.
-    fn copied<T>(&self, outcome: io::Result<T>) -> Result<T, Failure> {
-        outcome.map_err(|e| failed("use", self.copies.path(), e))
+    /// The addresses that have a copy, sorted.
+    fn copies(&self) -> Result<Vec<IpAddr>, Failure> {
+        self.copies.as_ref().map_or(Ok(Vec::new()), Copies::addresses).map_err(|e| self.of_copies(e))
+    }
+
+    /// For whom the copy of `address` is.
+    fn copied_for(&self, address: IpAddr) -> Result<Option<Owner>, Failure> {
+        self.copies.as_ref().map_or(Ok(None), |copies| copies.owner(address)).map_err(|e| self.of_copies(e))
+    }
+
+    fn remove_copy(&self, address: IpAddr, owner: &Owner) -> Result<(), Failure> {
+        self.copies.as_ref().map_or(Ok(()), |copies| copies.remove(address, owner)).map_err(|e| self.of_copies(e))
+    }
+
+    fn of_copies(&self, e: io::Error) -> Failure {
+        failed("use", self.copies.as_ref().map_or(&self.path, Copies::path), e)
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {

@@ -100,3 +100,34 @@ fn what_a_killed_call_or_a_former_release_left_is_made_whole() {
     call(&node, "x", r#","cni.dev/valid-attachments":[]"#, "", Ipam::gc).unwrap();
     assert_eq!((node.names().len(), copies(&node).len()), (0, 0));
 }
+
+#[test]
+fn who_gives_back_needs_no_room_for_copies() {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.2", "10.0.0.4"], &[]);
+    node.keep();
+    fs::create_dir_all(pool(&node)).unwrap();
+    fs::create_dir_all(node.folder.path().join("copies")).unwrap();
+    // Of a former release.
+    fs::write(pool(&node).join("10.0.0.2"), "a\r\nnet1\r\nnet").unwrap();
+    fs::write(pool(&node).join("10.0.0.3"), "b\r\nnet1\r\nnet").unwrap();
+    let full = || {
+        if unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).is_err() {
+            // Only root can; CI is.
+            assert!(std::env::var_os("CI").is_none(), "no mount namespace");
+            return;
+        }
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        let place = node.folder.path().join("copies");
+        mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), Some("nr_inodes=1")).unwrap();
+        del(&node, "a", "");
+        call(&node, "x", r#","cni.dev/valid-attachments":[]"#, "", Ipam::gc).unwrap();
+        assert_eq!(node.names(), [""; 0]);
+        // A new one would not be safe.
+        let why = add(&node, "c").unwrap_err();
+        assert!(why.contains("No space left"), "{why}");
+        assert_eq!(node.names(), [""; 0]);
+    };
+    std::thread::scope(|scope| scope.spawn(full).join().unwrap());
+}
