@@ -48,7 +48,7 @@ pub fn must(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
 impl Run {
     /// Waits for what a call has left at work.
     pub fn quiet(&self) {
-        eventually("every process to end", || self.world.node.processes().is_empty());
+        self.world.node.quiet();
     }
 
     /// Counts a call that is killed, where it was, and else as one that is not.

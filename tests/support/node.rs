@@ -149,6 +149,16 @@ impl Node {
         super::kernel::ip(arguments)
     }
 
+    /// Waits until no call works any more. The kernel closes the files of a process that ends after it has taken its namespaces
+    /// from it: the process is not found any more, and its locks are still held.
+    pub fn quiet(&self) {
+        super::eventually("every process to end", || self.processes().is_empty());
+        for lock in fs::read_dir(self.run().locks()).into_iter().flatten().flatten() {
+            let Ok(file) = fs::File::open(lock.path()) else { continue };
+            super::eventually("a lock to be released", || file.try_lock_shared().is_ok());
+        }
+    }
+
     /// What runs on the machine: process IDs and command lines.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();

@@ -27,7 +27,7 @@ impl Picture {
     /// Looks at the machine and at `pod`, once nothing runs any more.
     pub fn take(node: &Node, pod: &Pod) -> Self {
         // DEL leaves a child in the kernel's grace period.
-        super::eventually("every process to end", || node.processes().is_empty());
+        node.quiet();
         Picture {
             links: rows(&kernel::ip("link"), link),
             addresses: rows(&kernel::ip("address"), |link| format!("{} {}", link["ifname"], nets(link))),
