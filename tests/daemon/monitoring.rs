@@ -43,6 +43,7 @@ fn a_bug_report_has_what_is_counted_wherever_it_is_served() {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     fs::create_dir_all(folder.path().join("state/pools/lan")).unwrap();
+    fs::write(folder.path().join("state/pools/lan/10.0.0.2"), "c\r\nnet1\r\nnet").unwrap();
     let file = folder.path().join("r.tar.gz");
     let mut tool = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
     tool.env_clear().args(["report", "-o"]).arg(&file).arg("--run-directory").arg(daemon.run.path());
