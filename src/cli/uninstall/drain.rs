@@ -84,11 +84,11 @@ pub fn drain(
         let survey = store.survey().map_err(|source| Error::Records { folder: state.sandboxes(), source });
         let (records, damaged) = survey?;
         let awaited = Awaited { busy, damaged: damaged.len(), ..awaited(&records, own.as_deref(), record::now()) };
-        // Somebody may have cancelled it in this moment.
-        if awaited.is_nothing() && !state.draining().exists() {
-            continue;
-        }
         if awaited.is_nothing() {
+            // Somebody may have cancelled it in this moment.
+            if !state.draining().exists() {
+                continue;
+            }
             give_up(&records, own.as_deref(), output);
             return Ok(Drained::Empty);
         }
