@@ -24,6 +24,7 @@ use floor::Bridges;
 use nix::sys::resource::{UsageWho, getrusage};
 use report::{Figure, Row, Times};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,6 +66,8 @@ struct Bench {
     thick: Thick,
     daemon: Daemon,
     kubeconfig: PathBuf,
+    /// Flannel's plugin; none where it cannot be built.
+    flannel: Option<File>,
     rows: Mutex<Vec<Row>>,
     /// Sandboxes are numbered: a pod is made once.
     made: AtomicUsize,
@@ -72,6 +75,9 @@ struct Bench {
 
 fn main() {
     let Some(programs) = support::programs::multus() else { return };
+    // Before the node covers the folder where it may be.
+    let flannel = support::programs::flannel().map(|path| File::open(path).unwrap());
+    let flannel = flannel.map_err(|why| println!("Flannel as the default network is not measured: {why}")).ok();
     let Some(thick) = Thick::start(&programs, &bridge("cbr0", "10.1.0.0/16")) else { return };
     thick.network("br", &bridge("br1", "10.2.0.0/16"));
     let ipam = json!({"type": "host-local", "ranges": [[{"subnet": "10.3.0.0/16"}]]});
@@ -81,7 +87,7 @@ fn main() {
     let kubeconfig = thick.api.kubeconfig_for("plexus", &["system:masters"]).unwrap();
     let arguments = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--node-name", "node1"];
     let daemon = Daemon::on_node(&thick.node, None, &arguments);
-    let bench = Bench { thick, daemon, kubeconfig, rows: Mutex::default(), made: AtomicUsize::new(0) };
+    let bench = Bench { thick, daemon, kubeconfig, flannel, rows: Mutex::default(), made: AtomicUsize::new(0) };
     let origin = report::origin();
     println!("Multus 4.3 (thick) beside Plexus: {origin}\n{ROUNDS} alternating rounds\n");
     report::head();
@@ -99,6 +105,7 @@ fn main() {
     println!("\nthe same as a picture: {}\n", picture.display());
     bench.growth();
     bench.masquerading();
+    bench.flannel();
 }
 
 fn bridge(name: &str, subnet: &str) -> Value {
@@ -252,6 +259,21 @@ impl Bench {
         report::head();
         self.pods("plain pod, masqueraded, with portmap", "", Side::Plexus);
         self.pods("three networks, the first masqueraded, with portmap", NETWORKS, Side::Plexus);
+    }
+
+    /// Flannel's default network, as its manifest installs it.
+    fn flannel(&self) {
+        let Some(program) = &self.flannel else { return };
+        support::node::bind(program, &self.thick.node.bin().join("flannel")).unwrap();
+        // What its daemon writes.
+        std::fs::create_dir_all("/run/flannel").unwrap();
+        let subnet = "FLANNEL_NETWORK=10.4.0.0/16\nFLANNEL_SUBNET=10.4.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+        std::fs::write("/run/flannel/subnet.env", subnet).unwrap();
+        let flannel = json!({"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}});
+        let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}});
+        self.thick.node.primary(&json!({"cniVersion": "0.3.1", "name": "cbr0", "plugins": [flannel, portmap]}));
+        self.pods("plain pod, Flannel", "", Side::Plexus);
+        self.pods("three networks, the first Flannel's", NETWORKS, Side::Plexus);
     }
 
     /// Many pods at once, as after a reboot.

@@ -49,18 +49,22 @@ fn build(target: &str) -> Result<PathBuf, String> {
 /// The folder of the reference plugins and cnitool: `$PLEXUS_CNI_PLUGINS`, else built at the first use, which takes a while.
 pub fn reference_plugins() -> Result<&'static Path, String> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let get = || {
-        if let Some(folder) = std::env::var_os("PLEXUS_CNI_PLUGINS") {
-            return Ok(folder.into());
-        }
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
-        let output =
-            Command::new(script).arg("plugins").stdin(Stdio::null()).output().map_err(|e| format!("{script}: {e}"))?;
-        let said = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
-        let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if output.status.success() { Ok(PathBuf::from(folder)) } else { Err(said) }
-    };
-    FOLDER.get_or_init(get).as_deref().map_err(Clone::clone)
+    let given = || std::env::var_os("PLEXUS_CNI_PLUGINS").map(PathBuf::from);
+    FOLDER.get_or_init(|| given().map_or_else(|| asset("plugins"), Ok)).as_deref().map_err(Clone::clone)
+}
+
+/// Flannel's plugin, built at the first use.
+pub fn flannel() -> Result<PathBuf, String> {
+    asset("flannel").map(|folder| folder.join("flannel"))
+}
+
+/// The folder that `e2e/assets/get` has for `what`.
+fn asset(what: &str) -> Result<PathBuf, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/assets/get");
+    let output = Command::new(script).arg(what).stdin(Stdio::null()).output().map_err(|e| format!("{script}: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() { Ok(PathBuf::from(folder)) } else { Err(said) }
 }
 
 /// Whether `program` is in a usual folder.
