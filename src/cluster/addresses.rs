@@ -212,6 +212,12 @@ impl AddressBlock {
     }
 }
 
+/// Those of `blocks`, which are of one node in `epoch`, that are of `pool`.
+pub fn own_blocks(blocks: &[AddressBlock], pool: &PoolName, epoch: &str) -> Vec<Owned> {
+    let own = blocks.iter().filter(|block| block.spec.pool == pool.as_str());
+    own.filter_map(|block| block.owned(epoch)).collect()
+}
+
 impl AddressPool {
     /// The pool as it is compared with others. One without a time of creation is the youngest.
     pub fn claimant(&self) -> Option<Claimant> {

@@ -30,23 +30,16 @@ impl Kubernetes {
         Ok(found.await.map_err(|e| e.mended_by(GRANT))?.map(|pool| pool.spec.spec))
     }
 
-    /// The blocks of this node, which is in `epoch`. A plain list is as new as the question.
-    pub async fn own_blocks(&self, pool: &PoolName, epoch: &str) -> Result<Vec<Owned>, Error> {
-        let selector = format!("{POOL}={pool},{NODE}={}", node_label(&self.node));
-        let own = |block: &AddressBlock| block.spec.node == self.node && block.spec.pool == pool.as_str();
-        Ok(self
-            .blocks(&selector, pool)
-            .await?
-            .items
-            .iter()
-            .filter(|block| own(block))
-            .filter_map(|block| block.owned(epoch))
-            .collect())
+    /// The blocks of this node in all pools. A plain list is as new as the question.
+    pub async fn own_blocks(&self) -> Result<Vec<AddressBlock>, Error> {
+        let list = self.blocks(&format!("{NODE}={}", node_label(&self.node)), "blocks of this node".to_owned()).await?;
+        // The label is a number: names of two nodes may have the same one.
+        Ok(list.items.into_iter().filter(|block| block.spec.node == self.node).collect())
     }
 
     /// The first addresses of the blocks that other nodes hold, and the version of the list.
     pub async fn blocks_of_others(&self, pool: &PoolName) -> Result<(BTreeSet<IpAddr>, String), Error> {
-        let list = self.blocks(&format!("{POOL}={pool}"), pool).await?;
+        let list = self.blocks_of(pool).await?;
         let others = list.items.iter().filter(|block| block.spec.node != self.node);
         let firsts = others.filter_map(|block| block.owned("")).map(|owned| owned.block.first).collect();
         Ok((firsts, list.metadata.resource_version.unwrap_or_default()))
@@ -54,17 +47,20 @@ impl Kubernetes {
 
     /// Every block of `pool`, of all nodes, as new as the question.
     pub async fn all_blocks(&self, pool: &PoolName) -> Result<Vec<Block>, Error> {
-        let blocks = self.blocks(&format!("{POOL}={pool}"), pool).await?;
+        let blocks = self.blocks_of(pool).await?;
         Ok(blocks.items.iter().filter_map(|block| block.owned("")).map(|owned| owned.block).collect())
     }
 
-    async fn blocks(&self, selector: &str, pool: &PoolName) -> Result<ObjectList<AddressBlock>, Error> {
+    async fn blocks_of(&self, pool: &PoolName) -> Result<ObjectList<AddressBlock>, Error> {
+        self.blocks(&format!("{POOL}={pool}"), format!("blocks of address pool {pool}")).await
+    }
+
+    async fn blocks(&self, selector: &str, what: String) -> Result<ObjectList<AddressBlock>, Error> {
         let params = &ListParams::default().labels(selector);
         let list = |client| {
             let api: Api<AddressBlock> = Api::all(client);
             async move { api.list(params).await }
         };
-        let what = format!("blocks of address pool {pool}");
         self.ask::<AddressBlock, _, _>("list", what, list).await.map_err(|e| e.mended_by(GRANT))
     }
 

@@ -3,10 +3,11 @@
 use super::grants::Grants;
 use super::marks::Marks;
 use super::metrics::AddressMetrics;
-use super::pools::Pools;
+use super::questions::{Inventory, Questions};
 use super::sizes;
-use super::standing::{self, Standing};
-use crate::cluster::{Cluster, Kubernetes, Pauses};
+use super::standing::Standing;
+use crate::cluster::addresses::own_blocks;
+use crate::cluster::{Kubernetes, Pauses};
 use crate::facts::node_blocks::now;
 use crate::ipam::holder::Owned;
 use crate::ipam::overlap::{Claimant, overlaps};
@@ -23,8 +24,6 @@ use tokio::sync::Mutex;
 pub(super) const RESYNC_EVERY: Duration = Duration::from_secs(5 * 60);
 /// After a list or a lease that failed. Further lists that fail are further apart: a server that answers nobody is asked less.
 const PAUSE: Duration = Duration::from_secs(10);
-/// What nobody waits for may rest on a list of the pools that is so old.
-const SHARED: Duration = Duration::from_secs(5);
 /// Requests for one event; conflicts without an end would be somebody who writes our objects.
 const MOST_EFFECTS: usize = 4096;
 
@@ -38,8 +37,7 @@ pub struct Keeper {
     /// Begins the names of leases: no other process has it.
     pub(super) prefix: String,
     grants: Arc<Grants>,
-    cluster: Arc<Cluster>,
-    pools: Arc<Pools>,
+    questions: Arc<Questions>,
     pub(super) marks: Arc<Marks>,
     pub(super) metrics: AddressMetrics,
     pub(super) state: Mutex<State>,
@@ -59,6 +57,8 @@ pub(super) struct State {
     pub(super) notes: Notes,
     /// When it was last known which blocks others hold, and the version of that list.
     pub(super) others: Option<(Instant, String)>,
+    /// When the API server answered last to a write of a block: a list that was asked for before may not show it.
+    written: Option<Instant>,
     /// The epoch of this node in which the blocks were last listed.
     epoch: String,
     confirmed: Confirmed,
@@ -98,22 +98,22 @@ impl Keeper {
         pool: PoolName,
         prefix: String,
         grants: Arc<Grants>,
-        (cluster, pools): (Arc<Cluster>, Arc<Pools>),
+        questions: Arc<Questions>,
         (marks, metrics): (Arc<Marks>, AddressMetrics),
     ) -> Self {
-        Keeper { pool, prefix, grants, cluster, pools, marks, metrics, state: Mutex::default(), turn: Mutex::default() }
+        Keeper { pool, prefix, grants, questions, marks, metrics, state: Mutex::default(), turn: Mutex::default() }
     }
 
     /// What is to be done without a question: blocks that the plugin has given back, the confirmation, and what it is told
-    /// of a pool that is scarce. Answers the families that run low, if it is time to lease ahead.
-    pub async fn tend(&self) -> Vec<u8> {
+    /// of a pool that is scarce. What it asks may be known since `since`. Answers the families that run low, if it is time to
+    /// lease ahead.
+    pub async fn tend(&self, since: Instant) -> Vec<u8> {
         let report = self.grants.report(&self.pool);
         let mut state = self.state.lock().await;
         let state = &mut *state;
         let paused = state.pause.is_some_and(|until| Instant::now() < until);
         if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
-            let now = Instant::now();
-            match self.resync(state, now.checked_sub(SHARED).unwrap_or(now)).await {
+            match self.resync(state, since).await {
                 Ok(()) => {}
                 Err(reason) => {
                     self.pause_after(state, Err(reason));
@@ -223,21 +223,24 @@ impl Keeper {
     }
 
     /// Asks which blocks are ours. Then stamps the grant with the time **before** the last question, which was whether
-    /// this node was removed. The pool is as it was at `since`, or later.
+    /// this node was removed. All is as it was at `since`, or later.
+    ///
+    /// The list of blocks may be shared with other pools. It is in the epoch of the last answer all the same: an AddressNode
+    /// that is there before and after it, with one UID, was there all the time.
     pub(super) async fn resync(&self, state: &mut State, since: Instant) -> Result<(), String> {
         self.read_pool(state, since).await?;
-        let standing = standing::ask(&self.cluster).await;
-        match &standing {
-            Standing::Live(epoch) if state.holder.is_none() || *epoch != state.epoch => {
-                if state.holder.is_some() {
-                    self.withdraw(state, false)?;
-                }
-                state.epoch.clone_from(epoch);
+        let inventory = self.questions.blocks(state.written.map_or(since, |written| written.max(since))).await;
+        let (epoch, blocks, answered) = match inventory {
+            Inventory::Live { epoch, blocks, answered } => (epoch, blocks, answered),
+            Inventory::NotLive(standing) => return self.heed(state, &standing),
+        };
+        if state.holder.is_none() || epoch != state.epoch {
+            if state.holder.is_some() {
+                self.withdraw(state, false)?;
             }
-            Standing::Live(_) => {}
-            other => self.heed(state, other)?,
+            state.epoch = epoch;
         }
-        let own = self.kubernetes()?.own_blocks(&self.pool, &state.epoch).await.map_err(|e| e.to_string())?;
+        let own = own_blocks(&blocks?, &self.pool, &state.epoch);
         if state.holder.is_none() {
             let before = self.grants.grant(&self.pool).and_then(|grant| grant.taken_over(&now().boot));
             let offers = before.iter().flat_map(|grant| &grant.offers);
@@ -250,13 +253,10 @@ impl Keeper {
         }
         let trouble = self.happen(state, Event::Listed(own)).await?;
         self.learn_kept(state).await;
-        let asked = now();
-        match standing::ask(&self.cluster).await {
-            Standing::Live(epoch) if epoch == state.epoch => {}
-            other => {
-                state.synced = None;
-                return self.heed(state, &other);
-            }
+        let (asked, standing) = self.questions.standing(answered).await;
+        if !matches!(&standing, Standing::Live(epoch) if *epoch == state.epoch) {
+            state.synced = None;
+            return self.heed(state, &standing);
         }
         state.confirmed = asked;
         state.synced = Some(Instant::now());
@@ -274,8 +274,7 @@ impl Keeper {
             return self.judge_whereabouts(state).await;
         }
         let kubernetes = self.kubernetes()?;
-        let ask = async || kubernetes.address_pools().await.map(Into::into).map_err(|e| e.to_string());
-        let pools = self.pools.seen_since(since, ask).await?;
+        let pools = self.questions.pools(since).await?;
         match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
             Some(own) => {
                 state.barred = why_barred(kubernetes, own, &pools).await?;
@@ -301,7 +300,7 @@ impl Keeper {
     }
 
     pub(super) fn kubernetes(&self) -> Result<&Kubernetes, String> {
-        self.cluster.kubernetes().ok_or_else(|| "plexusd has no API server: it reads manifests".to_owned())
+        self.questions.kubernetes()
     }
 
     /// Tells the holder what happened, and does what it wants done; answers what the API server said against it.
@@ -322,7 +321,7 @@ impl Keeper {
                     continue;
                 }
                 Effect::Confirm => {
-                    let standing = standing::ask(&self.cluster).await;
+                    let (_, standing) = self.questions.standing(Instant::now()).await;
                     if !matches!(&standing, Standing::Live(epoch) if *epoch == state.epoch) {
                         // What comes after it may only shrink what is granted, and the next list shows the rest.
                         trouble = Some(self.heed(state, &standing).err().unwrap_or_default());
@@ -355,6 +354,7 @@ impl Keeper {
                     }
                 },
             };
+            state.written = Some(Instant::now());
             if matches!(event, Event::Conflict(_)) {
                 self.metrics.conflicted();
             }

@@ -9,7 +9,7 @@ mod kept;
 mod leasing;
 mod marks;
 mod metrics;
-mod pools;
+mod questions;
 mod sizes;
 mod standing;
 
@@ -26,8 +26,8 @@ pub(super) use leasing::NoLease;
 use leasing::Wish;
 use marks::Marks;
 pub(super) use metrics::AddressMetrics;
-use pools::Pools;
 use prometheus_client::registry::Registry;
+use questions::Questions;
 use standing::Standing;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -41,6 +41,8 @@ use tokio::task::JoinSet;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same while a pool is scarce: somewhere a pod waits.
 const LOOK_SOON: Duration = Duration::from_millis(200);
+/// What nobody waits for may rest on answers that are so old. All pools of one round share them.
+const SHARED: Duration = Duration::from_secs(5);
 /// How often marks of scarce pools are looked for that nobody renews.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 /// Nodes delete such a mark one after another, within so long.
@@ -60,7 +62,7 @@ pub struct Addresses {
     cluster: Arc<Cluster>,
     grants: Arc<Grants>,
     pools: Mutex<BTreeMap<PoolName, Arc<Keeper>>>,
-    seen: Arc<Pools>,
+    questions: Arc<Questions>,
     marks: Arc<Marks>,
     prefix: String,
     metrics: AddressMetrics,
@@ -74,7 +76,8 @@ impl Addresses {
         let random = RandomState::new().build_hasher().finish();
         let (grants, pools) = (Arc::new(Grants::new(run)), Mutex::default());
         let (marks, prefix, metrics) = (Arc::default(), format!("{random:016x}"), AddressMetrics::default());
-        Addresses { cluster, grants, pools, seen: Arc::default(), marks, prefix, metrics, removed: Mutex::default() }
+        let questions = Arc::new(Questions::new(Arc::clone(&cluster)));
+        Addresses { cluster, grants, pools, questions, marks, prefix, metrics, removed: Mutex::default() }
     }
 
     /// What is counted of them.
@@ -95,9 +98,9 @@ impl Addresses {
     fn keeper(&self, pool: PoolName) -> Arc<Keeper> {
         let mut pools = self.pools();
         let (prefix, grants) = (self.prefix.clone(), Arc::clone(&self.grants));
-        let cluster = (Arc::clone(&self.cluster), Arc::clone(&self.seen));
+        let questions = Arc::clone(&self.questions);
         let shared = (Arc::clone(&self.marks), self.metrics.clone());
-        let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, cluster, shared));
+        let made = |pool: &PoolName| Arc::new(Keeper::new(pool.clone(), prefix, grants, questions, shared));
         Arc::clone(pools.entry(pool.clone()).or_insert_with(|| made(&pool)))
     }
 
@@ -144,7 +147,7 @@ impl Addresses {
             return;
         }
         // Whoever leases nothing has no AddressNode to watch.
-        let mut guards = JoinSet::new();
+        let (mut guards, begun) = (JoinSet::new(), Instant::now());
         loop {
             let pause = if self.marks.any() { LOOK_SOON } else { LOOK_EVERY };
             let _ = tokio::time::timeout(pause, self.marks.changed()).await;
@@ -157,9 +160,10 @@ impl Addresses {
                 guards.spawn(Arc::clone(&self).follow_marks());
             }
             let mut lost = Vec::new();
+            let since = Instant::now().checked_sub(SHARED).unwrap_or(begun);
             for pool in granted {
                 let keeper = self.keeper(pool);
-                let low = keeper.tend().await;
+                let low = keeper.tend(since).await;
                 keeper.lease_ahead(&low).await;
                 lost.extend(keeper.lost().await);
             }
@@ -186,7 +190,7 @@ impl Addresses {
         };
         let act = async {
             loop {
-                let standing = standing::ask(&self.cluster).await;
+                let (_, standing) = self.questions.standing(Instant::now()).await;
                 self.heed(&standing).await;
                 if standing.epoch().is_ok_and(|epoch| !epoch.is_empty()) {
                     leases.notify_one();

@@ -1,17 +1,13 @@
 //! Whether this node may grant addresses: asks for its AddressNode, makes it, and objects where it is revoked.
 
 use crate::cluster::addresses::AddressNodeSpec;
-use crate::cluster::{Cluster, Written};
+use crate::cluster::{Kubernetes, Written};
 use crate::ipam::question::{Ask, Created, Question};
-use std::sync::Arc;
 
 pub use crate::ipam::question::Standing;
 
 /// Asks, and objects where that is needed. [`Standing::Live`] is an answer to a question that was asked last.
-pub async fn ask(cluster: &Arc<Cluster>) -> Standing {
-    let Some(kubernetes) = cluster.kubernetes() else {
-        return Standing::Unknown("plexusd has no API server: it reads manifests".to_owned());
-    };
+pub async fn ask(kubernetes: &Kubernetes) -> Standing {
     let mut question = Question::default();
     let mut next = question.begin();
     loop {
