@@ -9,37 +9,43 @@ const NETWORKS: usize = 17;
 const PODS: usize = 8;
 const BLOCK: usize = 4;
 
-/// How often the API server was asked to write blocks, by verb.
-fn writes(server: &ApiServer) -> BTreeMap<String, u64> {
+/// How often the API server was asked for `resource`, by verb.
+fn requests(server: &ApiServer, resource: &str) -> BTreeMap<String, u64> {
     let text = server.kubectl(&["get", "--raw", "/metrics"], None).unwrap();
+    let resource = format!("resource=\"{resource}\"");
     let mut all = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        let verb =
-            ["POST", "PUT", "PATCH", "DELETE"].into_iter().find(|verb| line.contains(&format!("verb=\"{verb}\"")));
-        if let Some(verb) = verb.filter(|_| line.contains("resource=\"addressblocks\"")) {
-            let count: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-            *all.entry(verb.to_owned()).or_default() += count as u64;
-        }
+    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{") && line.contains(&resource)) {
+        let verb = line.split("verb=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let count: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        *all.entry(verb.to_owned()).or_default() += count as u64;
     }
     all
+}
+
+/// How many requests with each of `verbs` came after `before`.
+fn more<const N: usize>(verbs: [&str; N], before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> [u64; N] {
+    let count = |all: &BTreeMap<String, u64>, verb: &str| all.get(verb).copied().unwrap_or_default();
+    verbs.map(|verb| count(after, verb) - count(before, verb))
+}
+
+/// Pool `crowd-<number>`.
+fn pool(number: usize) -> Value {
+    let range =
+        json!({"range": format!("10.42.{number}.0/26"), "exclude": [format!("10.42.{number}.0-10.42.{number}.3")]});
+    json!({
+        "apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": format!("crowd-{number}")},
+        "spec": {"blockSize": {"v4": BLOCK, "v6": BLOCK}, "warm": {"min": 0, "max": 0}, "ranges": [range]},
+    })
 }
 
 #[test]
 fn pods_with_many_networks_cost_one_write_for_each_block() {
     // Case 4, with fewer pods; `make bench-leases POOLS=17` has the time.
     let Some(server) = server() else { return };
-    let pool = |number: usize| {
-        let range =
-            json!({"range": format!("10.42.{number}.0/26"), "exclude": [format!("10.42.{number}.0-10.42.{number}.3")]});
-        json!({
-            "apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": format!("crowd-{number}")},
-            "spec": {"blockSize": {"v4": BLOCK, "v6": BLOCK}, "warm": {"min": 0, "max": 0}, "ranges": [range]},
-        })
-    };
     let pools: Vec<Value> = (0..NETWORKS).map(pool).collect();
     apply(&server, &json!({"apiVersion": "v1", "kind": "List", "items": pools}).to_string());
     let machine = Machine::new(&server, "crowd1");
-    let before = writes(&server);
+    let before = requests(&server, "addressblocks");
     let mut given = BTreeSet::new();
     for pod in 0..PODS {
         for number in 0..NETWORKS {
@@ -47,11 +53,46 @@ fn pods_with_many_networks_cost_one_write_for_each_block() {
             assert!(given.insert(address.unwrap_or_else(|e| panic!("{e}\n{}", machine.log()))), "given twice");
         }
     }
-    let more = |verb: &str, after: &BTreeMap<String, u64>| {
-        let count = |all: &BTreeMap<String, u64>| all.get(verb).copied().unwrap_or_default();
-        count(after) - count(&before)
-    };
-    let after = writes(&server);
-    let made = ["POST", "PUT", "PATCH", "DELETE"].map(|verb| more(verb, &after));
+    let after = requests(&server, "addressblocks");
+    let made = more(["POST", "PUT", "PATCH", "DELETE"], &before, &after);
     assert_eq!(made, [(NETWORKS * PODS / BLOCK) as u64, 0, 0, 0], "{before:?} {after:?}\n{}", machine.log());
+}
+
+/// The line `confirmed` of the grant of `crowd-<number>`: boot, seconds since then, and the time.
+fn confirmed(machine: &Machine, number: usize) -> String {
+    let text = std::fs::read_to_string(machine.path(&format!("run/daemon/ipam/crowd-{number}.grant"))).unwrap();
+    text.lines().find(|line| line.starts_with("confirmed ")).unwrap().to_owned()
+}
+
+#[test]
+fn a_daemon_that_starts_asks_once_for_all_pools() {
+    const POOLS: std::ops::Range<usize> = 30..40;
+    let Some(server) = server() else { return };
+    let pools: Vec<Value> = POOLS.map(pool).collect();
+    apply(&server, &json!({"apiVersion": "v1", "kind": "List", "items": pools}).to_string());
+    let mut machine = Machine::new(&server, "crowd2");
+    for number in POOLS {
+        machine.add(&format!("crowd-{number}"), "p").unwrap_or_else(|e| panic!("{e}\n{}", machine.log()));
+    }
+    machine.daemon = None;
+    // What it confirmed before is older than what it confirms now, also within one second.
+    let former = |number: usize| {
+        let path = machine.path(&format!("run/daemon/ipam/crowd-{number}.grant"));
+        let (text, line) = (std::fs::read_to_string(&path).unwrap(), confirmed(&machine, number));
+        let mut words = line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        words[3] = (words[3].parse::<u64>().unwrap() - 1).to_string();
+        std::fs::write(&path, text.replace(&line, &words.join(" "))).unwrap();
+        words.join(" ")
+    };
+    let former: Vec<String> = POOLS.map(former).collect();
+    let kinds = ["addressblocks", "addresspools", "addressnodes"];
+    let before = kinds.map(|kind| requests(&server, kind));
+    machine.start();
+    let is_new = || POOLS.zip(&former).all(|(number, former)| confirmed(&machine, number) != *former);
+    super::wait_until(is_new, || machine.log());
+    let after = kinds.map(|kind| requests(&server, kind));
+    let made: Vec<[u64; 3]> =
+        before.iter().zip(&after).map(|(before, after)| more(["LIST", "GET", "POST"], before, after)).collect();
+    // The pools read the AddressNode twice. Up to three reads are those of the guard and its watch.
+    let [[1, 0, 0], [1, 0, 0], [0, 2..=5, 0]] = made[..] else { panic!("{made:?}\n{}", machine.log()) };
 }
