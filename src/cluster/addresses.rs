@@ -212,10 +212,26 @@ impl AddressBlock {
     }
 }
 
-/// Those of `blocks`, which are of one node in `epoch`, that are of `pool`.
-pub fn own_blocks(blocks: &[AddressBlock], pool: &PoolName, epoch: &str) -> Vec<Owned> {
-    let own = blocks.iter().filter(|block| block.spec.pool == pool.as_str());
-    own.filter_map(|block| block.owned(epoch)).collect()
+/// What is kept of an AddressBlock of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnBlock {
+    pool: String,
+    epoch: String,
+    owned: Owned,
+}
+
+impl OwnBlock {
+    /// Of `block`, where it is one that a daemon has made.
+    pub fn of(block: &AddressBlock) -> Option<Self> {
+        let AddressBlockSpec { pool, epoch, .. } = &block.spec;
+        Some(OwnBlock { pool: pool.clone(), epoch: epoch.clone(), owned: block.owned(epoch)? })
+    }
+
+    /// What it is for `pool` of its node, which is in `epoch`; none where it is of another pool.
+    pub fn in_pool(&self, pool: &PoolName, epoch: &str) -> Option<Owned> {
+        let owned = || Owned { is_current: self.epoch == epoch, ..self.owned.clone() };
+        (self.pool == pool.as_str()).then(owned)
+    }
 }
 
 impl AddressPool {

@@ -93,6 +93,26 @@ fn a_daemon_that_starts_asks_once_for_all_pools() {
     let after = kinds.map(|kind| requests(&server, kind));
     let made: Vec<[u64; 3]> =
         before.iter().zip(&after).map(|(before, after)| more(["LIST", "GET", "POST"], before, after)).collect();
-    // The pools read the AddressNode twice. Up to three reads are those of the guard and its watch.
-    let [[1, 0, 0], [1, 0, 0], [0, 2..=5, 0]] = made[..] else { panic!("{made:?}\n{}", machine.log()) };
+    // The pools read the AddressNode twice. The others are the reads of the guard and its watch.
+    let [[1, 0, 0], [1, 0, 0], [0, 2..=9, 0]] = made[..] else { panic!("{made:?}\n{}", machine.log()) };
+
+    // So it is where the node begins a new epoch: a person deletes its AddressNode.
+    let asked = std::cell::Cell::new(0);
+    let epochs = || {
+        asked.set(asked.get() + 1);
+        let words = ["get", "addressblocks", "-l", &node_selector("crowd2"), "-o", "jsonpath={.items[*].spec.epoch}"];
+        let text = server.kubectl(&words, None).unwrap();
+        text.split(' ').map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let former = epochs();
+    server.kubectl(&["annotate", "addressnode", "crowd2", "ipam.plexus.dev/force=true"], None).unwrap();
+    server.kubectl(&["delete", "addressnode", "crowd2"], None).unwrap();
+    super::wait_until(|| epochs().is_disjoint(&former), || machine.log());
+    let lists = more(["LIST"], &after[0], &requests(&server, "addressblocks"))[0] - asked.get();
+    assert!(lists <= 2, "{lists} lists of blocks for {} pools\n{}", POOLS.len(), machine.log());
+}
+
+/// Selects the blocks of `node`.
+fn node_selector(node: &str) -> String {
+    format!("{}={}", plexus::cluster::addresses::NODE, plexus::cluster::addresses::node_label(node))
 }

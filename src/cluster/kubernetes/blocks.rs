@@ -1,6 +1,6 @@
 //! Pools of addresses and their blocks, at the API server: single requests, each with one of four outcomes.
 
-use crate::cluster::addresses::{AddressBlock, AddressPool, NODE, POOL, block_name, node_label};
+use crate::cluster::addresses::{AddressBlock, AddressPool, NODE, OwnBlock, POOL, block_name, node_label};
 use crate::cluster::error::{Error, reason};
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::ipam::holder::Owned;
@@ -31,10 +31,11 @@ impl Kubernetes {
     }
 
     /// The blocks of this node in all pools. A plain list is as new as the question.
-    pub async fn own_blocks(&self) -> Result<Vec<AddressBlock>, Error> {
+    pub async fn own_blocks(&self) -> Result<Vec<OwnBlock>, Error> {
         let list = self.blocks(&format!("{NODE}={}", node_label(&self.node)), "blocks of this node".to_owned()).await?;
         // The label is a number: names of two nodes may have the same one.
-        Ok(list.items.into_iter().filter(|block| block.spec.node == self.node).collect())
+        let own = list.items.iter().filter(|block| block.spec.node == self.node);
+        Ok(own.filter_map(OwnBlock::of).collect())
     }
 
     /// The first addresses of the blocks that other nodes hold, and the version of the list.

@@ -6,7 +6,6 @@ use super::metrics::AddressMetrics;
 use super::questions::{Inventory, Questions};
 use super::sizes;
 use super::standing::Standing;
-use crate::cluster::addresses::own_blocks;
 use crate::cluster::{Kubernetes, Pauses};
 use crate::facts::node_blocks::now;
 use crate::ipam::holder::Owned;
@@ -57,7 +56,7 @@ pub(super) struct State {
     pub(super) notes: Notes,
     /// When it was last known which blocks others hold, and the version of that list.
     pub(super) others: Option<(Instant, String)>,
-    /// When the API server answered last to a write of a block: a list that was asked for before may not show it.
+    /// When a block was written or looked at last: a list that was asked for before may not show it.
     written: Option<Instant>,
     /// The epoch of this node in which the blocks were last listed.
     epoch: String,
@@ -69,6 +68,8 @@ pub(super) struct State {
     pub(super) leased: [Option<Instant>; 2],
     /// Nothing is tried ahead of need before that.
     pause: Option<Instant>,
+    /// When the last list failed.
+    failed: Option<Instant>,
     /// The pauses after lists that fail; none after one that does not.
     pauses: Option<Pauses>,
 }
@@ -105,18 +106,23 @@ impl Keeper {
     }
 
     /// What is to be done without a question: blocks that the plugin has given back, the confirmation, and what it is told
-    /// of a pool that is scarce. What it asks may be known since `since`. Answers the families that run low, if it is time to
-    /// lease ahead.
+    /// of a pool that is scarce. A list of the blocks comes before that, when it is time. Its questions may have been sent as early as
+    /// `since`. Answers the families that run low, if it is time to lease ahead.
     pub async fn tend(&self, since: Instant) -> Vec<u8> {
         let report = self.grants.report(&self.pool);
         let mut state = self.state.lock().await;
         let state = &mut *state;
-        let paused = state.pause.is_some_and(|until| Instant::now() < until);
-        if !paused && state.synced.is_none_or(|synced| synced.elapsed() > RESYNC_EVERY) {
+        let listed = self.questions.listed_since(since);
+        // Another pool has a list now: nobody has to be asked for one, and the server answers again.
+        let every = if listed.is_some() { RESYNC_EVERY / 2 } else { RESYNC_EVERY };
+        let answers = state.failed.zip(listed).is_some_and(|(failed, listed)| failed < listed);
+        let paused = !answers && state.pause.is_some_and(|until| Instant::now() < until);
+        if !paused && state.synced.is_none_or(|synced| synced.elapsed() > every) {
             match self.resync(state, since).await {
                 Ok(()) => {}
                 Err(reason) => {
                     self.pause_after(state, Err(reason));
+                    state.failed = Some(Instant::now());
                     let pauses = state.pauses.get_or_insert_with(|| Pauses::new(PAUSE, RESYNC_EVERY));
                     state.pause = pauses.next().map(|pause| Instant::now() + pause);
                 }
@@ -177,8 +183,8 @@ impl Keeper {
         lost.map(|first| format!("pool {}, block {first}", self.pool)).collect()
     }
 
-    /// Acts on what the API server says of this node.
-    pub async fn stand(&self, standing: &Standing) {
+    /// Acts on what the API server said of this node at `since`.
+    pub async fn stand(&self, standing: &Standing, since: Instant) {
         let mut state = self.state.lock().await;
         let state = &mut *state;
         if state.holder.is_none() {
@@ -192,7 +198,7 @@ impl Keeper {
         let outcome = self.heed(state, standing);
         let is_live = matches!(standing, Standing::Live(_));
         // What was withdrawn, or is of another epoch, is listed at once.
-        let outcome = if is_live && outcome.is_err() { self.resync(state, Instant::now()).await } else { outcome };
+        let outcome = if is_live && outcome.is_err() { self.resync(state, since).await } else { outcome };
         if is_live {
             self.pause_after(state, outcome);
         }
@@ -222,14 +228,14 @@ impl Keeper {
         self.grants.publish(&withdrawn).map_err(|e| format!("its grant cannot be written: {e}"))
     }
 
-    /// Asks which blocks are ours. Then stamps the grant with the time **before** the last question, which was whether
-    /// this node was removed. All is as it was at `since`, or later.
+    /// Asks which blocks are ours. Then stamps the grant with the time **before** a question whether this node was removed,
+    /// which was sent after the answer with the blocks. All is as it was at `since`, or later.
     ///
     /// The list of blocks may be shared with other pools. It is in the epoch of the last answer all the same: an AddressNode
     /// that is there before and after it, with one UID, was there all the time.
     pub(super) async fn resync(&self, state: &mut State, since: Instant) -> Result<(), String> {
         self.read_pool(state, since).await?;
-        let inventory = self.questions.blocks(state.written.map_or(since, |written| written.max(since))).await;
+        let inventory = self.questions.blocks(since, state.written).await;
         let (epoch, blocks, answered) = match inventory {
             Inventory::Live { epoch, blocks, answered } => (epoch, blocks, answered),
             Inventory::NotLive(standing) => return self.heed(state, &standing),
@@ -240,7 +246,7 @@ impl Keeper {
             }
             state.epoch = epoch;
         }
-        let own = own_blocks(&blocks?, &self.pool, &state.epoch);
+        let own = blocks?.iter().filter_map(|block| block.in_pool(&self.pool, &state.epoch)).collect();
         if state.holder.is_none() {
             let before = self.grants.grant(&self.pool).and_then(|grant| grant.taken_over(&now().boot));
             let offers = before.iter().flat_map(|grant| &grant.offers);
@@ -253,13 +259,12 @@ impl Keeper {
         }
         let trouble = self.happen(state, Event::Listed(own)).await?;
         self.learn_kept(state).await;
-        let (asked, standing) = self.questions.standing(answered).await;
+        let (stamp, standing) = self.questions.confirm(answered).await;
         if !matches!(&standing, Standing::Live(epoch) if *epoch == state.epoch) {
             state.synced = None;
             return self.heed(state, &standing);
         }
-        state.confirmed = asked;
-        state.synced = Some(Instant::now());
+        (state.confirmed, state.synced) = (stamp.confirmed, Some(stamp.asked));
         // The server answers again, whoever asked.
         (state.pause, state.pauses) = (None, None);
         self.publish(state)?;
@@ -321,7 +326,7 @@ impl Keeper {
                     continue;
                 }
                 Effect::Confirm => {
-                    let (_, standing) = self.questions.standing(Instant::now()).await;
+                    let standing = self.questions.standing().await;
                     if !matches!(&standing, Standing::Live(epoch) if *epoch == state.epoch) {
                         // What comes after it may only shrink what is granted, and the next list shows the rest.
                         trouble = Some(self.heed(state, &standing).err().unwrap_or_default());

@@ -41,7 +41,7 @@ use tokio::task::JoinSet;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same while a pool is scarce: somewhere a pod waits.
 const LOOK_SOON: Duration = Duration::from_millis(200);
-/// What nobody waits for may rest on answers that are so old. All pools of one round share them.
+/// What nobody waits for may rest on answers that are so old when a round of all pools begins. They share them.
 const SHARED: Duration = Duration::from_secs(5);
 /// How often marks of scarce pools are looked for that nobody renews.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
@@ -179,7 +179,8 @@ impl Addresses {
         }
     }
 
-    /// Objects where this node is taken for removed, for ever. It is apart from the pools: a request of theirs may wait.
+    /// Objects where this node is taken for removed, for ever. It is apart from the pools: of all that they ask, it waits for one
+    /// question about this node at most.
     async fn guard(self: Arc<Self>) {
         let Some(kubernetes) = self.cluster.kubernetes() else { return };
         let (changed, leases) = (Notify::new(), Notify::new());
@@ -190,7 +191,7 @@ impl Addresses {
         };
         let act = async {
             loop {
-                let (_, standing) = self.questions.standing(Instant::now()).await;
+                let standing = self.questions.standing().await;
                 self.heed(&standing).await;
                 if standing.epoch().is_ok_and(|epoch| !epoch.is_empty()) {
                     leases.notify_one();
@@ -240,9 +241,10 @@ impl Addresses {
             Standing::Unknown(_) => return,
         };
         *self.removed.lock().unwrap_or_else(PoisonError::into_inner) = why;
-        let granted = self.grants.pools();
+        // All pools share one list that is younger than this answer.
+        let (since, granted) = (Instant::now(), self.grants.pools());
         for pool in granted {
-            self.keeper(pool).stand(standing).await;
+            self.keeper(pool).stand(standing, since).await;
         }
     }
 }
