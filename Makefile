@@ -114,7 +114,6 @@ outage: plugin ## Run without daemon and API server for ten minutes, in real tim
 bench-multus: plugin ## Measure side by side with Multus 4.3, whose programs are in MULTUS_BIN_DIR (root)
 	@test -n "$$MULTUS_BIN_DIR" || { echo "MULTUS_BIN_DIR must name the folder of multus-daemon and multus-shim" >&2; exit 2; }
 	e2e/assets/get plugins >/dev/null
-	e2e/assets/get flannel >/dev/null
 	PLEXUS_PLUGIN=$(plugin) cargo bench --bench multus
 
 .PHONY: bench-delegates

@@ -272,6 +272,8 @@ impl Bench {
         let flannel = json!({"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}});
         let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}});
         self.thick.node.primary(&json!({"cniVersion": "0.3.1", "name": "cbr0", "plugins": [flannel, portmap]}));
+        println!();
+        report::head();
         self.pods("plain pod, Flannel", "", Side::Plexus);
         self.pods("three networks, the first Flannel's", NETWORKS, Side::Plexus);
     }
