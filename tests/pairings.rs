@@ -136,4 +136,7 @@ fn every_pairing_of_neighbouring_releases_works() {
     assert_eq!(number, releases.len().pow(3));
     support::tally(number, "pairings: pods");
     support::tally(releases.len(), "pairings: releases");
+    for former in releases.iter().skip(1) {
+        support::tally(1, &format!("former: {}", former.name));
+    }
 }

@@ -96,26 +96,26 @@ const RANDOM: &[Row] = &[
         "see the table above",
     ),
     row(
-        "a CNI plugin fails, fails late, or its call is cancelled",
+        "a CNI plugin fails, fails late, or its call is cancelled: calls of the plugin for such a pod",
         "what it could not delete is recorded and retried; other networks are deleted",
         &["model: Mood"],
         "[a failed deletion is lost](evidence/multus-differences.md). A call is cancelled while a plugin works: {call cancelled}",
     ),
     row(
-        "the daemon is away, is silent, or sends wrong data",
+        "the daemon is away, is silent, or sends wrong data: calls of the plugin meanwhile",
         "pods that need no daemon start; DEL works",
         &["model: Daemon"],
         "the daemon is away: {daemon away/thick}. The API server is away: {API server away}",
     ),
     row(
-        "the disk is full or read-only",
-        "pods without additional networks start; the others are refused",
+        "the disk is full or read-only: calls of the plugin meanwhile",
+        "pods without additional networks start; the others may be refused",
         &["model: DiskFull", "model: ReadOnly"],
         "the disk is full: {disk full}",
     ),
     row(
         "a record loses its end, or all of it",
-        "DEL deletes what the rest of the record has; a damaged record is kept",
+        "if only the end is lost, DEL deletes everything; if more is lost, no address is taken in the end",
         &["model: Torn"],
         "its list of networks loses half: {cache cut}. It is empty: {cache empty}. The cached result of a network is empty: \
          {result empty}",
@@ -143,21 +143,27 @@ const RANDOM: &[Row] = &[
     ),
     row(
         "a sweep runs in a container that cannot see the namespaces of the node",
-        "nothing is deleted",
+        "nothing of running pods is deleted",
         &["model: SweepBlind"],
         NO_SUCH,
     ),
     row(
         "DEL is repeated, later or while the first one works",
-        "both have the same answer",
+        "both succeed, unless a plugin fails",
         &["model: DelAgain", "model: DelTwice"],
         "[a later one deletes everything again](evidence/multus-differences.md)",
     ),
     row(
-        "numbers of processes are used again",
+        "the number of a process in the note of a killed call is used again",
         "no process of others is killed",
         &["model: NumbersReused"],
         "it keeps no numbers of processes",
+    ),
+    row(
+        "plugins of former releases make ADD and DEL among those of this one",
+        "this one checks and sweeps what they attached; each deletes pods of the others",
+        &["model: calls of a former release"],
+        NOT_RUN,
     ),
     row("a pod asks for more than a node may copy", "it is refused, within 128 MiB", &["model: AddGreedy"], "{greedy}"),
 ];
@@ -165,29 +171,31 @@ const RANDOM: &[Row] = &[
 /// What is tried beside them.
 const OTHERS: &[Row] = &[
     row(
-        "plugin, daemon, tool and records of this release and of two former ones, in each combination",
+        "plugin, daemon, tool and records of this build and of former ones, in each combination",
         "ADD, CHECK, the network-status, `plexusctl get` and DEL work",
         &["pairings: pods"],
         NOT_RUN,
     ),
-    row("NADs of 1.3 MiB", "the daemon stays under 64 MiB, and answers", &["daemon: long networks"], NOT_RUN),
+    row("60 NADs of 1.3 MiB", "the daemon stays under 64 MiB, and answers", &["daemon: long networks"], NOT_RUN),
 ];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn counts() -> (String, Counts) {
+/// The day, the commit, and the counts.
+fn counts() -> (String, String, Counts) {
     let text = fs::read_to_string(root().join("tests/data/prove.tsv")).unwrap();
     let mut lines: Counts = BTreeMap::new();
-    let mut date = String::new();
+    let (mut date, mut commit) = (String::new(), String::new());
     for line in text.lines() {
         match line.split_once('\t').unwrap() {
             ("date", day) => day.clone_into(&mut date),
+            ("commit", name) => name.clone_into(&mut commit),
             (what, number) => _ = lines.insert(what.to_owned(), number.parse().unwrap()),
         }
     }
-    (date, lines)
+    (date, commit, lines)
 }
 
 fn count(counts: &Counts, of: &str) -> u64 {
@@ -244,21 +252,28 @@ fn table(title: &str, rows: &[Row], counts: &Counts, multus: &Multus) -> String 
     let mut text = format!("| {title} | what must hold | Plexus | Multus 4.3.0 |\n|---|---|---|---|\n");
     for row in rows {
         let times: u64 = row.counted.iter().map(|what| count(counts, what)).sum();
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
         let multus = multus.fill(row.multus);
-        text.push_str(&format!("| {} | {} | held, {times} times | {multus} |\n", row.fault, row.must));
+        text.push_str(&format!("| {} | {} | held, {times} | {multus} |\n", row.fault, row.must));
     }
     text
 }
 
 fn page() -> String {
-    let ((date, counts), multus) = (counts(), Multus::read());
+    let ((date, commit, counts), multus) = (counts(), Multus::read());
+    let former: Vec<&str> = counts.keys().filter_map(|what| what.strip_prefix("former: ")).collect();
     let sum = |begin: &str| -> u64 { counts.iter().filter(|(what, _)| what.starts_with(begin)).map(|(_, n)| n).sum() };
     let number = |what: &str| count(&counts, what);
     include_str!("data/reliability.md")
         .replace("{date}", &date)
+        .replace("{commit}", &commit)
+        .replace("{former}", &former.join(", "))
         .replace("{day of Multus}", &multus.date)
         .replace("{seeds}", &number("model: seeds").to_string())
         .replace("{operations}", &number("model: operations").to_string())
+        .replace("{effective}", &number("model: operations with an effect").to_string())
+        .replace("{runs}", &number("model: runs that once failed").to_string())
+        .replace("{failed}", &number("model: ADDs that failed or were killed").to_string())
         .replace("{attached}", &number("model: pods attached").to_string())
         .replace("{deleted}", &number("model: pods deleted").to_string())
         .replace("{kills}", &sum("kills: ").to_string())
@@ -292,7 +307,7 @@ fn every_fault_of_the_model_has_a_row() {
         |what: &str| what.strip_prefix("model: ").is_some_and(|name| name.starts_with(char::is_uppercase));
     let is_fault =
         |what: &str| is_operation(what) && !what.starts_with("model: ADDs") && !usual.iter().any(|usual| usual == what);
-    let (_, counts) = counts();
+    let (_, _, counts) = counts();
     let faults = counts.keys().filter(|what| is_fault(what) || what.starts_with("kills: "));
     let missing: Vec<&String> = faults.filter(|what| !rows().any(|row| row == what)).collect();
     assert!(missing.is_empty(), "{missing:?} are in no row of tests/reliability.rs");

@@ -78,7 +78,7 @@ fn long_networks_do_not_fill_the_memory() {
     wait_until(|| daemon.config_of(&nad("long-7")).as_deref() == Some("22"), || daemon.log());
     server.kubectl(&["delete", "nad", "long-8"], None).unwrap();
     wait_until(|| daemon.config_of(&nad("long-8")).is_none(), || daemon.log());
-    support::tally(60, "daemon: long networks");
+    support::tally(1, "daemon: long networks");
     // The limit of the container.
     for peak in [watched_peak, listed_peak, daemon.peak_memory()] {
         assert!(peak < 64 * MIB, "{peak} KiB at most, {idle} KiB idle");

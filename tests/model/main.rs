@@ -2,7 +2,8 @@
 //!
 //! `PLEXUS_MODEL_SEED=<seed> cargo test --test model` runs one seed, `PLEXUS_MODEL_RUN=<file>` a list of operations. A run
 //! that fails is shrunk to a short list, and the list is kept in a file. With `PLEXUS_PROVE=<number>` so many new seeds run.
-//! `PLEXUS_MODEL_OPERATIONS=<number>` makes them longer.
+//! `PLEXUS_MODEL_OPERATIONS=<number>` makes them longer. With `PLEXUS_FORMER`, as `make prove` has it, plugins of former releases make
+//! some of the calls.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
@@ -63,8 +64,9 @@ fn hold(name: &str, ops: &[Op]) -> Option<run::Counts> {
     let (short, why) = shrink::shrink(ops.to_vec(), why, until, |ops| attempt(ops)?.err());
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("model-{name}.ops"));
     std::fs::write(&file, list(&short)).unwrap();
+    let former = std::env::var("PLEXUS_FORMER").map(|folders| format!("PLEXUS_FORMER={folders} ")).unwrap_or_default();
     panic!(
-        "{name}: {why}\n{} operations:\n{}\nagain: PLEXUS_MODEL_RUN={} cargo test --test model",
+        "{name}: {why}\n{} operations:\n{}\nagain: {former}PLEXUS_MODEL_RUN={} cargo test --test model",
         short.len(),
         list(&short),
         file.display()
@@ -118,6 +120,23 @@ fn what_must_hold_holds_after_every_operation() {
     } else {
         hold_seeds(&FIXED, FEW);
     }
+}
+
+#[test]
+fn what_once_failed_holds() {
+    // Each of these runs once found a fault, and finds it when `make put-back` puts it back.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/faults-put-back");
+    let mut held = 0;
+    for entry in std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "ops"))
+    {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let ops: Vec<Op> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        held += usize::from(hold(&entry.file_name().to_string_lossy(), &ops).is_some());
+    }
+    support::tally(held, "model: runs that once failed");
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl Run {
             unrecorded_failures: 0,
             cancelled: 0,
             old: false,
+            moved: self.world.moved,
         });
         Ok(())
     }
@@ -54,9 +55,9 @@ impl Run {
     /// Two DELs at the same time are as one after the other.
     pub fn del_twice(&mut self, at: usize, halted: usize) -> Result<(), String> {
         let Some((first, second)) = self.del_call(at).zip(self.del_call(at)) else { return Ok(()) };
-        let (first, second) = first.halted_at(halted, second);
+        let (first, second, is_halted) = first.halted_at(halted, second);
         self.quiet();
-        self.count("DelTwice");
+        self.count(if is_halted { "DelTwice" } else { "DelAgain" });
         // Each of them counts as an attempt, and may be cancelled.
         let (better, other) = if second.status.success() { (second, first) } else { (first, second) };
         if better.status.success() {

@@ -57,12 +57,40 @@ impl Run {
         self.count(&if was_killed { format!("{name}Killed") } else { name.to_owned() });
     }
 
+    fn count_former(&mut self, release: usize) {
+        if release > 0 {
+            self.count("calls of a former release");
+        }
+    }
+
     pub fn count(&mut self, what: &str) {
         *self.counts.entry(what.to_owned()).or_default() += 1;
     }
 
     /// Each operation counts itself where it does something: of a slot that is empty there is nothing to delete.
     fn step(&mut self, op: &Op) -> Result<(), String> {
+        let counted = |run: &Run| run.counts.values().sum::<usize>();
+        let before = counted(self);
+        let outcome = self.carry_out(op);
+        if counted(self) != before {
+            self.count("operations with an effect");
+        }
+        outcome
+    }
+
+    /// What a call of `verb` for these networks meets: a fault counts where it can do harm.
+    fn meets(&mut self, verb: usize, networks: &[usize]) {
+        let world = &self.world;
+        let met = [
+            ("Mood", networks.iter().any(|network| world.moody(NETWORKS[*network], verb))),
+            ("DiskFull", world.full),
+            ("ReadOnly", world.read_only),
+            ("Daemon", world.daemon != crate::op::Daemon::Answers),
+        ];
+        met.iter().filter(|(_, is_met)| *is_met).for_each(|(fault, _)| self.count(fault));
+    }
+
+    fn carry_out(&mut self, op: &Op) -> Result<(), String> {
         match op {
             Op::Add { slot, networks } => self.add(*slot, networks, None, false),
             Op::AddAsked { slot, networks } => self.add(*slot, networks, None, true),
@@ -99,9 +127,18 @@ impl Run {
                 Ok(())
             }
             Op::Reboot => self.reboot(),
+            Op::NumbersReused => {
+                let notes = self.world.reuse_numbers();
+                (0..notes).for_each(|_| self.count("NumbersReused"));
+                Ok(())
+            }
             fault => {
                 if self.world.is_fault(fault) {
-                    self.count(format!("{fault:?}").split([' ', '(', '{']).next().unwrap());
+                    let name = format!("{fault:?}");
+                    let name = name.split([' ', '(', '{']).next().unwrap();
+                    // Calls count what lasts.
+                    let lasts = ["Mood", "DiskFull", "ReadOnly", "Daemon"].contains(&name);
+                    self.count(&if lasts { format!("begun: {name}") } else { name.to_owned() });
                 }
                 self.world.change(fault);
                 Ok(())
@@ -125,12 +162,15 @@ impl Run {
             pod.annotations = pod.annotations.map(|_| BTreeMap::new());
         }
         let may_fail = self.may_add_fail(networks, asked);
-        let call = self.world.call(pod.call("ADD"));
+        let release = if killed.is_none() && !asked { self.world.release(self.made) } else { 0 };
+        self.meets(0, networks);
+        let call = self.world.call_of(release, pod.call("ADD"));
         let answer = match killed {
             Some(number) => call.killed_at(number).0,
             None => call.make(),
         };
         self.quiet();
+        self.count_former(release);
         self.count_call(if asked { "AddAsked" } else { "Add" }, &answer, killed.is_some());
         let success = answer.status.success();
         // The reference program itself fails so now and then, where a bridge loses its last port at that moment.
@@ -152,6 +192,7 @@ impl Run {
             unrecorded_failures: 0,
             cancelled: 0,
             old: false,
+            moved: self.world.moved,
             pod,
         };
         if success {
@@ -191,6 +232,14 @@ impl Run {
 
     fn del(&mut self, at: usize, killed: usize) -> Result<(), String> {
         let Some(call) = self.del_call(at) else { return Ok(()) };
+        let whole = self.slots[at].as_ref().is_some_and(|slot| slot.is_recorded() && !slot.result.is_null());
+        // A former release did not find plugins that were moved.
+        let whole = whole && self.slots[at].as_ref().is_some_and(|slot| slot.moved == self.world.moved);
+        let release = if whole && killed == 0 { self.world.release(self.made / 2) } else { 0 };
+        let call = self.world.call_of(release, call);
+        self.count_former(release);
+        let networks = self.slots[at].as_ref().map(|slot| slot.networks.clone()).unwrap_or_default();
+        self.meets(1, &networks);
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
         self.count_call("Del", &answer, killed > 0);
         self.del_ended(at, &answer, killed)

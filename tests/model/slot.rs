@@ -37,6 +37,8 @@ pub struct Slot {
     pub cancelled: usize,
     /// As [`Past::old`].
     pub old: bool,
+    /// Where the plugins were at its ADD: how often they had been moved.
+    pub moved: usize,
 }
 
 /// What was deleted.

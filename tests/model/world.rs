@@ -23,6 +23,8 @@ const MOODS: &str = "/var/lib/moods";
 const UNLOCKED: &str = "/var/lib/moods/unlocked";
 /// A network that is too much.
 pub const GREEDY: &str = "greedy";
+/// Where the plugins of former releases are.
+const FORMER: &str = "/run/node/former-";
 /// A file that fills the disk of the records.
 const BALLAST: &str = "/var/lib/plexus/ballast";
 
@@ -62,9 +64,12 @@ pub struct World {
     pub daemon: Daemon,
     pub gone: Vec<usize>,
     moods: Vec<(usize, usize, Mood)>,
-    moved: usize,
+    /// How often the folder of the plugins was moved.
+    pub moved: usize,
     replaced: usize,
     boots: usize,
+    /// How many former releases there are.
+    formers: usize,
     server: daemon::Server,
     /// A process group that is none of ours.
     stranger: Child,
@@ -85,6 +90,19 @@ fn stranger() -> Child {
     // SAFETY: prctl(2) is async-signal-safe.
     unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
     command.spawn().unwrap()
+}
+
+/// Puts the plugins of the folders in `PLEXUS_FORMER` on the machine, and answers how many these are.
+fn formers() -> usize {
+    let folders = std::env::var("PLEXUS_FORMER").unwrap_or_default();
+    let folders = folders.split(':').filter(|folder| !folder.is_empty());
+    folders.fold(0, |number, folder| {
+        let plugin = fs::File::open(Path::new(folder).join("plexus")).unwrap();
+        let place = format!("{FORMER}{}", number + 1);
+        fs::create_dir(&place).unwrap();
+        node::bind(&plugin, &Path::new(&place).join("plexus")).unwrap();
+        number + 1
+    })
 }
 
 fn bridge(name: &str, subnets: &[&str]) -> Value {
@@ -143,6 +161,7 @@ impl World {
             moved: 0,
             replaced: 0,
             boots: 0,
+            formers: formers(),
             server: daemon::Server::new(),
             stranger: stranger(),
         };
@@ -185,6 +204,19 @@ impl World {
         call.env("CNI_PATH", self.path()).of_program(Path::new(&format!("{PLUGINS}{}/plexus", self.moved)))
     }
 
+    /// The release that makes call `number`: this one (0), or a former one. Only this one meets faults: a former release has
+    /// those that were mended since.
+    pub fn release(&self, number: usize) -> usize {
+        let is_calm = self.is_well() && matches!(self.daemon, Daemon::Away | Daemon::Answers);
+        if is_calm { number % (1 + self.formers) } else { 0 }
+    }
+
+    /// As [`World::call`], made by `release`.
+    pub fn call_of(&self, release: usize, call: Call) -> Call {
+        let call = self.call(call);
+        if release == 0 { call } else { call.of_program(Path::new(&format!("{FORMER}{release}/plexus"))) }
+    }
+
     pub fn mood(&self, stub: &str, verb: usize) -> Mood {
         let stub = STUBS.iter().position(|name| *name == stub).unwrap();
         self.moods.iter().rev().find(|(s, v, _)| (*s, *v) == (stub, verb)).map_or(Mood::Well, |(_, _, mood)| *mood)
@@ -201,7 +233,6 @@ impl World {
         moods && !self.full && !self.read_only
     }
 
-    /// A fault, or its end.
     /// Whether `op` would make something worse: it may be as it wants it already, or end a fault.
     pub fn is_fault(&self, op: &Op) -> bool {
         match op {
@@ -215,6 +246,7 @@ impl World {
         }
     }
 
+    /// A fault, or its end.
     pub fn change(&mut self, op: &Op) {
         match op {
             Op::Mood { stub, verb, mood } => {
@@ -251,20 +283,22 @@ impl World {
                 fs::rename(format!("{PLUGINS}{}", self.moved), format!("{PLUGINS}{}", self.moved + 1)).unwrap();
                 self.moved += 1;
             }
-            Op::NumbersReused => self.reuse_numbers(),
             other => panic!("{other:?} is no fault"),
         }
     }
 
-    /// The process groups that notes of locks name, all of which have ended, are the stranger's by now.
-    fn reuse_numbers(&self) {
+    /// The process groups that notes of locks name, all of which have ended, are the stranger's by now. Answers how many.
+    pub fn reuse_numbers(&self) -> usize {
+        let mut notes = 0;
         for lock in fs::read_dir("/run/plexus/locks").into_iter().flatten().flatten() {
             let note = fs::read_to_string(lock.path()).unwrap_or_default();
             let numbers: Vec<&str> = note.split_ascii_whitespace().collect();
             if numbers.len() >= 3 && numbers.iter().all(|number| number.parse::<u64>().is_ok()) {
                 fs::write(lock.path(), format!("{} {} {}", numbers[0], numbers[1], self.stranger.id())).unwrap();
+                notes += 1;
             }
         }
+        notes
     }
 
     /// What was done to others: a process of somebody else that was killed, a plugin that ran in a sandbox without its lock.

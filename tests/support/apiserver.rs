@@ -27,7 +27,7 @@ use processes::{exit_status, signal, spawn_logged, tail};
 use serde_json::{Value, json};
 
 /// How long a server may take to answer "ready"; about 2 s are usual on two idle cores.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a server may take to end after SIGTERM; about 1 s is usual.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time between two looks at something that is waited for.

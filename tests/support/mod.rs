@@ -73,7 +73,7 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Says that `count` of `what` were tried, for the summary of `make prove` (`e2e/prove/summary`).
+/// Says that `count` of `what` were tried, for the summary of `make prove` (`e2e/prove/run`).
 pub fn tally(count: usize, what: &str) {
     say(&format!("prove: {count} {what}"));
 }

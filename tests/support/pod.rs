@@ -281,8 +281,8 @@ impl Call {
     }
 
     /// Makes the call, which is halted before its change numbered `chosen`, from 1, and makes `other` meanwhile. This one
-    /// goes on once `other` has ended, or waits for a lock.
-    pub fn halted_at(self, chosen: usize, other: Call) -> (Answer, Answer) {
+    /// goes on once `other` has ended, or waits for a lock. Answers also whether it came so far.
+    pub fn halted_at(self, chosen: usize, other: Call) -> (Answer, Answer, bool) {
         /// So often only a call tries to get a lock that waits for it.
         const WAITS: usize = 12;
         // Its first change is execve(2), for which the start of a process waits.
@@ -296,7 +296,7 @@ impl Call {
             }
         });
         // An error: it has ended before.
-        let _ = is_reached.recv();
+        let is_halted = is_reached.recv().is_ok();
         let ((waits, is_waiting), mut locks) = (channel::<()>(), 0);
         let second = other.watched(move |_, name, _| {
             locks += usize::from(name == "flock");
@@ -311,7 +311,7 @@ impl Call {
             changes.seen();
             answer
         };
-        (end(first), end(second))
+        (end(first), end(second), is_halted)
     }
 
     /// Starts the call; `before` is told of each of its changes, see [`Changes::watched`].
