@@ -1,4 +1,4 @@
-//! The steps of the README's "Install it" on a real API server, and every example with kubectl.
+//! What the README's "Install it" applies, on a real API server, and every example with kubectl.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
