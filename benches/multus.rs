@@ -24,13 +24,13 @@ use floor::Bridges;
 use nix::sys::resource::{UsageWho, getrusage};
 use report::{Figure, Row, Times};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::daemon::Daemon;
-use support::{Call, Pod, kernel};
+use support::{Call, Node, Pod, kernel};
 use thick::Thick;
 
 const ROUNDS: usize = 25;
@@ -66,8 +66,6 @@ struct Bench {
     thick: Thick,
     daemon: Daemon,
     kubeconfig: PathBuf,
-    /// Flannel's plugin; none where it cannot be built.
-    flannel: Option<File>,
     rows: Mutex<Vec<Row>>,
     /// Sandboxes are numbered: a pod is made once.
     made: AtomicUsize,
@@ -75,19 +73,24 @@ struct Bench {
 
 fn main() {
     let Some(programs) = support::programs::multus() else { return };
-    // Before the node covers the folder where it may be.
-    let flannel = support::programs::flannel().map(|path| File::open(path).unwrap());
-    let flannel = flannel.map_err(|why| println!("Flannel as the default network is not measured: {why}")).ok();
-    let Some(thick) = Thick::start(&programs, &bridge("cbr0", "10.1.0.0/16")) else { return };
-    thick.network("br", &bridge("br1", "10.2.0.0/16"));
-    let ipam = json!({"type": "host-local", "ranges": [[{"subnet": "10.3.0.0/16"}]]});
-    thick
-        .network("mv", &json!({"cniVersion": "1.0.0", "name": "mv", "type": "macvlan", "master": "br1", "ipam": ipam}));
-    // Multus is the cluster's administrator too.
-    let kubeconfig = thick.api.kubeconfig_for("plexus", &["system:masters"]).unwrap();
-    let arguments = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--node-name", "node1"];
-    let daemon = Daemon::on_node(&thick.node, None, &arguments);
-    let bench = Bench { thick, daemon, kubeconfig, flannel, rows: Mutex::default(), made: AtomicUsize::new(0) };
+    // Before a node covers the folder where it may be.
+    let flannel = support::programs::flannel().map(|path| std::fs::read(path).unwrap());
+    let programs = &programs;
+    // Each has a machine of its own, which is that of a thread.
+    std::thread::scope(|scope| {
+        let usual = scope.spawn(|| Some(usual(Bench::on(Node::new()?, programs, &bridge("cbr0", "10.1.0.0/16"))?)));
+        if usual.join().unwrap().is_none() {
+            return;
+        }
+        match flannel {
+            Ok(program) => _ = scope.spawn(move || with_flannel(programs, &program)),
+            Err(why) => println!("\nFlannel as the default network is not measured: {why}"),
+        }
+    });
+}
+
+/// With a bridge as the default network.
+fn usual(bench: Bench) {
     let origin = report::origin();
     println!("Multus 4.3 (thick) beside Plexus: {origin}\n{ROUNDS} alternating rounds\n");
     report::head();
@@ -105,7 +108,27 @@ fn main() {
     println!("\nthe same as a picture: {}\n", picture.display());
     bench.growth();
     bench.masquerading();
-    bench.flannel();
+}
+
+/// With Flannel's default network, as its manifest installs it.
+fn with_flannel(programs: &Path, program: &[u8]) -> Option<()> {
+    let node = Node::new()?;
+    let file = node.bin().join("flannel");
+    std::fs::write(&file, program).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // What its daemon writes.
+    std::fs::create_dir_all("/run/flannel").unwrap();
+    let subnet = "FLANNEL_NETWORK=10.4.0.0/16\nFLANNEL_SUBNET=10.4.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+    std::fs::write("/run/flannel/subnet.env", subnet).unwrap();
+    let flannel = json!({"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}});
+    let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}});
+    let config = json!({"cniVersion": "0.3.1", "name": "cbr0", "plugins": [flannel, portmap]});
+    let bench = Bench::on(node, programs, &config)?;
+    println!();
+    report::head();
+    bench.pods("plain pod, Flannel", "", Side::Plexus);
+    bench.pods("three networks, the first Flannel's", NETWORKS, Side::Plexus);
+    Some(())
 }
 
 fn bridge(name: &str, subnet: &str) -> Value {
@@ -115,6 +138,22 @@ fn bridge(name: &str, subnet: &str) -> Value {
 }
 
 impl Bench {
+    /// Both on `node`, which has the default network `primary`.
+    fn on(node: Node, programs: &Path, primary: &Value) -> Option<Bench> {
+        let thick = Thick::start_on(node, programs, primary)?;
+        thick.network("br", &bridge("br1", "10.2.0.0/16"));
+        let ipam = json!({"type": "host-local", "ranges": [[{"subnet": "10.3.0.0/16"}]]});
+        thick.network(
+            "mv",
+            &json!({"cniVersion": "1.0.0", "name": "mv", "type": "macvlan", "master": "br1", "ipam": ipam}),
+        );
+        // Multus is the cluster's administrator too.
+        let kubeconfig = thick.api.kubeconfig_for("plexus", &["system:masters"]).unwrap();
+        let arguments = ["--kubeconfig", &kubeconfig.to_string_lossy(), "--node-name", "node1"];
+        let daemon = Daemon::on_node(&thick.node, None, &arguments);
+        Some(Bench { thick, daemon, kubeconfig, rows: Mutex::default(), made: AtomicUsize::new(0) })
+    }
+
     /// Prints a row, and keeps it for the picture.
     fn row(&self, what: String, sides: [Figure; 2], digits: usize) {
         let row = Row { what, sides, digits };
@@ -254,28 +293,24 @@ impl Bench {
         config["plugins"][0]["ipMasq"] = json!(true);
         let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}});
         config["plugins"].as_array_mut().unwrap().push(portmap);
-        self.thick.node.primary(&config);
+        self.default_network(&config);
         println!();
         report::head();
         self.pods("plain pod, masqueraded, with portmap", "", Side::Plexus);
         self.pods("three networks, the first masqueraded, with portmap", NETWORKS, Side::Plexus);
     }
 
-    /// Flannel's default network, as its manifest installs it.
-    fn flannel(&self) {
-        let Some(program) = &self.flannel else { return };
-        support::node::bind(program, &self.thick.node.bin().join("flannel")).unwrap();
-        // What its daemon writes.
-        std::fs::create_dir_all("/run/flannel").unwrap();
-        let subnet = "FLANNEL_NETWORK=10.4.0.0/16\nFLANNEL_SUBNET=10.4.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
-        std::fs::write("/run/flannel/subnet.env", subnet).unwrap();
-        let flannel = json!({"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}});
-        let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}});
-        self.thick.node.primary(&json!({"cniVersion": "0.3.1", "name": "cbr0", "plugins": [flannel, portmap]}));
-        println!();
-        report::head();
-        self.pods("plain pod, Flannel", "", Side::Plexus);
-        self.pods("three networks, the first Flannel's", NETWORKS, Side::Plexus);
+    /// Replaces the default network. Multus' daemon writes its configuration again then, in place.
+    fn default_network(&self, config: &Value) {
+        let head = self.thick.head_file();
+        let written = || std::fs::metadata(&head).and_then(|file| file.modified()).ok();
+        let before = written();
+        self.thick.node.primary(config);
+        let is_whole = || {
+            let text = std::fs::read_to_string(&head).unwrap_or_default();
+            written() != before && serde_json::from_str::<Value>(&text).is_ok()
+        };
+        support::eventually("the configuration of multus-daemon", is_whole);
     }
 
     /// Many pods at once, as after a reboot.

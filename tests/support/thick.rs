@@ -46,7 +46,8 @@ impl Thick {
         Thick::start_on(node, programs, primary)
     }
 
-    fn start_on(node: Node, programs: &Path, primary: &Value) -> Option<Thick> {
+    /// As [`Thick::start`], on `node`.
+    pub fn start_on(node: Node, programs: &Path, primary: &Value) -> Option<Thick> {
         if node.primary_file().exists() {
             node.primary(primary);
         }
@@ -212,7 +213,7 @@ fn credentials(api: &ApiServer) {
 fn daemon(programs: &Path, api: &ApiServer, prepare: impl FnOnce(&mut Command)) -> Child {
     let net_d = format!("{FOLDER}/net.d");
     let config = json!({
-        "cniVersion": "1.0.0", "binDir": format!("{FOLDER}/bin"), "cniDir": "/var/lib/cni/multus",
+        "cniVersion": version_of_primary(), "binDir": format!("{FOLDER}/bin"), "cniDir": "/var/lib/cni/multus",
         "cniConfigDir": net_d, "multusAutoconfigDir": net_d, "multusConfigFile": "auto",
         "socketDir": SOCKETS, "daemonSocketDir": SOCKETS, "logLevel": "error", "logToStderr": true,
     });
@@ -221,6 +222,17 @@ fn daemon(programs: &Path, api: &ApiServer, prepare: impl FnOnce(&mut Command)) 
     let mut daemon = Command::new(programs.join("multus-daemon"));
     daemon.arg("-config").arg(&file);
     of_pod(daemon, api, prepare)
+}
+
+/// The version of the default network's configuration: the daemon refuses one that differs from its own.
+fn version_of_primary() -> String {
+    let files = fs::read_dir(format!("{FOLDER}/net.d")).unwrap().flatten().map(|entry| entry.path());
+    let mut configs = files.filter(|file| !file.to_string_lossy().contains("multus"));
+    let version = configs.find_map(|file| {
+        let config: Value = serde_json::from_str(&fs::read_to_string(file).ok()?).ok()?;
+        Some(config["cniVersion"].as_str()?.to_owned())
+    });
+    version.unwrap_or_else(|| "1.0.0".to_owned())
 }
 
 /// Starts a program as in a pod of the cluster; it ends with the test.
