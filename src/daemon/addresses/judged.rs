@@ -1,7 +1,7 @@
 //! Whether pods of this node get new addresses of a pool, for a person who asks: nothing is leased, and nothing is written.
 
 use super::Addresses;
-use super::keeper::why_barred;
+use super::own_pool::why_barred;
 use crate::ipam::{Pool, PoolName};
 use std::collections::BTreeMap;
 

@@ -9,7 +9,6 @@ use super::standing::Standing;
 use crate::cluster::{Kubernetes, Pauses};
 use crate::facts::node_blocks::now;
 use crate::ipam::holder::Owned;
-use crate::ipam::overlap::{Claimant, overlaps};
 use crate::ipam::pool::BlockSize;
 use crate::ipam::question::Heed;
 use crate::ipam::{Block, Confirmed, Effect, Event, Grant, Holder, Notes, PoolName, PoolSpec, Report};
@@ -26,9 +25,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Requests for one event; conflicts without an end would be somebody who writes our objects.
 const MOST_EFFECTS: usize = 4096;
 
-/// The API of whereabouts.
-const WHEREABOUTS: &str = "whereabouts.cni.cncf.io/v1alpha1";
-
 /// One pool on this node.
 #[derive(Debug)]
 pub struct Keeper {
@@ -36,7 +32,7 @@ pub struct Keeper {
     /// Begins the names of leases: no other process has it.
     pub(super) prefix: String,
     grants: Arc<Grants>,
-    questions: Arc<Questions>,
+    pub(super) questions: Arc<Questions>,
     pub(super) marks: Arc<Marks>,
     pub(super) metrics: AddressMetrics,
     pub(super) state: Mutex<State>,
@@ -74,22 +70,6 @@ pub(super) struct State {
     pauses: Option<Pauses>,
 }
 
-/// Why the node of `kubernetes` takes no new address of the pool `own`, as it is now among `pools`; none if it does.
-pub(super) async fn why_barred(
-    kubernetes: &Kubernetes,
-    own: &Claimant,
-    pools: &[Claimant],
-) -> Result<Option<String>, String> {
-    if let Some(older) = overlaps(own, pools).into_iter().find(|one| one.yields) {
-        return Ok(Some(format!(
-            "it has addresses of pool {}, which is older; if both networks are separate, set spec.separate in both",
-            older.other
-        )));
-    }
-    let Some(nodes) = &own.spec.nodes else { return Ok(None) };
-    let labels = kubernetes.node_labels().await.map_err(|e| e.to_string())?;
-    Ok((!nodes.selects(&labels)).then(|| "it is not for this node (spec.nodes)".to_owned()))
-}
 /// The word of a scarce pool, and those of blocks of this node that others ask for.
 type Calls = (Option<String>, BTreeMap<IpAddr, String>);
 
@@ -219,7 +199,7 @@ impl Keeper {
     }
 
     /// The plugin takes no new address before the next confirmation; nor does it have the blocks where they are freed.
-    fn withdraw(&self, state: &mut State, is_dead: bool) -> Result<(), String> {
+    pub(super) fn withdraw(&self, state: &mut State, is_dead: bool) -> Result<(), String> {
         state.confirmed = Confirmed::default();
         state.synced = None;
         let Some(grant) = self.grants.grant(&self.pool) else { return Ok(()) };
@@ -269,39 +249,6 @@ impl Keeper {
         (state.pause, state.pauses) = (None, None);
         self.publish(state)?;
         trouble.map_or(Ok(()), Err)
-    }
-
-    /// The pool as it was at `since`, or later. One that was deleted has no range: nothing new is taken, and what is not in
-    /// use goes back.
-    pub(super) async fn read_pool(&self, state: &mut State, since: Instant) -> Result<(), String> {
-        if self.pool.is_implied() {
-            state.spec = Some(PoolSpec::implied());
-            return self.judge_whereabouts(state).await;
-        }
-        let kubernetes = self.kubernetes()?;
-        let pools = self.questions.pools(since).await?;
-        match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
-            Some(own) => {
-                state.barred = why_barred(kubernetes, own, &pools).await?;
-                state.spec = Some(own.spec.clone());
-            }
-            None => {
-                let Some(spec) = state.spec.take() else { return Err("it does not exist".to_owned()) };
-                state.spec = Some(PoolSpec { ranges: Vec::new(), ..spec });
-            }
-        }
-        Ok(())
-    }
-
-    /// Where the cluster has the resources of whereabouts, its own programs give addresses of the same ranges. Then no
-    /// address is given here, also not of a block that was leased before.
-    async fn judge_whereabouts(&self, state: &mut State) -> Result<(), String> {
-        let found = self.kubernetes()?.has_group(WHEREABOUTS).await;
-        if !found.map_err(|e| format!("it is not known whether the cluster has {WHEREABOUTS}: {e}"))? {
-            return Ok(());
-        }
-        self.withdraw(state, false)?;
-        Err(format!("the cluster has {WHEREABOUTS}: whereabouts gives these addresses until its CRDs are deleted"))
     }
 
     pub(super) fn kubernetes(&self) -> Result<&Kubernetes, String> {

@@ -159,7 +159,7 @@ impl Keeper {
         if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
             self.resync(state, asked).await?;
         } else {
-            self.read_pool(state, asked).await?;
+            self.read_own_pool(state, asked).await?;
         }
         if let (true, Wish::Blocks(families, within)) = (self.pool.is_implied(), wish) {
             let pool = Pool::of_addresses(within);

@@ -9,6 +9,7 @@ mod kept;
 mod leasing;
 mod marks;
 mod metrics;
+mod own_pool;
 mod questions;
 mod sizes;
 mod standing;
