@@ -78,7 +78,10 @@ fn main() {
     let programs = &programs;
     // Each has a machine of its own, which is that of a thread.
     std::thread::scope(|scope| {
-        let usual = scope.spawn(|| Some(usual(Bench::on(Node::new()?, programs, &bridge("cbr0", "10.1.0.0/16"))?)));
+        let usual = scope.spawn(|| {
+            usual(Bench::on(Node::new()?, programs, &bridge("cbr0", "10.1.0.0/16"))?);
+            Some(())
+        });
         if usual.join().unwrap().is_none() {
             return;
         }
