@@ -103,7 +103,11 @@ fn outage(server: &mut ApiServer, fleet: &mut Fleet) {
     server.restart().unwrap();
     let begun = Instant::now();
     fleet.ask_confirmations();
-    row("the API server is back, until each grant is confirmed", begun.elapsed(), &Requests::of(server));
+    row(
+        "the API server is back, until a confirmation of each grant was asked for",
+        begun.elapsed(),
+        &Requests::of(server),
+    );
 }
 
 /// What a tenth of the nodes has leased since the backup is forgotten.

@@ -89,8 +89,8 @@ fn writes(server: &ApiServer) -> f64 {
     metrics.lines().filter(is_write).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
-/// `PLEXUS_IPAM_NODES=40` is the number that the design asks for, with 61 pods in a /26. There an address can stay unused
-/// until the next mark, for longer than this test waits.
+/// `PLEXUS_IPAM_NODES=40` is the number that the design asks for, with 61 pods in a /26. An address can stay unused until the
+/// next mark; then its pod tries again.
 #[test]
 fn every_address_of_a_small_pool_can_be_used() {
     // Cases 2 and 3
