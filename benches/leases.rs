@@ -75,6 +75,7 @@ fn pods(server: &ApiServer, fleet: &mut Fleet) {
 
 /// So many pods on one node get an address in each pool, one after another; blocks are leased when there is no free address.
 fn crowd(server: &ApiServer, fleet: &mut Fleet, pods: usize) {
+    fleet.grow_old();
     let (before, begun) = (Requests::of(server), Instant::now());
     fleet.crowd(pods);
     let what = format!("{pods} pods on one node get an address in each pool, in blocks of {}", nodes::BLOCK_SIZE);

@@ -39,6 +39,8 @@ pub struct Node {
 }
 
 pub struct Fleet {
+    /// When the pools were created.
+    since: Instant,
     nodes: Vec<Node>,
     pools: usize,
     removed: usize,
@@ -100,8 +102,9 @@ impl Fleet {
         let items: Vec<Value> = pools_of.chain(nodes).chain(daemons).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
         server.kubectl(&["create", "-f", "-"], Some(&list.to_string())).unwrap();
+        let since = Instant::now();
         let nodes = parallel((0..count).collect(), |node| Node::new(server, node));
-        Fleet { nodes, pools, removed: 0 }
+        Fleet { since, nodes, pools, removed: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -143,6 +146,11 @@ impl Fleet {
     pub fn add_all(&mut self) {
         let pools = self.pools;
         self.nodes.iter_mut().for_each(|node| node.add(pools));
+    }
+
+    /// Waits until the pools are a minute old: of a younger one, a daemon asks more.
+    pub fn grow_old(&self) {
+        std::thread::sleep(Duration::from_secs(62).saturating_sub(self.since.elapsed()));
     }
 
     /// `count` pods on the last node: the first ones are removed at the end.

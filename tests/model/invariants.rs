@@ -60,6 +60,15 @@ fn alive(slot: &Slot, seen: &Seen) -> Result<(), String> {
     if !slot.is_recorded() {
         return Ok(());
     }
+    if !slot.networks.is_empty() {
+        let status = seen.statuses.get(id);
+        if !slot.interfaces.iter().all(|(name, ips)| status.and_then(|status| status.get(name)) == Some(ips)) {
+            return Err(format!(
+                "the network-status of the living {id} is {status:?} instead of {:?}",
+                slot.interfaces
+            ));
+        }
+    }
     let attachments = seen.attachments(id);
     let attached = attachments.iter().filter(|attachment| attachment["state"] == "attached").count();
     if attached != slot.networks.len() + 1 || attachments.len() != attached {
@@ -71,6 +80,9 @@ fn alive(slot: &Slot, seen: &Seen) -> Result<(), String> {
 /// What was deleted has no record, or one that tells what is owed.
 fn deleted(past: &Past, seen: &Seen) -> Result<(), String> {
     let id = &past.pod.id;
+    if let Some(status) = seen.statuses.get(id) {
+        return Err(format!("the network-status of the deleted {id} still waits for the daemon: {status:?}"));
+    }
     match seen.records.get(id) {
         None => Ok(()),
         Some(_) if past.unwritable => Ok(()),

@@ -107,6 +107,7 @@ pub enum Op {
     NadGone {
         network: usize,
     },
+    /// It is edited, and created again if it is gone.
     NadBack {
         network: usize,
     },

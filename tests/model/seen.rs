@@ -33,6 +33,8 @@ pub enum Recorded {
 pub struct Seen {
     pub things: Vec<Thing>,
     pub records: BTreeMap<String, Recorded>,
+    /// The interfaces with their addresses in each network-status that waits for the daemon: this one publishes none.
+    pub statuses: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
 impl Seen {
@@ -40,7 +42,7 @@ impl Seen {
         let mut things = leases();
         things.extend(marks());
         things.sort();
-        Seen { things, records: records() }
+        Seen { things, records: records(), statuses: statuses() }
     }
 
     pub fn of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Thing> {
@@ -53,6 +55,26 @@ impl Seen {
             _ => Vec::new(),
         }
     }
+}
+
+fn statuses() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+    let status = |text: &str| {
+        let whole: Value = serde_json::from_str(text).ok()?;
+        let entries: Vec<Value> = serde_json::from_str(whole["networkStatus"].as_str()?).ok()?;
+        let one = |entry: &Value| {
+            let ips = entry["ips"].as_array().into_iter().flatten();
+            let mut ips: Vec<String> = ips.filter_map(|ip| ip.as_str().map(str::to_owned)).collect();
+            ips.sort();
+            Some((entry["interface"].as_str()?.to_owned(), ips))
+        };
+        Some(entries.iter().filter_map(one).collect())
+    };
+    let files = files(Path::new("/run/plexus/unpublished")).into_iter();
+    let whole = files.filter_map(|(name, path)| {
+        let id = name.strip_suffix(".json")?.to_owned();
+        Some((id, status(&fs::read_to_string(path).ok()?).unwrap_or_default()))
+    });
+    whole.collect()
 }
 
 fn files(folder: &Path) -> Vec<(String, std::path::PathBuf)> {

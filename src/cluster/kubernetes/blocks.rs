@@ -4,7 +4,8 @@ use crate::cluster::addresses::{AddressBlock, AddressPool, NODE, OwnBlock, POOL,
 use crate::cluster::error::{Error, reason};
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::ipam::holder::Owned;
-use crate::ipam::{Block, Event, PoolName, PoolSpec};
+use crate::ipam::overlap::Claimant;
+use crate::ipam::{Block, Event, PoolName};
 use kube::api::{DeleteParams, ListParams, ObjectList, PostParams, Preconditions};
 use kube::{Api, Client};
 use std::collections::BTreeSet;
@@ -20,14 +21,14 @@ pub(super) const GRANT: &str = "conf/components/ipam grants it";
 pub type Answer = (Event, Option<String>);
 
 impl Kubernetes {
-    /// The specification of `pool`; none where there is no such pool.
-    pub async fn address_pool(&self, pool: &PoolName) -> Result<Option<PoolSpec>, Error> {
+    /// `pool` as it is compared with others; none where there is no such pool. The answer is as new as the question.
+    pub async fn address_pool(&self, pool: &PoolName) -> Result<Option<Claimant>, Error> {
         let (name, what) = (pool.as_str(), format!("address pool {pool}"));
         let found = self.ask::<AddressPool, _, _>("get", what, |client| {
             let api: Api<AddressPool> = Api::all(client);
             async move { api.get_opt(name).await }
         });
-        Ok(found.await.map_err(|e| e.mended_by(GRANT))?.map(|pool| pool.spec.spec))
+        Ok(found.await.map_err(|e| e.mended_by(GRANT))?.and_then(|pool| pool.claimant()))
     }
 
     /// The blocks of this node in all pools. A plain list is as new as the question.

@@ -3,7 +3,7 @@
 use super::grants::Grants;
 use super::marks::Marks;
 use super::metrics::AddressMetrics;
-use super::questions::{Inventory, Questions};
+use super::questions::{Answer, Inventory, Questions};
 use super::sizes;
 use super::standing::Standing;
 use crate::cluster::{Kubernetes, Pauses};
@@ -64,10 +64,17 @@ pub(super) struct State {
     pub(super) leased: [Option<Instant>; 2],
     /// Nothing is tried ahead of need before that.
     pause: Option<Instant>,
-    /// When the last list failed.
-    failed: Option<Instant>,
+    /// When the last list was not answered, if that is why nothing is tried now.
+    unanswered: Option<Instant>,
     /// The pauses after lists that fail; none after one that does not.
     pauses: Option<Pauses>,
+}
+
+impl State {
+    /// Notes that the API server did not answer: it may when another pool asks.
+    pub(super) fn unanswered(&mut self) {
+        self.unanswered = Some(Instant::now());
+    }
 }
 
 /// The word of a scarce pool, and those of blocks of this node that others ask for.
@@ -95,14 +102,15 @@ impl Keeper {
         let listed = self.questions.listed_since(since);
         // Another pool has a list now: nobody has to be asked for one, and the server answers again.
         let every = if listed.is_some() { RESYNC_EVERY / 2 } else { RESYNC_EVERY };
-        let answers = state.failed.zip(listed).is_some_and(|(failed, listed)| failed < listed);
+        let answers = state.unanswered.zip(listed).is_some_and(|(unanswered, listed)| unanswered < listed);
         let paused = !answers && state.pause.is_some_and(|until| Instant::now() < until);
         if !paused && state.synced.is_none_or(|synced| synced.elapsed() > every) {
             match self.resync(state, since).await {
                 Ok(()) => {}
                 Err(reason) => {
+                    let unanswered = state.unanswered;
                     self.pause_after(state, Err(reason));
-                    state.failed = Some(Instant::now());
+                    state.unanswered = unanswered;
                     let pauses = state.pauses.get_or_insert_with(|| Pauses::new(PAUSE, RESYNC_EVERY));
                     state.pause = pauses.next().map(|pause| Instant::now() + pause);
                 }
@@ -152,6 +160,7 @@ impl Keeper {
     pub(super) fn pause_after(&self, state: &mut State, outcome: Result<(), String>) {
         if let Err(reason) = outcome {
             tracing::warn!(pool = %self.pool, reason, "the blocks of an address pool are not as they should be");
+            state.unanswered = None;
             state.pause = Some(Instant::now() + PAUSE);
         }
     }
@@ -214,8 +223,12 @@ impl Keeper {
     /// The list of blocks may be shared with other pools. It is in the epoch of the last answer all the same: an AddressNode
     /// that is there before and after it, with one UID, was there all the time.
     pub(super) async fn resync(&self, state: &mut State, since: Instant) -> Result<(), String> {
+        state.unanswered = None;
         self.read_pool(state, since).await?;
         let inventory = self.questions.blocks(since, state.written).await;
+        if !inventory.is_known() {
+            state.unanswered();
+        }
         let (epoch, blocks, answered) = match inventory {
             Inventory::Live { epoch, blocks, answered } => (epoch, blocks, answered),
             Inventory::NotLive(standing) => return self.heed(state, &standing),
@@ -242,6 +255,9 @@ impl Keeper {
         let (stamp, standing) = self.questions.confirm(answered).await;
         if !matches!(&standing, Standing::Live(epoch) if *epoch == state.epoch) {
             state.synced = None;
+            if matches!(standing, Standing::Unknown(_)) {
+                state.unanswered();
+            }
             return self.heed(state, &standing);
         }
         (state.confirmed, state.synced) = (stamp.confirmed, Some(stamp.asked));

@@ -2,6 +2,7 @@
 
 use super::keeper::{Keeper, State};
 use crate::cluster::Kubernetes;
+use crate::facts::node_blocks::now;
 use crate::ipam::PoolSpec;
 use crate::ipam::overlap::{Claimant, overlaps};
 use std::time::{Duration, Instant};
@@ -29,6 +30,12 @@ pub(super) async fn why_barred(
     Ok((!nodes.selects(&labels)).then(|| "it is not for this node (spec.nodes)".to_owned()))
 }
 
+/// Whether `pool` is certainly older than a list of pools that counts, by a clock that is not the API server's.
+fn is_old(pool: &Claimant) -> bool {
+    let now = i64::try_from(now().clock).unwrap_or_default();
+    now.saturating_sub(pool.created) > i64::try_from(2 * OTHERS.as_secs()).unwrap_or_default()
+}
+
 impl Keeper {
     /// The pool as it was at `since`, or later. One that was deleted has no range: nothing new is taken, and what is not in
     /// use goes back.
@@ -38,7 +45,7 @@ impl Keeper {
             return self.judge_whereabouts(state).await;
         }
         let kubernetes = self.kubernetes()?;
-        let pools = self.questions.pools(since).await?;
+        let pools = self.questions.pools(since).await.inspect_err(|_| state.unanswered())?;
         match pools.iter().find(|pool| pool.name == self.pool.as_str()) {
             Some(own) => {
                 state.barred = why_barred(kubernetes, own, &pools).await?;
@@ -53,17 +60,20 @@ impl Keeper {
     }
 
     /// As [`Keeper::read_pool`], for a pod that waits. A list waits until the cache of the API server is as new as etcd, some 75 ms
-    /// where other objects are written; the single pool does not. So the other pools may be older, while they bar nothing.
+    /// where other objects are written; the single pool does not. So the other pools may be older, while they bar nothing. That
+    /// holds for a pool that is older than such a list: of two, the older one has an address.
     pub(super) async fn read_own_pool(&self, state: &mut State, asked: Instant) -> Result<(), String> {
         if !self.pool.is_implied() {
             let kubernetes = self.kubernetes()?;
-            let spec = kubernetes.address_pool(&self.pool).await.map_err(|e| e.to_string())?;
-            let pools = self.questions.pools(asked.checked_sub(OTHERS).unwrap_or(asked)).await?;
-            let own = pools.iter().find(|pool| pool.name == self.pool.as_str() && Some(&pool.spec) == spec.as_ref());
-            if let Some(own) = own
-                && why_barred(kubernetes, own, &pools).await?.is_none()
+            let others = self.questions.pools(asked.checked_sub(OTHERS).unwrap_or(asked));
+            let (own, pools) = tokio::join!(kubernetes.address_pool(&self.pool), others);
+            let own = own.map_err(|e| e.to_string())?.filter(is_old);
+            // What is not known of them is asked again below.
+            if let (Some(own), Ok(pools)) = (own, pools)
+                && pools.contains(&own)
+                && why_barred(kubernetes, &own, &pools).await?.is_none()
             {
-                (state.barred, state.spec) = (None, spec);
+                (state.barred, state.spec) = (None, Some(own.spec));
                 return Ok(());
             }
         }

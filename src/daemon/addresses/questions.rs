@@ -118,7 +118,7 @@ impl Questions {
 }
 
 /// An answer, or a failure to get one.
-trait Answer: Clone {
+pub(super) trait Answer: Clone {
     /// Whether it is one.
     fn is_known(&self) -> bool;
 }

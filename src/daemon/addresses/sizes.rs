@@ -17,7 +17,7 @@ pub async fn judge(
     known: &mut Option<BlockSize>,
 ) -> Result<(), String> {
     let used = used.map(|spec| &spec.block_size);
-    let now = kubernetes.address_pool(pool).await.map_err(|e| e.to_string())?.map(|spec| spec.block_size);
+    let now = kubernetes.address_pool(pool).await.map_err(|e| e.to_string())?.map(|pool| pool.spec.block_size);
     let Some(sizes) = now.filter(|now| Some(now) == used) else {
         return Err("it was deleted, or created again with another blockSize".to_owned());
     };
