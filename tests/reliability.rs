@@ -129,7 +129,7 @@ const RANDOM: &[Row] = &[
         "[the same as Plexus](evidence/multus-differences.md)",
     ),
     row(
-        "a NAD is deleted, or created again",
+        "a NAD is edited, deleted, or created again",
         AS_BEFORE,
         &["model: NadGone", "model: NadBack"],
         "[the same as Plexus](evidence/multus-differences.md)",
