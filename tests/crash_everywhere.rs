@@ -70,7 +70,9 @@ impl Case {
         node.ip("link set master1 up");
         node.primary(&network("br0", 1, &[]));
         let tuning = json!({"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.arp_notify": "1"}});
-        node.network("default/more", &network("more", 2, if natives { &[] } else { std::slice::from_ref(&tuning) }));
+        let chained = std::slice::from_ref(&tuning);
+        node.network("default/more", &network("more", 2, if natives { &[] } else { chained }));
+        node.network("default/chain", &network("more", 2, chained));
         let pool = json!({"type": "host-local", "ranges": [[{"subnet": "10.3.0.0/24"}]]});
         let mv = json!({"type": "macvlan", "master": "master0", "ipam": pool});
         node.network("default/mv", &json!({"cniVersion": "1.1.0", "name": "mv", "plugins": [mv]}));
@@ -289,6 +291,23 @@ fn calls_that_make_their_bridges() {
         true,
         &[(Killed::Add, Then::Del), (Killed::Add, Then::AddAndDel), (Killed::Del, Then::Del)],
     );
+}
+
+#[test]
+fn programs_that_make_their_bridges() {
+    // FAULT-1, FAULT-2
+    kill_everywhere("cold programs", false, true, &[(Killed::Add, Then::Del), (Killed::Del, Then::Del)]);
+}
+
+#[test]
+fn chains_of_a_built_in_plugin_and_a_program() {
+    // FAULT-1, FAULT-2, FAULT-34
+    let Some(case) = Case::new("chain", true, false) else { return };
+    let case = Case { networks: "chain", ..case };
+    for (verb, then) in [(Killed::Add, Then::Del), (Killed::Add, Then::Gc), (Killed::Del, Then::Del)] {
+        case.every_change(verb, then);
+    }
+    case.temporary_files_go();
 }
 
 /// `e2e/kernel/run` runs it on a kernel that has both.
