@@ -250,6 +250,9 @@ impl Run {
     /// The DEL that the runtime sends for a sandbox.
     pub fn del_call(&self, at: usize) -> Option<Call> {
         let slot = self.slots[at].as_ref()?;
+        // Without a record the daemon is asked what the pod selects: this one, not the pod that was added last.
+        let selected: Vec<&str> = slot.networks.iter().map(|network| NETWORKS[*network]).collect();
+        fs::write(daemon::SELECTED, selected.join(",")).unwrap();
         let mut call = self.world.call(slot.pod.call("DEL"));
         if slot.ended {
             call = call.env("CNI_NETNS", "");
