@@ -160,7 +160,7 @@ const RANDOM: &[Row] = &[
         "it keeps no numbers of processes",
     ),
     row(
-        "plugins of former releases make ADD and DEL among those of this one",
+        "plugins of former builds make ADD and DEL among those of this one",
         "this one checks and sweeps what they attached; each deletes pods of the others",
         &["model: calls of a former release"],
         NOT_RUN,
