@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::cluster::Cluster;
 use support::daemon::Daemon;
-use support::{Node, eventually, kernel, programs, say};
+use support::{Call, Node, eventually, kernel, programs, say};
 
 /// The programs of one release.
 struct Release {
@@ -101,6 +101,20 @@ fn pair(cluster: &Cluster, [adds, answers, deletes]: [&Release; 3], number: usiz
             release.name
         );
     }
+    let status = Call::of_node(&cluster.node, "STATUS").make();
+    assert!(status.status.success(), "{pairing}: STATUS: {status:?}");
+    // GC, of a pod that ended without DEL while the other one runs.
+    adds.install(&cluster.node);
+    let ended = cluster.pod(&format!("{name}-ended"), "lan");
+    ended.add().result();
+    ended.end_sandbox();
+    deletes.install(&cluster.node);
+    let valid = json!([{"containerID": pod.id, "ifname": pod.ifname}]);
+    let cleaned = Call::of_node(&cluster.node, "GC").configured("cni.dev/valid-attachments", valid).make();
+    assert!(cleaned.status.success(), "{pairing}: GC: {cleaned:?}");
+    assert_eq!(kernel::links(&pod.netns).len(), 3, "{pairing}: after GC");
+    let records = left().into_iter().filter(|left| left.contains("/sandboxes/")).collect::<Vec<_>>();
+    assert!(records.iter().all(|record| record.contains(&pod.id)), "{pairing}: after GC: {records:?}");
     pod.del().silence();
     assert_eq!(left(), [""; 0], "{pairing}");
     pod.end_sandbox();
@@ -125,7 +139,10 @@ fn every_pairing_of_neighbouring_releases_works() {
     let mut number = 0;
     for answers in &releases {
         let _daemon = cluster.daemon_of(&answers.daemon);
-        eventually(&format!("the daemon of {}", answers.name), || answers.plexusctl(&["health"]).is_ok());
+        for asks in &releases {
+            let what = format!("the daemon of {}, asked by the tool of {}", answers.name, asks.name);
+            eventually(&what, || asks.plexusctl(&["health"]).is_ok());
+        }
         for adds in &releases {
             for deletes in &releases {
                 number += 1;

@@ -1,14 +1,20 @@
-//! A daemon that answers, is silent, or lies.
+//! A daemon that answers, soon or late, is silent, lies, or cannot ask the API server.
 
 use crate::op::{Daemon, NETWORKS};
-use plexus::api::protocol::{Facts, Hello, Reply};
+use plexus::api::protocol::{Facts, Hello, Published, Reply};
 use plexus::nad::{Definition, NadRef};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// After so many milliseconds a slow daemon answers, one after another. The plugin waits 300 for a network, and 100 for the
+/// publication.
+const DELAYS: [u64; 5] = [60, 120, 250, 320, 700];
 
 /// Where the plugin looks for it.
 const SOCKET: &str = "/run/plexus/daemon/plexusd.sock";
@@ -51,21 +57,39 @@ impl Server {
 }
 
 fn serve(mut stream: UnixStream, mood: Daemon) {
+    static SLOW: AtomicUsize = AtomicUsize::new(0);
     let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    for (number, line) in lines.enumerate() {
+    for line in lines {
         let Ok(line) = line else { return };
-        let text = match (mood, number) {
-            (Daemon::Silent | Daemon::Away, _) => continue,
-            (Daemon::Lies, _) => r#"{"facts":{"definitions":[{"nad":7}],"annotations":"#.to_owned(),
-            (Daemon::Answers, 0) => serde_json::to_string(&Reply::Hello(Hello::from_program("plexusd"))).unwrap(),
-            (Daemon::Answers, _) if line.contains("\"facts\"") => {
-                serde_json::to_string(&Reply::Facts(facts())).unwrap()
+        if mood == Daemon::Slow {
+            let delay = DELAYS[SLOW.fetch_add(1, Ordering::Relaxed) % DELAYS.len()];
+            std::thread::sleep(Duration::from_millis(delay));
+        }
+        let text = match mood {
+            Daemon::Silent | Daemon::Away => continue,
+            Daemon::Lies => r#"{"facts":{"definitions":[{"nad":7}],"annotations":"#.to_owned(),
+            Daemon::Answers | Daemon::Slow | Daemon::Unavailable => {
+                serde_json::to_string(&answer(&line, mood == Daemon::Unavailable)).unwrap()
             }
-            (Daemon::Answers, _) => serde_json::to_string(&Reply::Unsupported("not here".to_owned())).unwrap(),
         };
         if writeln!(stream, "{text}").is_err() {
             return;
         }
+    }
+}
+
+fn answer(line: &str, is_unavailable: bool) -> Reply {
+    let away = || "the API server does not answer".to_owned();
+    if line.contains("\"hello\"") {
+        Reply::Hello(Hello::from_program("plexusd"))
+    } else if is_unavailable && line.contains("\"publish\"") {
+        Reply::Published(Published::Retrying(away()))
+    } else if is_unavailable {
+        Reply::Unavailable(away())
+    } else if line.contains("\"facts\"") {
+        Reply::Facts(facts())
+    } else {
+        Reply::Unsupported("not here".to_owned())
     }
 }
 

@@ -34,6 +34,23 @@ pub enum Daemon {
     Silent,
     /// It answers with what is no answer.
     Lies,
+    /// It answers within the time that the plugin waits, or after it.
+    Slow,
+    /// The API server is away, and it has not seen what it is asked about.
+    Unavailable,
+}
+
+impl Daemon {
+    /// All of them, the usual one twice.
+    const ALL: [Daemon; 7] = [
+        Daemon::Away,
+        Daemon::Answers,
+        Daemon::Answers,
+        Daemon::Silent,
+        Daemon::Lies,
+        Daemon::Slow,
+        Daemon::Unavailable,
+    ];
 }
 
 /// One step. A pod is named by its slot.
@@ -163,7 +180,7 @@ fn one(random: &mut Random, slots: usize) -> Op {
         76..77 => Op::SweepBlind,
         77..79 => Op::Torn { slot, percent: [0, 0, 10, 50, 100][random.below(5)] },
         79..86 => mood(random),
-        86..88 => Op::Daemon([Daemon::Away, Daemon::Answers, Daemon::Silent, Daemon::Lies][random.below(4)]),
+        86..88 => Op::Daemon(Daemon::ALL[random.below(Daemon::ALL.len())]),
         88..90 => Op::DiskFull(random.chance(25)),
         90..92 => Op::ReadOnly(random.chance(25)),
         92..93 => Op::NadGone { network: random.below(NETWORKS.len()) },
