@@ -77,6 +77,15 @@ crd: ## Generate crd/ from the Rust type; a test compares
 	mv crd/network-attachment-definitions.yaml.new crd/network-attachment-definitions.yaml
 	git diff --stat crd
 
+# Each test that compares a page or file with the code it is made of; with UPDATE it writes it first.
+generated := the_file_is the_page_ the_published the_table_is the_copies_in the_chart_checks the_output_that
+.PHONY: pages
+pages: ## Write the pages, schemas and files that are made of the code and its tests, and show what changed
+	UPDATE=1 cargo test --quiet --no-fail-fast --lib --test clauses --test conformance --test contract --test differential \
+		--test documents --test faults --test lint --test manifests --test natives --test primaries --test reliability \
+		--test schemas -- $(generated)
+	git status --short
+
 .PHONY: bench
 bench: plugin ## Measure the shipped programs: VERSION, ADD and DEL, memory (root)
 	e2e/assets/get plugins >/dev/null
