@@ -122,7 +122,7 @@ fn an_image_that_does_not_exist_is_named_soon(nodes: &mut Nodes<'_>, tester: &Pa
     let words = ["test", "--network", "apps/imageless", "--image", "nosuch", "--timeout", "300"];
     let shown = text(&run(nodes, tester, &words), 1);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
-    let reason = "apps/imageless on n1: container probe: ErrImagePull: failed to pull and unpack image \"docker.io/library/nosuch:latest\": pull access denied";
+    let reason = "apps/imageless on n1: container probe: the image nosuch cannot be pulled: ErrImagePull: failed to pull and unpack image \"docker.io/library/nosuch:latest\": pull access denied";
     assert!(shown.contains(reason) && shown.contains("-> Correct the name of the image"), "{shown}");
     assert!(pods(nodes.server).is_empty());
 }

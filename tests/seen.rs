@@ -4,6 +4,8 @@
 
 #[path = "seen/rights.rs"]
 mod rights;
+#[path = "seen/starting.rs"]
+mod starting;
 mod support;
 
 use serde_json::{Value, json};
@@ -195,6 +197,7 @@ fn plexus_is(server: &ApiServer, ready: bool, probe: Option<&str>) {
 
 fn status_shows_every_node(server: &ApiServer) {
     plexus_on_a_node(server);
+    starting::what_plexus_waits_for_is_told(server);
     plexus_is(server, false, Some("installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist"));
     let shown = text(&plexusctl(server, &["status"]), 3);
     let first = shown.lines().nth(1).unwrap();

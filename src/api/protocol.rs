@@ -182,6 +182,9 @@ pub struct Facts {
     /// Networks of which it is certain that they do not exist.
     #[serde(default)]
     pub missing: Vec<NadRef>,
+    /// Of some of them the network of the same namespace that is probably meant. A former daemon does not tell it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meant: Vec<(NadRef, NadRef)>,
     /// Devices allocated to the pod, by resource, in the order in which they are to be used. Only
     /// where a definition names a resource.
     #[serde(default)]

@@ -31,6 +31,7 @@ mod keep;
 mod kubeconfig;
 pub mod lint;
 mod man;
+mod meant;
 mod migrate;
 mod natives;
 mod networks_now;

@@ -36,6 +36,9 @@ struct Known {
     trouble: String,
 }
 
+/// So many names are compared with one that does not exist.
+const MOST_COMPARED: usize = 1000;
+
 /// A definition that is there.
 #[derive(Debug)]
 enum Kept {
@@ -135,6 +138,14 @@ impl Cache {
             resource_name: kept.definition().and_then(|definition| definition.resource_name.clone()),
         };
         self.known().definitions.iter().take(most).map(network).collect()
+    }
+
+    /// The network of its namespace that is probably meant by `nad`, which does not exist. The names of other namespaces are
+    /// not for every author of a pod.
+    pub fn meant(&self, nad: &NadRef) -> Option<NadRef> {
+        let known = self.known();
+        let others = known.definitions.keys().filter(|other| other.namespace() == nad.namespace());
+        nad.nearest(others.take(MOST_COMPARED)).cloned()
     }
 
     /// The pods by their names.

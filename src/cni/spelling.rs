@@ -1,11 +1,22 @@
 //! Words that are probably meant where others are written.
 
+/// Longer words are compared with none.
+const LONGEST: usize = 120;
+
+/// What a message has after a name that means nothing, where another one is probably `meant`.
+pub fn hint(meant: Option<impl std::fmt::Display>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
+}
+
 /// The word of `known` that is probably meant by `word`: it has the same letters and digits, or differs in one or two
 /// of them and is not short.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = letters(word);
     let near = known.into_iter().filter_map(|candidate| {
         let other = letters(candidate);
+        if plain.len().max(other.len()) > LONGEST || plain.len().abs_diff(other.len()) > 2 {
+            return None;
+        }
         let distance = distance(&plain, &other);
         (distance <= 2 && distance * 3 < other.len()).then_some((distance, candidate))
     });
@@ -13,7 +24,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 fn letters(word: &str) -> Vec<char> {
-    word.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).take(40).collect()
+    word.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// How many letters have to be put in, left out or replaced, or two neighbours swapped (optimal string alignment).
@@ -57,5 +68,15 @@ mod tests {
         for other in ["pools", "cidr", "ip", "mtu", "exclude", "", "x"] {
             assert_eq!(nearest(other, known), None, "{other}");
         }
+        // What differs behind many letters differs.
+        let long = "x".repeat(50);
+        assert_eq!(nearest(&format!("{long}/storage"), [format!("{long}/vlan").as_str()]), None);
+        assert_eq!(nearest(&"x".repeat(LONGEST + 1), ["x".repeat(LONGEST).as_str()]), None);
+    }
+
+    #[test]
+    fn only_what_is_meant_is_asked() {
+        assert_eq!(hint(Some("lan")), "; did you mean lan?");
+        assert_eq!(hint(None::<&str>), "");
     }
 }

@@ -1,6 +1,8 @@
 //! How a delegate can fail.
 
+use crate::cni::spelling;
 use crate::cni::{CniError, Code};
+use crate::delegate::kinds;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ pub enum Error {
         error: CniError,
     },
     /// There is no such program.
-    #[error("plugin {plugin} is missing: no such file in {}", path.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    #[error("plugin {plugin} is missing: no such file in {}{}", listed(path), meant(plugin))]
     Missing {
         /// Its type.
         plugin: String,
@@ -65,6 +67,15 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+fn listed(path: &[PathBuf]) -> String {
+    path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The type that is probably meant is more probable than a program of nearly its name.
+fn meant(plugin: &str) -> String {
+    spelling::hint(kinds::meant(plugin).map(|meant| format!("{meant:?}")))
 }
 
 impl Error {

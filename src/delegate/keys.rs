@@ -105,10 +105,8 @@ pub fn nearest(key: &str, tables: &[&'static [Key]]) -> Option<&'static str> {
 
 /// What to say of a `key` that is in none of `tables`.
 pub fn unknown(key: &str, tables: &[&'static [Key]]) -> String {
-    match nearest(key, tables) {
-        Some(meant) => format!("unknown key {key:?}, perhaps {meant:?}"),
-        None => format!("unknown key {key:?}"),
-    }
+    let meant = nearest(key, tables).map(|meant| format!("{meant:?}"));
+    format!("unknown key {key:?}{}", spelling::hint(meant))
 }
 
 /// As [`understand`] for each object of the list `key`; anything else is left to whoever reads the value.

@@ -6,6 +6,7 @@ pub mod external;
 pub mod failure;
 pub mod ipam;
 pub mod keys;
+pub mod kinds;
 pub mod measure;
 pub mod native;
 mod on_link;

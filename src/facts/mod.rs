@@ -110,6 +110,8 @@ pub struct Known {
     pub definitions: BTreeMap<NadRef, Definition>,
     /// Networks that certainly do not exist.
     pub missing: BTreeSet<NadRef>,
+    /// Of some of them the network that is probably meant.
+    pub meant: BTreeMap<NadRef, NadRef>,
     /// Devices allocated to the pod, by resource.
     pub devices: BTreeMap<String, Vec<String>>,
     /// Definitions that come from the node's last-known copies, with their age.
@@ -240,6 +242,7 @@ impl Known {
             annotations: given.or(facts.annotations).unwrap_or_default(),
             definitions: facts.definitions.into_iter().map(|definition| (definition.nad.clone(), definition)).collect(),
             missing: facts.missing.into_iter().collect(),
+            meant: facts.meant.into_iter().collect(),
             devices: facts.devices,
             stale: Vec::new(),
             unkept: None,

@@ -1,5 +1,6 @@
 //! Names of cluster objects.
 
+use crate::cni::spelling;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -61,6 +62,15 @@ impl NadRef {
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+}
+
+impl NadRef {
+    /// Of `others` the network that is probably meant by this one, which does not exist.
+    pub fn nearest<'a>(&self, others: impl IntoIterator<Item = &'a NadRef>) -> Option<&'a NadRef> {
+        let others: Vec<(String, &NadRef)> = others.into_iter().map(|other| (other.to_string(), other)).collect();
+        let meant = spelling::nearest(&self.to_string(), others.iter().map(|(name, _)| name.as_str()))?;
+        others.iter().find(|(name, _)| name == meant).map(|(_, other)| *other)
     }
 }
 

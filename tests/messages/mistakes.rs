@@ -160,7 +160,7 @@ pub(super) fn of_addresses() -> Vec<Mistake> {
         of(json!({}), &["plugin host-local", "no ranges"]),
         of(
             json!({"subnt": "10.78.0.0/24"}),
-            &["plugin host-local", "no ranges and no subnet", "unknown key \"subnt\"", "perhaps \"subnet\""],
+            &["plugin host-local", "no ranges and no subnet", "unknown key \"subnt\"", "did you mean \"subnet\"?"],
         ),
         of(json!({"ranges": "10.7.0.0/24"}), &["\"ranges\" is \"10.7.0.0/24\"", "a list is expected"]),
         of(json!({"ranges": [["10.7.0.0/24"]]}), &["\"ranges\" has \"10.7.0.0/24\"", "an object is expected"]),
@@ -260,7 +260,7 @@ pub(super) fn of_addresses() -> Vec<Mistake> {
         .selected(json!({"ips": ["10.7.0.7/24", "10.7.0.7/24"]})),
         ipam(
             json!({"type": "static", "adresses": []}),
-            &["plugin static", "addresses is empty", "\"adresses\"", "perhaps"],
+            &["plugin static", "addresses is empty", "\"adresses\"", "did you mean \"addresses\"?"],
         ),
         ipam(json!({"type": "static"}), &["plugin static", "addresses is empty"]),
         ipam(json!({"type": "static", "addresses": [{"address": "10.7.0.5/24", "gateway": 1}]}), &["\"gateway\" is 1"]),

@@ -3,7 +3,7 @@
 use crate::cli::connectivity::image;
 use crate::cli::connectivity::layout::Probe;
 use crate::cli::connectivity::manifest::INTERFACE;
-use crate::cli::diagnosis::{Fault, cause_of, of_sandbox};
+use crate::cli::diagnosis::{Fault, cause_of, of_sandbox, pulling};
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::probe::words::{Measured, Target};
 use crate::cluster::{SeenEvent, SeenPod};
@@ -114,7 +114,8 @@ pub fn late(probe: &Probe, pod: Option<&SeenPod>, events: &[SeenEvent], waited: 
             why: format!("its network-status has no {INTERFACE} of {} after {limit} s", probe.network),
         },
         _ => {
-            let pulling = image::pulling(events).map(|what| (Fault::ImageMissing, format!(": {what}")));
+            let pulling =
+                pulling(events).map(|image| (Fault::ImageMissing, format!(": the image {image} is being pulled")));
             let (fault, what) = pulling.unwrap_or((Fault::Other, String::new()));
             Trouble { fault, why: format!("its pod does not run after {limit} s{what}") }
         }
@@ -192,7 +193,7 @@ pub(super) mod tests {
         let pulling = SeenEvent { reason: "Pulling".into(), message: "Pulling image \"a/b\"".into(), ..event("", 1) };
         let slow = late(&probe, Some(&pending), &[pulling], long);
         assert_eq!(slow.fault, Fault::ImageMissing);
-        assert_eq!(slow.why, "its pod does not run after 60 s: Pulling image \"a/b\"");
+        assert_eq!(slow.why, "its pod does not run after 60 s: the image a/b is being pulled");
         let refused =
             SeenPod { waits: Some("container probe: ErrImagePull: x/y:1: not found".into()), ..pod("Pending", None) };
         let trouble = judge(&probe, Some(&refused), &[], short).unwrap().unwrap_err();

@@ -5,9 +5,10 @@ use crate::cli::connectivity::arguments::TestArguments;
 use crate::cli::connectivity::found::Trouble;
 use crate::cli::connectivity::layout::{MOST_NODES, Probe, layout};
 use crate::cli::diagnosis::Fault;
+use crate::cli::meant;
 use crate::cli::why::broken;
 use crate::cluster::{Inquiry, SeenNode, SeenPod};
-use crate::cni::NetworkConfig;
+use crate::cni::{NetworkConfig, spelling};
 use crate::nad::{Definition, NadRef};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -65,7 +66,10 @@ fn networks(inquiry: &Inquiry, arguments: &TestArguments) -> Result<Vec<Definiti
             continue;
         }
         let found = inquiry.definition(&nad)?;
-        let absent = || Error::Connectivity(format!("the NetworkAttachmentDefinition {nad} does not exist"));
+        let absent = || {
+            let hint = spelling::hint(meant::network(inquiry, &nad));
+            Error::Connectivity(format!("the NetworkAttachmentDefinition {nad} does not exist{hint}"))
+        };
         networks.push(found.ok_or_else(absent)?);
     }
     let not_testable: Vec<String> = networks.iter().filter_map(not_testable).collect();

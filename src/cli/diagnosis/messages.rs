@@ -1,7 +1,8 @@
 //! The cause that a message names: of Plexus, of the runtime, or of a plugin.
 
 use crate::cli::diagnosis::{Check, Fault};
-use crate::cni::spelling::nearest;
+use crate::cni::spelling;
+use crate::delegate::kinds;
 
 /// Words that are all in a message, and its cause. The first row that holds counts: the most exact rows are first.
 const CAUSES: &[(&[&str], Fault)] = &[
@@ -79,46 +80,17 @@ pub fn network_of(message: &str) -> Option<&str> {
     name.contains('/').then_some(name)
 }
 
-/// Types of plugins and of address plugins that are in wide use: near a name of these is probably a slip.
-pub const PLUGINS: [&str; 28] = [
-    "bandwidth",
-    "bond",
-    "bridge",
-    "dhcp",
-    "dummy",
-    "firewall",
-    "host-device",
-    "host-local",
-    "ib-sriov",
-    "ipoib",
-    "ipvlan",
-    "ipvtap",
-    "loopback",
-    "macvlan",
-    "macvtap",
-    "ovs",
-    "plexus-ipam",
-    "portmap",
-    "ptp",
-    "rdma",
-    "route-override",
-    "sbr",
-    "sriov",
-    "static",
-    "tap",
-    "tuning",
-    "vlan",
-    "vrf",
-];
-
 /// `check` with the type that is probably meant where the program of a plugin is missing: that is more probable than a
 /// program of nearly the same name.
 pub fn with_near_type(check: Check) -> Check {
     let kind =
         check.finding.split_once(" is missing: no such file in").and_then(|(before, _)| before.rsplit(' ').next());
-    match kind.filter(|kind| !PLUGINS.contains(kind)).and_then(|kind| nearest(kind, PLUGINS)) {
+    match kind.and_then(kinds::meant) {
         Some(meant) => {
-            let finding = format!("{}; did you mean {meant:?}?", check.finding);
+            // A plugin of a former release does not ask.
+            let is_asked = check.finding.contains("did you mean");
+            let hint = if is_asked { String::new() } else { spelling::hint(Some(format!("{meant:?}"))) };
+            let finding = format!("{}{hint}", check.finding);
             let remedy = "Correct the type in the configuration of the network; if it is meant, install its program in the plugin directory of the node.";
             Check { finding, ..check }.remedied_by(remedy)
         }

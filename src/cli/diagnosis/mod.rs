@@ -1,11 +1,13 @@
 //! What can be wrong and what to do about it: one vocabulary for every command that looks for causes. Pure.
 
 mod fault;
+mod image;
 mod messages;
 mod print;
 
 pub use fault::Fault;
-pub use messages::{PLUGINS, cause_of, network_of, of_plexus, of_readiness, of_sandbox, with_near_type};
+pub use image::{pulling, unpulled};
+pub use messages::{cause_of, network_of, of_plexus, of_readiness, of_sandbox, with_near_type};
 pub use print::print;
 
 use schemars::JsonSchema;
@@ -123,10 +125,12 @@ impl Check {
 pub const CONSEQUENCE: &str = "status";
 
 /// The worst first, causes with a name before others, and a cause before its consequence; otherwise the order stays, which
-/// is that of probability.
+/// is that of probability. A plugin of another release is before all that it may be the reason of.
 pub fn worst_first(mut checks: Vec<Check>) -> Vec<Check> {
     checks.sort_by_key(|check| {
-        (check.mark, check.fault == Some(Fault::Other), check.mark == Mark::Bad && check.check == CONSEQUENCE)
+        let is_bad = check.mark == Mark::Bad;
+        let is_old = is_bad && check.fault == Some(Fault::OldPlugin);
+        (check.mark, !is_old, check.fault == Some(Fault::Other), is_bad && check.check == CONSEQUENCE)
     });
     checks
 }

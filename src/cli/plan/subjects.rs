@@ -128,6 +128,8 @@ impl Subject {
         let (mut known, mut devices) = (Known { annotations, ..Known::default() }, BTreeMap::new());
         for nad in wanted {
             let Some(network) = objects.network(&nad) else {
+                let others = objects.networks.iter().map(|network| &network.nad);
+                known.meant.extend(nad.nearest(others).map(|meant| (nad.clone(), meant.clone())));
                 known.missing.insert(nad);
                 continue;
             };

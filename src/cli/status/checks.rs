@@ -5,9 +5,10 @@ use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
+use crate::cli::status::node::Examined;
 use crate::cli::status::rows;
-use crate::cli::why::{broken, plexus};
-use crate::cni::NetworkConfig;
+use crate::cli::why::broken;
+use crate::cni::{NetworkConfig, spelling};
 use crate::delegate::ipam::leased;
 use crate::ipam::{Pool, PoolName};
 use crate::nad::{Definition, NadRef};
@@ -51,9 +52,8 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
         let problem = row.problem.as_deref().unwrap_or_default();
         let fault = row.fault.unwrap_or(Fault::DaemonDown);
         let check = Check::bad("nodes", fault, format!("node {}: {problem}", row.node));
-        let pod = facts.plexus.iter().find(|pod| pod.node.as_ref() == Some(&row.node));
-        checks.push(match pod.and_then(plexus::remedy).filter(|_| fault == Fault::Draining) {
-            Some(remedy) => check.remedied_by(remedy),
+        checks.push(match &row.remedy {
+            Some(remedy) => check.remedied_by(remedy.as_str()),
             None => check,
         });
     }
@@ -75,10 +75,9 @@ fn versions_of(facts: &Facts) -> BTreeSet<String> {
 fn has_other_programs(facts: &Facts, checks: &mut Vec<Check>) -> bool {
     let before = checks.len();
     for (node, examined) in facts.examinations.iter().flatten() {
-        let releases = examined.as_ref().ok().and_then(|one| one.plugin.as_ref().zip(one.daemon.as_ref()));
-        if let Some((plugin, daemon)) = releases.filter(|(plugin, daemon)| plugin != daemon) {
+        if let Some((plugin, daemon)) = examined.as_ref().ok().and_then(Examined::releases) {
             let finding = format!("node {node} has the plugin of release {plugin}, and the daemon of {daemon}");
-            checks.push(Check::warning("versions", Fault::OldPlugin, finding));
+            checks.push(Check::bad("versions", Fault::OldPlugin, finding));
         }
     }
     checks.len() > before
@@ -108,6 +107,10 @@ fn examinations(facts: &Facts, checks: &mut Vec<Check>) {
             Ok(examined) => {
                 let Some(worst) = examined.worst().filter(|check| check.mark == Mark::Bad) else { continue };
                 bad += 1;
+                // The check of the versions has told it.
+                if worst.fault == Some(Fault::OldPlugin) && examined.releases().is_some() {
+                    continue;
+                }
                 let remedy = worst.remedy.clone().unwrap_or_default();
                 let finding = format!("node {node}: {}: {}", worst.check, worst.finding);
                 checks.push(Check::bad("doctor", worst.fault.unwrap_or(Fault::Other), finding).remedied_by(remedy));
@@ -203,7 +206,10 @@ fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
         Ok(pools) => pools,
     };
     let wrong = |pool: &PoolName| match pools.iter().find(|one| one.name == pool.as_str()) {
-        None => Some("does not exist".to_owned()),
+        None => {
+            let names = pools.iter().map(|one| one.name.as_str());
+            Some(format!("does not exist{}", spelling::hint(spelling::nearest(pool.as_str(), names))))
+        }
         Some(own) => Pool::new(&own.spec).err().map(|e| format!("gives no address: {e}")),
     };
     let used =

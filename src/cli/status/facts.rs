@@ -1,7 +1,7 @@
 //! What `plexusctl status` has asked of the cluster.
 
 use crate::cli::status::node::Examinations;
-use crate::cluster::{SeenNode, SeenPod, SeenPolicy};
+use crate::cluster::{SeenEvent, SeenNode, SeenPod, SeenPolicy};
 use crate::ipam::overlap::Claimant;
 use crate::nad::Definition;
 
@@ -12,8 +12,8 @@ pub struct Facts {
     pub nodes: Vec<SeenNode>,
     /// Plexus' pods.
     pub plexus: Vec<SeenPod>,
-    /// For each of them the message of its failed probe.
-    pub probes: Vec<Option<String>>,
+    /// For each of them that is not ready its events, the oldest first.
+    pub events: Vec<Vec<SeenEvent>>,
     /// Every NAD.
     pub definitions: Result<Vec<Definition>, String>,
     /// Every AddressPool; empty where no network takes addresses from one.

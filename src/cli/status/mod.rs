@@ -14,6 +14,7 @@ use super::{Error, Verdict};
 use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
 use clap::{Args, ValueEnum};
 use facts::Facts;
+use node::Wanted;
 use rows::Row;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,7 +44,8 @@ pub struct Arguments {
     #[arg(short, long, value_enum, default_value_t)]
     output: Shape,
 
-    /// Also run `plexusctl doctor` on each node, which needs pods/exec; also meant by -o wide
+    /// Also run `plexusctl doctor` on each node, which needs pods/exec; also meant by -o wide. Without it, at most three nodes
+    /// where pods lack a network are asked
     #[arg(long)]
     nodes: bool,
 
@@ -82,9 +84,14 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let inquiry = arguments.access.open()?;
     let deadline = Instant::now() + Duration::from_secs(arguments.timeout);
     let mut told = String::new();
-    let is_asked = arguments.nodes || arguments.output == Shape::Wide;
+    let wanted = match (arguments.nodes || arguments.output == Shape::Wide, arguments.wait) {
+        (true, _) => Wanted::All,
+        (false, false) => Wanted::Affected,
+        // It asks again and again, for the pods of Plexus.
+        (false, true) => Wanted::None,
+    };
     let (rows, checks) = loop {
-        let facts = match ask(&inquiry, is_asked, output) {
+        let facts = match ask(&inquiry, wanted, output) {
             Err(Error::Cluster(why)) if arguments.wait && why.can_pass() && Instant::now() < deadline => {
                 tell(format!("{why}; waiting …"), &mut told, output);
                 sleep(LOOK.min(deadline.saturating_duration_since(Instant::now())));
@@ -123,31 +130,31 @@ fn tell(new: String, told: &mut String, output: &Output) {
 }
 
 /// Asks for everything; what it asks is shown to a person who waits.
-fn ask(inquiry: &Inquiry, with_nodes: bool, output: &Output) -> Result<Facts, Error> {
+fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Error> {
     output.progress("asking for the nodes …");
     let nodes = inquiry.nodes()?;
     output.progress("asking for Plexus' pods …");
     let plexus = inquiry.daemons(None)?;
-    let why = |pod: &SeenPod| {
-        let events = inquiry.events(pod).unwrap_or_default();
-        events.into_iter().rev().find(|event| event.reason == "Unhealthy").map(|event| event.message)
-    };
-    let probes = plexus.iter().map(|pod| if pod.ready { None } else { why(pod) }).collect();
+    // Without them its state says less, and is told.
+    let of_pod = |pod: &SeenPod| if pod.ready { Vec::new() } else { inquiry.events(pod).unwrap_or_default() };
+    let events = plexus.iter().map(of_pod).collect();
     output.progress("asking for networks and pods …");
     let text = |e: Unanswered| e.to_string();
     let definitions = inquiry.definitions().map_err(text);
     let uses_pools = definitions.iter().flatten().any(|one| !checks::pools_of(one).is_empty());
     let address_pools = if uses_pools { inquiry.address_pools().map_err(text) } else { Ok(Vec::new()) };
-    let examinations = with_nodes.then(|| node::examine(inquiry, &nodes, &plexus, output));
+    let pods = inquiry.pods(&Scope::default()).map_err(text);
+    let of_pods = pods.as_deref().unwrap_or_default();
+    let examinations = node::examine_wanted(inquiry, wanted, (&nodes, &plexus, of_pods), output);
     let facts = Facts {
         examinations,
         nodes,
-        probes,
+        events,
         plexus,
         definitions,
         address_pools,
         policies: inquiry.policies().map_err(text),
-        pods: inquiry.pods(&Scope::default()).map_err(text),
+        pods,
     };
     output.progress("");
     Ok(facts)

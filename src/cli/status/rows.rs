@@ -8,8 +8,8 @@ use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
 use crate::cli::status::node::Examined;
-use crate::cli::why::plexus;
-use crate::cluster::{SeenNode, SeenPod};
+use crate::cli::why::plexus::{self, Trouble};
+use crate::cluster::{SeenEvent, SeenNode, SeenPod};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -38,6 +38,9 @@ pub struct Row {
     pub fault: Option<Fault>,
     /// The reason if it is not ready; null if it is ready.
     pub problem: Option<String>,
+    /// What to do about it; absent if it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// The release of the plugin on the node; absent if the node was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
@@ -57,10 +60,8 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
 }
 
 fn row(facts: &Facts, node: &SeenNode) -> Row {
-    let found = facts.plexus.iter().zip(&facts.probes).find(|(pod, _)| pod.node.as_ref() == Some(&node.name));
-    let trouble = trouble(node, found.map(|(pod, probe)| (pod, probe.as_deref())));
-    let ready = trouble.is_none();
-    let (fault, problem) = trouble.unzip();
+    let found = facts.plexus.iter().zip(&facts.events).find(|(pod, _)| pod.node.as_ref() == Some(&node.name));
+    let trouble = trouble(node, found.map(|(pod, events)| (pod, events.as_slice())));
     let examined = facts.examinations.as_ref().and_then(|all| all.get(&node.name));
     let release = |of: fn(&Examined) -> &Option<String>| of(examined?.as_ref().ok()?).clone();
     Row {
@@ -71,30 +72,29 @@ fn row(facts: &Facts, node: &SeenNode) -> Row {
             Err(why) => Some(format!("not seen: {why}")),
         }),
         node: node.name.clone(),
-        ready,
+        ready: trouble.is_none(),
         node_ready: node.ready,
         pod: found.map(|(pod, _)| label(pod)),
         version: found.and_then(|(pod, _)| pod.images.first()).map(|image| version(image)),
         restarts: found.map(|(pod, _)| pod.restarts).unwrap_or_default(),
         runtime: node.runtime.clone(),
         attachments: attachments(facts, &node.name),
-        fault,
-        problem,
+        fault: trouble.as_ref().map(|trouble| trouble.fault),
+        problem: trouble.as_ref().map(|trouble| trouble.why.clone()),
+        remedy: trouble.map(|trouble| trouble.remedy),
     }
 }
 
 /// What keeps Plexus from serving `node`: the node itself is before its pod.
-fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, Option<&str>)>) -> Option<(Fault, String)> {
+fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, &[SeenEvent])>) -> Option<Trouble> {
     if !node.ready {
         let why = node.waits.as_deref().filter(|why| !why.is_empty()).unwrap_or("its conditions have no reason");
-        return Some((Fault::NodeNotReady, format!("the node is not ready: {why}")));
+        return Some(Trouble::of(Fault::NodeNotReady, format!("the node is not ready: {why}")));
     }
-    let Some((pod, probe)) = plexus else {
-        return Some((Fault::DaemonDown, "it has no Plexus pod".to_owned()));
-    };
-    let (fault, why) = plexus::trouble(pod, &node.name, probe)?;
-    // The line names node and pod already.
-    Some((fault, why.split_once("is not ready: ").map_or(why.clone(), |(_, why)| why.to_owned())))
+    match plexus {
+        Some((pod, events)) => plexus::trouble(pod, events),
+        None => Some(Trouble::of(Fault::DaemonDown, "it has no Plexus pod")),
+    }
 }
 
 fn attachments(facts: &Facts, node: &str) -> usize {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cli::diagnosis::Mark;
-use crate::cluster::{SeenNode, SeenPod, SeenPolicy};
+use crate::cluster::{SeenEvent, SeenNode, SeenPod, SeenPolicy};
 use crate::nad::Definition;
 
 fn plexus(node: &str, ready: bool) -> SeenPod {
@@ -14,6 +14,14 @@ fn plexus(node: &str, ready: bool) -> SeenPod {
         images: vec!["x/plexus:v1".into()],
         ..SeenPod::default()
     }
+}
+
+fn event(reason: &str, message: impl Into<String>) -> SeenEvent {
+    SeenEvent { reason: reason.into(), message: message.into(), ..SeenEvent::default() }
+}
+
+fn probe(why: &str) -> SeenEvent {
+    event("Unhealthy", format!("Readiness probe failed: not ready: {why}"))
 }
 
 fn node(name: &str) -> SeenNode {
@@ -30,7 +38,7 @@ fn well() -> Facts {
     Facts {
         nodes: vec![node("n2"), node("n1"), SeenNode { linux: false, ..node("windows") }],
         plexus: vec![plexus("n1", true), plexus("n2", true)],
-        probes: vec![None, None],
+        events: vec![Vec::new(), Vec::new()],
         definitions: Ok(vec![Definition::new(nad, Some(config), |_| None)]),
         address_pools: Ok(Vec::new()),
         policies: Ok(policies(true)),
@@ -73,7 +81,7 @@ fn each_fault_is_named_first() {
     let waiting = SeenPod { networks: Some("lan".into()), phase: "Pending".into(), ..plexus("n1", false) };
     let not_ready = |why: &str| Facts {
         plexus: vec![plexus("n1", true), plexus("n2", false)],
-        probes: vec![None, Some(format!("Readiness probe failed: not ready: {why}"))],
+        events: vec![Vec::new(), vec![probe(why)]],
         ..well()
     };
     let down = SeenNode { ready: false, waits: Some("Kubelet stopped posting node status.".into()), ..node("n2") };
@@ -90,8 +98,8 @@ fn each_fault_is_named_first() {
         (with(gone), Fault::Draining),
         (with(leaving), Fault::Draining),
         (Facts { nodes: Vec::new(), ..well() }, Fault::NoNode),
-        (Facts { plexus: Vec::new(), probes: Vec::new(), ..well() }, Fault::NotInstalled),
-        (Facts { plexus: vec![plexus("n1", true)], probes: vec![None], ..well() }, Fault::DaemonDown),
+        (Facts { plexus: Vec::new(), events: Vec::new(), ..well() }, Fault::NotInstalled),
+        (Facts { plexus: vec![plexus("n1", true)], events: vec![Vec::new()], ..well() }, Fault::DaemonDown),
         (not_ready("installation: the runtime takes 05-cilium.conflist"), Fault::Displaced),
         (not_ready("definitions: plexusd may not get, list and watch them"), Fault::TokenRefused),
         (Facts { policies: Ok(Vec::new()), ..well() }, Fault::PolicyMissing),
@@ -102,7 +110,7 @@ fn each_fault_is_named_first() {
         assert_eq!(checks(&facts)[0].fault, Some(fault), "{facts:#?}");
     }
     // Nothing is to be guarded where no daemon is.
-    let left = Facts { plexus: Vec::new(), probes: Vec::new(), policies: Ok(Vec::new()), ..well() };
+    let left = Facts { plexus: Vec::new(), events: Vec::new(), policies: Ok(Vec::new()), ..well() };
     assert!(checks(&left).iter().all(|check| check.check != "policies"), "{:#?}", checks(&left));
     // Another release has other policies: whether they are weaker than its own is not known here.
     let weak = || Facts { policies: Ok(policies(false)), ..well() };
@@ -120,6 +128,48 @@ fn each_fault_is_named_first() {
     assert_eq!(checks(&blind)[0].mark, Mark::Unseen);
 }
 
+/// Each step of a pod of Plexus that does not run yet has its words, and what to do.
+#[test]
+fn what_a_pod_of_plexus_waits_for_is_told() {
+    let first = |pod: SeenPod, events: Vec<SeenEvent>| {
+        let plexus = vec![plexus("n1", true), pod];
+        let facts = Facts { plexus, events: vec![Vec::new(), events], ..well() };
+        checks(&facts)[0].clone()
+    };
+    let waits = |why: &str| SeenPod { waits: Some(why.into()), ..plexus("n2", false) };
+    let created = || plexus("n2", false);
+    let unpulled = "container install: the image x/plexus:v1 cannot be pulled: ErrImagePull: x/plexus:v1: not found";
+    let crashed = "container plexusd: CrashLoopBackOff: back-off; it last ended with exit code 2 (Error): no such file";
+    let containers = ["install", "plexusd"].map(str::to_owned).to_vec();
+    let installs = SeenPod { running: vec!["install".into()], containers, ..created() };
+    let runs = SeenPod { running: vec!["plexusd".into()], ..created() };
+    let no_volume = "MountVolume.SetUp failed for volume \"token\": configmap \"kube-root-ca.crt\" not found";
+    let table = [
+        (first(waits(unpulled), vec![]), Fault::ImageMissing, unpulled, "Bring the image to the node"),
+        (
+            first(created(), vec![event("Pulling", "Pulling image \"x/plexus:v1\"")]),
+            Fault::DaemonDown,
+            "it waits until the image x/plexus:v1 is pulled",
+            "Wait until the node has pulled",
+        ),
+        (first(created(), vec![]), Fault::DaemonDown, "ContainerCreating", "Wait until the node has created them"),
+        (first(created(), vec![event("FailedMount", no_volume)]), Fault::DaemonDown, no_volume, "Correct what"),
+        (
+            first(installs, vec![]),
+            Fault::DaemonDown,
+            "its container install has not ended yet",
+            "kubectl -n kube-system logs plexus-n2 -c install",
+        ),
+        (first(runs, vec![]), Fault::DaemonDown, "have started, and are not ready", "Look at the Plexus pod"),
+        (first(waits(crashed), vec![]), Fault::DaemonDown, crashed, "logs plexus-n2 -c plexusd --previous"),
+    ];
+    for (found, fault, finding, remedy) in table {
+        assert!(found.mark == Mark::Bad && found.fault == Some(fault), "{found:#?}");
+        assert!(found.finding.starts_with("node n2: ") && found.finding.contains(finding), "{found:#?}");
+        assert!(found.remedy.as_ref().is_some_and(|said| said.contains(remedy)), "{found:#?}");
+    }
+}
+
 #[test]
 fn a_plugin_of_another_release_is_named_beside_the_versions() {
     let examined = |plugin: &str| {
@@ -130,10 +180,22 @@ fn a_plugin_of_another_release_is_named_beside_the_versions() {
     };
     assert_eq!(examined("0.1.0").mark, Mark::Good);
     let other = examined("0.0.0");
-    assert!(
-        other.mark == Mark::Warning && other.finding.contains("node n1 has the plugin of release 0.0.0"),
-        "{other:?}"
-    );
+    assert!(other.mark == Mark::Bad && other.finding.contains("node n1 has the plugin of release 0.0.0"), "{other:?}");
+}
+
+/// A network that the old plugin cannot read is no cause of its own.
+#[test]
+fn an_old_plugin_is_named_once_and_first() {
+    let old = r#"{"plugin":"0.0.9","daemon":"0.1.0","checks":[
+        {"mark":"bad","check":"plugin","fault":"old-plugin","finding":"it has release 0.0.9","remedy":"Restart it."}]}"#;
+    let examined = crate::cni::json::parse(old).map_err(|e| e.to_string());
+    let broken = Definition::new(NadRef::new("default", "bad").unwrap(), Some("{".into()), |_| None);
+    let facts =
+        Facts { examinations: Some([("n1".to_owned(), examined)].into()), definitions: Ok(vec![broken]), ..well() };
+    let found = checks(&facts);
+    assert_eq!(found[0].finding, "node n1 has the plugin of release 0.0.9, and the daemon of 0.1.0", "{found:#?}");
+    assert_eq!(found.iter().filter(|check| check.fault == Some(Fault::OldPlugin)).count(), 1, "{found:#?}");
+    assert!(found[0].remedy.as_ref().unwrap().starts_with("Restart the Plexus pod"), "{found:#?}");
 }
 
 #[test]
@@ -141,9 +203,12 @@ fn what_is_cut_is_counted_in_all_and_a_row_stays_short() {
     let waiting = SeenPod { networks: Some("lan".into()), phase: "Pending".into(), ..plexus("n1", false) };
     let many = Facts { pods: Ok(vec![waiting; 12]), ..well() };
     assert!(checks(&many).iter().any(|check| check.finding == "12 pods in all lack a network"), "{:#?}", checks(&many));
-    let probe = format!("Readiness probe failed: not ready: definitions: {}", "plexusd may not list them ".repeat(30));
-    let long =
-        Facts { plexus: vec![plexus("n1", false), plexus("n2", true)], probes: vec![Some(probe), None], ..well() };
+    let probe = probe(&format!("definitions: {}", "plexusd may not list them ".repeat(30)));
+    let long = Facts {
+        plexus: vec![plexus("n1", false), plexus("n2", true)],
+        events: vec![vec![probe], Vec::new()],
+        ..well()
+    };
     let table = rows::table(&rows::rows(&long)).render(false);
     assert!(table.lines().all(|line| line.chars().count() < 200), "{table}");
 }

@@ -1,14 +1,14 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
 use crate::cli::diagnosis::{
-    CONSEQUENCE, Check, Fault, Mark, cause_of, network_of, of_sandbox, with_near_type, worst_first,
+    CONSEQUENCE, Check, Fault, Mark, cause_of, network_of, of_sandbox, unpulled, with_near_type, worst_first,
 };
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetwork, Standing};
 use crate::cli::why::facts::Facts;
 use crate::cli::why::{network, plexus};
-use crate::cluster::{SeenEvent, SeenNode, SeenPod};
+use crate::cluster::{SeenEvent, SeenNode};
 use crate::nad::NETWORKS;
 
 /// The check of the network-status.
@@ -95,8 +95,8 @@ fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
     };
     if facts.pod.node.is_none() {
         checks.push(Check::bad("scheduling", Fault::NoNode, why.as_str()));
-    } else if cause_of(why) == Fault::ImageMissing {
-        checks.push(Check::bad("containers", Fault::ImageMissing, why.as_str()));
+    } else if let Some(why) = unpulled(&facts.pod, facts.events.0.as_deref().unwrap_or_default()) {
+        checks.push(Check::bad("containers", Fault::ImageMissing, why));
     } else {
         // A container that fails: its networks are attached.
         checks.push(
@@ -174,29 +174,10 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
         }
         return checks.push(severe(Fault::DaemonDown, format!("node {node} has no Plexus pod")));
     };
-    checks.push(match plexus::trouble(plexus, node, plexus::probe(&facts.plexus_events)) {
-        Some((fault, why)) => {
-            let check = severe(fault, why);
-            match plexus::remedy(plexus) {
-                Some(remedy) => check.remedied_by(remedy),
-                None => with_log(check, plexus),
-            }
-        }
+    checks.push(match plexus::trouble(plexus, &facts.plexus_events) {
+        Some(trouble) => severe(trouble.fault, trouble.finding(plexus)).remedied_by(trouble.remedy),
         None => Check::good(check, format!("{} on node {node} is ready", label(plexus))),
     });
-}
-
-/// `check` of Plexus' `pod`; where a container ends again and again, its log has the reason.
-fn with_log(check: Check, pod: &SeenPod) -> Check {
-    let container = pod.waits.as_deref().filter(|waits| waits.contains("it last ended"));
-    let container = container.and_then(|waits| waits.strip_prefix("container ")?.split_once(':'));
-    match container.filter(|_| check.fault == Some(Fault::DaemonDown)) {
-        Some((container, _)) => check.remedied_by(format!(
-            "Correct what the container's log names: kubectl -n {} logs {} -c {container} --previous.",
-            pod.namespace, pod.name
-        )),
-        None => check,
-    }
 }
 
 fn node(facts: &Facts, checks: &mut Vec<Check>) {
@@ -249,14 +230,13 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
             checks.push(Check::bad("status", Fault::StatusMissing, finding).remedied_by(UNWRITTEN));
         }
         (None, [_, ..]) => {
-            let finding =
-                "the pod runs without a network-status: the runtime may have called another plugin than Plexus";
+            let finding = "the pod runs without a network-status: either the runtime called another plugin than Plexus, or plexusd has not written it yet";
             let remedy = "Run `plexusctl doctor` on the node: it shows which CNI configuration is first (with Cilium, set cni.exclusive=false). Then delete the pod.";
             checks.push(Check::bad("status", Fault::Displaced, finding).remedied_by(remedy));
         }
         (Some(_), [_, ..]) => {
             let finding = format!(
-                "the network-status does not have {}: the annotation may have changed after the pod started",
+                "the network-status does not have {}: the annotation or the network-status was changed after the pod started",
                 missing.iter().map(|one| named(one, facts)).collect::<Vec<_>>().join(", ")
             );
             checks.push(Check::bad("status", Fault::StatusMissing, finding));

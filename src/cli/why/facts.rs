@@ -2,10 +2,10 @@
 
 use crate::cli::Error;
 use crate::cli::diagnosis::Check;
+use crate::cli::meant;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::slips::slips;
 use crate::cluster::{Inquiry, SeenEvent, SeenNode, SeenPod, Unanswered};
-use crate::cni::spelling::nearest;
 use crate::nad::{Definition, NadRef};
 
 /// What there is to know of one NAD.
@@ -14,7 +14,7 @@ pub enum Look {
     /// It is there.
     Found(Definition),
     /// There is none; the name that is probably meant.
-    Absent(Option<String>),
+    Absent(Option<NadRef>),
     /// It could not be looked at.
     Unseen(String),
 }
@@ -78,7 +78,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let look = |nad: NadRef| {
         let look = match inquiry.definition(&nad) {
             Ok(Some(definition)) => Look::Found(definition),
-            Ok(None) => Look::Absent(meant(inquiry, &nad)),
+            Ok(None) => Look::Absent(meant::network(inquiry, &nad)),
             Err(e) => Look::Unseen(e.to_string()),
         };
         (nad, look)
@@ -109,31 +109,4 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         networks,
         pod,
     })
-}
-
-/// The network of the cluster that is probably meant by `nad`, which does not exist.
-fn meant(inquiry: &Inquiry, nad: &NadRef) -> Option<String> {
-    let all = inquiry.definitions().ok()?;
-    like(nad, &all.iter().map(|definition| definition.nad.to_string()).collect::<Vec<_>>())
-}
-
-/// Of `names` the one that is nearly `nad`, as `lint` has it; else one with the same name in another namespace.
-fn like(nad: &NadRef, names: &[String]) -> Option<String> {
-    let near = nearest(&nad.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
-    let is_namesake = |name: &&String| name.split_once('/').is_some_and(|(_, own)| own == nad.name());
-    near.or_else(|| names.iter().find(is_namesake).cloned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_name_is_recognised_and_one_of_another_namespace() {
-        let names = ["default/lan", "infra/storage"].map(str::to_owned);
-        let like = |name: &str| like(&NadRef::new("default", name).unwrap(), &names);
-        assert_eq!(like("lam").as_deref(), Some("default/lan"));
-        assert_eq!(like("storage").as_deref(), Some("infra/storage"));
-        assert_eq!(like("other"), None);
-    }
 }

@@ -4,7 +4,7 @@ use crate::cli::diagnosis::{Check, Fault};
 use crate::cli::natives::DEFAULTS;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::why::facts::Look;
-use crate::cni::NetworkConfig;
+use crate::cni::{NetworkConfig, spelling};
 use crate::engine::Settings;
 use crate::engine::planning::networks;
 use crate::engine::planning::refusals::recursion;
@@ -20,7 +20,7 @@ pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
     };
     match look {
         Look::Absent(meant) => {
-            let hint = meant.as_ref().map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+            let hint = spelling::hint(meant.as_ref());
             let finding = format!("the NetworkAttachmentDefinition {name} does not exist{hint}");
             severe(Fault::NetworkMissing, finding)
         }

@@ -22,7 +22,13 @@ fn event(reason: &str, message: &str) -> SeenEvent {
 }
 
 fn plexus(ready: bool) -> SeenPod {
-    SeenPod { namespace: "kube-system".into(), name: "plexus-x".into(), ready, ..SeenPod::default() }
+    SeenPod {
+        namespace: "kube-system".into(),
+        name: "plexus-x".into(),
+        node: Some("n1".into()),
+        ready,
+        ..SeenPod::default()
+    }
 }
 
 /// A pod that waits for `default/lan` on a node where all is well.
@@ -155,7 +161,8 @@ fn further_causes_are_named_first() {
     let late =
         Facts { events: failing("network default/lan (net1): plugin host-local: no address is free").events, ..late };
     let imageless = facts("lan");
-    let waits = "container c: ImagePullBackOff: Back-off pulling image \"nosuch\"".to_owned();
+    let waits = "container c: the image nosuch cannot be pulled: ImagePullBackOff: Back-off pulling image \"nosuch\""
+        .to_owned();
     let imageless = with_pod(imageless.clone(), SeenPod { waits: Some(waits), ..imageless.pod });
     let table = [
         (late, Fault::Displaced),
@@ -199,7 +206,7 @@ fn one_fault_is_one_line_and_the_best_step_is_first() {
     let of = |facts: &Facts| -> Vec<Check> { checks(facts).into_iter().filter(Check::is_finding).collect() };
     let lan = NadRef::new("default", "lan").unwrap();
     let absent = Facts {
-        definitions: vec![(lan, Look::Absent(Some("default/lam".into())))],
+        definitions: vec![(lan, Look::Absent(Some(NadRef::new("default", "lam").unwrap())))],
         ..failing("network default/lan: the NetworkAttachmentDefinition does not exist")
     };
     let found = of(&absent);
@@ -418,4 +425,16 @@ fn the_log_of_a_container_that_ends_is_the_next_step() {
     let found = checks(&Facts { plexus: Seen(Ok(Some(crashed))), ..facts("lan") });
     let remedy = found[0].remedy.as_deref().unwrap_or_default();
     assert!(remedy.contains("kubectl -n kube-system logs plexus-x -c plexusd --previous"), "{found:#?}");
+}
+
+/// From a workstation: what the node's `doctor` found is before the error that the old plugin gave.
+#[test]
+fn an_old_plugin_is_before_what_it_does_not_understand() {
+    let failed = failing("network default/lan (net1): plugin bridge: unknown key \"vlanTrunk\"");
+    let mut found = checks(&failed);
+    assert_eq!(found[0].fault, Some(Fault::NetworkBroken), "{found:#?}");
+    let finding = "/opt/cni/bin/plexus has release 0.0.9, and the daemon has 0.1.0";
+    add(&mut found, of_pod(vec![Check::bad("plugin", Fault::OldPlugin, finding)], &failed));
+    let found = worst_first(found);
+    assert_eq!((found[0].finding.as_str(), found[1].fault), (finding, Some(Fault::NetworkBroken)), "{found:#?}");
 }

@@ -107,6 +107,8 @@ impl Daemon {
         }
         let unknown = if request.inspection { UnknownNetwork::IsMissing } else { UnknownNetwork::MayBeNew };
         let (definitions, missing) = self.definitions(networks, operators, unknown).await?;
+        let cache = self.cluster.cache();
+        facts.meant = missing.iter().filter_map(|nad| Some((nad.clone(), cache.meant(nad)?))).collect();
         facts.missing = missing;
         let found = match (request.inspection, &request.pod) {
             (true, None) => devices::Found::default(),

@@ -272,7 +272,7 @@ impl Sight {
         // What may be of another boot is among them.
         let boot = self.boot.doubt().map_or_else(String::new, |why| format!("; this boot is unknown: {why}"));
         Some(format!(
-            "{DOUBT} all {} recorded sandboxes of this boot look gone, so {folder} is probably not the directory of the runtime's namespaces here{boot}",
+            "{DOUBT} all {} recorded sandboxes of this boot look gone: check that {folder} is the directory of the runtime's namespaces here{boot}",
             fates.len()
         ))
     }

@@ -1,6 +1,6 @@
 //! From selections to network configurations.
 
-use crate::cni::{CniError, Code, NetworkConfig};
+use crate::cni::{CniError, Code, NetworkConfig, spelling};
 use crate::engine::Turn;
 use crate::engine::planning::disk;
 use crate::engine::planning::refusals::recursion;
@@ -17,13 +17,14 @@ pub fn resolve(turn: &Turn, known: &Known, nads: &[NadRef]) -> Result<BTreeMap<N
     // One that certainly does not exist is named first: after it the daemon may not have looked for the others.
     let is_missing = |nad: &&NadRef| known.missing.contains(nad) && operators_file(turn, nad).is_none();
     if let Some(nad) = nads.iter().find(is_missing) {
-        return Err(missing(nad));
+        return Err(missing(known, nad));
     }
     nads.iter().map(|nad| Ok((nad.clone(), resolve_one(turn, known, nad)?))).collect()
 }
 
-fn missing(nad: &NadRef) -> CniError {
-    CniError::new(Code::InvalidConfig, format!("network {nad}: the NetworkAttachmentDefinition does not exist"))
+fn missing(known: &Known, nad: &NadRef) -> CniError {
+    let hint = spelling::hint(known.meant.get(nad));
+    CniError::new(Code::InvalidConfig, format!("network {nad}: the NetworkAttachmentDefinition does not exist{hint}"))
 }
 
 /// A network of `networksForAllPods` that is no NAD may be a file of that name, as in Multus.
@@ -38,7 +39,7 @@ fn operators_file(turn: &Turn, nad: &NadRef) -> Option<NetworkConfig> {
 fn resolve_one(turn: &Turn, known: &Known, nad: &NadRef) -> Result<NetworkConfig, CniError> {
     let invalid = |why: String| CniError::new(Code::InvalidConfig, format!("network {nad}: {why}"));
     let Some(definition) = known.definitions.get(nad) else {
-        return operators_file(turn, nad).ok_or_else(|| missing(nad));
+        return operators_file(turn, nad).ok_or_else(|| missing(known, nad));
     };
     let network = of_definition(&turn.settings, definition).map_err(invalid)?;
     match recursion::names_itself(&network) {

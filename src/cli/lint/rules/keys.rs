@@ -79,7 +79,7 @@ pub const RULES: &[Rule] = &[
                     return None;
                 }
                 let meant = crate::cni::spelling::nearest(&key.text, known.iter().copied());
-                let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
+                let hint = crate::cni::spelling::hint(meant.map(|meant| format!("{meant:?}")));
                 Some(judged.in_config(network, key.at, format!("key {:?} is unknown{hint}", key.text)))
             };
             every_key(judged).into_iter().filter_map(bad).collect()

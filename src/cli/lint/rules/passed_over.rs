@@ -1,7 +1,6 @@
 //! Rules about what Kubernetes or Plexus would pass over in silence: misspelt kinds and keys, and values of another type.
 
 use super::shape::{kinds, trees};
-use crate::cli::diagnosis::PLUGINS;
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
@@ -9,7 +8,8 @@ use crate::cli::objects::network::Network;
 use crate::cli::objects::object::{GROUP, KIND, Object};
 use crate::cli::objects::pod::Pod;
 use crate::cluster::manifests::tree::{Key, Node, Tree};
-use crate::cni::spelling::nearest;
+use crate::cni::spelling::{hint, nearest};
+use crate::delegate::kinds;
 use crate::nad::selection::UnknownKey;
 use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS, NadRef, RESOURCE_NAME, Selection};
 
@@ -185,7 +185,7 @@ pub const RULES: &[Rule] = &[
         judge: |judged| {
             let misspelt = |(network, kind): (&Network, &Node)| {
                 let text = kind.text()?;
-                let meant = nearest(text, PLUGINS).filter(|_| !PLUGINS.contains(&text))?;
+                let meant = kinds::meant(text)?;
                 Some(judged.in_config(network, kind.at, format!("type {text:?} is not known; did you mean {meant:?}?")))
             };
             trees(judged)
@@ -205,7 +205,7 @@ pub const RULES: &[Rule] = &[
         judge: |judged| {
             let of = |(pod, index, selection): (&Selecting<'_>, usize, &Selection)| -> Vec<Found> {
                 let text = |key: &UnknownKey| {
-                    let hint = key.meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
+                    let hint = hint(key.meant.map(|meant| format!("{meant:?}")));
                     format!("network {}: key {:?} of the annotation is ignored{hint}", selection.nad, key.key)
                 };
                 selection.unknown.iter().map(|key| judged.in_element(pod, index, text(key))).collect()

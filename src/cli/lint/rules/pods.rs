@@ -5,6 +5,7 @@ use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cli::objects::pod::Pod;
 use crate::cluster::manifests::tree::{Key, Node};
+use crate::cni::spelling;
 use crate::engine::planning::selections::Selections;
 use crate::nad::{DEFAULT_NETWORK, NETWORKS, NadRef, Selection};
 use std::collections::BTreeSet;
@@ -51,14 +52,12 @@ pub const RULES: &[Rule] = &[
         bad: Example::Annotation("lam"),
         good: GOOD,
         judge: |judged| {
-            let names: Vec<String> = judged.objects.networks.iter().map(|network| network.nad.to_string()).collect();
+            let names = || judged.objects.networks.iter().map(|network| &network.nad);
             let missing = judged.elements().filter(|(_, _, selection)| judged.objects.is_missing(&selection.nad));
             missing
                 .map(|(pod, index, selection)| {
-                    let wanted = selection.nad.to_string();
-                    let meant = crate::cni::spelling::nearest(&wanted, names.iter().map(String::as_str));
-                    let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
-                    judged.in_element(pod, index, format!("network {wanted} does not exist{hint}"))
+                    let hint = spelling::hint(selection.nad.nearest(names()));
+                    judged.in_element(pod, index, format!("network {} does not exist{hint}", selection.nad))
                 })
                 .collect()
         },

@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// What the API server's image of a static pod has: the UID that the kubelet gave to its manifest.
 const MIRROR: &str = "kubernetes.io/config.mirror";
+/// What the kubelet calls a container whose image it has not got.
+const WITHOUT_IMAGE: [&str; 4] = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,7 +159,12 @@ fn waits(status: &PodStatus) -> Option<String> {
         let reason = reason.filter(|reason| reason != "ContainerCreating" && reason != "PodInitializing")?;
         let message = message.map_or_else(String::new, |message| format!(": {}", message.trim_end()));
         let before = last_end(container).map_or_else(String::new, |before| format!("; {before}"));
-        Some(format!("container {}: {reason}{message}{before}", container.name))
+        let image = if WITHOUT_IMAGE.contains(&reason.as_str()) {
+            format!("the image {} cannot be pulled: ", container.image)
+        } else {
+            String::new()
+        };
+        Some(format!("container {}: {image}{reason}{message}{before}", container.name))
     })
 }
 
@@ -218,6 +225,25 @@ impl From<Node> for SeenNode {
 mod tests {
     use super::*;
     use crate::cni::json;
+
+    #[test]
+    fn a_container_without_its_image_names_it() {
+        let status = |reason: &str, message: &str| {
+            let text = format!(
+                r#"{{"initContainerStatuses":[{{"name":"install","image":"x/plexus:v1","imageID":"","ready":false,"restartCount":0,"state":{{"waiting":{{"reason":"{reason}"{message}}}}}}}]}}"#
+            );
+            waits(&json::parse::<PodStatus>(&text).unwrap())
+        };
+        let told = status("ErrImagePull", r#","message":"x/plexus:v1: not found""#);
+        let expected =
+            "container install: the image x/plexus:v1 cannot be pulled: ErrImagePull: x/plexus:v1: not found";
+        assert_eq!(told.as_deref(), Some(expected));
+        for reason in &WITHOUT_IMAGE[1..] {
+            assert!(status(reason, "").unwrap().ends_with(&format!("cannot be pulled: {reason}")), "{reason}");
+        }
+        assert_eq!(status("CrashLoopBackOff", "").as_deref(), Some("container install: CrashLoopBackOff"));
+        assert_eq!(status("ContainerCreating", ""), None);
+    }
 
     #[test]
     fn a_container_that_ends_again_and_again_tells_how_it_ended() {

@@ -319,8 +319,8 @@ mod tests {
             (r#"{"range":"10.0.0.0/24","gateway":"x"}"#, "gateway \"x\""),
             (r#"{"ipRanges":[{"range":"10.0.0.0/24","range_start":"x"}]}"#, "range_start \"x\""),
             // A difference: a key with a slip is not passed over.
-            (r#"{"range":"10.0.0.0/24","exlude":["10.0.0.1"]}"#, "unknown key \"exlude\", perhaps \"exclude\""),
-            (r#"{"ipRanges":[{"range":"10.0.0.0/24","rangeend":"10.0.0.9"}]}"#, "perhaps \"range_end\""),
+            (r#"{"range":"10.0.0.0/24","exlude":["10.0.0.1"]}"#, "unknown key \"exlude\"; did you mean \"exclude\"?"),
+            (r#"{"ipRanges":[{"range":"10.0.0.0/24","rangeend":"10.0.0.9"}]}"#, "did you mean \"range_end\"?"),
         ] {
             let told = of(section).expect_err(section);
             assert!(told.contains(why), "{section}: {told}");

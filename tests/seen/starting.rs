@@ -1,0 +1,69 @@
+//! A pod of Plexus that does not run yet: `status` and `why` say what it waits for, and what to do.
+
+use super::{ApiServer, plexusctl, text, uid};
+use serde_json::{Value, json};
+
+const IMAGE: &str = "x/plexus:v1.2.3";
+
+/// The init container of Plexus' pod is in this state.
+fn install_is(server: &ApiServer, state: &Value) {
+    let container =
+        json!({"name": "install", "image": IMAGE, "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let status = json!({"status": {"phase": "Pending", "initContainerStatuses": [container],
+        "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotInitialized"}]}});
+    let patch = status.to_string();
+    let words = ["patch", "pod", "plexus-1", "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &patch];
+    server.kubectl(&words, None).unwrap();
+}
+
+fn waits(server: &ApiServer, reason: &str, message: Option<&str>) {
+    install_is(server, &json!({"waiting": {"reason": reason, "message": message}}));
+}
+
+/// An event of the kubelet about Plexus' pod; later ones have a higher `second`.
+fn event(server: &ApiServer, second: u32, reason: &str, message: &str) {
+    let pod = uid(server, "kube-system", "plexus-1");
+    let event = json!({"apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": reason, "message": message,
+        "metadata": {"name": format!("plexus-1.start.{second}"), "namespace": "kube-system"},
+        "involvedObject": {"kind": "Pod", "name": "plexus-1", "namespace": "kube-system", "uid": pod},
+        "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z")});
+    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
+}
+
+/// The first lines of the checklist of `status`: what is wrong, and what to do.
+fn first(server: &ApiServer) -> [String; 2] {
+    let shown = text(&plexusctl(server, &["status"]), 3);
+    let mut lines = shown.lines().skip_while(|line| !line.starts_with('✗')).map(|line| line.trim().to_owned());
+    [lines.next().unwrap(), lines.next().unwrap()]
+}
+
+/// From the first event to the failure of the pull: the pod has run nothing yet.
+pub fn what_plexus_waits_for_is_told(server: &ApiServer) {
+    waits(server, "ContainerCreating", None);
+    let [wrong, step] = first(server);
+    assert_eq!(wrong, "✗ nodes      node n1: its containers are being created (ContainerCreating)");
+    assert!(step.starts_with("-> Wait ") && step.contains("kubectl -n kube-system describe pod plexus-1"), "{step}");
+
+    event(server, 1, "Pulling", &format!("Pulling image \"{IMAGE}\""));
+    let [wrong, step] = first(server);
+    assert!(wrong.ends_with("node n1: it waits until the image x/plexus:v1.2.3 is pulled"), "{wrong}");
+    assert!(step.starts_with("-> Wait until the node has pulled the image"), "{step}");
+
+    event(server, 2, "Failed", &format!("Failed to pull image \"{IMAGE}\": {IMAGE}: not found"));
+    waits(server, "ErrImagePull", Some("x/plexus:v1.2.3: not found"));
+    let [wrong, step] = first(server);
+    let unpulled =
+        "container install: the image x/plexus:v1.2.3 cannot be pulled: ErrImagePull: x/plexus:v1.2.3: not found";
+    assert!(wrong.ends_with(&format!("node n1: {unpulled}")), "{wrong}");
+    assert!(step.starts_with("-> Bring the image to the node"), "{step}");
+
+    // Of an older kubelet, whose pause has no reason.
+    waits(server, "ImagePullBackOff", Some("Back-off pulling image \"x/plexus:v1.2.3\""));
+    let [wrong, _] = first(server);
+    assert!(wrong.ends_with("the image x/plexus:v1.2.3 cannot be pulled: x/plexus:v1.2.3: not found"), "{wrong}");
+    let document: Value = serde_json::from_str(&text(&plexusctl(server, &["status", "-o", "json"]), 3)).unwrap();
+    assert_eq!(document["nodes"][0]["fault"], "image-missing", "{document:#}");
+    let said = text(&plexusctl(server, &["why", "other/far"]), 3);
+    assert!(said.contains("kube-system/plexus-1 on node n1 is not ready: container install: the image"), "{said}");
+    install_is(server, &json!({"terminated": {"exitCode": 0, "reason": "Completed"}}));
+}
