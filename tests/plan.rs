@@ -90,7 +90,7 @@ fn a_refusal_is_that_of_add_and_status_1() {
     let wrong = nad("lan", r#"{"cniVersion":"1.0.0","type":"macvlan","mode":"brigde"}"#);
     let device = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: lan, annotations: {k8s.v1.cni.cncf.io/resourceName: x.com/y}}\nspec: {config: '{\"type\":\"sriov\",\"cniVersion\":\"1.0.0\"}'}\n---\n";
     for (networks, annotation, words) in [
-        (lan.as_str(), "lam", &["default/lam", "does not exist"][..]),
+        (lan.as_str(), "lam", &["default/lam", "does not exist; did you mean default/lan?"][..]),
         (&lan, r#"[{"name":"lan","interface":"a"},{"name":"lan","interface":"a"}]"#, &["requested twice"]),
         (
             &lan,

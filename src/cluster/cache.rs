@@ -306,6 +306,16 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_meant_in_its_own_namespace_only() {
+        let cache = Cache::default();
+        cache.put_definition(definition("lan"));
+        let meant = |namespace: &str, name: &str| cache.meant(&NadRef::new(namespace, name).unwrap());
+        assert_eq!(meant("default", "lam"), Some(definition("lan").nad.clone()));
+        assert_eq!(meant("defaults", "lan"), None, "of another namespace");
+        assert_eq!(meant("default", "storage"), None);
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let cache = Cache::default();
         let of = |name: &str, bytes: usize| {

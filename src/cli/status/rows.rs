@@ -61,7 +61,7 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
 
 fn row(facts: &Facts, node: &SeenNode) -> Row {
     let found = facts.plexus.iter().zip(&facts.events).find(|(pod, _)| pod.node.as_ref() == Some(&node.name));
-    let trouble = trouble(node, found.map(|(pod, events)| (pod, events.as_slice())));
+    let trouble = trouble(node, found.map(|(pod, events)| (pod, events.as_slice())), &facts.plexus);
     let examined = facts.examinations.as_ref().and_then(|all| all.get(&node.name));
     let release = |of: fn(&Examined) -> &Option<String>| of(examined?.as_ref().ok()?).clone();
     Row {
@@ -86,14 +86,18 @@ fn row(facts: &Facts, node: &SeenNode) -> Row {
 }
 
 /// What keeps Plexus from serving `node`: the node itself is before its pod.
-fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, &[SeenEvent])>) -> Option<Trouble> {
+fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, &[SeenEvent])>, all: &[SeenPod]) -> Option<Trouble> {
     if !node.ready {
         let why = node.waits.as_deref().filter(|why| !why.is_empty()).unwrap_or("its conditions have no reason");
         return Some(Trouble::of(Fault::NodeNotReady, format!("the node is not ready: {why}")));
     }
     match plexus {
         Some((pod, events)) => plexus::trouble(pod, events),
-        None => Some(Trouble::of(Fault::DaemonDown, "it has no Plexus pod")),
+        // A pod that waits for the scheduler may be that of this node.
+        None => Some(match all.iter().find_map(|pod| pod.waits.as_ref().filter(|_| pod.node.is_none())) {
+            Some(why) => Trouble::of(Fault::NoNode, format!("it has no Plexus pod; of one that waits: {why}")),
+            None => Trouble::of(Fault::DaemonDown, "it has no Plexus pod"),
+        }),
     }
 }
 

@@ -163,6 +163,9 @@ fn what_a_pod_of_plexus_waits_for_is_told() {
         (first(runs, vec![]), Fault::DaemonDown, "have started, and are not ready", "Look at the Plexus pod"),
         (first(waits(crashed), vec![]), Fault::DaemonDown, crashed, "logs plexus-n2 -c plexusd --previous"),
     ];
+    let unscheduled = waits("it has no node: 0/2 nodes are available: 1 Insufficient memory");
+    let found = first(SeenPod { node: None, ..unscheduled }, vec![]);
+    assert!(found.fault == Some(Fault::NoNode) && found.finding.ends_with("Insufficient memory"), "{found:#?}");
     for (found, fault, finding, remedy) in table {
         assert!(found.mark == Mark::Bad && found.fault == Some(fault), "{found:#?}");
         assert!(found.finding.starts_with("node n2: ") && found.finding.contains(finding), "{found:#?}");
