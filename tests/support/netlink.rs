@@ -44,12 +44,18 @@ pub struct Seen {
     pub settings: Vec<String>,
 }
 
+/// open(2), where the kernel has it: on arm64 there is openat(2) alone.
+#[cfg(target_arch = "x86_64")]
+const OPEN: libc::c_long = libc::SYS_open;
+#[cfg(not(target_arch = "x86_64"))]
+const OPEN: libc::c_long = libc::SYS_openat;
+
 /// System calls by which a program learns something, which become more with what there is to learn; and those that
 /// start a thread or a process.
 pub const LOOKED_AT: [libc::c_long; 8] = [
     libc::SYS_sendto,
     libc::SYS_recvfrom,
-    libc::SYS_open,
+    OPEN,
     libc::SYS_openat,
     libc::SYS_read,
     libc::SYS_getdents64,
@@ -177,7 +183,7 @@ fn watch(listener: &OwnedFd, plugin: i32, chosen: usize, fate: Fate) -> Seen {
                     meet(fate, &call, at, plugin, &mut response);
                 }
             }
-        } else if number == libc::SYS_open || number == libc::SYS_openat {
+        } else if number == OPEN || number == libc::SYS_openat {
             let path = text(&call, call.data.args[usize::from(number == libc::SYS_openat)]);
             seen.settings.extend(Some(path).filter(|path| path.starts_with("/proc/sys/")));
         }
