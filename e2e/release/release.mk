@@ -16,7 +16,8 @@ release-check-plugin: ## Build the plugin twice for amd64 and arm64, and check t
 	@e2e/release/check --plugin $(target)/release-check
 
 .PHONY: release-arm64
-release-arm64: ## Run the arm64 plugin in QEMU: versions, and judgement of configurations (root)
+release-arm64: deps ## Run the arm64 plugin in QEMU: versions, then on an arm64 kernel the contract, clauses and kills (root)
 	@e2e/release/get cross
 	@e2e/release/build arm64 $(target)/release-programs/arm64 plugin
 	@e2e/release/emulated $(target)/release-programs/arm64/plexus
+	e2e/kernel/run --arch arm64 --plugin $(target)/release-programs/arm64/plexus
