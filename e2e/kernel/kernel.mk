@@ -1,4 +1,4 @@
-# Included by the Makefile: the contract of delegates on a stock Debian kernel.
+# Included by the Makefile: the contract of delegates on a stock Debian kernel. release.mk runs it on an arm64 kernel.
 
 .PHONY: kernel-test
 kernel-test: deps ## Compare built-in and reference plugins on a Debian kernel in QEMU: ipvlan, bridge VLANs
