@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::socket::{ANSWER_SIZE, Message, messages, retry_interrupted};
 use netlink_packet_core::NetlinkPayload;
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::io;
@@ -42,23 +43,33 @@ impl Listener {
         netlink_sys::Socket::new(NETLINK_ROUTE).map(Deaf).map_err(failed)
     }
 
-    /// The links that have gone, as far as we were told since the last call.
+    /// The links that the kernel has closed for good, or that have gone, as far as we were told since the last call.
     pub(super) fn deleted_links(&mut self) -> Result<Vec<u32>, Error> {
         let (socket, notified) = (&self.socket, &mut self.notified);
         notified.clear();
         let received = retry_interrupted(|| socket.recv(notified, nix::libc::MSG_DONTWAIT));
         received.map_err(failed)?;
-        // Bridges also tell of ports that leave them, with a family of their own.
-        let gone = |message: Message| match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
-                if link.header.interface_family == AddressFamily::Unspec =>
-            {
-                Some(link.header.index)
-            }
-            _ => None,
-        };
-        Ok(messages(&self.notified).filter_map(Result::ok).filter_map(gone).collect())
+        Ok(messages(&self.notified).filter_map(Result::ok).filter_map(deleted).collect())
     }
+}
+
+/// The link that `message` tells to be deleted, or to be closed for that.
+///
+/// A link that somebody only sets down is not: what changes of it is that it is up. Of one that the kernel closes, what
+/// changes is also that it runs (net/core/dev.c: `netif_change_flags`, `netif_close_many`).
+fn deleted(message: Message) -> Option<u32> {
+    const CLOSED: LinkFlags = LinkFlags::Up.union(LinkFlags::Running);
+    let NetlinkPayload::InnerMessage(message) = message.payload else { return None };
+    let link = match message {
+        RouteNetlinkMessage::DelLink(link) => link.header,
+        RouteNetlinkMessage::NewLink(link) => {
+            let LinkHeader { flags, change_mask, .. } = link.header;
+            Some(link.header).filter(|_| !flags.contains(LinkFlags::Up) && change_mask.contains(CLOSED))?
+        }
+        _ => return None,
+    };
+    // Bridges also tell of ports that leave them, with a family of their own.
+    (link.interface_family == AddressFamily::Unspec).then_some(link.index)
 }
 
 impl AsFd for Listener {

@@ -1,9 +1,11 @@
-//! Deleting the links of a container without waiting for the kernel's grace periods.
+//! Deleting the links of a container without waiting for the end of the kernel's work.
 //!
-//! Most of the time a deletion takes is spent in `synchronize_net`, after the link is closed and in
-//! no list any more (net/core/dev.c: `unregister_netdevice_many_notify`). The kernel says when it
-//! has come that far: RTM_DELLINK. So a child process makes the request and waits for its end, while
-//! we go on as soon as every link was notified.
+//! The kernel first closes all links of the request, and tells of each that it is down (net/core/dev.c:
+//! `netif_close_many`). What follows cannot fail any more, and takes most of the time: it waits for a grace period, for
+//! one more for each port that leaves a bridge, and for another one at the end (*measured*). All of it happens under the
+//! lock of rtnetlink, so that nobody who asks the kernel for a link sees one in between. So a child process makes the
+//! request and waits for its end, while we go on as soon as every link is closed. A link that was down before is told of
+//! later, when it is in no list any more: RTM_DELLINK.
 
 use super::batch::{Answer, Batch};
 use super::error::Error;
@@ -26,9 +28,9 @@ use std::time::Instant;
 
 /// Deletes the links called `names` of `netns`; those that are gone are deleted.
 ///
-/// When it returns they carry no packets and are in no list; their names and addresses are free. The
+/// When it returns they carry no packets, and whoever asks rtnetlink finds their names and addresses free. The
 /// child that sees the rest through has none of our descriptors and ends within the kernel's grace
-/// period (*measured*: some 20 ms). Hardware has to be moved away before.
+/// periods (*measured*: some 20 ms). Hardware has to be moved away before.
 ///
 /// # Errors
 /// A link is still there: the kernel refuses to delete it.
@@ -90,7 +92,7 @@ impl Child {
         }
     }
 
-    /// Takes from `awaited` what is notified as deleted, until nothing is left, the child has ended, or `deadline`.
+    /// Takes from `awaited` what is notified as closed or deleted, until nothing is left, the child has ended, or `deadline`.
     fn watch(&self, listener: &mut Listener, awaited: &mut BTreeSet<u32>, deadline: Instant) -> Result<(), Error> {
         while !awaited.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());

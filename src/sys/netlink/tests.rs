@@ -1,5 +1,6 @@
 //! The client against the real kernel, in namespaces that are thrown away.
 
+use super::listener::Listener;
 use super::*;
 use crate::sys::netns::Netns;
 use nix::errno::Errno;
@@ -249,6 +250,32 @@ fn teardown_waits_until_links_are_gone_but_no_longer() {
     }
     assert!(teardown(&container_ns, &["lo"], soon()).unwrap_err().errno().is_some(), "what cannot be deleted is told");
     teardown(&container_ns, &["nothing"], soon()).unwrap();
+}
+
+/// How often `listener` was told of `link`, once all is read.
+fn told(listener: &mut Listener, link: u32) -> usize {
+    // Each call reads one message, and fails where there is none.
+    std::iter::from_fn(|| listener.deleted_links().ok()).flatten().filter(|index| *index == link).count()
+}
+
+#[test]
+fn a_link_is_deleted_as_soon_as_the_kernel_has_closed_it_for_that() {
+    let Some((_host_ns, mut host, container_ns, mut container)) = namespaces("a_link_is_closed") else { return };
+    let mut make = |container: &mut Socket, up: bool| {
+        let peer = Peer { name: "net1", netns: Some(container_ns.as_fd()), index: None, mtu: None, mac: None };
+        host.create_link(&NewLink { up: true, ..NewLink::new("veth1", Kind::Veth { peer }) }).unwrap();
+        let index = container.link_by_name("net1").unwrap().unwrap().index;
+        container.change_link(index, &Change { up: Some(up), ..Change::default() }).unwrap();
+        (index, container_ns.run(Listener::in_own).unwrap().unwrap().listen().unwrap())
+    };
+    let (link, mut listener) = make(&mut container, true);
+    container.change_link(link, &Change { up: Some(false), ..Change::default() }).unwrap();
+    assert_eq!(told(&mut listener, link), 0, "somebody sets it down, and it stays");
+    container.delete_link(link).unwrap();
+    assert_eq!(told(&mut listener, link), 1, "it was down: it is gone");
+    let (link, mut listener) = make(&mut container, true);
+    container.delete_link(link).unwrap();
+    assert_eq!(told(&mut listener, link), 2, "it is closed, and later it is gone");
 }
 
 #[test]
