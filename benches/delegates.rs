@@ -23,6 +23,7 @@ use floor::{Bridges, MESSAGES};
 use nix::sys::resource::{UsageWho, getrusage};
 use report::Times;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::netlink::Fate;
 use support::{Node, Pod};
@@ -91,6 +92,7 @@ fn growth(node: &Node) {
         measured.map(|of| [of.wall, of.processor].map(|times| times.map(|times| report::milliseconds(times.median()))))
     };
     let empty = milliseconds(rounds(node, columns, "e"));
+    steps(node, 0);
     println!("\n{:>8} pods{:>14}{:>14}{:>26}{:>26}", "", "natives", "kernel", "natives more than empty", "kernel");
     let mut crowd: Vec<Pod> = Vec::new();
     for count in ATTACHED {
@@ -109,11 +111,24 @@ fn growth(node: &Node) {
                 );
             }
         }
+        steps(node, count);
     }
     for pod in crowd {
         pod.del().silence();
         pod.end_sandbox();
     }
+}
+
+/// Where the time of ADD and DEL goes while `attached` pods are attached.
+fn steps(node: &Node, attached: usize) {
+    let file = format!("/run/node/steps-{attached}.json");
+    for round in 0..ROUNDS {
+        let pod = Pod::new(node, &format!("steps{attached}-{round}")).selecting("br,mv");
+        support::traced(&pod, &file);
+        pod.end_sandbox();
+    }
+    println!("\nnatives with {attached} attached pods");
+    report::steps::print(&std::fs::read_to_string(file).unwrap());
 }
 
 /// The networks, with their bridges made by a pod that comes and goes.
@@ -163,11 +178,21 @@ fn requests(node: &Node) {
     let count = |verb: &str| {
         let (answer, requests) = pod.call(verb).make_with(0, Fate::NotSent);
         assert!(answer.status.success(), "{answer:?}");
-        requests.len()
+        let mut kinds = BTreeMap::new();
+        requests.iter().for_each(|kind| *kinds.entry(message(*kind)).or_insert(0) += 1);
+        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        format!("natives {} ({})", requests.len(), kinds.join(", "))
     };
-    println!("\nnetlink messages of ADD: natives {}, kernel {}", count("ADD"), MESSAGES);
-    println!("netlink messages of DEL: natives {}, kernel 1", count("DEL"));
+    println!("\nnetlink messages of ADD: {}, kernel {MESSAGES}", count("ADD"));
+    println!("netlink messages of DEL: {}, kernel 1", count("DEL"));
     pod.end_sandbox();
+}
+
+/// The name of a kind of message, as in rtnetlink(7).
+fn message(kind: u16) -> String {
+    let kinds = ["NEWLINK", "DELLINK", "GETLINK", "SETLINK", "NEWADDR", "DELADDR", "GETADDR"];
+    let name = kinds.get(usize::from(kind).wrapping_sub(16));
+    name.map_or_else(|| format!("kind {kind}"), |name| (*name).to_owned())
 }
 
 /// How many system calls the plugin makes, and how much memory it has at most.

@@ -37,7 +37,8 @@ fn main() {
     let Some(node) = Node::new() else { return };
     version(&node);
     attach(&node);
-    steps(&node);
+    steps(&node, true);
+    steps(&node, false);
     greedy_pods(&node);
 }
 
@@ -98,18 +99,16 @@ fn attach(node: &Node) {
     }
 }
 
-/// Where the time of such a call goes, for those who ask for it.
-fn steps(node: &Node) {
-    const FILE: &str = "/run/node/steps.json";
+/// Where the time of such a call goes, for those who ask for it: with `natives`, or with programs.
+fn steps(node: &Node, natives: bool) {
+    println!("\n{}", if natives { "natives" } else { "programs" });
+    let file = format!("/run/node/steps-{natives}.json");
     for round in 0..ROUNDS {
-        let pod = Pod::new(node, &format!("traced{round}")).selecting("br,mv");
-        for verb in ["ADD", "DEL"] {
-            let answer = pod.call(verb).env(plexus::sys::trace::VARIABLE, FILE).make();
-            assert!(answer.status.success(), "{answer:?}");
-        }
+        let pod = Pod::new(node, &format!("traced{round}")).selecting("br,mv").configured("natives", json!(natives));
+        support::traced(&pod, &file);
         pod.end_sandbox();
     }
-    report::steps::print(&std::fs::read_to_string(FILE).unwrap());
+    report::steps::print(&std::fs::read_to_string(file).unwrap());
 }
 
 /// How much address space a call of the plugin needs where its pod asks for as much as it can.
@@ -154,7 +153,8 @@ fn memory() {
     let tell = |what: &str, daemon: &Daemon| {
         // What was freed goes back to the kernel when something else is asked for.
         std::thread::sleep(Duration::from_secs(2));
-        println!("plexusd    {:6} KiB resident, {:6} KiB at most: {what}", daemon.memory(), daemon.peak_memory());
+        let [resident, peak, anonymous] = [daemon.memory(), daemon.peak_memory(), daemon.anonymous_memory()];
+        println!("plexusd    {resident:6} KiB resident, {anonymous:5} of it anonymous, {peak:6} KiB at most: {what}");
     };
     let daemon = cluster.daemon();
     tell("idle", &daemon);

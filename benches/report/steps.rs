@@ -50,7 +50,7 @@ pub fn print(text: &str) {
 fn kind_of(name: &str) -> String {
     match name.split([' ', ':']).next() {
         Some("netlink") => "all requests to the kernel".to_owned(),
-        Some(kind @ ("network" | "plugin")) => format!("all {kind}s"),
+        Some(kind @ ("network" | "plugin" | "program")) => format!("all {kind}s"),
         Some("interfaces") => "deletion of interfaces".to_owned(),
         _ => name.to_owned(),
     }

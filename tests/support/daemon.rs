@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::node::{FOLDER, Node, PATH};
-use super::{PATIENCE, manifests, wait_until};
+use super::{PATIENCE, manifests, programs, wait_until};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
@@ -83,7 +83,7 @@ impl Daemon {
 
     /// The shipped program is tested by naming it.
     pub fn program() -> PathBuf {
-        std::env::var_os("PLEXUSD").unwrap_or_else(|| env!("CARGO_BIN_EXE_plexusd").into()).into()
+        programs::daemon()
     }
 
     /// As [`Daemon::in_folder`], as the user and group `uid`, who may read `folder` and write where it is theirs.
@@ -194,6 +194,11 @@ impl Daemon {
     /// Resident memory in KiB.
     pub fn memory(&self) -> u64 {
         self.memory_field("VmRSS:")
+    }
+
+    /// The part of its resident memory that is anonymous, in KiB: no file has it.
+    pub fn anonymous_memory(&self) -> u64 {
+        self.memory_field("RssAnon:")
     }
 
     /// The most resident memory there has been, in KiB.

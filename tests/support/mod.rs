@@ -78,6 +78,15 @@ pub fn tally(count: usize, what: &str) {
     say(&format!("prove: {count} {what}"));
 }
 
+/// ADD and DEL of `pod`, which append their steps to `file`.
+#[track_caller]
+pub fn traced(pod: &Pod, file: &str) {
+    for verb in ["ADD", "DEL"] {
+        let answer = pod.call(verb).env(plexus::sys::trace::VARIABLE, file).make();
+        assert!(answer.status.success(), "{answer:?}");
+    }
+}
+
 /// The machine's, or with the namespace of a pod entered its, interfaces get no addresses of the kernel's own, and none
 /// that wait for others' objections: what a call does would depend on the time.
 pub fn keep_the_kernel_quiet() {

@@ -221,12 +221,12 @@ pub fn tmpfs(folder: &Path, options: &str) -> nix::Result<()> {
 fn furnish(plugin: &Path, reference: &Path) -> std::io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    let daemon = Path::new(env!("CARGO_BIN_EXE_plexusd"));
+    let daemon = programs::daemon();
     // Whatever the checkout or the cache lies under: what is needed is at hand before folders are covered.
     let programs: Vec<PathBuf> = fs::read_dir(reference)?.flatten().map(|entry| entry.path()).collect();
     let open = |path: &Path| fs::File::open(path);
     // There is no daemon where only the plugin was built; a test that starts it fails then.
-    let (plugin, daemon) = (open(plugin)?, open(daemon).ok());
+    let (plugin, daemon) = (open(plugin)?, open(&daemon).ok());
     let programs: Vec<(PathBuf, fs::File)> =
         programs.into_iter().map(|path| Ok((path.clone(), open(&path)?))).collect::<std::io::Result<_>>()?;
     tmpfs(Path::new("/run"), "mode=755")?;

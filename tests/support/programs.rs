@@ -23,6 +23,11 @@ pub fn plugin() -> Result<&'static Path, String> {
     PLUGIN.get_or_init(find).as_deref().map_err(Clone::clone)
 }
 
+/// The daemon: `$PLEXUSD`, else the build of this checkout for this machine.
+pub fn daemon() -> PathBuf {
+    std::env::var_os("PLEXUSD").unwrap_or_else(|| env!("CARGO_BIN_EXE_plexusd").into()).into()
+}
+
 fn build(target: &str) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
