@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use support::apiserver::ApiServer;
-use support::cluster::{ADDRESS_KINDS, ADDRESSES, Cluster, NETWORKS, role, try_server};
+use support::cluster::{ADDRESS_KINDS, ADDRESSES, Cluster, NETWORKS, WHEREABOUTS, put_whereabouts, role, try_server};
 use support::daemon::Daemon;
 use support::{Call, eventually, wait_until, wait_within};
 
@@ -316,15 +316,17 @@ fn whereabouts_that_runs_in_the_cluster_is_left_alone(server: &ApiServer, mut ma
     let section = json!({"type": "whereabouts", "range": "10.10.0.0/16"});
     machine.add_with(&section, "d0").unwrap();
     machine.call_with("DEL", &section, "d0").unwrap();
-    let name = "ippools.whereabouts.cni.cncf.io";
-    let schema = json!({"openAPIV3Schema": {"type": "object"}});
-    let version = json!({"name": "v1alpha1", "served": true, "storage": true, "schema": schema});
-    let names = json!({"plural": "ippools", "kind": "IPPool"});
-    let spec =
-        json!({"group": "whereabouts.cni.cncf.io", "scope": "Namespaced", "names": names, "versions": [version]});
-    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}, "spec": spec});
-    apply(server, &crd.to_string());
-    server.kubectl(&["wait", "--for=condition=Established", &format!("crd/{name}")], None).unwrap();
+    // What `doctor` asks the daemon.
+    let refused = |machine: &Machine| {
+        let pools = vec![plexus::ipam::PoolName::implied("")];
+        let Reply::Pools(refused) = machine.daemon.as_ref().unwrap().ask(&Request::Pools(pools)) else {
+            panic!("{}", machine.log())
+        };
+        refused
+    };
+    assert_eq!(refused(&machine), BTreeMap::new());
+    put_whereabouts(server);
+    assert_eq!(refused(&machine)["whereabouts.default"], plexus::cluster::whereabouts_runs());
     // A daemon that starts looks at once; one that runs looks every quarter of an hour.
     machine.daemon = None;
     machine.start();
@@ -339,7 +341,7 @@ fn whereabouts_that_runs_in_the_cluster_is_left_alone(server: &ApiServer, mut ma
     machine
         .call_with("DEL", &json!({"type": "whereabouts", "range": "10.9.0.0/29", "network_name": "blue"}), "b0")
         .unwrap();
-    server.kubectl(&["delete", "crd", name], None).unwrap();
+    server.kubectl(&["delete", "crd", WHEREABOUTS], None).unwrap();
     eventually("the pool to be used again", || machine.add_with(&section, "d2").is_ok());
     machine.call_with("DEL", &section, "d2").unwrap();
 }

@@ -5,6 +5,7 @@
 mod support;
 
 use nix::mount::{MsFlags, mount, umount};
+use plexus::cluster::whereabouts_runs;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -57,8 +58,11 @@ fn daemon(release: &str, waiting: &[(&str, &str)]) {
         for mut stream in listener.incoming().flatten() {
             let lines = BufReader::new(stream.try_clone().unwrap()).lines();
             for line in lines.map_while(Result::ok) {
-                let hello = json!({"hello": {"program": "plexusd", "version": 1}});
-                let reply = if line.contains("hello") { &hello } else { &health };
+                let reply = match &line {
+                    line if line.contains("hello") => &json!({"hello": {"program": "plexusd", "version": 1}}),
+                    line if line.contains("pools") => &json!({"pools": {"whereabouts.default": whereabouts_runs()}}),
+                    _ => &health,
+                };
                 if writeln!(stream, "{reply}").is_err() {
                     break;
                 }
@@ -124,6 +128,24 @@ fn faults_of_networks(node: &Node) {
     fs::remove_file(made).unwrap();
     assert_first("master-missing");
     fs::remove_file(on_it).unwrap();
+}
+
+/// Its program gives the addresses of its sections, unless Plexus is to give them: then pods of the network wait.
+fn a_running_whereabouts(node: &Node) {
+    let program = Path::new("/run/node/installed/whereabouts");
+    fs::copy("/bin/true", program).unwrap();
+    let section = json!({"type": "whereabouts", "range": "10.3.0.0/24"});
+    let bridge = json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "b", "ipam": section});
+    let copy = node.network("default/lan", &bridge);
+    assert_well();
+    let before = fs::read_to_string(LIST).unwrap();
+    let mut list: Value = serde_json::from_str(&before).unwrap();
+    list["plugins"][0]["natives"] = json!({"whereabouts": true});
+    fs::write(LIST, list.to_string()).unwrap();
+    assert_first("whereabouts");
+    fs::write(LIST, before).unwrap();
+    fs::remove_file(copy).unwrap();
+    fs::remove_file(program).unwrap();
 }
 
 fn faults_of_the_daemon() {
@@ -206,6 +228,7 @@ fn each_fault_of_a_node_is_named_first() {
 
     a_report_is_of_the_node(&node);
     faults_of_networks(&node);
+    a_running_whereabouts(&node);
     faults_of_the_daemon();
 
     fs::create_dir_all(POOL).unwrap();

@@ -457,6 +457,7 @@ fn a_cluster_is_seen_from_a_workstation() {
     why_shows_a_slip(&server);
     rights::a_role_in_one_namespace_is_enough(&server);
     rights::what_cannot_be_read_is_shown_and_is_short(&server);
+    rights::a_running_whereabouts_is_told(&server);
     rights::a_server_that_is_away_is_waited_for(&server);
     a_way_to_no_cluster_is_named(&server);
     rights::a_missing_crd_is_named_with_the_command(&server);

@@ -38,6 +38,7 @@ pub use kubernetes::requests::Requests;
 pub use kubernetes::reservations::SeenReservation;
 pub use kubernetes::review::Permission;
 pub use kubernetes::shortages::SeenShortage;
+pub use kubernetes::whereabouts::whereabouts_runs;
 pub use lookup::{Cluster, Origin};
 pub use pauses::Pauses;
 pub use pod::KnownPod;

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use support::apiserver::ApiServer;
-use support::cluster::put_network;
+use support::cluster::{WHEREABOUTS, put_network, put_whereabouts, role};
 
 const NAMESPACE: &str = "tenant";
 
@@ -68,6 +68,58 @@ pub fn what_cannot_be_read_is_shown_and_is_short(server: &ApiServer) {
     let problem = text(&plexusctl(server, &["describe", "pod", "slips/unread"]), 0);
     assert!(problem.contains("Problem:       annotation k8s.v1.cni.cncf.io/networks: "), "{problem}");
     server.kubectl(&["delete", "pod", "-n", "slips", "unread", "--grace-period=0", "--force"], None).unwrap();
+}
+
+/// The DaemonSet of Plexus, and the settings that it brings to nodes.
+fn settings(server: &ApiServer, text: &str) {
+    let labels = json!({"app.kubernetes.io/name": "plexus"});
+    let volume = json!({"name": "settings", "configMap": {"name": "plexus-1"}});
+    let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "plexusd", "image": "x"}], "volumes": [volume]}});
+    let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "plexus", "namespace": "kube-system", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": pod}});
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plexus-1", "namespace": "kube-system"},
+        "data": {"settings.json": text}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [set, map]});
+    server.kubectl(&["apply", "-f", "-"], Some(&list.to_string())).unwrap();
+}
+
+pub fn a_running_whereabouts_is_told(server: &ApiServer) {
+    // Cases 39 to 41
+    let line = |output: &Output| {
+        let shown = String::from_utf8(output.stdout.clone()).unwrap();
+        shown.lines().find(|line| line.contains(" whereabouts ")).map(str::to_owned)
+    };
+    let status = || plexusctl(server, &["status"]);
+    put_network(
+        server,
+        "slips",
+        "where",
+        r#"{"cniVersion":"1.0.0","type":"sriov","ipam":{"type":"whereabouts","range":"10.3.0.0/24"}}"#,
+    );
+    assert_eq!(line(&status()), None, "there is no whereabouts");
+    put_whereabouts(server);
+    settings(server, "{}");
+    let told = line(&status()).unwrap();
+    assert!(told.starts_with('✓') && told.contains("(slips/where)") && told.contains("from-whereabouts.md"), "{told}");
+    settings(server, r#"{"natives":{"whereabouts":true}}"#);
+    let shown = status();
+    let told = line(&shown).unwrap();
+    assert!(told.starts_with('✗') && told.contains("until its CRDs are deleted"), "{told}");
+    assert!(text(&shown, 3).contains("-> Wait until no pod has an address of whereabouts"), "{shown:?}");
+    // Without the right to see the settings it is not known who gives the addresses.
+    let rules = [
+        ("", "pods", &["list"][..]),
+        ("", "nodes", &["list"]),
+        ("k8s.cni.cncf.io", "network-attachment-definitions", &["list"]),
+    ];
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": role("looks", &rules)}).to_string();
+    server.kubectl(&["apply", "-f", "-"], Some(&list)).unwrap();
+    let kubeconfig = server.kubeconfig_for("looks", &["looks"]).unwrap();
+    let told = line(&plexusctl(server, &["status", "--kubeconfig", kubeconfig.to_str().unwrap()])).unwrap();
+    assert!(told.starts_with('?') && told.contains("daemonsets") && told.contains("is forbidden"), "{told}");
+    server.kubectl(&["delete", "crd", WHEREABOUTS], None).unwrap();
+    assert_eq!(line(&status()), None, "it is gone");
 }
 
 /// The kubeconfig of `server` with another address.

@@ -73,6 +73,22 @@ pub fn put_network(server: &ApiServer, namespace: &str, name: &str, config: &str
     server.kubectl(&["apply", "-f", "-"], Some(&manifest.to_string())).unwrap();
 }
 
+/// A CRD of whereabouts.
+pub const WHEREABOUTS: &str = "ippools.whereabouts.cni.cncf.io";
+
+/// Installs it, as whereabouts does.
+#[track_caller]
+pub fn put_whereabouts(server: &ApiServer) {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let version = json!({"name": "v1alpha1", "served": true, "storage": true, "schema": schema});
+    let names = json!({"plural": "ippools", "kind": "IPPool"});
+    let spec =
+        json!({"group": "whereabouts.cni.cncf.io", "scope": "Namespaced", "names": names, "versions": [version]});
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": WHEREABOUTS}, "spec": spec});
+    server.kubectl(&["apply", "-f", "-"], Some(&crd.to_string())).unwrap();
+    server.kubectl(&["wait", "--for=condition=Established", &format!("crd/{WHEREABOUTS}")], None).unwrap();
+}
+
 /// A cluster of one API server, with the node's thread on a machine of its own.
 pub struct Cluster {
     pub api: ApiServer,

@@ -31,6 +31,8 @@ pub enum Fault {
     AddressInUse,
     /// The daemon has no rights for addresses of the cluster.
     AddressesOff,
+    /// The cluster has whereabouts, which gives the addresses of its sections itself.
+    Whereabouts,
     /// The API server refuses the daemon's token.
     TokenRefused,
     /// The admission policy that guards the token is missing.
@@ -76,6 +78,8 @@ const LOOK_AT_POOL: &str =
 const EXCLUDE: &str = "Exclude the address in the AddressPool (ranges[].exclude), or remove the device with the MAC that the message names.";
 /// What to do where addresses of the cluster are off.
 const SWITCH_ON: &str = "Add conf/components/ipam to your overlay, or set ipam.enabled=true of the Helm chart.";
+/// What to do while whereabouts is in the cluster.
+const CHANGE_OVER: &str = "Wait until no pod has an address of whereabouts (`kubectl get ippools.whereabouts.cni.cncf.io -A -o yaml` lists none), then delete its CRDs: docs/how-to/from-whereabouts.md.";
 /// What to do about an uninstallation.
 const CANCEL: &str = "Wait for its end; to cancel it, apply the manifests again as you installed them (Helm: `--set uninstall=false`), or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
 /// What to do after the end of an uninstallation.
@@ -122,6 +126,7 @@ impl Fault {
             Fault::AddressPool => LOOK_AT_POOL,
             Fault::AddressInUse => EXCLUDE,
             Fault::AddressesOff => SWITCH_ON,
+            Fault::Whereabouts => CHANGE_OVER,
             Fault::TokenRefused => {
                 "Apply the manifests again: the ClusterRole plexus, its binding and the ServiceAccount give the daemon its rights."
             }

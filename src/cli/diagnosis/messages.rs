@@ -13,6 +13,7 @@ const CAUSES: &[(&[&str], Fault)] = &[
     (&["ErrImageNeverPull"], Fault::ImageMissing),
     (&["Failed to pull image"], Fault::ImageMissing),
     (&["conf/components/ipam"], Fault::AddressesOff),
+    (&["the cluster has whereabouts.cni.cncf.io"], Fault::Whereabouts),
     (&["plexusd may not"], Fault::TokenRefused),
     (&["Unauthorized"], Fault::TokenRefused),
     (&["is forbidden: User"], Fault::TokenRefused),

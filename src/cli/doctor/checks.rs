@@ -167,8 +167,12 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
     } else if let Some((pool, why)) = refused_pool(network, facts) {
         // What the plugin says at ADD.
         let finding = format!("{name}: plugin plexus-ipam: pool {pool}: {why}");
-        checks.push(Check::bad(check, Fault::AddressPool, finding));
-    } else if let Some(why) = facts.refused_pools.as_ref().err().filter(|_| takes_from_pools(network)) {
+        let fault = match cause_of(why) {
+            Fault::Whereabouts => Fault::Whereabouts,
+            _ => Fault::AddressPool,
+        };
+        checks.push(Check::bad(check, fault, finding));
+    } else if let Some(why) = facts.refused_pools.as_ref().err().filter(|_| !network.address_pools.is_empty()) {
         let finding = format!("{name}: whether its address pool gives addresses is not known: {why}");
         checks.push(match cause_of(why) {
             Fault::AddressesOff => Check::bad(check, Fault::AddressesOff, finding),
@@ -190,10 +194,6 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
 fn refused_pool<'a>(network: &Network, facts: &'a Facts) -> Option<(&'a String, &'a String)> {
     let refused = facts.refused_pools.as_ref().ok()?;
     network.address_pools.iter().find_map(|pool| refused.get_key_value(pool.as_str()))
-}
-
-fn takes_from_pools(network: &Network) -> bool {
-    network.address_pools.iter().any(|pool| !pool.is_implied())
 }
 
 fn daemon(facts: &Facts, checks: &mut Vec<Check>) {

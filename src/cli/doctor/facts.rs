@@ -119,8 +119,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let definitions = networks_now::definitions(state, run).unwrap_or_default();
     let networks = settings.map(|settings| network::look(&settings, directories, &definitions, is_on_host));
     let (networks, pools) = networks.unwrap_or_default();
-    let used: BTreeSet<PoolName> =
-        networks.iter().flat_map(|one| &one.address_pools).filter(|pool| !pool.is_implied()).cloned().collect();
+    let used: BTreeSet<PoolName> = networks.iter().flat_map(|one| &one.address_pools).cloned().collect();
     let survey = Store::new(state).survey();
     let unlisted = survey.as_ref().err().map(|e| files::told(&state.sandboxes(), e));
     let (records, damaged) = survey.unwrap_or_default();

@@ -41,7 +41,7 @@ pub struct Network {
     pub unusable_pool: Option<String>,
     /// A key that nobody knows, as ADD names it.
     pub unknown_key: Option<String>,
-    /// The pools of the cluster that it takes addresses from.
+    /// The pools of the cluster from which Plexus gives it addresses.
     pub address_pools: Vec<PoolName>,
 }
 
@@ -93,11 +93,16 @@ impl Eye<'_> {
             missing_master: missing_master.filter(|_| !is_made),
             refused: self.refusal(config, !is_made),
             unusable_pool: if self.is_on_host { pool(self) } else { None },
-            address_pools: leased::pools(config),
+            address_pools: leased::pools(config).into_iter().filter(|pool| self.gives(pool)).collect(),
             unknown_key: config.plugins.iter().find_map(|one| self.registry.unknown_key(one)),
             default: seen.default,
             name,
         }
+    }
+
+    /// Whether Plexus gives addresses of `pool` here. Those that sections of whereabouts imply have its own program otherwise.
+    fn gives(&self, pool: &PoolName) -> bool {
+        !pool.is_implied() || self.settings.natives.allow(leased::whereabouts::TYPE)
     }
 
     /// A program judges as the built-in plugin does, but for the keys that this one does not take.

@@ -81,6 +81,8 @@ fn a_network_whose_pool_gives_no_address_is_named() {
     let missing = first(Ok(BTreeMap::from([("lam".to_owned(), "it does not exist".to_owned())])));
     assert_eq!((missing.mark, missing.fault), (Mark::Bad, Some(Fault::AddressPool)));
     assert!(missing.finding.contains("pool lam: it does not exist"), "{missing:?}");
+    let runs = BTreeMap::from([("lam".to_owned(), crate::cluster::whereabouts_runs())]);
+    assert_eq!(first(Ok(runs)).fault, Some(Fault::Whereabouts));
     let off = "plexusd may not list address pools: conf/components/ipam grants it";
     assert_eq!(first(Err(off.to_owned())).fault, Some(Fault::AddressesOff));
     let unknown = with(Err("plexusd is of a former release".to_owned()));

@@ -6,7 +6,7 @@ use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
 use crate::cli::status::node::Examined;
-use crate::cli::status::rows;
+use crate::cli::status::{rows, whereabouts};
 use crate::cli::why::broken;
 use crate::cni::{NetworkConfig, spelling};
 use crate::delegate::ipam::leased;
@@ -32,6 +32,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     policies(facts, &mut checks);
     definitions(facts, &mut checks);
     address_pools(facts, &mut checks);
+    of_whereabouts(facts, &mut checks);
     pods(facts, &mut checks);
     worst_first(checks)
 }
@@ -192,11 +193,23 @@ fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
-/// The AddressPools that the network `one` takes addresses from.
+/// The pools that the network `one` takes addresses from, also those that sections of whereabouts imply.
 pub fn pools_of(one: &Definition) -> Vec<PoolName> {
     let config = one.config.as_deref().and_then(|config| NetworkConfig::parse(config, Some(one.nad.name())).ok());
-    let pools = config.as_ref().map(leased::pools).unwrap_or_default();
-    pools.into_iter().filter(|pool| !pool.is_implied()).collect()
+    config.as_ref().map(leased::pools).unwrap_or_default()
+}
+
+/// The networks with pools that sections of whereabouts imply, or with those of objects.
+fn networks_with(facts: &Facts, implied: bool) -> impl Iterator<Item = (&NadRef, PoolName)> {
+    let pools =
+        facts.definitions.iter().flatten().flat_map(|one| pools_of(one).into_iter().map(|pool| (&one.nad, pool)));
+    pools.filter(move |(_, pool)| pool.is_implied() == implied)
+}
+
+fn of_whereabouts(facts: &Facts, checks: &mut Vec<Check>) {
+    let mut networks: Vec<&NadRef> = networks_with(facts, true).map(|(nad, _)| nad).collect();
+    networks.dedup();
+    checks.extend(whereabouts::check(&facts.whereabouts, &networks));
 }
 
 /// The networks whose AddressPool does not exist or makes no sense.
@@ -212,12 +225,8 @@ fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
         }
         Some(own) => Pool::new(&own.spec).err().map(|e| format!("gives no address: {e}")),
     };
-    let used =
-        facts.definitions.iter().flatten().flat_map(|one| pools_of(one).into_iter().map(|pool| (&one.nad, pool)));
-    let used: Vec<(&NadRef, PoolName)> = used.collect();
-    let bad: Vec<String> = used
-        .iter()
-        .filter_map(|(nad, pool)| Some(format!("network {nad}: AddressPool {pool} {}", wrong(pool)?)))
+    let bad: Vec<String> = networks_with(facts, false)
+        .filter_map(|(nad, pool)| Some(format!("network {nad}: AddressPool {pool} {}", wrong(&pool)?)))
         .collect();
     for finding in bad.iter().take(MOST) {
         checks.push(Check::bad("address pools", Fault::AddressPool, finding.as_str()));

@@ -1,6 +1,7 @@
 //! What `plexusctl status` has asked of the cluster.
 
 use crate::cli::status::node::Examinations;
+use crate::cli::status::whereabouts::Whereabouts;
 use crate::cluster::{SeenEvent, SeenNode, SeenPod, SeenPolicy};
 use crate::ipam::overlap::Claimant;
 use crate::nad::Definition;
@@ -18,6 +19,8 @@ pub struct Facts {
     pub definitions: Result<Vec<Definition>, String>,
     /// Every AddressPool; empty where no network takes addresses from one.
     pub address_pools: Result<Vec<Claimant>, String>,
+    /// Whether the cluster has whereabouts, where networks have its sections.
+    pub whereabouts: Result<Whereabouts, String>,
     /// The policies that are in force.
     pub policies: Result<Vec<SeenPolicy>, String>,
     /// Every pod.

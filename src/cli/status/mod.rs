@@ -4,6 +4,7 @@ mod checks;
 mod facts;
 mod node;
 mod rows;
+mod whereabouts;
 
 use super::diagnosis::{self, Check};
 use super::kubeconfig::ClusterAccess;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use whereabouts::Whereabouts;
 
 /// The version of the JSON document.
 const VERSION: u32 = 1;
@@ -141,8 +143,10 @@ fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Erro
     output.progress("asking for networks and pods …");
     let text = |e: Unanswered| e.to_string();
     let definitions = inquiry.definitions().map_err(text);
-    let uses_pools = definitions.iter().flatten().any(|one| !checks::pools_of(one).is_empty());
-    let address_pools = if uses_pools { inquiry.address_pools().map_err(text) } else { Ok(Vec::new()) };
+    let pools: Vec<_> = definitions.iter().flatten().flat_map(checks::pools_of).collect();
+    let uses = |implied| pools.iter().any(|pool| pool.is_implied() == implied);
+    let address_pools = if uses(false) { inquiry.address_pools().map_err(text) } else { Ok(Vec::new()) };
+    let whereabouts = if uses(true) { whereabouts::ask(inquiry).map_err(text) } else { Ok(Whereabouts::Away) };
     let pods = inquiry.pods(&Scope::default()).map_err(text);
     let of_pods = pods.as_deref().unwrap_or_default();
     let examinations = node::examine_wanted(inquiry, wanted, (&nodes, &plexus, of_pods), output);
@@ -153,6 +157,7 @@ fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Erro
         plexus,
         definitions,
         address_pools,
+        whereabouts,
         policies: inquiry.policies().map_err(text),
         pods,
     };

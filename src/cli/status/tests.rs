@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::diagnosis::Mark;
+use crate::cli::status::whereabouts::Whereabouts;
 use crate::cluster::{SeenEvent, SeenNode, SeenPod, SeenPolicy};
 use crate::nad::Definition;
 
@@ -41,6 +42,7 @@ fn well() -> Facts {
         events: vec![Vec::new(), Vec::new()],
         definitions: Ok(vec![Definition::new(nad, Some(config), |_| None)]),
         address_pools: Ok(Vec::new()),
+        whereabouts: Ok(Whereabouts::Away),
         policies: Ok(policies(true)),
         pods: Ok(Vec::new()),
         examinations: None,
@@ -73,6 +75,27 @@ fn a_network_whose_pool_gives_no_address_is_named() {
     assert!(first(pool("10.0.0.1/24")).finding.contains("host bits"));
     assert_eq!(first(pool("10.0.0.0/24")).mark, Mark::Good);
     assert_eq!(first(Err("its CRD is not installed".into())).mark, Mark::Unseen);
+}
+
+#[test]
+fn a_running_whereabouts_is_told_where_networks_have_its_sections() {
+    let config = r#"{"cniVersion":"1.0.0","type":"sriov","ipam":{"type":"whereabouts","range":"10.0.0.0/24"}}"#;
+    let nad = Definition::new(NadRef::new("default", "lan").unwrap(), Some(config.into()), |_| None);
+    let seen = |whereabouts| {
+        let checks = checks(&Facts { definitions: Ok(vec![nad.clone()]), whereabouts, ..well() });
+        checks.into_iter().find(|check| check.check == "whereabouts")
+    };
+    assert!(seen(Ok(Whereabouts::Away)).is_none());
+    let alone = seen(Ok(Whereabouts::Alone)).unwrap();
+    assert!(
+        alone.mark == Mark::Good && alone.finding.contains("1 network has addresses of whereabouts (default/lan)"),
+        "{alone:?}"
+    );
+    let replaced = seen(Ok(Whereabouts::Replaced)).unwrap();
+    assert_eq!((replaced.mark, replaced.fault), (Mark::Bad, Some(Fault::Whereabouts)));
+    assert!(replaced.remedy.unwrap().ends_with("docs/how-to/from-whereabouts.md."));
+    let hidden = seen(Err("the resources of whereabouts: x is forbidden: User \"y\"".into())).unwrap();
+    assert!(hidden.mark == Mark::Unseen && hidden.remedy.is_some(), "{hidden:?}");
 }
 
 #[test]

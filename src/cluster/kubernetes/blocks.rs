@@ -132,20 +132,6 @@ impl Kubernetes {
         })
     }
 
-    /// Whether the API server has an API group with this version: CRDs that somebody has installed.
-    ///
-    /// # Errors
-    /// It cannot be told.
-    pub async fn has_group(&self, version: &str) -> Result<bool, String> {
-        let list = |client: Client| async move { client.list_api_group_resources(version).await };
-        match self.within("get", list).await {
-            Ok(_) => Ok(true),
-            Err(Outcome::Absent(_)) => Ok(false),
-            Err(Outcome::Conflict) => Err("409".to_owned()),
-            Err(Outcome::Refused(why) | Outcome::Unanswered(why)) => Err(why),
-        }
-    }
-
     pub(super) async fn within<T, F>(&self, verb: &'static str, request: impl Fn(Client) -> F) -> Result<T, Outcome>
     where
         F: Future<Output = kube::Result<T>>,

@@ -28,3 +28,4 @@ pub(super) mod shortages;
 mod slices;
 mod told;
 pub(super) mod watch;
+pub(super) mod whereabouts;

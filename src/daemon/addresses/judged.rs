@@ -2,6 +2,7 @@
 
 use super::Addresses;
 use super::own_pool::why_barred;
+use crate::cluster::whereabouts_runs;
 use crate::ipam::{Pool, PoolName};
 use std::collections::BTreeMap;
 
@@ -12,9 +13,16 @@ impl Addresses {
     /// It cannot be told, in one line.
     pub async fn judge(&self, wanted: &[PoolName]) -> Result<BTreeMap<String, String>, String> {
         let kubernetes = self.cluster.kubernetes().ok_or("plexusd reads manifests, and has no pools of addresses")?;
-        let pools = kubernetes.address_pools().await.map_err(|e| e.to_string())?;
+        let (implied, wanted): (Vec<&PoolName>, Vec<&PoolName>) = wanted.iter().partition(|name| name.is_implied());
         let mut found = BTreeMap::new();
-        for name in wanted.iter().filter(|name| !name.is_implied()) {
+        if !implied.is_empty() && kubernetes.has_whereabouts().await? {
+            found.extend(implied.iter().map(|name| (name.to_string(), whereabouts_runs())));
+        }
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let pools = kubernetes.address_pools().await.map_err(|e| e.to_string())?;
+        for name in wanted {
             let why = match pools.iter().find(|pool| pool.name == name.as_str()) {
                 None => Some("it does not exist".to_owned()),
                 Some(own) if own.spec.ranges.is_empty() => Some("it has no range".to_owned()),

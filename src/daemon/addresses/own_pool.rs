@@ -1,14 +1,11 @@
 //! What the pool of a keeper is now, and whether this node may take addresses of it.
 
 use super::keeper::{Keeper, State};
-use crate::cluster::Kubernetes;
+use crate::cluster::{Kubernetes, whereabouts_runs};
 use crate::facts::node_blocks::now;
 use crate::ipam::PoolSpec;
 use crate::ipam::overlap::{Claimant, overlaps};
 use std::time::{Duration, Instant};
-
-/// The API of whereabouts.
-const WHEREABOUTS: &str = "whereabouts.cni.cncf.io/v1alpha1";
 
 /// For a pod that waits, the list of other pools may be so old.
 const OTHERS: Duration = Duration::from_secs(30);
@@ -83,11 +80,10 @@ impl Keeper {
     /// Where the cluster has the resources of whereabouts, its own programs give addresses of the same ranges. Then no
     /// address is given here, also not of a block that was leased before.
     async fn judge_whereabouts(&self, state: &mut State) -> Result<(), String> {
-        let found = self.kubernetes()?.has_group(WHEREABOUTS).await;
-        if !found.map_err(|e| format!("it is not known whether the cluster has {WHEREABOUTS}: {e}"))? {
+        if !self.kubernetes()?.has_whereabouts().await? {
             return Ok(());
         }
         self.withdraw(state, false)?;
-        Err(format!("the cluster has {WHEREABOUTS}: whereabouts gives these addresses until its CRDs are deleted"))
+        Err(whereabouts_runs())
     }
 }

@@ -8,10 +8,13 @@ use kube::api::{ListParams, LogParams, ObjectMeta};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// What the manifests give all objects of Plexus.
 const LABELS: &str = "app.kubernetes.io/name=plexus";
+/// The key of a ConfigMap with settings.
+const SETTINGS: &str = "settings.json";
 /// The longest log.
 const LONGEST: i64 = 4 << 20;
 
@@ -27,6 +30,27 @@ impl Inquiry {
         let maps: Vec<ConfigMap> = self.list(&Api::namespaced(client(), &namespace), own, "the ConfigMaps")?;
         let sets = sets.into_iter().map(|set| manifest("daemonset", set));
         Ok(sets.chain(maps.into_iter().map(|map| manifest("configmap", map))).collect())
+    }
+
+    /// The settings that DaemonSets of Plexus bring to the plugins of their nodes, each as JSON.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn plugin_settings(&self) -> Result<Vec<String>, Unanswered> {
+        let (own, namespace) = (ListParams::default().labels(LABELS), self.daemon_namespace());
+        let sets: Vec<DaemonSet> =
+            self.list(&Api::namespaced(self.client.clone(), &namespace), own, "the DaemonSets")?;
+        // Former ConfigMaps may be left: those that a DaemonSet mounts count.
+        let pods = sets.into_iter().filter_map(|set| set.spec?.template.spec);
+        let volumes = pods.flat_map(|pod| pod.volumes.unwrap_or_default());
+        let names: BTreeSet<String> = volumes.filter_map(|volume| Some(volume.config_map?.name)).collect();
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
+        let mut found = Vec::new();
+        for name in names {
+            let map = self.answer(&format!("the ConfigMap {name}"), maps.get_opt(&name))?;
+            found.extend(map.and_then(|map| map.data?.remove(SETTINGS)));
+        }
+        Ok(found)
     }
 
     /// The pods of the DaemonSet, and that of the controller of addresses, which serves no node.

@@ -18,6 +18,7 @@ pub use trust::SeenPolicy;
 
 use crate::cluster::error::{of_kubeconfig, reason};
 use crate::cluster::kubernetes::object::NadObject;
+use crate::cluster::kubernetes::whereabouts;
 use crate::nad::{Definition, NadRef};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
@@ -291,6 +292,14 @@ impl Inquiry {
     pub fn nodes(&self) -> Result<Vec<SeenNode>, Unanswered> {
         let api: Api<Node> = Api::all(self.client.clone());
         Ok(self.list(&api, ListParams::default(), "the nodes")?.into_iter().map(SeenNode::from).collect())
+    }
+
+    /// Whether the cluster has whereabouts.
+    ///
+    /// # Errors
+    /// As of [`Inquiry::pods`].
+    pub fn has_whereabouts(&self) -> Result<bool, Unanswered> {
+        self.answer("the resources of whereabouts", whereabouts::is_there(self.client.clone()))
     }
 
     /// The node `name`; `None` where there is none.
