@@ -87,3 +87,7 @@ impl Keeper {
         Err(whereabouts_runs())
     }
 }
+
+#[cfg(test)]
+#[path = "own_pool_tests.rs"]
+mod tests;
