@@ -11,8 +11,12 @@ mod counted;
 mod crowd;
 #[path = "addresses/erased.rs"]
 mod erased;
+#[path = "addresses/former.rs"]
+mod former;
 #[path = "addresses/kept.rs"]
 mod kept;
+#[path = "addresses/ranges.rs"]
+mod ranges;
 #[path = "addresses/removed.rs"]
 mod removed;
 #[path = "addresses/resized.rs"]
@@ -262,12 +266,17 @@ fn two_nodes_share_a_pool_and_never_an_address() {
 
 /// A machine without a daemon that was granted one block of 256 addresses.
 fn granted() -> Machine {
+    granted_until("10.7.0.254")
+}
+
+/// The same, with the addresses of the block until `last`.
+fn granted_until(last: &str) -> Machine {
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plexus"), folder.path().join("plexus-ipam")).unwrap();
     let machine = Machine { folder, name: String::new(), kubeconfig: PathBuf::new(), daemon: None };
     let now = plexus::facts::node_blocks::now();
     let text = format!(
-        "pool crowd\nconfirmed {} {} {}\nauthority 600\nwarm 1 16\nsubnet 10.7.0.0/24\nblock 10.7.0.0 256 a 10.7.0.1 10.7.0.254\n",
+        "pool crowd\nconfirmed {} {} {}\nauthority 600\nwarm 1 16\nsubnet 10.7.0.0/24\nblock 10.7.0.0 256 a 10.7.0.1 {last}\n",
         now.boot, now.since_boot, now.clock
     );
     std::fs::create_dir_all(machine.path("run/daemon/ipam")).unwrap();
@@ -438,7 +447,7 @@ fn programs_with_other_directories_give_nothing() {
 
 #[test]
 fn a_stocked_node_asks_nobody() {
-    let Some(server) = server() else { return };
+    let Some(mut server) = server() else { return };
     let ranges = json!([{"range": "10.2.0.0/24"}, {"range": "fd02::/64"}]);
     put_pool(&server, "stock", &json!({"blockSize": {"v4": 16, "v6": 16}, "ranges": ranges}));
     let mut machine = Machine::new(&server, "n3");
@@ -468,6 +477,13 @@ fn a_stocked_node_asks_nobody() {
         machine.add("stock", &format!("c{turn}")).unwrap();
     }
     wait_until(|| blocks(&server, "stock").len() > before.len(), || machine.log());
+    // Case 6: the stock is used up while the API server is away. The runtime tries again.
+    server.kill().unwrap();
+    let refused = (0..64).find_map(|turn| machine.add("stock", &format!("away{turn}")).err());
+    assert!(refused.as_ref().is_some_and(|error| error.contains("\"code\": 11")), "{refused:?}");
+    server.restart().unwrap();
+    let again = || machine.add("stock", "back").is_ok();
+    wait_within(LONG, again, || machine.log());
 }
 
 #[test]

@@ -250,5 +250,10 @@ mod tests {
         let facts: Request =
             serde_json::from_str(r#"{"facts":{"future":1,"networks":[{"namespace":"a","name":"b","x":1}]}}"#).unwrap();
         assert!(matches!(facts, Request::Facts(facts) if facts.networks.len() == 1 && !facts.annotations_wanted));
+        // A plugin of a former release only names the pool, one of a later release says more.
+        for text in [r#"{"lease":{"pool":"lan"}}"#, r#"{"lease":{"pool":"lan","families":[],"future":1}}"#] {
+            let lease: Request = serde_json::from_str(text).unwrap();
+            assert!(matches!(lease, Request::Lease(lease) if lease.pool.as_str() == "lan" && lease.within.is_empty()));
+        }
     }
 }
