@@ -11,6 +11,8 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+#[path = "leases/bare.rs"]
+mod bare;
 #[path = "leases/nodes.rs"]
 mod nodes;
 mod report;
@@ -26,6 +28,8 @@ use support::apiserver::ApiServer;
 use support::cluster::{NETWORKS, role, server};
 use support::wait_within;
 
+/// So many times of one request are taken.
+const ALONE: usize = 300;
 /// Of all nodes so many are deleted: one of twenty.
 const DELETED: usize = 20;
 
@@ -39,6 +43,7 @@ fn main() {
     println!("| | time | requests to the API server |\n|---|--:|---|");
     storm(&server, &mut fleet);
     pods(&server, &mut fleet);
+    alone(&server, &fleet);
     crowd(&server, &mut fleet, number("PLEXUS_SCALE_PODS", 128));
     rolling(&server, &mut fleet);
     outage(&mut server, &mut fleet);
@@ -56,13 +61,27 @@ fn storm(server: &ApiServer, fleet: &mut Fleet) {
     let (before, begun) = (Requests::of(server), Instant::now());
     fleet.start();
     row("all daemons start at once, until each answers", begun.elapsed(), &Requests::of(server).since(&before));
+    let without = fleet.memory();
     let (before, begun) = (Requests::of(server), Instant::now());
     let mut leases = fleet.lease_all();
     let requests = Requests::of(server).since(&before);
     row("each node leases a block of each pool at the same time", begun.elapsed(), &requests);
-    leases.sort_unstable();
-    let at = |percent: usize| leases[(leases.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-    println!("| one lease: median {:.0} ms, 95 % {:.0} ms, 99 % {:.0} ms | | |", at(50), at(95), at(99));
+    times("one lease", &mut leases);
+    println!("| memory of a daemon: {without} KiB without a pool, {} KiB with the pools | | |", fleet.memory());
+}
+
+fn times(what: &str, all: &mut [Duration]) {
+    all.sort_unstable();
+    let at = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    println!("| {what}: median {:.1} ms, 95 % {:.1} ms, 99 % {:.1} ms | | |", at(50), at(95), at(99));
+}
+
+/// What a pod waits for where nothing else happens, beside one request to the same API server.
+fn alone(server: &ApiServer, fleet: &Fleet) {
+    fleet.grow_old();
+    times("leases of one node, one after another", &mut fleet.lease_one_by_one(ALONE));
+    let created = bare::create(&server.kubeconfig(), ALONE);
+    times("an object is created without Plexus, one after another", &mut created.unwrap());
 }
 
 /// A pod on each node in each pool, out of the stock.

@@ -130,6 +130,18 @@ impl Fleet {
         parallel(wanted, |(node, number)| node.lease(number, &[4]))
     }
 
+    /// The last node leases so many blocks, of one pool after the other; answers how long each lease took.
+    pub fn lease_one_by_one(&self, count: usize) -> Vec<Duration> {
+        let node = self.nodes.last().unwrap();
+        (0..count).map(|turn| node.lease(turn % self.pools, &[4])).collect()
+    }
+
+    /// The memory of a daemon in KiB, on average.
+    pub fn memory(&self) -> u64 {
+        let all: u64 = self.nodes.iter().map(|node| node.daemon.as_ref().unwrap().memory()).sum();
+        all / self.nodes.len() as u64
+    }
+
     /// A confirmation of each grant.
     pub fn ask_confirmations(&self) {
         let wanted = (0..self.pools).flat_map(|number| self.nodes.iter().map(move |node| (node, number))).collect();
