@@ -80,7 +80,7 @@ fn times(what: &str, all: &mut [Duration]) {
 fn alone(server: &ApiServer, fleet: &Fleet) {
     fleet.grow_old();
     times("leases of one node, one after another", &mut fleet.lease_one_by_one(ALONE));
-    let created = bare::create(&server.kubeconfig(), ALONE);
+    let created = bare::create(server.kubeconfig(), ALONE);
     times("an object is created without Plexus, one after another", &mut created.unwrap());
 }
 
