@@ -235,7 +235,8 @@ fn how_long_a_report_takes() {
         sent.push(began.elapsed());
         socket.recv(&mut [0; MAX_BYTES]).unwrap();
     }
-    for (what, mut taken) in [("written", written), ("sent", sent)] {
+    let both = written.iter().zip(&sent).map(|(written, sent)| *written + *sent).collect();
+    for (what, mut taken) in [("written", written), ("sent", sent), ("written and sent", both)] {
         taken.sort();
         support::say(&format!("a report is {what} in {:?} (median), {:?} (90 of 100 within)", taken[200], taken[360]));
     }

@@ -86,6 +86,47 @@ fn a_scraper_needs_a_token_that_may_get_the_metrics() {
 }
 
 #[test]
+fn prometheus_scrapes_over_tls_with_the_token_of_the_page() {
+    let (Some(programs), Some(server)) = (prometheus(), server()) else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kubectl = |arguments: &[&str], input: Option<&str>| server.kubectl(arguments, input).unwrap();
+    kubectl(&["apply", "-f", root.join("conf/components/metrics/rbac.yaml").to_str().unwrap()], None);
+    // The commands of the page, one after another.
+    let page = fs::read_to_string(root.join("docs/how-to/monitoring.md")).unwrap();
+    let block = page.split("```sh\n").find(|block| block.contains("name: plexus-metrics-token")).unwrap();
+    let (commands, rest) = block.split_once("kubectl apply -f - <<'END'\n").unwrap();
+    for command in commands.replace("\\\n", " ").lines() {
+        kubectl(&command.split_whitespace().skip(1).collect::<Vec<_>>(), None);
+    }
+    kubectl(&["apply", "-f", "-"], rest.split_once("\nEND\n").map(|(manifest, _)| manifest));
+    // The controller of service accounts, which does not run here, writes the token into the secret.
+    let token = kubectl(&["-n", "kube-system", "create", "token", "plexus-scraper"], None);
+
+    let (folder, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [metrics, listen] = [(); 2].map(|()| http::free_address().to_string());
+    let daemon = daemon(&server, folder.path(), "plexus", &["--metrics-address", &metrics, "--metrics-authorization"]);
+    let monitor = fs::read_to_string(root.join("conf/monitoring/pod-monitor.yaml")).unwrap();
+    assert!(monitor.contains("scheme: https") && monitor.contains("insecureSkipVerify: true"), "{monitor}");
+    let configuration = json!({
+        "global": { "scrape_interval": "300ms", "scrape_timeout": "300ms" },
+        "scrape_configs": [{ "job_name": "plexus", "static_configs": [{ "targets": [&metrics] }], "scheme": "https",
+            "tls_config": { "insecure_skip_verify": true }, "authorization": { "credentials": token.trim() } }],
+    });
+    fs::write(own.path().join("prometheus.yml"), configuration.to_string()).unwrap();
+    let mut command = Command::new(programs.join("prometheus"));
+    let listens = format!("--web.listen-address={listen}");
+    command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", &listens]).current_dir(own.path());
+    let _prometheus = Running(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+    let ask = || {
+        let server = format!("http://{listen}");
+        let query = ["query", "instant", &server, "up{job=\"plexus\"} == 1"];
+        String::from_utf8_lossy(&Command::new(programs.join("promtool")).args(query).output().unwrap().stdout)
+            .into_owned()
+    };
+    wait_until(|| ask().contains("=> 1 "), || format!("{}\n{}", ask(), daemon.log()));
+}
+
+#[test]
 fn a_daemon_that_may_not_ask_about_tokens_lets_nobody_in() {
     let Some(server) = server() else { return };
     let token = account(&server, "prometheus");
