@@ -129,7 +129,6 @@ pub fn captured() -> Option<BTreeMap<&'static str, String>> {
     let displaced = "installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist";
     node(&cluster, "node3", "plexus-t9zlc", Some(displaced));
     let pods = pods(&cluster);
-    let of_node = [&CONF_DIR[..], &["--cni-bin-dir", "/run/node/installed"]].concat();
     let mut samples = BTreeMap::new();
     let mut take = |name, is_node, words: &str, more: &[&str]| {
         samples.insert(name, plexusctl(&mut cluster, is_node, words, more));
