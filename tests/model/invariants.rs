@@ -34,6 +34,17 @@ impl Run {
         }
         self.past.iter().try_for_each(|past| deleted(past, &seen))
     }
+
+    /// A port that is still there has the master that it had, and is up as it was: calls for other sandboxes do not touch it.
+    pub fn ports_are_as_before(&mut self) -> Result<(), String> {
+        let now = seen::ports();
+        let before = std::mem::replace(&mut self.ports, now);
+        let both = before.iter().filter_map(|(name, how)| Some((name, how, self.ports.get(name)?)));
+        for (name, before, now) in both.filter(|(_, before, now)| before != now) {
+            return Err(format!("{name} had {before}, and has {now}"));
+        }
+        Ok(())
+    }
 }
 
 /// Whether the record of `id` tells of what is left for `ifname`.
@@ -44,7 +55,10 @@ fn is_told(seen: &Seen, id: &str, ifname: &str) -> bool {
 /// A living sandbox is as it was when it was attached.
 fn alive(slot: &Slot, seen: &Seen) -> Result<(), String> {
     let id = &slot.pod.id;
-    let found = seen::interfaces(&slot.pod);
+    let (found, inside) = seen::inside(&slot.pod);
+    if inside != slot.inside {
+        return Err(format!("inside of the living {id} it was {:?} and is {inside:?}", slot.inside));
+    }
     if found != slot.interfaces {
         return Err(format!("the interfaces of the living {id} were {:?} and are {found:?}", slot.interfaces));
     }

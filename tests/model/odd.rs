@@ -43,6 +43,7 @@ impl Run {
             unrecorded: false,
             result: Value::Null,
             interfaces: BTreeMap::new(),
+            inside: Vec::new(),
             failed: 0,
             unrecorded_failures: 0,
             cancelled: 0,

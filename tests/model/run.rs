@@ -24,17 +24,20 @@ pub struct Run {
     pub past: Vec<Past>,
     counts: Counts,
     pub made: usize,
+    /// See [`seen::ports`], after the operation before.
+    pub ports: BTreeMap<String, String>,
 }
 
 /// Runs all of `ops`, then ends all faults and deletes everything.
 pub fn run(world: World, ops: &[Op]) -> Result<Counts, String> {
     let slots = (0..SLOTS[1]).map(|_| None).collect();
-    let mut run = Run { world, slots, past: Vec::new(), counts: Counts::new(), made: 0 };
+    let mut run = Run { world, slots, past: Vec::new(), counts: Counts::new(), made: 0, ports: BTreeMap::new() };
     for (number, op) in ops.iter().enumerate() {
         let of = |why: String| format!("operation {number}, {op:?}: {why}");
         run.step(op).map_err(of)?;
         run.quiet();
         run.world.harm().map_or(Ok(()), Err).and_then(|()| run.invariants()).map_err(of)?;
+        run.ports_are_as_before().map_err(of)?;
     }
     run.settle().map_err(|why| format!("in the end: {why}"))?;
     run.world.change(&Op::Daemon(crate::op::Daemon::Away));
@@ -182,8 +185,10 @@ impl Run {
         }
         self.count(if success { "pods attached" } else { "ADDs that failed or were killed" });
         let id = pod.id.clone();
+        let (interfaces, inside) = if success { seen::inside(&pod) } else { Default::default() };
         let slot = Slot {
-            interfaces: if success { seen::interfaces(&pod) } else { BTreeMap::new() },
+            interfaces,
+            inside,
             result: if success { answer.result() } else { Value::Null },
             state: if success { State::Attached } else { State::Limbo },
             networks: networks.to_vec(),
@@ -334,12 +339,27 @@ impl Run {
         Ok(())
     }
 
+    /// CHECK finds a pod well that is well, and one that was cut off from its bridge not.
     fn check(&mut self, at: usize) -> Result<(), String> {
         let Some(slot) = self.slots[at].as_ref().filter(|slot| slot.is_alive()) else { return Ok(()) };
-        let call = self.world.call(slot.pod.call("CHECK")).configured("prevResult", slot.result.clone());
-        let answer = call.make();
+        let call = || self.world.call(slot.pod.call("CHECK")).configured("prevResult", slot.result.clone());
+        let answer = call().make();
         must(answer.status.success() || !slot.is_recorded(), || format!("CHECK fails: {answer:?}"))?;
+        let links = slot.result["interfaces"].as_array().into_iter().flatten();
+        let mut ports = links.filter(|link| link["sandbox"].is_null()).filter_map(|link| link["name"].as_str());
+        let port = ports.find(|name| name.starts_with("veth")).map(str::to_owned);
+        let mut is_cut = false;
+        if let Some(port) = port.filter(|_| slot.is_recorded() && self.made % 2 == 0) {
+            self.world.node.ip(&format!("link set {port} nomaster"));
+            let cut = call().make();
+            self.world.node.ip(&format!("link set {port} master cbr0"));
+            must(!cut.status.success(), || format!("CHECK finds a pod well whose {port} has no bridge"))?;
+            is_cut = true;
+        }
         self.count("Check");
+        if is_cut {
+            self.count("CheckCut");
+        }
         Ok(())
     }
 
@@ -368,7 +388,11 @@ impl Run {
                 || self.slots.iter().flatten().any(|slot| slot.pod.id == thing.id && (slot.is_lost() || slot.old))
         };
         let mut stale = seen.things.iter().filter(|thing| !listed.clone().any(|slot| slot.pod.id == thing.id));
-        let left = stale.find(|thing| !is_lost(thing) && thing.what.starts_with("mark"));
+        // What a living namespace may still use is kept.
+        let is_used = |thing: &seen::Thing| {
+            thing.id.is_empty() || self.slots.iter().flatten().any(|slot| slot.pod.id == thing.id && !slot.ended)
+        };
+        let left = stale.find(|thing| !is_lost(thing) && (thing.what.starts_with("mark") || !is_used(thing)));
         must(left.is_none(), || format!("GC succeeds, and {left:?} is left"))
     }
 

@@ -126,11 +126,47 @@ fn records() -> BTreeMap<String, Recorded> {
 
 /// The interfaces of a sandbox with their global addresses, without `lo`.
 pub fn interfaces(pod: &Pod) -> BTreeMap<String, Vec<String>> {
+    inside(pod).0
+}
+
+/// The same, and how each of them is: its MAC, whether it is up, and the routes.
+pub fn inside(pod: &Pod) -> (BTreeMap<String, Vec<String>>, Vec<String>) {
     plexus::sys::netns::Netns::open(&pod.netns).unwrap().run(own_interfaces).unwrap()
 }
 
-fn own_interfaces() -> BTreeMap<String, Vec<String>> {
+/// The ends of veths that the node has: each with its master, and whether it is up.
+pub fn ports() -> BTreeMap<String, String> {
+    let links = crate::support::kernel::ip("link").as_array().cloned().unwrap_or_default();
+    let veths = links.iter().filter(|link| link["ifname"].as_str().is_some_and(|name| name.starts_with("veth")));
+    let flags = |link: &Value| link["flags"].as_array().is_some_and(|flags| flags.contains(&"UP".into()));
+    veths
+        .map(|link| {
+            let how =
+                format!("master {}, up {}, MAC {}, MTU {}", link["master"], flags(link), link["address"], link["mtu"]);
+            (link["ifname"].as_str().unwrap_or_default().to_owned(), how)
+        })
+        .collect()
+}
+
+/// The routes of IPv4 of this thread's namespace, and those of IPv6 with a gateway: the kernel makes others in its own time.
+fn routes() -> Vec<String> {
+    let columns = |line: &str, wanted: &[usize]| {
+        let all: Vec<&str> = line.split_ascii_whitespace().collect();
+        wanted.iter().filter_map(|at| all.get(*at)).copied().collect::<Vec<_>>().join(" ")
+    };
+    let v4 = fs::read_to_string("/proc/thread-self/net/route").unwrap();
+    let v6 = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    let none = "0".repeat(32);
+    let v6 = v6.lines().filter(|line| line.split_ascii_whitespace().nth(4).is_some_and(|gateway| gateway != none));
+    let mut all: Vec<String> = v4.lines().skip(1).map(|line| columns(line, &[0, 1, 2, 7])).collect();
+    all.extend(v6.map(|line| columns(line, &[9, 0, 1, 4])));
+    all.sort();
+    all
+}
+
+fn own_interfaces() -> (BTreeMap<String, Vec<String>>, Vec<String>) {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut how = routes();
     let mut first = std::ptr::null_mut();
     // SAFETY: the list is freed below, after its last use.
     assert_eq!(unsafe { libc::getifaddrs(&raw mut first) }, 0);
@@ -140,13 +176,26 @@ fn own_interfaces() -> BTreeMap<String, Vec<String>> {
         let name = unsafe { CStr::from_ptr(entry.ifa_name) }.to_str().unwrap();
         if name != "lo" {
             all.entry(name.to_owned()).or_default().extend(global(entry.ifa_addr));
+            let is_up = entry.ifa_flags & libc::IFF_UP.unsigned_abs() != 0;
+            how.extend(mac(entry.ifa_addr).map(|mac| format!("{name}: MAC {mac}, up {is_up}")));
         }
         next = entry.ifa_next;
     }
     // SAFETY: it is from getifaddrs(3).
     unsafe { libc::freeifaddrs(first) };
     all.values_mut().for_each(|addresses| addresses.sort());
-    all
+    how.sort();
+    (all, how)
+}
+
+/// The MAC, if that is what `address` is.
+fn mac(address: *const libc::sockaddr) -> Option<String> {
+    // SAFETY: the kernel says by the family what is there.
+    let address = unsafe {
+        let is_link = i32::from(address.as_ref()?.sa_family) == libc::AF_PACKET;
+        is_link.then(|| *address.cast::<libc::sockaddr_ll>())?
+    };
+    Some(address.sll_addr[..6].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
 }
 
 /// An address of IP that is not of the link alone.

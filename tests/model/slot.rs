@@ -30,6 +30,8 @@ pub struct Slot {
     pub result: Value,
     /// Its interfaces when it was attached.
     pub interfaces: BTreeMap<String, Vec<String>>,
+    /// How they were then, and the routes.
+    pub inside: Vec<String>,
     /// DELs that failed, and DELs in a row that were cancelled.
     pub failed: usize,
     /// How many of those that failed could not be recorded on the disk: a reboot forgets them.

@@ -34,7 +34,7 @@ const BALLAST: &str = "/var/lib/plexus/ballast";
 const STUB: &str = r#"#!/bin/sh
 name=${0##*/}
 lock=/run/plexus/locks/$CNI_CONTAINERID.lock
-[ -n "$CNI_CONTAINERID" ] && [ -e "$lock" ] && flock -n "$lock" true && echo "$CNI_COMMAND of $name in $CNI_CONTAINERID" >>/var/lib/moods/unlocked
+[ -n "$CNI_CONTAINERID" ] && { [ ! -e "$lock" ] || flock -n "$lock" true; } && echo "$CNI_COMMAND of $name in $CNI_CONTAINERID" >>/var/lib/moods/unlocked
 stdin=
 while IFS= read -r line || [ -n "$line" ]; do stdin=$stdin$line; done
 mood=Well
