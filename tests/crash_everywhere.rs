@@ -55,8 +55,9 @@ struct Case {
     witness: Option<Pod>,
 }
 
-/// Without what changes by itself: the kernel says some time after a link is up that it runs.
-fn settled(picture: &mut Picture) {
+/// A picture without what changes by itself: the kernel says some time after a link is up that it runs.
+fn settled(node: &Node, pod: &Pod) -> Picture {
+    let mut picture = Picture::take(node, pod);
     picture.files.retain(|path, _| !is_temporary(Path::new(path)));
     for link in picture.pod[0].as_array_mut().into_iter().flatten() {
         let is_up = link["flags"].as_array().is_some_and(|flags| flags.contains(&"UP".into()));
@@ -64,6 +65,7 @@ fn settled(picture: &mut Picture) {
         link["operstate"] = Value::Null;
         link["qdisc"] = Value::Null;
     }
+    picture
 }
 
 fn network(name: &str, number: u8, more: &[Value]) -> Value {
@@ -158,8 +160,7 @@ impl Case {
             pod.end_sandbox();
         }
         // Neither changes anything.
-        let looks = matches!(verb, Killed::Check | Killed::Status);
-        let attached = looks.then(|| Picture::take(&self.node, &pod));
+        let attached = matches!(verb, Killed::Check | Killed::Status).then(|| settled(&self.node, &pod));
         let (answer, changes) = match verb {
             Killed::Add => pod.call("ADD").killed_at(number),
             Killed::Del => pod.call("DEL").killed_at(number),
@@ -178,10 +179,8 @@ impl Case {
         if changes.len() < number {
             assert!(answer.status.success(), "{of}: {answer:?}");
         }
-        if let Some(mut attached) = attached {
-            let mut now = Picture::take(&self.node, &pod);
-            [&mut attached, &mut now].map(settled);
-            assert_eq!(now.difference(&attached), "", "{of}");
+        if let Some(attached) = attached {
+            assert_eq!(settled(&self.node, &pod).difference(&attached), "", "{of}");
         }
         if ends && !ended {
             if pod.record(&self.node).is_some() {

@@ -39,11 +39,11 @@ impl Run {
     pub fn ports_are_as_before(&mut self) -> Result<(), String> {
         let now = seen::ports();
         let before = std::mem::replace(&mut self.ports, now);
-        let both = before.iter().filter_map(|(name, how)| Some((name, how, self.ports.get(name)?)));
-        for (name, before, now) in both.filter(|(_, before, now)| before != now) {
-            return Err(format!("{name} had {before}, and has {now}"));
+        let mut both = before.iter().filter_map(|(name, how)| Some((name, how, self.ports.get(name)?)));
+        match both.find(|(_, before, now)| before != now) {
+            Some((name, before, now)) => Err(format!("{name} had {before}, and has {now}")),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

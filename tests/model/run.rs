@@ -168,10 +168,7 @@ impl Run {
         let release = if killed.is_none() && !asked { self.world.release(self.made) } else { 0 };
         self.meets(0, networks);
         let call = self.world.call_of(release, pod.call("ADD"));
-        let answer = match killed {
-            Some(number) => call.killed_at(number).0,
-            None => call.make(),
-        };
+        let answer = if let Some(number) = killed { call.killed_at(number).0 } else { call.make() };
         self.quiet();
         self.count_former(release);
         self.count_call(if asked { "AddAsked" } else { "Add" }, &answer, killed.is_some());
@@ -349,7 +346,7 @@ impl Run {
         let mut ports = links.filter(|link| link["sandbox"].is_null()).filter_map(|link| link["name"].as_str());
         let port = ports.find(|name| name.starts_with("veth")).map(str::to_owned);
         let mut is_cut = false;
-        if let Some(port) = port.filter(|_| slot.is_recorded() && self.made % 2 == 0) {
+        if let Some(port) = port.filter(|_| slot.is_recorded() && self.made.is_multiple_of(2)) {
             self.world.node.ip(&format!("link set {port} nomaster"));
             let cut = call().make();
             self.world.node.ip(&format!("link set {port} master cbr0"));
@@ -364,18 +361,25 @@ impl Run {
     }
 
     fn gc(&mut self, killed: usize) -> Result<(), String> {
+        // Of pods whose namespace ended without DEL, the runtime lists some.
+        let forgets = !self.made.is_multiple_of(2);
+        let is_listed = |slot: &&Slot| slot.state == State::Attached && !(forgets && slot.ended);
         let valid: Vec<Value> = self
             .slots
             .iter()
             .flatten()
-            .filter(|slot| slot.state == State::Attached)
+            .filter(is_listed)
             .map(|slot| json!({"containerID": slot.pod.id, "ifname": "eth0"}))
             .collect();
         let call = self.world.call(Call::of_node(&self.world.node, "GC"));
         let call = call.configured("cni.dev/valid-attachments", json!(valid));
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
         self.count_call("Gc", &answer, killed > 0);
-        let listed = self.slots.iter().flatten().filter(|slot| slot.state == State::Attached);
+        // Their records may be gone now, and DEL has to guess.
+        for slot in self.slots.iter_mut().flatten().filter(|slot| forgets && slot.ended) {
+            slot.unrecorded = true;
+        }
+        let listed = self.slots.iter().flatten().filter(is_listed);
         let whole = listed.clone().all(|slot| slot.torn.is_none());
         if killed > 0 || !whole || !self.world.is_well() {
             return Ok(());
