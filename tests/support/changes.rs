@@ -40,6 +40,7 @@ const CHANGES: &[(libc::c_long, &str)] = &[
     (libc::SYS_flock, "flock"),
     (libc::SYS_fsync, "fsync"),
     (libc::SYS_kill, "kill"),
+    (libc::SYS_pidfd_send_signal, "pidfd_send_signal"),
     (libc::SYS_execve, "execve"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_creat, "creat"),
