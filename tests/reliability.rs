@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What `make prove` counted, by its words.
 type Counts = BTreeMap<String, u64>;
@@ -185,7 +185,11 @@ fn root() -> &'static Path {
 
 /// The day, the commit, and the counts.
 fn counts() -> (String, String, Counts) {
-    let text = fs::read_to_string(root().join("tests/data/prove.tsv")).unwrap();
+    counts_in(&root().join("tests/data/prove.tsv"))
+}
+
+fn counts_in(path: &Path) -> (String, String, Counts) {
+    let text = fs::read_to_string(path).unwrap();
     let mut lines: Counts = BTreeMap::new();
     let (mut date, mut commit) = (String::new(), String::new());
     for line in text.lines() {
@@ -267,6 +271,8 @@ fn page() -> String {
     include_str!("data/reliability.md")
         .replace("{date}", &date)
         .replace("{commit}", &commit)
+        // The runs of a former script were not timed.
+        .replace("{took}", &counts.get("seconds").map_or(String::new(), |seconds| format!(", and took {seconds} s")))
         .replace("{former}", &former.join(", "))
         .replace("{day of Multus}", &multus.date)
         .replace("{seeds}", &number("model: seeds").to_string())
@@ -311,6 +317,16 @@ fn every_fault_of_the_model_has_a_row() {
     let faults = counts.keys().filter(|what| is_fault(what) || what.starts_with("kills: "));
     let missing: Vec<&String> = faults.filter(|what| !rows().any(|row| row == what)).collect();
     assert!(missing.is_empty(), "{missing:?} are in no row of tests/reliability.rs");
+}
+
+#[test]
+fn every_row_was_tried() {
+    // `make prove` names its own counts: a fault that it does not try any more makes it fail.
+    let proved = std::env::var_os("PLEXUS_PROVED").map(PathBuf::from);
+    let (_, _, counts) = proved.map_or_else(counts, |path| counts_in(&path));
+    let rows = KILLS.iter().chain(RANDOM).chain(OTHERS).flat_map(|row| row.counted);
+    let missing: Vec<&&str> = rows.filter(|what| counts.get(**what).is_none_or(|number| *number == 0)).collect();
+    assert!(missing.is_empty(), "{missing:?} were not tried once; more seeds (SEEDS) try more of the random ones");
 }
 
 #[test]
