@@ -3,7 +3,7 @@
 use crate::kills::{before_each, step};
 use crate::support::{self, changes::Changes, wait_until};
 use crate::tool::{FORMER, LIST, OTHERS, PLUGIN, plugin};
-use crate::tree::{Folder, difference};
+use crate::tree::{Folder, Tree, difference};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -54,8 +54,43 @@ fn has_ended(child: &mut Child) -> bool {
     child.try_wait().unwrap().is_some()
 }
 
-/// One kill, and the node's pod of Plexus starts again: answers how many changes the keeper made.
-fn kill(tool: &Path, number: usize) -> usize {
+/// What others do.
+fn take_away(folder: &Folder) {
+    fs::rename(folder.path(LIST), folder.path(RENAMED)).unwrap();
+    fs::remove_file(folder.path(PLUGIN)).unwrap();
+}
+
+/// What the next start of the node's pod must leave, as one does that no keeper went before.
+struct Whole {
+    /// The keeper restored the list, with what others had added to it.
+    kept: Tree,
+    /// It did not: the list is that of a new installation.
+    made: Tree,
+}
+
+impl Whole {
+    fn new(tool: &Path) -> Whole {
+        let [kept, made] = [node(), node()];
+        take_away(&made);
+        let trees = [&kept, &made].map(|folder| {
+            assert!(command(tool, "install", folder).status().unwrap().success());
+            left(folder)
+        });
+        let [kept, made] = trees;
+        assert!(kept[LIST].1.contains("other") && made[LIST].1.contains("loadOnlyInlinedPlugins"), "{kept:?} {made:?}");
+        Whole { kept, made }
+    }
+}
+
+/// All files but those of the keeper's, and of those who took something away.
+fn left(folder: &Folder) -> Tree {
+    let mut tree = folder.tree();
+    tree.retain(|path, _| !path.starts_with("run/") && path != RENAMED);
+    tree
+}
+
+/// One kill, and the node's pod of Plexus starts again, which leaves the `whole`: answers how many changes the keeper made.
+fn kill(tool: &Path, whole: &Whole, number: usize) -> usize {
     let folder = node();
     let before = folder.tree();
     let is_there = |name: &str| folder.tree().get(name) == before.get(name);
@@ -65,8 +100,7 @@ fn kill(tool: &Path, number: usize) -> usize {
     drop(keep);
     let told = folder.path("run/keeper/state.json");
     wait_until(|| told.exists() || has_ended(&mut keeper), || "the keeper does not look".to_owned());
-    fs::rename(folder.path(LIST), folder.path(RENAMED)).unwrap();
-    fs::remove_file(folder.path(PLUGIN)).unwrap();
+    take_away(&folder);
     wait_until(|| is_there(LIST) && is_there(PLUGIN) || has_ended(&mut keeper), || "nothing is restored".to_owned());
     // It may have ended.
     let _ = keeper.kill();
@@ -76,12 +110,10 @@ fn kill(tool: &Path, number: usize) -> usize {
     for name in [LIST, PLUGIN] {
         assert!(is_there(name) || !folder.path(name).exists(), "{of}: {name} is not whole: {:?}", folder.tree());
     }
+    let whole = if folder.path(LIST).exists() { &whole.kept } else { &whole.made };
     // Its init container comes first.
     assert!(command(tool, "install", &folder).status().unwrap().success(), "{of}");
-    let mut left = folder.tree();
-    left.retain(|path, _| !path.starts_with("run/") && path != RENAMED && path != "state/installed");
-    left.insert(LIST.to_owned(), before[LIST].clone());
-    let difference = difference(&left, &before);
+    let difference = difference(&left(&folder), whole);
     assert!(difference.is_empty(), "{of}:{difference}");
     changes.len()
 }
@@ -90,7 +122,8 @@ fn kill(tool: &Path, number: usize) -> usize {
 fn a_keeper_that_is_killed_leaves_whole_files() {
     // FAULT-23
     let tool = image();
-    let kills = before_each(step(), AT_ONCE, |number| kill(&tool, number));
+    let whole = Whole::new(&tool);
+    let kills = before_each(step(), AT_ONCE, |number| kill(&tool, &whole, number));
     support::tally(kills, "kills: plexusctl keep");
     fs::remove_dir_all(tool.parent().unwrap()).unwrap();
 }
