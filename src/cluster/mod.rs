@@ -25,8 +25,8 @@ pub use kubernetes::claimed::Claimed;
 pub use kubernetes::client::{Kubernetes, PodWatch, UnknownNetwork};
 pub use kubernetes::event::{Notice, Subject};
 pub use kubernetes::inquiry::{
-    Change, Finished, Inquiry, Job, Scope, SeenAddresses, SeenBlock, SeenEvent, SeenNode, SeenPod, SeenPolicy,
-    Unanswered,
+    Change, Finished, Inquiry, Job, Scope, SeenAddresses, SeenBlock, SeenDaemonSet, SeenEvent, SeenNode, SeenPod,
+    SeenPolicy, Unanswered,
 };
 pub use kubernetes::leading::Leading;
 pub use kubernetes::leasing::Freed;

@@ -25,6 +25,8 @@ pub enum Fault {
     OldPlugin,
     /// A pool has no free address, or only a few.
     PoolFull,
+    /// The API server does not know a kind of objects.
+    CrdMissing,
     /// Something about an AddressPool: it does not exist, makes no sense, is not for this pod or node, or was not confirmed.
     AddressPool,
     /// Another device has an address of the pool.
@@ -74,6 +76,8 @@ pub enum Fault {
 /// What to do about a pool.
 const LOOK_AT_POOL: &str =
     "`kubectl get addresspools`, `plexusctl ipam show` and `plexusctl ipam check` show what is wrong with the pool.";
+/// What to do where a CRD is not installed.
+const INSTALL_CRD: &str = "Install it: `plexusctl crd | kubectl apply --server-side -f -` for networks, `kubectl apply --server-side -k crd/addresses` for addresses.";
 /// What to do about an address that another device has.
 const EXCLUDE: &str = "Exclude the address in the AddressPool (ranges[].exclude), or remove the device with the MAC that the message names.";
 /// What to do where addresses of the cluster are off.
@@ -123,6 +127,7 @@ impl Fault {
             Fault::PoolFull => {
                 "Enlarge the range of the network, or run `plexusctl gc` on the node to release addresses of deleted pods."
             }
+            Fault::CrdMissing => INSTALL_CRD,
             Fault::AddressPool => LOOK_AT_POOL,
             Fault::AddressInUse => EXCLUDE,
             Fault::AddressesOff => SWITCH_ON,

@@ -14,6 +14,7 @@ const CAUSES: &[(&[&str], Fault)] = &[
     (&["Failed to pull image"], Fault::ImageMissing),
     (&["conf/components/ipam"], Fault::AddressesOff),
     (&["the cluster has whereabouts.cni.cncf.io"], Fault::Whereabouts),
+    (&["its CRD is not installed"], Fault::CrdMissing),
     (&["plexusd may not"], Fault::TokenRefused),
     (&["Unauthorized"], Fault::TokenRefused),
     (&["is forbidden: User"], Fault::TokenRefused),

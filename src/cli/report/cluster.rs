@@ -122,7 +122,7 @@ fn failures(inquiry: &Inquiry, archive: &mut Archive) {
 }
 
 fn line(event: &SeenEvent) -> String {
-    let SeenEvent { kind, reason, message, count, last, about } = event;
+    let SeenEvent { kind, reason, message, count, last, about, .. } = event;
     format!("{last} {kind} {about} {reason} ({count}): {message}\n")
 }
 

@@ -1,13 +1,11 @@
 //! What concerns the whole cluster, as a checklist. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, Mark, worst_first};
+use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, worst_first};
 use crate::cli::output::counted::{counted, counted_with};
-use crate::cli::pods::label;
-use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::status::facts::Facts;
 use crate::cli::status::node::Examined;
-use crate::cli::status::{rows, whereabouts};
-use crate::cli::why::broken;
+use crate::cli::status::{pods, rows, whereabouts};
+use crate::cli::why::{broken, plexus};
 use crate::cni::{NetworkConfig, spelling};
 use crate::delegate::ipam::leased;
 use crate::ipam::{Pool, PoolName};
@@ -20,8 +18,6 @@ const POLICIES: [&str; 2] = ["plexus", "plexus-events"];
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// So many objects are named.
 const MOST: usize = 3;
-/// What nobody knows the networks of.
-const UNREADABLE: &str = "has an annotation that cannot be read";
 
 /// The checklist, the worst first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
@@ -33,7 +29,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     definitions(facts, &mut checks);
     address_pools(facts, &mut checks);
     of_whereabouts(facts, &mut checks);
-    pods(facts, &mut checks);
+    pods::check(facts, &mut checks);
     worst_first(checks)
 }
 
@@ -45,9 +41,7 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
         return checks.push(check.remedied_by("Look at the nodes: kubectl get nodes -o wide."));
     }
     if facts.plexus.is_empty() {
-        let finding = "the namespace of Plexus has no pod with the label app.kubernetes.io/name=plexus: Plexus is not installed in this cluster";
-        let check = Check::bad("nodes", Fault::NotInstalled, finding);
-        return checks.push(check.remedied_by("Install it: docs/install/install.md has the commands."));
+        return checks.push(without_pods(facts));
     }
     for row in rows.iter().filter(|row| !row.ready).take(MOST) {
         let problem = row.problem.as_deref().unwrap_or_default();
@@ -64,6 +58,27 @@ fn nodes(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(Check::good("nodes", finding));
     } else if all - ready > MOST {
         checks.push(Check::bad("nodes", Fault::DaemonDown, finding));
+    }
+}
+
+/// Why no node has a pod of Plexus.
+fn without_pods(facts: &Facts) -> Check {
+    let none = "the namespace of Plexus has no pod with the label app.kubernetes.io/name=plexus";
+    match &facts.daemon_set {
+        Ok(Some(set)) => {
+            let trouble = plexus::without_pods(set);
+            Check::bad("nodes", trouble.fault, trouble.why).remedied_by(trouble.remedy)
+        }
+        Ok(None) => {
+            let finding = format!("{none}: Plexus is not installed in this cluster");
+            Check::bad("nodes", Fault::NotInstalled, finding)
+                .remedied_by("Install it: docs/install/install.md has the commands.")
+        }
+        Err(why) => {
+            let finding = format!("{none}; whether it has a DaemonSet was not seen: {why}");
+            Check::bad("nodes", Fault::NotInstalled, finding)
+                .remedied_by("If it has none, install Plexus: docs/install/install.md has the commands.")
+        }
     }
 }
 
@@ -173,9 +188,21 @@ fn of_another_release(facts: &Facts) -> Option<String> {
     (!releases.is_empty() && !releases.iter().any(is_own)).then(|| releases.into_iter().collect::<Vec<_>>().join(", "))
 }
 
+/// That objects could not be listed, for the reason `why`. Without their CRD nobody needs to look: there are none.
+fn unread(check: &'static str, why: &str) -> Check {
+    match cause_of(why) {
+        Fault::CrdMissing => {
+            // The command is the next step.
+            let finding = why.split_once(" (for networks: ").map_or(why, |(finding, _)| finding);
+            Check::bad(check, Fault::CrdMissing, finding)
+        }
+        _ => Check::unseen(check, why),
+    }
+}
+
 fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
     let definitions = match &facts.definitions {
-        Err(why) => return checks.push(Check::unseen("networks", why.as_str())),
+        Err(why) => return checks.push(unread("networks", why)),
         Ok(definitions) => definitions,
     };
     let bad: Vec<(&NadRef, String)> = definitions.iter().filter_map(|one| Some((&one.nad, broken(one)?))).collect();
@@ -215,7 +242,7 @@ fn of_whereabouts(facts: &Facts, checks: &mut Vec<Check>) {
 /// The networks whose AddressPool does not exist or makes no sense.
 fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
     let pools = match &facts.address_pools {
-        Err(why) => return checks.push(Check::unseen("address pools", why.as_str())),
+        Err(why) => return checks.push(unread("address pools", why)),
         Ok(pools) => pools,
     };
     let wrong = |pool: &PoolName| match pools.iter().find(|one| one.name == pool.as_str()) {
@@ -234,41 +261,6 @@ fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
     if bad.len() > MOST {
         let finding = format!("{} in all take addresses from such a pool", counted(bad.len(), "network"));
         checks.push(Check::bad("address pools", Fault::AddressPool, finding));
-    }
-}
-
-fn pods(facts: &Facts, checks: &mut Vec<Check>) {
-    let pods = match &facts.pods {
-        Err(why) => return checks.push(Check::unseen("pods", why.as_str())),
-        Ok(pods) => pods,
-    };
-    let (mut several, mut open) = (0, Vec::new());
-    for pod in pods {
-        let networks = PodNetworks::of(pod);
-        several += usize::from(networks.are_several(pod));
-        let waits = |state| networks.in_state(state).next().is_some();
-        if networks.unreadable.is_some() {
-            open.push((label(pod), UNREADABLE));
-        } else if waits(Standing::Missing) || waits(Standing::Waiting) {
-            open.push((label(pod), "lacks a network"));
-        }
-    }
-    for (name, what) in open.iter().take(MOST) {
-        let check = Check::warning("pods", Fault::StatusMissing, format!("pod {name} {what}"));
-        checks.push(check.remedied_by(format!("Run `plexusctl why {name}`.")));
-    }
-    if open.len() > MOST {
-        let is_unreadable = open.iter().any(|(_, what)| *what == UNREADABLE);
-        let or = if is_unreadable { ", or their annotation cannot be read" } else { "" };
-        let finding = format!("{} in all lack a network{or}", counted(open.len(), "pod"));
-        let check = Check::warning("pods", Fault::StatusMissing, finding);
-        checks.push(check.remedied_by("`plexusctl get -A` lists them as waiting, missing or unreadable."));
-    }
-    if open.is_empty() {
-        checks.push(Check::good(
-            "pods",
-            format!("{} additional networks, and no pod lacks one", counted_with(several, "pod", "has")),
-        ));
     }
 }
 

@@ -3,6 +3,7 @@
 mod checks;
 mod facts;
 mod node;
+mod pods;
 mod rows;
 mod whereabouts;
 
@@ -27,6 +28,9 @@ use whereabouts::Whereabouts;
 const VERSION: u32 = 1;
 /// How often it is asked again while it is waited.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// The reason of the events of sandboxes that could not be made.
+const FAILED: &str = "FailedCreatePodSandBox";
 
 /// How it is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -142,6 +146,7 @@ fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Erro
     let events = plexus.iter().map(of_pod).collect();
     output.progress("asking for networks and pods …");
     let text = |e: Unanswered| e.to_string();
+    let daemon_set = if plexus.is_empty() { inquiry.daemon_set().map_err(text) } else { Ok(None) };
     let definitions = inquiry.definitions().map_err(text);
     let pools: Vec<_> = definitions.iter().flatten().flat_map(checks::pools_of).collect();
     let uses = |implied| pools.iter().any(|pool| pool.is_implied() == implied);
@@ -149,17 +154,21 @@ fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Erro
     let whereabouts = if uses(true) { whereabouts::ask(inquiry).map_err(text) } else { Ok(Whereabouts::Away) };
     let pods = inquiry.pods(&Scope::default()).map_err(text);
     let of_pods = pods.as_deref().unwrap_or_default();
+    let has_waiting = of_pods.iter().any(pods::waits_for_sandbox);
+    let failures = if has_waiting { inquiry.events_with(FAILED).map_err(text) } else { Ok(Vec::new()) };
     let examinations = node::examine_wanted(inquiry, wanted, (&nodes, &plexus, of_pods), output);
     let facts = Facts {
         examinations,
         nodes,
         events,
         plexus,
+        daemon_set,
         definitions,
         address_pools,
         whereabouts,
         policies: inquiry.policies().map_err(text),
         pods,
+        failures,
     };
     output.progress("");
     Ok(facts)

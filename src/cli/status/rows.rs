@@ -88,7 +88,7 @@ fn row(facts: &Facts, node: &SeenNode) -> Row {
 /// What keeps Plexus from serving `node`: the node itself is before its pod.
 fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, &[SeenEvent])>, all: &[SeenPod]) -> Option<Trouble> {
     if !node.ready {
-        let why = node.waits.as_deref().filter(|why| !why.is_empty()).unwrap_or("its conditions have no reason");
+        let why = node.why_not_ready();
         return Some(Trouble::of(Fault::NodeNotReady, format!("the node is not ready: {why}")));
     }
     match plexus {

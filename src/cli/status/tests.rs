@@ -3,7 +3,7 @@
 use super::*;
 use crate::cli::diagnosis::Mark;
 use crate::cli::status::whereabouts::Whereabouts;
-use crate::cluster::{SeenEvent, SeenNode, SeenPod, SeenPolicy};
+use crate::cluster::{SeenDaemonSet, SeenEvent, SeenNode, SeenPod, SeenPolicy};
 use crate::nad::Definition;
 
 fn plexus(node: &str, ready: bool) -> SeenPod {
@@ -45,6 +45,8 @@ fn well() -> Facts {
         whereabouts: Ok(Whereabouts::Away),
         policies: Ok(policies(true)),
         pods: Ok(Vec::new()),
+        daemon_set: Ok(None),
+        failures: Ok(Vec::new()),
         examinations: None,
     }
 }
@@ -74,7 +76,10 @@ fn a_network_whose_pool_gives_no_address_is_named() {
     assert!(missing.finding.contains("default/lan: AddressPool lam does not exist"), "{missing:?}");
     assert!(first(pool("10.0.0.1/24")).finding.contains("host bits"));
     assert_eq!(first(pool("10.0.0.0/24")).mark, Mark::Good);
-    assert_eq!(first(Err("its CRD is not installed".into())).mark, Mark::Unseen);
+    assert_eq!(first(Err("the AddressPools: no answer".into())).mark, Mark::Unseen);
+    let unknown = first(Err("the AddressPools: its CRD is not installed".into()));
+    assert_eq!((unknown.mark, unknown.fault), (Mark::Bad, Some(Fault::CrdMissing)));
+    assert!(unknown.remedy.as_ref().is_some_and(|step| step.contains("-k crd/addresses")), "{unknown:?}");
 }
 
 #[test]
@@ -237,4 +242,80 @@ fn what_is_cut_is_counted_in_all_and_a_row_stays_short() {
     };
     let table = rows::table(&rows::rows(&long)).render(false);
     assert!(table.lines().all(|line| line.chars().count() < 200), "{table}");
+}
+
+#[test]
+fn a_cluster_without_the_crd_is_not_well() {
+    let definitions = Err("the NetworkAttachmentDefinitions: its CRD is not installed".into());
+    let found = checks(&Facts { definitions, ..well() });
+    assert!(found[0].mark == Mark::Bad && found[0].check == "networks", "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|step| step.contains("plexusctl crd | kubectl apply")), "{found:#?}");
+    let silent = checks(&Facts { definitions: Err("no answer".into()), ..well() });
+    assert_eq!(silent[0].mark, Mark::Unseen);
+}
+
+#[test]
+fn a_daemon_set_without_pods_is_installed() {
+    let first = |daemon_set| {
+        let facts = Facts { plexus: Vec::new(), events: Vec::new(), daemon_set, ..well() };
+        checks(&facts)[0].clone()
+    };
+    let with = |warning| Ok(Some(SeenDaemonSet { namespace: "net".into(), name: "plexus".into(), warning }));
+    let refused = r#"pods "plexus-x" is forbidden: violates PodSecurity "baseline:latest": host namespaces"#;
+    let refused = first(with(Some(event("FailedCreate", refused))));
+    assert!(refused.mark == Mark::Bad && refused.fault == Some(Fault::DaemonDown), "{refused:?}");
+    assert!(refused.finding.starts_with("the DaemonSet net/plexus has no pod: "), "{refused:?}");
+    assert!(refused.finding.contains("violates PodSecurity") && !refused.finding.contains("not installed"));
+    let step = "kubectl label --overwrite namespace net pod-security.kubernetes.io/enforce=privileged";
+    assert!(refused.remedy.as_ref().is_some_and(|remedy| remedy.contains(step)), "{refused:?}");
+    let quota = first(with(Some(event("FailedCreate", "exceeded quota: pods"))));
+    assert!(quota.finding.ends_with("exceeded quota: pods") && !quota.remedy.unwrap().contains("label"));
+    let silent = first(with(None));
+    assert!(silent.remedy.unwrap().contains("kubectl -n net describe daemonset plexus"));
+    let unseen = first(Err("the DaemonSets: no answer".into()));
+    assert!(!unseen.finding.contains("is not installed") && unseen.finding.contains("no answer"), "{unseen:?}");
+    assert_eq!(first(Ok(None)).fault, Some(Fault::NotInstalled));
+}
+
+#[test]
+fn pods_whose_sandbox_failed_are_not_well() {
+    let pod = |name: &str| SeenPod {
+        namespace: "default".into(),
+        name: name.into(),
+        kubelet_uid: format!("uid-{name}"),
+        node: Some("n1".into()),
+        networks: Some("lan".into()),
+        phase: "Pending".into(),
+        ..SeenPod::default()
+    };
+    let failure = |name: &str| SeenEvent {
+        uid: format!("uid-{name}"),
+        ..event(
+            "FailedCreatePodSandBox",
+            "rpc error: code = Unknown desc = plugin type=\"plexus\" name=\"cbr0\" failed (add): network default/lan (net1): there is no link eth9",
+        )
+    };
+    let of = |pods: Vec<SeenPod>, failures| {
+        let found = checks(&Facts { pods: Ok(pods), failures, ..well() });
+        found.into_iter().filter(|check| check.check == "pods").collect::<Vec<_>>()
+    };
+    let found = of(vec![pod("web"), pod("new")], Ok(vec![failure("web")]));
+    assert!(found[0].mark == Mark::Bad && found[0].fault == Some(Fault::MasterMissing), "{found:#?}");
+    assert!(found[0].finding.starts_with("pod default/web does not start: network default/lan (net1)"), "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|step| step.contains("plexusctl why default/web")), "{found:#?}");
+    assert!(found[1].mark == Mark::Warning && found[1].finding.contains("default/new lacks"), "{found:#?}");
+    // Without networks of its own, too.
+    let plain = SeenPod { networks: None, ..pod("web") };
+    assert_eq!(of(vec![plain], Ok(vec![failure("web")]))[0].mark, Mark::Bad);
+    let names: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();
+    let all = of(names.iter().map(|name| pod(name)).collect(), Ok(names.iter().map(|name| failure(name)).collect()));
+    assert!(all.iter().any(|check| check.finding == "12 pods in all do not start"), "{all:#?}");
+    // What has failed before, and what failed of an earlier pod with the name.
+    let runs = SeenPod { phase: "Running".into(), ready: true, networks: None, ..pod("web") };
+    let pulls = SeenPod { waits: Some("container c: ErrImagePull".into()), networks: None, ..pod("web") };
+    let again = SeenPod { kubelet_uid: "other".into(), networks: None, ..pod("web") };
+    let found = of(vec![runs, pulls, again], Ok(vec![failure("web")]));
+    assert!(found.iter().all(|check| check.mark == Mark::Good), "{found:#?}");
+    let blind = of(vec![pod("web")], Err("the events: x is forbidden: User \"y\"".into()));
+    assert!(blind.iter().any(|check| check.mark == Mark::Unseen), "{blind:#?}");
 }

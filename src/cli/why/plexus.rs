@@ -2,7 +2,7 @@
 
 use crate::cli::diagnosis::{Fault, of_plexus, of_readiness, of_sandbox, pulling, unpulled};
 use crate::cli::pods::label;
-use crate::cluster::{SeenEvent, SeenPod};
+use crate::cluster::{SeenDaemonSet, SeenEvent, SeenPod};
 
 /// What to do where a node does not get the image of Plexus.
 const BRING_IMAGE: &str = "Bring the image to the node: docs/install/install.md has the ways; its name is in `images` of conf/base/kustomization.yaml (Helm: the value image).";
@@ -36,6 +36,21 @@ impl Trouble {
     fn remedied_by(self, remedy: impl Into<String>) -> Self {
         Trouble { remedy: remedy.into(), ..self }
     }
+}
+
+/// Why `set`, the DaemonSet of Plexus, has no pod: its last warning.
+pub fn without_pods(set: &SeenDaemonSet) -> Trouble {
+    let SeenDaemonSet { namespace, name, warning } = set;
+    let why = warning.as_ref().map_or("no event that warns was seen", |event| event.message.trim());
+    let describe = format!("kubectl -n {namespace} describe daemonset {name}");
+    let remedy = match warning {
+        Some(event) if event.message.contains("violates PodSecurity") => format!(
+            "Allow its pods in that namespace: kubectl label --overwrite namespace {namespace} pod-security.kubernetes.io/enforce=privileged (docs/install/requirements.md)."
+        ),
+        Some(_) => format!("Correct what the message names; {describe} shows it in full."),
+        None => format!("Look at its node selector and its events: {describe} shows them."),
+    };
+    Trouble::of(Fault::DaemonDown, format!("the DaemonSet {namespace}/{name} has no pod: {why}")).remedied_by(remedy)
 }
 
 fn node(pod: &SeenPod) -> &str {

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod changes;
+mod events;
 mod exec;
 mod installed;
 mod manifests;
@@ -12,6 +13,7 @@ mod probes;
 mod trust;
 
 pub use addresses::{SeenAddresses, SeenBlock};
+pub use events::SeenDaemonSet;
 pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};
 pub use trust::SeenPolicy;
@@ -21,7 +23,7 @@ use crate::cluster::kubernetes::object::NadObject;
 use crate::cluster::kubernetes::whereabouts;
 use crate::nad::{Definition, NadRef};
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::runtime::watcher;
@@ -256,33 +258,6 @@ impl Inquiry {
         let api: Api<NadObject> = self.of(scope);
         let found = self.list(&api, ListParams::default(), "the NetworkAttachmentDefinitions")?;
         Ok(found.into_iter().filter_map(NadObject::into_definition).collect())
-    }
-
-    /// The events about `pod`, the oldest first; not those of an earlier pod with its name.
-    ///
-    /// # Errors
-    /// As of [`Inquiry::pods`].
-    pub fn events(&self, pod: &SeenPod) -> Result<Vec<SeenEvent>, Unanswered> {
-        let scope = Scope { namespace: Some(pod.namespace.clone()), ..Scope::default() };
-        let SeenPod { name, kubelet_uid: uid, .. } = pod;
-        let fields = format!("involvedObject.kind=Pod,involvedObject.name={name},involvedObject.uid={uid}");
-        let what = format!("the events of pod {name}");
-        let found = self.list::<Event>(&self.of(&scope), ListParams::default().fields(&fields), &what)?;
-        let mut found: Vec<SeenEvent> = found.into_iter().map(SeenEvent::from).collect();
-        found.sort_by_key(|event| event.last);
-        Ok(found)
-    }
-
-    /// The events of all pods with `reason`, the oldest first.
-    ///
-    /// # Errors
-    /// As of [`Inquiry::pods`].
-    pub fn events_with(&self, reason: &str) -> Result<Vec<SeenEvent>, Unanswered> {
-        let fields = ListParams::default().fields(&format!("involvedObject.kind=Pod,reason={reason}"));
-        let found = self.list::<Event>(&self.of(&Scope::default()), fields, &format!("the events {reason}"))?;
-        let mut found: Vec<SeenEvent> = found.into_iter().map(SeenEvent::from).collect();
-        found.sort_by_key(|event| event.last);
-        Ok(found)
     }
 
     /// Every node.

@@ -67,6 +67,8 @@ pub struct SeenEvent {
     pub last: u64,
     /// `<namespace>/<name>` of the object that it is about.
     pub about: String,
+    /// The UID of that object.
+    pub uid: String,
 }
 
 /// A node.
@@ -82,6 +84,13 @@ pub struct SeenNode {
     pub runtime: String,
     /// Whether pods of the DaemonSet can run there: it runs Linux, or does not tell.
     pub linux: bool,
+}
+
+impl SeenNode {
+    /// Why it is not ready, in words.
+    pub fn why_not_ready(&self) -> &str {
+        self.waits.as_deref().filter(|why| !why.is_empty()).unwrap_or("its conditions have no reason")
+    }
 }
 
 pub(super) fn seconds(time: &Time) -> u64 {
@@ -194,6 +203,7 @@ impl From<Event> for SeenEvent {
         let object = event.involved_object;
         SeenEvent {
             about: format!("{}/{}", object.namespace.unwrap_or_default(), object.name.unwrap_or_default()),
+            uid: object.uid.unwrap_or_default(),
             kind: event.type_.unwrap_or_default(),
             reason: event.reason.unwrap_or_default(),
             message: event.message.unwrap_or_default(),
