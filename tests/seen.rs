@@ -195,6 +195,12 @@ fn plexus_is(server: &ApiServer, ready: bool, probe: Option<&str>) {
     server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
 }
 
+fn far_is(server: &ApiServer, phase: &str) {
+    let patch = json!({ "status": {"phase": phase} }).to_string();
+    let words = ["patch", "pod", "far", "-n", "other", "--subresource=status", "--type=merge", "-p", &patch];
+    server.kubectl(&words, None).unwrap();
+}
+
 fn status_shows_every_node(server: &ApiServer) {
     plexus_on_a_node(server);
     starting::what_plexus_waits_for_is_told(server);
@@ -214,8 +220,14 @@ fn status_shows_every_node(server: &ApiServer) {
     let policies =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/base/admission-policy.yaml")).unwrap();
     server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
+    let failed = text(&plexusctl(server, &["status", "--wait"]), 3);
+    let far = failed.lines().find(|line| line.starts_with("✗ pods ")).unwrap();
+    assert!(far.contains("other/far does not start: network default/lan (net1): plugin macvlan"), "{failed}");
+    assert!(failed.contains("Plexus is ready on 1 of 1 node"), "{failed}");
+    // It runs, and its status is not written: that may be a moment.
+    far_is(server, "Running");
     let well = text(&plexusctl(server, &["status", "--wait"]), 0);
-    assert!(well.contains("Plexus is ready on 1 of 1 node") && well.contains("plexusctl why other/far"), "{well}");
+    assert!(well.contains("! pods ") && well.contains("plexusctl why other/far"), "{well}");
     // A tenant's pod is not Plexus', whatever it is called; a policy that only audits guards nothing.
     let fake = json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "a-fake", "namespace": "other", "labels": {"app.kubernetes.io/name": "plexus"}},
@@ -230,6 +242,7 @@ fn status_shows_every_node(server: &ApiServer) {
     server.kubectl(&words, None).unwrap();
     assert!(text(&plexusctl(server, &["status"]), 3).contains("no binding lets them deny: plexus"));
     server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
+    far_is(server, "Pending");
 }
 
 /// It runs on some node, with the name and a label of the daemon's pods, and serves no node.
@@ -294,7 +307,7 @@ fn a_node_that_cannot_be_asked_is_a_line(server: &ApiServer) {
     assert!(text(&page, 0).contains("10.2.0.5") && stderr(&page).contains(granted), "{page:?}");
     let why = text(&plexusctl(server, &[&["why", "default/web"], &kubeconfig[..]].concat()), 0);
     assert!(why.contains("? records") && why.contains(granted), "{why}");
-    let wide = text(&plexusctl(server, &[&["status", "-o", "wide"], &kubeconfig[..]].concat()), 0);
+    let wide = text(&plexusctl(server, &[&["status", "-o", "wide"], &kubeconfig[..]].concat()), 3);
     assert!(wide.lines().next().unwrap().ends_with("DOCTOR") && wide.contains(granted), "{wide}");
 
     // What cannot be brought back is not given up on several nodes by one word.
@@ -418,16 +431,18 @@ fn a_way_to_no_cluster_is_named(server: &ApiServer) {
     // An address at which nobody listens.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
-    let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
-    let begin = text.find("https://").unwrap();
-    let end = begin + text[begin..].find(|c: char| c.is_whitespace() || c == '"').unwrap();
-    std::fs::write(&path, format!("{}https://127.0.0.1:9{}", &text[..begin], &text[end..])).unwrap();
+    let way = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let begin = way.find("https://").unwrap();
+    let end = begin + way[begin..].find(|c: char| c.is_whitespace() || c == '"').unwrap();
+    std::fs::write(&path, format!("{}https://127.0.0.1:9{}", &way[..begin], &way[end..])).unwrap();
     let said = said(&["status", "--kubeconfig", path.to_str().unwrap()], "/nonexistent");
     assert!(said.contains("https://127.0.0.1:9: ") && said.contains("refused"), "{said}");
     server.kubectl(&["delete", "crd", "network-attachment-definitions.k8s.cni.cncf.io"], None).unwrap();
     let status = plexusctl(server, &["status"]);
-    let shown = String::from_utf8(status.stdout).unwrap();
-    assert!(shown.contains("its CRD is not installed") && !shown.contains("page not found"), "{shown}");
+    let shown = text(&status, 3);
+    let crd = shown.lines().find(|line| line.contains("its CRD is not installed")).unwrap();
+    assert!(crd.starts_with("✗ networks ") && !shown.contains("page not found"), "{shown}");
+    assert!(shown.contains("-> Install it: `plexusctl crd | kubectl apply"), "{shown}");
 }
 
 #[test]
@@ -447,6 +462,8 @@ fn a_cluster_is_seen_from_a_workstation() {
     get_shows_the_pods_of_the_cluster(&server);
     get_watches(&server);
     why_names_the_cause_first(&server);
+    starting::a_pod_that_waits_for_a_volume_has_that_cause(&server);
+    starting::a_daemon_set_without_pods_is_told(&server);
     a_pod_is_planned_from_a_workstation(&server);
     status_shows_every_node(&server);
     describe_is_one_page(&server);

@@ -1,6 +1,6 @@
 //! A pod of Plexus that does not run yet: `status` and `why` say what it waits for, and what to do.
 
-use super::{ApiServer, plexusctl, text, uid};
+use super::{ApiServer, NETWORKS, plexusctl, pod, text, uid};
 use serde_json::{Value, json};
 
 const IMAGE: &str = "x/plexus:v1.2.3";
@@ -66,4 +66,48 @@ pub fn what_plexus_waits_for_is_told(server: &ApiServer) {
     let said = text(&plexusctl(server, &["why", "other/far"]), 3);
     assert!(said.contains("kube-system/plexus-1 on node n1 is not ready: container install: the image"), "{said}");
     install_is(server, &json!({"terminated": {"exitCode": 0, "reason": "Completed"}}));
+}
+
+/// The warning `reason` about an object of `kind`.
+fn warn(server: &ApiServer, (kind, namespace, name): (&str, &str, &str), reason: &str, message: &str) {
+    let words = ["get", kind, name, "-n", namespace, "-o", "jsonpath={.metadata.uid}"];
+    let uid = server.kubectl(&words, None).unwrap();
+    let event = json!({"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message,
+        "metadata": {"name": format!("{name}.warning"), "namespace": namespace},
+        "involvedObject": {"kind": kind, "name": name, "namespace": namespace, "uid": uid},
+        "lastTimestamp": "2026-01-01T00:00:00Z"});
+    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
+}
+
+pub fn a_pod_that_waits_for_a_volume_has_that_cause(server: &ApiServer) {
+    pod(server, "watched", "volume", &json!({ NETWORKS: "default/lan" }), &json!({"phase": "Pending"}));
+    let message = "MountVolume.SetUp failed for volume \"v\" : configmap \"y\" not found";
+    warn(server, ("Pod", "watched", "volume"), "FailedMount", message);
+    let said = text(&plexusctl(server, &["why", "watched/volume"]), 3);
+    assert!(said.contains("✗ events ") && said.contains(&format!("FailedMount: {message}")), "{said}");
+    server.kubectl(&["delete", "pod", "-n", "watched", "volume", "--grace-period=0", "--force"], None).unwrap();
+}
+
+/// Pod Security of its namespace refuses its pods.
+pub fn a_daemon_set_without_pods_is_told(server: &ApiServer) {
+    let labels = json!({"app.kubernetes.io/name": "plexus"});
+    let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "plexus", "namespace": "kube-system", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "plexusd", "image": "x"}]}}}});
+    server.kubectl(&["create", "-f", "-"], Some(&set.to_string())).unwrap();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
+    server.kubectl(&["create", "-f", "-"], Some(&node.to_string())).unwrap();
+    let message =
+        "Error creating: pods \"plexus-x\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces";
+    warn(server, ("DaemonSet", "kube-system", "plexus"), "FailedCreate", message);
+    let [wrong, step] = first(server);
+    assert!(wrong.starts_with("✗ nodes ") && wrong.ends_with(message), "{wrong}");
+    assert!(step.contains("kubectl label --overwrite namespace kube-system pod-security"), "{step}");
+    let said = text(&plexusctl(server, &["why", "other/far"]), 3);
+    assert!(said.contains("the DaemonSet kube-system/plexus has no pod: Error creating"), "{said}");
+    // A node that has reported no condition.
+    assert!(said.contains("n1 is not ready: its conditions have no reason"), "{said}");
+    server.kubectl(&["delete", "node", "n1"], None).unwrap();
+    server.kubectl(&["delete", "daemonset", "-n", "kube-system", "plexus"], None).unwrap();
 }

@@ -20,6 +20,11 @@ pub const RECORD: &str = "record";
 /// The next step where only the network-status is not written.
 const UNWRITTEN: &str = "See that plexusd runs on that node and may patch pods (`plexusctl status`): it then writes the network-status. The pod can stay.";
 
+/// Events of a pod whose sandbox and volumes are there.
+const GOES_ON: [&str; 4] = ["Pulling", "Pulled", "Created", "Started"];
+/// Warnings that other checks tell; a pod that has a node was scheduled since.
+const TOLD: [&str; 3] = ["NetworksLeftOut", "NetworkStatusRefused", "FailedScheduling"];
+
 /// Everything that was checked, the most probable cause first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -27,8 +32,8 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     // What the API server has now, before an event of what it had.
     let looks = facts.definitions.iter();
     checks.extend(looks.map(|(nad, look)| network::check(&nad.to_string(), look, &facts.networks)));
-    let slips = facts.slips.clone();
-    add(&mut checks, slips);
+    let slips = facts.slips.iter().filter(|slip| !tells_of_annotation(slip, facts));
+    add(&mut checks, slips.cloned().collect());
     annotation(facts, &mut checks);
     let mut of_events = Vec::new();
     events(facts, &mut of_events);
@@ -61,12 +66,20 @@ fn is_open(facts: &Facts) -> bool {
     waits(Standing::Waiting) || waits(Standing::Missing) || facts.pod.phase == "Pending"
 }
 
+/// Whether `slip` is the reason why the annotation cannot be read: the check of the annotation has it.
+fn tells_of_annotation(slip: &Check, facts: &Facts) -> bool {
+    facts.networks.unreadable.as_ref() == Some(&slip.finding)
+}
+
 fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
     let pod = &facts.pod;
     if facts.networks.unreadable.is_some() {
         let finding = facts.networks.problem().unwrap_or_default();
-        checks.push(Check::bad("annotation", Fault::Annotation, finding));
-        return;
+        let check = Check::bad("annotation", Fault::Annotation, finding);
+        // It has the step for this value.
+        let step =
+            facts.slips.iter().find(|slip| tells_of_annotation(slip, facts)).and_then(|slip| slip.remedy.clone());
+        return checks.push(Check { remedy: step.or(check.remedy), ..check });
     }
     let selected = facts.networks.selected.len();
     if pod.host_network && selected > 0 {
@@ -145,11 +158,26 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
             let finding = format!("an earlier attempt failed: {}", of_sandbox(&event.message).finding());
             checks.push(Check::good("events", finding));
         }
+        None if obstacle(facts, events).is_some() => checks.extend(obstacle(facts, events)),
         None if checks.iter().all(|check| check.check != "events") => {
             checks.push(Check::good("events", "no failed attempt to create the sandbox is known"));
         }
         None => {}
     }
+}
+
+/// The last warning about a pod that waits for its containers, where no other check tells it and nothing went on since.
+fn obstacle(facts: &Facts, events: &[SeenEvent]) -> Option<Check> {
+    let pod = &facts.pod;
+    let waits = pod.phase == "Pending" && pod.node.is_some() && pod.waits.is_none() && !pod.ready;
+    let since = events.iter().rev().take_while(|event| !GOES_ON.contains(&event.reason.as_str()));
+    let is_new = |event: &&SeenEvent| event.kind == "Warning" && !TOLD.contains(&event.reason.as_str());
+    let event = since.filter(|_| waits).find(is_new)?;
+    let check = Check::bad("events", cause_of(&event.message), format!("{}: {}", event.reason, event.message.trim()));
+    Some(match check.fault {
+        Some(Fault::Other) => check.remedied_by("Correct what the message names: it is not about a network of Plexus."),
+        _ => check,
+    })
 }
 
 fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
@@ -167,6 +195,9 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
         if is_open(facts) { Check::bad(check, fault, finding) } else { Check::warning(check, fault, finding) }
     };
     let Some(plexus) = plexus else {
+        if let Some(trouble) = facts.daemon_set.as_ref().map(plexus::without_pods) {
+            return checks.push(severe(trouble.fault, trouble.why).remedied_by(trouble.remedy));
+        }
         if facts.is_installed_nowhere {
             let finding = "the cluster has no Plexus pod: Plexus is not installed, or was uninstalled";
             let remedy = "To use additional networks, install Plexus: docs/install/install.md has the commands.";
@@ -199,8 +230,8 @@ fn node(facts: &Facts, checks: &mut Vec<Check>) {
             checks.push(Check::good("node", format!("{} is ready; runtime {}", node.name, node.runtime)));
         }
         Ok(Some(node)) => {
-            let why = node.waits.clone().unwrap_or_default();
-            let fault = match cause_of(&why) {
+            let why = node.why_not_ready();
+            let fault = match cause_of(why) {
                 Fault::Other => Fault::NodeNotReady,
                 fault => fault,
             };

@@ -5,7 +5,7 @@ use crate::cli::diagnosis::Check;
 use crate::cli::meant;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::slips::slips;
-use crate::cluster::{Inquiry, SeenEvent, SeenNode, SeenPod, Unanswered};
+use crate::cluster::{Inquiry, SeenDaemonSet, SeenEvent, SeenNode, SeenPod, Unanswered};
 use crate::nad::{Definition, NadRef};
 
 /// What there is to know of one NAD.
@@ -36,8 +36,10 @@ pub struct Facts {
     pub node: Seen<Option<SeenNode>>,
     /// Plexus' pod on that node.
     pub plexus: Seen<Option<SeenPod>>,
-    /// No node has a pod of Plexus.
+    /// No node has a pod of Plexus, and there is no DaemonSet that would make one.
     pub is_installed_nowhere: bool,
+    /// The DaemonSet of Plexus, where no node has a pod of it.
+    pub daemon_set: Option<SeenDaemonSet>,
     /// Events of that pod.
     pub plexus_events: Vec<SeenEvent>,
 }
@@ -92,6 +94,8 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let on_node = pod.node.as_deref();
     let plexus = Seen::from(on_node.map_or(Ok(None), |node| Ok(inquiry.daemons(Some(node))?.into_iter().next())));
     let is_missing = on_node.is_some() && matches!(&plexus.0, Ok(None));
+    let has_no_pod = is_missing && inquiry.daemons(None).is_ok_and(|all| all.is_empty());
+    let daemon_set = if has_no_pod { inquiry.daemon_set() } else { Ok(None) };
     let plexus_events = match &plexus.0 {
         // What cannot be read is left out: the pod's own readiness is seen already.
         Ok(Some(plexus)) => inquiry.events(plexus).unwrap_or_default(),
@@ -103,7 +107,8 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         events: inquiry.events(&pod).into(),
         node: on_node.map_or(Ok(None), |node| inquiry.node(node)).into(),
         // What cannot be listed may be there.
-        is_installed_nowhere: is_missing && inquiry.daemons(None).is_ok_and(|all| all.is_empty()),
+        is_installed_nowhere: has_no_pod && matches!(daemon_set, Ok(None)),
+        daemon_set: daemon_set.ok().flatten(),
         plexus,
         plexus_events,
         networks,

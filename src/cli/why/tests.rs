@@ -4,7 +4,7 @@ use super::*;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::facts::{Look, Seen};
 use crate::cli::why::{API_SERVER, of_pod};
-use crate::cluster::{SeenNode, SeenPod};
+use crate::cluster::{SeenDaemonSet, SeenNode, SeenPod};
 use crate::nad::{Definition, NadRef};
 
 const LAN: &str = r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#;
@@ -437,4 +437,56 @@ fn an_old_plugin_is_before_what_it_does_not_understand() {
     add(&mut found, of_pod(vec![Check::bad("plugin", Fault::OldPlugin, finding)], &failed));
     let found = worst_first(found);
     assert_eq!((found[0].finding.as_str(), found[1].fault), (finding, Some(Fault::NetworkBroken)), "{found:#?}");
+}
+
+#[test]
+fn a_daemon_set_without_pods_is_installed() {
+    let refused = "Error creating: pods \"plexus-x\" is forbidden: violates PodSecurity \"baseline:latest\"";
+    let set =
+        SeenDaemonSet { namespace: "net".into(), name: "plexus".into(), warning: Some(event("FailedCreate", refused)) };
+    let found = checks(&Facts { plexus: Seen(Ok(None)), daemon_set: Some(set), ..facts("lan") });
+    assert!(found[0].finding.contains("violates PodSecurity"), "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|step| step.contains("pod-security.kubernetes.io")), "{found:#?}");
+}
+
+#[test]
+fn a_pod_that_cannot_start_for_another_reason_has_that_cause() {
+    let no_volume = "MountVolume.SetUp failed for volume \"v\" : configmap \"y\" not found";
+    let normal = |reason: &str| SeenEvent { kind: "Normal".into(), ..event(reason, "x") };
+    let of = |events: Vec<SeenEvent>| checks(&Facts { events: Seen(Ok(events)), ..facts("lan") });
+    let found = of(vec![event("FailedScheduling", "no node"), normal("Scheduled"), event("FailedMount", no_volume)]);
+    assert!(found[0].mark == Mark::Bad && found[0].finding == format!("FailedMount: {no_volume}"), "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|step| step.contains("not about a network")), "{found:#?}");
+    assert!(found.iter().all(|check| !check.finding.contains("no failed attempt")), "{found:#?}");
+    let known = of(vec![event("NetworkNotReady", "network is not ready: cni plugin not initialized")]);
+    assert_eq!(known[0].fault, Some(Fault::PrimaryMissing), "{known:#?}");
+    // What is over, and what another check tells.
+    let over = vec![event("FailedMount", no_volume), normal("Pulling")];
+    for events in [over, vec![event("FailedScheduling", "no node"), normal("Scheduled")]] {
+        let found = of(events);
+        assert!(crate::cli::diagnosis::are_well(&found), "{found:#?}");
+    }
+    let sandbox = event("FailedCreatePodSandBox", &format!("{PREFIX}plexusd is not running"));
+    let found = of(vec![event("FailedMount", no_volume), sandbox]);
+    assert!(found.iter().all(|check| !check.finding.contains("FailedMount")), "{found:#?}");
+}
+
+#[test]
+fn a_node_that_gives_no_reason_is_told_as_such() {
+    for waits in [None, Some(String::new())] {
+        let down = SeenNode { name: "n1".into(), linux: true, waits, ..SeenNode::default() };
+        let found = checks(&Facts { node: Seen(Ok(Some(down))), ..facts("lan") });
+        assert_eq!(found[0].finding, "n1 is not ready: its conditions have no reason");
+    }
+}
+
+#[test]
+fn an_annotation_that_cannot_be_read_is_one_line_with_the_best_step() {
+    let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"default","annotations":{"k8s.v1.cni.cncf.io/networks":"[{\"name\":\"lan\",\"mac\":\"zz\"}]"}},"spec":{"containers":[]}}"#;
+    let slips = crate::cli::why::slips::slips([pod].into_iter());
+    assert_eq!(slips.len(), 1, "{slips:#?}");
+    let found = checks(&Facts { slips, ..facts(r#"[{"name":"lan","mac":"zz"}]"#) });
+    let told: Vec<&Check> = found.iter().filter(|check| check.finding.contains("is not a hardware address")).collect();
+    assert!(told.len() == 1 && told[0].mark == Mark::Bad, "{found:#?}");
+    assert!(told[0].remedy.as_ref().is_some_and(|step| step.starts_with("Write six bytes")), "{told:#?}");
 }
