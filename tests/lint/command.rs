@@ -325,7 +325,8 @@ fn what_is_passed_over_is_told() {
         "kind: AllowList\napiVersion: x.com/v1\nmetadata: {name: a}\nspec: {}\n".to_owned(),
         "kind: Rollout\napiVersion: argoproj.io/v1\nmetadata: {name: a}\nspec: {}\n".to_owned(),
     ] {
-        let folder = folder(&[("x.yaml", &fine)]);
+        // Where nothing is checked, `--strict` refuses.
+        let folder = folder(&[("x.yaml", &fine), ("y.yaml", &network(nad, good))]);
         let output = lint(&[&folder.path().display().to_string(), "--strict"]);
         assert!(output.status.success(), "{fine}\n{output:?}");
     }
@@ -393,4 +394,41 @@ fn a_long_file_and_an_unreadable_directory_hide_nothing() {
         output.status.code() == Some(1) && text(&output.stderr).contains("closed: Permission denied"),
         "{output:?}"
     );
+}
+
+/// A program that reads only the findings must not take an unreadable file for a clean one.
+#[test]
+fn what_cannot_be_read_is_a_finding() {
+    let folder = folder(&[("a.yaml", "kind: Pod\nmetadata: {name: p\nspec: {}\n")]);
+    let (path, missing) = (folder.path().join("a.yaml").display().to_string(), "/nonexistent.yaml");
+    let output = lint(&[&path, missing, "-o", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["errors"]), (Some(1), &json!(2)), "{document:#}");
+    let place = |finding: &Value| ["rule", "file", "line"].map(|key| finding[key].clone()).to_vec();
+    let places: Vec<Vec<Value>> = document["findings"].as_array().unwrap().iter().map(place).collect();
+    assert_eq!(
+        places,
+        [vec![json!("PX000"), json!(path), json!(3)], vec![json!("PX000"), json!(missing), Value::Null]]
+    );
+    assert_eq!((&document["checked"]["files"], &document["checked"]["unread"]), (&json!(0), &json!(2)));
+    let log: Value = serde_json::from_slice(&lint(&[&path, missing, "-o", "sarif"]).stdout).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.iter().map(|one| &one["level"]).collect::<Vec<_>>(), ["error", "error"], "{log:#}");
+    let region = |at: usize| &results[at]["locations"][0]["physicalLocation"]["region"];
+    assert_eq!((&region(0)["startLine"], region(1)), (&json!(3), &Value::Null));
+    let shown = text(&lint(&[&path, missing]).stdout);
+    assert!(shown.starts_with(&format!("{path}:3:")) && shown.contains(": error PX000: "), "{shown}");
+    assert!(shown.contains(&format!("\n{missing}: error PX000: No such file")), "{shown}");
+    // A comment in it silences nothing: it was not checked.
+    fs::write(&path, "# lint: ignore PX000\na: [").unwrap();
+    assert!(text(&lint(&[&path]).stdout).contains("PX000"));
+}
+
+#[test]
+fn where_nothing_was_checked_strict_refuses() {
+    let folder = folder(&[("a.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n"), ("s.json", "{}")]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    assert_eq!(lint(&[&path("a.yaml")]).status.code(), Some(0));
+    assert_eq!(lint(&[&path("a.yaml"), "--strict"]).status.code(), Some(1));
+    assert_eq!(lint(&["--settings", &path("s.json"), "--strict"]).status.code(), Some(0));
 }

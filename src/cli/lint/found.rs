@@ -7,8 +7,8 @@ use crate::cli::objects::source::Place;
 pub struct Found {
     /// Where.
     pub place: Place,
-    /// Which object: its number.
-    pub object: usize,
+    /// Which object: its number. None of a file that cannot be read.
+    pub object: Option<usize>,
     /// What is wrong: one sentence without a full stop.
     pub text: String,
 }

@@ -11,7 +11,8 @@ const ANNOTATION: &str = "plexus.dev/lint-ignore";
 
 /// Whether the file or the object of `finding` silences its rule.
 pub fn is_ignored(objects: &Objects, finding: &Finding) -> bool {
-    let object = &objects.all[finding.found.object];
+    // What cannot be read was not checked, whatever its author wrote into it.
+    let Some(object) = finding.found.object.map(|number| &objects.all[number]) else { return false };
     let annotation =
         object.root.below(&["metadata", "annotations", ANNOTATION]).and_then(Node::text).unwrap_or_default();
     let source = &objects.sources[finding.found.place.source];

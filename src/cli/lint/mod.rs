@@ -38,7 +38,7 @@ enum Shape {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 no error, 1 an error was found (with --strict: or a warning).\n\nA comment `# lint: ignore PX018` in a file, or the annotation plexus.dev/lint-ignore on an object, silences a rule there."
+    after_help = "Exit codes: 0 no error, 1 an error was found (with --strict: or a warning, or nothing was checked).\n\nA comment `# lint: ignore PX018` in a file, or the annotation plexus.dev/lint-ignore on an object, silences a rule there."
 )]
 pub(super) struct Arguments {
     /// Manifests with NetworkAttachmentDefinitions, AddressPools, pods, and objects with a template of pods; directories of
@@ -61,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     on_node: bool,
 
-    /// Exit code 1 also for warnings
+    /// Exit code 1 also for warnings, and where nothing was checked
     #[arg(long)]
     strict: bool,
 
@@ -94,7 +94,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
         Shape::Sarif => output.standard_json(&sarif::log(&report))?,
     }
     objects.all_read()?;
-    let is_refused = report.count(Severity::Error) > 0 || (arguments.strict && report.count(Severity::Warning) > 0);
+    let are_only_settings = arguments.files.is_empty() && !is_cluster;
+    let is_warned = report.count(Severity::Warning) > 0 || (report.is_empty() && !are_only_settings);
+    let is_refused = report.count(Severity::Error) > 0 || (arguments.strict && is_warned);
     Ok(if is_refused { Verdict::Refused } else { Verdict::Well })
 }
 
@@ -141,8 +143,7 @@ impl Arguments {
 /// What all rules find in the manifests `text`; `is_cluster`: as if they were all objects of a cluster.
 pub fn check(text: &str, is_cluster: bool, settings: &Settings, machine: Option<Machine>) -> Vec<Finding> {
     let mut objects = Objects { is_cluster, ..Objects::default() };
-    // What cannot be read has no objects.
-    objects.add_text("manifests", text.to_owned(), "default").ok();
+    objects.add_text("manifests", text.to_owned(), "default");
     findings(&objects, settings, machine)
 }
 

@@ -75,11 +75,11 @@ pub struct Told {
     pub severity: Severity,
     /// The file; null for an object of a cluster.
     pub file: Option<String>,
-    /// The line, from 1; null for an object of a cluster.
+    /// The line, from 1; null for an object of a cluster, and for a file that cannot be opened.
     pub line: Option<usize>,
-    /// The column, from 1; null for an object of a cluster.
+    /// The column, from 1; null for an object of a cluster, and for a file that cannot be opened.
     pub column: Option<usize>,
-    /// `Kind namespace/name`.
+    /// `Kind namespace/name`; the name of a file that cannot be read.
     pub object: String,
     /// The problem.
     pub message: String,
@@ -94,14 +94,14 @@ impl Report {
     pub fn of(objects: &Objects, findings: Vec<Finding>) -> Self {
         let told = |finding: Finding| {
             let source = &objects.sources[finding.found.place.source];
-            let place = source.is_file.then(|| source.line_and_column(finding.found.place.at));
+            let place = source.line_and_column(finding.found.place.at);
             Told {
                 rule: finding.rule.id,
                 severity: finding.rule.severity,
                 file: source.is_file.then(|| source.name.clone()),
                 line: place.map(|(line, _)| line),
                 column: place.map(|(_, column)| column),
-                object: objects.all[finding.found.object].label(),
+                object: finding.found.object.map_or_else(|| source.name.clone(), |number| objects.all[number].label()),
                 message: finding.found.text,
                 fix: finding.rule.fix,
                 page: finding.rule.page(),
@@ -128,6 +128,11 @@ impl Report {
         self.findings.iter().filter(|told| told.severity == severity).count()
     }
 
+    /// Whether nothing was checked.
+    pub fn is_empty(&self) -> bool {
+        self.checked.networks + self.checked.pods + self.checked.pools == 0
+    }
+
     /// For programs.
     pub fn document(&self) -> Document<'_> {
         Document {
@@ -146,6 +151,7 @@ impl Report {
         for told in &self.findings {
             let place = match (&told.file, told.line, told.column) {
                 (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+                // The file itself, where it cannot be opened.
                 _ => told.object.clone(),
             };
             let tone = match told.severity {
@@ -173,9 +179,7 @@ impl Report {
             .map(|(number, word)| counted(number, word))
             .collect();
         let result = match found.as_slice() {
-            [] if self.checked.networks + self.checked.pods + self.checked.pools == 0 => {
-                "nothing was checked".to_owned()
-            }
+            [] if self.is_empty() => "nothing was checked".to_owned(),
             [] if !self.is_whole => "no problem found in the files that can be read".to_owned(),
             [] => "no problem found".to_owned(),
             found => found.join(", "),

@@ -49,11 +49,11 @@ fn rule(rule: &Rule) -> Value {
 fn result(told: &Told) -> Value {
     let index = rules::all().position(|rule| rule.id == told.rule);
     let mut location = json!({"logicalLocations": [{"fullyQualifiedName": told.object, "kind": "resource"}]});
-    if let (Some(file), Some(line), Some(column)) = (&told.file, told.line, told.column) {
-        location["physicalLocation"] = json!({
-            "artifactLocation": {"uri": uri(file)},
-            "region": {"startLine": line, "startColumn": column},
-        });
+    if let Some(file) = &told.file {
+        location["physicalLocation"] = json!({"artifactLocation": {"uri": uri(file)}});
+    }
+    if let (Some(line), Some(column)) = (told.line, told.column) {
+        location["physicalLocation"]["region"] = json!({"startLine": line, "startColumn": column});
     }
     json!({
         "ruleId": told.rule,

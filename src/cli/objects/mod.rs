@@ -9,7 +9,7 @@ pub mod source;
 use network::Network;
 use object::Object;
 use pod::Pod;
-use source::Source;
+use source::{Place, Source};
 
 /// Everything that was given.
 #[derive(Clone, Debug, Default)]
@@ -22,14 +22,23 @@ pub struct Objects {
     pub networks: Vec<Network>,
     /// The pods and templates among them.
     pub pods: Vec<Pod>,
-    /// The files and directories that cannot be read, each with the reason.
-    pub unread: Vec<String>,
+    /// The files and directories that cannot be read.
+    pub unread: Vec<Unread>,
     /// They are all objects of a cluster, with what its controllers and runtimes write into them.
     pub is_cluster: bool,
     /// They are those of this namespace alone: nothing is known of the others.
     pub only_namespace: Option<String>,
     /// The AddressPools of the cluster could not be listed.
     pub pools_are_unknown: bool,
+}
+
+/// A file, a directory or an object of a cluster that cannot be read. It has a source, and no object.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// The first place that is not understood.
+    pub place: Place,
+    /// Why, without the place.
+    pub why: String,
 }
 
 impl Objects {
@@ -46,7 +55,8 @@ impl Objects {
 
     /// How many files were read.
     pub fn files(&self) -> usize {
-        self.sources.iter().filter(|source| source.is_file).count()
+        let is_unread = |number: usize| self.unread.iter().any(|one| one.place.source == number);
+        self.sources.iter().enumerate().filter(|(number, source)| source.is_file && !is_unread(*number)).count()
     }
 
     /// The AddressPools.

@@ -1,11 +1,10 @@
 //! From files and directories to objects.
 
-use super::Objects;
 use super::network::Network;
 use super::object::Object;
 use super::pod::Pod;
-use super::source::Source;
-
+use super::source::{Place, Source};
+use super::{Objects, Unread};
 use crate::cli::Error;
 use crate::cluster::manifests::manifest;
 use crate::cluster::manifests::tree::{self, Node};
@@ -22,14 +21,28 @@ impl Objects {
     /// Adds the objects in `paths`: files, directories of them, or `-` for stdin. Objects that name no namespace are in
     /// `namespace`. What cannot be read is in [`Objects::unread`], and does not hide the others.
     pub fn add_files(&mut self, paths: &[PathBuf], namespace: &str) {
-        let mut unread = Vec::new();
-        let files: Vec<PathBuf> = paths.iter().flat_map(|path| expanded(path, &mut unread)).collect();
-        self.unread.extend(unread);
+        let mut closed = Vec::new();
+        let files: Vec<PathBuf> = paths.iter().flat_map(|path| expanded(path, &mut closed)).collect();
+        for (path, why) in closed {
+            self.add_closed(path.display().to_string(), why);
+        }
         for file in files {
             let name = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
-            let added = text_of(&file).and_then(|text| self.add_text(&name, text, namespace));
-            self.unread.extend(added.err().map(|why| format!("{name}: {why}")));
+            match text_of(&file) {
+                Ok(text) => self.add_text(&name, text, namespace),
+                Err(why) => self.add_closed(name, why),
+            }
         }
+    }
+
+    /// Adds a file or a directory without a text.
+    fn add_closed(&mut self, name: String, why: String) {
+        self.add_unread(Source { name, text: String::new(), is_file: true }, 0, why);
+    }
+
+    fn add_unread(&mut self, source: Source, at: usize, why: String) {
+        self.unread.push(Unread { place: Place { source: self.sources.len(), at }, why });
+        self.sources.push(source);
     }
 
     /// Whether everything could be read, for the end of a command.
@@ -37,26 +50,39 @@ impl Objects {
     /// # Errors
     /// Some could not.
     pub fn all_read(&self) -> Result<(), Error> {
-        if self.unread.is_empty() { Ok(()) } else { Err(Error::Unread { files: self.unread.clone() }) }
+        let told = |one: &Unread| {
+            let source = &self.sources[one.place.source];
+            let place =
+                source.line_and_column(one.place.at).map(|(line, column)| format!(" (line {line}, column {column})"));
+            format!("{}: {}{}", source.name, one.why, place.unwrap_or_default())
+        };
+        let files: Vec<String> = self.unread.iter().map(told).collect();
+        if files.is_empty() { Ok(()) } else { Err(Error::Unread { files }) }
     }
 
-    /// Adds the objects in `text`, which is called `name`.
-    ///
-    /// # Errors
-    /// It is neither YAML nor JSON.
-    pub fn add_text(&mut self, name: &str, text: String, namespace: &str) -> Result<(), String> {
-        let documents = tree::read(&text).map_err(|e| e.to_string())?;
-        let source = self.sources.len();
-        self.sources.push(Source { name: name.to_owned(), text, is_file: true });
-        documents.into_iter().for_each(|document| self.take(source, document, namespace, &Listed::default()));
-        Ok(())
+    /// Adds the objects in `text`, which is called `name`. What is neither YAML nor JSON is in [`Objects::unread`].
+    pub fn add_text(&mut self, name: &str, text: String, namespace: &str) {
+        let read = tree::read(&text);
+        let source = Source { name: name.to_owned(), text, is_file: true };
+        match read {
+            Ok(documents) => {
+                let number = self.sources.len();
+                self.sources.push(source);
+                documents.into_iter().for_each(|document| self.take(number, document, namespace, &Listed::default()));
+            }
+            Err(flaw) => self.add_unread(source, flaw.at, flaw.what),
+        }
     }
 
     /// Adds an object of a cluster, as JSON.
     pub fn add_object(&mut self, json: &str) {
         let root = match tree::read_json(json) {
             Ok(root) => root,
-            Err(e) => return self.unread.push(format!("an object of the cluster: {e}")),
+            Err(e) => {
+                let source =
+                    Source { name: "an object of the cluster".to_owned(), text: json.to_owned(), is_file: false };
+                return self.add_unread(source, 0, e.to_string());
+            }
         };
         let source = self.sources.len();
         self.take(source, root, "default", &Listed::default());
@@ -108,14 +134,14 @@ fn name_of(name: &str, prefix: &str) -> String {
 }
 
 /// The files of a directory and of those in it; another path as it is. A directory that cannot be read goes to `unread`.
-fn expanded(path: &Path, unread: &mut Vec<String>) -> Vec<PathBuf> {
+fn expanded(path: &Path, unread: &mut Vec<(PathBuf, String)>) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
     let mut entries: Vec<PathBuf> = match files::entries(path) {
         Ok(entries) => entries.iter().map(|entry| entry.path()).collect(),
         Err(e) => {
-            unread.push(format!("{}: {e}", path.display()));
+            unread.push((path.to_owned(), e.to_string()));
             return Vec::new();
         }
     };

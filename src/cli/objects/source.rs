@@ -21,12 +21,16 @@ pub struct Place {
 }
 
 impl Source {
-    /// The line and the column at `at`, from 1; a column is a character.
-    pub fn line_and_column(&self, at: usize) -> (usize, usize) {
+    /// The line and the column at `at`, from 1; a column is a character. An object of a cluster has none, and a file without
+    /// a text.
+    pub fn line_and_column(&self, at: usize) -> Option<(usize, usize)> {
+        if !self.is_file || self.text.is_empty() {
+            return None;
+        }
         let end = (0..=at.min(self.text.len())).rev().find(|end| self.text.is_char_boundary(*end)).unwrap_or(0);
         let before = &self.text[..end];
         let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+        Some((before.matches('\n').count() + 1, line.chars().count() + 1))
     }
 }
 
@@ -68,6 +72,9 @@ mod tests {
     #[test]
     fn lines_and_columns_are_counted_from_one() {
         let source = Source { name: "x".into(), text: "a\né b".into(), is_file: true };
-        assert_eq!([0, 2, 4, 5, 99].map(|at| source.line_and_column(at)), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
+        let places = [0, 2, 4, 5, 99].map(|at| source.line_and_column(at).unwrap());
+        assert_eq!(places, [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
+        let of_cluster = Source { is_file: false, ..source };
+        assert_eq!(of_cluster.line_and_column(0), None);
     }
 }

@@ -23,11 +23,12 @@ pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
     let own = findings.iter().filter(|one| one.rule.severity != Severity::Info && !ASIDE.contains(&one.rule.id));
     let mut own: Vec<&Finding> = own.collect();
     own.sort_by_key(|finding| !FIRST.contains(&finding.rule.id));
-    own.into_iter().map(|finding| check(&objects, finding)).collect()
+    own.into_iter().filter_map(|finding| check(&objects, finding)).collect()
 }
 
-fn check(objects: &Objects, finding: &Finding) -> Check {
-    let object = &objects.all[finding.found.object];
+/// None of an object that cannot be read.
+fn check(objects: &Objects, finding: &Finding) -> Option<Check> {
+    let object = &objects.all[finding.found.object?];
     let (fix, page) = (capitalised(finding.rule.fix), finding.rule.page());
     // Two parentheses in a row read badly.
     let remedy = match fix.strip_suffix(')') {
@@ -38,9 +39,9 @@ fn check(objects: &Objects, finding: &Finding) -> Check {
     if object.is_network() {
         let name = format!("{}/{}", object.namespace, object.name);
         let found = format!("network {name}: {text}");
-        return Check::warning("network", Fault::NetworkBroken, found).remedied_by(remedy).of_network(name);
+        return Some(Check::warning("network", Fault::NetworkBroken, found).remedied_by(remedy).of_network(name));
     }
-    Check::warning("annotation", Fault::Annotation, text.as_str()).remedied_by(remedy)
+    Some(Check::warning("annotation", Fault::Annotation, text.as_str()).remedied_by(remedy))
 }
 
 fn capitalised(text: &str) -> String {

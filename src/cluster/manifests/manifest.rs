@@ -95,7 +95,7 @@ pub fn read(text: &str) -> Result<Objects, ManifestError> {
     let text = text.trim_start_matches('\u{feff}');
     let manifests = match json(text) {
         Some(manifests) => manifests,
-        None => yaml::parse(text).map_err(ManifestError::Syntax)?,
+        None => yaml::parse(text).map_err(|e| ManifestError::Syntax(e.to_string()))?,
     };
     let mut objects = Objects::default();
     for manifest in manifests.into_iter().flatten() {

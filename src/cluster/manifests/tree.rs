@@ -1,7 +1,6 @@
 //! Manifests as trees with places: for programs that show a person where something is written.
 
 use super::yaml;
-use crate::cluster::manifests::manifest::ManifestError;
 use crate::cni::folds_to;
 use crate::cni::json::{self, InvalidJson};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -46,6 +45,15 @@ pub struct Key {
     pub at: usize,
     /// The key.
     pub text: String,
+}
+
+/// Why a text is neither YAML nor JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// What is wrong, without its place.
+    pub what: String,
+    /// How many bytes stand before it; none where the place is not known.
+    pub at: usize,
 }
 
 impl Node {
@@ -112,12 +120,13 @@ impl Node {
 ///
 /// # Errors
 /// One document is not understood.
-pub fn read(text: &str) -> Result<Vec<Node>, ManifestError> {
+pub fn read(text: &str) -> Result<Vec<Node>, Flaw> {
     if let Some(documents) = json_documents(text) {
         return Ok(documents);
     }
     let lines = Lines::of(text);
-    let documents: Vec<Option<Spanned<FromYaml>>> = yaml::parse(text).map_err(ManifestError::Syntax)?;
+    let documents: Vec<Option<Spanned<FromYaml>>> =
+        yaml::parse(text).map_err(|e| Flaw { what: e.what, at: e.location.map_or(0, |at| lines.place(at)) })?;
     Ok(documents.into_iter().flatten().map(|node| node_of(node, &lines)).collect())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cni::json::told;
 use serde::de::DeserializeOwned;
+use std::fmt;
 
 /// So many documents and values may a text have: more than the longest file that is read.
 const MOST_VALUES: usize = 32 << 20;
@@ -12,7 +13,7 @@ const MOST_VALUES: usize = 32 << 20;
 /// # Errors
 /// One of them is no YAML, or no `T`: what is wrong, with its place.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads")]
-pub(in crate::cluster) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, String> {
+pub(in crate::cluster) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, Mistake> {
     let lenient = serde_saphyr::options! {
         strict_indentation: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
@@ -27,7 +28,23 @@ pub(in crate::cluster) fn parse<T: DeserializeOwned>(text: &str) -> Result<Vec<O
     serde_saphyr::from_multiple_with_options(text, lenient).map_err(|e| in_words(&e))
 }
 
-fn in_words(error: &serde_saphyr::Error) -> String {
+/// What is wrong with a text, in the words of its writer.
+#[derive(Debug)]
+pub(in crate::cluster) struct Mistake {
+    /// What, without its place.
+    pub what: String,
+    /// Where.
+    pub location: Option<serde_saphyr::Location>,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.location.map_or(Ok(()), |at| write!(f, " (line {}, column {})", at.line(), at.column()))
+    }
+}
+
+fn in_words(error: &serde_saphyr::Error) -> Mistake {
     use serde_saphyr::Error;
     let error = error.without_snippet();
     let what = match error {
@@ -43,8 +60,7 @@ fn in_words(error: &serde_saphyr::Error) -> String {
             if text.contains(" { ") { "its aliases make it too large".to_owned() } else { text }
         }
     };
-    let place = error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column()));
-    format!("{what}{}", place.unwrap_or_default())
+    Mistake { what, location: error.location() }
 }
 
 /// The first line of the message, without what is told after it.
@@ -76,7 +92,7 @@ mod tests {
             let nine = vec![format!("*{before}"); 9].join(",");
             text.push_str(&format!("{name}: &{name} [{nine}]\n"));
         }
-        let told = parse::<serde_json::Value>(&text).unwrap_err();
+        let told = parse::<serde_json::Value>(&text).unwrap_err().to_string();
         assert!(told.starts_with("its aliases make it too large") && !told.contains(['{', '_']), "{told}");
     }
 
@@ -105,7 +121,7 @@ mod tests {
             ("kind: 'x\n", ["quot", "line "]),
             ("kind: {a\n", ["", "line "]),
         ] {
-            let told = parse::<Object>(text).unwrap_err();
+            let told = parse::<Object>(text).unwrap_err().to_string();
             for word in words {
                 assert!(told.contains(word), "{text:?}: {told}");
             }

@@ -3,6 +3,7 @@
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::Judged;
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
+use crate::cli::objects::Unread;
 use crate::cli::objects::network::{Network, ipam};
 use crate::cluster::manifests::tree::{Node, Tree};
 use crate::cni::names::PluginType;
@@ -12,6 +13,19 @@ use std::str::FromStr;
 const GOOD: Example = Example::Config(r#"{ "cniVersion": "1.0.0", "type": "bridge" }"#);
 
 pub const RULES: &[Rule] = &[
+    Rule {
+        id: "PX000",
+        severity: Severity::Error,
+        what: "a file or a directory cannot be read: nothing in it is checked",
+        fix: "correct the file or its permissions; instead of a template, give lint what it renders",
+        needs: Needs::Files,
+        bad: Example::Manifests("apiVersion: v1\nkind: Pod\nmetadata: { name: p\nspec: { containers: [] }\n"),
+        good: Example::Manifests("apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec: { containers: [] }\n"),
+        judge: |judged| {
+            let found = |one: &Unread| Found { place: one.place, object: None, text: one.why.clone() };
+            judged.objects.unread.iter().map(found).collect()
+        },
+    },
     Rule {
         id: "PX001",
         severity: Severity::Error,

@@ -206,7 +206,8 @@ fn unread(judged: &Judged<'_>, id: &str) -> Vec<Found> {
         return Vec::new();
     }
     let of_shape = shape::RULES.iter().filter(|rule| rule.severity == Severity::Error);
-    let told: BTreeSet<usize> = of_shape.flat_map(|rule| (rule.judge)(judged)).map(|found| found.object).collect();
+    let told: BTreeSet<usize> =
+        of_shape.flat_map(|rule| (rule.judge)(judged)).filter_map(|found| found.object).collect();
     let left = networks.into_iter().filter(|network| !told.contains(&network.object));
     left.filter_map(|network| {
         let why = network.parsed.as_ref()?.as_ref().err()?;
