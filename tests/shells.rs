@@ -144,6 +144,10 @@ fn the_manual_pages_are_complete_and_without_warnings() {
     }
     let shown = plexus::cli::command().get_subcommands().filter(|command| !command.is_hide_set()).count();
     assert!(pages.len() > shown, "{pages:?}");
+    for page in &pages {
+        let text = fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(!text.contains(".SH EXTRA"), "{page} has a section whose name says nothing");
+    }
     if !programs::is_installed("mandoc") {
         return cannot_run("mandoc is missing: e2e/release/get packages");
     }
@@ -156,4 +160,37 @@ fn the_manual_pages_are_complete_and_without_warnings() {
         let text = String::from_utf8(mandoc(&["-T", "html"]).stdout).unwrap();
         assert!(text.contains("SYNOPSIS") && text.contains("DESCRIPTION"), "{page}: {text}");
     }
+    people_find_what_they_look_for(folder.path());
+}
+
+/// As `man` shows it: commands are whole lines, and sections have the names of other pages.
+fn people_find_what_they_look_for(folder: &Path) {
+    let shown = |page: &str| {
+        let words = ["-T", "ascii", "-O", "width=200"];
+        let output =
+            Command::new("mandoc").env("PATH", node::PATH).args(words).arg(folder.join(page)).output().unwrap();
+        // A terminal prints a letter twice to make it bold, and underlines it.
+        let mut plain = String::new();
+        for letter in String::from_utf8(output.stdout).unwrap().chars() {
+            if letter == '\u{8}' { _ = plain.pop() } else { plain.push(letter) }
+        }
+        plain
+    };
+    let section = |page: &str, heading: &str| {
+        let text = shown(page);
+        let rest = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{heading}: {text}")).1;
+        let lines = rest.lines().take_while(|line| line.is_empty() || line.starts_with(' '));
+        lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>()
+    };
+    let completion = section("plexusctl-completion.1", "EXAMPLES");
+    let bash = ["Bash:", "plexusctl completion bash > /etc/bash_completion.d/plexusctl", "Zsh:"];
+    assert_eq!(completion.first_chunk(), Some(&bash.map(str::to_owned)), "{completion:#?}");
+    let plan = "kubectl get net-attach-def -A -o yaml | plexusctl plan pod.yaml -";
+    assert!(section("plexusctl-plan.1", "EXAMPLES").iter().any(|line| line == plan));
+    assert!(section("plexusctl.1", "EXIT STATUS")[0].starts_with("0 success, 1 failure"));
+    assert!(section("plexusctl-lint.1", "EXIT STATUS")[0].starts_with("0 no error"));
+    assert!(section("plexusctl-lint.1", "NOTES")[0].contains("# lint: ignore PX018"));
+    assert!(section("plexusctl-connectivity-test.1", "EXIT STATUS")[0].contains("1 a pair is not connected"));
+    assert!(section("plexusctl-lint.1", "ARGUMENTS")[0].contains("FILE"));
+    assert!(!section("plexusctl-lint.1", "OPTIONS").iter().any(|line| line.contains("FILE]")));
 }

@@ -3,13 +3,19 @@
 use super::Error;
 use super::output::Output;
 use crate::sys::files::{self, Durability};
-use clap::{Args, Command};
+use clap::builder::Resettable;
+use clap::{Arg, Args, Command};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 use k8s_openapi::jiff::civil::Date;
 use std::path::{Path, PathBuf};
 
 /// As other files of a release.
 const MODE: u32 = 0o644;
+/// How the paragraph of a command's help about exit codes begins.
+const EXIT_CODES: &str = "Exit codes: ";
+/// The last section of a page.
+const VERSION: &str = ".SH VERSION\n";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -57,16 +63,60 @@ impl Pages<'_> {
         for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
             self.write(below, written)?;
         }
-        let page = Man::new(command.clone()).section(self.section).date(self.date).manual("Plexus");
+        let page = Man::new(labelled(command.clone())).section(self.section).date(self.date).manual("Plexus");
         let page = page.source(concat!("Plexus ", env!("CARGO_PKG_VERSION")));
         let path = self.directory.join(page.get_filename());
         let failed = |source| Error::Write { path: path.clone(), source };
         let mut text = Vec::new();
         page.render(&mut text).map_err(failed)?;
-        let text = without_double_breaks(&String::from_utf8_lossy(&text));
+        let notes = command.get_after_help().map(|notes| sections(&notes.to_string())).unwrap_or_default();
+        let text = without_double_breaks(&with_sections(&String::from_utf8_lossy(&text), &notes));
         files::replace(&path, text.as_bytes(), MODE, Durability::Cached).map_err(failed)?;
         *written += 1;
         Ok(())
+    }
+}
+
+/// `command` with its positional arguments in a section of their own, and without the notes after its help, for which
+/// [`sections`] makes better ones.
+fn labelled(command: Command) -> Command {
+    let of_their_own = |argument: Arg| match argument.is_positional() {
+        true => argument.help_heading("Arguments"),
+        false => argument,
+    };
+    command.mut_args(of_their_own).after_help(Resettable::Reset)
+}
+
+/// The notes after the help of a command, by the sections in which people look for them.
+fn sections(notes: &str) -> String {
+    let (mut codes, mut others, mut examples) = (Roff::new(), Roff::new(), Roff::new());
+    for paragraph in notes.split("\n\n") {
+        match paragraph.strip_prefix(EXIT_CODES) {
+            Some(rest) => _ = begin(&mut codes).text([roman(rest)]),
+            // What people copy is indented.
+            None if paragraph.contains("\n  ") => {
+                begin(&mut examples).control("nf", []);
+                paragraph.lines().for_each(|line| _ = examples.text([roman(line)]));
+                examples.control("fi", []);
+            }
+            None => _ = begin(&mut others).text([roman(paragraph)]),
+        }
+    }
+    let all = [("EXIT STATUS", codes), ("NOTES", others), ("EXAMPLES", examples)];
+    let written = all.into_iter().filter(|(_, roff)| *roff != Roff::new());
+    written.map(|(heading, roff)| format!(".SH \"{heading}\"\n{}", roff.to_roff())).collect()
+}
+
+/// Begins a paragraph; a section begins with one by itself.
+fn begin(section: &mut Roff) -> &mut Roff {
+    if *section == Roff::new() { section } else { section.control("PP", []) }
+}
+
+/// `page` with `sections`, before that of the version.
+fn with_sections(page: &str, sections: &str) -> String {
+    match page.split_once(VERSION) {
+        Some((before, after)) => format!("{before}{sections}{VERSION}{after}"),
+        None => format!("{page}{sections}"),
     }
 }
 

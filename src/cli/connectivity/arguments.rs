@@ -17,7 +17,7 @@ pub enum Shape {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It creates one pod of Plexus' image on each node for each network, and deletes them at the end, also after Ctrl-C. Exit code 1: a pair is not connected."
+    after_help = "It creates one pod of Plexus' image on each node for each network, and deletes them at the end, also after Ctrl-C.\n\nExit codes: 0 all pairs are connected, 1 a pair is not connected."
 )]
 pub struct TestArguments {
     /// NetworkAttachmentDefinition: [NAMESPACE/]NAME, several times or with commas
