@@ -88,6 +88,9 @@ const CHANGE_OVER: &str = "Wait until no pod has an address of whereabouts (`kub
 const CANCEL: &str = "Wait for its end; to cancel it, apply the manifests again as you installed them (Helm: `--set uninstall=false`), or run `plexusctl uninstall --cancel` on a node that was installed by hand.";
 /// What to do after the end of an uninstallation.
 const UNINSTALLED: &str = "Delete the objects of Plexus that are left: `kubectl delete -k conf/uninstall` (Helm: `helm uninstall`). To use additional networks again, apply the manifests as you installed them.";
+/// What to do about an image that cannot be pulled.
+const PULL_IMAGE: &str =
+    "Correct the name of the image, or let the node pull it: kubectl describe pod shows each attempt.";
 /// What to do about changed interfaces.
 const FIND_OUT: &str = "Find out who changes the pod's interfaces (`plexusctl describe pod` shows each difference), then delete the pod so that it is created again.";
 
@@ -146,9 +149,7 @@ impl Fault {
             Fault::HostNetwork => "Remove hostNetwork: true from the pod: the runtime calls no CNI plugin for it.",
             Fault::Annotation => "Correct the annotation k8s.v1.cni.cncf.io/networks in the pod's template.",
             Fault::NoNode => "Look at the scheduler's reason: kubectl describe pod shows it.",
-            Fault::ImageMissing => {
-                "Correct the name of the image, or let the node pull it: kubectl describe pod shows each attempt."
-            }
+            Fault::ImageMissing => PULL_IMAGE,
             Fault::NodeNotReady => "Repair the node first: kubectl describe node shows the conditions.",
             Fault::NotInstalled => "Install Plexus on this node with `plexusctl install`, or restart its Plexus pod.",
             Fault::StatusMissing => "Delete the pod so that it is created again, then run this command again.",
