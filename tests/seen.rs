@@ -403,6 +403,12 @@ fn topology_is_drawn(server: &ApiServer) {
     {
         assert!(text(&plexusctl(server, &["topology", "-o", shape]), 0).starts_with(begin), "{shape}");
     }
+    // The page that is looked at in a browser, with the interfaces of a cluster.
+    let page = text(&plexusctl(server, &["topology", "-o", "html"]), 0);
+    for line in tree.lines().filter(|line| line.contains(" net1  ")) {
+        let shown = line.trim_start_matches(['│', '├', '└', '─', ' ']).split_once("  ").unwrap().0;
+        assert!(page.contains(&format!("<span class=\"interface\">{shown} <small>")), "{shown}: {page}");
+    }
     let document = answer(server, &["topology", "-o", "json", "-n", "other"]);
     assert_eq!(document["nodes"][0]["children"][0]["name"], "bridge br-lan");
 }

@@ -55,6 +55,12 @@ pub fn what_cannot_be_read_is_shown_and_is_short(server: &ApiServer) {
         tree.contains("(unreadable)") && tree.contains("slips/unread  annotation k8s.v1.cni.cncf.io/networks: "),
         "{tree}"
     );
+    assert!(tree.contains("── (unknown link)\n"), "{tree}");
+    let page = text(&plexusctl(server, &["topology", "-n", "slips", "-o", "html"]), 0);
+    assert!(
+        page.contains("<span class=\"pod\">slips/unread ") && !page.contains("\"interface\">slips/unread"),
+        "{page}"
+    );
     let status = text(&plexusctl(server, &["status"]), 3);
     assert!(status.contains("pod slips/unread has an annotation that cannot be read"), "{status}");
     for words in [&["get", "-A", "-o", "wide"][..], &["describe", "pod", "slips/unread"], &["lint", "--cluster"]] {

@@ -10,7 +10,7 @@ use crate::cli::output::limit::{PHRASE, short};
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetwork, PodNetworks, Standing};
 use crate::cli::remote;
-use crate::cli::topology::model::{Branch, Kind, Leaf, link_of, name_of};
+use crate::cli::topology::model::{Branch, Kind, Leaf, UNKNOWN_LINK, link_of, name_of};
 use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
 use crate::cni::{NetworkConfig, json};
 use crate::nad::{Definition, NadRef};
@@ -22,8 +22,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(20);
 /// What is told of an interface whose node was not asked.
 const DOUBT: &str = "may run an older configuration";
-/// A link that is not known.
-const NONE: &str = "-";
 
 /// The networks of now.
 #[derive(Debug, Default)]
@@ -90,10 +88,11 @@ fn node_of(pod: &SeenPod) -> String {
 fn unreadable(pod: &SeenPod, problem: &str) -> Leaf {
     Leaf {
         node: node_of(pod),
-        link: NONE.to_owned(),
+        link: UNKNOWN_LINK.to_owned(),
         network: "(unreadable)".to_owned(),
         pod: label(pod),
         addresses: vec![short(problem, PHRASE)],
+        is_unread: true,
         ..Leaf::default()
     }
 }
@@ -101,7 +100,7 @@ fn unreadable(pod: &SeenPod, problem: &str) -> Leaf {
 fn leaf(pod: &SeenPod, one: &PodNetwork, networks: &Networks) -> Leaf {
     Leaf {
         node: node_of(pod),
-        link: networks.links.get(&one.network).cloned().unwrap_or_else(|| NONE.to_owned()),
+        link: networks.links.get(&one.network).cloned().unwrap_or_else(|| UNKNOWN_LINK.to_owned()),
         network: one.network.clone(),
         pod: label(pod),
         interface: one.interface.clone().unwrap_or_default(),
@@ -112,7 +111,7 @@ fn leaf(pod: &SeenPod, one: &PodNetwork, networks: &Networks) -> Leaf {
             Standing::HostNetwork => vec!["host network".to_owned()],
             Standing::Ended => vec!["ended".to_owned()],
         },
-        note: String::new(),
+        ..Leaf::default()
     }
 }
 
@@ -122,7 +121,7 @@ fn place(leaf: &mut Leaf, recorded: Option<&Recorded>) {
         None => leaf.note = DOUBT.to_owned(),
         Some((link, note)) => {
             // A node of a former release has no note.
-            let is_older = *link != leaf.link && leaf.link != NONE;
+            let is_older = *link != leaf.link && leaf.link != UNKNOWN_LINK;
             leaf.note = if note.is_empty() && is_older { OLDER.to_owned() } else { note.clone() };
             leaf.link.clone_from(link);
         }
@@ -236,9 +235,17 @@ mod tests {
         assert_eq!(placed("eth1 (macvlan)", Some(&former_release)), expected("eth0 (macvlan)", OLDER));
         // The network was changed before the pod started, or there is none any more.
         assert_eq!(placed("eth0 (macvlan)", Some(&former_release)), expected("eth0 (macvlan)", ""));
-        assert_eq!(placed("-", Some(&former_release)), expected("eth0 (macvlan)", ""));
+        assert_eq!(placed(UNKNOWN_LINK, Some(&former_release)), expected("eth0 (macvlan)", ""));
         assert_eq!(placed("eth1 (macvlan)", None), expected("eth1 (macvlan)", DOUBT));
         assert_eq!(placed("eth1 (macvlan)", Some(&Recorded::new())), expected("eth1 (macvlan)", DOUBT));
+    }
+
+    #[test]
+    fn a_pod_whose_annotation_cannot_be_read_is_no_interface() {
+        let pod = SeenPod { namespace: "default".into(), name: "web".into(), ..SeenPod::default() };
+        let nodes = tree(&[unreadable(&pod, "it ends too early")]);
+        let of_pod = &nodes[0].children[0];
+        assert_eq!((of_pod.name.as_str(), of_pod.interfaces()), (UNKNOWN_LINK, 0), "{nodes:?}");
     }
 
     #[test]

@@ -29,20 +29,20 @@ const BEGIN: &str = r#"<!doctype html>
 "#;
 const END: &str = r#"<script>
   const search = document.getElementById("search"), count = document.getElementById("count");
-  // An interface is shown if all words are in its own text, or in what it hangs on.
+  // An interface is shown if all words are in its own text, or in what it hangs on. So is a pod whose interfaces are not known.
   function show(item, words, above) {
     const text = above + " " + item.firstElementChild.textContent.toLowerCase();
     const children = item.querySelectorAll(":scope > ul > li");
-    let shown = children.length ? 0 : Number(words.every(word => text.includes(word)));
-    for (const child of children) shown += show(child, words, text);
-    item.hidden = shown === 0;
+    let shown = !children.length && words.every(word => text.includes(word));
+    for (const child of children) shown = show(child, words, text) || shown;
+    item.hidden = !shown;
     return shown;
   }
-  const all = document.querySelectorAll("span.interface").length;
+  const interfaces = document.querySelectorAll("span.interface"), all = interfaces.length;
   function update() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const item of document.querySelectorAll("body > ul > li")) shown += show(item, words, "");
+    for (const item of document.querySelectorAll("body > ul > li")) show(item, words, "");
+    const shown = [...interfaces].filter(one => !one.parentElement.hidden).length;
     count.textContent = (words.length ? shown + " of " : "") + all + (all === 1 ? " interface" : " interfaces");
   }
   search.addEventListener("input", update);
@@ -63,8 +63,8 @@ fn list(branches: &[Branch], text: &mut String) {
     if branches.is_empty() {
         return;
     }
-    let are_interfaces = branches.iter().all(|branch| branch.kind == Kind::Interface);
-    text.push_str(if are_interfaces { "<ul class=\"interfaces\">\n" } else { "<ul>\n" });
+    let are_leaves = branches.iter().all(|branch| matches!(branch.kind, Kind::Interface | Kind::Pod));
+    text.push_str(if are_leaves { "<ul class=\"interfaces\">\n" } else { "<ul>\n" });
     for branch in branches {
         let class = format!("{:?}", branch.kind).to_lowercase();
         let name = escaped(&printable::line(&branch.name));
@@ -77,10 +77,10 @@ fn list(branches: &[Branch], text: &mut String) {
     text.push_str("</ul>\n");
 }
 
-/// How many interfaces hang on it; empty for an interface.
+/// How many interfaces hang on it; empty for an interface, and for a pod whose interfaces are not known.
 fn count(branch: &Branch) -> String {
     match (branch.kind, branch.interfaces()) {
-        (Kind::Interface, _) => String::new(),
+        (Kind::Interface | Kind::Pod, _) => String::new(),
         (_, 1) => " <small>1 interface</small>".to_owned(),
         (_, count) => format!(" <small>{count} interfaces</small>"),
     }
@@ -95,6 +95,15 @@ mod tests {
     fn a_page_needs_nothing_from_elsewhere() {
         let page = html(&tree(&[Leaf { pod: "<b>".into(), addresses: vec!["10.0.0.1".into()], ..Leaf::default() }]));
         assert!(!page.contains("<b>") && page.contains("&lt;b&gt;") && page.contains("10.0.0.1"), "{page}");
+        assert!(page.contains(" <small>1 interface</small>"), "{page}");
         assert!(!page.contains("http") && !page.contains("src="), "{page}");
+    }
+
+    #[test]
+    fn a_pod_whose_interfaces_are_not_known_is_not_counted() {
+        let unread = Leaf { pod: "x/web".into(), is_unread: true, ..Leaf::default() };
+        let page = html(&tree(&[unread, Leaf { pod: "x/db".into(), ..Leaf::default() }]));
+        assert!(page.contains("<span class=\"pod\">x/web</span>\n"), "{page}");
+        assert!(page.contains(" <small>1 interface</small>") && !page.contains("2 interfaces"), "{page}");
     }
 }

@@ -5,6 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// What stands for a link that is not known: its network is broken or missing, or may not be read.
+pub const UNKNOWN_LINK: &str = "(unknown link)";
+
 /// One interface of a pod, and everything that it hangs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Leaf {
@@ -22,6 +25,8 @@ pub struct Leaf {
     pub addresses: Vec<String>,
     /// What a person has to know of it; empty for nothing.
     pub note: String,
+    /// It stands for a pod whose interfaces are not known.
+    pub is_unread: bool,
 }
 
 /// A box of the picture, and the boxes below it.
@@ -73,15 +78,22 @@ pub enum Kind {
     Network,
     /// An interface of a pod.
     Interface,
+    /// A pod whose annotation cannot be read: its interfaces are not known.
+    Pod,
 }
 
 impl Kind {
-    /// All of them, in the order of the picture's columns.
-    pub const ALL: [Kind; 4] = [Kind::Node, Kind::Link, Kind::Network, Kind::Interface];
+    /// One for each column of the picture, in their order.
+    pub const COLUMNS: [Kind; 4] = [Kind::Node, Kind::Link, Kind::Network, Kind::Interface];
 
     /// Its column in the picture.
     pub fn column(self) -> usize {
-        Kind::ALL.iter().position(|kind| *kind == self).unwrap_or_default()
+        match self {
+            Kind::Node => 0,
+            Kind::Link => 1,
+            Kind::Network => 2,
+            Kind::Interface | Kind::Pod => 3,
+        }
     }
 
     /// The heading of that column.
@@ -90,7 +102,7 @@ impl Kind {
             Kind::Node => "node",
             Kind::Link => "bridge or master",
             Kind::Network => "network",
-            Kind::Interface => "pod and interface",
+            Kind::Interface | Kind::Pod => "pod and interface",
         }
     }
 }
@@ -140,7 +152,8 @@ fn natural(text: &str) -> Vec<(String, u64)> {
 }
 
 fn interface(leaf: &Leaf) -> Branch {
-    let branch = Branch::of(Kind::Interface, name_of(&leaf.pod, &leaf.interface), Vec::new());
+    let kind = if leaf.is_unread { Kind::Pod } else { Kind::Interface };
+    let branch = Branch::of(kind, name_of(&leaf.pod, &leaf.interface), Vec::new());
     Branch { detail: leaf.addresses.join(", "), note: leaf.note.clone(), ..branch }
 }
 
@@ -151,7 +164,7 @@ pub fn name_of(pod: &str, interface: &str) -> String {
 
 /// The link of a node that `network` is made on, by its first plugin: a bridge, a master with its kind, or the type.
 pub fn link_of(network: &NetworkConfig) -> String {
-    let Some(plugin) = network.plugins.first() else { return "-".to_owned() };
+    let Some(plugin) = network.plugins.first() else { return UNKNOWN_LINK.to_owned() };
     let kind = plugin.kind.as_str();
     let text = |key: &str| plugin.object.read::<String>(key).ok().flatten().filter(|text| !text.is_empty());
     match kind {
@@ -204,7 +217,7 @@ mod tests {
             pod: pod.into(),
             interface: "net1".into(),
             addresses: vec!["10.0.0.1".into()],
-            note: String::new(),
+            ..Leaf::default()
         };
         let found =
             tree(&[leaf("n2", "a", "x/1"), leaf("n1", "b", "x/3"), leaf("n1", "a", "x/2"), leaf("n1", "a", "x/1")]);

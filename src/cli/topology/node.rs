@@ -3,7 +3,7 @@
 use crate::api::StateDirectory;
 use crate::cli::directories::{self, RecordDirectories};
 use crate::cli::older::{OLDER, is_older};
-use crate::cli::topology::model::{Leaf, link_of};
+use crate::cli::topology::model::{Leaf, UNKNOWN_LINK, link_of};
 use crate::cli::{Error, networks_now};
 use crate::cni::NetworkConfig;
 use crate::nad::Definition;
@@ -38,13 +38,14 @@ fn of_record(record: &Record, now: &[Definition], with_default: bool) -> Vec<Lea
         let result = one.add_result().unwrap_or_default();
         Leaf {
             node: String::new(),
-            link: config.as_ref().map_or_else(|| "-".to_owned(), link_of),
+            link: config.as_ref().map_or_else(|| UNKNOWN_LINK.to_owned(), link_of),
             network: one.network.clone(),
             pod: pod
                 .map_or_else(|| record.container_id.to_string(), |pod| format!("{}/{}", pod.namespace(), pod.name())),
             interface: one.ifname.to_string(),
             addresses: result.ips.iter().map(|ip| ip.address.to_string()).collect(),
             note: if is_older(one, now) { OLDER.to_owned() } else { String::new() },
+            is_unread: false,
         }
     };
     record.attachments.iter().filter(|one| with_default || !one.default).map(leaf).collect()

@@ -35,14 +35,14 @@ struct Placed<'a> {
 pub fn svg(nodes: &[Branch]) -> String {
     let mut next = 0;
     let placed: Vec<Placed<'_>> = nodes.iter().map(|node| place(node, &mut next)).collect();
-    let widths = Kind::ALL.map(|kind| width(nodes, kind));
+    let widths = Kind::COLUMNS.map(|kind| width(nodes, kind));
     let lefts = lefts(&widths);
     let right = lefts[3] + widths[3] + MARGIN;
     let height = TOP + next.max(1) * ROW + MARGIN;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{right}\" height=\"{height}\" viewBox=\"0 0 {right} {height}\" font-family=\"ui-sans-serif, system-ui, sans-serif\" font-size=\"12\">\n<title>Networks of pods</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
     );
-    for (kind, left) in Kind::ALL.iter().zip(lefts) {
+    for (kind, left) in Kind::COLUMNS.iter().zip(lefts) {
         text.push_str(&format!(
             "<text x=\"{left}\" y=\"24\" fill=\"#57606a\" font-weight=\"600\">{}</text>\n",
             kind.heading()
@@ -74,7 +74,7 @@ fn width(nodes: &[Branch], kind: Kind) -> usize {
         let (name, detail) = label(branch);
         name.chars().count() + if detail.is_empty() { 0 } else { BETWEEN + detail.chars().count() }
     };
-    let own = |branch: &Branch| if branch.kind == kind { length(branch) } else { 0 };
+    let own = |branch: &Branch| if branch.kind.column() == kind.column() { length(branch) } else { 0 };
     fn longest(branches: &[Branch], own: &dyn Fn(&Branch) -> usize) -> usize {
         branches.iter().map(|branch| own(branch).max(longest(&branch.children, own))).max().unwrap_or_default()
     }
@@ -143,7 +143,7 @@ impl Picture {
             Kind::Node => ("#ddf4ff", "#0969da"),
             Kind::Link => ("#fff8c5", "#9a6700"),
             Kind::Network => ("#dafbe1", "#1a7f37"),
-            Kind::Interface => ("#f6f8fa", "#57606a"),
+            Kind::Interface | Kind::Pod => ("#f6f8fa", "#57606a"),
         };
         let (left, middle) = (self.lefts[column], Self::middle(placed));
         let (name, detail) = label(placed.branch);
@@ -182,7 +182,7 @@ mod tests {
             pod: format!("x/pod-{number}"),
             interface: "net1".into(),
             addresses: vec!["fd00::1".repeat(12)],
-            note: String::new(),
+            ..Leaf::default()
         };
         let leaves: Vec<Leaf> = (0..50).map(leaf).collect();
         let text = svg(&tree(&leaves));

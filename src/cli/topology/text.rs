@@ -38,7 +38,7 @@ pub fn mermaid(nodes: &[Branch]) -> String {
             Kind::Node => ("[[\"", "\"]]"),
             Kind::Link => ("{{\"", "\"}}"),
             Kind::Network => ("([\"", "\"])"),
-            Kind::Interface => ("[\"", "\"]"),
+            Kind::Interface | Kind::Pod => ("[\"", "\"]"),
         };
         text.push_str(&format!("  n{number}{open}{label}{close}\n"));
         if let Some(parent) = parent {
@@ -57,7 +57,7 @@ pub fn dot(nodes: &[Branch]) -> String {
             Kind::Node => "box3d",
             Kind::Link => "hexagon",
             Kind::Network => "ellipse",
-            Kind::Interface => "box",
+            Kind::Interface | Kind::Pod => "box",
         };
         text.push_str(&format!("  n{number} [shape={shape} label=\"{label}\"];\n"));
         if let Some(parent) = parent {
@@ -99,7 +99,7 @@ mod tests {
             pod: pod.into(),
             interface: "net1".into(),
             addresses: vec!["10.0.0.1".into()],
-            note: String::new(),
+            ..Leaf::default()
         };
         tree(&[leaf("x/\"a\"", "x/lan"), leaf("x/b", "x/lan"), leaf("x/c", "x/wan")])
     }
