@@ -156,6 +156,7 @@ fn what_cannot_be_read_is_one_line() {
     // As `why` and `describe`.
     let bare = plexusctl(&["nopod", "--cni-conf-dir", "/nonexistent", "--run-directory", "/nonexistent"]);
     assert!(text(&bare.stderr).contains("nopod is not a file; as a pod: plexusd is not running"), "{bare:?}");
+    assert!(text(&bare.stderr).trim_end().ends_with("name one with --kubeconfig"), "{bare:?}");
     let away = plexusctl(&["default/p", "--cni-conf-dir", "/nonexistent", "--run-directory", "/nonexistent"]);
     assert!(away.status.code() == Some(1) && text(&away.stderr).contains("plexusd is not running"), "{away:?}");
     assert_eq!(plexusctl(&[]).status.code(), Some(2));

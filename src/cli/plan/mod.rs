@@ -28,7 +28,7 @@ const VERSION: u32 = 1;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 all pods can be attached, 1 a pod is refused.\n\nBefore pods exist:\n  kubectl get net-attach-def -A -o yaml | plexusctl plan pod.yaml -"
+    after_help = "Exit codes: 0 all pods can be attached, 1 a pod is refused.\n\nAs ADD, it stops at the first refusal of a pod: plan again after you corrected it.\n\nBefore pods exist:\n  kubectl get net-attach-def -A -o yaml | plexusctl plan pod.yaml -"
 )]
 pub struct Arguments {
     /// Manifests with pods, or with Deployments and other objects that have a template of pods, and with

@@ -83,7 +83,9 @@ impl Subject {
                 "plexusd answered: {why}; a workstation plans it without plexusd: plexusctl plan {name}"
             ))),
             Ok(other) => Err(failed(format!("plexusd answered another question ({})", other.kind()))),
-            Err(e) => Err(failed(e.to_string())),
+            Err(e) => {
+                Err(failed(format!("{e}; if this is not the pod's node, ask its cluster: name one with --kubeconfig")))
+            }
         }
     }
 
