@@ -74,7 +74,8 @@ fn a_finding_is_two_lines_with_its_place() {
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let findings: Vec<&str> = shown.lines().step_by(2).collect();
-    assert!(shown.lines().skip(1).step_by(2).all(|line| line.starts_with("    fix: ")), "{shown}");
+    let is_fix = |line: &str| line.starts_with("    fix: ") && line.contains("docs/reference/lint.md#px");
+    assert!(shown.lines().skip(1).step_by(2).all(is_fix), "{shown}");
     for (at, begin) in [
         (0, format!("{path}:9:7: info PX042: ")),
         (1, format!("{path}:11:7: error PX011: plugin macvlan: mode \"brigde\" is unknown")),
@@ -162,6 +163,7 @@ fn sarif_is_a_valid_log() {
         assert!(
             rule["id"].is_string() && rule["shortDescription"]["text"].is_string() && rule["help"]["text"].is_string()
         );
+        assert!(rule["help"]["text"].as_str().unwrap().contains("docs/reference/lint.md#px"), "{rule}");
         assert!(levels.contains(&rule["defaultConfiguration"]["level"].as_str().unwrap()));
     }
     let results = run["results"].as_array().unwrap();
@@ -181,6 +183,19 @@ fn sarif_is_a_valid_log() {
     // Beside these no property may stand on a result, a location or a region that the schema does not know.
     let known = ["ruleId", "ruleIndex", "level", "message", "locations"];
     assert!(results.iter().flat_map(|r| r.as_object().unwrap().keys()).all(|key| known.contains(&key.as_str())));
+}
+
+/// Code scanning looks for `x.yaml` among the files of a repository.
+#[test]
+fn sarif_names_files_as_a_repository_does() {
+    let folder = folder(&[("deep/x.yaml", BAD)]);
+    for given in [".", "./", "./deep", "deep/./x.yaml", "deep"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        command.env_clear().current_dir(folder.path()).args(["lint", "-o", "sarif", "--cni-conf-dir", "/nonexistent"]);
+        let log: Value = serde_json::from_slice(&command.arg(given).output().unwrap().stdout).unwrap();
+        let place = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+        assert_eq!(place["artifactLocation"]["uri"], "deep/x.yaml", "{given}");
+    }
 }
 
 /// On a node the programs and the bridges count.

@@ -67,6 +67,18 @@ fn every_rule_finds_its_bad_example_and_not_its_good_one() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Nobody who asks a cluster has files to give.
+#[test]
+fn no_fix_for_a_cluster_is_about_files() {
+    let settings = Settings::parse(r#"{"name":"x","cniVersion":"1.0.0"}"#).unwrap();
+    for rule in rules::all() {
+        let findings = check(&manifests(rule.bad), true, &settings, None);
+        for one in findings.iter().filter(|one| one.found.object.is_some()) {
+            assert!(!one.fix().contains("give lint"), "{}: {}", one.rule.id, one.fix());
+        }
+    }
+}
+
 #[test]
 fn ids_are_unique_and_sentences_are_sentences() {
     let ids: Vec<&str> = rules::all().map(|rule| rule.id).collect();

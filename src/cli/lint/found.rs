@@ -11,4 +11,6 @@ pub struct Found {
     pub object: Option<usize>,
     /// What is wrong: one sentence without a full stop.
     pub text: String,
+    /// What to do, where the rule's own fix does not fit.
+    pub fix: Option<&'static str>,
 }

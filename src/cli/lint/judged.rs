@@ -98,17 +98,22 @@ impl<'a> Judged<'a> {
             Some(config) => config.place(&self.objects.sources, at),
             None => object.place(&object.root),
         };
-        Found { place, object: Some(network.object), text: text.into() }
+        Found { place, object: Some(network.object), text: text.into(), fix: None }
     }
 
     /// Something wrong at `node` of the object numbered `object`.
     pub fn in_object(&self, object: usize, node: &Node, text: impl Into<String>) -> Found {
-        Found { place: self.objects.all[object].place(node), object: Some(object), text: text.into() }
+        Found { place: self.objects.all[object].place(node), object: Some(object), text: text.into(), fix: None }
     }
 
     /// Something wrong at the byte `at` of the object numbered `object`.
     pub fn at(&self, object: usize, at: usize, text: impl Into<String>) -> Found {
-        Found { place: Place { source: self.objects.all[object].source, at }, object: Some(object), text: text.into() }
+        Found {
+            place: Place { source: self.objects.all[object].source, at },
+            object: Some(object),
+            text: text.into(),
+            fix: None,
+        }
     }
 
     /// Something wrong with the element `index` of the annotation of `pod`.
@@ -118,7 +123,7 @@ impl<'a> Judged<'a> {
         let source = &self.objects.sources[object.source].text;
         let inner = pod.annotation.text().unwrap_or_default();
         let at = pod.elements.get(index).map_or(begin, |at| within(source, begin, inner, *at));
-        Found { place: Place { source: object.source, at }, object: Some(pod.pod.object), text: text.into() }
+        Found { place: Place { source: object.source, at }, object: Some(pod.pod.object), text: text.into(), fix: None }
     }
 
     /// Every element of every annotation that can be read: the pod, its number in the annotation, and the element.

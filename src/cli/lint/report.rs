@@ -1,6 +1,6 @@
 //! Findings for people and for programs.
 
-use super::rule::{Finding, Severity};
+use super::rule::{Finding, Severity, with_page};
 use crate::cli::Error;
 use crate::cli::objects::Objects;
 use crate::cli::output::counted::counted;
@@ -102,8 +102,8 @@ impl Report {
                 line: place.map(|(line, _)| line),
                 column: place.map(|(_, column)| column),
                 object: finding.found.object.map_or_else(|| source.name.clone(), |number| objects.all[number].label()),
+                fix: finding.fix(),
                 message: finding.found.text,
-                fix: finding.rule.fix,
                 page: finding.rule.page(),
             }
         };
@@ -164,7 +164,7 @@ impl Report {
                 (told.severity.as_str(), tone),
                 (&format!(" {}: {}", told.rule, told.message), Tone::Plain),
             ])?;
-            output.sentence(&format!("    fix: {}", told.fix), Tone::Plain)?;
+            output.sentence(&format!("    fix: {}", with_page(told.fix, &told.page)), Tone::Plain)?;
         }
         output.remark(self.summary());
         Ok(())

@@ -86,3 +86,19 @@ impl Rule {
         format!("docs/reference/lint.md#{}", self.id.to_lowercase())
     }
 }
+
+impl Finding {
+    /// What to do.
+    pub fn fix(&self) -> &'static str {
+        self.found.fix.unwrap_or(self.rule.fix)
+    }
+}
+
+/// What to do, and the page about it in parentheses.
+pub fn with_page(fix: &str, page: &str) -> String {
+    // Two parentheses in a row read badly.
+    match fix.strip_suffix(')') {
+        Some(fix) => format!("{fix}, {page})"),
+        None => format!("{fix} ({page})"),
+    }
+}

@@ -1,9 +1,10 @@
 //! SARIF 2.1.0 (OASIS): what code scanning reads.
 
 use super::report::{Report, Told};
-use super::rule::{Needs, Rule, Severity};
+use super::rule::{Needs, Rule, Severity, with_page};
 use super::rules;
 use serde_json::{Value, json};
+use std::path::{Component, Path, PathBuf};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
@@ -41,7 +42,8 @@ fn rule(rule: &Rule) -> Value {
     json!({
         "id": rule.id,
         "shortDescription": {"text": rule.what},
-        "help": {"text": format!("{}. Judged by {from}.", rule.fix)},
+        // `helpUri` has to be absolute, and no site has the pages.
+        "help": {"text": format!("{}. Judged by {from}.", with_page(rule.fix, &rule.page()))},
         "defaultConfiguration": {"level": level(rule.severity)},
     })
 }
@@ -64,8 +66,11 @@ fn result(told: &Told) -> Value {
     })
 }
 
-/// A path as a relative reference (RFC 3986), or as an absolute one of the scheme `file`.
+/// A path as a relative reference (RFC 3986), or as an absolute one of the scheme `file`. Code scanning compares it with
+/// the names of a repository, which do not begin with a dot and a slash.
 fn uri(path: &str) -> String {
+    let path: PathBuf = Path::new(path).components().filter(|part| *part != Component::CurDir).collect();
+    let path = path.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let escaped: String = path
         .bytes()

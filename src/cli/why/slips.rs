@@ -2,7 +2,7 @@
 
 use crate::cli::diagnosis::{Check, Fault};
 use crate::cli::lint;
-use crate::cli::lint::rule::{Finding, Severity};
+use crate::cli::lint::rule::{Finding, Severity, with_page};
 use crate::cli::natives::DEFAULTS;
 use crate::cli::objects::Objects;
 use crate::engine::Settings;
@@ -29,12 +29,7 @@ pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
 /// None of an object that cannot be read.
 fn check(objects: &Objects, finding: &Finding) -> Option<Check> {
     let object = &objects.all[finding.found.object?];
-    let (fix, page) = (capitalised(finding.rule.fix), finding.rule.page());
-    // Two parentheses in a row read badly.
-    let remedy = match fix.strip_suffix(')') {
-        Some(fix) => format!("{fix}, {page})."),
-        None => format!("{fix} ({page})."),
-    };
+    let remedy = format!("{}.", with_page(&capitalised(finding.fix()), &finding.rule.page()));
     let text = &finding.found.text;
     if object.is_network() {
         let name = format!("{}/{}", object.namespace, object.name);

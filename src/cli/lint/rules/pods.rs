@@ -53,11 +53,13 @@ pub const RULES: &[Rule] = &[
         good: GOOD,
         judge: |judged| {
             let names = || judged.objects.networks.iter().map(|network| &network.nad);
+            let fix = judged.objects.is_cluster.then_some("correct the name, or create the network");
             let missing = judged.elements().filter(|(_, _, selection)| judged.objects.is_missing(&selection.nad));
             missing
                 .map(|(pod, index, selection)| {
                     let hint = spelling::hint(selection.nad.nearest(names()));
-                    judged.in_element(pod, index, format!("network {} does not exist{hint}", selection.nad))
+                    let text = format!("network {} does not exist{hint}", selection.nad);
+                    Found { fix, ..judged.in_element(pod, index, text) }
                 })
                 .collect()
         },

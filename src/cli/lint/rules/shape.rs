@@ -22,7 +22,7 @@ pub const RULES: &[Rule] = &[
         bad: Example::Manifests("apiVersion: v1\nkind: Pod\nmetadata: { name: p\nspec: { containers: [] }\n"),
         good: Example::Manifests("apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec: { containers: [] }\n"),
         judge: |judged| {
-            let found = |one: &Unread| Found { place: one.place, object: None, text: one.why.clone() };
+            let found = |one: &Unread| Found { place: one.place, object: None, text: one.why.clone(), fix: None };
             judged.objects.unread.iter().map(found).collect()
         },
     },
