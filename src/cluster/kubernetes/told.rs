@@ -12,12 +12,19 @@ const PAUSE: Duration = Duration::from_secs(600);
 const MOST: usize = 20;
 /// ...in this time.
 const WINDOW: Duration = Duration::from_secs(3600);
+/// What is older is looked for so often: a pod that is gone has no event any more that would find it.
+const LOOK: Duration = Duration::from_secs(60);
 /// So many objects are remembered; a node has hundreds of pods.
 const OBJECTS: usize = 4096;
 
-/// What was told of each object, by its UID.
+/// What was told of each object.
 #[derive(Debug, Default)]
-pub(super) struct Told(HashMap<String, Object>);
+pub(super) struct Told {
+    /// By its UID.
+    objects: HashMap<String, Object>,
+    /// When it was last looked for what is old.
+    looked: Option<Instant>,
+}
 
 /// What was told of one object.
 #[derive(Debug, Default)]
@@ -31,10 +38,16 @@ struct Object {
 impl Told {
     /// Whether an event of `object` is told `now`, and how many of the same were left out before it.
     pub(super) fn judge(&mut self, object: &str, reason: &str, note: &str, now: Instant) -> Option<u32> {
-        if self.0.len() >= OBJECTS && !self.0.contains_key(object) {
+        let is_new = !self.objects.contains_key(object);
+        let is_due = self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK);
+        if is_due || is_new && self.objects.len() >= OBJECTS {
             self.forget(now);
         }
-        let known = self.0.entry(object.to_owned()).or_default();
+        if is_new && self.objects.len() >= OBJECTS {
+            // Thousands of pods in an hour: what is told twice is less harm than what grows.
+            self.objects.clear();
+        }
+        let known = self.objects.entry(object.to_owned()).or_default();
         known.forget(now);
         let same = hash(reason, note);
         let is_same_told = known.notes.get(&same).is_some_and(|(last, _)| now.duration_since(*last) < PAUSE);
@@ -48,14 +61,11 @@ impl Told {
         known.notes.insert(same, (now, 0)).map_or(Some(0), |(_, left_out)| Some(left_out))
     }
 
-    /// Makes room.
+    /// Forgets what is older than [`WINDOW`].
     fn forget(&mut self, now: Instant) {
-        self.0.values_mut().for_each(|object| object.forget(now));
-        self.0.retain(|_, object| !object.times.is_empty());
-        if self.0.len() >= OBJECTS {
-            // Thousands of pods in an hour: what is told twice is less harm than what grows.
-            self.0.clear();
-        }
+        self.objects.values_mut().for_each(|object| object.forget(now));
+        self.objects.retain(|_, object| !object.times.is_empty());
+        self.looked = Some(now);
     }
 }
 
@@ -105,7 +115,19 @@ mod tests {
         let (mut told, now) = (Told::default(), Instant::now());
         for n in 0..3 * OBJECTS {
             assert_eq!(told.judge(&n.to_string(), "R", "a", now), Some(0));
-            assert!(told.0.len() <= OBJECTS);
+            assert!(told.objects.len() <= OBJECTS);
         }
+    }
+    #[test]
+    fn objects_that_are_gone_are_forgotten_after_an_hour() {
+        let (mut told, begin) = (Told::default(), Instant::now());
+        for n in 0..1000_u32 {
+            told.judge(&n.to_string(), "R", "a", begin + Duration::from_secs(n.into()));
+        }
+        assert_eq!(told.objects.len(), 1000);
+        told.judge("later", "R", "a", begin + WINDOW + Duration::from_secs(500));
+        assert_eq!(told.objects.len(), 1 + 499, "those of the last hour");
+        told.judge("later", "R", "b", begin + 2 * WINDOW);
+        assert_eq!(told.objects.len(), 1);
     }
 }
