@@ -47,12 +47,11 @@ fn main() -> ExitCode {
     let Some(cluster) = Cluster::new() else { return ExitCode::FAILURE };
     furnish(&cluster);
     let daemon = cluster.daemon();
-    let pods: Vec<Pod> = (0..PODS).map(|number| cluster.pod(&format!("soak-{number}"), "lan,wan,lan")).collect();
     let (begun, every) = (Instant::now(), Duration::from_secs(minutes).max(Duration::from_secs(5)));
     let (mut samples, mut rounds, mut asked, mut due) = (Samples::default(), 0, 0, every);
     let mut since = 0;
     while begun.elapsed() < Duration::from_secs(60 * minutes) {
-        round(&pods, rounds);
+        round(&cluster, rounds);
         rounds += 1;
         if rounds % EVENT == 0 {
             event(&cluster, rounds / EVENT);
@@ -86,8 +85,17 @@ fn macvlan(number: usize) -> Value {
         "ipam": {"type": "host-local", "subnet": "10.20.0.0/24"}})
 }
 
-/// Each pod is attached, checked now and then, and deleted; now and then its DEL comes twice, or its sandbox ended first.
-fn round(pods: &[Pod], number: usize) {
+/// New pods come: what is kept of a pod that is gone shows. Each is attached, checked now and then, and deleted; now and then its DEL
+/// comes twice. Then the pods end.
+fn round(cluster: &Cluster, number: usize) {
+    let names: Vec<String> = (0..PODS).map(|place| format!("soak-{number}-{place}")).collect();
+    let pods = cluster.new_pods(&names, "lan,wan,lan");
+    calls(&pods, number);
+    pods.iter().for_each(Pod::end_sandbox);
+    cluster.kubectl(&["delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false"], None);
+}
+
+fn calls(pods: &[Pod], number: usize) {
     let results: Vec<Value> = pods.iter().map(|pod| pod.add().result()).collect();
     for (place, (pod, result)) in pods.iter().zip(results).enumerate() {
         if (number + place).is_multiple_of(5) {
