@@ -85,6 +85,11 @@ const SHORT: [&str; 24] = [
     "ä",
 ];
 
+/// A list of so many plugins: no change of a good one makes it so long.
+fn list_of(plugins: usize) -> String {
+    format!(r#"{{"cniVersion":"1.0.0","name":"lan","plugins":[{}]}}"#, vec![r#"{"type":"a"}"#; plugins].join(","))
+}
+
 /// Compares all of `texts`; answers how many of each intended difference there were, and what nothing explains.
 fn compare(oracle: &mut Oracle, kind: &str, texts: &[String], seen: &mut BTreeMap<&'static str, usize>) -> Vec<String> {
     let mut unexplained = Vec::new();
@@ -125,6 +130,7 @@ fn what_others_understand_is_understood_alike() {
     for (kind, originals) in KINDS {
         let mut texts = mutate::every(originals);
         texts.extend(SHORT.iter().filter(|_| kind == "annotation").map(|text| (*text).to_owned()));
+        texts.extend([64, 65].iter().filter(|_| kind == "list").map(|plugins| list_of(*plugins)));
         unexplained.extend(compare(&mut oracle, kind, &texts, &mut seen));
         asked += texts.len();
         let mut random = Random::new(seed);
