@@ -102,7 +102,7 @@ const RANDOM: &[Row] = &[
         "[a failed deletion is lost](evidence/multus-differences.md). A call is cancelled while a plugin works: {call cancelled}",
     ),
     row(
-        "the daemon is away, is silent, or sends wrong data: calls of the plugin meanwhile",
+        "the daemon is away, slow or silent, sends wrong data, or answers that the API server is away: calls of the plugin meanwhile",
         "pods that need no daemon start; DEL works",
         &["model: Daemon"],
         "the daemon is away: {daemon away/thick}. The API server is away: {API server away}",
@@ -172,7 +172,7 @@ const RANDOM: &[Row] = &[
 const OTHERS: &[Row] = &[
     row(
         "plugin, daemon, tool and records of this build and of former ones, in each combination",
-        "ADD, CHECK, the network-status, `plexusctl get` and DEL work",
+        "ADD, CHECK, STATUS, GC, the network-status, `plexusctl get`, `plexusctl health` and DEL work",
         &["pairings: pods"],
         NOT_RUN,
     ),
