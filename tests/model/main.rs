@@ -1,8 +1,8 @@
 //! Random operations and faults on a machine, beside a small model of what must hold after each of them.
 //!
 //! `PLEXUS_MODEL_SEED=<seed> cargo test --test model` runs one seed, `PLEXUS_MODEL_RUN=<file>` a list of operations. A run
-//! that fails is shrunk to a short list, and the list is kept in a file. With `PLEXUS_PROVE=<number>` so many new seeds run.
-//! `PLEXUS_MODEL_OPERATIONS=<number>` makes them longer. With `PLEXUS_FORMER`, as `make prove` has it, plugins of former releases make
+//! that fails is shrunk to a short list, and the list is kept in a file. With `PLEXUS_PROVE=<number>` so many new seeds run, from
+//! `PLEXUS_MODEL_FIRST` on where that is given. `PLEXUS_MODEL_OPERATIONS=<number>` makes them longer. With `PLEXUS_FORMER`, as `make prove` has it, plugins of former releases make
 //! some of the calls.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
@@ -31,8 +31,15 @@ const FEW: usize = 60;
 /// The operations of each other run, unless `PLEXUS_MODEL_OPERATIONS` says how many.
 const MANY: usize = 200;
 
+/// The number that the variable `name` has. None where it is not set; what is no number, or 0, would quietly run something else.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var_os(name)?;
+    let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+    Some(number.unwrap_or_else(|| panic!("{name}={} is not a number above 0", text.display())))
+}
+
 fn many() -> usize {
-    std::env::var("PLEXUS_MODEL_OPERATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(MANY)
+    number("PLEXUS_MODEL_OPERATIONS").map_or(MANY, |number| number.try_into().unwrap())
 }
 
 /// Runs `ops` on a machine of its own. None where that cannot be had.
@@ -59,14 +66,19 @@ fn hold(name: &str, ops: &[Op]) -> Option<run::Counts> {
         Ok(counts) => return Some(counts),
         Err(why) => why,
     };
-    let minutes = std::env::var("PLEXUS_MODEL_SHRINK").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    // 0 is not to shrink at all.
+    let minutes = std::env::var("PLEXUS_MODEL_SHRINK").map_or(2, |text| text.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(60 * minutes);
     let (short, why) = shrink::shrink(ops.to_vec(), why, until, |ops| attempt(ops)?.err());
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("model-{name}.ops"));
     std::fs::write(&file, list(&short)).unwrap();
-    let former = std::env::var("PLEXUS_FORMER").map(|folders| format!("PLEXUS_FORMER={folders} ")).unwrap_or_default();
+    // Other programs would make other calls.
+    let programs: String = ["PLEXUS_FORMER", "PLEXUS_PLUGIN"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok().map(|value| format!("{name}={value} ")))
+        .collect();
     panic!(
-        "{name}: {why}\n{} operations:\n{}\nagain: {former}PLEXUS_MODEL_RUN={} cargo test --test model",
+        "{name}: {why}\n{} operations:\n{}\nagain: {programs}PLEXUS_MODEL_RUN={} cargo test --test model",
         short.len(),
         list(&short),
         file.display()
@@ -110,12 +122,14 @@ fn what_must_hold_holds_after_every_operation() {
     if let Ok(file) = std::env::var("PLEXUS_MODEL_RUN") {
         let text = std::fs::read_to_string(file).unwrap();
         let ops: Vec<Op> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert!(matches!(attempt(&ops).unwrap(), Ok(counts) if !counts.is_empty()), "{:?}", attempt(&ops));
-    } else if let Some(seed) = std::env::var("PLEXUS_MODEL_SEED").ok().and_then(|text| text.parse().ok()) {
+        // A second run may hold where the first one did not.
+        let counts = attempt(&ops).unwrap().unwrap_or_else(|why| panic!("{why}"));
+        assert!(!counts.is_empty(), "there is no operation in it");
+    } else if let Some(seed) = number("PLEXUS_MODEL_SEED") {
         hold_seeds(&[seed], many());
-    } else if let Some(count) = std::env::var("PLEXUS_PROVE").ok().and_then(|text| text.parse::<u64>().ok()) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let first = std::env::var("PLEXUS_MODEL_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(now);
+    } else if let Some(count) = number("PLEXUS_PROVE") {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let first = number("PLEXUS_MODEL_FIRST").unwrap_or_else(now);
         hold_seeds(&(first..first + count).collect::<Vec<_>>(), many());
     } else {
         hold_seeds(&FIXED, FEW);
