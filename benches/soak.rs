@@ -31,6 +31,9 @@ const PODS: usize = 8;
 /// After so many rounds something happens beside pods that come and go.
 const EVENT: usize = 20;
 
+/// A sweep comes each ten minutes, and removes locks of pods that went ten minutes ago: older ones should be gone.
+const NOTED: Duration = Duration::from_secs(2 * 600 + 60);
+
 /// What must not grow: its name, and by how much it may differ over the whole time.
 const FIGURES: [Figure; 7] = [
     Figure::new("daemon's memory, KiB", 512.0),
@@ -121,6 +124,7 @@ fn figures(daemon: &Daemon, requests: f64) -> Vec<f64> {
     let process = format!("/proc/{}", daemon.pid());
     let count = |folder: &str| fs::read_dir(folder).unwrap().count() as f64;
     let of_plexus = ["/run/plexus", "/var/lib/plexus"].iter().map(|folder| files(Path::new(folder))).sum::<usize>();
+    let of_plexus = of_plexus - recent(Path::new("/run/plexus/locks"));
     vec![
         daemon.memory() as f64,
         count(&format!("{process}/fd")),
@@ -130,6 +134,14 @@ fn figures(daemon: &Daemon, requests: f64) -> Vec<f64> {
         kernel::host_links().len() as f64,
         requests,
     ]
+}
+
+/// The files in `folder` that a sweep leaves for the time being: the lock of a pod that is gone tells for a while that everything was
+/// deleted, so there are as many as pods went meanwhile.
+fn recent(folder: &Path) -> usize {
+    let ages =
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok()?.modified().ok());
+    ages.filter(|at| at.elapsed().is_ok_and(|age| age < NOTED)).count()
 }
 
 /// The files below `folder`.
