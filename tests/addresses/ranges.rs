@@ -48,20 +48,20 @@ fn a_range_may_grow_shrink_and_drain_under_its_pods() {
     // Case 37
     let Some(server) = server() else { return };
     let machine = Machine::new(&server, "changed1");
-    change(&server, &machine, &json!({"range": "10.84.0.0/29"}));
+    change(&server, &machine, &json!({"range": "10.118.0.0/29"}));
     let mut pods = fill(&machine, "a");
     assert_eq!(pods.len(), 6, "{pods:?}\n{}", machine.log());
-    change(&server, &machine, &json!({"range": "10.84.0.0/28"}));
+    change(&server, &machine, &json!({"range": "10.118.0.0/28"}));
     pods.extend(fill(&machine, "b"));
     assert_eq!(pods.len(), 14, "{pods:?}\n{}", machine.log());
     // An address in use is excluded: its pod keeps it, and no later one gets it.
-    let excluded: Ipv4Addr = "10.84.0.2".parse().unwrap();
-    change(&server, &machine, &json!({"range": "10.84.0.0/28", "exclude": ["10.84.0.2"]}));
+    let excluded: Ipv4Addr = "10.118.0.2".parse().unwrap();
+    change(&server, &machine, &json!({"range": "10.118.0.0/28", "exclude": ["10.118.0.2"]}));
     assert_eq!(machine.files("changed").len(), 14);
     machine.del("changed", &pods.remove(&excluded).unwrap());
     assert!(fill(&machine, "c").is_empty());
     // The range shrinks: pods outside keep their addresses, and nobody gets one there later.
-    change(&server, &machine, &json!({"range": "10.84.0.0/29"}));
+    change(&server, &machine, &json!({"range": "10.118.0.0/29"}));
     assert_eq!(machine.files("changed").len(), 13);
     let outside: Vec<Ipv4Addr> = pods.keys().copied().filter(|address| address.octets()[3] >= 7).collect();
     assert_eq!(outside.len(), 8, "the broadcast address of the new range is outside");
@@ -75,9 +75,9 @@ fn a_range_may_grow_shrink_and_drain_under_its_pods() {
         machine.del("changed", &pods.remove(address).unwrap());
     }
     let left = || blocks(&server, "changed").into_keys().collect::<Vec<_>>();
-    wait_until(|| left() == ["10.84.0.0", "10.84.0.4"], || format!("{:?}\n{}", left(), machine.log()));
+    wait_until(|| left() == ["10.118.0.0", "10.118.0.4"], || format!("{:?}\n{}", left(), machine.log()));
     // A range that drains gives nothing, also what was given back.
-    change(&server, &machine, &json!({"range": "10.84.0.0/29", "draining": true}));
+    change(&server, &machine, &json!({"range": "10.118.0.0/29", "draining": true}));
     let (_, container) = pods.pop_last().unwrap();
     machine.del("changed", &container);
     assert!(fill(&machine, "e").is_empty());
