@@ -121,6 +121,12 @@ const RANDOM: &[Row] = &[
          {result empty}",
     ),
     row("the clock jumps, up to a year, in both directions", AS_BEFORE, &["model: Clock"], "{clock}"),
+    row(
+        "an interface of a pod loses its bridge",
+        "CHECK fails, and succeeds when it is back",
+        &["model: CheckCut"],
+        "not run",
+    ),
     row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], "{restart}"),
     row(
         "a namespace ends without DEL",
