@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -95,9 +96,12 @@ fn a_file_called_json_is_a_chrome_trace() {
 fn without_the_variable_nothing_is_written() {
     let Some(node) = node() else { return };
     let pod = Pod::new(&node, "silent");
-    pod.add().result();
-    traced(&pod, "DEL", "");
-    assert!(!Path::new(FILE).exists());
+    let files = || fs::read_dir("/run/node").unwrap().flatten().map(|entry| entry.path()).collect::<BTreeSet<_>>();
+    let before = files();
+    let added = pod.add();
+    assert!(added.status.success() && !added.stderr.contains("PLEXUS_TRACE"), "{added:?}");
+    assert!(!traced(&pod, "DEL", "").contains("PLEXUS_TRACE"));
+    assert_eq!(files(), before);
 }
 
 #[test]

@@ -148,3 +148,19 @@ fn recorded() -> std::sync::MutexGuard<'static, Option<Recorded>> {
     // A panic in between leaves a list that is whole.
     RECORDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn while_nobody_asks_no_name_is_made_and_nothing_is_measured() {
+        let made = Cell::new(false);
+        let running = step_of(|| {
+            made.set(true);
+            String::new()
+        });
+        assert!(!made.get() && running.began.is_none() && DEPTH.get() == 0);
+    }
+}
