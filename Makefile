@@ -134,7 +134,8 @@ bench-delegates: plugin ## Measure ADD and DEL of built-in plugins, reference pr
 bench-status: ## Measure how long the daemon takes to write a network-status, next to the bare request (root)
 	e2e/assets/get etcd >/dev/null
 	e2e/assets/get kubernetes >/dev/null
-	cargo bench --profile dev --bench status
+	CARGO_ENCODED_RUSTFLAGS="$$(e2e/plugin/flags)" cargo build --release --bin plexusd
+	PLEXUSD=$(or $(PLEXUSD),$(target)/release/plexusd) cargo bench --bench status
 
 .PHONY: bench-scale
 bench-scale: ## Measure what NODES daemons cost one API server (root)

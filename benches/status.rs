@@ -41,26 +41,41 @@ fn main() {
     let mut connection = daemon.connect().unwrap();
     let (mut bare, mut asked, mut over) = (Times::default(), Times::default(), Vec::new());
     for (round, pod) in pods.iter().enumerate() {
-        let status = status(round);
-        let by_us = json!({"metadata": {"uid": pod.uid(), "annotations": {NETWORK_STATUS: status}}});
-        let begun = Instant::now();
-        let name = pod.name().to_owned();
-        let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
-        runtime.block_on(api.patch_status(&name, &parameters, &Patch::Merge(by_us))).unwrap();
-        let patch = begun.elapsed();
-        let sandbox = daemon.leave(&format!("sandbox-{round}"), pod, &status.replace("10.1", "10.2"));
-        let begun = Instant::now();
-        let reply = connection.ask(&Request::Publish(sandbox));
-        let answer = begun.elapsed();
-        assert!(matches!(reply, Reply::Published(Published::Written)), "{reply:?}");
-        // The event of this one is not in the way of the next.
-        std::thread::sleep(Duration::from_millis(20));
+        let patched = |status: String| {
+            let by_us = json!({"metadata": {"uid": pod.uid(), "annotations": {NETWORK_STATUS: status}}});
+            let begun = Instant::now();
+            let name = pod.name().to_owned();
+            let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
+            runtime.block_on(api.patch_status(&name, &parameters, &Patch::Merge(by_us))).unwrap();
+            begun.elapsed()
+        };
+        let mut answered = || {
+            let sandbox = daemon.leave(&format!("sandbox-{round}"), pod, &status(round).replace("10.1", "10.2"));
+            let begun = Instant::now();
+            let reply = connection.ask(&Request::Publish(sandbox));
+            let answer = begun.elapsed();
+            assert!(matches!(reply, Reply::Published(Published::Written)), "{reply:?}");
+            answer
+        };
+        // Neither meets a pod that nobody has patched, and each comes first in half of the rounds, after the same pause.
+        patched(status(round).replace("10.1", "10.3"));
+        pause();
+        let (patch, answer) = if round.is_multiple_of(2) {
+            let patch = patched(status(round));
+            pause();
+            (patch, answered())
+        } else {
+            let answer = answered();
+            pause();
+            (patched(status(round)), answer)
+        };
         // The first rounds open the connections.
-        if round >= 5 {
+        if round >= 6 {
             bare.push(patch);
             asked.push(answer);
             over.push(answer.as_secs_f64() - patch.as_secs_f64());
         }
+        pause();
     }
     let (bare, asked) = (bare.median(), asked.median());
     over.sort_by(f64::total_cmp);
@@ -69,6 +84,11 @@ fn main() {
         "status     bare patch {bare:.2?}, question to answer {asked:.2?}, median of the differences {:.2} ms",
         over[over.len() / 2] * 1e3
     );
+}
+
+/// The event of a status that was written is not in the way of the next.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 /// Three networks'.
