@@ -20,7 +20,8 @@ fn plexusctl(server: &ApiServer, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
     command.env_clear().env("KUBECONFIG", server.kubeconfig()).stdin(Stdio::null());
     // There is none: this is a workstation.
-    command.env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus").args(words).output().unwrap()
+    command.env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus").env("PLEXUS_RUN_DIRECTORY", "/nonexistent/run");
+    command.args(words).output().unwrap()
 }
 
 #[track_caller]
