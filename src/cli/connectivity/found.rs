@@ -88,7 +88,7 @@ pub fn judge(
     if pod.phase == "Running" {
         return attached(probe, pod).map(Ok);
     }
-    let failed = || events.iter().filter(|event| event.reason == "FailedCreatePodSandBox");
+    let failed = || events.iter().filter(|event| event.reason == SeenEvent::SANDBOX_FAILED);
     let attempts: u32 = failed().map(|event| event.count).sum();
     if let Some(event) = failed().next_back().filter(|_| attempts >= ATTEMPTS || waited >= PATIENCE) {
         let sandbox = of_sandbox(&event.message);

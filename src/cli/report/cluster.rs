@@ -114,8 +114,7 @@ fn objects(inquiry: &Inquiry, archive: &mut Archive) {
 
 /// Why pods do not start, of all pods: most reports are about one of them.
 fn failures(inquiry: &Inquiry, archive: &mut Archive) {
-    const REASON: &str = "FailedCreatePodSandBox";
-    match inquiry.events_with(REASON) {
+    match inquiry.events_with(SeenEvent::SANDBOX_FAILED) {
         Ok(events) => archive.add("cluster/failures.txt", &events.iter().map(line).collect::<String>()),
         Err(e) => archive.add("cluster/failures.txt.log", &format!("{e}\n")),
     }

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::output::counted::counted;
 use super::output::described::Described;
 use super::{Error, Verdict};
-use crate::cluster::{Inquiry, Scope, SeenPod, Unanswered};
+use crate::cluster::{Inquiry, Scope, SeenEvent, SeenPod, Unanswered};
 use clap::{Args, ValueEnum};
 use facts::Facts;
 use node::Wanted;
@@ -28,9 +28,6 @@ use whereabouts::Whereabouts;
 const VERSION: u32 = 1;
 /// How often it is asked again while it is waited.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// The reason of the events of sandboxes that could not be made.
-const FAILED: &str = "FailedCreatePodSandBox";
 
 /// How it is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -155,7 +152,8 @@ fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Erro
     let pods = inquiry.pods(&Scope::default()).map_err(text);
     let of_pods = pods.as_deref().unwrap_or_default();
     let has_waiting = of_pods.iter().any(pods::waits_for_sandbox);
-    let failures = if has_waiting { inquiry.events_with(FAILED).map_err(text) } else { Ok(Vec::new()) };
+    let failures =
+        if has_waiting { inquiry.events_with(SeenEvent::SANDBOX_FAILED).map_err(text) } else { Ok(Vec::new()) };
     let examinations = node::examine_wanted(inquiry, wanted, (&nodes, &plexus, of_pods), output);
     let facts = Facts {
         examinations,

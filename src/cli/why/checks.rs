@@ -142,7 +142,7 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
             check.remedied_by("Look for the policy or webhook that the message names, and allow the network-status."),
         );
     }
-    match last(events, "FailedCreatePodSandBox") {
+    match last(events, SeenEvent::SANDBOX_FAILED) {
         // A pod that is ready has a sandbox: what it lacks has another cause.
         Some(event) if is_open(facts) && !facts.pod.ready => {
             let sandbox = of_sandbox(&event.message);
@@ -158,11 +158,13 @@ fn events(facts: &Facts, checks: &mut Vec<Check>) {
             let finding = format!("an earlier attempt failed: {}", of_sandbox(&event.message).finding());
             checks.push(Check::good("events", finding));
         }
-        None if obstacle(facts, events).is_some() => checks.extend(obstacle(facts, events)),
-        None if checks.iter().all(|check| check.check != "events") => {
-            checks.push(Check::good("events", "no failed attempt to create the sandbox is known"));
-        }
-        None => {}
+        None => match obstacle(facts, events) {
+            Some(check) => checks.push(check),
+            None if checks.iter().all(|check| check.check != "events") => {
+                checks.push(Check::good("events", "no failed attempt to create the sandbox is known"));
+            }
+            None => {}
+        },
     }
 }
 

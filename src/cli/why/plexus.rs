@@ -106,7 +106,7 @@ fn waiting(pod: &SeenPod, events: &[SeenEvent]) -> Trouble {
     if !pod.running.is_empty() {
         return Trouble::of(Fault::DaemonDown, "its containers have started, and are not ready yet");
     }
-    match events.last().filter(|event| event.reason == "FailedCreatePodSandBox" || event.reason == "FailedMount") {
+    match events.last().filter(|event| event.reason == SeenEvent::SANDBOX_FAILED || event.reason == "FailedMount") {
         Some(event) => {
             let why = format!("its containers cannot be created: {}", of_sandbox(&event.message).answer);
             Trouble::of(Fault::DaemonDown, why)

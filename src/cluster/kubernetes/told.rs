@@ -118,6 +118,7 @@ mod tests {
             assert!(told.objects.len() <= OBJECTS);
         }
     }
+
     #[test]
     fn objects_that_are_gone_are_forgotten_after_an_hour() {
         let (mut told, begin) = (Told::default(), Instant::now());

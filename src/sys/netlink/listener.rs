@@ -56,7 +56,8 @@ impl Listener {
 /// The link that `message` tells to be deleted, or to be closed for that.
 ///
 /// A link that somebody only sets down is not: what changes of it is that it is up. Of one that the kernel closes, what
-/// changes is also that it runs (net/core/dev.c: `netif_change_flags`, `netif_close_many`).
+/// changes is also that it runs (net/core/dev.c: `netif_change_flags`, `netif_close_many`). A VLAN whose master goes down at
+/// that moment is told of in the same way (net/8021q/vlan.c: `vlan_device_event`): it is the request that deletes it.
 fn deleted(message: Message) -> Option<u32> {
     const CLOSED: LinkFlags = LinkFlags::Up.union(LinkFlags::Running);
     let NetlinkPayload::InnerMessage(message) = message.payload else { return None };

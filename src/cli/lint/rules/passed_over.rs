@@ -9,7 +9,7 @@ use crate::cli::objects::object::{GROUP, KIND, Object};
 use crate::cli::objects::pod::Pod;
 use crate::cluster::manifests::tree::{Key, Node, Tree};
 use crate::cni::spelling::{hint, nearest};
-use crate::delegate::kinds;
+use crate::delegate::kinds::meant;
 use crate::nad::selection::UnknownKey;
 use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS, NadRef, RESOURCE_NAME, Selection};
 
@@ -185,7 +185,7 @@ pub const RULES: &[Rule] = &[
         judge: |judged| {
             let misspelt = |(network, kind): (&Network, &Node)| {
                 let text = kind.text()?;
-                let meant = kinds::meant(text)?;
+                let meant = meant(text)?;
                 Some(judged.in_config(network, kind.at, format!("type {text:?} is not known; did you mean {meant:?}?")))
             };
             trees(judged)

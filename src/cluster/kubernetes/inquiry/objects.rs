@@ -71,6 +71,11 @@ pub struct SeenEvent {
     pub uid: String,
 }
 
+impl SeenEvent {
+    /// The kubelet's reason where the sandbox of a pod could not be made.
+    pub const SANDBOX_FAILED: &str = "FailedCreatePodSandBox";
+}
+
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenNode {
