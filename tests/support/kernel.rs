@@ -54,6 +54,18 @@ pub fn links(netns: &Path) -> Vec<String> {
     names(&ip_in(netns, "link"))
 }
 
+/// The indices of the other ends of the veths of the namespace at `netns`.
+pub fn peers(netns: &Path) -> Vec<u64> {
+    let listing = ip_in(netns, "link show type veth");
+    listing.as_array().unwrap().iter().filter_map(|link| link["link_index"].as_u64()).collect()
+}
+
+/// Whether the node has a link with one of these indices.
+pub fn has_links(indices: &[u64]) -> bool {
+    let is_one = |link: &Value| link["ifindex"].as_u64().is_some_and(|index| indices.contains(&index));
+    !indices.is_empty() && ip("link").as_array().unwrap().iter().any(is_one)
+}
+
 /// The addresses of global scope of `link`, with prefix lengths, in the kernel's order.
 pub fn addresses(netns: &Path, link: &str) -> Vec<String> {
     let listing = ip_in(netns, &format!("address show dev {link}"));

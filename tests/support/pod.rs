@@ -15,10 +15,14 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The capability under which runtimes hand over annotations.
 pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// How long the kernel may take a namespace apart. One that somebody holds stays longer.
+const END_OF_NAMESPACE: Duration = Duration::from_secs(3);
 
 /// A pod whose sandbox exists, as the runtime sees it.
 #[derive(Debug)]
@@ -141,10 +145,16 @@ impl Pod {
         node.state().record(&ContainerId::new(self.id.clone()).unwrap())
     }
 
-    /// Ends the sandbox: the file goes, and with it, unless somebody holds it, the namespace.
+    /// Ends the sandbox: the file goes, and with it, unless somebody holds it, the namespace. The kernel takes its links
+    /// apart later (net/core/net_namespace.c: `cleanup_net`): this waits until the ends of them on the node are gone.
     pub fn end_sandbox(&self) {
+        let peers = super::kernel::peers(&self.netns);
         nix::mount::umount2(&self.netns, nix::mount::MntFlags::MNT_DETACH).unwrap();
         fs::remove_file(&self.netns).unwrap();
+        let deadline = Instant::now() + END_OF_NAMESPACE;
+        while Instant::now() < deadline && super::kernel::has_links(&peers) {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Runs ip(8) with `-json` in the sandbox.
