@@ -1,9 +1,12 @@
-//! What the kernel answers when links, addresses and routes are listed.
+//! What the kernel answers when links, addresses and routes are listed, and what it tells of deleted links.
 
-use plexus::sys::netlink::{Listed, listed};
+use plexus::sys::netlink::{Listed, listed, told};
 
-/// A datagram of such a listing.
+/// A datagram of such a listing, or of such a notification.
 pub fn run(data: &[u8]) {
+    // A message takes a header, and that of a link another one.
+    let deleted = told(data).count();
+    assert!(deleted <= data.len() / 32, "{deleted} links in {} bytes", data.len());
     let Ok(objects) = listed(data) else { return };
     // Each takes a header at least, and each next hop its own.
     let count: usize =

@@ -49,8 +49,13 @@ impl Listener {
         notified.clear();
         let received = retry_interrupted(|| socket.recv(notified, nix::libc::MSG_DONTWAIT));
         received.map_err(failed)?;
-        Ok(messages(&self.notified).filter_map(Result::ok).filter_map(deleted).collect())
+        Ok(told(&self.notified).collect())
     }
+}
+
+/// The links that `datagram` tells to be deleted, or to be closed for that. What cannot be read tells of none.
+pub fn told(datagram: &[u8]) -> impl Iterator<Item = u32> {
+    messages(datagram).filter_map(Result::ok).filter_map(deleted)
 }
 
 /// The link that `message` tells to be deleted, or to be closed for that.

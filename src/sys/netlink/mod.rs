@@ -29,6 +29,7 @@ pub use error::{Error, no_kind};
 pub use link::Change;
 pub use listed::{Listed, listed};
 pub use listed_link::{Link, OperState};
+pub use listener::told;
 pub use mac::{InvalidMac, Mac};
 pub use mode::{IpVlanMode, MacVlanMode};
 pub use name::{InvalidLinkName, LinkName};
