@@ -22,6 +22,7 @@ mod thick;
 
 use floor::Bridges;
 use nix::sys::resource::{UsageWho, getrusage};
+use report::processors::Used;
 use report::{Figure, Row, Times};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -108,7 +109,9 @@ fn usual(bench: Bench) {
     bench.once("daemon's memory, after the bursts (MiB)", bench.memory(), 1);
     let picture = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-multus.svg");
     std::fs::write(&picture, report::picture::svg(&bench.rows.lock().unwrap(), &origin)).unwrap();
-    println!("\nthe same as a picture: {}\n", picture.display());
+    println!("\nthe same as a picture: {}", picture.display());
+    bench.steps();
+    println!();
     bench.growth();
     bench.masquerading();
 }
@@ -320,13 +323,16 @@ impl Bench {
     fn bursts(&self) {
         let mut wall = [Duration::ZERO; 2];
         let mut processor = [Duration::ZERO; 2];
+        let mut spent = None;
         for (n, side) in [Side::Multus, Side::Plexus].into_iter().enumerate() {
             let pods = self.create(side, NETWORKS, BURST);
             let before = self.processor(side);
+            let (used, started) = (Used::now(), children());
             let begun = Instant::now();
             self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
             wall[n] = begun.elapsed();
             processor[n] = self.processor(side) - before;
+            spent = Some((used, Used::now(), children() - started));
             for pod in &pods {
                 assert_eq!(kernel::links(&pod.netns), ["eth0", "net1", "net2"]);
             }
@@ -340,6 +346,26 @@ impl Bench {
         let pods = self.create(Side::Plexus, NETWORKS, BURST);
         let floor = floor_burst::burst(Bridges::of(&self.thick.node), &self.kubeconfig, &pods, AT_ONCE);
         println!("| the same by kernel, API server and etcd alone (s) | {:.2} | | | | |", floor.as_secs_f64());
+        if let Some((before, after, plugin)) = spent {
+            println!();
+            let named = ["plexusd", "kube-apiserver", "etcd"];
+            after.print_since(&before, &named, ("the plugin, of Plexus", plugin));
+        }
+    }
+
+    /// Where the time of such calls goes, with an API server that takes the status.
+    fn steps(&self) {
+        let pods = self.create(Side::Plexus, NETWORKS, ROUNDS);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("steps.json");
+        for pod in &pods {
+            for verb in ["ADD", "DEL"] {
+                self.call(Side::Plexus, pod, verb).env("PLEXUS_TRACE", file.to_string_lossy()).timed();
+            }
+            pod.end_sandbox();
+        }
+        println!("\nmedians of the steps of Plexus, three networks, {ROUNDS} pods");
+        report::steps::print(&std::fs::read_to_string(file).unwrap());
     }
 
     fn at_once(&self, pods: &[Pod], work: impl Fn(&Pod) -> Duration + Sync) {

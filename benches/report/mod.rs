@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every bench uses a part of it")]
 
 pub mod picture;
+pub mod processors;
 pub mod steps;
 
 use std::fs;
