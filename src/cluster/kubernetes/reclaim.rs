@@ -15,6 +15,7 @@ use std::fmt::Debug;
 
 /// Objects of a page: an answer is in memory as a whole.
 const PAGE: u32 = 500;
+
 /// A block as the controller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeasedBlock {
@@ -47,7 +48,7 @@ impl Kubernetes {
         Ok(nodes.into_iter().filter_map(named).collect())
     }
 
-    /// The blocks of `node`, or of all nodes.
+    /// The blocks whose label names `node`, or those of all nodes, whatever their label names.
     pub async fn leased_blocks(&self, node: Option<&str>) -> Result<Vec<LeasedBlock>, Error> {
         let params = ListParams::default();
         let params = match node {

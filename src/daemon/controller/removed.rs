@@ -26,7 +26,8 @@ pub struct Removed<'a> {
     start: Instant,
     /// Nodes that have blocks and no record, and when they were looked for.
     strays: BTreeSet<String>,
-    strays_listed: Option<Instant>,
+    /// All blocks, and when they were listed: the label of a block may be missing, or be another node's.
+    listed: Option<(Instant, Vec<LeasedBlock>)>,
     /// When each node was marked last.
     revoked: BTreeMap<String, Instant>,
     /// The nodes, with their epochs, that this controller has marked, and that nobody has taken the mark away from.
@@ -39,9 +40,9 @@ impl<'a> Removed<'a> {
     /// With the watched `nodes`; what is done is shown.
     pub fn new(kubernetes: &'a Kubernetes, nodes: &'a SeenNodes, shown: &'a Shown) -> Self {
         let (reclaimer, start) = (Reclaimer::default(), Instant::now());
-        let (strays, strays_listed, revoked) = (BTreeSet::new(), None, BTreeMap::new());
+        let (strays, listed, revoked) = (BTreeSet::new(), None, BTreeMap::new());
         let (terms, marked) = (BTreeMap::new(), BTreeMap::new());
-        Removed { kubernetes, nodes, shown, reclaimer, start, strays, strays_listed, revoked, marked, terms }
+        Removed { kubernetes, nodes, shown, reclaimer, start, strays, listed, revoked, marked, terms }
     }
 
     /// Looks once, and does what is to be done.
@@ -63,14 +64,8 @@ impl<'a> Removed<'a> {
         }
         let records = self.kubernetes.address_nodes().await.map_err(|e| e.to_string())?;
         self.notice_objections(&records);
-        if self.strays_listed.is_none_or(|listed| listed.elapsed() > STRAYS_EVERY) {
-            let blocks = self.kubernetes.leased_blocks(None).await.map_err(|e| e.to_string())?;
-            let orphans: Vec<LeasedBlock> =
-                blocks.into_iter().filter(|block| !records.contains_key(&block.node)).collect();
-            self.shown.orphans(orphans.len());
-            let strays = orphans.into_iter().filter(|block| !block.epoch.is_empty());
-            self.strays = strays.map(|block| block.node).collect();
-            self.strays_listed = Some(Instant::now());
+        if self.listed.as_ref().is_none_or(|(when, _)| when.elapsed() > STRAYS_EVERY) {
+            self.list(&records).await?;
             self.learn_terms().await?;
         }
         let is_of_interest = |record: &Record| record.is_revoked() || record.is_dead;
@@ -84,12 +79,51 @@ impl<'a> Removed<'a> {
             return Ok(());
         }
         self.learn_terms().await?;
+        let mut dead = Vec::new();
         for node in wanted {
-            if let Err(reason) = self.settle(&node).await {
+            match self.settle(&node).await {
+                // It was dead before the list that follows, so that has all that it leased.
+                Ok(Some(record)) if records.get(&node).is_some_and(|record| record.is_dead) => {
+                    dead.push((node, record))
+                }
+                Ok(_) => {}
+                Err(reason) => tracing::warn!(node, reason, "a removed node cannot be settled"),
+            }
+        }
+        if !dead.is_empty() {
+            self.list(&records).await?;
+        }
+        for (node, record) in dead {
+            if let Err(reason) = self.clear(&node, &record).await {
                 tracing::warn!(node, reason, "a removed node cannot be settled");
             }
         }
         Ok(())
+    }
+
+    /// Lists all blocks, and looks for those whose node has none of the `records`.
+    async fn list(&mut self, records: &BTreeMap<String, Record>) -> Result<(), String> {
+        let blocks = self.kubernetes.leased_blocks(None).await.map_err(|e| e.to_string())?;
+        let orphans = || blocks.iter().filter(|block| !records.contains_key(&block.node));
+        self.shown.orphans(orphans().count());
+        let strays = orphans().filter(|block| !block.epoch.is_empty());
+        self.strays = strays.map(|block| block.node.clone()).collect();
+        self.listed = Some((Instant::now(), blocks));
+        Ok(())
+    }
+
+    /// The blocks of `node` that the last list has.
+    fn listed_blocks(&self, node: &str) -> impl Iterator<Item = &LeasedBlock> {
+        let all = self.listed.iter().flat_map(|(_, blocks)| blocks);
+        all.filter(move |block| block.node == node)
+    }
+
+    /// The blocks of `node`, as they are now where their label is right.
+    async fn blocks(&self, node: &str) -> Result<Vec<LeasedBlock>, String> {
+        let mut blocks = self.kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
+        let names: BTreeSet<String> = blocks.iter().map(|block| block.name.clone()).collect();
+        blocks.extend(self.listed_blocks(node).filter(|block| !names.contains(&block.name)).cloned());
+        Ok(blocks)
     }
 
     /// A daemon that lives has taken the mark away.
@@ -117,9 +151,10 @@ impl<'a> Removed<'a> {
     }
 
     /// Reads the record, then the clock, then the Node, and does what follows. The blocks are seen before all of them.
-    async fn settle(&mut self, node: &str) -> Result<(), String> {
+    /// The record of a node that is dead and may have no block any more: [`Removed::clear`] comes next.
+    async fn settle(&mut self, node: &str) -> Result<Option<Record>, String> {
         let kubernetes = self.kubernetes;
-        let blocks = kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
+        let blocks = self.blocks(node).await?;
         let record = kubernetes.address_node(node).await.map_err(|e| e.to_string())?;
         let now = self.start.elapsed();
         let is_gone = kubernetes.is_node_gone(node).await.map_err(|e| e.to_string())?;
@@ -130,7 +165,7 @@ impl<'a> Removed<'a> {
             Step::Revoke(record) => {
                 self.revoked.retain(|_, marked| marked.elapsed() < REVOKE_EVERY);
                 if self.revoked.contains_key(node) {
-                    return Ok(());
+                    return Ok(None);
                 }
                 self.revoked.insert(node.to_owned(), Instant::now());
                 self.revoke(node, &record, wait).await?;
@@ -147,23 +182,32 @@ impl<'a> Removed<'a> {
                 let spec = AddressNodeSpec { revoked_at: record.revoked_at.clone(), dead: true };
                 self.write(node, &record, spec, "is dead: its blocks are freed").await?;
             }
-            Step::Clear(record) if blocks.is_empty() => {
-                // Those that it leased before it died, and after the list.
-                let late = kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
-                if late.is_empty() && kubernetes.delete_address_node(node, &record).await? == Written::Done {
-                    tracing::info!(node, "all blocks of a removed node are free");
-                    self.shown.freed();
-                    let note = "the node was removed, and all its blocks of addresses are free";
-                    self.kubernetes.tell_of(&subject(node, &record.epoch), "Normal", "BlocksFreed", note);
-                }
+            Step::Clear(record) => {
+                self.free(blocks.iter()).await?;
+                return Ok(Some(record));
             }
-            Step::Clear(_) => self.free(blocks.iter()).await?,
             Step::ClearStray => {
                 self.free(blocks.iter().filter(|block| !block.epoch.is_empty())).await?;
                 // What is leased later waits as long.
                 self.reclaimer.forget(node);
-                self.strays_listed = None;
+                self.listed = None;
             }
+        }
+        Ok(None)
+    }
+
+    /// Frees what the new list still has of a dead node: a late block, or one with the label of another node. Without such
+    /// a block the record goes, too.
+    async fn clear(&self, node: &str, record: &Record) -> Result<(), String> {
+        let late: Vec<&LeasedBlock> = self.listed_blocks(node).collect();
+        if !late.is_empty() {
+            return self.free(late.into_iter()).await;
+        }
+        if self.kubernetes.delete_address_node(node, record).await? == Written::Done {
+            tracing::info!(node, "all blocks of a removed node are free");
+            self.shown.freed();
+            let note = "the node was removed, and all its blocks of addresses are free";
+            self.kubernetes.tell_of(&subject(node, &record.epoch), "Normal", "BlocksFreed", note);
         }
         Ok(())
     }
