@@ -120,9 +120,10 @@ fn blocks_of_a_removed_node_are_free_after_the_quarantine() {
     // It hears nothing any more.
     removed.daemon.as_ref().unwrap().halt();
     // A person, or a thief of its token, has left a block without the label that names its node.
-    let names =
-        server.kubectl(&["get", "addressblocks", "-l", "ipam.plexus.dev/node=gone1", "-o", "name"], None).unwrap();
-    server.kubectl(&["label", names.lines().next().unwrap(), "ipam.plexus.dev/node-"], None).unwrap();
+    let path = "jsonpath={.items[?(@.spec.node==\"gone1\")].metadata.name}";
+    let names = server.kubectl(&["get", "addressblocks", "-o", path], None).unwrap();
+    let name = names.split_whitespace().next().unwrap();
+    server.kubectl(&["label", "addressblock", name, "ipam.plexus.dev/node-"], None).unwrap();
     delete_node(&server, "gone1");
     wait_until(|| is_revoked(&server, "gone1"), log);
     server.restart().unwrap();
