@@ -766,6 +766,22 @@ fn every_case_has_a_test_or_a_reason() {
         }
     }
     let mut cases = Vec::new();
+    drop(pods);
+    the_definitions_are_deleted_with_a_pool_in_use(cluster);
+}
+
+/// What keeps a pool from being deleted does not keep the definitions, which a person deletes with all pools.
+fn the_definitions_are_deleted_with_a_pool_in_use(mut cluster: Cluster) {
+    cluster.at_home(|server| {
+        apply(server, &manifest("conf/components/ipam/admission-policy.yaml"));
+        let mut pool: Value =
+            serde_json::from_str(&server.kubectl(&["get", "addresspool", "lan", "-o", "json"], None).unwrap()).unwrap();
+        pool["status"] = json!({"blocks": 1});
+        server.kubectl(&["replace", "--subresource=status", "-f", "-"], Some(&pool.to_string())).unwrap();
+        let is_kept = || server.kubectl(&["delete", "addresspool", "lan", "--dry-run=server"], None).is_err();
+        eventually("the policy to be in force", is_kept);
+        server.kubectl(&["delete", "crd", "addresspools.ipam.plexus.dev", "--timeout=60s"], None).unwrap();
+    });
     for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case")) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let (first, last) = cells[0].split_once('–').unwrap_or((cells[0], cells[0]));

@@ -105,7 +105,7 @@ fn condition(server: &ApiServer, name: &str, kind: &str) -> (String, String) {
 }
 
 /// The reasons of the events about the object `name`, with their notes.
-fn events(server: &ApiServer, name: &str) -> BTreeMap<String, String> {
+pub(super) fn events(server: &ApiServer, name: &str) -> BTreeMap<String, String> {
     let text = server.kubectl(&["get", "events.events.k8s.io", "-n", "default", "-o", "json"], None).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     let events = list["items"].as_array().unwrap().iter().filter(|event| event["regarding"]["name"] == name);
@@ -153,7 +153,7 @@ fn the_controller_shows_what_is_leased_and_what_is_wrong() {
     condition_is(&server, "shown", "Overlaps", "True", "YoungerPool", log);
     wait_until(|| events(&server, "late").get("PoolOverlaps").is_some_and(|note| note.contains("pool shown")), log);
     assert!(events(&server, "shown").contains_key("PoolExhausted"));
-    server.kubectl(&["delete", "addresspool", "late"], None).unwrap();
+    delete_pool(&server, "late");
     condition_is(&server, "shown", "Overlaps", "False", "NoSharedAddress", log);
     // What makes no sense is said there, too.
     put_pool(&server, "senseless", &json!({"ranges": [{"range": "10.5.0.1/24"}]}));
@@ -164,9 +164,46 @@ fn the_controller_shows_what_is_leased_and_what_is_wrong() {
     machine.del("shown", "c0");
     wait_until(|| value(address, &leased) == Some(6.0) && version() == before, log);
     delete_node(&server, "shown1");
-    for name in ["shown", "senseless"] {
-        server.kubectl(&["delete", "addresspool", name], None).unwrap();
-    }
+    ["shown", "senseless"].into_iter().for_each(|name| delete_pool(&server, name));
+}
+
+/// Deletes the pool, also where nodes lease blocks of it.
+fn delete_pool(server: &ApiServer, name: &str) {
+    server.kubectl(&["annotate", "addresspool", name, "ipam.plexus.dev/force=true"], None).unwrap();
+    server.kubectl(&["delete", "addresspool", name], None).unwrap();
+}
+
+#[test]
+fn a_pool_in_use_is_not_deleted() {
+    // Case 43
+    let Some(server) = server() else { return };
+    forget_others(&server);
+    let put = |draining: bool| {
+        let ranges = json!([{"range": "10.35.0.0/28", "draining": draining}]);
+        let size = json!({"v4": 4, "v6": 4});
+        put_pool(&server, "held", &json!({"blockSize": size, "ranges": ranges, "warm": {"min": 1, "max": 16}}));
+    };
+    put(false);
+    put_node(&server, "held1");
+    let machine = Machine::new(&server, "held1");
+    let _keeper = scarce::Keeper::start(&machine);
+    let controller = Controller::start_with(&server, &[]);
+    let log = || format!("{}\n{}\n{}", pool(&server, "held"), controller.log(), machine.log());
+    machine.add("held", "c0").unwrap_or_else(|e| panic!("{e}\n{}", log()));
+    let delete = |how: &[&str]| server.kubectl(&[&["delete", "addresspool", "held"], how].concat(), None);
+    let refusal = || delete(&["--dry-run=server"]).err().unwrap_or_default();
+    wait_until(|| refusal().contains("`draining`"), log);
+    // By force it can be done, and without its pods.
+    server.kubectl(&["annotate", "addresspool", "held", "ipam.plexus.dev/force=true"], None).unwrap();
+    assert_eq!(refusal(), "");
+    server.kubectl(&["annotate", "addresspool", "held", "ipam.plexus.dev/force-"], None).unwrap();
+    assert!(delete(&[]).unwrap_err().contains("`draining`"));
+    put(true);
+    ranges::confirm(&machine, "held");
+    machine.del("held", "c0");
+    wait_until(|| delete(&[]).is_ok(), log);
+    assert_eq!(blocks(&server, "held"), BTreeMap::new());
+    delete_node(&server, "held1");
 }
 
 #[test]
@@ -207,7 +244,7 @@ fn a_removed_node_is_seen_until_its_blocks_are_free() {
     let log = || format!("{}\n{}", controller.log(), http::try_get(address, "/metrics").unwrap_or_default());
     wait_until(|| value(address, "plexus_ipam_orphan_blocks") == Some(1.0), log);
     forget_others(&server);
-    server.kubectl(&["delete", "addresspool", "left"], None).unwrap();
+    delete_pool(&server, "left");
 }
 
 #[test]
@@ -301,5 +338,5 @@ fn a_workstation_sees_the_pools_of_the_cluster() {
     assert!(told.contains("not marked as removed: afar2"), "{told}");
     delete_node(&server, "afar1");
     forget_others(&server);
-    server.kubectl(&["delete", "addresspool", "afar"], None).unwrap();
+    delete_pool(&server, "afar");
 }

@@ -5,15 +5,20 @@ use plexus::api::protocol::LeaseRequest;
 use plexus::ipam::PoolName;
 use std::net::Ipv4Addr;
 
-/// The pool as it is from now on, and known on the node: its daemon was asked for a confirmation.
+/// The pool as it is from now on, and known on the node.
 fn change(server: &ApiServer, machine: &Machine, range: &Value) {
     put_pool(
         server,
         "changed",
         &json!({"blockSize": {"v4": 4, "v6": 4}, "ranges": [range], "warm": {"min": 0, "max": 0}}),
     );
+    confirm(machine, "changed");
+}
+
+/// The daemon asks what the pool is now, and confirms its blocks.
+pub(super) fn confirm(machine: &Machine, pool: &str) {
     let request = LeaseRequest {
-        pool: PoolName::new("changed").unwrap(),
+        pool: PoolName::new(pool).unwrap(),
         families: Vec::new(),
         within: Vec::new(),
         kept_for: None,

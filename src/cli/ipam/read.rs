@@ -61,7 +61,9 @@ impl SeenPool {
             );
         };
         if grant.subnets.is_empty() && !self.name.is_implied() {
-            return Some("the AddressPool was deleted, or has no range".to_owned());
+            return Some(
+                "the AddressPool was deleted, or has no range; create it again, if pods still need it".to_owned(),
+            );
         }
         let stock = Stock::new(grant, &self.report);
         stock.authorised(&now()).err().map(|refusal: Refusal| refusal.to_string())

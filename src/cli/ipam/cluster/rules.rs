@@ -90,7 +90,7 @@ fn of_block(block: &SeenBlock, seen: &SeenAddresses) -> Vec<Problem> {
         None if is_implied => {}
         None => {
             let text = format!(
-                "AddressPool {} was deleted; node {node} returns it when no pod has an address of it",
+                "AddressPool {} was deleted, and node {node} keeps it until no pod has an address of it; create the pool again, or no other one with these addresses before that",
                 block.pool
             );
             problems.push(problem("pool", &block.name, text));
