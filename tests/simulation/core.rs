@@ -121,6 +121,11 @@ impl Ord for Entry {
 }
 
 impl World {
+    /// Whether one block has addresses for several pods that wait.
+    pub fn shares_blocks(&self) -> bool {
+        self.plan.spec.block_size.v4 > 1
+    }
+
     pub fn new(plan: Plan, without: Without, random: Random) -> Self {
         World {
             now: 0,

@@ -110,15 +110,25 @@ pub async fn lease(world: &Shared, node: usize, asker: Owner, families: Vec<u8>)
             process.lock().await;
             // What nobody waits for any more is not begun.
             let is_late = process.now() >= asked + ANSWER_LIMIT;
-            let before = process.with(|_, daemon| daemon.leased);
+            let (is_shared, before) = process.with(|world, daemon| (world.shares_blocks(), daemon.leased));
             let outcome = if is_late && !process.without(Without::Asker) {
                 Err("late".to_owned())
             } else {
                 process.lease(&families, asked).await
             };
-            if is_late && process.with(|_, daemon| daemon.leased) != before {
+            let after = process.with(|_, daemon| daemon.leased);
+            let (is_new, came) = (after != before, |leased: Option<Time>| leased.is_some_and(|leased| leased > asked));
+            if is_late && is_new {
                 let mut world = process.world.borrow_mut();
                 world.fail(format!("L2: n{node} leases a block for a plugin that waits no more"));
+            }
+            if is_shared && is_new && came(before) {
+                let mut world = process.world.borrow_mut();
+                world.fail(format!("W1: n{node} leases another block for a plugin that waited while one was leased"));
+            }
+            if outcome.is_ok() && !families.is_empty() && !came(after) {
+                let mut world = process.world.borrow_mut();
+                world.fail(format!("L3: n{node} answers a plugin that asked after the last block was leased"));
             }
             process.unlock();
             if let Some(daemon) = &mut process.world.borrow_mut().machines[process.node].daemon {
@@ -262,8 +272,12 @@ impl Process {
         }
         let (has, just) = self.with(|world, daemon| {
             let has = daemon.holder.iter().flat_map(Holder::held).next().is_some();
-            let is_shared = world.plan.spec.block_size.v4 > 1;
-            (has, is_shared && daemon.leased.is_some_and(|leased| leased > asked))
+            let just = match world.without {
+                Without::Sharing => false,
+                Without::Asking => daemon.leased.is_some(),
+                _ => daemon.leased.is_some_and(|leased| leased > asked),
+            };
+            (has, world.shares_blocks() && just)
         });
         if !has || (!families.is_empty() && !just) {
             self.lease_one().await?;

@@ -44,10 +44,16 @@ pub enum Without {
     Asker,
     /// What the disk has lost is free.
     Copies,
+    /// Each plugin that waits for a block gets one of its own.
+    Sharing,
+    /// The last block that was leased also answers a plugin that asked after that.
+    Asking,
 }
 
 /// All of them.
-pub const RULES: [Without; 17] = [
+pub const RULES: [Without; 19] = [
+    Without::Sharing,
+    Without::Asking,
     Without::Copies,
     Without::Order,
     Without::Reading,
@@ -84,6 +90,8 @@ impl Without {
             Without::Reading => 14_916,
             Without::Asker => 61,
             Without::Copies => 1,
+            Without::Sharing => 14,
+            Without::Asking => 3,
         }
     }
 }
