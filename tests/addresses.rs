@@ -23,6 +23,8 @@ mod removed;
 mod resized;
 #[path = "addresses/scarce.rs"]
 mod scarce;
+#[path = "addresses/slow.rs"]
+mod slow;
 #[path = "addresses/whereabouts.rs"]
 mod whereabouts;
 #[path = "addresses/whose.rs"]

@@ -10,7 +10,7 @@ const PODS: usize = 8;
 const BLOCK: usize = 4;
 
 /// How often the API server was asked for `resource`, by verb.
-fn requests(server: &ApiServer, resource: &str) -> BTreeMap<String, u64> {
+pub(super) fn requests(server: &ApiServer, resource: &str) -> BTreeMap<String, u64> {
     let text = server.kubectl(&["get", "--raw", "/metrics"], None).unwrap();
     let resource = format!("resource=\"{resource}\"");
     let mut all = BTreeMap::new();
@@ -23,7 +23,11 @@ fn requests(server: &ApiServer, resource: &str) -> BTreeMap<String, u64> {
 }
 
 /// How many requests with each of `verbs` came after `before`.
-fn more<const N: usize>(verbs: [&str; N], before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> [u64; N] {
+pub(super) fn more<const N: usize>(
+    verbs: [&str; N],
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+) -> [u64; N] {
     let count = |all: &BTreeMap<String, u64>, verb: &str| all.get(verb).copied().unwrap_or_default();
     verbs.map(|verb| count(after, verb) - count(before, verb))
 }

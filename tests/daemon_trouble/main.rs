@@ -8,7 +8,6 @@ mod credentials;
 mod limits;
 mod order;
 mod pauses;
-mod proxy;
 mod silence;
 mod stub;
 #[path = "../support/mod.rs"]

@@ -1,11 +1,10 @@
 //! Watches that end without a word.
 
-use crate::proxy::Proxy;
 use crate::support::cluster::{LEAST, put_network, role, server};
 use crate::support::daemon::{Daemon, nad};
+use crate::support::proxy::Proxy;
 use crate::support::{wait_until, wait_within};
 use plexus::api::FactsRequest;
-use std::fs;
 use std::time::Duration;
 
 /// How long a daemon may believe in a dead connection here: its watch of a second, and one or two more connections
@@ -19,8 +18,7 @@ fn a_watch_that_died_in_silence_is_noticed_and_one_too_old_begins_again() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(server.url().strip_prefix("https://").unwrap().parse().unwrap());
     let kubeconfig = server.kubeconfig_for("plexusd-stale", &["plexus"]).unwrap();
-    let text = fs::read_to_string(&kubeconfig).unwrap();
-    fs::write(&kubeconfig, text.replace(&server.url(), &format!("https://{}", proxy.address))).unwrap();
+    let kubeconfig = proxy.kubeconfig(&kubeconfig, &server.url(), folder.path().join("kubeconfig"));
     let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "n1", "--watch-seconds", "1"];
     put_network(&server, "default", "a", "1");
     put_network(&server, "default", "b", "1");

@@ -25,6 +25,7 @@ pub mod node;
 pub mod picture;
 pub mod pod;
 pub mod programs;
+pub mod proxy;
 pub mod random;
 pub mod recorder;
 pub mod sweeping;
