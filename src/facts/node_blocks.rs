@@ -3,7 +3,7 @@
 use super::KeptClient;
 use crate::api::protocol::{LeaseRequest, Reply, Request};
 use crate::api::{DAEMON, RunDirectory, StateDirectory};
-use crate::delegate::ipam::leased::{Folders, Lessor, Need, Unleased};
+use crate::delegate::ipam::leased::{Folders, Lessor, Need, Unclaimed, Unleased};
 use crate::ipam::grant::MAX_FILE;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use crate::sys::boot;
@@ -53,13 +53,13 @@ impl Lessor for NodeBlocks {
     }
 
     /// The first program since the machine started leaves word of its folder.
-    fn claim_folder(&self) -> Result<(), String> {
+    fn claim_folder(&self) -> Result<(), Unclaimed> {
         let path = self.run.reports().join("state");
         let own = self.state.path().display().to_string();
-        let failed = |e: io::Error| files::told(&path, e);
+        let failed = |source| Unclaimed::Io { path: path.clone(), source };
         match trusted::read_bounded(&path, MAX_PATH).map_err(failed)? {
             Some(known) if known == own => Ok(()),
-            Some(known) => Err(format!("the addresses of this node are in {known}, and the state directory is {own}")),
+            Some(known) => Err(Unclaimed::Other { known, own }),
             None => self.write(OsStr::new("state"), own.as_bytes()).map_err(failed),
         }
     }

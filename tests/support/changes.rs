@@ -1,16 +1,21 @@
-//! The system calls of a program that change something, counted by the test; it is killed or halted before one of them.
+//! The system calls of a program that change something, counted by the test; it is killed or halted before one of them, or the
+//! disk is full at one.
 //!
 //! By seccomp_unotify(2), as for netlink: the filter is inherited, so the calls of threads, children and programs count.
 
-use super::netlink::{ANSWER, EQUAL, LOAD, install_filter, next_call, pipe, step, take_descriptor};
+use super::netlink::{ANSWER, EQUAL, LOAD, install_filter, memory, next_call, pipe, step, take_descriptor};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem::{offset_of, zeroed};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::JoinHandle;
 
@@ -70,6 +75,33 @@ const OPENS: &[(libc::c_long, usize)] = &[
 ];
 const CREATES: u32 = libc::O_CREAT as u32;
 
+/// Of [`CHANGES`] and [`OPENS`] those that make a name, which needs room on the disk.
+const NAMES: &[&str] = &[
+    "openat",
+    "creat",
+    "mkdirat",
+    "mkdir",
+    "linkat",
+    "link",
+    "symlinkat",
+    "symlink",
+    "renameat",
+    "renameat2",
+    "rename",
+];
+/// And those that write to an open file.
+const WRITES: &[&str] = &["write", "writev", "pwrite64", "fsync"];
+
+/// What becomes of a call.
+enum Fate {
+    /// It is made.
+    Made,
+    /// It is made, and is none of those that are counted.
+    Uncounted,
+    /// It ends with this error.
+    Failed(i32),
+}
+
 /// The changes of a call that was prepared by [`Changes::of`].
 #[derive(Debug)]
 pub struct Changes(JoinHandle<Vec<&'static str>>);
@@ -88,7 +120,36 @@ impl Changes {
 
     /// Has `command`, which is started next, make its changes under our eyes. Each waits until `before` has returned, which
     /// is told its number, from 1, its name, and the process ID of `command`.
-    pub fn watched(command: &mut Command, before: impl FnMut(usize, &'static str, i32) + Send + 'static) -> Self {
+    pub fn watched(command: &mut Command, mut before: impl FnMut(usize, &'static str, i32) + Send + 'static) -> Self {
+        Changes::judged(command, move |number, name, plugin, _| {
+            before(number, name, plugin);
+            Fate::Made
+        })
+    }
+
+    /// Has `command`, which is started next, find no room in `folder` where `is_full` says so of the number of a change, from 1.
+    /// Only changes that need room are counted: those that make a name, and those that write to a file in `folder`.
+    pub fn without_room(
+        command: &mut Command,
+        folder: PathBuf,
+        is_full: impl Fn(usize) -> bool + Send + 'static,
+    ) -> Self {
+        Changes::judged(command, move |number, name, _, call| {
+            let file = || std::fs::read_link(format!("/proc/{}/fd/{}", call.pid, call.data.args[0]));
+            let needs_room = NAMES.contains(&name) && !exists(call)
+                || WRITES.contains(&name) && file().is_ok_and(|file| file.starts_with(&folder));
+            match (needs_room, is_full(number)) {
+                (false, _) => Fate::Uncounted,
+                (true, false) => Fate::Made,
+                (true, true) => Fate::Failed(libc::ENOSPC),
+            }
+        })
+    }
+
+    fn judged(
+        command: &mut Command,
+        judge: impl FnMut(usize, &'static str, i32, &libc::seccomp_notif) -> Fate + Send + 'static,
+    ) -> Self {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
         let mut filter = filter();
@@ -109,7 +170,7 @@ impl Changes {
             let (pid, descriptor) = (next(), next());
             let listener = take_descriptor(pid, descriptor).unwrap();
             go_on.write_all(&[0]).unwrap();
-            watch(&listener, pid, before)
+            watch(&listener, pid, judge)
         }))
     }
 
@@ -155,15 +216,44 @@ fn name(number: libc::c_int) -> &'static str {
     known.map_or("openat", |(_, name)| name)
 }
 
+/// Whether there is already what a call may make: then it needs no room.
+fn exists(call: &libc::seccomp_notif) -> bool {
+    let number = libc::c_long::from(call.data.nr);
+    let [folder, path] = match number {
+        libc::SYS_openat | libc::SYS_mkdirat => [call.data.args[0], call.data.args[1]],
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open | libc::SYS_creat | libc::SYS_mkdir => [libc::AT_FDCWD as u64, call.data.args[0]],
+        _ => return false,
+    };
+    let mut bytes = [0; libc::PATH_MAX as usize];
+    let read = memory(call).read_at(&mut bytes, path).unwrap_or(0);
+    let path = bytes[..read].split(|byte| *byte == 0).next().unwrap_or_default();
+    let folder = match folder as i32 {
+        libc::AT_FDCWD => format!("/proc/{}/cwd", call.pid),
+        number => format!("/proc/{}/fd/{number}", call.pid),
+    };
+    PathBuf::from(folder).join(OsStr::from_bytes(path)).symlink_metadata().is_ok()
+}
+
 /// Counts the calls until nobody is left who could make one.
-fn watch(listener: &OwnedFd, plugin: i32, mut before: impl FnMut(usize, &'static str, i32)) -> Vec<&'static str> {
+fn watch(
+    listener: &OwnedFd,
+    plugin: i32,
+    mut judge: impl FnMut(usize, &'static str, i32, &libc::seccomp_notif) -> Fate,
+) -> Vec<&'static str> {
     let mut seen = Vec::new();
     while let Some(call) = next_call(listener) {
-        seen.push(name(call.data.nr));
-        before(seen.len(), name(call.data.nr), plugin);
+        let fate = judge(seen.len() + 1, name(call.data.nr), plugin, &call);
         // SAFETY: all zeroes are a response.
         let mut response: libc::seccomp_notif_resp = unsafe { zeroed() };
-        (response.id, response.flags) = (call.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+        response.id = call.id;
+        match fate {
+            Fate::Failed(error) => response.error = -error,
+            Fate::Made | Fate::Uncounted => response.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+        }
+        if !matches!(fate, Fate::Uncounted) {
+            seen.push(name(call.data.nr));
+        }
         // SAFETY: the kernel reads one response. Whoever asked may be dead, and needs none then.
         unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
     }

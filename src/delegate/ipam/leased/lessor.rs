@@ -1,5 +1,6 @@
 //! What the plugin needs of the node to take an address from a block that the daemon has leased.
 
+use crate::delegate::failure::Failure;
 use crate::ipam::reservation::Whose;
 use crate::ipam::{Confirmed, Grant, PoolName, Report};
 use std::fmt::Debug;
@@ -25,8 +26,8 @@ pub trait Lessor: Send + Sync + Debug {
     /// Whether every program of this node keeps its addresses there: two folders would give one address twice.
     ///
     /// # Errors
-    /// Another folder is in use.
-    fn claim_folder(&self) -> Result<(), String>;
+    /// Another folder is in use, or it cannot be known.
+    fn claim_folder(&self) -> Result<(), Unclaimed>;
 
     /// What the daemon grants; none where it has granted nothing since the machine started.
     ///
@@ -54,6 +55,36 @@ pub trait Lessor: Send + Sync + Debug {
     /// # Errors
     /// There is none.
     fn lease(&self, pool: &PoolName, need: &Need, deadline: Instant) -> Result<Vec<IpAddr>, Unleased>;
+}
+
+/// Why no address of this folder may be given.
+#[derive(Debug)]
+pub enum Unclaimed {
+    /// Other programs of this node have their addresses in `known`.
+    Other {
+        /// Their state directory.
+        known: String,
+        /// That of this program.
+        own: String,
+    },
+    /// The file that names the folder cannot be read or written.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl From<Unclaimed> for Failure {
+    fn from(why: Unclaimed) -> Self {
+        match why {
+            Unclaimed::Other { known, own } => Failure::TryAgain(format!(
+                "the addresses of this node are in {known}, and the state directory is {own}"
+            )),
+            Unclaimed::Io { path, source } => Failure::Io { what: format!("use {}", path.display()), source },
+        }
+    }
 }
 
 /// Why the daemon leased nothing: one line for a person.

@@ -28,7 +28,7 @@ pub mod whereabouts;
 
 pub use copies::remove_copy;
 pub use folder::{HISTORY, note_lost};
-pub use lessor::{Folders, Lessor, Need, Unleased};
+pub use lessor::{Folders, Lessor, Need, Unclaimed, Unleased};
 
 use super::{Foreseen, Ipam, static_};
 use crate::cni::request::ValidAttachment;
@@ -230,7 +230,7 @@ fn tell(
 /// It could not be done.
 pub fn give_back(lessor: &dyn Lessor, pool: &PoolName, deadline: Instant) -> Result<(), Error> {
     let work = || {
-        lessor.claim_folder().map_err(Failure::TryAgain)?;
+        lessor.claim_folder()?;
         // Without a folder no address was ever taken.
         let Some(addresses) = Addresses::open_existing(&lessor.folders(pool), deadline, || lessor.now())? else {
             return Ok(());

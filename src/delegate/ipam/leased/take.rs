@@ -114,7 +114,7 @@ fn once(turn: &Turn<'_>) -> Result<Result<Taken, Dry>, Failure> {
     let owner = &turn.owner()?;
     let whose = kept::whose(settings, owner)?;
     let unreadable = |e| Failure::TryAgain(format!("pool {pool}: {e}"));
-    lessor.claim_folder().map_err(unreadable)?;
+    lessor.claim_folder()?;
     let addresses = turn.open()?;
     // Both under the lock: what was given back of an older grant is in this report.
     let (grant, report) = (lessor.grant(pool).map_err(unreadable)?, lessor.report(pool).map_err(unreadable)?);

@@ -140,7 +140,7 @@ impl Lessor for FakeNode {
         let own = self.folder.path().join(pool.as_str());
         Folders { own, copies: self.folder.path().join("copies").join(pool.as_str()) }
     }
-    fn claim_folder(&self) -> Result<(), String> {
+    fn claim_folder(&self) -> Result<(), Unclaimed> {
         Ok(())
     }
     fn grant(&self, _: &PoolName) -> Result<Option<Grant>, String> {
