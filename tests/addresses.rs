@@ -23,6 +23,8 @@ mod ranges;
 mod removed;
 #[path = "addresses/resized.rs"]
 mod resized;
+#[path = "addresses/restored.rs"]
+mod restored;
 #[path = "addresses/scarce.rs"]
 mod scarce;
 #[path = "addresses/slow.rs"]

@@ -3,6 +3,7 @@
 use crate::cluster::addresses::{AddressBlock, AddressPool, NODE, OwnBlock, POOL, block_name, node_label};
 use crate::cluster::error::{Error, reason};
 use crate::cluster::kubernetes::client::Kubernetes;
+use crate::cluster::kubernetes::revisions::WentBack;
 use crate::ipam::holder::Owned;
 use crate::ipam::overlap::Claimant;
 use crate::ipam::{Block, Event, PoolName};
@@ -58,12 +59,28 @@ impl Kubernetes {
     }
 
     async fn blocks(&self, selector: &str, what: String) -> Result<ObjectList<AddressBlock>, Error> {
-        let params = &ListParams::default().labels(selector);
+        self.list_blocks(&ListParams::default().labels(selector), what).await
+    }
+
+    async fn list_blocks(&self, params: &ListParams, what: String) -> Result<ObjectList<AddressBlock>, Error> {
         let list = |client| {
             let api: Api<AddressBlock> = Api::all(client);
             async move { api.list(params).await }
         };
-        self.ask::<AddressBlock, _, _>("list", what, list).await.map_err(|e| e.mended_by(GRANT))
+        let before = self.revisions.newest();
+        let list = self.ask::<AddressBlock, _, _>("list", what, list).await.map_err(|e| e.mended_by(GRANT))?;
+        self.revisions.answered(before, list.metadata.resource_version.as_deref());
+        Ok(list)
+    }
+
+    /// Asks for the version of all blocks, which shows whether etcd was restored from a backup.
+    pub async fn look_at_version(&self) -> Result<(), Error> {
+        self.list_blocks(&ListParams::default().limit(1), "the version of address blocks".to_owned()).await.map(drop)
+    }
+
+    /// When it was noticed last that etcd was restored from a backup.
+    pub fn went_back(&self) -> Option<WentBack> {
+        self.revisions.went_back()
     }
 
     /// Creates the object of `block`, which must not exist.
@@ -73,7 +90,13 @@ impl Kubernetes {
             let api: Api<AddressBlock> = Api::all(client);
             async move { api.create(&PostParams::default(), object).await }
         };
-        self.write("create", block.first, create).await
+        // Another write may leave the object as it is, with its version.
+        let before = self.revisions.newest();
+        let answer = self.write("create", block.first, create).await;
+        if let (Event::Written(_, version), _) = &answer {
+            self.revisions.answered(before, Some(version));
+        }
+        answer
     }
 
     /// Writes `epoch` and `lease` to the object of `block`, which must have the version in `owned`.

@@ -8,6 +8,7 @@ use crate::cluster::kubernetes::event::{Announcer, Notice};
 use crate::cluster::kubernetes::object::{NadObject, PodHead};
 use crate::cluster::kubernetes::ready::LastUse;
 use crate::cluster::kubernetes::requests::Requests;
+use crate::cluster::kubernetes::revisions::Revisions;
 use crate::cluster::kubernetes::watch;
 use crate::cluster::pod::KnownPod;
 use crate::nad::{Definition, NadRef, PodRef};
@@ -64,6 +65,8 @@ pub struct Kubernetes {
     pub(in crate::cluster) requests: Requests,
     pub(in crate::cluster) announcer: Announcer,
     pub(super) last_use: LastUse,
+    /// Of blocks of addresses.
+    pub(super) revisions: Revisions,
     watch_seconds: u32,
     cache: Arc<Cache>,
     absent: Absent,
@@ -87,6 +90,7 @@ impl Kubernetes {
             announcer: Announcer::new(requests.clone()),
             requests,
             last_use: LastUse::now(),
+            revisions: Revisions::default(),
             watch_seconds,
             cache,
             absent: Absent::default(),
@@ -135,9 +139,9 @@ impl Kubernetes {
         watch::Source { watch, access, cache, requests, seconds }
     }
 
-    /// Calls `poke` whenever the AddressNode of this node may have changed, for ever.
-    pub async fn follow_address_node(&self, poke: impl Fn()) {
-        watch::address_node(self.source("address_node"), &self.node, poke).await;
+    /// Calls `poke` whenever the AddressNode of this node may have changed, and `broke` when the watch broke, for ever.
+    pub async fn follow_address_node(&self, poke: impl Fn(), broke: impl Fn()) {
+        watch::address_node(self.source("address_node"), &self.node, poke, broke).await;
     }
 
     /// Whether pods are watched.

@@ -24,6 +24,7 @@ pub(super) mod reclaim;
 pub(super) mod requests;
 pub(super) mod reservations;
 pub(super) mod review;
+mod revisions;
 pub(super) mod shortages;
 mod slices;
 mod told;

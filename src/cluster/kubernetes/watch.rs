@@ -207,13 +207,15 @@ fn take_pod(event: Event<PodHead>, cache: &Cache, seen: &mut HashSet<PodName>) {
 }
 
 /// Calls `poke` whenever the AddressNode of `node` may have changed, for ever. What it says is asked for then: an event
-/// that waited on its way says nothing of now.
-pub(in crate::cluster) async fn address_node(source: Source<'_>, node: &str, poke: impl Fn()) {
+/// that waited on its way says nothing of now. `broke` is called when the watch broke: the API server may be another one now.
+pub(in crate::cluster) async fn address_node(source: Source<'_>, node: &str, poke: impl Fn(), broke: impl Fn()) {
     let fields = format!("metadata.name={node}");
     let mut watch = Watch::<AddressNode>::new(&source, "the AddressNode of this node", fields);
     loop {
-        if !matches!(watch.next().await, None | Some(Event::Init | Event::InitApply(_))) {
-            poke();
+        match watch.next().await {
+            Some(Event::Init | Event::InitApply(_)) => {}
+            Some(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => poke(),
+            None => broke(),
         }
     }
 }

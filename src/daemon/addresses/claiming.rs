@@ -66,6 +66,9 @@ impl Keeper {
 
     /// Asks for `block`, and answers whether this node has it.
     async fn want(&self, state: &mut State, block: Block) -> Result<bool, Trouble> {
+        if let Some(why) = self.questions.on_hold() {
+            return Err(Trouble::Other(why));
+        }
         let trouble = self.happen(state, Event::Want(block)).await?;
         if state.holder.as_ref().is_some_and(|holder| holder.holds(block.first)) {
             state.leased[usize::from(!block.first.is_ipv4())] = Some(Instant::now());

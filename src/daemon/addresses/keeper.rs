@@ -99,6 +99,8 @@ impl Keeper {
         let report = self.grants.report(&self.pool);
         let mut state = self.state.lock().await;
         let state = &mut *state;
+        self.heed_restore(state);
+        let since = self.questions.restored().map_or(since, |restored| restored.max(since));
         let listed = self.questions.listed_since(since);
         // Another pool has a list now: nobody has to be asked for one, and the server answers again.
         let every = if listed.is_some() { RESYNC_EVERY / 2 } else { RESYNC_EVERY };
@@ -129,6 +131,13 @@ impl Keeper {
             return Vec::new();
         }
         report.wants(&state.holder.as_ref().map(Holder::held).unwrap_or_default())
+    }
+
+    /// What was listed before etcd was restored from a backup says nothing any more: etcd may have forgotten blocks of this node.
+    pub(super) fn heed_restore(&self, state: &mut State) {
+        if self.questions.restored().is_some_and(|restored| state.synced.is_some_and(|synced| synced < restored)) {
+            state.synced = None;
+        }
     }
 
     /// What others ask for.
@@ -297,8 +306,7 @@ impl Keeper {
                         continue;
                     }
                     if state.holder.as_ref().is_some_and(Holder::has_new)
-                        && !pool.is_implied()
-                        && let Err(why) = sizes::judge(kubernetes, pool, state.spec.as_ref(), &mut state.sizes).await
+                        && let Err(why) = self.judge_new(state).await
                     {
                         trouble = Some(why);
                         queue.extend(step(state, Event::Declined));
@@ -330,6 +338,21 @@ impl Keeper {
             queue.extend(step(state, event));
         }
         Err("its objects change while they are written".to_owned())
+    }
+
+    /// Whether a block may be granted that this node never had before, now that it is created.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn judge_new(&self, state: &mut State) -> Result<(), String> {
+        // Its creation may have shown that etcd was restored.
+        if let Some(why) = self.questions.on_hold() {
+            return Err(why);
+        }
+        if self.pool.is_implied() {
+            return Ok(());
+        }
+        sizes::judge(self.kubernetes()?, &self.pool, state.spec.as_ref(), &mut state.sizes).await
     }
 
     /// Whether `block` has the size that blocks of the pool have now.

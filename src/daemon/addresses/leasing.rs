@@ -151,6 +151,7 @@ impl Keeper {
             return Err(Trouble::Other("earlier requests for this pool took too long".to_owned()));
         }
         let state = &mut *state;
+        self.heed_restore(state);
         let limit = match wish {
             Wish::Blocks(families, _) if !families.is_empty() => RESYNC_EVERY,
             // The plugin may ask because its confirmation is too old.

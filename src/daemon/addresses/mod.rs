@@ -16,8 +16,8 @@ mod standing;
 
 use crate::api::RunDirectory;
 use crate::api::protocol::LeaseRequest;
-use crate::cluster::Cluster;
 use crate::cluster::addresses::number;
+use crate::cluster::{Cluster, Kubernetes};
 use crate::daemon::health::readiness::Readiness;
 use crate::facts::node_blocks::now;
 use crate::ipam::{Grant, PoolName};
@@ -33,6 +33,7 @@ use standing::Standing;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -148,7 +149,7 @@ impl Addresses {
             return;
         }
         // Whoever leases nothing has no AddressNode to watch.
-        let (mut guards, begun) = (JoinSet::new(), Instant::now());
+        let (mut guards, begun, mut told) = (JoinSet::new(), Instant::now(), None);
         loop {
             let pause = if self.marks.any() { LOOK_SOON } else { LOOK_EVERY };
             let _ = tokio::time::timeout(pause, self.marks.changed()).await;
@@ -160,6 +161,7 @@ impl Addresses {
                 guards.spawn(Arc::clone(&self).guard());
                 guards.spawn(Arc::clone(&self).follow_marks());
             }
+            self.tell_restore(&mut told);
             let mut lost = Vec::new();
             let since = Instant::now().checked_sub(SHARED).unwrap_or(begun);
             for pool in granted {
@@ -180,24 +182,48 @@ impl Addresses {
         }
     }
 
+    /// Tells once that etcd was restored from a backup. `told` is when that was noticed which was told last.
+    fn tell_restore(&self, told: &mut Option<Instant>) {
+        let Some(back) = self.cluster.kubernetes().and_then(Kubernetes::went_back) else { return };
+        if told.replace(back.at) == Some(back.at) {
+            return;
+        }
+        let (from, to) = (back.from, back.to);
+        let why = format!(
+            "etcd was restored from a backup: its version was {from}, and is {to} now. plexusd asks for the blocks of this node again, and leases no new one for two minutes"
+        );
+        tracing::warn!(from, to, "etcd was restored from a backup; asking for the blocks of this node again");
+        self.cluster.announce_on_node("EtcdRestored", &why);
+    }
+
     /// Objects where this node is taken for removed, for ever. It is apart from the pools: of all that they ask, it waits for one
     /// question about this node at most.
     async fn guard(self: Arc<Self>) {
         let Some(kubernetes) = self.cluster.kubernetes() else { return };
         let (changed, leases) = (Notify::new(), Notify::new());
+        let broke = AtomicBool::new(false);
         let watch = async {
             // A cluster with the definitions of a former release has nothing to watch.
             leases.notified().await;
-            kubernetes.follow_address_node(|| changed.notify_one()).await;
+            let told = || {
+                broke.store(true, Ordering::Relaxed);
+                changed.notify_one();
+            };
+            kubernetes.follow_address_node(|| changed.notify_one(), told).await;
         };
         let act = async {
             loop {
                 let standing = self.questions.standing().await;
+                let is_live = matches!(standing, Standing::Live(_));
+                // What stands behind the API server may be another etcd. A new list shows that, if no other question does.
+                if is_live && broke.swap(false, Ordering::Relaxed) && kubernetes.look_at_version().await.is_err() {
+                    broke.store(true, Ordering::Relaxed);
+                }
                 self.heed(&standing).await;
                 if standing.epoch().is_ok_and(|epoch| !epoch.is_empty()) {
                     leases.notify_one();
                 }
-                let pause = if matches!(standing, Standing::Live(_)) { ASK_EVERY } else { ASK_AGAIN };
+                let pause = if is_live && !broke.load(Ordering::Relaxed) { ASK_EVERY } else { ASK_AGAIN };
                 // A change that comes meanwhile is kept. One that nobody told is seen by the question.
                 let _ = tokio::time::timeout(pause, changed.notified()).await;
             }

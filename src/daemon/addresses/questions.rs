@@ -13,6 +13,9 @@ use tokio::sync::Mutex;
 /// Whoever did not wait for an answer does not rest on a failure that is older: the server may answer by now.
 const FAILED: Duration = Duration::from_secs(1);
 
+/// After etcd was restored from a backup, the other nodes ask within so long for the blocks that it has forgotten.
+const OTHERS_ASK: Duration = Duration::from_secs(120);
+
 /// All pools, or why they are not known.
 type Pools = Result<Arc<[Claimant]>, String>;
 
@@ -55,6 +58,20 @@ impl Questions {
     /// There is none.
     pub(super) fn kubernetes(&self) -> Result<&Kubernetes, String> {
         self.cluster.kubernetes().ok_or_else(|| "plexusd has no API server: it reads manifests".to_owned())
+    }
+
+    /// When it was noticed last that etcd was restored from a backup.
+    pub(super) fn restored(&self) -> Option<Instant> {
+        Some(self.cluster.kubernetes()?.went_back()?.at)
+    }
+
+    /// Why no block may be leased that this node did not have before; none where it may. Another node may have one that etcd has
+    /// forgotten.
+    pub(super) fn on_hold(&self) -> Option<String> {
+        let left = OTHERS_ASK.checked_sub(self.restored()?.elapsed())?.as_secs() + 1;
+        Some(format!(
+            "etcd was restored from a backup: no new block is leased for {left} s, while nodes ask for those that it has forgotten"
+        ))
     }
 
     /// All AddressPools, as they were at `since` or later.
