@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// How long a definition that is not known may take to arrive by the watch: it was made just before its pod.
 const DEFINITION_WAIT: Duration = Duration::from_millis(150);
@@ -65,6 +65,7 @@ pub struct Kubernetes {
     pub(in crate::cluster) requests: Requests,
     pub(in crate::cluster) announcer: Announcer,
     pub(super) last_use: LastUse,
+    broke: Notify,
     /// Of blocks of addresses.
     pub(super) revisions: Revisions,
     watch_seconds: u32,
@@ -90,6 +91,7 @@ impl Kubernetes {
             announcer: Announcer::new(requests.clone()),
             requests,
             last_use: LastUse::now(),
+            broke: Notify::new(),
             revisions: Revisions::default(),
             watch_seconds,
             cache,
@@ -136,12 +138,17 @@ impl Kubernetes {
 
     pub(super) fn source(&self, watch: &'static str) -> watch::Source<'_> {
         let (access, cache, requests, seconds) = (&self.access, &*self.cache, &self.requests, self.watch_seconds);
-        watch::Source { watch, access, cache, requests, seconds }
+        watch::Source { watch, access, cache, requests, seconds, broke: &self.broke }
     }
 
-    /// Calls `poke` whenever the AddressNode of this node may have changed, and `broke` when the watch broke, for ever.
-    pub async fn follow_address_node(&self, poke: impl Fn(), broke: impl Fn()) {
-        watch::address_node(self.source("address_node"), &self.node, poke, broke).await;
+    /// Waits until any watch breaks, which one that broke before is, too.
+    pub async fn watch_broke(&self) {
+        self.broke.notified().await;
+    }
+
+    /// Calls `poke` whenever the AddressNode of this node may have changed, for ever.
+    pub async fn follow_address_node(&self, poke: impl Fn()) {
+        watch::address_node(self.source("address_node"), &self.node, poke).await;
     }
 
     /// Whether pods are watched.

@@ -20,6 +20,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Objects a page of the first list, and the fewest: a page is in memory as a whole. Where a page is longer than
@@ -43,6 +44,8 @@ pub(in crate::cluster) struct Source<'a> {
     pub requests: &'a Requests,
     /// How long the API server keeps it open.
     pub seconds: u32,
+    /// Told when a watch broke: the API server may be another one now.
+    pub broke: &'a Notify,
 }
 
 /// A watch that goes on for ever, by the credentials and with the pages that work.
@@ -90,6 +93,7 @@ where
     async fn fail(&mut self, error: &watcher::Error) {
         use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
         self.source.requests.watch_failed(self.source.watch);
+        self.source.broke.notify_one();
         let (InitialListFailed(cause) | WatchFailed(cause) | WatchStartFailed(cause)) = error else {
             return self.trouble.goes_on(&watch_reason(error));
         };
@@ -207,15 +211,13 @@ fn take_pod(event: Event<PodHead>, cache: &Cache, seen: &mut HashSet<PodName>) {
 }
 
 /// Calls `poke` whenever the AddressNode of `node` may have changed, for ever. What it says is asked for then: an event
-/// that waited on its way says nothing of now. `broke` is called when the watch broke: the API server may be another one now.
-pub(in crate::cluster) async fn address_node(source: Source<'_>, node: &str, poke: impl Fn(), broke: impl Fn()) {
+/// that waited on its way says nothing of now.
+pub(in crate::cluster) async fn address_node(source: Source<'_>, node: &str, poke: impl Fn()) {
     let fields = format!("metadata.name={node}");
     let mut watch = Watch::<AddressNode>::new(&source, "the AddressNode of this node", fields);
     loop {
-        match watch.next().await {
-            Some(Event::Init | Event::InitApply(_)) => {}
-            Some(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => poke(),
-            None => broke(),
+        if !matches!(watch.next().await, None | Some(Event::Init | Event::InitApply(_))) {
+            poke();
         }
     }
 }

@@ -205,11 +205,14 @@ impl Addresses {
         let watch = async {
             // A cluster with the definitions of a former release has nothing to watch.
             leases.notified().await;
-            let told = || {
+            kubernetes.follow_address_node(|| changed.notify_one()).await;
+        };
+        let notice = async {
+            loop {
+                kubernetes.watch_broke().await;
                 broke.store(true, Ordering::Relaxed);
                 changed.notify_one();
-            };
-            kubernetes.follow_address_node(|| changed.notify_one(), told).await;
+            }
         };
         let act = async {
             loop {
@@ -228,7 +231,7 @@ impl Addresses {
                 let _ = tokio::time::timeout(pause, changed.notified()).await;
             }
         };
-        tokio::join!(watch, act);
+        tokio::join!(watch, act, notice);
     }
 
     /// Follows which pools are scarce, for ever, and deletes marks that nobody renews.
