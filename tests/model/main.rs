@@ -18,6 +18,7 @@ mod run;
 mod seen;
 mod shrink;
 mod slot;
+mod trouble;
 mod world;
 
 use op::Op;
@@ -133,6 +134,31 @@ fn what_must_hold_holds_after_every_operation() {
         hold_seeds(&(first..first + count).collect::<Vec<_>>(), many());
     } else {
         hold_seeds(&FIXED, FEW);
+    }
+}
+
+/// What a run says of a plugin that answers STATUS by `lie`.
+fn with_status(lie: &'static str, op: Op) -> Option<String> {
+    let run = std::thread::spawn(move || {
+        let world = world::World::new()?;
+        world.answers_status_by(lie);
+        Some(run::run(world, &[op]).err().unwrap_or_default())
+    });
+    run.join().unwrap()
+}
+
+#[test]
+fn a_status_that_is_not_true_is_noticed() {
+    let fails = r#"echo '{"cniVersion":"1.1.0","code":50,"msg":"never well"}'; exit 1"#;
+    let trouble = |trouble| Op::StatusIn { slot: 0, trouble };
+    let lies = [
+        ("exit 0", trouble(op::Trouble::NeverRead), "STATUS must answer Some(50)"),
+        ("exit 0", trouble(op::Trouble::Refuses { code: 51 }), "STATUS must answer Some(51)"),
+        (fails, Op::Status, "STATUS must answer None"),
+    ];
+    for (lie, op, told) in lies {
+        let Some(why) = with_status(lie, op) else { return };
+        assert!(why.contains(told), "{lie}: {why}");
     }
 }
 

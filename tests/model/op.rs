@@ -53,6 +53,40 @@ impl Daemon {
     ];
 }
 
+/// What keeps pods from the default network for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// Its file is away, or was cut: the last good copy serves, if there is one.
+    FileAway,
+    FileTorn,
+    /// Its file is away, and nobody has read it before.
+    NeverRead,
+    /// A program of it is in no directory.
+    ProgramMissing,
+    /// A plugin of it refuses STATUS with this code, and no ADD.
+    Refuses {
+        code: u64,
+    },
+    /// A file is where its pool should be.
+    PoolBlocked,
+    /// Its bridge has an address of another network.
+    BridgeTaken,
+}
+
+impl Trouble {
+    const ALL: [Trouble; 9] = [
+        Trouble::FileAway,
+        Trouble::FileTorn,
+        Trouble::NeverRead,
+        Trouble::ProgramMissing,
+        Trouble::Refuses { code: 50 },
+        Trouble::Refuses { code: 51 },
+        Trouble::Refuses { code: 7 },
+        Trouble::PoolBlocked,
+        Trouble::BridgeTaken,
+    ];
+}
+
 /// One step. A pod is named by its slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
@@ -98,6 +132,11 @@ pub enum Op {
         slot: usize,
     },
     Status,
+    /// STATUS while the default network has a trouble, ADD of a plain pod meanwhile, and STATUS after it.
+    StatusIn {
+        slot: usize,
+        trouble: Trouble,
+    },
     Gc,
     GcKilled {
         at: usize,
@@ -160,7 +199,7 @@ pub fn generate(seed: u64, count: usize) -> Vec<Op> {
 
 fn one(random: &mut Random, slots: usize) -> Op {
     let slot = random.below(slots);
-    match random.below(100) {
+    match random.below(103) {
         0..22 => Op::Add { slot, networks: networks(random) },
         22..23 => Op::AddGreedy { slot },
         23..24 => Op::NumbersReused,
@@ -188,6 +227,7 @@ fn one(random: &mut Random, slots: usize) -> Op {
         95..96 => Op::DefaultReplaced,
         96..97 => Op::PluginsMoved,
         97..99 => Op::Clock { seconds: [70, 700, 90_000, 31_536_000, -31_536_000][random.below(5)] },
+        99..102 => Op::StatusIn { slot, trouble: Trouble::ALL[random.below(Trouble::ALL.len())] },
         _ if random.chance(40) => Op::Reboot,
         _ => Op::Sweep,
     }

@@ -105,11 +105,8 @@ impl Run {
             Op::DelAgain { slot } => self.del_again(*slot),
             Op::End { slot } => self.end(*slot),
             Op::Check { slot } => self.check(*slot),
-            Op::Status => {
-                self.count("Status");
-                let answer = self.world.call(Call::of_node(&self.world.node, "STATUS")).make();
-                must(answer.status.success(), || format!("STATUS fails: {answer:?}"))
-            }
+            Op::Status => self.status_well(),
+            Op::StatusIn { slot, trouble } => self.status_in(*slot, *trouble),
             Op::Gc => self.gc(0),
             Op::GcKilled { at } => self.gc(*at),
             Op::Sweep => self.sweep(0),
@@ -149,7 +146,7 @@ impl Run {
         }
     }
 
-    fn add(&mut self, at: usize, networks: &[usize], killed: Option<usize>, asked: bool) -> Result<(), String> {
+    pub fn add(&mut self, at: usize, networks: &[usize], killed: Option<usize>, asked: bool) -> Result<(), String> {
         if let Some(slot) = &self.slots[at] {
             return self.add_again(slot);
         }
@@ -165,7 +162,9 @@ impl Run {
             pod.annotations = pod.annotations.map(|_| BTreeMap::new());
         }
         let may_fail = self.may_add_fail(networks, asked);
-        let release = if killed.is_none() && !asked { self.world.release(self.made) } else { 0 };
+        // A former release judges some troubles in another way.
+        let release =
+            if killed.is_none() && !asked && self.world.trouble.is_none() { self.world.release(self.made) } else { 0 };
         self.meets(0, networks);
         let call = self.world.call_of(release, pod.call("ADD"));
         let answer = if let Some(number) = killed { call.killed_at(number).0 } else { call.make() };
@@ -231,7 +230,8 @@ impl Run {
         };
         let disk = (self.world.full || self.world.read_only) && !networks.is_empty();
         let unasked = asked && self.world.daemon != crate::op::Daemon::Answers;
-        disk || unasked || networks.iter().any(fails)
+        let unusable = self.world.trouble.is_some_and(|trouble| !trouble.attaches);
+        disk || unasked || unusable || networks.iter().any(fails)
     }
 
     fn del(&mut self, at: usize, killed: usize) -> Result<(), String> {

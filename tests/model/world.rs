@@ -3,6 +3,7 @@
 use crate::daemon;
 use crate::op::{CHAINED, Daemon, Mood, NETWORKS, Op, STUBS};
 use crate::support::{Answer, Call, Node, Pod, kernel, node};
+use crate::trouble::{Expected, GATE_PROGRAM};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -75,6 +76,8 @@ pub struct World {
     server: daemon::Server,
     /// A process group that is none of ours.
     stranger: Child,
+    /// What must be seen while the default network has a trouble.
+    pub trouble: Option<Expected>,
 }
 
 impl Drop for World {
@@ -107,7 +110,7 @@ fn formers() -> usize {
     })
 }
 
-fn bridge(name: &str, subnets: &[&str]) -> Value {
+pub fn bridge(name: &str, subnets: &[&str]) -> Value {
     let ranges: Vec<Value> = subnets.iter().map(|subnet| json!([{"subnet": subnet}])).collect();
     json!({"type": "bridge", "bridge": name, "isGateway": true, "ipam": {"type": "host-local", "ranges": ranges}})
 }
@@ -151,6 +154,7 @@ impl World {
         for stub in STUBS.into_iter().chain(["first"]) {
             node::write_program(&Path::new("/run/node/plugins-0").join(stub), STUB);
         }
+        node::write_program(Path::new("/run/node/plugins-0/gate"), GATE_PROGRAM);
         let program = fs::File::open(node.bin().join("plexus")).unwrap();
         node::bind(&program, Path::new("/run/node/plugins-0/plexus")).unwrap();
         let mut world = World {
@@ -167,6 +171,7 @@ impl World {
             formers: formers(),
             server: daemon::Server::new(),
             stranger: stranger(),
+            trouble: None,
         };
         world.node.config["daemonTimeoutSeconds"] = json!(0.3);
         world.node.config["publishTimeoutSeconds"] = json!(0.1);
@@ -185,7 +190,7 @@ impl World {
         self.node.ip("link set master1 up");
     }
 
-    fn default_network(&self) {
+    pub fn default_network(&self) {
         // What was there before is deleted by its record; the pool is the same.
         let mut plugin = bridge("cbr0", &["10.60.0.0/24"]);
         plugin["mtu"] = json!(1500 - 10 * (self.replaced % 5));
@@ -210,6 +215,14 @@ impl World {
     /// The folders of plugins, as the runtime hands them over now.
     pub fn path(&self) -> String {
         format!("{PLUGINS}{}:{}", self.moved, self.node.bin().display())
+    }
+
+    /// The plugin answers STATUS by `lie`, and every other call as it does.
+    pub fn answers_status_by(&self, lie: &str) {
+        let plugin = self.node.bin().join("plexus");
+        let text =
+            format!("#!/bin/sh\n[ \"$CNI_COMMAND\" = STATUS ] && {{ {lie}; }}\nexec {} \"$@\"\n", plugin.display());
+        node::write_program(Path::new("/run/node/plugins-0/plexus"), &text);
     }
 
     /// A call of the runtime, with the folders of now.

@@ -1,0 +1,180 @@
+//! What keeps pods from the default network for a moment: STATUS says it, and ADD agrees.
+//!
+//! The model knows of each trouble what STATUS must answer. A plugin whose STATUS always succeeds, or always fails, is
+//! noticed.
+
+use crate::op::Trouble;
+use crate::run::{Run, must};
+use crate::slot::State;
+use crate::support::{Call, node};
+use crate::world::{World, bridge};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// The pool of the default network, and where it waits while a file is in its place.
+const POOL: &str = "/var/lib/cni/networks/cbr0";
+const POOL_AWAY: &str = "/var/lib/cni/away";
+/// What the plugin `gate` of the default network answers to STATUS: a code.
+const GATE: &str = "/var/lib/moods/gate";
+/// A type that is in no directory.
+const MISSING: &str = "missing";
+/// An address of another network.
+const OTHER_ADDRESS: &str = "10.9.0.1/24";
+
+/// A plugin that makes nothing, and refuses STATUS where it is told to.
+pub const GATE_PROGRAM: &str = r#"#!/bin/sh
+cat >/dev/null
+[ "$CNI_COMMAND" = STATUS ] && [ -e /var/lib/moods/gate ] && {
+    read -r code </var/lib/moods/gate
+    echo '{"cniVersion":"1.1.0","code":'$code',"msg":"told to refuse"}'
+    exit 1
+}
+[ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.1.0"}'
+exit 0
+"#;
+
+/// What must be seen while a trouble lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The code of STATUS; none where it succeeds.
+    pub code: Option<u64>,
+    /// Whether a plain pod gets the default network.
+    pub attaches: bool,
+}
+
+impl Expected {
+    const WELL: Expected = Expected { code: None, attaches: true };
+    const UNUSABLE: Expected = Expected { code: Some(50), attaches: false };
+}
+
+impl Run {
+    /// STATUS answers what `expected` says.
+    pub fn status(&self, expected: Expected) -> Result<(), String> {
+        let answer = self.world.call(Call::of_node(&self.world.node, "STATUS")).make();
+        let error: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+        let holds = match expected.code {
+            None => answer.status.success() && answer.stdout.is_empty(),
+            Some(code) => answer.status.code() == Some(1) && error["code"] == code,
+        };
+        must(holds, || format!("STATUS must answer {:?}, and answers {answer:?}", expected.code))
+    }
+
+    /// STATUS while `trouble` lasts, ADD of a plain pod then, and STATUS after it.
+    pub fn status_in(&mut self, at: usize, trouble: Trouble) -> Result<(), String> {
+        let Some(expected) = self.world.begin(trouble) else { return Ok(()) };
+        self.status(expected)?;
+        if self.slots[at].is_none() {
+            self.add(at, &[], None, false)?;
+            let is_attached = self.slots[at].as_ref().is_some_and(|slot| slot.state == State::Attached);
+            must(is_attached == expected.attaches, || {
+                format!("STATUS answers {:?}, and ADD of a plain pod does not agree", expected.code)
+            })?;
+        }
+        self.world.end(trouble);
+        self.count(if expected.code.is_some() { "StatusFails" } else { "StatusHolds" });
+        self.status(Expected::WELL)
+    }
+
+    /// STATUS while no trouble concerns the default network, whatever else is wrong.
+    pub fn status_well(&mut self) -> Result<(), String> {
+        self.count("Status");
+        self.status(Expected::WELL)
+    }
+}
+
+impl World {
+    /// Begins `trouble`, and answers what must be seen. None where it cannot be had: there is no bridge yet.
+    fn begin(&mut self, trouble: Trouble) -> Option<Expected> {
+        let file = self.node.primary_file();
+        // While the file cannot be read, the last good copy serves.
+        let by_copy = if is_copy_good() { Expected::WELL } else { Expected::UNUSABLE };
+        let expected = match trouble {
+            Trouble::FileAway => {
+                fs::remove_file(&file).unwrap();
+                by_copy
+            }
+            Trouble::FileTorn => {
+                let text = fs::read_to_string(&file).unwrap();
+                fs::write(&file, &text[..text.len() / 2]).unwrap();
+                by_copy
+            }
+            Trouble::NeverRead => {
+                fs::remove_file(&file).unwrap();
+                // There may be none.
+                self.writable(|| _ = fs::remove_file(copy()));
+                Expected::UNUSABLE
+            }
+            Trouble::ProgramMissing => {
+                self.chained_with(MISSING);
+                Expected::UNUSABLE
+            }
+            Trouble::Refuses { code } => {
+                self.chained_with("gate");
+                node::write(Path::new(GATE), &format!("{code}\n"));
+                // Any other code means that the default network cannot serve, too. ADD does not ask.
+                Expected { code: Some(if code == 51 { 51 } else { 50 }), attaches: true }
+            }
+            Trouble::PoolBlocked => {
+                // Nobody may have had an address yet.
+                let _ = fs::rename(POOL, POOL_AWAY);
+                node::write(Path::new(POOL), "");
+                Expected::UNUSABLE
+            }
+            Trouble::BridgeTaken => {
+                if !has_gateway() {
+                    return None;
+                }
+                self.readdress(OTHER_ADDRESS);
+                Expected::UNUSABLE
+            }
+        };
+        self.trouble = Some(expected);
+        Some(expected)
+    }
+
+    fn end(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::FileAway | Trouble::FileTorn | Trouble::NeverRead | Trouble::ProgramMissing => {}
+            Trouble::Refuses { .. } => fs::remove_file(GATE).unwrap(),
+            Trouble::PoolBlocked => {
+                fs::remove_file(POOL).unwrap();
+                // As above.
+                let _ = fs::rename(POOL_AWAY, POOL);
+            }
+            Trouble::BridgeTaken => self.readdress(GATEWAY),
+        }
+        self.default_network();
+        self.trouble = None;
+    }
+
+    /// The default network becomes a chain with `program`.
+    fn chained_with(&self, program: &str) {
+        let plugins = json!([{"type": program}, bridge("cbr0", &["10.60.0.0/24"])]);
+        self.node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": plugins}));
+    }
+
+    fn readdress(&self, address: &str) {
+        self.node.ip("-4 address flush dev cbr0");
+        self.node.ip(&format!("address add {address} dev cbr0"));
+    }
+}
+
+/// The address of the bridge of the default network.
+const GATEWAY: &str = "10.60.0.1/24";
+
+fn has_gateway() -> bool {
+    let is_there = crate::support::kernel::host_links().contains(&"cbr0".to_owned());
+    is_there && crate::support::kernel::ip("-4 address show dev cbr0").to_string().contains("\"10.60.0.1\"")
+}
+
+fn copy() -> std::path::PathBuf {
+    plexus::api::StateDirectory::default().default_network()
+}
+
+/// Whether there is a last good copy with which pods can be attached: a chain with a missing program was read once, too.
+fn is_copy_good() -> bool {
+    let text = fs::read_to_string(copy()).unwrap_or_default();
+    let copy: Value = serde_json::from_str(&text).unwrap_or_default();
+    copy["config"]["plugins"].as_array().is_some_and(|plugins| plugins.iter().all(|plugin| plugin["type"] != MISSING))
+}
