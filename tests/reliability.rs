@@ -61,6 +61,24 @@ const KILLS: &[Row] = &[
     ),
     row("the plugin, in a sweep", NOTHING_LEFT, &["kills: plugin, Sweep"], NO_SUCH),
     row(
+        "a CNI plugin that Plexus starts, alone",
+        "ADD fails, and the error has the signal; the next DEL, GC or sweep leaves nothing",
+        &["kills: CNI plugin, Add", "kills: CNI plugin, Del", "kills: CNI plugin, Gc", "kills: CNI plugin, Sweep"],
+        NOT_RUN,
+    ),
+    row(
+        "the plugin's child that deletes links, alone",
+        "the same DEL or GC succeeds, and leaves nothing",
+        &["kills: child that deletes links"],
+        NO_SUCH,
+    ),
+    row(
+        "the sweep that a call starts after its answer, alone",
+        NOTHING_LEFT,
+        &["kills: sweep after an answer"],
+        NO_SUCH,
+    ),
+    row(
         "`plexusctl install`",
         "the runtime's directory has the old or the new file; the next `install` finishes it, and leaves nothing",
         &["kills: plexusctl install"],
@@ -139,6 +157,12 @@ const RANDOM: &[Row] = &[
         AS_BEFORE,
         &["model: NadGone", "model: NadBack"],
         "[the same as Plexus](evidence/multus-differences.md)",
+    ),
+    row(
+        "the default network cannot be used for a moment: its file, a program, its pool, or its bridge. Or its plugin refuses STATUS",
+        "STATUS fails with code 50 or 51 exactly then. ADD of a plain pod fails, too, unless only STATUS is refused",
+        &["model: StatusFails", "model: StatusHolds"],
+        NOT_RUN,
     ),
     row("the default network's file changes", AS_BEFORE, &["model: DefaultReplaced"], "{default network replaced}"),
     row(

@@ -36,10 +36,10 @@ fn daemon_killed(multus: &mut Multus) -> String {
     fs::write(&head, &before).unwrap();
     let (mut changes, watched) = (None, head.clone());
     multus.thick.spawn_daemon(|command| {
-        changes = Some(Changes::watched(command, move |_, _, daemon| {
+        changes = Some(Changes::watched(command, move |change| {
             if !is_whole(&watched) {
                 // It may have ended by itself.
-                let _ = kill(Pid::from_raw(daemon), Signal::SIGKILL);
+                let _ = kill(Pid::from_raw(change.command), Signal::SIGKILL);
             }
         }));
     });

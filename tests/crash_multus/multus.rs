@@ -1,7 +1,7 @@
 //! Multus on a node, with a cluster of two pods.
 
 use super::found::Left;
-use super::support::changes::Changes;
+use super::support::changes::{Change, Changes};
 use super::support::{Answer, Call, Pod, eventually, kernel};
 use super::thick::Thick;
 use nix::sys::signal::{Signal, kill};
@@ -49,7 +49,7 @@ pub fn default_network(name: &str, subnet: &str) -> Value {
 }
 
 impl Multus {
-    /// As `tests/crash_everywhere.rs` has Plexus, with programs: `bridge`, a list of `bridge` and `tuning`, and `macvlan`.
+    /// As `tests/crash_everywhere` has Plexus, with programs: `bridge`, a list of `bridge` and `tuning`, and `macvlan`.
     pub fn start(programs: &Path) -> Option<Multus> {
         let thick = Thick::start_without_list(programs, &default_network("br0", "10.1.0.0/24"))?;
         super::support::keep_the_kernel_quiet();
@@ -138,11 +138,11 @@ impl Multus {
     /// Has the daemon, which is started anew, killed before one of its changes: see [`Multus::light`].
     pub fn restart_daemon(&mut self) {
         let (fuse, mut changes) = (Arc::clone(&self.fuse), None);
-        let burn = move |_, _, daemon: i32| {
+        let burn = move |change: Change| {
             let burnt = fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if burnt == Ok(1) {
                 // It may have ended by itself.
-                let _ = kill(Pid::from_raw(daemon), Signal::SIGKILL);
+                let _ = kill(Pid::from_raw(change.command), Signal::SIGKILL);
             }
         };
         self.thick.start_daemon(|command| changes = Some(Changes::watched(command, burn)));

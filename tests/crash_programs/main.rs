@@ -1,7 +1,7 @@
 //! The tool and the daemon are killed before every system call that changes something, and started again: nothing is lost,
 //! nothing is there twice, and the node's configuration is whole at each moment.
 //!
-//! As `tests/crash_everywhere.rs` for the plugin. With `PLEXUS_PROVE` set no change of the daemon is left out.
+//! As `tests/crash_everywhere` for the plugin. With `PLEXUS_PROVE` set no change of the daemon is left out.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 

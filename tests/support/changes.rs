@@ -6,7 +6,7 @@
 use super::netlink::{ANSWER, EQUAL, LOAD, install_filter, memory, next_call, pipe, step, take_descriptor};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getsid};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -92,6 +92,59 @@ const NAMES: &[&str] = &[
 /// And those that write to an open file.
 const WRITES: &[&str] = &["write", "writev", "pwrite64", "fsync"];
 
+/// A change, before it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// From 1.
+    pub number: usize,
+    /// The system call.
+    pub name: &'static str,
+    /// The process ID of the command.
+    pub command: i32,
+    /// The thread that waits to make it.
+    pub thread: i32,
+}
+
+/// Whose change it is, where the command is the plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    Plugin,
+    /// The child that waits until the links of a DEL are gone (`src/sys/netlink/teardown.rs`).
+    Teardown(i32),
+    /// The sweep that a call starts after its answer.
+    FollowUp(i32),
+    /// A CNI plugin that Plexus has started, or a process of it. The number is that of the plugin, which leads a group.
+    Program(i32),
+}
+
+impl Change {
+    /// The process of the thread.
+    pub fn process(&self) -> i32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.thread)).unwrap_or_default();
+        let own = |line: &str| line.strip_prefix("Tgid:")?.trim().parse::<i32>().ok();
+        // One that was killed meanwhile makes no change.
+        status.lines().find_map(own).unwrap_or(self.thread)
+    }
+
+    /// Whose it is. The thread waits, so that what is known of it does not change meanwhile.
+    pub fn author(&self) -> Author {
+        let thread = Pid::from_raw(self.thread);
+        let process = self.process();
+        let is_plexus =
+            std::fs::read_link(format!("/proc/{}/exe", self.thread)).is_ok_and(|program| program.ends_with("plexus"));
+        let leads_session = getsid(Some(thread)).is_ok_and(|session| session.as_raw() == process);
+        match process {
+            process if process == self.command => Author::Plugin,
+            // A child that is about to become a program is one already: its parent has to notice its end.
+            _ if !is_plexus || self.name == "execve" => {
+                Author::Program(getpgid(Some(thread)).map_or(process, Pid::as_raw))
+            }
+            process if leads_session => Author::FollowUp(process),
+            process => Author::Teardown(process),
+        }
+    }
+}
+
 /// What becomes of a call.
 enum Fate {
     /// It is made.
@@ -110,21 +163,26 @@ impl Changes {
     /// Has `command`, which is started next, make its changes under our eyes. The plugin is killed before the one
     /// numbered `chosen`, from 1; 0 is none.
     pub fn of(command: &mut Command, chosen: usize) -> Self {
-        Changes::watched(command, move |number, _, plugin| {
-            if number == chosen {
+        Changes::watched(command, move |change| {
+            if change.number == chosen {
                 // It may have ended, and what it left behind works on.
-                let _ = kill(Pid::from_raw(plugin), Signal::SIGKILL);
+                let _ = kill(Pid::from_raw(change.command), Signal::SIGKILL);
             }
         })
     }
 
-    /// Has `command`, which is started next, make its changes under our eyes. Each waits until `before` has returned, which
-    /// is told its number, from 1, its name, and the process ID of `command`.
-    pub fn watched(command: &mut Command, mut before: impl FnMut(usize, &'static str, i32) + Send + 'static) -> Self {
-        Changes::judged(command, move |number, name, plugin, _| {
-            before(number, name, plugin);
-            Fate::Made
+    /// Has `command`, which is started next, make its changes under our eyes. Each waits until `before` has returned.
+    pub fn watched(command: &mut Command, mut before: impl FnMut(Change) + Send + 'static) -> Self {
+        Changes::decided(command, move |change| {
+            before(change);
+            true
         })
+    }
+
+    /// As [`Changes::watched`]. A change is not made where `before` says no: one that is killed may else make it, if it hears that it
+    /// may before it hears of the signal.
+    pub fn decided(command: &mut Command, mut before: impl FnMut(Change) -> bool + Send + 'static) -> Self {
+        Changes::judged(command, move |change, _| if before(change) { Fate::Made } else { Fate::Failed(libc::EINTR) })
     }
 
     /// Has `command`, which is started next, find no room in `folder` where `is_full` says so of the number of a change, from 1.
@@ -134,11 +192,11 @@ impl Changes {
         folder: PathBuf,
         is_full: impl Fn(usize) -> bool + Send + 'static,
     ) -> Self {
-        Changes::judged(command, move |number, name, _, call| {
+        Changes::judged(command, move |change, call| {
             let file = || std::fs::read_link(format!("/proc/{}/fd/{}", call.pid, call.data.args[0]));
-            let needs_room = NAMES.contains(&name) && !exists(call)
-                || WRITES.contains(&name) && file().is_ok_and(|file| file.starts_with(&folder));
-            match (needs_room, is_full(number)) {
+            let needs_room = NAMES.contains(&change.name) && !exists(call)
+                || WRITES.contains(&change.name) && file().is_ok_and(|file| file.starts_with(&folder));
+            match (needs_room, is_full(change.number)) {
                 (false, _) => Fate::Uncounted,
                 (true, false) => Fate::Made,
                 (true, true) => Fate::Failed(libc::ENOSPC),
@@ -148,7 +206,7 @@ impl Changes {
 
     fn judged(
         command: &mut Command,
-        judge: impl FnMut(usize, &'static str, i32, &libc::seccomp_notif) -> Fate + Send + 'static,
+        judge: impl FnMut(Change, &libc::seccomp_notif) -> Fate + Send + 'static,
     ) -> Self {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
@@ -238,12 +296,13 @@ fn exists(call: &libc::seccomp_notif) -> bool {
 /// Counts the calls until nobody is left who could make one.
 fn watch(
     listener: &OwnedFd,
-    plugin: i32,
-    mut judge: impl FnMut(usize, &'static str, i32, &libc::seccomp_notif) -> Fate,
+    command: i32,
+    mut judge: impl FnMut(Change, &libc::seccomp_notif) -> Fate,
 ) -> Vec<&'static str> {
     let mut seen = Vec::new();
     while let Some(call) = next_call(listener) {
-        let fate = judge(seen.len() + 1, name(call.data.nr), plugin, &call);
+        let name = name(call.data.nr);
+        let fate = judge(Change { number: seen.len() + 1, name, command, thread: call.pid as i32 }, &call);
         // SAFETY: all zeroes are a response.
         let mut response: libc::seccomp_notif_resp = unsafe { zeroed() };
         response.id = call.id;
@@ -252,7 +311,7 @@ fn watch(
             Fate::Made | Fate::Uncounted => response.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
         }
         if !matches!(fate, Fate::Uncounted) {
-            seen.push(name(call.data.nr));
+            seen.push(name);
         }
         // SAFETY: the kernel reads one response. Whoever asked may be dead, and needs none then.
         unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };

@@ -1,9 +1,11 @@
 //! A sandbox on the node, and the runtime's side of the protocol.
 
 use super::answer::{Answer, Running};
-use super::changes::Changes;
+use super::changes::{Change, Changes};
 use super::netlink::{Fate, Requests, Seen};
 use super::node::{self, Node, PATH};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plexus::cni::ContainerId;
 use plexus::nad::{DEFAULT_NETWORK, NETWORKS};
 use plexus::sys::netns::Netns;
@@ -290,6 +292,37 @@ impl Call {
         (running.wait(), changes.seen())
     }
 
+    /// Makes the call. Of its changes those count for which `victim` names a process; before the one numbered `chosen`, from 1,
+    /// that process alone is killed. Answers the names of those that counted.
+    pub fn other_killed_at(
+        self,
+        chosen: usize,
+        mut victim: impl FnMut(Change) -> Option<i32> + Send + 'static,
+        prepare: impl FnOnce(&mut Command),
+    ) -> (Answer, Vec<&'static str>) {
+        let mut command = self.command();
+        prepare(&mut command);
+        let (counted, seen) = channel();
+        let mut number = 0;
+        let changes = Changes::decided(&mut command, move |change| {
+            let Some(process) = victim(change) else { return true };
+            number += 1;
+            // The test has failed where nobody listens, and the process may have ended.
+            let _ = counted.send(change.name);
+            let is_killed = number == chosen;
+            if is_killed {
+                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            }
+            // Another process makes its change.
+            !(is_killed && change.process() == process)
+        });
+        let running = Running::new(command.spawn().unwrap(), self.config.to_string());
+        drop(command);
+        let answer = running.wait();
+        changes.seen();
+        (answer, seen.into_iter().collect())
+    }
+
     /// Makes the call, which is halted before its change numbered `chosen`, from 1, and makes `other` meanwhile. This one
     /// goes on once `other` has ended, or waits for a lock. Answers also whether it came so far.
     pub fn halted_at(self, chosen: usize, other: Call) -> (Answer, Answer, bool) {
@@ -298,8 +331,8 @@ impl Call {
         // Its first change is execve(2), for which the start of a process waits.
         let chosen = chosen.max(2);
         let ((reached, is_reached), (go_on, goes_on)) = (channel::<()>(), channel::<()>());
-        let first = self.watched(move |number, _, _| {
-            if number == chosen {
+        let first = self.watched(move |change| {
+            if change.number == chosen {
                 // Nobody waits for it any more where the test has failed.
                 let _ = reached.send(());
                 let _ = goes_on.recv();
@@ -308,8 +341,8 @@ impl Call {
         // An error: it has ended before.
         let is_halted = is_reached.recv().is_ok();
         let ((waits, is_waiting), mut locks) = (channel::<()>(), 0);
-        let second = other.watched(move |_, name, _| {
-            locks += usize::from(name == "flock");
+        let second = other.watched(move |change| {
+            locks += usize::from(change.name == "flock");
             if locks == WAITS {
                 let _ = waits.send(());
             }
@@ -325,7 +358,7 @@ impl Call {
     }
 
     /// Starts the call; `before` is told of each of its changes, see [`Changes::watched`].
-    fn watched(self, before: impl FnMut(usize, &'static str, i32) + Send + 'static) -> (Running, Changes) {
+    fn watched(self, before: impl FnMut(Change) + Send + 'static) -> (Running, Changes) {
         let mut command = self.command();
         let changes = Changes::watched(&mut command, before);
         (Running::new(command.spawn().unwrap(), self.config.to_string()), changes)

@@ -1,28 +1,60 @@
-//! The plugin is killed before every system call that changes something: whatever comes next leaves nothing, and nothing twice.
-//!
-//! `tests/crash.rs` kills by the clock, and `tests/requests.rs` before each netlink request; here files, locks and
-//! programs count, too. A normal run kills before every few changes; with `PLEXUS_PROVE` set it leaves none out.
+//! A machine, a pod on it, a kill, and what must hold afterwards.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
-
-mod support;
-
+use crate::support::changes::{Author, Change};
+use crate::support::picture::Picture;
+use crate::support::{self, Answer, Call, Node, Pod, kernel};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
-use support::picture::Picture;
-use support::{Answer, Call, Node, Pod, kernel};
 
 /// More than any call needs.
 const MANY: usize = 5000;
 /// A normal run leaves out so many changes of a built-in plugin after each, and of programs.
 const STEPS: [usize; 2] = [7, 13];
 
-/// The call that is killed.
+/// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Killed {
+pub enum Victim {
+    /// The plugin itself, and by it what it has started.
+    Plugin,
+    /// Its child that waits until links are gone, alone: before its request, and before what the plugin does meanwhile.
+    Teardown,
+    /// The sweep that a call starts after its answer.
+    FollowUp,
+    /// A CNI plugin that Plexus has started, alone: before each change of it and of what it has started.
+    Program,
+}
+
+impl Victim {
+    /// Decides of each change whether it counts, and who is killed before it.
+    fn chooses(self) -> impl FnMut(Change) -> Option<i32> + Send + 'static {
+        let mut teardown = None;
+        move |change| match (self, change.author()) {
+            (Victim::Teardown, Author::Teardown(child)) => {
+                teardown = Some(child);
+                teardown
+            }
+            (Victim::Teardown, Author::Plugin) => teardown.filter(|child| works(*child)),
+            (Victim::FollowUp, Author::FollowUp(process)) | (Victim::Program, Author::Program(process)) => {
+                Some(process)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a process has not ended yet; its parent may not have taken note of the end.
+fn works(process: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains(['Z', 'X']))
+}
+
+/// The call that is killed, or whose child or program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
     Add,
     Del,
     Check,
@@ -33,7 +65,7 @@ enum Killed {
 
 /// What comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub enum Then {
     Del,
     /// The sandbox is gone before DEL comes.
     DelWithoutNetns,
@@ -43,7 +75,7 @@ enum Then {
 }
 
 /// A machine, and a pod on it that nobody may touch.
-struct Case {
+pub struct Case {
     name: &'static str,
     node: Node,
     networks: &'static str,
@@ -76,7 +108,7 @@ fn network(name: &str, number: u8, more: &[Value]) -> Value {
 }
 
 impl Case {
-    fn new(name: &'static str, natives: bool, cold: bool) -> Option<Self> {
+    pub fn new(name: &'static str, natives: bool, cold: bool) -> Option<Self> {
         let mut node = Node::new()?;
         node.config["natives"] = json!(natives);
         support::keep_the_kernel_quiet();
@@ -108,6 +140,11 @@ impl Case {
         Some(Case { name, node, networks, cold, programs: !natives, moves: false, witness })
     }
 
+    /// With pods of other networks.
+    pub fn of_networks(self, networks: &'static str) -> Self {
+        Case { networks, ..self }
+    }
+
     fn picture(&self, pod: &Pod) -> Picture {
         if self.cold && kernel::host_links().contains(&"br0".to_owned()) {
             self.node.ip("link delete br0");
@@ -121,7 +158,7 @@ impl Case {
     }
 
     /// Files that were being written when the plugin was killed go with a sweep a day later.
-    fn temporary_files_go(&self) {
+    pub fn temporary_files_go(&self) {
         let left: Vec<PathBuf> = self.temporary_files();
         for path in &left {
             let a_day_ago = SystemTime::now() - Duration::from_secs(25 * 3600);
@@ -145,35 +182,80 @@ impl Case {
         Call::of_node(&self.node, "GC").configured("cni.dev/valid-attachments", json!(valid))
     }
 
-    /// One kill; answers how many changes the call made, and whether it was killed.
-    fn kill(&self, verb: Killed, then: Then, number: usize) -> (usize, bool) {
+    /// The call of which somebody is killed.
+    fn call(&self, verb: Killed, pod: &Pod) -> Call {
+        match verb {
+            Killed::Add => pod.call("ADD"),
+            Killed::Del => pod.call("DEL"),
+            Killed::Check => pod.call("CHECK").configured("prevResult", json!(null)),
+            Killed::Status => Call::of_node(&self.node, "STATUS"),
+            Killed::Gc => self.gc(),
+            Killed::Sweep => Call::of_node(&self.node, "GC"),
+        }
+    }
+
+    /// Makes the call, and kills `victim` before its change `number`; answers the changes that count, and whether it was killed.
+    fn call_killed(&self, victim: Victim, verb: Killed, pod: &Pod, number: usize) -> (Answer, Vec<&'static str>, bool) {
+        let call = self.call(verb, pod);
+        let prepare = |command: &mut Command| {
+            if verb == Killed::Sweep {
+                command.arg("sweep");
+            }
+        };
+        if victim == Victim::Plugin {
+            let (answer, changes) = call.killed_as(number, prepare);
+            let was_killed = answer.status.signal() == Some(9);
+            return (answer, changes, was_killed);
+        }
+        if victim == Victim::FollowUp {
+            support::sweeping::last_sweep(700);
+        }
+        let (answer, changes) = call.other_killed_at(number, victim.chooses(), prepare);
+        // What comes next starts none: the sweep that was killed may have been about to note that it begins.
+        support::sweeping::last_sweep(0);
+        let was_killed = changes.len() >= number;
+        (answer, changes, was_killed)
+    }
+
+    /// What a call answers of which somebody else was killed.
+    fn answers(victim: Victim, verb: Killed, answer: &Answer, of: &str) {
+        let status = answer.status;
+        match (victim, verb) {
+            (Victim::Plugin, _) => {}
+            // The plugin does itself what its child has not done.
+            (Victim::Teardown | Victim::FollowUp, _) => assert!(status.success(), "{of}: {answer:?}"),
+            (Victim::Program, Killed::Add) => {
+                assert!(status.code() == Some(1) && answer.stdout.contains("killed by signal 9"), "{of}: {answer:?}");
+            }
+            // What could not be deleted is told, or is owed.
+            (Victim::Program, _) => assert!(status.signal().is_none(), "{of}: {answer:?}"),
+        }
+    }
+
+    /// One kill; answers how many changes were made that count, and whether the victim was killed.
+    fn kill(&self, victim: Victim, verb: Killed, then: Then, number: usize) -> (usize, bool) {
         let pod = Pod::new(&self.node, &format!("p{number}")).selecting(self.networks);
         support::keep_the_sandbox_quiet(&pod);
         let before = self.picture(&pod);
         if verb != Killed::Add {
             pod.add().result();
         }
-        let ends = verb == Killed::Sweep || matches!(then, Then::Sweep | Then::DelWithoutNetns);
-        let mut ended = verb == Killed::Sweep;
+        let sweeps = verb == Killed::Sweep || victim == Victim::FollowUp;
+        let ends = sweeps || matches!(then, Then::Sweep | Then::DelWithoutNetns);
+        let mut ended = sweeps;
         if ended {
             support::sweeping::age(&self.node, &pod);
             pod.end_sandbox();
         }
         // Neither changes anything.
-        let attached = matches!(verb, Killed::Check | Killed::Status).then(|| settled(&self.node, &pod));
-        let (answer, changes) = match verb {
-            Killed::Add => pod.call("ADD").killed_at(number),
-            Killed::Del => pod.call("DEL").killed_at(number),
-            Killed::Check => pod.call("CHECK").configured("prevResult", json!(null)).killed_at(number),
-            Killed::Status => Call::of_node(&self.node, "STATUS").killed_at(number),
-            Killed::Gc => self.gc().killed_at(number),
-            Killed::Sweep => Call::of_node(&self.node, "GC").killed_as(number, |command| _ = command.arg("sweep")),
-        };
-        let of = format!(
-            "{}: {verb:?} killed before change {number} ({:?}), then {then:?}",
-            self.name,
-            changes.get(number - 1)
-        );
+        let attached = (!ended && matches!(verb, Killed::Check | Killed::Status)).then(|| settled(&self.node, &pod));
+        let (answer, changes, was_killed) = self.call_killed(victim, verb, &pod, number);
+        let change = changes.get(number - 1);
+        let of =
+            format!("{}: {victim:?} killed in {verb:?} before change {number} ({change:?}), then {then:?}", self.name);
+        if was_killed {
+            Case::answers(victim, verb, &answer, &of);
+        }
         // GC and a sweep pass over a sandbox in which a call works.
         self.node.quiet();
         if changes.len() < number {
@@ -201,13 +283,16 @@ impl Case {
             pod.end_sandbox();
             ended = true;
         }
+        if victim == Victim::Program {
+            remove_ownerless_lease(&of);
+        }
         // The kernel takes an ended namespace apart in its own time.
         let difference = || self.picture(&pod).difference(&before);
         support::wait_until(|| difference().is_empty(), || format!("{of}:{}", difference()));
         if !ended {
             pod.end_sandbox();
         }
-        (changes.len(), answer.status.signal() == Some(9))
+        (changes.len(), was_killed)
     }
 
     fn follow(&self, pod: &Pod, then: Then, of: &str) {
@@ -230,25 +315,38 @@ impl Case {
         }
     }
 
-    fn every_change(&self, verb: Killed, then: Then) {
+    pub fn every_change(&self, verb: Killed, then: Then) {
+        let few = matches!(verb, Killed::Check | Killed::Status);
+        let short = few || !self.programs && matches!(verb, Killed::Gc | Killed::Sweep);
+        let step = if short { 1 } else { STEPS[usize::from(self.programs)] };
+        // Change 1 is execve(2) itself. What a child does when the plugin has ended kills nobody.
+        let (kills, changes) = self.each(Victim::Plugin, verb, then, 2, step);
+        support::say(&format!("{}: {verb:?} then {then:?}: {kills} kills before {changes} changes", self.name));
+        support::tally(kills, &format!("kills: plugin, {verb:?}"));
+    }
+
+    /// As [`Case::every_change`], of somebody who is killed alone; counted as `what`.
+    pub fn every_change_of(&self, victim: Victim, verb: Killed, then: Then, step: usize, what: &str) {
+        let (kills, changes) = self.each(victim, verb, then, 1, step);
+        support::say(&format!("{}: {victim:?}, {verb:?} then {then:?}: {kills} kills, {changes} changes", self.name));
+        support::tally(kills, &format!("kills: {what}"));
+    }
+
+    /// Kills before every `step`th change from `first` on, and with `PLEXUS_PROVE` before each; answers how many were killed, and
+    /// how many changes there are.
+    fn each(&self, victim: Victim, verb: Killed, then: Then, first: usize, step: usize) -> (usize, usize) {
         // What is made once and stays: pools, forwarding, bridges.
         let pod = Pod::new(&self.node, "first").selecting(self.networks);
         pod.add().result();
         pod.del().silence();
         pod.end_sandbox();
-        let few = matches!(verb, Killed::Check | Killed::Status);
-        let short = few || !self.programs && matches!(verb, Killed::Gc | Killed::Sweep);
-        let step =
-            if short || std::env::var_os("PLEXUS_PROVE").is_some() { 1 } else { STEPS[usize::from(self.programs)] };
-        // Change 1 is execve(2) itself. What a child does when the plugin has ended kills nobody.
-        let (mut number, mut kills) = (2, 0);
+        let step = if std::env::var_os("PLEXUS_PROVE").is_some() { 1 } else { step };
+        let (mut number, mut kills) = (first, 0);
         while number < MANY {
-            let (changes, was_killed) = self.kill(verb, then, number);
+            let (changes, was_killed) = self.kill(victim, verb, then, number);
             if changes < number {
-                assert!(kills > 0);
-                support::say(&format!("{}: {verb:?} then {then:?}: {kills} kills before {changes} changes", self.name));
-                support::tally(kills, &format!("kills: plugin, {verb:?}"));
-                return;
+                assert!(kills > 0, "{}: {victim:?} was never killed in {verb:?}", self.name);
+                return (kills, changes);
             }
             kills += usize::from(was_killed);
             number += step;
@@ -257,83 +355,29 @@ impl Case {
     }
 }
 
+/// The reference program `host-local` makes the file of an address, and writes then who has it. If the program that started it is
+/// killed between both, so is `host-local`, and no call of the program removes a file without an owner. The built-in one does.
+fn remove_ownerless_lease(of: &str) {
+    let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_lease = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"10."));
+    let is_ownerless = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.len() == 0);
+    let pools: Vec<PathBuf> = files(Path::new("/var/lib/cni/networks")).collect();
+    let left: Vec<PathBuf> =
+        pools.iter().flat_map(|pool| files(pool)).filter(|path| is_lease(path) && is_ownerless(path)).collect();
+    assert!(left.len() <= 1, "{of}: {left:?}");
+    left.iter().for_each(|lease| fs::remove_file(lease).unwrap());
+}
+
 /// Whether it is a file that was not put in its place yet.
 fn is_temporary(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// Runs `pairs` on the machine that `make` enters.
-fn kill_everywhere(name: &'static str, natives: bool, cold: bool, pairs: &[(Killed, Then)]) {
+pub fn kill_everywhere(name: &'static str, natives: bool, cold: bool, pairs: &[(Killed, Then)]) {
     let Some(case) = Case::new(name, natives, cold) else { return };
     for (verb, then) in pairs {
         case.every_change(*verb, *then);
-    }
-    case.temporary_files_go();
-}
-
-#[test]
-fn add_of_built_in_plugins() {
-    // FAULT-1, FAULT-40
-    let pairs = [Then::Del, Then::DelWithoutNetns, Then::AddAndDel, Then::Gc, Then::Sweep];
-    kill_everywhere("built-in", true, false, &pairs.map(|then| (Killed::Add, then)));
-}
-
-#[test]
-fn del_of_built_in_plugins() {
-    // FAULT-2
-    let pairs = [Then::Del, Then::DelWithoutNetns, Then::Gc, Then::Sweep];
-    kill_everywhere("built-in", true, false, &pairs.map(|then| (Killed::Del, then)));
-}
-
-#[test]
-fn check_and_status() {
-    let pairs = [
-        (Killed::Check, Then::Del),
-        (Killed::Check, Then::DelWithoutNetns),
-        (Killed::Check, Then::Gc),
-        (Killed::Status, Then::Del),
-        (Killed::Status, Then::Sweep),
-    ];
-    kill_everywhere("built-in", true, false, &pairs);
-    kill_everywhere("programs", false, false, &[(Killed::Check, Then::Del), (Killed::Status, Then::Gc)]);
-}
-
-#[test]
-fn gc_and_sweep_of_built_in_plugins() {
-    // FAULT-2, FAULT-18
-    let pairs = [
-        (Killed::Gc, Then::Gc),
-        (Killed::Gc, Then::Del),
-        (Killed::Sweep, Then::Sweep),
-        (Killed::Sweep, Then::DelWithoutNetns),
-    ];
-    kill_everywhere("built-in", true, false, &pairs);
-}
-
-#[test]
-fn calls_that_make_their_bridges() {
-    // FAULT-1, FAULT-2
-    kill_everywhere(
-        "cold",
-        true,
-        true,
-        &[(Killed::Add, Then::Del), (Killed::Add, Then::AddAndDel), (Killed::Del, Then::Del)],
-    );
-}
-
-#[test]
-fn programs_that_make_their_bridges() {
-    // FAULT-1, FAULT-2
-    kill_everywhere("cold programs", false, true, &[(Killed::Add, Then::Del), (Killed::Del, Then::Del)]);
-}
-
-#[test]
-fn chains_of_a_built_in_plugin_and_a_program() {
-    // FAULT-1, FAULT-2, FAULT-34
-    let Some(case) = Case::new("chain", true, false) else { return };
-    let case = Case { networks: "chain", ..case };
-    for (verb, then) in [(Killed::Add, Then::Del), (Killed::Add, Then::Gc), (Killed::Del, Then::Del)] {
-        case.every_change(verb, then);
     }
     case.temporary_files_go();
 }
@@ -347,7 +391,7 @@ fn is_on_its_way(pod: &Pod, link: &str) -> bool {
 }
 
 /// A machine for `networks`, or none where the kernel lacks what they are made of.
-fn with_links(name: &'static str, natives: bool, networks: &'static str, links: &[&str]) -> Option<Case> {
+pub fn with_links(name: &'static str, natives: bool, networks: &'static str, links: &[&str]) -> Option<Case> {
     let case = Case::new(name, natives, false)?;
     for link in links {
         if !kernel::makes(&format!("link add probe link master0 {link}")) {
@@ -356,56 +400,4 @@ fn with_links(name: &'static str, natives: bool, networks: &'static str, links: 
         }
     }
     Some(Case { networks, moves: !natives, ..case })
-}
-
-#[test]
-fn macvlan_as_a_program() {
-    // FAULT-1, FAULT-2
-    let Some(case) = with_links("macvlan as a program", false, "mv", &[]) else { return };
-    case.every_change(Killed::Add, Then::Del);
-    case.every_change(Killed::Del, Then::Del);
-    case.temporary_files_go();
-}
-
-/// `e2e/kernel/run` runs it on a kernel that has both.
-#[test]
-fn ipvlan_and_vlan() {
-    // FAULT-1, FAULT-2
-    let links = ["type ipvlan", "type vlan id 4000"];
-    let Some(case) = with_links("ipvlan and vlan", true, "ipvlan,vlan", &links) else { return };
-    for then in [Then::Del, Then::DelWithoutNetns, Then::Sweep] {
-        case.every_change(Killed::Add, then);
-    }
-    for then in [Then::Del, Then::Gc] {
-        case.every_change(Killed::Del, then);
-    }
-    case.temporary_files_go();
-}
-
-/// `e2e/kernel/run` runs it on a kernel that has both.
-#[test]
-fn ipvlan_and_vlan_as_programs() {
-    // FAULT-1, FAULT-2
-    let links = ["type ipvlan", "type vlan id 4000"];
-    let Some(case) = with_links("ipvlan and vlan as programs", false, "ipvlan,vlan", &links) else { return };
-    case.every_change(Killed::Add, Then::Del);
-    case.every_change(Killed::Del, Then::Del);
-    case.temporary_files_go();
-}
-
-#[test]
-fn add_of_programs() {
-    // FAULT-1, FAULT-34, FAULT-40
-    kill_everywhere("programs", false, false, &[(Killed::Add, Then::Del), (Killed::Add, Then::Gc)]);
-}
-
-#[test]
-fn del_gc_and_sweep_of_programs() {
-    // FAULT-2
-    kill_everywhere(
-        "programs",
-        false,
-        false,
-        &[(Killed::Del, Then::Del), (Killed::Gc, Then::Gc), (Killed::Sweep, Then::Sweep)],
-    );
 }
