@@ -13,6 +13,7 @@
 //! | [`facts`] | what a call must know of its pod and networks |
 //! | [`engine`] | the verbs |
 //! | `cluster` | pods and definitions from Kubernetes or a folder; publishing |
+//! | `grpc` | one question over a unix socket, to the kubelet or a runtime |
 //! | `keeper` | what others displace of the installation is put back; root's part of the DaemonSet |
 //! | `daemon` | the daemon's wiring |
 //! | `cli` | one file or folder a subcommand |
@@ -32,6 +33,8 @@ pub mod daemon;
 pub mod delegate;
 pub mod engine;
 pub mod facts;
+#[cfg(feature = "cluster")]
+pub mod grpc;
 pub mod ipam;
 #[cfg(feature = "cluster")]
 pub mod keeper;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "support/runtime.rs"]
+mod runtime;
 mod support;
 
 use nix::mount::{MsFlags, mount, umount};
@@ -206,6 +208,41 @@ fn a_report_is_of_the_node(node: &Node) {
     assert_eq!(report(&[]).status.code(), Some(1), "it was overwritten");
     assert!(report(&["--force"]).status.success());
     fs::remove_file(copy).unwrap();
+}
+
+/// The lines about runtimes: mark and finding.
+fn of_runtimes(document: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let lines = document["checks"].as_array().unwrap().iter().filter(|check| check["check"] == "runtime");
+    lines.map(|check| (text(&check["mark"]), text(&check["finding"]))).collect()
+}
+
+#[test]
+fn each_runtime_is_shown_with_its_version() {
+    let Some(_node) = node() else { return };
+    daemon(own(), &[]);
+    let (containerd, crio) = ("/run/containerd/containerd.sock", "/run/crio/crio.sock");
+    let runtimes = [(containerd, "v2.1.4"), (crio, "1.34.2")];
+    let running = runtimes.map(|(socket, version)| runtime::Runtime::start(Path::new(socket), version));
+    let (document, code) = plexusctl(&["doctor", "-o", "json"]);
+    let good = |finding: String| ("good".to_owned(), finding);
+    let expected =
+        [good(format!("containerd 2.1.4 listens on {containerd}")), good(format!("CRI-O 1.34.2 listens on {crio}"))];
+    assert_eq!((of_runtimes(&document).as_slice(), code), (expected.as_slice(), 0), "{document:#}");
+    assert_eq!(document["runtimes"][0], json!({"name": "containerd", "socket": containerd, "version": "2.1.4"}));
+    assert_eq!(document["configuration"], json!({"file": "00-plexus.conflist", "cniVersion": "1.1.0"}));
+    assert_eq!((&document["tool"], &document["plugin"]), (&json!(own()), &json!(own())));
+
+    // The socket is there, and nobody answers: that is a line, and no fault.
+    drop(running);
+    let _ = fs::remove_file(crio);
+    let silent = UnixListener::bind(containerd).unwrap();
+    drop(silent);
+    let (document, code) = plexusctl(&["doctor", "-o", "json"]);
+    let lines = of_runtimes(&document);
+    let unknown = format!("the version of containerd on {containerd} cannot be known: nobody listens there");
+    assert!(lines.len() == 1 && lines[0].0 == "unseen" && lines[0].1.starts_with(&unknown), "{lines:?}");
+    assert_eq!((&document["runtimes"][0]["version"], code), (&Value::Null, 0));
 }
 
 #[test]

@@ -18,7 +18,7 @@ const ROWS: [&[&str]; 7] = [
     &["nad", "ipam"],
     &["delegate", "store", "api"],
     &["facts", "engine"],
-    &["keeper"],
+    &["grpc", "keeper"],
     &["cluster", "daemon", "cli"],
     &["bin"],
 ];
@@ -37,7 +37,7 @@ const WITHIN_A_ROW: &[(&str, &str, &str)] = &[
 
 /// Libraries that only one folder may know, by the beginning of their names.
 const ONLY_IN: [(&str, &[&str]); 3] =
-    [("netlink_", &["sys"]), ("kube", &["cluster"]), ("tokio", &["cluster", "daemon", "cli", "bin"])];
+    [("netlink_", &["sys"]), ("kube", &["cluster"]), ("tokio", &["grpc", "cluster", "daemon", "cli", "bin"])];
 
 /// What the daemon's folders may wait for a disk in, and why that holds up nobody: the daemon has one loop.
 const MAY_WAIT_FOR_A_DISK: &[(&str, &str)] = &[

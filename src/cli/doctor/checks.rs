@@ -4,6 +4,7 @@ use crate::api::protocol::{Health, SOURCE_DIRECTORY};
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, with_near_type, worst_first};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::network::Network;
+use crate::cli::doctor::runtime;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::engine::cleanup::pools::Pool;
 use crate::sys::files;
@@ -54,10 +55,7 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
     }
     pools(facts, &mut checks);
     records(facts, &mut checks);
-    checks.push(match facts.runtimes.as_slice() {
-        [] => Check::unseen("runtime", "no socket of a known runtime can be seen here: a container does not have it"),
-        runtimes => Check::good("runtime", runtimes.join(", ")),
-    });
+    checks.extend(runtime::checks(&facts.runtimes));
     worst_first(checks)
 }
 
@@ -103,7 +101,9 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
             format!("{folder}/{} is first and does not call Plexus", first.name),
         )),
         (Some(first), Some(_)) => {
-            checks.push(Check::good("configuration", format!("{folder}/{} is first and calls Plexus", first.name)));
+            let version = first.cni_version.as_ref().map(|version| format!(" (CNI version {version})"));
+            let finding = format!("{folder}/{} is first and calls Plexus{}", first.name, version.unwrap_or_default());
+            checks.push(Check::good("configuration", finding));
         }
     }
     let broken = facts.files.iter().filter(|file| file.error.is_some()).take(MOST);

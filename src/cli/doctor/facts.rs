@@ -6,6 +6,7 @@ use crate::api::{Keeping, RunDirectory, StateDirectory};
 use crate::cli::directories::RuntimeDirectories;
 use crate::cli::doctor::network::{self, Network};
 use crate::cli::doctor::plugin;
+use crate::cli::doctor::runtime::{self, Runtime};
 use crate::cli::{daemon_health, natives, networks_now};
 use crate::cni::json;
 use crate::engine::Settings;
@@ -29,14 +30,6 @@ const TEST_LIMIT: Duration = Duration::from_secs(8);
 const POOLS_LIMIT: Duration = Duration::from_secs(5);
 /// The keeper's report is a line.
 const MAX_REPORT: usize = 1 << 20;
-/// Where runtimes listen, and how they are called.
-const RUNTIMES: [(&str, &str); 5] = [
-    ("containerd", "/run/containerd/containerd.sock"),
-    ("CRI-O", "/run/crio/crio.sock"),
-    ("k3s or RKE2 (containerd)", "/run/k3s/containerd/containerd.sock"),
-    ("k0s (containerd)", "/run/k0s/containerd.sock"),
-    ("MicroK8s (containerd)", "/var/snap/microk8s/common/run/containerd.sock"),
-];
 /// A file that the runtime may load.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -44,6 +37,8 @@ pub struct File {
     pub name: String,
     /// Whether it calls Plexus.
     pub calls_plexus: bool,
+    /// The newest version of CNI that it declares; none if it cannot be read.
+    pub cni_version: Option<String>,
     /// Why it cannot be read.
     pub error: Option<String>,
 }
@@ -56,7 +51,7 @@ pub struct Facts {
     /// Whether Plexus is being uninstalled.
     pub draining: bool,
     /// The runtimes whose sockets exist.
-    pub runtimes: Vec<&'static str>,
+    pub runtimes: Vec<Runtime>,
     /// The runtime's configuration directory, and its files in the runtime's order.
     pub conf_dir: PathBuf,
     /// See above.
@@ -126,7 +121,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let owed = records.iter().flat_map(|record| &record.attachments).filter(|one| one.state == State::Owed);
     Facts {
         draining: state.draining().exists(),
-        runtimes: RUNTIMES.iter().filter(|(_, socket)| Path::new(socket).exists()).map(|(name, _)| *name).collect(),
+        runtimes: runtime::look(),
         files: files_of(&directories.cni_conf_dir),
         renamed: renamed(&directories.cni_conf_dir),
         conf_dir: directories.cni_conf_dir.clone(),
@@ -167,6 +162,7 @@ fn files_of(folder: &Path) -> Vec<File> {
             calls_plexus: read
                 .as_ref()
                 .is_ok_and(|network| network.plugins.iter().any(|one| one.kind.as_str() == "plexus")),
+            cni_version: read.as_ref().ok().map(|network| network.version.as_str().to_owned()),
             error: read.err().map(|e| e.to_string()),
         }
     };

@@ -4,6 +4,7 @@ mod checks;
 mod facts;
 mod network;
 mod plugin;
+mod runtime;
 
 use super::diagnosis::{self, Check, Mark};
 use super::directories::NodeDirectories;
@@ -12,6 +13,7 @@ use super::output::{Format, Output};
 use super::{Error, Verdict, sight, trust};
 use clap::Args;
 use facts::Facts;
+use runtime::Runtime;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -43,8 +45,24 @@ pub struct Document<'a> {
     plugin: Option<&'a str>,
     /// The release of the daemon; null if it does not answer.
     daemon: Option<&'a str>,
+    /// The release of this program.
+    tool: &'static str,
+    /// The CNI configuration that the runtime loads first; null if there is none.
+    configuration: Option<Configuration<'a>>,
+    /// The container runtimes whose sockets exist; empty in a container without them.
+    runtimes: &'a [Runtime],
     /// The worst first.
     checks: &'a [Check],
+}
+
+/// The CNI configuration that the runtime loads first.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration<'a> {
+    /// The name of the file.
+    file: &'a str,
+    /// The newest version of CNI that it declares; null if the file cannot be read.
+    cni_version: Option<&'a str>,
 }
 
 impl Described for Document<'_> {
@@ -62,6 +80,12 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             well,
             plugin: facts.release.as_deref().ok(),
             daemon: facts.daemon.as_ref().ok().map(|health| health.release.as_str()),
+            tool: env!("CARGO_PKG_VERSION"),
+            configuration: facts
+                .files
+                .first()
+                .map(|first| Configuration { file: &first.name, cni_version: first.cni_version.as_deref() }),
+            runtimes: &facts.runtimes,
             checks: &checks,
         })?,
         Format::Table => diagnosis::print(&checks, output)?,

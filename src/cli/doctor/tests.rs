@@ -4,12 +4,18 @@ use super::*;
 use crate::api::Keeping;
 use crate::cli::diagnosis::Mark;
 use crate::cli::doctor::facts::File;
+use crate::cli::doctor::runtime::Runtime;
 use crate::engine::node::Flaw;
 use crate::ipam::PoolName;
 use std::collections::BTreeMap;
 
 fn file(name: &str, calls_plexus: bool) -> File {
-    File { name: name.into(), calls_plexus, error: None }
+    File { name: name.into(), calls_plexus, cni_version: Some("1.1.0".into()), error: None }
+}
+
+fn runtime(version: Result<&str, &str>) -> Runtime {
+    let version = version.map(str::to_owned).map_err(str::to_owned);
+    Runtime { name: "containerd", socket: "/run/containerd/containerd.sock", version }
 }
 
 fn health() -> Health {
@@ -38,7 +44,7 @@ fn well() -> Facts {
     Facts {
         state: ("/var/lib/plexus".into(), true),
         draining: false,
-        runtimes: vec!["containerd"],
+        runtimes: vec![runtime(Ok("2.1.4"))],
         conf_dir: "/etc/cni/net.d".into(),
         files: vec![file("00-plexus.conflist", true), file("10-flannel.conflist", false)],
         renamed: None,
@@ -170,6 +176,23 @@ fn further_faults_are_named_first() {
     for (facts, fault) in table {
         assert_eq!(checks(&facts, "1.0.0")[0].fault, Some(fault), "{facts:#?}");
     }
+}
+
+#[test]
+fn runtime_and_configuration_have_their_versions() {
+    let of = |facts: &Facts, name: &str| -> Vec<(Mark, String)> {
+        let found = checks(facts, "1.0.0").into_iter().filter(|check| check.check == name);
+        found.map(|check| (check.mark, check.finding)).collect()
+    };
+    let at = "/run/containerd/containerd.sock";
+    assert_eq!(of(&well(), "runtime"), [(Mark::Good, format!("containerd 2.1.4 listens on {at}"))]);
+    let silent = Facts { runtimes: vec![runtime(Err("nobody listens there"))], ..well() };
+    let unknown = format!("the version of containerd on {at} cannot be known: nobody listens there");
+    assert_eq!(of(&silent, "runtime"), [(Mark::Unseen, unknown)]);
+    let none = of(&Facts { runtimes: Vec::new(), ..well() }, "runtime");
+    assert!(none[0].0 == Mark::Unseen && none[0].1.contains("`plexusctl status`"), "{none:?}");
+    let first = "/etc/cni/net.d/00-plexus.conflist is first and calls Plexus (CNI version 1.1.0)";
+    assert_eq!(of(&well(), "configuration"), [(Mark::Good, first.to_owned())]);
 }
 
 #[test]

@@ -6,7 +6,6 @@
 //! Where nobody on this node has devices of that resource the name is a marker, as of the bridges that ovs-cni and
 //! KubeVirt's bridge-marker count as capacity of the node, and the network is attached without a device.
 
-mod grpc;
 pub mod pod_resources;
 
 use crate::cluster::{Claimed, Cluster};

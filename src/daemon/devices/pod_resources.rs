@@ -5,8 +5,8 @@
 //! everybody on the node together, and one `List` answers everybody who waits. Neither tells a pod's UID:
 //! it is the kubelet that knows only one pod of a name at a time.
 
-use crate::daemon::devices::grpc;
-use crate::daemon::devices::grpc::GrpcError;
+use crate::grpc;
+use crate::grpc::GrpcError;
 use crate::nad::PodRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
