@@ -279,6 +279,33 @@ fn each_fault_of_a_node_is_named_first() {
     assert_well();
 }
 
+/// The container of the keeper sees no pool: what the plugin counted at its last full sweep is shown there.
+#[test]
+fn a_full_pool_is_named_in_a_container() {
+    let Some(node) = node() else { return };
+    daemon(own(), &[]);
+    let doctor = || {
+        let mut command = Command::new("setpriv");
+        command.env_clear().env("HOME", "/nonexistent").args(["--bounding-set", "-sys_admin,-net_admin"]);
+        command.arg(env!("CARGO_BIN_EXE_plexusctl")).args(["doctor", "-o", "json"]).args(DIRECTORIES);
+        let output = command.output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        let pool = document["checks"].as_array().unwrap().iter().find(|check| check["check"] == "pool");
+        (pool.cloned().unwrap(), output.status.code())
+    };
+    let (pool, code) = doctor();
+    assert_eq!((&pool["mark"], code), (&json!("unseen"), Some(0)), "{pool}");
+    fs::create_dir_all(POOL).unwrap();
+    (2..7).for_each(|host| fs::write(format!("{POOL}/10.1.0.{host}"), "c\neth0").unwrap());
+    last_sweep(3600);
+    status(&node);
+    eventually("the count", || node.run().counted_pools().exists());
+    let (pool, code) = doctor();
+    assert_eq!((&pool["mark"], &pool["fault"], code), (&json!("bad"), &json!("pool-full"), Some(3)), "{pool}");
+    let finding = pool["finding"].as_str().unwrap();
+    assert!(finding.contains("5 of 5 addresses are taken on this node (counted "), "{finding}");
+}
+
 /// Every file and directory below `folder`.
 fn listing(folder: &str) -> String {
     let found = Command::new("find").args([folder, "-printf", "%p %s %M\\n"]).output().unwrap();

@@ -23,6 +23,8 @@ pub const DAMAGED: &str = "damaged";
 const TAKEN: &str = "taken";
 /// The name of [`RunDirectory::comparisons`].
 const COMPARED: &str = "compared";
+/// The name of [`RunDirectory::counted_pools`].
+const COUNTED: &str = "pools.json";
 /// A longer copy of a NAD is none: an object in the cluster is at most half of it, before its text is quoted.
 pub const MAX_COPY: usize = 4 << 20;
 /// The longest name of a file (`NAME_MAX`).
@@ -144,7 +146,7 @@ impl RunDirectory {
     /// As [`StateDirectory::is_own`]; former releases have the daemon's socket and its statuses here, too.
     pub fn is_own(name: &str) -> bool {
         let folders = [DAEMON, "ipam", TAKEN, "keeper", "locks", "unpublished", "due", COMPARED, "network-status"];
-        let files = [SOCKET, "swept", "sweep.lock", "sweep.log"];
+        let files = [SOCKET, "swept", "sweep.lock", "sweep.log", COUNTED];
         name.starts_with('.') || folders.contains(&name) || files.contains(&name)
     }
 
@@ -271,6 +273,11 @@ impl RunDirectory {
         self.0.join("swept")
     }
 
+    /// A [`super::PoolsTaken`]: what the last full sweep counted. Written by the plugin only.
+    pub fn counted_pools(&self) -> PathBuf {
+        self.0.join(COUNTED)
+    }
+
     /// Held by the one sweep there is at a time.
     pub fn sweep_lock(&self) -> PathBuf {
         self.0.join("sweep.lock")
@@ -312,6 +319,7 @@ mod tests {
             run.network_status(),
             run.report(&pool),
             run.taken(&pool),
+            run.counted_pools(),
         ]) {
             assert!(RunDirectory::is_own(&name(path)));
         }

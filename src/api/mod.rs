@@ -7,6 +7,7 @@ pub mod calls;
 pub mod copy;
 pub mod keeping;
 pub mod layout;
+pub mod pools_taken;
 pub mod protocol;
 pub mod publication;
 
@@ -15,5 +16,6 @@ pub use calls::CallReport;
 pub use copy::NetworkCopy;
 pub use keeping::{Keeping, PoolTally};
 pub use layout::{DAEMON, RunDirectory, StateDirectory};
+pub use pools_taken::PoolsTaken;
 pub use protocol::{Facts, FactsRequest, Reply, Request};
 pub use publication::Publication;

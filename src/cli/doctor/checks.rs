@@ -3,8 +3,9 @@
 use crate::api::protocol::{Health, SOURCE_DIRECTORY};
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, with_near_type, worst_first};
 use crate::cli::doctor::facts::Facts;
-use crate::cli::doctor::network::Network;
+use crate::cli::doctor::network::{Network, Pools};
 use crate::cli::doctor::runtime;
+use crate::cli::output::age::age;
 use crate::cli::output::counted::{counted, counted_with};
 use crate::engine::cleanup::pools::Pool;
 use crate::sys::files;
@@ -47,7 +48,7 @@ pub fn checks(facts: &Facts, own: &str) -> Vec<Check> {
             }
         }
         // A pool that is nearly full is told by itself.
-        let is_told = facts.pools.iter().any(|pool| pool.network == network.name && pool.is_nearly_full());
+        let is_told = facts.pools.known.iter().any(|pool| pool.network == network.name && pool.is_nearly_full());
         attachable += usize::from(checks.len() == begin && !is_told);
     }
     if attachable > 0 {
@@ -183,7 +184,7 @@ fn of_network(network: &Network, facts: &Facts, checks: &mut Vec<Check>) {
             Check::warning(check, Fault::NetworkBroken, format!("{name}: {why}"))
                 .remedied_by("Correct or remove the key; `plexusctl lint --cluster` shows all such keys."),
         );
-    } else if facts.pools.iter().any(|pool| pool.network == name && pool.is_nearly_full()) {
+    } else if facts.pools.known.iter().any(|pool| pool.network == name && pool.is_nearly_full()) {
         // The check of its pool has the verdict.
     } else if network.default || facts.networks.len() <= MOST {
         checks.push(Check::good(check, format!("{name} can be attached here")));
@@ -277,23 +278,24 @@ fn of_policy(check: Check, why: &str) -> Check {
 }
 
 fn pools(facts: &Facts, checks: &mut Vec<Check>) {
-    let pools = &facts.pools;
+    let Pools { known, unseen, age: counted } = &facts.pools;
+    let counted = counted.map(|past| format!(" (counted {} ago)", age(past.as_secs()))).unwrap_or_default();
     // Every pod uses the pool of the default network.
     let is_default = |pool: &Pool| facts.networks.iter().any(|one| one.default && one.name == pool.network);
-    for pool in pools.iter().filter(|pool| pool.is_nearly_full()) {
-        let finding =
-            format!("network {}: {} of {} addresses are taken on this node", pool.network, pool.used, pool.size);
+    for pool in known.iter().filter(|pool| pool.is_nearly_full()) {
+        let Pool { network, used, size } = pool;
+        let finding = format!("network {network}: {used} of {size} addresses are taken on this node{counted}");
         let check = if pool.is_full() { Check::bad } else { Check::warning };
         let check = check("pool", Fault::PoolFull, finding);
-        checks.push(if is_default(pool) { check } else { check.of_network(pool.network.as_str()) });
+        checks.push(if is_default(pool) { check } else { check.of_network(network.as_str()) });
     }
-    if !facts.is_on_host && !pools.is_empty() {
+    if *unseen > 0 {
         checks.push(Check::unseen(
             "pool",
-            "the directories of pools are seen only by root on the node, not in a container",
+            "the directories of pools are seen only by root on the node, not in a container; the plugin counts them after one of its next calls",
         ));
-    } else if !pools.is_empty() && pools.iter().all(|pool| !pool.is_nearly_full()) {
-        let finding = format!("{} free addresses", counted_with(pools.len(), "host-local pool", "has"));
+    } else if !known.is_empty() && known.iter().all(|pool| !pool.is_nearly_full()) {
+        let finding = format!("{} free addresses{counted}", counted_with(known.len(), "host-local pool", "has"));
         checks.push(Check::good("pool", finding));
     }
 }

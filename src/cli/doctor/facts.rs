@@ -4,13 +4,12 @@
 use crate::api::protocol::{Health, Reply, Request};
 use crate::api::{Keeping, RunDirectory, StateDirectory};
 use crate::cli::directories::RuntimeDirectories;
-use crate::cli::doctor::network::{self, Network};
+use crate::cli::doctor::network::{self, Network, Pools};
 use crate::cli::doctor::plugin;
 use crate::cli::doctor::runtime::{self, Runtime};
 use crate::cli::{daemon_health, natives, networks_now};
 use crate::cni::json;
 use crate::engine::Settings;
-use crate::engine::cleanup::pools::Pool;
 use crate::engine::node::{self, Flaw};
 use crate::engine::planning::disk;
 use crate::engine::sandbox::trust;
@@ -69,7 +68,7 @@ pub struct Facts {
     /// The networks.
     pub networks: Vec<Network>,
     /// Their pools.
-    pub pools: Vec<Pool>,
+    pub pools: Pools,
     /// The pools of the cluster that give this node no new address, each with the reason.
     pub refused_pools: Result<BTreeMap<String, String>, String>,
     /// The daemon's answer.
@@ -90,8 +89,6 @@ pub struct Facts {
     pub untrusted: Vec<String>,
     /// What is wrong with the directories of Plexus; none if only root could find out.
     pub flaws: Option<Vec<Flaw>>,
-    /// Directories of pools and addresses of bridges were looked at: this is root on the node.
-    pub is_on_host: bool,
 }
 
 /// How the daemon is. What it knows of the admission policy may be an hour old, so that is tested first; a daemon that
@@ -112,7 +109,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
     let is_on_host = is_root() && capabilities::may_change_networks();
     // A folder that cannot be read is told by the directories.
     let definitions = networks_now::definitions(state, run).unwrap_or_default();
-    let networks = settings.map(|settings| network::look(&settings, directories, &definitions, is_on_host));
+    let networks = settings.map(|settings| network::look(&settings, directories, &definitions, is_on_host, run));
     let (networks, pools) = networks.unwrap_or_default();
     let used: BTreeSet<PoolName> = networks.iter().flat_map(|one| &one.address_pools).cloned().collect();
     let survey = Store::new(state).survey();
@@ -142,7 +139,6 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
         untrusted: trust::doubts(run, state),
         // Where there is no state directory, nothing is installed, or this is a container without it.
         flaws: (is_root() && state.path().exists()).then(|| node::directories(run, state, true)),
-        is_on_host,
         state: (state.path().to_owned(), state.path().exists()),
     }
 }

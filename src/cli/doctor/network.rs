@@ -1,12 +1,13 @@
 //! A network of this node, and what it lacks here: judged by the code that judges in ADD.
 
+use crate::api::{PoolsTaken, RunDirectory};
 use crate::cli::directories::RuntimeDirectories;
 use crate::cli::lint::judgement;
 use crate::cli::natives;
 use crate::cni::NetworkConfig;
 use crate::delegate::Registry;
 use crate::delegate::ipam::leased;
-use crate::engine::cleanup::pools::Pool;
+use crate::engine::cleanup::pools::{self, Pool};
 use crate::engine::planning::default_network;
 use crate::engine::planning::refusals::recursion;
 use crate::engine::{Settings, node};
@@ -15,6 +16,7 @@ use crate::nad::Definition;
 use crate::sys::netlink::Socket;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Plugins that need a link of the node, and the key that names it.
 const MASTERS: [(&str, &str); 5] =
@@ -45,6 +47,17 @@ pub struct Network {
     pub address_pools: Vec<PoolName>,
 }
 
+/// The pools of `host-local` that the networks of a node have.
+#[derive(Clone, Debug, Default)]
+pub struct Pools {
+    /// Those whose addresses were counted.
+    pub known: Vec<Pool>,
+    /// How many were not.
+    pub unseen: usize,
+    /// How long ago the plugin counted them; none if that was now, or never.
+    pub age: Option<Duration>,
+}
+
 /// The networks of the node and their pools. `is_on_host`: what only root on the node sees is looked at, too: addresses
 /// of bridges, directories of pools.
 pub fn look(
@@ -52,15 +65,35 @@ pub fn look(
     directories: &RuntimeDirectories,
     definitions: &[Definition],
     is_on_host: bool,
-) -> (Vec<Network>, Vec<Pool>) {
+    run: &RunDirectory,
+) -> (Vec<Network>, Pools) {
     let found = natives::of_definitions(settings, definitions);
     let mut path: Vec<PathBuf> = settings.bin_dir.iter().cloned().collect();
     path.push(directories.cni_bin_dir.clone());
     let registry = Registry::new(settings.natives.clone());
     let made = found.iter().filter_map(|one| one.config.as_ref()).filter_map(made_bridge).collect();
-    let pools = found.iter().filter_map(|one| Pool::of(&one.network, one.config.as_ref()?)).collect();
+    let pools = pools(&found, if is_on_host { None } else { Some(pools::left(run)) });
     let mut eye = Eye { settings, registry, path, socket: Socket::in_own().ok(), is_on_host, made };
     (found.into_iter().map(|one| eye.look(one)).collect(), pools)
+}
+
+/// The pools of the networks `found`. Who does not see their directories has what the plugin counted: `left`.
+fn pools(found: &[natives::Network], left: Option<Option<(PoolsTaken, Duration)>>) -> Pools {
+    let age = left.as_ref().and_then(Option::as_ref).map(|(_, age)| *age);
+    let mut all = Pools { age, ..Pools::default() };
+    for config in found.iter().filter_map(|one| Some((&one.network, one.config.as_ref()?))) {
+        let (name, config) = config;
+        let Some(pool) = Pool::of(name, config) else { continue };
+        let known = match &left {
+            None => Some(pool),
+            Some(left) => left.as_ref().and_then(|(counts, _)| pool.counted(config, counts)),
+        };
+        match known {
+            Some(pool) => all.known.push(pool),
+            None => all.unseen += 1,
+        }
+    }
+    all
 }
 
 struct Eye<'a> {

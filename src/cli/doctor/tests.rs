@@ -13,6 +13,10 @@ fn file(name: &str, calls_plexus: bool) -> File {
     File { name: name.into(), calls_plexus, cni_version: Some("1.1.0".into()), error: None }
 }
 
+fn pool(network: &str, used: u128, size: u128) -> Pools {
+    Pools { known: vec![Pool { network: network.into(), used, size }], ..Pools::default() }
+}
+
 fn runtime(version: Result<&str, &str>) -> Runtime {
     let version = version.map(str::to_owned).map_err(str::to_owned);
     Runtime { name: "containerd", socket: "/run/containerd/containerd.sock", version }
@@ -53,7 +57,7 @@ fn well() -> Facts {
         plugin: "/opt/cni/bin/plexus".into(),
         release: Ok("1.0.0".into()),
         networks: vec![network(true), network(false)],
-        pools: vec![Pool { network: "cbr0".into(), used: 3, size: 253 }],
+        pools: pool("cbr0", 3, 253),
         refused_pools: Ok(BTreeMap::new()),
         daemon: Ok(health()),
         keeper: Some(Keeping::default()),
@@ -64,7 +68,6 @@ fn well() -> Facts {
         unlisted: None,
         untrusted: Vec::new(),
         flaws: Some(Vec::new()),
-        is_on_host: true,
     }
 }
 
@@ -117,11 +120,7 @@ fn the_ten_faults_are_named_first() {
         ("NAD broken", with_network(broken), Fault::NetworkBroken),
         ("daemon down", Facts { daemon: Err("plexusd is not running (…)".into()), ..well() }, Fault::DaemonDown),
         ("old plugin", Facts { release: Ok("0.9.0".into()), ..well() }, Fault::OldPlugin),
-        (
-            "pool full",
-            Facts { pools: vec![Pool { network: "default/lan".into(), used: 5, size: 5 }], ..well() },
-            Fault::PoolFull,
-        ),
+        ("pool full", Facts { pools: pool("default/lan", 5, 5), ..well() }, Fault::PoolFull),
         (
             "token refused",
             waiting("definitions", "plexusd may not get, list and watch network-attachment-definitions: grant it"),
@@ -171,7 +170,7 @@ fn further_faults_are_named_first() {
         (Facts { draining: true, ..well() }, Fault::Draining),
         (Facts { debts: 2, ..well() }, Fault::Debt),
         (Facts { unpublished: 2, ..well() }, Fault::StatusMissing),
-        (Facts { pools: vec![Pool { network: "x".into(), used: 9, size: 10 }], ..well() }, Fault::PoolFull),
+        (Facts { pools: pool("x", 9, 10), ..well() }, Fault::PoolFull),
     ];
     for (facts, fault) in table {
         assert_eq!(checks(&facts, "1.0.0")[0].fault, Some(fault), "{facts:#?}");
@@ -214,11 +213,29 @@ fn a_path_is_told_once() {
 #[test]
 fn a_full_pool_is_one_verdict_about_its_network() {
     for (name, used) in [("default/lan", 10), ("default/lan", 9), ("cbr0", 10)] {
-        let facts = Facts { pools: vec![Pool { network: name.into(), used, size: 10 }], ..well() };
+        let facts = Facts { pools: pool(name, used, 10), ..well() };
         let checks = checks(&facts, "1.0.0");
         let about: Vec<_> = checks.iter().filter(|check| check.finding.contains(name)).collect();
         assert!(about.len() == 1 && about[0].check == "pool", "{checks:#?}");
     }
+}
+
+#[test]
+fn what_the_plugin_counted_is_shown_with_its_age() {
+    let of = |pools: Pools| {
+        let found = checks(&Facts { pools, ..well() }, "1.0.0");
+        found.into_iter().find(|check| check.check == "pool").unwrap()
+    };
+    let age = Some(std::time::Duration::from_secs(40));
+    let full = of(Pools { age, ..pool("default/lan", 10, 10) });
+    assert_eq!((full.mark, full.fault), (Mark::Bad, Some(Fault::PoolFull)));
+    assert_eq!(full.finding, "network default/lan: 10 of 10 addresses are taken on this node (counted 40s ago)");
+    let free = of(Pools { age, ..pool("default/lan", 1, 10) });
+    assert_eq!(
+        (free.mark, free.finding.as_str()),
+        (Mark::Good, "1 host-local pool has free addresses (counted 40s ago)")
+    );
+    assert_eq!(of(Pools { unseen: 1, ..Pools::default() }).mark, Mark::Unseen);
 }
 
 #[test]

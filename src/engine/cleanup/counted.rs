@@ -1,7 +1,8 @@
 //! What is on the node, counted for the report of a call.
 
-use crate::api::StateDirectory;
 use crate::api::calls::{NodeCounts, PoolCounts};
+use crate::api::{PoolsTaken, StateDirectory};
+use crate::delegate::ipam::host_local;
 use crate::engine::Turn;
 use crate::engine::cleanup::leases;
 use crate::engine::cleanup::pools::{self, Pool};
@@ -26,15 +27,15 @@ pub fn at_a_glance(state: &StateDirectory) -> NodeCounts {
     }
 }
 
-/// What the records tell, and, with `pools`, how full these are.
-pub fn of_survey(turn: &Turn, survey: &Survey, pools: bool) -> NodeCounts {
+/// What the records tell, and how full the pools are if that was counted.
+pub fn of_survey(turn: &Turn, survey: &Survey, pools: Option<PoolCounts>) -> NodeCounts {
     let attachments = || survey.all().flat_map(|record| &record.attachments);
     let owed = attachments().filter(|attachment| attachment.state == State::Owed).count();
     NodeCounts {
         attachments: Some(number(attachments().count() - owed)),
         debts: Some(number(owed)),
         damaged: Some(number(survey.salvaged.len() + survey.unreadable.len())),
-        pools: pools.then(|| pool_counts(turn, survey)),
+        pools,
         copies: Some(ages(&turn.settings.state.networks())),
         ..at_a_glance(&turn.settings.state)
     }
@@ -50,17 +51,25 @@ fn count(folder: &Path, is_counted: impl Fn(&str) -> bool) -> Option<u64> {
     Some(number(entries.iter().filter(|entry| entry.file_name().to_str().is_some_and(is_counted)).count()))
 }
 
-fn pool_counts(turn: &Turn, survey: &Survey) -> PoolCounts {
+/// How full the pools of the node are. The container of the keeper does not see them: each is left for it, see
+/// [`pools::leave`].
+pub fn pools(turn: &Turn, survey: &Survey) -> PoolCounts {
     let networks = Networks::known(turn, survey.records.values());
     // Several versions of a network share its pool: the one that has less left counts.
     let mut fills: BTreeMap<Vec<PathBuf>, u32> = BTreeMap::new();
+    let mut counts = PoolsTaken::default();
     for network in networks.default.iter().chain(networks.others.values()) {
         // Where another user may lead us elsewhere, nothing is looked at.
         let Ok(folders) = leases::local_pools_of(network) else { continue };
         if let Some(pool) = Pool::of(&network.name.to_string(), network) {
             let fill = fills.entry(folders).or_default();
             *fill = pool.thousandths().max(*fill);
+            let all = host_local::leases::pools(network).into_iter();
+            counts.taken.extend(all.map(|folder| (folder.clone(), pools::taken(&folder))));
         }
+    }
+    if let Err(e) = pools::leave(&turn.settings.run, &counts) {
+        turn.warn(files::told(&turn.settings.run.counted_pools(), e));
     }
     PoolCounts {
         all: number(fills.len()),

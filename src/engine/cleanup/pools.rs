@@ -1,14 +1,21 @@
 //! How full the pools of host-local are on this node.
 
+use crate::api::{PoolsTaken, RunDirectory};
 use crate::cni::{NetworkConfig, json};
 use crate::delegate::ipam::host_local::leases;
-use crate::sys::files;
+use crate::sys::files::{self, Durability};
+use crate::sys::trusted::{self, Folder};
 use ipnet::IpNet;
 use serde_json::Value;
+use std::io;
 use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
 
 /// A pool is nearly full when so many of a thousand addresses are taken.
 const NEARLY_FULL: u32 = 900;
+/// Thousands of pools.
+const MAX_COUNTS: usize = 4 << 20;
 
 /// A pool of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +32,16 @@ impl Pool {
     /// The pool of `network`, as far as host-local's own keys give its size.
     pub fn of(name: &str, network: &NetworkConfig) -> Option<Self> {
         let size: u128 = network.plugins.iter().map(|plugin| size(&plugin.object.to_json())).sum();
-        let taken = |pool: &std::path::PathBuf| {
-            let names = files::entries(pool).into_iter().flatten().map(|entry| entry.file_name());
-            // On Windows' shares a colon is an underscore; on nodes it is a colon.
-            names.filter(|name| name.to_str().is_some_and(|name| name.parse::<IpAddr>().is_ok())).count() as u128
-        };
-        let used = leases::pools(network).iter().map(taken).sum();
+        let used = leases::pools(network).iter().map(|pool| u128::from(taken(pool))).sum();
         (size > 0).then(|| Pool { network: name.to_owned(), used, size })
+    }
+
+    /// The same pool, of the network `of`, as the plugin counted it; none if it did not.
+    pub fn counted(self, of: &NetworkConfig, counts: &PoolsTaken) -> Option<Self> {
+        let folders = leases::pools(of);
+        let used =
+            folders.iter().map(|folder| counts.taken.get(folder).copied().map(u128::from)).sum::<Option<u128>>()?;
+        Some(Pool { used, ..self })
     }
 
     /// Whether there is no address left.
@@ -49,6 +59,30 @@ impl Pool {
     pub fn is_nearly_full(&self) -> bool {
         is_nearly_full(self.thousandths())
     }
+}
+
+/// How many addresses are taken in the pool at `folder`.
+pub fn taken(folder: &Path) -> u64 {
+    let names = files::entries(folder).into_iter().flatten().map(|entry| entry.file_name());
+    // On Windows' shares a colon is an underscore; on nodes it is a colon.
+    let addresses = names.filter(|name| name.to_str().is_some_and(|name| name.parse::<IpAddr>().is_ok()));
+    u64::try_from(addresses.count()).unwrap_or(u64::MAX)
+}
+
+/// Leaves `counts` for who cannot look.
+///
+/// # Errors
+/// They cannot be written.
+pub fn leave(run: &RunDirectory, counts: &PoolsTaken) -> io::Result<()> {
+    trusted::replace(&run.counted_pools(), &serde_json::to_vec(counts)?, 0o600, Durability::Cached)
+}
+
+/// What the plugin has left, and its age; none before its first full sweep.
+pub fn left(run: &RunDirectory) -> Option<(PoolsTaken, Duration)> {
+    let path = run.counted_pools();
+    let folder = Folder::open(path.parent()?).ok()?;
+    let (text, time) = folder.read_dated(path.file_name()?, MAX_COUNTS).ok()??;
+    Some((json::parse(&text).ok()?, time.elapsed().unwrap_or_default()))
 }
 
 /// Whether a pool is nearly full of whose addresses so many of a thousand are taken.
@@ -124,5 +158,11 @@ mod tests {
         assert_eq!(pool.thousandths(), 400);
         assert!(!pool.is_nearly_full() && Pool { used: 5, ..pool.clone() }.is_full());
         assert!(Pool { used: 9, size: 10, ..pool }.is_nearly_full());
+        // As somebody counted who sees the directory; of one that he did not count nothing is known.
+        let network = NetworkConfig::parse(&text, None).unwrap();
+        let elsewhere = || Pool::of("default/lan", &network).unwrap();
+        let counts = PoolsTaken { taken: [(folder.path().join("lan"), 5)].into() };
+        assert_eq!(elsewhere().counted(&network, &counts).map(|pool| pool.used), Some(5));
+        assert_eq!(elsewhere().counted(&network, &PoolsTaken::default()), None);
     }
 }

@@ -144,9 +144,10 @@ pub fn sweep(turn: &Turn, asked: Debts) -> Result<Outlook, Unswept> {
     reap::temporary_files(turn);
     reap::comparisons(turn);
     wishes.fulfil(turn, survey.records.values());
+    let pools = full.then(|| counted::pools(turn, &survey));
     drop(lock);
     let code = outlook.doubt.as_ref().map_or(0, |_| Code::Io.number());
-    let node = Some(counted::of_survey(turn, &survey, full));
+    let node = Some(counted::of_survey(turn, &survey, pools));
     // Who ends here needs no more of it.
     let _ = report::send(&turn.settings.run, Ended { verb: SWEEP, code, took: began.elapsed(), node });
     Ok(outlook)
