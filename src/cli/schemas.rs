@@ -2,7 +2,7 @@
 
 use super::output::described::schema;
 use super::{
-    connectivity, describe, doctor, gc, get, health, ipam, lint, natives, plan, status, topology, version, why,
+    connectivity, describe, doctor, gc, get, health, ipam, lint, natives, plan, remote, status, topology, version, why,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         schema::<lint::Document<'_>>(),
         schema::<natives::Document>(),
         schema::<plan::Document>(),
+        schema::<remote::answer::Document>(),
         schema::<status::Document<'_>>(),
         schema::<topology::Document<'_>>(),
         schema::<version::Document>(),

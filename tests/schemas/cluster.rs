@@ -5,7 +5,7 @@ use crate::support::apiserver::ApiServer;
 use crate::support::cannot_run;
 use crate::support::cluster::{LEAST, put_network, role, try_server};
 use serde_json::{Value, json};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn see(server: &ApiServer, seen: &mut Seen, name: &'static str, words: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
@@ -88,6 +88,30 @@ fn furnish_addresses(server: &ApiServer) {
     );
 }
 
+/// `get -w`: the first document, and the one of a change.
+fn see_watch(server: &ApiServer, seen: &mut Seen) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().env("KUBECONFIG", server.kubeconfig()).env("PLEXUS_STATE_DIRECTORY", "/nonexistent/plexus");
+    let mut watch = command.args(["get", "-A", "-w", "-o", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let documents = serde_json::Deserializer::from_reader(watch.stdout.take().unwrap()).into_iter::<Value>();
+    let mut documents = documents.map(Result::unwrap);
+    let mut found = vec![documents.next().unwrap()];
+    server.kubectl(&["annotate", "pod", "web", "-n", "default", "example.com/changed=1"], None).unwrap();
+    found.push(documents.next().unwrap());
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    seen.entry("get-cluster").or_default().extend(found);
+}
+
+/// What every command prints of nodes whose keeper does not run. Of one that answers, a test of `remote` has the document.
+fn of_nodes(server: &ApiServer, seen: &mut Seen) {
+    let commands =
+        ["get", "describe pod default/web", "gc --dry-run", "natives", "doctor", "health", "version", "ipam check"];
+    for command in commands {
+        see(server, seen, "all-nodes", &format!("{command} --node n1 --node n2"));
+    }
+}
+
 pub fn documents() -> Option<Seen> {
     let server = match try_server(&[role("plexus", &LEAST)]) {
         Ok(server) => server,
@@ -99,6 +123,10 @@ pub fn documents() -> Option<Seen> {
     furnish(&server);
     let mut seen = Seen::new();
     see(&server, &mut seen, "get-cluster", "get -A");
+    see_watch(&server, &mut seen);
+    see(&server, &mut seen, "lint", "lint --cluster");
+    see(&server, &mut seen, "status", "status --nodes");
+    of_nodes(&server, &mut seen);
     furnish_addresses(&server);
     see(&server, &mut seen, "ipam-show-cluster", "ipam show");
     see(&server, &mut seen, "ipam-check-cluster", "ipam check");

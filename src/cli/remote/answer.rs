@@ -1,10 +1,44 @@
 //! What nodes have answered: one page, or one document.
 
+use crate::cli::output::described::Described;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{Error, Verdict};
 use crate::cluster::Finished;
 use crate::cni::json;
 use crate::sys::printable;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// What `-o json` prints with `--node` and `--all-nodes`.
+#[derive(Debug, JsonSchema)]
+#[schemars(extend("minProperties" = 1))]
+pub struct Document(#[schemars(with = "BTreeMap<String, OfNode>")] Vec<(String, OfNode)>);
+
+/// What a node answered.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(untagged)]
+enum OfNode {
+    /// The node has no answer.
+    Failed {
+        /// The reason, in one line.
+        error: String,
+    },
+    /// The document that the command prints on the node, by its own schema.
+    Document(#[schemars(with = "BTreeMap<String, serde_json::Value>")] Box<RawValue>),
+}
+
+impl Serialize for Document {
+    /// In the order in which the nodes were named.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(node, answer)| (node, answer)))
+    }
+}
+
+impl Described for Document {
+    const NAME: &'static str = "all-nodes";
+}
 
 /// The answer of a node.
 #[derive(Clone, Debug)]
@@ -50,7 +84,7 @@ fn last_line(finished: &Finished) -> String {
 /// Prints `answers`: `format` is the value of `-o`.
 pub fn print(answers: &[Answer], format: &str, output: &mut Output) -> Result<(), Error> {
     match format {
-        "json" => output.document(&document(answers))?,
+        "json" => output.json(&document(answers))?,
         "yaml" => output.text(&printable::lines(&yaml(answers)))?,
         _ => return pages(answers, format == "name", output),
     }
@@ -82,20 +116,14 @@ fn pages(answers: &[Answer], is_bare: bool, output: &mut Output) -> Result<(), E
     Ok(())
 }
 
-/// One JSON object with a member for each node: its document, or `error`. The documents are as the nodes wrote them.
-fn document(answers: &[Answer]) -> String {
-    let member = |answer: &Answer| {
-        let value =
-            answer.done().and_then(|_| json::parse_raw(answer.stdout().trim().to_owned()).map_err(|e| e.to_string()));
-        let value = value.map_or_else(|why| failed(&why), |raw| raw.get().to_owned());
-        format!("  {}: {}", json_string(&answer.node), value.replace('\n', "\n  "))
+/// A member for each node. The documents are as the nodes wrote them, two columns further to the right.
+fn document(answers: &[Answer]) -> Document {
+    let read = |answer: &Answer| {
+        let text = answer.done().map(|_| answer.stdout().trim().replace('\n', "\n  "))?;
+        json::parse_raw(text).map_err(|e| e.to_string())
     };
-    let members: Vec<String> = answers.iter().map(member).collect();
-    if members.is_empty() { "{}\n".to_owned() } else { format!("{{\n{}\n}}\n", members.join(",\n")) }
-}
-
-fn failed(why: &str) -> String {
-    format!("{{\n  \"error\": {}\n}}", json_string(why))
+    let of = |answer: &Answer| read(answer).map_or_else(|error| OfNode::Failed { error }, OfNode::Document);
+    Document(answers.iter().map(|answer| (answer.node.clone(), of(answer))).collect())
 }
 
 fn json_string(text: &str) -> String {
@@ -154,14 +182,13 @@ mod tests {
             answer("n3", 1, "", "a remark\nplexusctl: the records cannot be read\n"),
             answer("n4", 0, "no JSON", ""),
         ];
-        let text = document(&answers);
+        let text = serde_json::to_string_pretty(&document(&answers)).unwrap();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["n1"]["big"], 9_007_199_254_740_993_u64);
         assert_eq!(read["n2"]["error"], "there is no Plexus pod on it");
         assert_eq!(read["n3"]["error"], "the records cannot be read");
         assert!(read["n4"]["error"].is_string(), "{text}");
         assert!(text.starts_with("{\n  \"n1\": {\n    \"well\": false,"), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&document(&[])).unwrap(), serde_json::json!({}));
     }
 
     #[test]
