@@ -13,6 +13,7 @@ use plexus::api::protocol::Published;
 use plexus::cluster::crd::NetworkAttachmentDefinition;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use support::apiserver::ApiServer;
@@ -184,6 +185,22 @@ fn every_definition_the_standard_allows_is_taken() {
     server.kubectl(&["annotate", "nad", "more", "k8s.v1.cni.cncf.io/resourceName=x.com/vf"], None).unwrap();
     let table = server.kubectl(&["get", "nad", "more"], None).unwrap();
     assert!(table.contains("RESOURCE") && table.contains("x.com/vf") && table.contains("AGE"), "{table}");
+    // What the daemon believes has the version of the object.
+    let version = server.kubectl(&["get", "nad", "more", "-o", "jsonpath={.metadata.resourceVersion}"], None).unwrap();
+    let believed = || -> Value {
+        let mut health = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+        health.env_clear().args(["health", "--verbose", "-o", "json", "--run-directory"]).arg(daemon.run.path());
+        serde_json::from_slice(&health.output().unwrap().stdout).unwrap()
+    };
+    let is_current = || {
+        let document = believed();
+        let networks = document["cached"]["networks"].as_array().unwrap();
+        networks.iter().any(|one| one["name"] == "more" && one["resourceVersion"] == version.as_str())
+    };
+    wait_until(is_current, || format!("{version}: {:#}", believed()));
+    let connections = &believed()["cached"]["connections"];
+    assert_eq!((&connections["networks"], &connections["trouble"]), (&json!(true), &Value::Null), "{connections}");
+    assert!(connections["socket"].as_u64().unwrap() >= 1, "{connections}");
 }
 
 #[test]

@@ -25,6 +25,23 @@ pub struct Cached {
     /// The sandboxes with a network-status that waits to be written, at most 10000.
     #[cfg_attr(feature = "cluster", schemars(with = "Vec<String>"))]
     pub unpublished: Vec<ContainerId>,
+    /// The daemon's connections; null if a former daemon answered.
+    pub connections: Option<Connections>,
+}
+
+/// The daemon's connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cluster", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", default)]
+pub struct Connections {
+    /// The number of open connections on its socket: of plugins, and the one of this question.
+    pub socket: usize,
+    /// Whether its list of the NADs is complete and followed.
+    pub networks: bool,
+    /// Whether its list of the node's pods is complete; false if nobody asked for a pod yet.
+    pub pods: bool,
+    /// The error of the API server for the NADs; null if there is none.
+    pub trouble: Option<String>,
 }
 
 /// A NAD in memory.
@@ -35,6 +52,9 @@ pub struct CachedNetwork {
     /// Its namespace and name.
     #[serde(flatten)]
     pub nad: NadRef,
+    /// Its `resourceVersion`; null if the source is a manifest.
+    #[serde(default)]
+    pub resource_version: Option<String>,
     /// The length of `spec.config` in bytes; null if it is too long for the memory, and read for each pod.
     pub bytes: Option<usize>,
     /// The resource of its devices; null for none.

@@ -11,7 +11,7 @@ pub mod pools_taken;
 pub mod protocol;
 pub mod publication;
 
-pub use cached::Cached;
+pub use cached::{Cached, Connections};
 pub use calls::CallReport;
 pub use copy::NetworkCopy;
 pub use keeping::{Keeping, PoolTally};

@@ -42,27 +42,36 @@ const MOST_COMPARED: usize = 1000;
 /// A definition that is there.
 #[derive(Debug)]
 enum Kept {
-    Whole(Arc<Definition>),
+    Whole(Arc<Definition>, Version),
     /// It is asked for each time it is needed.
-    TooLong,
+    TooLong(Version),
 }
+
+/// The number of an object's `resourceVersion`; 0 if it has none, as in a manifest.
+type Version = u64;
 
 // A cluster may have many thousands of NADs, and the daemon has 64 MiB for all that it knows.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<(NadRef, Kept)>() <= 56 && size_of::<Definition>() <= 104);
+const _: () = assert!(size_of::<(NadRef, Kept)>() <= 72 && size_of::<Definition>() <= 104);
 
 impl Kept {
     fn bytes(&self) -> usize {
         match self {
-            Kept::Whole(definition) => definition.config.as_ref().map_or(0, String::len),
-            Kept::TooLong => 0,
+            Kept::Whole(definition, _) => definition.config.as_ref().map_or(0, String::len),
+            Kept::TooLong(_) => 0,
         }
     }
 
     fn definition(&self) -> Option<&Arc<Definition>> {
         match self {
-            Kept::Whole(definition) => Some(definition),
-            Kept::TooLong => None,
+            Kept::Whole(definition, _) => Some(definition),
+            Kept::TooLong(_) => None,
+        }
+    }
+
+    fn version(&mut self) -> &mut Version {
+        match self {
+            Kept::Whole(_, version) | Kept::TooLong(version) => version,
         }
     }
 }
@@ -97,7 +106,7 @@ impl Cache {
 
     /// Whether `nad` is known to be there, and too long to be kept.
     pub fn is_too_long(&self, nad: &NadRef) -> bool {
-        matches!(self.known().definitions.get(nad), Some(Kept::TooLong))
+        matches!(self.known().definitions.get(nad), Some(Kept::TooLong(_)))
     }
 
     /// Whether `definition` is short enough to be kept, in memory or as a copy.
@@ -134,6 +143,10 @@ impl Cache {
     pub fn networks(&self, most: usize) -> Vec<CachedNetwork> {
         let network = |(nad, kept): (&NadRef, &Kept)| CachedNetwork {
             nad: nad.clone(),
+            resource_version: match kept {
+                Kept::Whole(_, 0) | Kept::TooLong(0) => None,
+                Kept::Whole(_, version) | Kept::TooLong(version) => Some(version.to_string()),
+            },
             bytes: kept.definition().map(|_| kept.bytes()),
             resource_name: kept.definition().and_then(|definition| definition.resource_name.clone()),
         };
@@ -209,7 +222,7 @@ impl Cache {
     pub(super) fn put_definition(&self, definition: Arc<Definition>) {
         self.change(|known| {
             if known.definitions.get(&definition.nad).and_then(Kept::definition) != Some(&definition) {
-                known.put(definition.nad.clone(), Kept::Whole(definition));
+                known.put(definition.nad.clone(), Kept::Whole(definition, 0));
             }
         });
     }
@@ -225,7 +238,14 @@ impl Cache {
             return self.put_definition(definition);
         }
         tracing::debug!(nad = %definition.nad, bytes, "a NAD is too long for the cache: it is read when a pod needs it");
-        self.change(|known| known.put(definition.nad.clone(), Kept::TooLong));
+        self.change(|known| known.put(definition.nad.clone(), Kept::TooLong(0)));
+    }
+
+    /// Notes which version of the object `nad` is known. Only a person asks for it, so nobody who waits is told.
+    pub(super) fn note_version(&self, nad: &NadRef, version: &str) {
+        if let (Ok(version), Some(kept)) = (version.parse(), self.known().definitions.get_mut(nad)) {
+            *kept.version() = version;
+        }
     }
 
     /// Forgets a definition.
@@ -349,5 +369,22 @@ mod tests {
         assert_eq!(cache.sizes(), (0, 1));
         cache.remove_pod(&name, Some("new"));
         assert_eq!(cache.sizes(), (0, 0));
+    }
+
+    #[test]
+    fn the_version_of_an_object_is_shown_and_tells_nobody() {
+        let cache = Cache::default();
+        cache.offer_definition(definition("a"));
+        let changes = cache.changes();
+        cache.note_version(&definition("a").nad, "4711");
+        assert!(!changes.has_changed().unwrap());
+        let version = || cache.networks(1)[0].resource_version.clone();
+        assert_eq!(version().as_deref(), Some("4711"));
+        // The same content in a newer object, and one without a version.
+        cache.offer_definition(definition("a"));
+        cache.note_version(&definition("a").nad, "4712");
+        assert_eq!(version().as_deref(), Some("4712"));
+        cache.offer_definition(Arc::new(Definition::new(definition("a").nad.clone(), Some("{}".into()), |_| None)));
+        assert_eq!(version(), None);
     }
 }

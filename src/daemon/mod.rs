@@ -32,6 +32,7 @@ use publishing::unpublished::Unpublished;
 use socket::conversation::Conversations;
 use socket::listener::Socket;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -60,7 +61,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let kubelet = PodResources::at(settings.pod_resources_socket.clone());
     let addresses = Arc::new(Addresses::new(settings.run_directory(), Arc::clone(&cluster)));
     let calls = CallMetrics::default();
-    let daemon = Arc::new(Daemon { addresses, calls, cluster, kubelet, unpublished, readiness, metrics });
+    let open_connections = AtomicUsize::new(0);
+    let daemon = Daemon { addresses, calls, cluster, kubelet, unpublished, readiness, metrics, open: open_connections };
+    let daemon = Arc::new(daemon);
 
     let socket = Socket::open(&settings.run_directory()).context("open the socket")?;
     open.pass();

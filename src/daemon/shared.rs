@@ -8,6 +8,7 @@ use super::metrics::Metrics;
 use super::publishing::unpublished::Unpublished;
 use crate::cluster::Cluster;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// Everything a question may need.
 #[derive(Debug)]
@@ -19,4 +20,6 @@ pub(super) struct Daemon {
     pub(super) unpublished: Arc<Unpublished>,
     pub(super) readiness: Readiness,
     pub(super) metrics: Metrics,
+    /// The number of open connections on the socket.
+    pub(super) open: AtomicUsize,
 }

@@ -124,6 +124,24 @@ pub fn all(state: &StateDirectory) -> io::Result<Vec<Definition>> {
     Ok(names.iter().filter_map(|name| read(name)).collect())
 }
 
+/// The same with its age: how long ago it was last known that it holds.
+///
+/// # Errors
+/// As of [`all`].
+pub fn ages(state: &StateDirectory) -> io::Result<Vec<(NadRef, Duration)>> {
+    let folder = match Folder::open(&state.networks()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        folder => folder?,
+    };
+    let names = folder.names()?;
+    let read = |name: &OsStr| {
+        let (text, time) = folder.read_dated(name, MAX_COPY).ok()??;
+        let definition: Definition = json::parse(&text).ok()?;
+        Some((definition.nad, time.elapsed().unwrap_or_default()))
+    };
+    Ok(names.iter().filter_map(|name| read(name)).collect())
+}
+
 /// Those of which the plugin has a copy, each by the younger of both copies: without those that the daemon saw deleted.
 /// One that cannot be read is of no use to the plugin either.
 ///

@@ -102,11 +102,30 @@ fn what_the_daemon_has_in_memory_is_shown() {
     assert_eq!(
         cached["networks"],
         serde_json::json!([
-            {"namespace": "default", "name": "a", "bytes": short.len(), "resourceName": "example.com/nic"},
-            {"namespace": "default", "name": "b", "bytes": 1000, "resourceName": null}])
+            {"namespace": "default", "name": "a", "resourceVersion": null, "bytes": short.len(), "resourceName": "example.com/nic"},
+            {"namespace": "default", "name": "b", "resourceVersion": null, "bytes": 1000, "resourceName": null}])
     );
     assert_eq!(cached["pods"], serde_json::json!([{"namespace": "default", "name": "p", "uid": "u", "selects": true}]));
     assert_eq!((&cached["bytes"], &cached["confirmed"]), (&(short.len() + 1000).into(), &true.into()));
+    let connections = &cached["connections"];
+    assert_eq!((&connections["networks"], &connections["trouble"]), (&true.into(), &serde_json::Value::Null));
+    assert!(connections["socket"].as_u64().is_some_and(|open| (1..10).contains(&open)), "{connections}");
+    // The copies of the node are not the daemon's; one is shown with its age, and nothing of its content.
+    assert_eq!(document["copies"], serde_json::Value::Null);
+    let (state, nad) = (folder.path().join("state"), plexus::nad::NadRef::new("default", "kept").unwrap());
+    let kept = plexus::nad::Definition::new(nad.clone(), Some("secret".into()), |_| None);
+    let copy = plexus::api::StateDirectory::new(&state).network(&nad);
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    fs::write(&copy, serde_json::to_vec(&kept).unwrap()).unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::options().write(true).open(&copy).unwrap().set_modified(hour_ago).unwrap();
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    tool.args(["health", "--verbose", "-o", "json", "--run-directory"]).arg(daemon.run.path());
+    let text = String::from_utf8(tool.arg("--state-directory").arg(&state).output().unwrap().stdout).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let copies = document["copies"].as_array().unwrap();
+    assert!(copies.len() == 1 && copies[0]["name"] == "kept" && !text.contains("secret"), "{text}");
+    assert!(copies[0]["age"].as_u64().is_some_and(|age| (3600..7200).contains(&age)), "{text}");
     let table = health(&["--verbose"]);
     for words in ["default/a", "example.com/nic", "default/p", "selected", "source: "] {
         assert!(table.contains(words), "{words}: {table}");

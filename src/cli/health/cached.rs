@@ -1,7 +1,7 @@
 //! `plexusctl health --verbose`: what the daemon has in memory, as tables.
 
 use crate::api::protocol::{Reply, Request};
-use crate::api::{Cached, RunDirectory};
+use crate::api::{Cached, Connections, RunDirectory};
 use crate::cli::Error;
 use crate::cli::output::Output;
 use crate::cli::output::counted::counted;
@@ -41,6 +41,11 @@ pub fn print(cached: &Cached, output: &mut Output) -> Result<(), Error> {
         cached.bytes,
         counted(cached.pods.len(), "pod")
     ));
+    if let Some(Connections { networks, pods, trouble, .. }) = &cached.connections {
+        let followed = |is_followed: &bool| if *is_followed { "followed" } else { "not followed" };
+        let trouble = trouble.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+        output.remark(format!("connection: NADs are {}, pods are {}{trouble}", followed(networks), followed(pods)));
+    }
     for sandbox in &cached.unpublished {
         output.remark(format!("waiting: the network-status of container {sandbox}"));
     }
@@ -48,11 +53,12 @@ pub fn print(cached: &Cached, output: &mut Output) -> Result<(), Error> {
 }
 
 fn networks(cached: &Cached) -> Table {
-    let mut table = Table::new(["NETWORK", "BYTES", "RESOURCE"]);
+    let mut table = Table::new(["NETWORK", "VERSION", "BYTES", "RESOURCE"]);
     for network in &cached.networks {
         let bytes = network.bytes.map_or_else(|| "not in memory".to_owned(), |bytes| bytes.to_string());
         table.row(vec![
             network.nad.to_string().into(),
+            network.resource_version.clone().unwrap_or_default().into(),
             bytes.into(),
             network.resource_name.clone().unwrap_or_default().into(),
         ]);

@@ -12,6 +12,8 @@ use crate::cli::output::table::{Cell, Table};
 use crate::cli::{daemon_health, directories};
 use crate::engine::node;
 use crate::engine::sandbox::trust;
+use crate::facts::last_known;
+use crate::nad::NadRef;
 use crate::store::Store;
 use crate::sys::is_root;
 use clap::Args;
@@ -88,6 +90,29 @@ pub struct Document<'a> {
     /// The contents of the daemon's memory; only with `--verbose`.
     #[serde(skip_serializing_if = "Option::is_none")]
     cached: Option<&'a Cached>,
+    /// The node's last-known copies of NADs, which the plugin uses while the daemon does not answer; only with `--verbose`.
+    /// Null if they cannot be seen, as in the daemon's container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copies: Option<Option<&'a [KnownCopy]>>,
+}
+
+/// A last-known copy of a NAD on the node.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownCopy {
+    /// Its namespace and name.
+    #[serde(flatten)]
+    nad: NadRef,
+    /// The seconds since the daemon last confirmed it to the plugin.
+    age: u64,
+}
+
+/// The copies of `state`; none where they cannot be seen.
+fn copies(state: &StateDirectory) -> Option<Vec<KnownCopy>> {
+    let ages = last_known::ages(state).ok().filter(|_| state.path().exists())?;
+    let mut copies: Vec<KnownCopy> = ages.into_iter().map(|(nad, age)| KnownCopy { nad, age: age.as_secs() }).collect();
+    copies.sort_by(|a, b| a.nad.cmp(&b.nad));
+    Some(copies)
 }
 
 impl Described for Document<'_> {
@@ -130,6 +155,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     let unpublished = records.iter().filter(|record| record.unpublished.is_some()).count();
     let ready = answer.as_ref().is_ok_and(|health| health.ready);
     let none = Health::default();
+    let copies = if arguments.verbose { copies(&state) } else { None };
     let memory = (arguments.verbose && answer.is_ok()).then(|| cached::ask(&run, deadline));
     match (arguments.output, &answer) {
         (Format::Json, answer) => output.json(&Document {
@@ -142,6 +168,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
             checks: checks(answer.as_ref().unwrap_or(&none)),
             problems: &problems,
             cached: memory.as_ref().and_then(|memory| memory.as_ref().ok()),
+            copies: arguments.verbose.then_some(copies.as_deref()),
         })?,
         (Format::Table, Ok(health)) => {
             tell(health, output)?;
@@ -151,6 +178,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
                 .map_or(Ok(()), |cached| cached::print(cached, output))?;
         }
         (Format::Table, Err(_)) => {}
+    }
+    if let (Format::Table, Some(copies)) = (arguments.output, &copies) {
+        output.remark(format!("last-known copies on this node: {}", counted(copies.len(), "NAD")));
     }
     if let Some(Err(why)) = &memory {
         output.remark(format!("the daemon's memory cannot be shown: {why}"));
@@ -163,8 +193,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         output.remark(get::draining_told());
     }
     if let Err(why) = answer {
-        output.remark(format!(
-            "plexusctl: {why}; without it, pods without additional networks start where the runtime passes the pod's annotations, others with the networks known in {}, and none with devices; see its log, or name another directory with --run-directory",
+        output.error(format!(
+            "{why}; without it, pods without additional networks start where the runtime passes the pod's annotations, others with the networks known in {}, and none with devices; see its log, or name another directory with --run-directory",
             state.networks().display()
         ));
     }

@@ -32,6 +32,11 @@ impl NadObject {
         NadRef::new(self.metadata.namespace.as_deref()?, self.metadata.name.as_deref()?).ok()
     }
 
+    /// Its `resourceVersion`.
+    pub fn version(&self) -> Option<String> {
+        self.metadata.resource_version.clone()
+    }
+
     /// What it says.
     pub fn into_definition(mut self) -> Option<Definition> {
         let nad = self.reference()?;

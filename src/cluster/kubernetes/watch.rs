@@ -148,6 +148,15 @@ pub(in crate::cluster) async fn definitions(source: Source<'_>) {
     }
 }
 
+/// What `object` says goes into `cache`, with its version.
+fn offer(object: NadObject, cache: &Cache) {
+    let version = object.version();
+    let Some(definition) = object.into_definition().map(Arc::new) else { return };
+    let nad = definition.nad.clone();
+    cache.offer_definition(definition);
+    version.iter().for_each(|version| cache.note_version(&nad, version));
+}
+
 fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<crate::nad::NadRef>) {
     match event {
         Event::Init => {
@@ -156,11 +165,7 @@ fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<cr
         }
         Event::InitApply(object) => {
             seen.extend(object.reference());
-            object
-                .into_definition()
-                .map(Arc::new)
-                .into_iter()
-                .for_each(|definition| cache.offer_definition(definition));
+            offer(object, cache);
         }
         Event::InitDone => {
             cache.definitions_are(seen);
@@ -168,11 +173,7 @@ fn take_definition(event: Event<NadObject>, cache: &Cache, seen: &mut HashSet<cr
             tracing::info!(definitions = cache.sizes().0, "all NADs are in memory");
         }
         Event::Apply(object) => {
-            object
-                .into_definition()
-                .map(Arc::new)
-                .into_iter()
-                .for_each(|definition| cache.offer_definition(definition));
+            offer(object, cache);
             cache.set_confirmed(true);
         }
         Event::Delete(object) => {

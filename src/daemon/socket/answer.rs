@@ -1,7 +1,7 @@
 //! The answers to questions.
 
 use crate::api::protocol::{Health, Hello, Reply, Request, SOURCE_DIRECTORY};
-use crate::api::{Cached, Facts, FactsRequest, cached};
+use crate::api::{Cached, Connections, Facts, FactsRequest, cached};
 use crate::cluster::{PodWatch, UnknownNetwork};
 use crate::daemon::addresses::NoLease;
 use crate::daemon::health::policy;
@@ -11,6 +11,7 @@ use crate::nad::{DEFAULT_NETWORK, Definition, NETWORKS, NadRef, PodRef, selectio
 use futures::{StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Networks of one question that are looked up at one time.
@@ -87,6 +88,12 @@ impl Daemon {
             networks: cache.networks(cached::MOST),
             pods: cache.pods(cached::MOST),
             unpublished,
+            connections: Some(Connections {
+                socket: self.open.load(Ordering::Relaxed),
+                networks: cache.definitions_synced() && cache.confirmed(),
+                pods: cache.pods_synced(),
+                trouble: Some(cache.trouble()).filter(|why| !why.is_empty()),
+            }),
         }
     }
 

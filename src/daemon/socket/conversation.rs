@@ -6,6 +6,7 @@ use crate::daemon::Daemon;
 use crate::daemon::socket::listener::Socket;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -70,7 +71,9 @@ impl Conversations {
     fn begin(&mut self, stream: UnixStream, place: Option<OwnedSemaphorePermit>) {
         let (daemon, stop, crowd) = (Arc::clone(&self.daemon), self.stop.subscribe(), self.crowd.subscribe());
         self.running.spawn(async move {
+            daemon.open.fetch_add(1, Ordering::Relaxed);
             converse(stream, &daemon, stop, crowd).await;
+            daemon.open.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
     }
