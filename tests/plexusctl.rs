@@ -9,6 +9,8 @@ mod directories;
 mod install;
 #[path = "plexusctl/schema.rs"]
 mod schema;
+#[path = "plexusctl/terminal.rs"]
+mod terminal;
 #[path = "plexusctl/trust.rs"]
 mod trust;
 #[path = "plexusctl/uninstall.rs"]
@@ -65,7 +67,7 @@ fn assert_refuses(command: &[&str], code: i32, words: &[&str]) {
     assert!(output.stdout.is_empty(), "{command:?}: {output:?}");
     // Before it there may be remarks, e.g. which file is taken for the primary's.
     let line = said.lines().last().unwrap_or_default();
-    assert!(line.starts_with("plexusctl: ") && !line.contains(char::is_control), "{command:?}: {said}");
+    assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{command:?}: {said}");
     for word in words {
         assert!(line.contains(word), "{word:?} is not in {line}");
     }

@@ -6,7 +6,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | success |
-//! | 1 | it could not be done; the last line on stderr says what and on which object; or `plan` shows a refusal, `lint` an error, or `connectivity test` a pair that is not connected |
+//! | 1 | it could not be done; the last line on stderr begins with `error: `, as those of a wrong command line, and says what and on which object; or `plan` shows a refusal, `lint` an error, or `connectivity test` a pair that is not connected |
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `ipam check` that found a problem, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
 
@@ -161,7 +161,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Comm
         // Whoever read us has seen enough, as in `plexusctl get | head`.
         Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
-            output.remark(format!("plexusctl: {e}"));
+            output.error(&e);
             ExitCode::from(e.exit_code())
         }
     }

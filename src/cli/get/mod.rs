@@ -131,7 +131,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if is_node {
         return Ok(Verdict::Well);
     }
-    output.remark(not_a_node(&state, "get"));
+    output.error(not_a_node(&state, "get"));
     Ok(Verdict::NotWell)
 }
 
@@ -168,7 +168,7 @@ pub fn waiting(count: usize) -> String {
 /// What a person must do who runs `command` where no state directory is.
 pub fn not_a_node(state: &StateDirectory, command: &str) -> String {
     format!(
-        "plexusctl: {} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, from a workstation with `--node <name>`, or in the container keeper: {}",
+        "{} does not exist: Plexus is not installed here, or its records cannot be seen here; run this on the node, from a workstation with `--node <name>`, or in the container keeper: {}",
         state.path().display(),
         sight::in_keeper(command)
     )

@@ -153,7 +153,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         What::Check(of) => check::run(&node, of.of.pool.as_deref(), format, output)?,
     };
     if !node.is_node {
-        output.remark(get::not_a_node(&node.state, words));
+        output.error(get::not_a_node(&node.state, words));
         return Ok(Verdict::NotWell);
     }
     Ok(verdict)

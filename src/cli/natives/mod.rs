@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if is_node {
         return Ok(Verdict::Well);
     }
-    output.remark(get::not_a_node(&state, "natives"));
+    output.error(get::not_a_node(&state, "natives"));
     Ok(Verdict::NotWell)
 }
 

@@ -25,6 +25,22 @@ pub enum Format {
     Json,
 }
 
+/// How the line begins that tells why a command failed.
+pub const ERROR: &str = "error: ";
+/// How it began in former releases, which nodes may still have.
+pub const FORMER_ERROR: &str = "plexusctl: ";
+
+/// Whether a person wants no colour (no-color.org), or the terminal has none.
+fn is_colour_refused() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    is_dumb || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// `line` without the begin of an error.
+pub fn without_error(line: &str) -> &str {
+    line.strip_prefix(ERROR).or_else(|| line.strip_prefix(FORMER_ERROR)).unwrap_or(line)
+}
+
 /// Stdout, and stderr for remarks.
 pub struct Output {
     answer: Box<dyn Write>,
@@ -34,8 +50,7 @@ pub struct Output {
 impl Output {
     /// Of this process; coloured where it is a terminal and nobody asked for none (no-color.org).
     pub fn of_process() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Output { answer: Box::new(io::stdout()), colour: io::stdout().is_terminal() && !refused }
+        Output { answer: Box::new(io::stdout()), colour: io::stdout().is_terminal() && !is_colour_refused() }
     }
 
     /// Prints `text` as it is: what this program has composed of its own words.
@@ -110,6 +125,18 @@ impl Output {
     pub fn remark(&self, text: impl std::fmt::Display) {
         // Nothing that is written there can end a command: the reader may be gone, or the disk full.
         let _ = writeln!(io::stderr(), "{}", limit::short(&printable::line(&text.to_string()), limit::LINE));
+    }
+
+    /// Tells why a command failed. It looks as what clap says about a wrong command line.
+    pub fn error(&self, why: impl std::fmt::Display) {
+        let text = limit::short(&printable::line(&format!("{ERROR}{why}")), limit::LINE);
+        let is_coloured = io::stderr().is_terminal() && !is_colour_refused();
+        let text = match text.strip_prefix(ERROR).filter(|_| is_coloured) {
+            Some(why) => format!("{}{}error:{} {why}", Tone::Heading.begin(), Tone::Bad.begin(), table::END),
+            None => text,
+        };
+        // As of a remark.
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// As [`Output::remark`], a table.

@@ -1,7 +1,7 @@
 //! What nodes have answered: one page, or one document.
 
 use crate::cli::output::described::Described;
-use crate::cli::output::{Output, Tone};
+use crate::cli::output::{Output, Tone, without_error};
 use crate::cli::{Error, Verdict};
 use crate::cluster::Finished;
 use crate::cni::json;
@@ -77,7 +77,7 @@ impl Answer {
 fn last_line(finished: &Finished) -> String {
     let text = String::from_utf8_lossy(&finished.stderr);
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
-    let last = last.map(|line| line.strip_prefix("plexusctl: ").unwrap_or(line).to_owned());
+    let last = last.map(|line| without_error(line).to_owned());
     last.unwrap_or_else(|| format!("the command ended with exit code {}", finished.code))
 }
 
@@ -107,7 +107,7 @@ fn pages(answers: &[Answer], is_bare: bool, output: &mut Output) -> Result<(), E
         output.text(&printable::lines(&answer.stdout()))?;
         let beside = answer.stderr();
         for line in beside.lines().filter(|line| !line.trim().is_empty()) {
-            output.remark(format!("{}: {}", answer.node, line.strip_prefix("plexusctl: ").unwrap_or(line)));
+            output.remark(format!("{}: {}", answer.node, without_error(line)));
         }
         if let Err(why) = &answer.result {
             output.remark(format!("{}: {why}", answer.node));
@@ -181,6 +181,7 @@ mod tests {
             unreachable("n2"),
             answer("n3", 1, "", "a remark\nplexusctl: the records cannot be read\n"),
             answer("n4", 0, "no JSON", ""),
+            answer("n5", 1, "", "error: the records cannot be read\n"),
         ];
         let text = serde_json::to_string_pretty(&document(&answers)).unwrap();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -188,6 +189,7 @@ mod tests {
         assert_eq!(read["n2"]["error"], "there is no Plexus pod on it");
         assert_eq!(read["n3"]["error"], "the records cannot be read");
         assert!(read["n4"]["error"].is_string(), "{text}");
+        assert_eq!(read["n5"]["error"], read["n3"]["error"]);
         assert!(text.starts_with("{\n  \"n1\": {\n    \"well\": false,"), "{text}");
     }
 

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         trust::check(state.path())?;
         node::collect(&arguments.directories, &mut archive, output)?;
     } else {
-        output.remark(get::not_a_node(&state, "report"));
+        output.error(get::not_a_node(&state, "report"));
         return Ok(Verdict::NotWell);
     }
     output.progress("");

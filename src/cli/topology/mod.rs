@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         let namespace = arguments.namespace.as_deref();
         node::leaves(&arguments.directories, &state, namespace, arguments.default_network)?
     } else {
-        output.remark(get::not_a_node(&state, "topology"));
+        output.error(get::not_a_node(&state, "topology"));
         return Ok(Verdict::NotWell);
     };
     let nodes = tree(&leaves);
