@@ -161,4 +161,13 @@ pub fn a_missing_crd_is_named_with_the_command(server: &ApiServer) {
     let told = said(&lint);
     assert!(told.contains("its CRD is not installed") && told.contains("`plexusctl crd | kubectl apply"), "{told}");
     assert!(lint.status.code() == Some(1) && !told.contains("page not found"), "{told}");
+    // The API server answers of one object as if only that did not exist.
+    pod(server, "default", "late", &json!({ NETWORKS: "lan" }), &json!({"phase": "Pending"}));
+    let shown = text(&plexusctl(server, &["why", "default/late"]), 3);
+    let mut lines = shown.lines();
+    let cause =
+        "Pod default/late: the CRD NetworkAttachmentDefinition is not installed: network default/lan cannot exist";
+    assert_eq!(lines.next(), Some(cause), "{shown}");
+    assert!(lines.next().unwrap().contains("`plexusctl crd | kubectl apply --server-side -f -`"), "{shown}");
+    assert!(!shown.contains("does not exist"), "{shown}");
 }

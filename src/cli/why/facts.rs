@@ -1,7 +1,7 @@
 //! What is asked of the cluster to find out why a pod lacks a network.
 
 use crate::cli::Error;
-use crate::cli::diagnosis::Check;
+use crate::cli::diagnosis::{Check, Fault, cause_of};
 use crate::cli::meant;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::slips::slips;
@@ -15,6 +15,8 @@ pub enum Look {
     Found(Definition),
     /// There is none; the name that is probably meant.
     Absent(Option<NadRef>),
+    /// The API server does not know such objects: their CRD is not installed.
+    NoCrd,
     /// It could not be looked at.
     Unseen(String),
 }
@@ -81,6 +83,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         let look = match inquiry.definition(&nad) {
             Ok(Some(definition)) => Look::Found(definition),
             Ok(None) => Look::Absent(meant::network(inquiry, &nad)),
+            Err(e) if cause_of(&e.to_string()) == Fault::CrdMissing => Look::NoCrd,
             Err(e) => Look::Unseen(e.to_string()),
         };
         (nad, look)

@@ -10,6 +10,9 @@ use crate::engine::planning::networks;
 use crate::engine::planning::refusals::recursion;
 use crate::nad::Definition;
 
+/// What to do without the CRD of networks.
+const INSTALL_CRD: &str = "Apply the CRD, then create the network: `plexusctl crd | kubectl apply --server-side -f -`.";
+
 /// The check of the network `name`, which a pod with `all` networks selects. What is attached lacks nothing until the pod
 /// is made again.
 pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
@@ -23,6 +26,10 @@ pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
             let hint = spelling::hint(meant.as_ref());
             let finding = format!("the NetworkAttachmentDefinition {name} does not exist{hint}");
             severe(Fault::NetworkMissing, finding)
+        }
+        Look::NoCrd => {
+            let finding = format!("the CRD NetworkAttachmentDefinition is not installed: network {name} cannot exist");
+            severe(Fault::CrdMissing, finding).remedied_by(INSTALL_CRD)
         }
         Look::Unseen(why) => Check::unseen("network", why.as_str()),
         Look::Found(definition) => match (broken(definition), parsed(definition)) {

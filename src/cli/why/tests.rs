@@ -490,3 +490,13 @@ fn an_annotation_that_cannot_be_read_is_one_line_with_the_best_step() {
     assert!(told.len() == 1 && told[0].mark == Mark::Bad, "{found:#?}");
     assert!(told[0].remedy.as_ref().is_some_and(|step| step.starts_with("Write six bytes")), "{told:#?}");
 }
+
+#[test]
+fn a_missing_crd_is_the_cause_and_not_the_missing_network() {
+    let nad = NadRef::new("default", "lan").unwrap();
+    let waits = failing("network default/lan does not exist");
+    let found = checks(&Facts { definitions: vec![(nad, Look::NoCrd)], ..waits });
+    assert_eq!((found[0].mark, found[0].fault), (Mark::Bad, Some(Fault::CrdMissing)), "{found:#?}");
+    assert!(found[0].remedy.as_ref().is_some_and(|step| step.contains("plexusctl crd | kubectl apply")), "{found:#?}");
+    assert!(found.iter().all(|check| check.fault != Some(Fault::NetworkMissing)), "{found:#?}");
+}
