@@ -6,6 +6,7 @@ use crate::cli::status::facts::Facts;
 use crate::cli::status::node::Examined;
 use crate::cli::status::{pods, rows, whereabouts};
 use crate::cli::why::{broken, plexus};
+use crate::cluster::SeenPod;
 use crate::cni::{NetworkConfig, spelling};
 use crate::delegate::ipam::leased;
 use crate::ipam::{Pool, PoolName};
@@ -16,6 +17,8 @@ use std::collections::BTreeSet;
 const POLICIES: [&str; 2] = ["plexus", "plexus-events"];
 /// The release of this program, whose policies are compared.
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
+/// What to do where the cluster has a former release.
+const UPDATE: &str = "Update Plexus in the cluster: docs/install/upgrade.md has the order.";
 /// So many objects are named.
 const MOST: usize = 3;
 
@@ -99,17 +102,47 @@ fn has_other_programs(facts: &Facts, checks: &mut Vec<Check>) -> bool {
     checks.len() > before
 }
 
+/// Whether nodes have an older release than this program, by the images of their pods: the pod of a node installs its plugin.
+/// That costs no further question; what is installed beside it only the node knows.
+fn older(facts: &Facts, checks: &mut Vec<Check>) -> bool {
+    let Some(own) = numbers(RELEASE) else { return false };
+    let version = |pod: &SeenPod| pod.images.first().map(|image| rows::version(image));
+    let is_older = |version: &String| numbers(version).is_some_and(|numbers| numbers < own);
+    let old: Vec<(&str, String)> =
+        facts.plexus.iter().filter_map(|pod| Some((pod.node.as_deref()?, version(pod).filter(is_older)?))).collect();
+    for (node, version) in old.iter().take(MOST) {
+        let finding = format!("node {node} has the plugin of {version}, which is older than this program ({RELEASE})");
+        checks.push(Check::warning("versions", Fault::OldPlugin, finding).remedied_by(UPDATE));
+    }
+    if old.len() > MOST {
+        let finding = format!("{} in all have a plugin that is older than this program", counted(old.len(), "node"));
+        checks.push(Check::warning("versions", Fault::OldPlugin, finding).remedied_by(UPDATE));
+    }
+    !old.is_empty()
+}
+
+/// The numbers of a release, `v1.2.3` or `1.2.3-rc.1`. A tag that is no release has none.
+fn numbers(version: &str) -> Option<[u32; 3]> {
+    let mut parts = version.strip_prefix('v').unwrap_or(version).splitn(3, '.');
+    let patch = |part: &str| part.split(['-', '+']).next().and_then(|patch| patch.parse().ok());
+    Some([parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, patch(parts.next()?)?])
+}
+
 fn versions(facts: &Facts, checks: &mut Vec<Check>) {
     let found = versions_of(facts);
     let names = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match found.len() {
         0 => {}
         1 if has_other_programs(facts, checks) => {}
-        1 => checks.push(Check::good("versions", format!("every node runs {names}"))),
-        _ => checks.push(
-            Check::warning("versions", Fault::OldPlugin, format!("nodes run different versions: {names}"))
-                .remedied_by("Wait for the end of the update, or restart the pods of the old version."),
-        ),
+        1 if !older(facts, checks) => checks.push(Check::good("versions", format!("every node runs {names}"))),
+        1 => {}
+        _ => {
+            checks.push(
+                Check::warning("versions", Fault::OldPlugin, format!("nodes run different versions: {names}"))
+                    .remedied_by("Wait for the end of the update, or restart the pods of the old version."),
+            );
+            older(facts, checks);
+        }
     }
 }
 
@@ -176,14 +209,8 @@ fn policies(facts: &Facts, checks: &mut Vec<Check>) {
 
 /// The release in the cluster, if it has one and it is not that of this program. A tag that is no release says nothing.
 fn of_another_release(facts: &Facts) -> Option<String> {
-    let releases: BTreeSet<String> = versions_of(facts)
-        .into_iter()
-        .filter(|version| {
-            let mut parts = version.strip_prefix('v').unwrap_or(version).splitn(3, '.');
-            let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u32>().is_ok());
-            is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some()
-        })
-        .collect();
+    let releases: BTreeSet<String> =
+        versions_of(facts).into_iter().filter(|version| numbers(version).is_some()).collect();
     let is_own = |version: &String| version.strip_prefix('v').unwrap_or(version) == RELEASE;
     (!releases.is_empty() && !releases.iter().any(is_own)).then(|| releases.into_iter().collect::<Vec<_>>().join(", "))
 }

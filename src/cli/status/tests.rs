@@ -214,6 +214,27 @@ fn a_plugin_of_another_release_is_named_beside_the_versions() {
     assert!(other.mark == Mark::Bad && other.finding.contains("node n1 has the plugin of release 0.0.0"), "{other:?}");
 }
 
+/// Also where no pod lacks a network, and no node was asked.
+#[test]
+fn a_node_with_an_older_release_than_this_program_is_named() {
+    let of = |versions: [&str; 2]| -> Vec<(Mark, String)> {
+        let image = |version: &str| vec![format!("x/plexus:{version}")];
+        let pods = ["n1", "n2"].into_iter().zip(versions);
+        let plexus = pods.map(|(node, version)| SeenPod { images: image(version), ..plexus(node, true) }).collect();
+        let found = checks(&Facts { plexus, ..well() }).into_iter().filter(|check| check.check == "versions");
+        found.map(|check| (check.mark, check.finding)).collect()
+    };
+    let older = |node: &str| {
+        let finding = format!("node {node} has the plugin of v0.0.9, which is older than this program ({RELEASE})");
+        (Mark::Warning, finding)
+    };
+    assert_eq!(of(["v0.0.9"; 2]), [older("n1"), older("n2")]);
+    assert!(of([RELEASE, "v0.0.9"]).contains(&older("n2")));
+    for other in [RELEASE, "v99.0.0", "latest"] {
+        assert_eq!(of([other; 2]), [(Mark::Good, format!("every node runs {other}"))]);
+    }
+}
+
 /// A network that the old plugin cannot read is no cause of its own.
 #[test]
 fn an_old_plugin_is_named_once_and_first() {
