@@ -83,7 +83,7 @@ generated := the_file_is the_page_ the_published the_table_is the_copies_in the_
 pages: ## Write the pages, schemas and files that are made of the code and its tests, and show what changed
 	UPDATE=1 cargo test --quiet --no-fail-fast --lib --test clauses --test conformance --test contract --test differential \
 		--test documents --test faults --test lint --test manifests --test natives --test primaries --test reliability \
-		--test schemas -- $(generated)
+		--test schemas --test topology -- $(generated)
 	git status --short
 
 .PHONY: bench

@@ -1,8 +1,12 @@
 //! `plexusctl topology` in a real browser, at 3, 50 and 500 pods: the page works, needs nothing from elsewhere, and
-//! nothing in it or in the picture overlaps.
+//! nothing in it or in the picture overlaps. [`shown`] has the pictures of the documents.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "topology/png.rs"]
+mod png;
+#[path = "topology/shown.rs"]
+mod shown;
 mod support;
 
 use serde_json::{Value, json};
@@ -12,6 +16,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 const BROWSER: &str = "chromium-headless-shell";
+/// The window.
+const SIZE: &str = "--window-size=1280,900";
 /// Catches errors from the beginning on.
 const HEAD: &str = r#"<script>
   const errors = [];
@@ -90,14 +96,21 @@ fn topology(folder: &Path, shape: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What the script in `page` answers, in a browser without a network.
-fn look(folder: &Path, page: &str) -> Value {
+/// A browser without a network, whose own files are in `folder`.
+fn browser(folder: &Path) -> Command {
+    let mut browser = Command::new(BROWSER);
+    browser.args(["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]);
+    browser.arg(format!("--user-data-dir={}", folder.join("browser").display()));
+    browser
+}
+
+/// What the script in `page` answers, in a browser with a window of `size`.
+fn look(folder: &Path, page: &str, size: &str) -> Value {
     let path = folder.join("page.html");
     fs::write(&path, page).unwrap();
-    let mut browser = Command::new(BROWSER);
-    browser.args(["--no-sandbox", "--disable-gpu", "--window-size=1280,900", "--host-resolver-rules=MAP * ~NOTFOUND"]);
-    browser.arg(format!("--user-data-dir={}", folder.join("browser").display())).arg("--dump-dom");
-    let output = browser.arg(format!("file://{}", path.display())).stdin(Stdio::null()).output().unwrap();
+    let mut browser = browser(folder);
+    browser.args([size, "--dump-dom"]).arg(format!("file://{}", path.display()));
+    let output = browser.stdin(Stdio::null()).output().unwrap();
     let dom = String::from_utf8_lossy(&output.stdout);
     let answer =
         dom.split_once("<pre id=\"answer\">").unwrap_or_else(|| panic!("the script did not end: {output:?}")).1;
@@ -125,7 +138,7 @@ fn apart(boxes: &Value) {
 fn the_page_works(folder: &Path, pods: usize) {
     let page = topology(folder, "html");
     let page = page.replacen("<html lang=\"en\">", &format!("<html lang=\"en\">{HEAD}"), 1);
-    let seen = look(folder, &page.replacen("</html>", &format!("{LOOK}</html>"), 1));
+    let seen = look(folder, &page.replacen("</html>", &format!("{LOOK}</html>"), 1), SIZE);
     assert_eq!((&seen["errors"], &seen["requests"]), (&json!([]), &json!([])), "at {pods} pods");
     let found = &seen["found"];
     let interfaces = pods + pods.div_ceil(3);
@@ -151,7 +164,7 @@ fn the_page_works(folder: &Path, pods: usize) {
 fn the_picture_is_readable(folder: &Path) {
     let picture = topology(folder, "svg");
     let page = format!("<!doctype html><html>{HEAD}<body style=\"margin:0\">{picture}{LOOK_AT_PICTURE}</body></html>");
-    let seen = look(folder, &page);
+    let seen = look(folder, &page, SIZE);
     assert_eq!(seen["errors"], json!([]));
     apart(&seen["boxes"]);
     for (text, around) in seen["texts"].as_array().unwrap().iter().zip(seen["boxes"].as_array().unwrap()) {

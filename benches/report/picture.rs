@@ -18,16 +18,16 @@ pub fn svg(rows: &[Row], origin: &str) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          role=\"img\" aria-labelledby=\"title\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"14\" fill=\"#1f2933\">\n\
          <title id=\"title\">What Plexus needs of what Multus needs</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" rx=\"8\" fill=\"#ffffff\"/>\n\
          <text x=\"16\" y=\"28\" font-size=\"17\" font-weight=\"bold\">Plexus compared with Multus 4.3 (thick)</text>\n\
-         <text x=\"16\" y=\"50\" fill=\"#52606d\">Grey: Multus. Green: Plexus. Shorter is better.</text>\n"
+         <text x=\"16\" y=\"50\" fill=\"#52606d\">Grey: Multus. Green: Plexus. Shorter is better. Right: Multus' value divided by Plexus'.</text>\n"
     );
     for (number, row) in rows.iter().enumerate() {
         line(&mut svg, TOP + number * LINE, row);
     }
     let _ = writeln!(
         svg,
-        "<text x=\"16\" y=\"{}\" font-size=\"12\" fill=\"#52606d\">{}; repeat it with `make bench-multus`</text>\n</svg>",
+        "<text x=\"16\" y=\"{}\" font-size=\"12\" fill=\"#52606d\">{}; repeat it with make bench-multus</text>\n</svg>",
         height - 14,
         escaped(origin)
     );

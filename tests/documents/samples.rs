@@ -123,8 +123,10 @@ fn of_pods(node: &Node, samples: &mut BTreeMap<&str, String>) {
     samples.insert("memory", plexusctl("health --verbose", &[]));
     samples.insert("natives", plexusctl("natives", &CONF_DIR));
     samples.insert("topology", plexusctl("topology", &[]));
-    let mermaid = plexusctl("topology -o mermaid", &[]);
-    samples.insert("mermaid", mermaid.split_once('\n').unwrap().1.to_owned());
+    for shape in ["dot", "mermaid"] {
+        let graph = plexusctl(&format!("topology -o {shape}"), &[]);
+        samples.insert(shape, graph.split_once('\n').unwrap().1.to_owned());
+    }
     samples.insert("doctor", plexusctl("doctor", &[&CONF_DIR[..], &["--cni-bin-dir", "/run/node/installed"]].concat()));
     samples.insert("uninstall", plexusctl("uninstall --yes", &CONF_DIR));
     samples.insert("cancel", plexusctl("uninstall --cancel", &CONF_DIR));
