@@ -18,7 +18,7 @@ fn wrong(mut command: Command, words: &[String], is_sentence: bool) -> Option<St
 }
 
 /// The words of a shell's command line, up to the end of the command. A placeholder is `1`.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut quote, mut is_placeholder) = (String::new(), None, false);
     for c in line.chars().chain([' ']) {
@@ -46,7 +46,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// Where in `line` a call of `program` begins.
-fn calls<'a>(line: &'a str, program: &str) -> Vec<&'a str> {
+pub fn calls<'a>(line: &'a str, program: &str) -> Vec<&'a str> {
     let begins = |before: &str| {
         let before = before.trim_end_matches(['/', '[']);
         before.trim().is_empty()
@@ -59,7 +59,7 @@ fn calls<'a>(line: &'a str, program: &str) -> Vec<&'a str> {
 }
 
 /// Every line that may be a command: line, text, and whether it is a part of a sentence.
-fn lines(page: &Page) -> Vec<(usize, String, bool)> {
+pub fn lines(page: &Page) -> Vec<(usize, String, bool)> {
     let mut found: Vec<(usize, String, bool)> = Vec::new();
     if !page.name.ends_with(".md") {
         let comments = page.text.lines().enumerate().filter_map(|(at, line)| Some((at + 1, line.split_once("# ")?.1)));

@@ -10,6 +10,7 @@ mod links;
 mod pages;
 mod paths;
 mod reference;
+mod runs;
 mod samples;
 #[path = "../support/mod.rs"]
 mod support;
