@@ -16,6 +16,7 @@ use files::Release;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -56,7 +57,8 @@ fn a_release_has_its_files_and_is_the_same_bytes_twice() {
     a_kit_is_whole(&release);
     layout::assert_sound(&release);
     the_components_are_listed(&release);
-    krew_can_install_it(&release);
+    krew_can_read_it(&release);
+    krew_installs_it(&release);
     manifests_and_chart_name_the_image(&release);
 }
 
@@ -104,8 +106,43 @@ fn the_components_are_listed(release: &Release) {
     }
 }
 
+/// With the command of the documents: kubectl finds krew and then the plugin, and krew checks the archive.
+fn krew_installs_it(release: &Release) {
+    let got = Command::new(format!("{ROOT}/e2e/release/get")).arg("krew").output().unwrap();
+    if !got.status.success() {
+        return cannot_run(String::from_utf8_lossy(&got.stderr).trim());
+    }
+    let Some(kubectl) = asset::program("kubernetes", "kubectl") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let bin = home.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    symlink(String::from_utf8(got.stdout).unwrap().trim(), bin.join("kubectl-krew")).unwrap();
+    let path =
+        format!("{}:{}:{}", bin.display(), home.path().join("krew/bin").display(), std::env::var("PATH").unwrap());
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&kubectl);
+        command.args(words).env("PATH", &path).env("HOME", home.path()).current_dir(release.folder());
+        command.env("KREW_ROOT", home.path().join("krew")).env("KREW_NO_UPGRADE_CHECK", "1").output().unwrap()
+    };
+    let archive = format!("kubectl-plexus-v{VERSION}-linux-amd64.tar.gz");
+    let of = |archive: &str| run(&["krew", "install", "--manifest=krew-plexus.yaml", &format!("--archive={archive}")]);
+    // Of another archive the checksum differs.
+    let refused = of(&archive.replace("kubectl-plexus", "plexus"));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("checksum") && !run(&["plexus", "version"]).status.success(), "{refused:?}");
+    let installed = of(&archive);
+    assert!(installed.status.success(), "{installed:?}");
+    let version = run(&["plexus", "version"]);
+    assert!(String::from_utf8_lossy(&version.stdout).contains(&format!(" {VERSION}\n")), "{version:?}");
+}
+
+fn cannot_run(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "cannot run here: {why}");
+    eprintln!("SKIP: {why}");
+}
+
 /// The fields that krew requires, and the checksums of the archives.
-fn krew_can_install_it(release: &Release) {
+fn krew_can_read_it(release: &Release) {
     let manifest: Value = serde_saphyr::from_str(&release.text("krew-plexus.yaml")).unwrap();
     assert_eq!(manifest["apiVersion"], "krew.googlecontainertools.github.com/v1alpha2");
     assert_eq!((&manifest["kind"], &manifest["metadata"]["name"]), (&json!("Plugin"), &json!("plexus")));
