@@ -128,6 +128,31 @@ fn a_lease_is_given_back_when_nothing_speaks_for_it() {
 }
 
 #[test]
+fn a_lease_that_nobody_is_written_into_is_given_back() {
+    // FAULT-18: the program host-local was killed between open(2) and write(2).
+    let Some(node) = Node::new() else { return };
+    primary(&node, 7, &json!({}));
+    let (pod, used) = unrecorded(&node, "used");
+    let address = used.file_name().unwrap().to_str().unwrap().to_owned();
+    let beside = |last: &str| pool().join(format!("{}.{last}", address.rsplit_once('.').unwrap().0));
+    let (old, young) = (beside("200"), beside("201"));
+    for lease in [&old, &young, &used] {
+        fs::write(lease, "").unwrap();
+    }
+    [&old, &used].into_iter().for_each(|lease| age(lease));
+    let row = |address: &str| {
+        json!([{"container": "", "pod": null, "network": "cbr0", "interface": null,
+            "reason": format!("address {address} is taken for nobody: its file is empty"), "deleted": true}])
+    };
+    // One may be written now, and a link has the other one.
+    assert_eq!(json!(sweep(&node, &[])), row(old.file_name().unwrap().to_str().unwrap()));
+    assert!(!old.exists() && young.exists() && used.exists());
+    pod.end_sandbox();
+    assert_eq!(json!(sweep(&node, &[])), row(&address));
+    assert!(!used.exists());
+}
+
+#[test]
 fn plexusctl_shows_them_in_its_table() {
     let Some(node) = Node::new() else { return };
     primary(&node, 1, &json!({}));

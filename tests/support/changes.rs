@@ -204,10 +204,7 @@ impl Changes {
         })
     }
 
-    fn judged(
-        command: &mut Command,
-        judge: impl FnMut(Change, &libc::seccomp_notif) -> Fate + Send + 'static,
-    ) -> Self {
+    fn judged(command: &mut Command, judge: impl FnMut(Change, &libc::seccomp_notif) -> Fate + Send + 'static) -> Self {
         let (mut told, tell) = pipe();
         let (wait, mut go_on) = pipe();
         let mut filter = filter();

@@ -2,7 +2,7 @@
 //!
 //! The standard's `series` would count in the event itself. It needs the permission to change events, of others too.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -12,75 +12,55 @@ const PAUSE: Duration = Duration::from_secs(600);
 const MOST: usize = 20;
 /// ...in this time.
 const WINDOW: Duration = Duration::from_secs(3600);
-/// What is older is looked for so often: a pod that is gone has no event any more that would find it.
-const LOOK: Duration = Duration::from_secs(60);
-/// So many objects are remembered; a node has hundreds of pods.
-const OBJECTS: usize = 4096;
+/// So many events are remembered: 160 KiB. A node has hundreds of pods, with a few events each.
+const EVENTS: usize = 4096;
 
-/// What was told of each object.
+/// The events that were told, the oldest first; none is older than [`WINDOW`]. Of what they say only numbers are kept: pods come
+/// and go all day, and their daemon must not grow.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    /// By its UID.
-    objects: HashMap<String, Object>,
-    /// When it was last looked for what is old.
-    looked: Option<Instant>,
-}
+pub(super) struct Told(VecDeque<Event>);
 
-/// What was told of one object.
-#[derive(Debug, Default)]
-struct Object {
-    /// When, the oldest first; none is older than [`WINDOW`].
-    times: VecDeque<Instant>,
-    /// By reason and note: when it was told last, and how many were not told since.
-    notes: HashMap<u64, (Instant, u32)>,
+/// An event that was told.
+#[derive(Debug)]
+struct Event {
+    /// Of the object's UID.
+    object: u64,
+    /// Of reason and note.
+    note: u64,
+    told: Instant,
+    /// How many of the same were not told since.
+    left_out: u32,
 }
 
 impl Told {
     /// Whether an event of `object` is told `now`, and how many of the same were left out before it.
     pub(super) fn judge(&mut self, object: &str, reason: &str, note: &str, now: Instant) -> Option<u32> {
-        let is_new = !self.objects.contains_key(object);
-        let is_due = self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK);
-        if is_due || is_new && self.objects.len() >= OBJECTS {
-            self.forget(now);
+        while self.0.front().is_some_and(|event| now.duration_since(event.told) >= WINDOW) {
+            self.0.pop_front();
         }
-        if is_new && self.objects.len() >= OBJECTS {
-            // Thousands of pods in an hour: what is told twice is less harm than what grows.
-            self.objects.clear();
-        }
-        let known = self.objects.entry(object.to_owned()).or_default();
-        known.forget(now);
-        let same = hash(reason, note);
-        let is_same_told = known.notes.get(&same).is_some_and(|(last, _)| now.duration_since(*last) < PAUSE);
-        if is_same_told || known.times.len() >= MOST {
-            if let Some((_, left_out)) = known.notes.get_mut(&same) {
-                *left_out += 1;
+        let (object, note) = (hash(object), hash((reason, note)));
+        let count = self.0.iter().filter(|event| event.object == object).count();
+        let same = self.0.iter_mut().rfind(|event| event.object == object && event.note == note);
+        let is_same_told = same.as_ref().is_some_and(|event| now.duration_since(event.told) < PAUSE);
+        if is_same_told || count >= MOST {
+            if let Some(event) = same {
+                event.left_out += 1;
             }
             return None;
         }
-        known.times.push_back(now);
-        known.notes.insert(same, (now, 0)).map_or(Some(0), |(_, left_out)| Some(left_out))
-    }
-
-    /// Forgets what is older than [`WINDOW`].
-    fn forget(&mut self, now: Instant) {
-        self.objects.values_mut().for_each(|object| object.forget(now));
-        self.objects.retain(|_, object| !object.times.is_empty());
-        self.looked = Some(now);
-    }
-}
-
-impl Object {
-    fn forget(&mut self, now: Instant) {
-        while self.times.front().is_some_and(|time| now.duration_since(*time) >= WINDOW) {
-            self.times.pop_front();
+        let before = same.map_or(0, |event| event.left_out);
+        if self.0.len() >= EVENTS {
+            // Thousands of pods in an hour: what is told twice is less harm than what grows.
+            self.0.pop_front();
         }
-        self.notes.retain(|_, (last, _)| now.duration_since(*last) < WINDOW);
+        self.0.push_back(Event { object, note, told: now, left_out: 0 });
+        Some(before)
     }
 }
 
-fn hash(reason: &str, note: &str) -> u64 {
+fn hash(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (reason, note).hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -111,24 +91,26 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_bounded() {
+    fn what_is_remembered_is_bounded() {
         let (mut told, now) = (Told::default(), Instant::now());
-        for n in 0..3 * OBJECTS {
+        for n in 0..3 * EVENTS {
             assert_eq!(told.judge(&n.to_string(), "R", "a", now), Some(0));
-            assert!(told.objects.len() <= OBJECTS);
+            assert!(told.0.len() <= EVENTS);
         }
+        assert_eq!(told.judge(&(3 * EVENTS - 1).to_string(), "R", "a", now), None, "the newest are remembered");
+        assert!(size_of::<Event>() * EVENTS <= 160 << 10);
     }
 
     #[test]
-    fn objects_that_are_gone_are_forgotten_after_an_hour() {
+    fn events_are_forgotten_after_an_hour() {
         let (mut told, begin) = (Told::default(), Instant::now());
         for n in 0..1000_u32 {
             told.judge(&n.to_string(), "R", "a", begin + Duration::from_secs(n.into()));
         }
-        assert_eq!(told.objects.len(), 1000);
+        assert_eq!(told.0.len(), 1000);
         told.judge("later", "R", "a", begin + WINDOW + Duration::from_secs(500));
-        assert_eq!(told.objects.len(), 1 + 499, "those of the last hour");
-        told.judge("later", "R", "b", begin + 2 * WINDOW);
-        assert_eq!(told.objects.len(), 1);
+        assert_eq!(told.0.len(), 1 + 499, "those of the last hour");
+        told.judge("later", "R", "b", begin + 2 * WINDOW + Duration::from_secs(500));
+        assert_eq!(told.0.len(), 1);
     }
 }

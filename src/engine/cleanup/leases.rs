@@ -35,7 +35,11 @@ pub struct Orphan {
 impl Orphan {
     /// One line for a person.
     pub fn why(&self) -> String {
-        format!("address {} is taken for a container that is gone", self.lease.address)
+        let address = self.lease.address;
+        if self.lease.container.is_empty() {
+            return format!("address {address} is taken for nobody: its file is empty");
+        }
+        format!("address {address} is taken for a container that is gone")
     }
 
     /// Whether it is still taken.
@@ -63,7 +67,7 @@ pub fn judge(turn: &Turn, survey: &Survey, sight: &Sight) -> Judged {
     let Pools { readable, doubt } = pools(turn, survey);
     judged.doubt = doubt;
     for (pool, network) in readable {
-        match leases::older_than(&pool, YOUNG) {
+        match leases::older_than_or_ownerless(&pool, YOUNG) {
             Ok(leases) => {
                 let orphan = |lease| Orphan { network: network.clone(), lease, pool: pool.clone() };
                 judged.orphans.extend(leases.into_iter().map(orphan));

@@ -26,7 +26,7 @@ pub const KEEPERS: [&str; 2] = [FLANNEL, "tuning"];
 pub struct Lease {
     /// The address.
     pub address: IpAddr,
-    /// The container it was taken for.
+    /// The container it was taken for; empty where the program was killed between the file and its text.
     pub container: String,
     /// The interface; old versions did not write it.
     pub ifname: Option<String>,
@@ -198,8 +198,18 @@ fn refuse_containers(path: &Path, location: Option<&Location<'_>>) -> Result<(),
 /// The leases in `pool` that are older than `age`, without its lock: one that is being written has no owner and is left out.
 ///
 /// # Errors
-/// The folder is there and cannot be read, or somebody else than root could exchange it.
+/// As of [`older_than_or_ownerless`].
 pub fn older_than(pool: &Path, age: Duration) -> io::Result<Vec<Lease>> {
+    let mut leases = older_than_or_ownerless(pool, age)?;
+    leases.retain(|lease| !lease.container.is_empty());
+    Ok(leases)
+}
+
+/// As [`older_than`], with those that have no owner. At an `age` that no program works for, nobody writes them any more.
+///
+/// # Errors
+/// The folder is there and cannot be read, or somebody else than root could exchange it.
+pub fn older_than_or_ownerless(pool: &Path, age: Duration) -> io::Result<Vec<Lease>> {
     let Some(pool) = shared_folder::find(pool)? else { return Ok(Vec::new()) };
     let entries = files::entries(pool.path())?;
     Ok(entries.iter().filter_map(|entry| lease(&entry.path())).filter(|lease| lease.age >= age).collect())
@@ -231,7 +241,7 @@ fn lease(path: &Path) -> Option<Lease> {
     let age = std::fs::metadata(path).and_then(|file| file.modified()).ok()?.elapsed().unwrap_or_default();
     let text = files::read_bounded(path, MAX_LEASE).ok()??;
     let mut lines = text.trim().lines();
-    let container = lines.next().filter(|container| !container.is_empty())?.to_owned();
+    let container = lines.next().unwrap_or_default().to_owned();
     Some(Lease { address, container, ifname: lines.next().map(str::to_owned), age })
 }
 
