@@ -221,6 +221,13 @@ fn a_damaged_record_of_a_sandbox_that_is_not_listed_is_settled() {
     gc(&node, &valid(&[&kept])).silence();
     assert!(!file.exists());
     gc(&node, &valid(&[&kept])).silence();
+    // A GC that was killed had put such a record in order, and removed nothing yet.
+    let spent = json!({"version": 1, "containerId": gone.id, "created": 1, "incomplete": true, "attachments": []});
+    fs::write(&file, spent.to_string()).unwrap();
+    gc(&node, &valid(&[&kept, &gone])).silence();
+    assert!(file.exists(), "it is listed");
+    gc(&node, &valid(&[&kept])).silence();
+    assert!(!file.exists() && kept.record(&node).is_some());
 }
 
 #[test]

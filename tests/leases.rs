@@ -141,7 +141,7 @@ fn a_lease_that_nobody_is_written_into_is_given_back() {
     }
     [&old, &used].into_iter().for_each(|lease| age(lease));
     let row = |address: &str| {
-        json!([{"container": "", "pod": null, "network": "cbr0", "interface": null,
+        json!([{"container": "", "pod": null, "network": "cbr0", "interface": "",
             "reason": format!("address {address} is taken for nobody: its file is empty"), "deleted": true}])
     };
     // One may be written now, and a link has the other one.

@@ -204,7 +204,6 @@ fn is_swept(stale: &Stale, attachment: &Attachment) -> bool {
 
 /// What is to be deleted: what was never tried first, what was tried last at the end. Whatever hung comes last.
 fn stale(turn: &Turn, survey: &Survey, sight: &Sight, debts: Debts) -> Vec<Stale> {
-    let whole = survey.records.values().filter_map(|record| judge(record, Damaged::Spared, sight.fate(record), debts));
     // What a damaged record does not tell is told by the DEL that could not move it aside.
     let of_salvaged = |record: &Record| match sight.fate(record) {
         Fate::Gone(evidence) => Fate::Gone(evidence),
@@ -213,6 +212,11 @@ fn stale(turn: &Turn, survey: &Survey, sight: &Sight, debts: Debts) -> Vec<Stale
     };
     let salvaged =
         survey.salvaged.values().filter_map(|record| judge(record, Damaged::Salvaged, of_salvaged(record), debts));
+    let whole = survey.records.values().filter_map(|record| match record.attachments.is_empty() {
+        // A call that was killed put a damaged record in order. It tells as little as before.
+        true => judge(record, Damaged::Salvaged, of_salvaged(record), debts),
+        false => judge(record, Damaged::Spared, sight.fate(record), debts),
+    });
     let mut all: Vec<Stale> = whole.chain(salvaged).collect();
     let tried = |stale: &Stale| {
         let debts = stale.attachments.iter().filter_map(|attachment| attachment.debt.as_ref());

@@ -151,7 +151,9 @@ pub fn clean(
     // Before anything of it is deleted: this call may be killed.
     let replaceable = damage.as_ref().is_none_or(|damage| undo::restore(turn, &record, damage));
     let stays = |attachment: &Attachment| is_valid(attachment) || is_forbidden(attachment);
-    if damage.is_none() && record.attachments.iter().all(stays) {
+    // A call was killed after it had put a damaged record in order, and before it removed it.
+    let is_spent = record.attachments.is_empty() && cleaning.damaged == Damaged::Salvaged;
+    if damage.is_none() && !is_spent && record.attachments.iter().all(stays) {
         return Ok(Some(Cleaned::untouched(record, false)));
     }
     let (kept, stale): (Vec<_>, Vec<_>) = record.attachments.into_iter().partition(stays);
