@@ -52,6 +52,14 @@ pub fn must(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
+/// Makes `call`, and kills it before the change numbered `killed`.
+fn made(call: Call, killed: Option<usize>) -> Answer {
+    match killed {
+        Some(number) => call.killed_at(number).0,
+        None => call.make(),
+    }
+}
+
 impl Run {
     /// Waits for what a call has left at work.
     pub fn quiet(&self) {
@@ -170,8 +178,7 @@ impl Run {
         let release =
             if killed.is_none() && !asked && self.world.trouble.is_none() { self.world.release(self.made) } else { 0 };
         self.meets(0, networks);
-        let call = self.world.call_of(release, pod.call("ADD"));
-        let answer = if let Some(number) = killed { call.killed_at(number).0 } else { call.make() };
+        let answer = made(self.world.call_of(release, pod.call("ADD")), killed);
         self.quiet();
         self.count_former(release);
         self.count_call(if asked { "AddAsked" } else { "Add" }, &answer, killed.is_some());
