@@ -34,6 +34,9 @@ pub struct Difference {
     is_it: fn(&Outcome) -> bool,
 }
 
+/// The versions of CNI.
+const RELEASES: [&str; 7] = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
 /// The first that applies is taken.
 pub const ALL: &[Difference] = &[
     Difference {
@@ -47,7 +50,10 @@ pub const ALL: &[Difference] = &[
         is_it: |one| {
             let anywhere = ["has key ", "incompatible CNI versions: "];
             let in_list = [" is expected", "is neither true nor false", "\"plugins\" is ", "it has no \"type\""];
-            let is_refused = one.refused(&anywhere) || one.kind == "list" && one.refused(&in_list);
+            // Others read a result by the last version: as one of 0.1.0, it has no address.
+            let versions = one.text.to_lowercase().matches("\"cniversion\"").count();
+            let of_version = one.kind == "result" && versions > 1 && one.refused(&[" is expected", "a wrong value"]);
+            let is_refused = one.refused(&anywhere) || one.kind == "list" && one.refused(&in_list) || of_version;
             has_odd_keys(one.text) && (one.ours.is_ok() || is_refused)
         },
     },
@@ -67,7 +73,7 @@ pub const ALL: &[Difference] = &[
         plexus: "passed on as it is written",
         others: "refused",
         reason: "the plugin that reads the number decides",
-        is_it: |one| one.text.contains("1e400") && one.ours.is_ok(),
+        is_it: |one| one.text.contains("1e400") && one.ours.is_ok() || one.taken(&["Go value of type float64"]),
     },
     Difference {
         id: "blank",
@@ -143,6 +149,19 @@ pub const ALL: &[Difference] = &[
         is_it: |one| one.kind == "list" && one.taken(&["invalid cniVersion"]),
     },
     Difference {
+        id: "unknown-versions",
+        kind: "list",
+        text: "a version in `cniVersions` that no release of CNI has, such as `1.1.00`",
+        plexus: "the highest version that it knows",
+        others: "the highest one",
+        reason: "no plugin knows such a version",
+        is_it: |one| {
+            let version = |side: &Result<Value, String>| Some(side.as_ref().ok()?["version"].as_str()?.to_owned());
+            let is_known = |side| version(side).is_some_and(|version| RELEASES.contains(&version.as_str()));
+            one.kind == "list" && one.theirs.is_ok() && is_known(one.ours) && !is_known(one.theirs)
+        },
+    },
+    Difference {
         id: "of-plugins",
         kind: "list",
         text: "`ipam`, `dns` or `prevResult` of a plugin with a wrong type",
@@ -195,6 +214,15 @@ pub const ALL: &[Difference] = &[
         others: "refused",
         reason: "nobody's plugin writes it; without a prefix length Plexus refuses it, too",
         is_it: |one| one.kind == "result" && one.taken(&["invalid CIDR address"]) && has_leading_zero(one.text),
+    },
+    Difference {
+        id: "prefix-zeros",
+        kind: "result",
+        text: "a prefix length with leading zeros, such as `10.0.0.1/024`",
+        plexus: "refused",
+        others: "read as decimal",
+        reason: "nobody's plugin writes it",
+        is_it: |one| one.kind == "result" && one.refused(&["invalid IP address syntax"]) && one.text.contains("/0"),
     },
     Difference {
         id: "numbers",

@@ -85,6 +85,14 @@ const SHORT: [&str; 24] = [
     "ä",
 ];
 
+/// What thousands of random texts do not show, and millions did.
+const FOUND: [(&str, &str); 4] = [
+    ("list", r#"{"cniVersion":"0.4.0","cniVersions":["0.3.1","1.1.00"],"name":"lan","plugins":[{"type":"a"}]}"#),
+    ("list", r#"{"cniVersion":"0.4.0","name":"lan","plugins":[{"type":"a","ipam":1e0400}]}"#),
+    ("result", r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1/024"}}"#),
+    ("result", r#"{"cniVersion":"0.4.0","interfaces":[1.5],"CNIVERSION":""}"#),
+];
+
 /// A list of so many plugins: no change of a good one makes it so long.
 fn list_of(plugins: usize) -> String {
     format!(r#"{{"cniVersion":"1.0.0","name":"lan","plugins":[{}]}}"#, vec![r#"{"type":"a"}"#; plugins].join(","))
@@ -131,6 +139,7 @@ fn what_others_understand_is_understood_alike() {
         let mut texts = mutate::every(originals);
         texts.extend(SHORT.iter().filter(|_| kind == "annotation").map(|text| (*text).to_owned()));
         texts.extend([64, 65].iter().filter(|_| kind == "list").map(|plugins| list_of(*plugins)));
+        texts.extend(FOUND.iter().filter(|(of, _)| *of == kind).map(|(_, text)| (*text).to_owned()));
         unexplained.extend(compare(&mut oracle, kind, &texts, &mut seen));
         asked += texts.len();
         let mut random = Random::new(seed);
