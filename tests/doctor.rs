@@ -297,6 +297,8 @@ fn a_full_pool_is_named_in_a_container() {
     assert_eq!((&pool["mark"], code), (&json!("unseen"), Some(0)), "{pool}");
     fs::create_dir_all(POOL).unwrap();
     (2..7).for_each(|host| fs::write(format!("{POOL}/10.1.0.{host}"), "c\neth0").unwrap());
+    // The count is for the keeper.
+    fs::create_dir_all(node.run().keeper()).unwrap();
     last_sweep(3600);
     status(&node);
     eventually("the count", || node.run().counted_pools().exists());

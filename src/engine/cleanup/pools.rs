@@ -69,11 +69,14 @@ pub fn taken(folder: &Path) -> u64 {
     u64::try_from(addresses.count()).unwrap_or(u64::MAX)
 }
 
-/// Leaves `counts` for who cannot look.
+/// Leaves `counts` for the container of the keeper, where there is one.
 ///
 /// # Errors
 /// They cannot be written.
 pub fn leave(run: &RunDirectory, counts: &PoolsTaken) -> io::Result<()> {
+    if !run.keeper().is_dir() {
+        return Ok(());
+    }
     trusted::replace(&run.counted_pools(), &serde_json::to_vec(counts)?, 0o600, Durability::Cached)
 }
 
