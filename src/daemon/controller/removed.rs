@@ -24,7 +24,7 @@ pub struct Removed<'a> {
     reclaimer: Reclaimer,
     /// A clock that only goes forward.
     start: Instant,
-    /// Nodes that have blocks and no record, and when they were looked for.
+    /// Nodes that have blocks and no record.
     strays: BTreeSet<String>,
     /// All blocks, and when they were listed: the label of a block may be missing, or be another node's.
     listed: Option<(Instant, Vec<LeasedBlock>)>,
