@@ -13,6 +13,14 @@ mod case;
 mod others;
 
 use case::{Case, Killed, Then, kill_everywhere, with_links};
+use plexus::cni::ContainerId;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use support::Node;
 
 #[test]
 fn add_of_built_in_plugins() {
@@ -131,4 +139,41 @@ fn del_gc_and_sweep_of_programs() {
         false,
         &[(Killed::Del, Then::Del), (Killed::Gc, Then::Gc), (Killed::Sweep, Then::Sweep)],
     );
+}
+
+/// Where a test waits for the end of all calls, it takes each lock for a moment. A process that another test forks at that moment
+/// has a copy of the open file, until it becomes a program.
+#[test]
+fn whoever_waits_for_calls_to_end_keeps_no_lock() {
+    let ends = AtomicBool::new(false);
+    let forks = || {
+        while !ends.load(Ordering::Relaxed) {
+            let mut command = Command::new("true");
+            let waits = || {
+                thread::sleep(Duration::from_millis(5));
+                Ok(())
+            };
+            // SAFETY: between fork and exec it only sleeps.
+            unsafe { command.pre_exec(waits) };
+            command.status().unwrap();
+        }
+    };
+    thread::scope(|scope| {
+        // It is not on the machine that this thread enters: the machine would never be quiet.
+        scope.spawn(forks);
+        let held = Node::new().map(|node| {
+            let path = node.run().lock(&ContainerId::new("p0").unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = File::create(path).unwrap();
+            let is_held = |_: &i32| {
+                node.unlocked();
+                let is_held = file.try_lock().is_err();
+                file.unlock().unwrap();
+                is_held
+            };
+            (0..20_000).filter(is_held).count()
+        });
+        ends.store(true, Ordering::Relaxed);
+        assert_eq!(held.unwrap_or_default(), 0);
+    });
 }

@@ -163,11 +163,15 @@ impl Changes {
     /// Has `command`, which is started next, make its changes under our eyes. The plugin is killed before the one
     /// numbered `chosen`, from 1; 0 is none.
     pub fn of(command: &mut Command, chosen: usize) -> Self {
-        Changes::watched(command, move |change| {
-            if change.number == chosen {
-                // It may have ended, and what it left behind works on.
-                let _ = kill(Pid::from_raw(change.command), Signal::SIGKILL);
+        Changes::decided(command, move |change| {
+            if change.number != chosen {
+                return true;
             }
+            // Whose change it is cannot be asked of a process that was killed.
+            let is_its_own = change.process() == change.command;
+            // It may have ended, and what it left behind works on.
+            let _ = kill(Pid::from_raw(change.command), Signal::SIGKILL);
+            !is_its_own
         })
     }
 

@@ -153,9 +153,17 @@ impl Node {
     /// from it: the process is not found any more, and its locks are still held.
     pub fn quiet(&self) {
         super::eventually("every process to end", || self.processes().is_empty());
+        self.unlocked();
+    }
+
+    /// Waits until nobody holds the lock of a sandbox.
+    pub fn unlocked(&self) {
         for lock in fs::read_dir(self.run().locks()).into_iter().flatten().flatten() {
             let Ok(file) = fs::File::open(lock.path()) else { continue };
             super::eventually("a lock to be released", || file.try_lock_shared().is_ok());
+            // A process that another test forks at this moment has a copy of the file. By that it would hold the lock until it
+            // becomes a program, and GC and a sweep would pass over the sandbox.
+            file.unlock().unwrap();
         }
     }
 
