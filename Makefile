@@ -128,7 +128,7 @@ bench-multus: plugin ## Measure side by side with Multus 4.3, whose programs are
 .PHONY: bench-delegates
 bench-delegates: plugin ## Measure ADD and DEL of built-in plugins, reference programs and the kernel alone (root)
 	e2e/assets/get plugins >/dev/null
-	PLEXUS_PLUGIN=$(plugin) cargo bench --profile dev --bench delegates
+	PLEXUS_PLUGIN=$(plugin) cargo bench --bench delegates
 
 .PHONY: bench-status
 bench-status: ## Measure how long the daemon takes to write a network-status, next to the bare request (root)

@@ -153,8 +153,8 @@ fn furnish(node: &Node) {
 type Cost = (Duration, Duration);
 
 fn by_the_plugin(pod: Pod) -> [Cost; 2] {
-    let add = cost(UsageWho::RUSAGE_CHILDREN, || drop(pod.add().result()));
-    let del = cost(UsageWho::RUSAGE_CHILDREN, || pod.del().silence());
+    let add = cost(UsageWho::RUSAGE_CHILDREN, || _ = pod.call("ADD").timed());
+    let del = cost(UsageWho::RUSAGE_CHILDREN, || _ = pod.call("DEL").timed());
     pod.end_sandbox();
     [add, del]
 }

@@ -83,12 +83,8 @@ fn attach(node: &Node) {
         for (natives, times) in [true, false].into_iter().zip(&mut times) {
             let pod =
                 Pod::new(node, &format!("p{round}{natives}")).selecting("br,mv").configured("natives", json!(natives));
-            let begun = Instant::now();
-            pod.add().result();
-            times[0].push(begun.elapsed());
-            let begun = Instant::now();
-            pod.del().silence();
-            times[1].push(begun.elapsed());
+            times[0].push(pod.call("ADD").timed());
+            times[1].push(pod.call("DEL").timed());
             pod.end_sandbox();
         }
     }
