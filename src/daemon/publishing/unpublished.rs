@@ -20,6 +20,8 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long it is remembered how a publication ended.
 const REMEMBERED: Duration = Duration::from_secs(30);
+/// Between two tries of a status that no policy denies.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Tries at one time; more wait their turn.
 const AT_ONCE: usize = 16;
 /// Tries of a status that a policy denies, after which it is given up.
@@ -66,8 +68,9 @@ struct Patience {
 
 impl Patience {
     fn new(denied: Duration) -> Self {
-        let pauses = |first, longest| Pauses::new(Duration::from_millis(first), Duration::from_millis(longest));
-        Patience { usual: pauses(200, 15_000), conflict: pauses(20, 500), denied, denials: 0 }
+        let usual = Pauses::new(Duration::from_millis(200), LONGEST_PAUSE);
+        let conflict = Pauses::new(Duration::from_millis(20), Duration::from_millis(500));
+        Patience { usual, conflict, denied, denials: 0 }
     }
 
     /// The pause after `outcome`; none where there is nothing more to try.
@@ -93,7 +96,7 @@ impl Unpublished {
             metrics,
             works: Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
-            pods: PodTurns::default(),
+            pods: PodTurns::new(denied_pause.max(LONGEST_PAUSE)),
             denied_pause,
         }
     }
@@ -118,6 +121,7 @@ impl Unpublished {
                 }
             }
             self.works().retain(|_, work| work.ended.is_none_or(|ended| ended.elapsed() < REMEMBERED));
+            self.pods.forget();
             sleep(LOOK_EVERY).await;
         }
     }
