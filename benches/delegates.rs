@@ -122,13 +122,16 @@ fn growth(node: &Node) {
 /// Where the time of ADD and DEL goes while `attached` pods are attached.
 fn steps(node: &Node, attached: usize) {
     let file = format!("/run/node/steps-{attached}.json");
+    let mut whole: [Times; 2] = Default::default();
     for round in 0..ROUNDS {
-        let pod = Pod::new(node, &format!("steps{attached}-{round}")).selecting("br,mv");
-        support::traced(&pod, &file);
-        pod.end_sandbox();
+        let pod = |what| Pod::new(node, &format!("{what}{attached}-{round}")).selecting("br,mv");
+        let (traced, untraced) = (pod("steps"), pod("whole"));
+        let took = support::traced(&traced, &untraced, &file);
+        whole.iter_mut().zip(took).for_each(|(whole, took)| whole.push(took));
+        [traced, untraced].iter().for_each(Pod::end_sandbox);
     }
     println!("\nnatives with {attached} attached pods");
-    report::steps::print(&std::fs::read_to_string(file).unwrap());
+    report::steps::print(&std::fs::read_to_string(file).unwrap(), &whole);
 }
 
 /// The networks, with their bridges made by a pod that comes and goes.

@@ -35,6 +35,8 @@ use support::{Call, Node, Pod, kernel};
 use thick::Thick;
 
 const ROUNDS: usize = 25;
+/// Bursts of each side, whose median counts.
+const BURSTS: usize = 3;
 const BURST: usize = 100;
 const AT_ONCE: usize = 16;
 const NETWORKS: &str = "br,mv";
@@ -72,6 +74,20 @@ struct Bench {
     made: AtomicUsize,
 }
 
+/// One of them.
+struct Burst {
+    wall: Duration,
+    processor: Duration,
+    spent: Spent,
+}
+
+/// What the processors had been used for before and after a burst, and what the plugins of the burst used.
+struct Spent {
+    before: Used,
+    after: Used,
+    plugin: Duration,
+}
+
 fn main() {
     let Some(programs) = support::programs::multus() else { return };
     // Before a node covers the folder where it may be.
@@ -104,9 +120,12 @@ fn usual(bench: Bench) {
     bench.pods("reference plugins, three networks", NETWORKS, Side::Programs);
     bench.requests();
     bench.processors();
-    bench.bursts();
+    let spent = bench.bursts();
     bench.once("daemon's memory, idle (MiB)", idle, 1);
     bench.once("daemon's memory, after the bursts (MiB)", bench.memory(), 1);
+    println!();
+    let named = ["plexusd", "kube-apiserver", "etcd"];
+    spent.after.print_since(&spent.before, &named, ("the plugin, of Plexus", spent.plugin));
     let picture = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-multus.svg");
     std::fs::write(&picture, report::picture::svg(&bench.rows.lock().unwrap(), &origin)).unwrap();
     println!("\nthe same as a picture: {}", picture.display());
@@ -319,53 +338,70 @@ impl Bench {
         support::eventually("the configuration of multus-daemon", is_whole);
     }
 
-    /// Many pods at once, as after a reboot.
-    fn bursts(&self) {
-        let mut wall = [Duration::ZERO; 2];
-        let mut processor = [Duration::ZERO; 2];
+    /// Many pods at once, as after a reboot. Answers who used the processors in the last burst of Plexus.
+    fn bursts(&self) -> Spent {
+        let mut wall: [Times; 2] = Default::default();
+        let mut processor: [Times; 2] = Default::default();
         let mut spent = None;
-        for (n, side) in [Side::Multus, Side::Plexus].into_iter().enumerate() {
-            let pods = self.create(side, NETWORKS, BURST);
-            let before = self.processor(side);
-            let (used, started) = (Used::now(), children());
-            let begun = Instant::now();
-            self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
-            wall[n] = begun.elapsed();
-            processor[n] = self.processor(side) - before;
-            spent = Some((used, Used::now(), children() - started));
-            for pod in &pods {
-                assert_eq!(kernel::links(&pod.netns), ["eth0", "net1", "net2"]);
+        for _ in 0..BURSTS {
+            for (n, side) in [Side::Multus, Side::Plexus].into_iter().enumerate() {
+                let burst = self.burst(side);
+                wall[n].push(burst.wall);
+                processor[n].push(burst.processor);
+                spent = Some(burst.spent);
             }
-            self.at_once(&pods, |pod| self.call(side, pod, "DEL").timed());
-            pods.iter().for_each(Pod::end_sandbox);
         }
-        let [multus, plexus] = wall.map(|time| time.as_secs_f64());
+        let [multus, plexus] = wall.map(|times| times.median().as_secs_f64());
         self.once(&format!("{BURST} pods, {AT_ONCE} at once: ADD of all (s)"), (multus, plexus), 2);
-        let [multus, plexus] = processor.map(|time| report::milliseconds(time) / BURST as f64);
+        let [multus, plexus] = processor.map(|times| report::milliseconds(times.median()) / BURST as f64);
         self.once("processor time of such an ADD (ms)", (multus, plexus), 1);
-        let pods = self.create(Side::Plexus, NETWORKS, BURST);
-        let floor = floor_burst::burst(Bridges::of(&self.thick.node), &self.kubeconfig, &pods, AT_ONCE);
-        println!("| the same by kernel, API server and etcd alone (s) | {:.2} | | | | |", floor.as_secs_f64());
-        if let Some((before, after, plugin)) = spent {
-            println!();
-            let named = ["plexusd", "kube-apiserver", "etcd"];
-            after.print_since(&before, &named, ("the plugin, of Plexus", plugin));
+        let mut floor = Times::default();
+        for _ in 0..BURSTS {
+            let pods = self.create(Side::Plexus, NETWORKS, BURST);
+            floor.push(floor_burst::burst(Bridges::of(&self.thick.node), &self.kubeconfig, &pods, AT_ONCE));
         }
+        let floor = floor.median().as_secs_f64();
+        println!("| the same by kernel, API server and etcd alone (s) | {floor:.2} | | | | |");
+        spent.unwrap()
+    }
+
+    /// One burst of pods, which go again.
+    fn burst(&self, side: Side) -> Burst {
+        let pods = self.create(side, NETWORKS, BURST);
+        let processor = self.processor(side);
+        let (before, started) = (Used::now(), children());
+        let begun = Instant::now();
+        self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
+        let wall = begun.elapsed();
+        let processor = self.processor(side) - processor;
+        let spent = Spent { before, after: Used::now(), plugin: children() - started };
+        for pod in &pods {
+            assert_eq!(kernel::links(&pod.netns), ["eth0", "net1", "net2"]);
+        }
+        self.at_once(&pods, |pod| self.call(side, pod, "DEL").timed());
+        pods.iter().for_each(Pod::end_sandbox);
+        Burst { wall, processor, spent }
     }
 
     /// Where the time of such calls goes, with an API server that takes the status.
     fn steps(&self) {
-        let pods = self.create(Side::Plexus, NETWORKS, ROUNDS);
+        let pods = self.create(Side::Plexus, NETWORKS, 2 * ROUNDS);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("steps.json");
-        for pod in &pods {
-            for verb in ["ADD", "DEL"] {
-                self.call(Side::Plexus, pod, verb).env("PLEXUS_TRACE", file.to_string_lossy()).timed();
+        let mut whole: [Times; 2] = Default::default();
+        for (number, pod) in pods.iter().enumerate() {
+            for (verb, whole) in ["ADD", "DEL"].into_iter().zip(&mut whole) {
+                let call = self.call(Side::Plexus, pod, verb);
+                if number % 2 == 0 {
+                    whole.push(call.timed());
+                } else {
+                    call.env("PLEXUS_TRACE", file.to_string_lossy()).timed();
+                }
             }
             pod.end_sandbox();
         }
         println!("\nmedians of the steps of Plexus, three networks, {ROUNDS} pods");
-        report::steps::print(&std::fs::read_to_string(file).unwrap());
+        report::steps::print(&std::fs::read_to_string(file).unwrap(), &whole);
     }
 
     fn at_once(&self, pods: &[Pod], work: impl Fn(&Pod) -> Duration + Sync) {

@@ -99,12 +99,18 @@ fn attach(node: &Node) {
 fn steps(node: &Node, natives: bool) {
     println!("\n{}", if natives { "natives" } else { "programs" });
     let file = format!("/run/node/steps-{natives}.json");
+    let mut whole: [Times; 2] = Default::default();
     for round in 0..ROUNDS {
-        let pod = Pod::new(node, &format!("traced{round}")).selecting("br,mv").configured("natives", json!(natives));
-        support::traced(&pod, &file);
-        pod.end_sandbox();
+        let pod = |what: &str| {
+            let pod = Pod::new(node, &format!("{what}{round}{natives}"));
+            pod.selecting("br,mv").configured("natives", json!(natives))
+        };
+        let (traced, untraced) = (pod("traced"), pod("whole"));
+        let took = support::traced(&traced, &untraced, &file);
+        whole.iter_mut().zip(took).for_each(|(whole, took)| whole.push(took));
+        [traced, untraced].iter().for_each(Pod::end_sandbox);
     }
-    report::steps::print(&std::fs::read_to_string(file).unwrap());
+    report::steps::print(&std::fs::read_to_string(file).unwrap(), &whole);
 }
 
 /// How much address space a call of the plugin needs where its pod asks for as much as it can.

@@ -8,10 +8,11 @@ use std::time::Duration;
 /// The verbs of a call's title, in the table's order.
 const VERBS: [&str; 2] = ["ADD", "DEL"];
 
-/// Prints the steps of the Chrome trace `text`: what all steps of that name take in a call.
-pub fn print(text: &str) {
-    let whole = format!("{}]", text.trim_end().trim_end_matches(','));
-    let events: Vec<Value> = serde_json::from_str(&whole).unwrap();
+/// Prints the steps of the Chrome trace `text`: what all steps of that name take in a call. `whole` are ADD and DEL without a trace, as
+/// their caller sees them: with the start and the end of the process.
+pub fn print(text: &str, whole: &[Times; 2]) {
+    let list = format!("{}]", text.trim_end().trim_end_matches(','));
+    let events: Vec<Value> = serde_json::from_str(&list).unwrap();
     let mut verbs = BTreeMap::new();
     let mut calls: BTreeMap<(u64, String), Duration> = BTreeMap::new();
     let mut order: Vec<String> = Vec::new();
@@ -37,13 +38,17 @@ pub fn print(text: &str) {
     }
     println!("step (one in another counts in both)         ADD          DEL");
     for step in order {
-        let times = &steps[&step];
-        let cell = |verb: usize| match times[verb].median() {
-            Duration::ZERO => " ".repeat(13),
-            time => format!("{:>10.3} ms", milliseconds(time)),
-        };
-        println!("{:36}{}{}", step, cell(0), cell(1));
+        row(&step, &steps[&step]);
     }
+    row("the whole call, without a trace", whole);
+}
+
+fn row(step: &str, times: &[Times; 2]) {
+    let cell = |verb: usize| match times[verb].median() {
+        Duration::ZERO => " ".repeat(13),
+        time => format!("{:>10.3} ms", milliseconds(time)),
+    };
+    println!("{:36}{}{}", step, cell(0), cell(1));
 }
 
 /// Steps of one kind have one name: requests to the kernel, whatever they ask; so have networks, and plugins.

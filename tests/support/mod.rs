@@ -79,13 +79,13 @@ pub fn tally(count: usize, what: &str) {
     say(&format!("prove: {count} {what}"));
 }
 
-/// ADD and DEL of `pod`, which append their steps to `file`.
+/// ADD and DEL of `pod`, which append their steps to `file`, and of `other` without a trace; answers how long the latter took.
 #[track_caller]
-pub fn traced(pod: &Pod, file: &str) {
+pub fn traced(pod: &Pod, other: &Pod, file: &str) -> [Duration; 2] {
     for verb in ["ADD", "DEL"] {
-        let answer = pod.call(verb).env(plexus::sys::trace::VARIABLE, file).make();
-        assert!(answer.status.success(), "{answer:?}");
+        pod.call(verb).env(plexus::sys::trace::VARIABLE, file).timed();
     }
+    ["ADD", "DEL"].map(|verb| other.call(verb).timed())
 }
 
 /// The machine's, or with the namespace of a pod entered its, interfaces get no addresses of the kernel's own, and none
