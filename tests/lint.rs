@@ -10,6 +10,8 @@ mod cluster;
 mod command;
 #[path = "lint/page.rs"]
 mod page;
+#[path = "lint/pools.rs"]
+mod pools;
 #[path = "lint/robust.rs"]
 mod robust;
 #[path = "lint/rules.rs"]

@@ -7,6 +7,7 @@ use crate::ipam::overlap::Claimant;
 use crate::ipam::reservation::{Reservation, Whose};
 use crate::ipam::scarcity::{Mark, Wanted};
 use crate::ipam::{Block, PoolName, PoolSpec};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -287,6 +288,11 @@ impl AddressNode {
         let AddressNodeSpec { revoked_at, dead: is_dead } = self.spec.clone();
         Some(Record { epoch, version, revoked_at, is_dead })
     }
+}
+
+/// The CustomResourceDefinition of [`AddressPool`]: what the API server judges a pool by.
+pub fn pool_definition() -> CustomResourceDefinition {
+    AddressPool::crd()
 }
 
 /// The CustomResourceDefinitions as YAML, as they are checked in under `crd/addresses`.

@@ -309,6 +309,10 @@ fn what_is_passed_over_is_told() {
         (network("NetworkAttachmentDefintion", good), "error PX063"),
         (network(nad, good).replace("k8s.cni.cncf.io/v1", "k8s.v1.cni.cncf.io/v1"), "error PX063"),
         (pod("name: p").replace("kind: Pod", "kind: Pods"), "error PX063"),
+        (
+            "apiVersion: ipam.plexus.dev/v1alpha1\nkind: AddressPools\nmetadata: {name: lan}\nspec: {}\n".to_owned(),
+            "did you mean AddressPool of ipam.plexus.dev/v1alpha1?",
+        ),
         (key("k8s.v1.cni.cncf.io/network"), "warning PX065"),
         (key("k8s.v1.cni.cncf.io/Networks"), "warning PX065"),
         (key("k8s.v1.cni.cnf.io/networks"), "warning PX065"),

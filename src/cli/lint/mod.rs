@@ -1,5 +1,6 @@
 //! `plexusctl lint`: errors in manifests, before a pod meets them.
 
+mod admitted;
 pub mod found;
 mod ignored;
 pub mod judged;

@@ -7,6 +7,13 @@ use crate::cluster::manifests::tree::Node;
 pub const GROUP: &str = "k8s.cni.cncf.io";
 /// See above.
 pub const KIND: &str = "NetworkAttachmentDefinition";
+/// The API group of pools of addresses, and their kind.
+pub const POOLS: &str = "ipam.plexus.dev";
+/// See above.
+pub const POOL: &str = "AddressPool";
+
+/// On a Service: the additional network whose addresses its endpoints are to have.
+const SERVICE_NETWORK: &str = "k8s.v1.cni.cncf.io/service-network";
 
 /// An object of Kubernetes.
 #[derive(Clone, Debug)]
@@ -33,7 +40,13 @@ impl Object {
 
     /// Whether it is an AddressPool.
     pub fn is_pool(&self) -> bool {
-        self.group == "ipam.plexus.dev" && self.kind == "AddressPool"
+        self.group == POOLS && self.kind == POOL
+    }
+
+    /// The additional network that a Service names by the convention of multus-service; none of another object.
+    pub fn network_of_service(&self) -> Option<&Node> {
+        let is_service = self.group.is_empty() && self.kind == "Service";
+        self.root.below(&["metadata", "annotations", SERVICE_NETWORK]).filter(|_| is_service)
     }
 
     /// The place of `node`, which is a part of it.

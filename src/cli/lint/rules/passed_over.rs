@@ -5,7 +5,7 @@ use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cli::objects::network::Network;
-use crate::cli::objects::object::{GROUP, KIND, Object};
+use crate::cli::objects::object::{GROUP, KIND, Object, POOL, POOLS};
 use crate::cli::objects::pod::Pod;
 use crate::cluster::manifests::tree::{Key, Node, Tree};
 use crate::cni::spelling::{hint, nearest};
@@ -13,15 +13,16 @@ use crate::delegate::kinds::meant;
 use crate::nad::selection::UnknownKey;
 use crate::nad::{DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS, NadRef, RESOURCE_NAME, Selection};
 
-/// Kinds that have pods and that people write, each with its group.
-const KINDS: [(&str, &str); 7] = [
-    (GROUP, KIND),
-    ("", "Pod"),
-    ("apps", "Deployment"),
-    ("apps", "StatefulSet"),
-    ("apps", "DaemonSet"),
-    ("batch", "Job"),
-    ("batch", "CronJob"),
+/// Kinds that are judged and that people write, each with its group and version.
+const KINDS: [(&str, &str, &str); 8] = [
+    (GROUP, "v1", KIND),
+    (POOLS, "v1alpha1", POOL),
+    ("", "v1", "Pod"),
+    ("apps", "v1", "Deployment"),
+    ("apps", "v1", "StatefulSet"),
+    ("apps", "v1", "DaemonSet"),
+    ("batch", "v1", "Job"),
+    ("batch", "v1", "CronJob"),
 ];
 /// The keys of annotations of pods that Plexus reads or writes.
 const OF_PODS: [&str; 3] = [NETWORKS, NETWORK_STATUS, DEFAULT_NETWORK];
@@ -222,13 +223,13 @@ fn misspelt_kind(object: &Object) -> Option<String> {
     let is_near = |wanted: &str| kind == wanted || is_plural(wanted) || nearest(kind, [wanted]).is_some();
     // The group is nobody else's; the kind is nobody else's in any group.
     let of_ours = if group == GROUP { !object.is_network() } else { is_near(KIND) };
-    let meant = if of_ours {
-        (GROUP, KIND)
-    } else {
-        KINDS.into_iter().find(|(known, wanted)| *known == group && kind != *wanted && is_near(wanted))?
+    let is_meant = |(known, _, wanted): &(&str, &str, &str)| {
+        if of_ours { *wanted == KIND } else { *known == group && kind != *wanted && is_near(wanted) }
     };
-    let version = if meant.0.is_empty() { "v1".to_owned() } else { format!("{}/v1", meant.0) };
-    Some(format!("kind {kind:?} in the API group {group:?} is not known; did you mean {} of {version}?", meant.1))
+    let (group_meant, version, meant) = KINDS.into_iter().find(is_meant)?;
+    let slash = if group_meant.is_empty() { "" } else { "/" };
+    let of = format!("{meant} of {group_meant}{slash}{version}");
+    Some(format!("kind {kind:?} in the API group {group:?} is not known; did you mean {of}?"))
 }
 
 fn misspelt_keys(judged: &Judged<'_>, object: usize, annotations: &[(Key, Node)], known: &[&str]) -> Vec<Found> {

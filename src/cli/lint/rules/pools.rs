@@ -1,11 +1,13 @@
 //! Rules about AddressPools, and about pods that get no address of one.
 
+use crate::cli::lint::admitted::{Kind, Refused};
 use crate::cli::lint::found::Found;
 use crate::cli::lint::judged::{Judged, Selecting};
 use crate::cli::lint::rule::{Example, Needs, Rule, Severity};
 use crate::cli::objects::network::{self, Network};
 use crate::cli::objects::object::Object;
-use crate::cluster::manifests::tree::Node;
+use crate::cluster::addresses::pool_definition;
+use crate::cluster::manifests::tree::{Key, Node, Tree};
 use crate::cni::{PluginConfig, json};
 use crate::delegate::ipam::leased;
 use crate::ipam::overlap::{Claimant, Overlap, overlaps};
@@ -13,6 +15,8 @@ use crate::ipam::pool::Range;
 use crate::ipam::{Pool, PoolName, PoolSpec};
 use crate::nad::Selection;
 use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+use std::sync::LazyLock;
 
 /// The manifest of a pool: its name, and its specification in one line.
 macro_rules! pool {
@@ -31,20 +35,18 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "PX080",
         severity: Severity::Error,
-        what: "a value of an AddressPool makes no sense: the pool gives no address",
-        fix: "correct the value (docs/how-to/cluster-addresses.md)",
+        what: "the API server refuses an AddressPool, or a value of it makes no sense: the pool gives no address",
+        fix: "correct the key or the value (docs/how-to/cluster-addresses.md)",
         needs: Needs::Files,
-        bad: Example::Manifests(pool!("lan", "{ ranges: [{ range: 10.1.0.1/24 }] }")),
-        good: Example::Manifests(pool!("lan", "{ ranges: [{ range: 10.1.0.0/24, gateway: 10.1.0.1 }] }")),
+        bad: Example::Manifests(pool!("lan", "{ ranges: [{ range: 10.1.0.1/24 }], probe: Off }")),
+        good: Example::Manifests(pool!("lan", "{ ranges: [{ range: 10.1.0.0/24 }], probe: \"Off\" }")),
         judge: |judged| {
-            let wrong = |pool: &Listed<'_>| {
-                let why = match &pool.spec {
-                    Ok(spec) => Pool::new(spec).err()?.to_string(),
-                    Err(why) => why.clone(),
-                };
-                Some(judged.in_object(pool.object, pool.at, why))
-            };
-            pools(judged).iter().filter_map(wrong).collect()
+            let objects = judged.objects.all.iter().enumerate().filter(|(_, object)| object.is_pool());
+            let found = objects.flat_map(|(number, object)| {
+                let text = &judged.objects.sources[object.source].text;
+                wrong(object, text).into_iter().map(move |one| judged.at(number, one.at, one.text))
+            });
+            found.collect()
         },
     },
     Rule {
@@ -233,6 +235,9 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
+/// AddressPools as the API server judges them.
+static KIND: LazyLock<Option<Kind>> = LazyLock::new(|| Kind::new(&pool_definition()));
+
 /// When the API server made `object`, in seconds of Unix time; none of one in a file.
 fn created(object: &Object) -> Option<i64> {
     let time = object.root.below(&["metadata", "creationTimestamp"])?.text()?;
@@ -253,6 +258,44 @@ fn sticky(judged: &Judged<'_>, is_wrong: impl Fn(&PoolSpec, &Pool) -> bool, what
     judged.plugins().filter_map(found).collect()
 }
 
+/// What is wrong with the pool `object`, which is written in `text`.
+fn wrong(object: &Object, text: &str) -> Vec<Refused> {
+    let mut found = KIND.as_ref().map_or_else(Vec::new, |kind| kind.refusals(&object.root, &object.name, text));
+    let Some(spec) = object.root.get("spec") else { return found };
+    // Of one value the plugin's own words are clearer than a pattern.
+    for one in spec.get("ranges").map_or(&[] as &[Node], Node::items).iter().filter_map(senseless) {
+        found.retain(|other| other.at != one.at);
+        found.push(one);
+    }
+    if found.is_empty() {
+        let read = json::parse::<PoolSpec>(&kept(spec).to_string()).map_err(|e| e.to_string());
+        let why = read.and_then(|spec| Pool::new(&spec).map_err(|e| e.to_string())).err();
+        found.extend(why.map(|text| Refused { at: spec.at, text }));
+    }
+    found
+}
+
+/// Why the plugin takes no address from `range`, if it can be read.
+fn senseless(range: &Node) -> Option<Refused> {
+    let ranges = vec![json::parse(&kept(range).to_string()).ok()?];
+    let text = Pool::new(&PoolSpec { ranges, ..PoolSpec::default() }).err()?.to_string();
+    // Each message begins with the key.
+    let key = text.split(' ').next().unwrap_or_default();
+    Some(Refused { at: range.get(key).unwrap_or(range).at, text })
+}
+
+/// `node` as the API server keeps it: without keys that have no value.
+fn kept(node: &Node) -> Value {
+    let has_value = |(_, value): &&(Key, Node)| value.value != Tree::Null;
+    match &node.value {
+        Tree::Map(entries) => {
+            entries.iter().filter(has_value).map(|(key, value)| (key.text.clone(), kept(value))).collect()
+        }
+        Tree::List(items) => items.iter().map(kept).collect(),
+        _ => node.to_json(),
+    }
+}
+
 /// An AddressPool among the objects.
 struct Listed<'a> {
     object: usize,
@@ -264,7 +307,7 @@ struct Listed<'a> {
 fn pools<'a>(judged: &Judged<'a>) -> Vec<Listed<'a>> {
     let listed = |(object, it): (usize, &'a Object)| {
         let at = it.root.get("spec").filter(|_| it.is_pool())?;
-        let spec = json::parse(&at.to_json().to_string()).map_err(|e| e.to_string());
+        let spec = json::parse(&kept(at).to_string()).map_err(|e| e.to_string());
         Some(Listed { object, name: &it.name, at, spec })
     };
     judged.objects.all.iter().enumerate().filter_map(listed).collect()
