@@ -1,10 +1,12 @@
 //! The examples in the table of rules.
 
+use super::command::lint;
 use plexus::cli::lint::check;
 use plexus::cli::lint::judged::Machine;
 use plexus::cli::lint::rule::{Example, Needs, Rule, Severity};
 use plexus::cli::lint::rules;
 use plexus::engine::Settings;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// An example as whole manifests.
@@ -119,3 +121,40 @@ fn places_are_those_of_the_keys() {
     let mode = findings.iter().find(|finding| finding.rule.id == "PX011").unwrap();
     assert!(text[mode.found.place.at..].starts_with("\"mode\""), "{}", &text[mode.found.place.at..]);
 }
+
+/// What `rule` has against `text` with `settings`: message and fix.
+pub fn of_rule(rule: &str, text: &str, settings: &str) -> Vec<[String; 2]> {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["x.yaml", "s.json"].map(|name| folder.path().join(name).display().to_string());
+    paths.iter().zip([text, settings]).for_each(|(path, text)| std::fs::write(path, text).unwrap());
+    let output = lint(&["-o", "json", "--settings", &paths[1], &paths[0]]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    let findings = document["findings"].as_array().unwrap().iter().filter(|one| one["rule"] == rule);
+    findings.map(|one| ["message", "fix"].map(|key| one[key].as_str().unwrap().to_owned())).collect()
+}
+
+/// A program runs for several reasons, and the same step does not end each.
+#[test]
+fn the_fix_is_of_the_reason_why_a_program_runs() {
+    let network = |config: &str| format!("{NETWORK}'{config}'\n");
+    let whereabouts = network(
+        r#"{ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "ipam": { "type": "whereabouts", "range": "10.1.0.0/24" } }"#,
+    );
+    let bridge = |more: &str| network(&format!(r#"{{ "cniVersion": "1.0.0", "type": "bridge"{more} }}"#));
+    let set = |natives: &str| format!(r#"{{"natives":{natives}}}"#);
+    for (text, settings, message, fix) in [
+        (&whereabouts, "{}", "the program whereabouts runs", "docs/how-to/from-whereabouts.md"),
+        (&bridge(""), &*set("false"), "switched off by the setting natives", "change the setting natives"),
+        (&bridge(r#", "mtu": 1500, "mtu": 1400"#), "{}", "key \"mtu\" occurs twice", "remove one of the two keys"),
+        (&bridge(r#", "colour": "red""#), "{}", "key \"colour\" is not known", "remove the key if"),
+    ] {
+        let found = of_rule("PX042", text, settings);
+        let [[found_message, found_fix]] = found.as_slice() else { panic!("{text}: {found:?}") };
+        assert!(found_message.contains(message) && found_fix.contains(fix), "{text}: {found:?}");
+    }
+    // Where Plexus gives the addresses there is nothing to do.
+    assert!(of_rule("PX042", &whereabouts, &set(r#"{"whereabouts": true}"#)).is_empty());
+}
+
+const NETWORK: &str =
+    "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: { name: a }\nspec:\n  config: ";

@@ -8,7 +8,7 @@ use crate::cli::objects::network::{Network, ipam};
 use crate::cluster::manifests::tree::{Key, Node, Tree};
 use crate::cni::folds_to;
 use crate::delegate::ipam::{host_local, tables};
-use crate::delegate::keys::{self, COMMON};
+use crate::delegate::keys::{self, COMMON, Declined};
 use crate::delegate::native::TABLES;
 use crate::delegate::registry::Runner;
 
@@ -113,16 +113,17 @@ pub const RULES: &[Rule] = &[
                 .filter_map(|(network, plugin, node)| {
                     let is_built_in = TABLES.iter().any(|(kind, _)| *kind == plugin.kind.as_str());
                     let runners = judged.registry.runners(plugin);
-                    let text = match (runners.main, runners.ipam, &plugin.ipam) {
-                        (Runner::Program(why), ..) if is_built_in => format!("the program {} runs: {why}", plugin.kind),
+                    let (kind, why) = match (runners.main, runners.ipam, &plugin.ipam) {
+                        (Runner::Program(why), ..) if is_built_in => (&plugin.kind, why),
                         (Runner::Native, Some(Runner::Program(why)), Some(kind))
                             if !tables(kind.as_str()).is_empty() =>
                         {
-                            format!("the program {kind} runs: {why}")
+                            (kind, why)
                         }
                         _ => return None,
                     };
-                    Some(judged.in_config(network, node.at, text))
+                    let found = judged.in_config(network, node.at, format!("the program {kind} runs: {why}"));
+                    Some(Found { fix: fix_of(&why), ..found })
                 })
                 .collect()
         },
@@ -166,6 +167,20 @@ fn every_map(node: &Node) -> Vec<&Node> {
         }
     }
     found
+}
+
+/// What to do where a program runs because of `why`; none where the fix of the rule fits.
+fn fix_of(why: &Declined) -> Option<&'static str> {
+    match why {
+        Declined::Off(_) => {
+            Some("change the setting natives if a built-in plugin is wanted (docs/reference/built-in-plugins.md)")
+        }
+        Declined::NotChosen(_) => Some(
+            "keep the program, or change to the built-in plugin in the order of the page (docs/how-to/from-whereabouts.md)",
+        ),
+        Declined::Twice(_) => Some("remove one of the two keys if a built-in plugin is wanted"),
+        Declined::NoNative(_) | Declined::Unknown(_) | Declined::Needs { .. } => None,
+    }
 }
 
 fn duplicates(judged: &Judged<'_>, network: &Network, map: &Node) -> Vec<Found> {
