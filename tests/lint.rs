@@ -16,4 +16,6 @@ mod pools;
 mod robust;
 #[path = "lint/rules.rs"]
 mod rules;
+#[path = "lint/services.rs"]
+mod services;
 mod support;

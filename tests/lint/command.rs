@@ -366,11 +366,15 @@ fn the_summary_counts_what_was_checked_and_what_was_not() {
     let document: Value = serde_json::from_slice(&lint(&[&path, "-o", "json"]).stdout).unwrap();
     assert_eq!(
         document["checked"],
-        json!({"networks": 1, "pods": 0, "pools": 0, "files": 2, "others": 2, "unread": 0})
+        json!({"networks": 1, "pods": 0, "pools": 0, "services": 0, "files": 2, "others": 2, "unread": 0})
     );
     let nothing = folder(&[("a.yaml", service)]);
     let said = text(&lint(&[&nothing.path().display().to_string()]).stderr);
     assert_eq!(said, "0 networks, 0 pods in 1 file; 1 object of another kind not checked: nothing was checked.\n");
+    let of_network = service.replace("{name: s}", "{name: s, annotations: {k8s.v1.cni.cncf.io/service-network: a}}");
+    let headless = folder(&[("a.yaml", &of_network.replace("---", "spec: {clusterIP: None}\n---"))]);
+    let said = text(&lint(&["--strict", &headless.path().display().to_string()]).stderr);
+    assert_eq!(said, "0 networks, 0 pods, 1 service in 1 file: no problem found.\n");
     let pool = |spec: &str| {
         let text =
             format!("apiVersion: ipam.plexus.dev/v1alpha1\nkind: AddressPool\nmetadata: {{name: lan}}\nspec: {spec}\n");

@@ -33,6 +33,8 @@ pub struct Checked {
     pods: usize,
     /// AddressPools.
     pools: usize,
+    /// Services that name an additional network.
+    services: usize,
     /// Files that were read; 0 for a cluster.
     files: usize,
     /// Objects of other kinds: they were not checked.
@@ -114,6 +116,7 @@ impl Report {
                 networks: objects.networks.len(),
                 pods: objects.pods.len(),
                 pools: objects.pools().count(),
+                services: objects.services().count(),
                 files: objects.files(),
                 others: objects.others(),
                 unread: objects.unread.len(),
@@ -130,7 +133,7 @@ impl Report {
 
     /// Whether nothing was checked.
     pub fn is_empty(&self) -> bool {
-        self.checked.networks + self.checked.pods + self.checked.pools == 0
+        self.checked.networks + self.checked.pods + self.checked.pools + self.checked.services == 0
     }
 
     /// For programs.
@@ -197,7 +200,11 @@ impl Checked {
             1 => "; 1 object of another kind not checked".to_owned(),
             number => format!("; {number} objects of other kinds not checked"),
         };
-        let pools = if self.pools == 0 { String::new() } else { format!(", {}", counted(self.pools, "address pool")) };
-        format!("{}, {}{pools} in {place}{others}", counted(self.networks, "network"), counted(self.pods, "pod"))
+        let more = [(self.pools, "address pool"), (self.services, "service")].into_iter();
+        let more: String = more
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, word)| format!(", {}", counted(number, word)))
+            .collect();
+        format!("{}, {}{more} in {place}{others}", counted(self.networks, "network"), counted(self.pods, "pod"))
     }
 }

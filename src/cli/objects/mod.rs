@@ -6,6 +6,7 @@ pub mod pod;
 pub mod read;
 pub mod source;
 
+use crate::cluster::manifests::tree::Node;
 use network::Network;
 use object::Object;
 use pod::Pod;
@@ -64,11 +65,19 @@ impl Objects {
         self.all.iter().filter(|object| object.is_pool())
     }
 
-    /// How many objects are neither a network nor an AddressPool nor have pods: no command looks at them.
+    /// The Services that name an additional network.
+    pub fn services(&self) -> impl Iterator<Item = (usize, &Object, &Node)> {
+        let named = |(number, object): (usize, _)| Some((number, object, Object::network_of_service(object)?));
+        self.all.iter().enumerate().filter_map(named)
+    }
+
+    /// How many objects are of no kind that a rule is about, and have no pods: no command looks at them.
     pub fn others(&self) -> usize {
         let has_pods = |number: usize| self.pods.iter().any(|pod| pod.object == number);
-        let is_looked_at =
-            |(number, object): &(usize, &Object)| object.is_network() || object.is_pool() || has_pods(*number);
+        let is_looked_at = |(number, object): &(usize, &Object)| {
+            let is_of_rule = object.is_network() || object.is_pool() || object.network_of_service().is_some();
+            is_of_rule || has_pods(*number)
+        };
         self.all.iter().enumerate().filter(|one| !is_looked_at(one)).count()
     }
 

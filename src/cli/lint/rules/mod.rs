@@ -43,6 +43,7 @@ mod passed_over;
 mod pods;
 mod pools;
 mod requests;
+mod services;
 mod shape;
 mod values;
 
@@ -58,6 +59,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         pods::RULES,
         pools::RULES,
         requests::RULES,
+        services::RULES,
         cluster::RULES,
         passed_over::RULES,
         lists::RULES,
