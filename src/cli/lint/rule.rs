@@ -80,10 +80,18 @@ pub struct Finding {
     pub found: Found,
 }
 
+/// The sources of this release, which have the pages.
+const SOURCES: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"));
+
 impl Rule {
     /// Its page.
     pub fn page(&self) -> String {
         format!("docs/reference/lint.md#{}", self.id.to_lowercase())
+    }
+
+    /// Its page, for who has no sources.
+    pub fn uri(&self) -> String {
+        format!("{SOURCES}/{}", self.page())
     }
 }
 

@@ -17,6 +17,7 @@ pub fn log(report: &Report) -> Value {
             "tool": {"driver": {
                 "name": "plexusctl lint",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "informationUri": env!("CARGO_PKG_REPOSITORY"),
                 "rules": rules::all().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
@@ -42,7 +43,7 @@ fn rule(rule: &Rule) -> Value {
     json!({
         "id": rule.id,
         "shortDescription": {"text": rule.what},
-        // `helpUri` has to be absolute, and no site has the pages.
+        "helpUri": rule.uri(),
         "help": {"text": format!("{}. Judged by {from}.", with_page(rule.fix, &rule.page()))},
         "defaultConfiguration": {"level": level(rule.severity)},
     })
