@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+#[path = "daemon_kubernetes/missing.rs"]
+mod missing;
 #[path = "daemon_kubernetes/statuses.rs"]
 mod statuses;
 mod support;

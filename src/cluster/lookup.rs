@@ -236,6 +236,13 @@ impl Cluster {
         }
     }
 
+    /// Tells in an event of `pod`, where there is a cluster to tell it to, that its network `nad` does not exist.
+    pub fn announce_missing(&self, pod: &PodRef, nad: &NadRef, meant: Option<&NadRef>) {
+        if let Origin::Kubernetes(kubernetes) = &self.origin {
+            kubernetes.announce(Notice::new(event::not_found(&kubernetes.node, pod, nad, meant)));
+        }
+    }
+
     /// Tells `notice`, where there is a cluster to tell it to.
     pub fn announce(&self, notice: Notice) {
         if let Origin::Kubernetes(kubernetes) = &self.origin {

@@ -23,7 +23,7 @@ const UNWRITTEN: &str = "See that plexusd runs on that node and may patch pods (
 /// Events of a pod whose sandbox and volumes are there.
 const GOES_ON: [&str; 4] = ["Pulling", "Pulled", "Created", "Started"];
 /// Warnings that other checks tell; a pod that has a node was scheduled since.
-const TOLD: [&str; 3] = ["NetworksLeftOut", "NetworkStatusRefused", "FailedScheduling"];
+const TOLD: [&str; 4] = ["NetworksLeftOut", "NetworkStatusRefused", "NoNetworkFound", "FailedScheduling"];
 
 /// Everything that was checked, the most probable cause first.
 pub fn checks(facts: &Facts) -> Vec<Check> {

@@ -462,7 +462,8 @@ fn a_pod_that_cannot_start_for_another_reason_has_that_cause() {
     assert_eq!(known[0].fault, Some(Fault::PrimaryMissing), "{known:#?}");
     // What is over, and what another check tells.
     let over = vec![event("FailedMount", no_volume), normal("Pulling")];
-    for events in [over, vec![event("FailedScheduling", "no node"), normal("Scheduled")]] {
+    let created_since = vec![event("NoNetworkFound", "cannot find a network-attachment-definition (lan)")];
+    for events in [over, created_since, vec![event("FailedScheduling", "no node"), normal("Scheduled")]] {
         let found = of(events);
         assert!(crate::cli::diagnosis::are_well(&found), "{found:#?}");
     }

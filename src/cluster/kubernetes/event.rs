@@ -3,8 +3,8 @@
 use crate::api::Publication;
 use crate::cluster::kubernetes::requests::Requests;
 use crate::cluster::kubernetes::told::Told;
-use crate::cni::json;
-use crate::nad::NetworkStatus;
+use crate::cni::{json, spelling};
+use crate::nad::{NadRef, NetworkStatus, PodRef};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -31,7 +31,7 @@ pub(in crate::cluster) fn added(node: &str, publication: &Publication, uid: &str
     entries
         .iter()
         .any(|entry| !entry.default)
-        .then(|| event(node, publication, uid, "Normal", "AddedInterface", &note(&entries)))
+        .then(|| event(node, &publication.pod, uid, "Normal", "AddedInterface", &note(&entries)))
 }
 
 /// That a pod starts without networks that it asks for; none where it has all.
@@ -40,13 +40,21 @@ pub(in crate::cluster) fn left_out(node: &str, publication: &Publication, uid: &
     let note = format!(
         "Plexus is being uninstalled from this node: the pod starts without {networks}. `plexusctl uninstall --cancel` on the node ends the uninstallation"
     );
-    (!networks.is_empty()).then(|| event(node, publication, uid, "Warning", "NetworksLeftOut", &note))
+    (!networks.is_empty()).then(|| event(node, &publication.pod, uid, "Warning", "NetworksLeftOut", &note))
+}
+
+/// That a pod does not start, because it selects the network `nad`, which does not exist; `meant` is the one that probably is
+/// meant. Reason and first words are those of Multus, for tools that look for them.
+pub(in crate::cluster) fn not_found(node: &str, pod: &PodRef, nad: &NadRef, meant: Option<&NadRef>) -> Event {
+    let (name, namespace, hint) = (nad.name(), nad.namespace(), spelling::hint(meant));
+    let note = format!("cannot find a network-attachment-definition ({name}) in namespace ({namespace}){hint}");
+    event(node, pod, pod.uid().unwrap_or_default(), "Warning", "NoNetworkFound", &note)
 }
 
 /// That a pod does not get its network status.
 pub(in crate::cluster) fn refused(node: &str, publication: &Publication, uid: &str, reason: &str) -> Event {
     let note = format!("the network status was refused: {reason}");
-    event(node, publication, uid, "Warning", "NetworkStatusRefused", &note)
+    event(node, &publication.pod, uid, "Warning", "NetworkStatusRefused", &note)
 }
 
 /// `Add eth0 [10.1.1.2] from cbr0, net1 [10.2.2.3] from default/macvlan`, the words of Multus for all at once.
@@ -118,8 +126,7 @@ pub(in crate::cluster) fn of_addresses(
     Event { action: Some("Reclaim".to_owned()), ..of_object(instance, "default", regarding, kind, reason, note) }
 }
 
-fn event(node: &str, publication: &Publication, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
-    let pod = &publication.pod;
+fn event(node: &str, pod: &PodRef, uid: &str, kind: &str, reason: &str, note: &str) -> Event {
     let regarding = ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
@@ -249,7 +256,6 @@ impl Announcer {
 mod tests {
     use super::*;
     use crate::cni::ContainerId;
-    use crate::nad::PodRef;
 
     /// An API server that never answers.
     struct Silent;

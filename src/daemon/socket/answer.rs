@@ -116,6 +116,12 @@ impl Daemon {
         let (definitions, missing) = self.definitions(networks, operators, unknown).await?;
         let cache = self.cluster.cache();
         facts.meant = missing.iter().filter_map(|nad| Some((nad.clone(), cache.meant(nad)?))).collect();
+        if let Some(pod) = request.pod.as_ref().filter(|_| !request.inspection) {
+            // Those of the operator may be files, which only the plugin sees.
+            for nad in missing.iter().filter(|nad| Some(nad.namespace()) != operators) {
+                self.cluster.announce_missing(pod, nad, cache.meant(nad).as_ref());
+            }
+        }
         facts.missing = missing;
         let found = match (request.inspection, &request.pod) {
             (true, None) => devices::Found::default(),
