@@ -29,6 +29,8 @@ pub struct LeasedBlock {
     pub node: String,
     /// The epoch; empty of a block that a former release leased.
     pub epoch: String,
+    /// Whether its label stands for that node, so that a list of the blocks of the node has it.
+    pub is_labelled: bool,
 }
 
 impl LeasedBlock {
@@ -36,7 +38,8 @@ impl LeasedBlock {
         let metadata = block.metadata;
         let version = (metadata.uid?, metadata.resource_version?);
         let (pool, node, epoch) = (block.spec.pool, block.spec.node, block.spec.epoch);
-        Some(LeasedBlock { name: metadata.name?, version, pool, node, epoch })
+        let is_labelled = metadata.labels.is_some_and(|labels| labels.get(NODE) == Some(&node_label(&node)));
+        Some(LeasedBlock { name: metadata.name?, version, pool, node, epoch, is_labelled })
     }
 }
 
@@ -127,5 +130,26 @@ impl Kubernetes {
             async move { api.delete(name, params).await.map(drop) }
         };
         written(self.within("delete", delete).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipam::{Block, PoolName};
+
+    #[test]
+    fn a_block_without_the_label_of_its_node_is_recognised() {
+        let block = Block { first: [10, 0, 0, 0].into(), size: 16 };
+        let seen = |change: &dyn Fn(&mut AddressBlock)| {
+            let mut object = AddressBlock::of(&PoolName::new("lan").unwrap(), &block, ("n1", "e"), "l");
+            (object.metadata.uid, object.metadata.resource_version) = (Some("u".to_owned()), Some("1".to_owned()));
+            change(&mut object);
+            LeasedBlock::of(object).unwrap().is_labelled
+        };
+        assert!(seen(&|_| ()));
+        assert!(!seen(&|object| object.metadata.labels = None));
+        assert!(!seen(&|object| drop(object.metadata.labels.as_mut().unwrap().remove(NODE))));
+        assert!(!seen(&|object| object.spec.node = "n2".to_owned()));
     }
 }

@@ -26,7 +26,8 @@ pub struct Removed<'a> {
     start: Instant,
     /// Nodes that have blocks and no record.
     strays: BTreeSet<String>,
-    /// All blocks, and when they were listed: the label of a block may be missing, or be another node's.
+    /// When all blocks were listed, and those of them that a list of the blocks of their node lacks: there are none most of the
+    /// time, and a cluster has many others.
     listed: Option<(Instant, Vec<LeasedBlock>)>,
     /// When each node was marked last.
     revoked: BTreeMap<String, Instant>,
@@ -90,11 +91,9 @@ impl<'a> Removed<'a> {
                 Err(reason) => tracing::warn!(node, reason, "a removed node cannot be settled"),
             }
         }
-        if !dead.is_empty() {
-            self.list(&records).await?;
-        }
+        let now = if dead.is_empty() { Vec::new() } else { self.list(&records).await? };
         for (node, record) in dead {
-            if let Err(reason) = self.clear(&node, &record).await {
+            if let Err(reason) = self.clear(&node, &record, &now).await {
                 tracing::warn!(node, reason, "a removed node cannot be settled");
             }
         }
@@ -102,27 +101,22 @@ impl<'a> Removed<'a> {
     }
 
     /// Lists all blocks, and looks for those whose node has none of the `records`.
-    async fn list(&mut self, records: &BTreeMap<String, Record>) -> Result<(), String> {
+    async fn list(&mut self, records: &BTreeMap<String, Record>) -> Result<Vec<LeasedBlock>, String> {
         let blocks = self.kubernetes.leased_blocks(None).await.map_err(|e| e.to_string())?;
         let orphans = || blocks.iter().filter(|block| !records.contains_key(&block.node));
         self.shown.orphans(orphans().count());
         let strays = orphans().filter(|block| !block.epoch.is_empty());
         self.strays = strays.map(|block| block.node.clone()).collect();
-        self.listed = Some((Instant::now(), blocks));
-        Ok(())
-    }
-
-    /// The blocks of `node` that the last list has.
-    fn listed_blocks(&self, node: &str) -> impl Iterator<Item = &LeasedBlock> {
-        let all = self.listed.iter().flat_map(|(_, blocks)| blocks);
-        all.filter(move |block| block.node == node)
+        self.listed = Some((Instant::now(), mislabelled(&blocks)));
+        Ok(blocks)
     }
 
     /// The blocks of `node`, as they are now where their label is right.
     async fn blocks(&self, node: &str) -> Result<Vec<LeasedBlock>, String> {
         let mut blocks = self.kubernetes.leased_blocks(Some(node)).await.map_err(|e| e.to_string())?;
         let names: BTreeSet<String> = blocks.iter().map(|block| block.name.clone()).collect();
-        blocks.extend(self.listed_blocks(node).filter(|block| !names.contains(&block.name)).cloned());
+        let others = self.listed.iter().flat_map(|(_, blocks)| blocks).filter(|block| block.node == node);
+        blocks.extend(others.filter(|block| !names.contains(&block.name)).cloned());
         Ok(blocks)
     }
 
@@ -196,10 +190,10 @@ impl<'a> Removed<'a> {
         Ok(None)
     }
 
-    /// Frees what the new list still has of a dead node: a late block, or one with the label of another node. Without such
-    /// a block the record goes, too.
-    async fn clear(&self, node: &str, record: &Record) -> Result<(), String> {
-        let late: Vec<&LeasedBlock> = self.listed_blocks(node).collect();
+    /// Frees what the new list of all blocks, `now`, still has of a dead node: a late block, or one with the label of another
+    /// node. Without such a block the record goes, too.
+    async fn clear(&self, node: &str, record: &Record, now: &[LeasedBlock]) -> Result<(), String> {
+        let late: Vec<&LeasedBlock> = now.iter().filter(|block| block.node == node).collect();
         if !late.is_empty() {
             return self.free(late.into_iter()).await;
         }
@@ -249,7 +243,31 @@ fn subject(node: &str, epoch: &str) -> Subject {
     Subject { kind: "AddressNode", name: node.to_owned(), uid: epoch.to_owned() }
 }
 
+/// Those of `blocks` that only a list of all blocks has.
+fn mislabelled(blocks: &[LeasedBlock]) -> Vec<LeasedBlock> {
+    blocks.iter().filter(|block| !block.is_labelled).cloned().collect()
+}
+
 /// The longest of the pools in which the node has blocks.
 fn quarantine(blocks: &[LeasedBlock], terms: &BTreeMap<String, Terms>) -> Duration {
     Terms::longest(blocks.iter().map(|block| terms.get(&block.pool).copied().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blocks_that_the_label_does_not_find_are_kept() {
+        let block = |name: &str, is_labelled| LeasedBlock {
+            name: name.to_owned(),
+            version: ("u".to_owned(), "1".to_owned()),
+            pool: "lan".to_owned(),
+            node: "n1".to_owned(),
+            epoch: "e".to_owned(),
+            is_labelled,
+        };
+        let kept = mislabelled(&[block("a", true), block("b", false), block("c", true)]);
+        assert_eq!(kept, [block("b", false)]);
+    }
 }
