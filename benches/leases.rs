@@ -130,14 +130,18 @@ fn outage(server: &mut ApiServer, fleet: &mut Fleet) {
     );
 }
 
-/// What a tenth of the nodes has leased since the backup is forgotten.
+/// What a tenth of the nodes has leased since the backup is forgotten. Each forgotten block has to come back to its node.
 fn restored(server: &mut ApiServer, fleet: &mut Fleet) {
     server.back_up().unwrap();
+    let before = nodes::owners(server);
     let leased = fleet.lease_more();
+    let mut forgotten = nodes::owners(server);
+    forgotten.retain(|name, _| !before.contains_key(name));
+    assert!(forgotten.len() >= leased && leased > 0, "{leased} leases, and {} new blocks", forgotten.len());
     server.restore().unwrap();
     let begun = Instant::now();
-    fleet.wait_until_restored(server);
-    let what = format!("etcd is restored from a backup, until {leased} forgotten blocks are there again");
+    fleet.wait_until_restored(server, &forgotten);
+    let what = format!("etcd is restored from a backup, until {} forgotten blocks are there again", forgotten.len());
     row(&what, begun.elapsed(), &Requests::of(server));
 }
 
@@ -153,7 +157,7 @@ fn deleted(server: &ApiServer, fleet: &mut Fleet) {
     wait_within(
         PATIENCE,
         || fleet.blocks_of_removed(server) == 0,
-        || "blocks of removed nodes are not free".to_owned(),
+        || format!("blocks of removed nodes are not free\n{}", controller.log()),
     );
     let what = format!("{gone} Nodes are deleted, until their blocks are free, quarantine {} s", nodes::QUARANTINE);
     row(&what, begun.elapsed(), &Requests::of(server).since(&before));

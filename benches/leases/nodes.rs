@@ -46,15 +46,36 @@ pub struct Fleet {
     removed: usize,
 }
 
-/// A process that ends with this.
-pub struct Controller(Child);
+/// A process that ends with this, and its log.
+pub struct Controller {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Controller {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
+
+/// Who leases a block, by its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    node: String,
+    lease: String,
+    /// Another one where the object was created again.
+    uid: String,
+}
+
+/// Owners by the names of their blocks.
+pub type Owners = BTreeMap<String, Owner>;
 
 fn pool(number: usize) -> String {
     format!("pool-{number}")
@@ -200,19 +221,33 @@ impl Fleet {
         }
     }
 
-    /// Waits until each granted block is in the cluster again.
-    pub fn wait_until_restored(&self, server: &ApiServer) {
-        let is_whole = || {
-            let owners = owners(server);
-            let mut offers =
-                self.living().flat_map(|node| node.offers(self.pools).into_iter().map(move |one| (one, node)));
-            offers.all(|((name, _), node)| owners.get(&name).is_some_and(|(owner, _)| *owner == node.name))
+    /// Waits until each of the blocks that etcd has `forgotten` is another object of the same node, and its node grants it.
+    pub fn wait_until_restored(&self, server: &ApiServer, forgotten: &Owners) {
+        let is_back = |owners: &Owners, granted: &BTreeMap<String, String>, name: &str, before: &Owner| {
+            let is_new = owners.get(name).is_some_and(|now| now.node == before.node && now.uid != before.uid);
+            is_new && granted.get(name) == Some(&before.node)
+        };
+        let missing = || {
+            let (owners, granted) = (owners(server), self.granted());
+            let missing = forgotten.iter().find(|(name, before)| !is_back(&owners, &granted, name, before));
+            missing.map(|(name, before)| {
+                format!("{name} was {before:?}, is {:?}, and {:?} grants it", owners.get(name), granted.get(name))
+            })
         };
         let deadline = Instant::now() + PATIENCE;
-        while !is_whole() {
-            assert!(Instant::now() < deadline, "blocks are not leased again");
+        while let Some(missing) = missing() {
+            assert!(Instant::now() < deadline, "a block is not leased again: {missing}");
             std::thread::sleep(Duration::from_secs(1));
         }
+    }
+
+    /// The node that grants each block, by the name of its object.
+    fn granted(&self) -> BTreeMap<String, String> {
+        let of = |node: &Node| {
+            let names = node.offers(self.pools).into_iter().map(|(name, _)| (name, node.name.clone()));
+            names.collect::<Vec<_>>()
+        };
+        self.living().flat_map(of).collect()
     }
 
     pub fn start_controller(&self, server: &ApiServer) -> Controller {
@@ -220,9 +255,10 @@ impl Fleet {
         let kubeconfig = server.kubeconfig_with_token(server.kubectl(&words, None).unwrap().trim()).unwrap();
         let mut command = Command::new(Daemon::program());
         command.env_clear().arg("--address-controller").arg("--kubeconfig").arg(kubeconfig);
-        let log = std::fs::File::create(std::env::temp_dir().join("plexus-controller.log")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
         command.args(["--node-name", "controller"]).stdout(log.try_clone().unwrap()).stderr(log);
-        Controller(command.spawn().unwrap())
+        Controller { process: command.spawn().unwrap(), folder }
     }
 
     /// The first `count` machines are off, and their Nodes are deleted.
@@ -240,7 +276,7 @@ impl Fleet {
         std::thread::sleep(Duration::from_millis(500));
         let owners = owners(server);
         let removed: Vec<&str> = self.nodes[..self.removed].iter().map(|node| node.name.as_str()).collect();
-        owners.values().filter(|(owner, _)| removed.contains(&owner.as_str())).count()
+        owners.values().filter(|owner| removed.contains(&owner.node.as_str())).count()
     }
 
     /// U1 to U3 over all objects and all directories; fails at the first that does not hold.
@@ -251,12 +287,8 @@ impl Fleet {
         for node in self.living() {
             for (name, lease) in node.offers(self.pools) {
                 blocks += 1;
-                assert_eq!(
-                    owners.get(&name),
-                    Some(&(node.name.clone(), lease)),
-                    "U2: {name} is granted to {}",
-                    node.name
-                );
+                let owner = owners.get(&name).map(|owner| (&owner.node, &owner.lease));
+                assert_eq!(owner, Some((&node.name, &lease)), "U2: {name} is granted to {}", node.name);
             }
             for number in 0..self.pools {
                 let grant = node.grant(number).unwrap();
@@ -277,13 +309,14 @@ impl Fleet {
     }
 }
 
-/// Node and lease of each block, by the name of its object.
-fn owners(server: &ApiServer) -> BTreeMap<String, (String, String)> {
+/// Who leases each block.
+pub fn owners(server: &ApiServer) -> Owners {
     let list = server.kubectl(&["get", "addressblocks", "-o", "json"], None).unwrap();
     let list: Value = serde_json::from_str(&list).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = |block: &Value| {
-        (text(&block["metadata"]["name"]), (text(&block["spec"]["node"]), text(&block["spec"]["lease"])))
+        let (node, lease) = (text(&block["spec"]["node"]), text(&block["spec"]["lease"]));
+        (text(&block["metadata"]["name"]), Owner { node, lease, uid: text(&block["metadata"]["uid"]) })
     };
     list["items"].as_array().unwrap().iter().map(of).collect()
 }
