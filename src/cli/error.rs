@@ -196,6 +196,14 @@ pub enum Error {
         /// Which program.
         path: PathBuf,
     },
+    /// A program of somebody else has the name of the address plugin.
+    #[error(
+        "{path} is not a link to the plugin of Plexus, and was not replaced: remove it if nobody needs it, or install without --address-program (Helm: ipam.program)"
+    )]
+    ForeignProgram {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Multus is what the runtime calls.
     #[error(
         "{path} is Multus' configuration, and the runtime takes it before {ours}: delete Multus' DaemonSet, then install with --replace-multus, which renames the file"

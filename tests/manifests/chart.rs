@@ -169,8 +169,9 @@ fn composed(folder: &Path, base: &str, components: &[&str]) -> PathBuf {
 }
 
 /// A component and the chart's value that means the same.
-const COMPONENTS: [(&str, &str); 5] = [
+const COMPONENTS: [(&str, &str); 6] = [
     ("ipam", "ipam.enabled=true"),
+    ("ipam-program", "ipam.program=true"),
     ("view", "view.enabled=true"),
     ("replace-multus", "replaceMultus=true"),
     ("metrics", "metrics.authorization=true"),

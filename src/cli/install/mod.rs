@@ -1,6 +1,7 @@
 //! `plexusctl install`: puts the plugin and its configuration on this node, in this order, each whole or
 //! not at all. Done again it changes nothing, so it is the upgrade too.
 
+pub(super) mod address_program;
 pub(super) mod multus;
 pub(super) mod plugin;
 
@@ -58,6 +59,11 @@ pub struct Arguments {
     /// Multus first, because its next start writes the file again
     #[arg(long, env = "PLEXUS_REPLACE_MULTUS", value_parser = BoolishValueParser::new())]
     replace_multus: bool,
+
+    /// Also link the plugin as `plexus-ipam` in the plugin directory: main plugins that are programs, for example sriov, start
+    /// it for addresses of a pool. Another file of that name is never replaced
+    #[arg(long, env = "PLEXUS_ADDRESS_PROGRAM", value_parser = BoolishValueParser::new())]
+    address_program: bool,
 }
 
 /// Installs.
@@ -70,15 +76,21 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Error> {
     } else {
         multus::refuse(wanted)?;
     }
+    if arguments.address_program {
+        address_program::judge(&arguments.cni_bin_dir)?;
+    }
     let state = keys.directory("stateDirectory").map_or_else(StateDirectory::default, StateDirectory::new);
+    let run = keys.directory("runDirectory").map_or_else(RunDirectory::default, RunDirectory::new);
     if let Some(group) = arguments.daemon_group {
-        let run = keys.directory("runDirectory").map_or_else(RunDirectory::default, RunDirectory::new);
         for remark in folders::prepare(&run, &state, group)? {
             output.remark(remark);
         }
     }
     make_state(&state)?;
     plugin::put(arguments.plugin.as_deref(), &arguments.cni_bin_dir, &state, output)?;
+    if arguments.address_program {
+        address_program::put(&arguments.cni_bin_dir, &state, &run, output)?;
+    }
     end_draining(&state, output)?;
     let Some(mut written) = wait_for_primary(arguments, output)? else { return replace_multus(arguments, output) };
     let target = wanted.cni_conf_dir.join(&written.path);

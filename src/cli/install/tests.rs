@@ -190,6 +190,49 @@ fn multus_is_replaced_only_on_request_and_kept() {
 }
 
 #[test]
+fn the_address_program_is_linked_on_request_and_nothing_of_others_is_touched() {
+    const LINK: &str = "bin/plexus-ipam";
+    let node = Node::new();
+    node.write("conf/10-cbr0.conflist", PRIMARY);
+    node.install().unwrap();
+    assert_eq!(node.files("bin"), ["plexus"], "nobody asked for it");
+    for _ in 0..2 {
+        node.install_with(&["--address-program"]).unwrap();
+        assert_eq!(fs::read_link(node.path(LINK)).unwrap(), Path::new("plexus"));
+    }
+    // It may be one that a person made; who does not ask for it leaves it alone.
+    node.install().unwrap();
+    assert_eq!(node.files("bin"), ["plexus", "plexus-ipam"]);
+    node.uninstall();
+    assert!(node.files("bin").is_empty());
+    // An uninstallation that was killed has left it.
+    std::os::unix::fs::symlink(node.path("bin/plexus"), node.path(LINK)).unwrap();
+    node.uninstall();
+    assert!(node.files("bin").is_empty());
+
+    let foreign = |make: &dyn Fn(&Path)| {
+        make(&node.path(LINK));
+        let before = node.path(LINK).symlink_metadata().unwrap().modified().unwrap();
+        let why = node.install_with(&["--address-program"]).unwrap_err();
+        assert!(why.contains("plexus-ipam is not a link to the plugin") && why.contains("--address-program"), "{why}");
+        assert_eq!(
+            (node.files("bin"), node.files("conf").len()),
+            (vec!["plexus-ipam".to_owned()], 1),
+            "nothing was written"
+        );
+        node.install().unwrap();
+        node.uninstall();
+        assert_eq!(node.files("bin"), ["plexus-ipam"]);
+        assert_eq!(node.path(LINK).symlink_metadata().unwrap().modified().unwrap(), before);
+    };
+    foreign(&|path| fs::write(path, program("1")).unwrap());
+    fs::remove_file(node.path(LINK)).unwrap();
+    foreign(&|path| std::os::unix::fs::symlink("whereabouts", path).unwrap());
+    fs::remove_file(node.path(LINK)).unwrap();
+    foreign(&|path| fs::create_dir(path).unwrap());
+}
+
+#[test]
 fn a_build_with_the_daemons_libraries_is_never_installed() {
     let node = Node::new();
     node.write("conf/10-cbr0.conflist", PRIMARY);

@@ -13,6 +13,7 @@ use super::{Error, Verdict, config, install, trust};
 use crate::api::{DAEMON, RunDirectory, StateDirectory};
 use crate::cli::config::document::{ELEMENT, LIST};
 use crate::cli::directories::{self, RuntimeDirectories};
+use crate::cli::install::address_program::{self, Found};
 use crate::cli::install::multus;
 use crate::cli::install::plugin::PLUGIN;
 use crate::cli::uninstall::drain::{Drained, MANIFESTS};
@@ -102,6 +103,10 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     if remove_configuration(conf, output)? {
         sleep(SETTLE);
     }
+    // The link first: it leads to the plugin. A file of somebody else stays.
+    if is_linked(&arguments.runtime) {
+        remove(&address_program::place(&arguments.runtime.cni_bin_dir), output)?;
+    }
     remove(&arguments.runtime.cni_bin_dir.join(PLUGIN), output)?;
     empty_of_daemon(&run.daemon(), output);
     empty(run.path(), |name| RunDirectory::is_own(name) && name != DAEMON, output)?;
@@ -116,12 +121,18 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     Ok(Verdict::Well)
 }
 
+/// Whether an installer or a person made the plugin the program of addresses, too.
+fn is_linked(runtime: &RuntimeDirectories) -> bool {
+    address_program::found(&runtime.cni_bin_dir).is_ok_and(|found| found == Found::Ours)
+}
+
 /// Whether there is no trace of Plexus: what an uninstallation would make, it would only remove again.
 fn is_nothing_there(runtime: &RuntimeDirectories, state: &StateDirectory, run: &RunDirectory) -> bool {
     let elements = elements(&runtime.cni_conf_dir).unwrap_or_default();
     let ours = [runtime.cni_conf_dir.join(LIST), runtime.cni_bin_dir.join(PLUGIN)];
     let all = ours.iter().chain(&elements).map(PathBuf::as_path).chain([state.path(), run.path()]);
-    all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
+    !is_linked(runtime)
+        && all.into_iter().all(|path| matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
 }
 
 /// Whether the kubelet starts this process again when it ends: it is the first one of a container.
