@@ -2,6 +2,7 @@
 
 use super::epoch::Terms;
 use super::name::is_label;
+use super::never::Never;
 use super::probe::Probe;
 use super::selector::NodeSelector;
 use super::spans::{Span, Spans, address, number};
@@ -285,19 +286,26 @@ impl Pool {
     /// # Errors
     /// Why not: one line for a person.
     pub fn judge_request(&self, address: IpAddr) -> Result<(), String> {
-        let Family { usable, reserved, claimed, .. } = self.family(address.is_ipv4());
-        let number = number(address);
-        match self.subnet_of(address) {
-            None => Err("it is in no range of the pool".to_owned()),
-            Some(subnet) if subnet.gateway == Some(address) => {
-                Err(format!("it is the gateway of range {}", subnet.net))
-            }
-            Some(_) if usable.contains(number) || reserved.contains(number) => Ok(()),
-            Some(subnet) if claimed.contains(number) => {
-                Err(format!("no new address is taken from range {}", subnet.net))
-            }
-            Some(subnet) => Err(format!("it is excluded from range {}", subnet.net)),
+        if let Some(never) = self.never_given(address) {
+            return Err(format!("it is {never}"));
         }
+        let Family { usable, reserved, .. } = self.family(address.is_ipv4());
+        match self
+            .subnet_of(address)
+            .filter(|_| !usable.contains(number(address)) && !reserved.contains(number(address)))
+        {
+            None => Ok(()),
+            Some(subnet) => Err(format!("no new address is taken from range {}", subnet.net)),
+        }
+    }
+
+    /// Why no pod gets `address`, also of a range that drains; none where one may have it.
+    pub fn never_given(&self, address: IpAddr) -> Option<Never> {
+        let Some(subnet) = self.subnet_of(address) else { return Some(Never::Outside) };
+        if self.family(address.is_ipv4()).claimed.contains(number(address)) {
+            return None;
+        }
+        Some(Never::by_subnets(&self.subnets, address).unwrap_or(Never::Excluded(subnet.net)))
     }
 
     /// The longest range with `address`.

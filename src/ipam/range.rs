@@ -115,10 +115,15 @@ fn hosts(net: IpNet) -> Option<Span> {
     Span::new(number(net.network()), number(net.broadcast()))
 }
 
-/// The network and broadcast addresses of IPv4, the routers' anycast address of IPv6 (RFC 3021, RFC 6164).
+/// Whether no pod gets the ends of `net`: there are none where it has one address or two (RFC 3021, RFC 6164).
+pub(super) fn has_ends(net: IpNet) -> bool {
+    net.max_prefix_len() - net.prefix_len() >= 2
+}
+
+/// The network and broadcast addresses of IPv4, the routers' anycast address of IPv6.
 fn ends(net: IpNet) -> Vec<Span> {
     match net {
-        _ if net.max_prefix_len() - net.prefix_len() < 2 => Vec::new(),
+        _ if !has_ends(net) => Vec::new(),
         IpNet::V4(_) => vec![one(number(net.network())), one(number(net.broadcast()))],
         IpNet::V6(_) => vec![one(number(net.network()))],
     }

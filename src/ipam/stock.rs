@@ -2,6 +2,7 @@
 
 use super::grant::{Confirmed, Grant, Offer, family};
 use super::memory::{Former, Times};
+use super::never::Never;
 use super::offer::FRESH_FOR;
 use super::pool::{Subnet, Warm};
 use super::report::{Low, Released, Report};
@@ -102,6 +103,11 @@ impl<'a> Stock<'a> {
     pub fn subnet_of(&self, address: IpAddr) -> Option<&'a Subnet> {
         let containing = self.subnets().iter().filter(|subnet| subnet.net.contains(&address));
         containing.max_by_key(|subnet| subnet.net.prefix_len())
+    }
+
+    /// Why no pod gets `address`, as far as the ranges of the pool show it.
+    pub fn never_given(&self, address: IpAddr) -> Option<Never> {
+        Never::by_subnets(self.subnets(), address)
     }
 
     /// Whether `address` is in a block that this node has.

@@ -24,6 +24,7 @@ mod probing;
 mod settings;
 mod take;
 mod turn;
+mod want;
 pub mod whereabouts;
 
 pub use copies::remove_copy;

@@ -6,12 +6,12 @@ use super::lessor::{Lessor, Need, Unleased};
 use super::listing::Listing;
 use super::settings::{self, Settings};
 use super::turn::{Taken, Turn};
+use super::want::{Dry, Want};
 use super::whereabouts::Part;
 use crate::cni::result::IpConfig;
 use crate::delegate::Call;
 use crate::delegate::failure::Failure;
 use crate::delegate::stdin::{Stdin, Target};
-use crate::ipam::grant::family;
 use crate::ipam::history::{Owner, What};
 use crate::ipam::memory::{Memory, OfOthers};
 use crate::ipam::pool::Warm;
@@ -25,48 +25,6 @@ use std::net::IpAddr;
 /// How often the daemon is asked in one call beyond once for each address: for a confirmation, and where another pod of
 /// this node was first.
 const MORE_LEASES: usize = 2;
-
-/// Why nothing was taken, where another lease may help.
-struct Dry {
-    need: Need,
-    why: String,
-    /// There are addresses that others had a moment ago.
-    cooling: bool,
-}
-
-impl Dry {
-    fn of(need: Need, why: String) -> Self {
-        Dry { need, why, cooling: false }
-    }
-}
-
-/// One address that is to be taken.
-struct Want<'a> {
-    is_v4: bool,
-    /// The range of the section; none where the pool has the ranges.
-    part: Option<&'a Part>,
-    /// This one and no other.
-    exact: Option<IpAddr>,
-    /// The one that is kept for the pod, and no other.
-    is_kept: bool,
-}
-
-impl Want<'_> {
-    /// Whether `address`, which the attachment has, is what is wanted.
-    fn is_met_by(&self, address: IpAddr) -> bool {
-        let in_part = |part: &Part| part.net.contains(&address);
-        let is_exact = self.is_kept || self.exact.is_none_or(|it| it == address);
-        address.is_ipv4() == self.is_v4 && self.part.is_none_or(in_part) && is_exact
-    }
-
-    fn need(&self) -> Need {
-        let within = match (self.exact, self.part) {
-            (Some(exact), _) => vec![(exact, exact)],
-            (None, part) => part.map(Part::within).unwrap_or_default(),
-        };
-        Need { families: vec![family(self.is_v4)], within, ..Need::default() }
-    }
-}
 
 /// Takes the addresses. Without a block of this node the daemon is asked for one; else nobody is asked.
 pub(super) fn all(turn: &mut Turn<'_>) -> Result<Taken, Failure> {
@@ -83,6 +41,8 @@ pub(super) fn all(turn: &mut Turn<'_>) -> Result<Taken, Failure> {
             Ok(kept) => turn.answered = kept,
             Err(Unleased::Never(why)) => return Err(Failure::Config(format!("pool {pool}: {why}"))),
             Err(_) if dry.cooling && !turn.takes_cooling => turn.takes_cooling = true,
+            // What the daemon adds may be that nobody reaches it, which is not why.
+            Err(_) if dry.is_refused => return Err(Failure::TryAgain(format!("pool {pool}: {}", dry.why))),
             Err(e) => {
                 return Err(Failure::TryAgain(format!("pool {pool}: {}, and none was leased: {e}", dry.why)));
             }
@@ -279,8 +239,7 @@ impl<'a> Search<'a> {
                 (None, Some(exact)) => {
                     self.judge_range(want, exact)?;
                     if !self.is_offered(want, exact) {
-                        let why = format!("requested IP {exact} is in no block of this node");
-                        return Ok(Err(Dry::of(want.need(), why)));
+                        return Ok(Err(self.not_offered(want, exact)));
                     }
                     self.requested(want, exact)?
                 }
@@ -301,6 +260,20 @@ impl<'a> Search<'a> {
             return Err(Failure::Config(format!("requested IP {address} is in no range of pool {pool}")));
         }
         Ok(())
+    }
+
+    /// Why the node does not give `address`. The daemon is asked all the same: it may know newer ranges.
+    fn not_offered(&self, want: &Want<'_>, address: IpAddr) -> Dry {
+        let of_pool = want.part.is_none();
+        let never = self.stock.never_given(address).filter(|_| of_pool);
+        let why = match never {
+            Some(never) => format!("requested IP {address} is {never}, and no pod gets it"),
+            None if of_pool && self.stock.has(address) => {
+                format!("requested IP {address} is excluded, or no new address is taken from its range")
+            }
+            None => format!("requested IP {address} is in no block of this node"),
+        };
+        Dry { is_refused: never.is_some(), ..Dry::of(want.need(), why) }
     }
 
     /// Of a pool with an object, what is reserved may be asked for.
@@ -344,7 +317,7 @@ impl<'a> Search<'a> {
         let why = format!("no {name} address{of} is free in the blocks of this node{aside}");
         let of_others = self.memory().of_others(folder::number_of(self.owner));
         let cooling = of_others.cooling.iter().any(|address| self.is_free(want, *address));
-        Ok(Err(Dry { need: want.need(), why, cooling }))
+        Ok(Err(Dry { cooling, ..Dry::of(want.need(), why) }))
     }
 
     /// Takes the first address that is free: one that the same pod had, one that nobody had lately, one that others had.

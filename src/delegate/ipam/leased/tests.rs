@@ -31,6 +31,8 @@ struct FakeNode {
     clock: std::sync::atomic::AtomicU64,
     /// Blocks of other nodes.
     taken_by_others: Mutex<std::collections::BTreeSet<IpAddr>>,
+    /// Nobody reaches the daemon.
+    is_alone: std::sync::atomic::AtomicBool,
     /// What is kept for pods in the cluster.
     kept: Mutex<BTreeMap<crate::ipam::reservation::Whose, Vec<IpAddr>>>,
 }
@@ -61,6 +63,7 @@ impl FakeNode {
             asked: Mutex::default(),
             clock: 50.into(),
             taken_by_others: Mutex::default(),
+            is_alone: false.into(),
             kept: Mutex::default(),
         })
     }
@@ -160,6 +163,9 @@ impl Lessor for FakeNode {
         let later = |why: &str| Unleased::Later(why.to_owned());
         let families = &need.families;
         self.asked.lock().unwrap().push(families.clone());
+        if self.is_alone.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(later("plexusd does not answer"));
+        }
         if pool.is_implied() {
             let pool = Pool::of_addresses(&need.within);
             let mut taken = self.taken_by_others.lock().unwrap();

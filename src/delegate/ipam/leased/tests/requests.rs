@@ -31,7 +31,7 @@ fn a_requested_address_is_taken_from_its_block() {
         ("10.0.0.3", "999 ", "is taken"),
         ("10.0.0.13", "11 ", "in a block of node w2"),
         ("10.0.0.1", "11 ", "the gateway of range 10.0.0.0/24"),
-        ("10.0.0.0", "11 ", "excluded"),
+        ("10.0.0.0", "11 ", "the network address"),
         ("10.0.0.5", "11 ", "excluded"),
         ("10.9.0.9", "7 ", "in no range"),
         ("fd00::1", "7 ", "does not give IPv6"),
@@ -40,6 +40,28 @@ fn a_requested_address_is_taken_from_its_block() {
         assert!(error.starts_with(code) && error.contains(why) && error.contains(ip), "{ip}: {error}");
     }
     assert_eq!(node.names(), ["10.0.0.20", "10.0.0.3"]);
+}
+
+#[test]
+fn what_no_pod_gets_is_told_without_a_daemon() {
+    let node = node(&["10.0.0.0", "10.0.0.2", "10.0.0.4"]);
+    node.is_alone.store(true, std::sync::atomic::Ordering::Relaxed);
+    let told = |ip: &str| add_with(&node, "a", &format!("IP={ip}")).unwrap_err();
+    for (ip, what) in [("1", "the gateway"), ("0", "the network address"), ("255", "the broadcast address")] {
+        let why = format!(
+            "11 plugin plexus-ipam: pool lan: requested IP 10.0.0.{ip} is {what} of range 10.0.0.0/24, and no pod gets it"
+        );
+        assert_eq!(told(&format!("10.0.0.{ip}")), why);
+    }
+    let excluded = told("10.0.0.5");
+    assert!(excluded.contains("is excluded, or no new address is taken from its range"), "{excluded}");
+    // This one another lease may give.
+    let elsewhere = told("10.0.0.20");
+    assert!(
+        elsewhere.contains("in no block of this node, and none was leased: plexusd does not answer"),
+        "{elsewhere}"
+    );
+    assert!(node.names().is_empty());
 }
 
 #[test]
