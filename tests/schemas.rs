@@ -135,11 +135,12 @@ const OF_A_NODE: [&str; 15] = [
 ];
 /// tests/connectivity.rs prints and validates this one.
 const OF_CONNECTIVITY: &str = "connectivity-test";
-const OF_A_CLUSTER: [&str; 9] = [
+const OF_A_CLUSTER: [&str; 10] = [
     OF_NODES,
     "describe-pod",
     "get-cluster",
     "ipam-check-cluster",
+    "ipam-check-nodes",
     "ipam-show-cluster",
     "lint",
     "status",

@@ -150,6 +150,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Comm
     };
     let mut output = Output::of_process();
     let done = match remote::options::requested(&parser, &matches) {
+        Ok(Some(request)) if ipam::is_check_of_all_nodes(&request) => ipam::check_all_nodes(&request, &mut output),
         Ok(Some(request)) => remote::run(&request, &mut output),
         Ok(None) => dispatch(cli.command, daemon, &mut output),
         Err(e) => Err(e),

@@ -19,6 +19,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         schema::<health::Document<'_>>(),
         schema::<ipam::CheckDocument>(),
         schema::<ipam::CheckClusterDocument>(),
+        schema::<ipam::CheckNodesDocument>(),
         schema::<ipam::LeasesDocument>(),
         schema::<ipam::ShowDocument>(),
         schema::<ipam::ShowClusterDocument>(),

@@ -112,6 +112,18 @@ fn of_nodes(server: &ApiServer, seen: &mut Seen) {
     }
 }
 
+/// What is compared of all nodes: one node has no keeper that runs, and the other one is not there.
+fn see_comparison(server: &ApiServer, seen: &mut Seen) {
+    see(server, seen, "all-nodes", "ipam check --all-nodes");
+    let all = seen["all-nodes"].last().unwrap();
+    let of_all = all["_cluster"].clone();
+    let rules = |document: &Value| document["problems"].as_array().unwrap().len();
+    assert!(all["n1"]["error"].is_string() && of_all["nodes"] == 0 && of_all["blocks"] == 1, "{all}");
+    // The same objects have the same problems.
+    assert_eq!(rules(&of_all), rules(&seen["ipam-check-cluster"][0]), "{all}");
+    seen.entry("ipam-check-nodes").or_default().push(of_all);
+}
+
 pub fn documents() -> Option<Seen> {
     let server = match try_server(&[role("plexus", &LEAST)]) {
         Ok(server) => server,
@@ -130,6 +142,7 @@ pub fn documents() -> Option<Seen> {
     furnish_addresses(&server);
     see(&server, &mut seen, "ipam-show-cluster", "ipam show");
     see(&server, &mut seen, "ipam-check-cluster", "ipam check");
+    see_comparison(&server, &mut seen);
     see(&server, &mut seen, "status", "status");
     see(&server, &mut seen, "topology", "topology --default-network");
     for pod in ["web", "waits", "broken"] {

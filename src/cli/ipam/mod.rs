@@ -2,9 +2,13 @@
 
 mod check;
 mod cluster;
+mod holding;
+mod idle;
 mod leases;
 mod node;
+mod nodes;
 mod read;
+mod records;
 mod show;
 mod who;
 
@@ -12,6 +16,7 @@ pub use check::Document as CheckDocument;
 pub use cluster::check::Document as CheckClusterDocument;
 pub use cluster::show::Document as ShowClusterDocument;
 pub use leases::Document as LeasesDocument;
+pub use nodes::{Document as CheckNodesDocument, is_meant as is_check_of_all_nodes, run as check_all_nodes};
 pub use show::Document as ShowDocument;
 pub use who::Document as WhoDocument;
 
@@ -39,7 +44,8 @@ enum What {
     Leases(PoolArguments),
     /// Show which pods of this node have or had an address, and when
     Who(WhoArguments),
-    /// Check that addresses, blocks and records of this node agree; from a workstation, that pools, blocks and nodes do
+    /// Check that addresses, blocks and records of this node agree; from a workstation, that pools, blocks and nodes do, and
+    /// with --all-nodes that all of these do
     Check(WideArguments),
 }
 

@@ -32,6 +32,8 @@ pub struct SeenPool {
     pub grant: Option<Grant>,
     /// What the plugin has given back of them.
     pub report: Report,
+    /// When an address was taken or given back last, in seconds of Unix time.
+    pub changed: u64,
 }
 
 /// An address in use.
@@ -104,16 +106,20 @@ fn pool(node: &Node, name: PoolName) -> Result<SeenPool, Error> {
     let grant = read(&node.run.grant(&name)).and_then(|text| Grant::parse(&text).ok());
     let grant = grant.filter(|grant| grant.pool == name).map(|grant| grant.seen_with(&now().boot));
     let report = read(&node.run.report(&name)).and_then(|text| Report::parse(&text).ok()).unwrap_or_default();
-    Ok(SeenPool { name, taken, former, grant, report })
+    Ok(SeenPool { name, taken, former, grant, report, changed: modified(&folder) })
+}
+
+/// When `path` was changed last, in seconds of Unix time.
+fn modified(path: &Path) -> u64 {
+    let since = path.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The file of an address, or its copy; none where it was given back meanwhile.
 fn look(folder: &Path, address: IpAddr, has_file: bool) -> Option<Taken> {
     let path = folder.join(address.to_string());
     let text = files::read_bounded(&path, MAX_OWNER).ok()??;
-    let since = path.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let since = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Some(Taken { address, owner: Owner::parse(&text), since, has_file })
+    Some(Taken { address, owner: Owner::parse(&text), since: modified(&path), has_file })
 }
 
 /// What happened in the pool, the oldest first. A line that cannot be read is passed over.

@@ -143,6 +143,7 @@ mod tests {
             former: freed.map(|at| Former { at, of: 0, address }).into_iter().collect(),
             grant: None,
             report: Report::default(),
+            changed: 0,
         };
         let open = || vec![tenure("a", Some(5), None)];
         assert_eq!(complete(&pool(Some("a"), None), address, open()), open());

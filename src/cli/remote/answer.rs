@@ -88,12 +88,28 @@ pub fn print(answers: &[Answer], format: &str, output: &mut Output) -> Result<()
         "yaml" => output.text(&printable::lines(&yaml(answers)))?,
         _ => return pages(answers, format == "name", output),
     }
+    tell_failed(answers, output);
+    Ok(())
+}
+
+/// Prints the document of `answers`, and in it `more`, which is called `name`, as no node is.
+pub fn print_with(answers: &[Answer], name: &str, more: &impl Described, output: &mut Output) -> Result<(), Error> {
+    let Document(mut members) = document(answers);
+    // What serialises has a text.
+    let text = serde_json::to_string(more).unwrap_or_default();
+    let member = json::parse_raw(text).map_or_else(|e| OfNode::Failed { error: e.to_string() }, OfNode::Document);
+    members.push((name.to_owned(), member));
+    output.json(&Document(members))?;
+    tell_failed(answers, output);
+    Ok(())
+}
+
+fn tell_failed(answers: &[Answer], output: &Output) {
     for answer in answers {
         if let Err(why) = answer.done() {
             output.remark(format!("{}: {why}", answer.node));
         }
     }
-    Ok(())
 }
 
 fn pages(answers: &[Answer], is_bare: bool, output: &mut Output) -> Result<(), Error> {
@@ -151,14 +167,18 @@ pub fn verdict(answers: &[Answer]) -> Verdict {
         Ok(3) => Verdict::NotWell,
         _ => Verdict::Refused,
     };
-    let worse = |a: Verdict, b: Verdict| match (a, b) {
-        (Verdict::Refused, _) | (_, Verdict::Refused) => Verdict::Refused,
-        (Verdict::NotWell, _) | (_, Verdict::NotWell) => Verdict::NotWell,
-        _ => Verdict::Well,
-    };
     // Nobody was asked.
     let first = if answers.is_empty() { Verdict::Refused } else { Verdict::Well };
     answers.iter().map(of).fold(first, worse)
+}
+
+/// The worse one of two endings.
+pub fn worse(one: Verdict, other: Verdict) -> Verdict {
+    match (one, other) {
+        (Verdict::Refused, _) | (_, Verdict::Refused) => Verdict::Refused,
+        (Verdict::NotWell, _) | (_, Verdict::NotWell) => Verdict::NotWell,
+        (Verdict::Well, Verdict::Well) => Verdict::Well,
+    }
 }
 
 #[cfg(test)]

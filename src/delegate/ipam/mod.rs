@@ -10,6 +10,7 @@ pub mod static_;
 
 pub use plugin::{Foreseen, Ipam, is_everywhere};
 pub use program::Program;
+pub use requested::asked_by;
 
 use super::failure::Failure;
 use super::keys::{Declined, Key, nearest, understand, unknown};

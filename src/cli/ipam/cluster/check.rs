@@ -1,6 +1,6 @@
 //! `plexusctl ipam check` of a cluster: what has to hold of the objects. What holds on a node is checked there.
 
-use super::rules::{Problem, judge, unmarked};
+use super::rules::{Problem, judge, only_of, unmarked};
 use crate::cli::ipam::node::VERSION;
 use crate::cli::output::counted::counted;
 use crate::cli::output::described::Described;
@@ -37,10 +37,8 @@ impl Described for Document {
 pub fn run(inquiry: &Inquiry, only: Option<&str>, format: Format, output: &mut Output) -> Result<Verdict, Error> {
     let mut seen = inquiry.addresses()?;
     let there: BTreeSet<String> = inquiry.nodes()?.into_iter().map(|node| node.name).collect();
-    let mut problems = judge(&seen, &there, record::now());
+    let problems = only_of(judge(&seen, &there, record::now()), only);
     if let Some(only) = only {
-        let of_pool = |object: &str| object == only || object.rsplit_once('.').is_some_and(|(pool, _)| pool == only);
-        problems.retain(|problem| of_pool(&problem.object));
         seen.pools.retain(|pool| pool.claimant.name == only);
         seen.blocks.retain(|block| block.pool == only);
     }

@@ -1,5 +1,5 @@
 //! `plexusctl ipam show` and `check` of a cluster: by the objects of the API server, which every node agrees on.
 
 pub mod check;
-mod rules;
+pub mod rules;
 pub mod show;

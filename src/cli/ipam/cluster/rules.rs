@@ -12,12 +12,15 @@ use std::net::IpAddr;
 
 /// The controller looks so often, in seconds.
 const MARGIN: u64 = 60;
+/// A block is written when it is leased, and again where its node has a new epoch, or where a request had no answer. That a
+/// release or a mistake of people needs more is not likely.
+const MOST_WRITES: i64 = 16;
 
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The rule: `overlap`, `pool`, `range`, `twice`, `orphan`, `epoch`, `removed` or `kept`.
+    /// The rule: `overlap`, `pool`, `range`, `twice`, `orphan`, `epoch`, `writes`, `removed` or `kept`.
     pub rule: &'static str,
     /// The object: the name of a pool, a block, a node or an AddressReservation.
     pub object: String,
@@ -33,6 +36,13 @@ pub fn judge(seen: &SeenAddresses, there: &BTreeSet<String>, now: u64) -> Vec<Pr
     problems.extend(of_nodes(seen, there, now));
     problems.extend(kept_twice(seen));
     problems
+}
+
+/// What of `problems` is about the pool `only`, if one is named.
+pub fn only_of(problems: Vec<Problem>, only: Option<&str>) -> Vec<Problem> {
+    let is_of =
+        |object: &str, only: &str| object == only || object.rsplit_once('.').is_some_and(|(pool, _)| pool == only);
+    problems.into_iter().filter(|problem| only.is_none_or(|only| is_of(&problem.object, only))).collect()
 }
 
 /// Reservations that share an address with one before.
@@ -85,6 +95,10 @@ fn of_block(block: &SeenBlock, seen: &SeenAddresses) -> Vec<Problem> {
         }
         Some(_) => {}
     }
+    if block.writes > MOST_WRITES {
+        let text = format!("it was written {} times, and node {node} needs to write it once", block.writes);
+        problems.push(problem("writes", &block.name, text));
+    }
     let is_implied = PoolName::new(block.pool.clone()).is_ok_and(|pool| pool.is_implied());
     match seen.pools.iter().find(|pool| pool.claimant.name == block.pool) {
         None if is_implied => {}
@@ -114,16 +128,21 @@ fn is_outside(block: &SeenBlock, pool: &SeenPool) -> bool {
     !understood.subnets.iter().any(|subnet| own.contains(subnet.net.network()) || subnet.net.contains(&own.first))
 }
 
-/// Blocks that share addresses, each with the ones after it.
-fn twice(seen: &SeenAddresses) -> Vec<Problem> {
+/// Whether one address of both pools is on two networks.
+pub fn apart(seen: &SeenAddresses) -> impl Fn(&str, &str) -> bool + '_ {
     let separate: BTreeSet<&str> =
         seen.pools.iter().filter(|pool| pool.claimant.spec.separate).map(|pool| pool.claimant.name.as_str()).collect();
     let known: BTreeSet<&str> = seen.pools.iter().map(|pool| pool.claimant.name.as_str()).collect();
-    let is_apart = |one: &str, other: &str| {
+    move |one: &str, other: &str| {
         // Each network_name of whereabouts has addresses of its own.
         let is_free = |pool: &str| !known.contains(pool) || separate.contains(pool);
         one != other && is_free(one) && is_free(other)
-    };
+    }
+}
+
+/// Blocks that share addresses, each with the ones after it.
+fn twice(seen: &SeenAddresses) -> Vec<Problem> {
+    let is_apart = apart(seen);
     let mut blocks: Vec<&SeenBlock> = seen.blocks.iter().collect();
     blocks.sort_by_key(|block| (block.lease.block.first, block.lease.block.size));
     let mut problems = Vec::new();
@@ -177,7 +196,8 @@ mod tests {
     fn block(pool: &str, first: &str, size: u32, node: &str) -> SeenBlock {
         let block = crate::ipam::Block { first: first.parse().unwrap(), size };
         let lease = Lease { block, node: node.to_owned() };
-        SeenBlock { name: format!("{pool}.{first}"), pool: pool.to_owned(), lease, epoch: format!("e-{node}") }
+        let (name, epoch) = (format!("{pool}.{first}"), format!("e-{node}"));
+        SeenBlock { name, pool: pool.to_owned(), lease, epoch, created: 1, writes: 1 }
     }
 
     fn kept(pool: &str, pod: &str, address: &str) -> SeenReservation {
@@ -239,6 +259,9 @@ mod tests {
         let former = |seen: &mut SeenAddresses| seen.blocks[2].epoch = "before".to_owned();
         assert_eq!(broken(former), one("epoch", "wan.10.1.0.0"));
         assert_eq!(broken(|seen| seen.blocks[2].epoch.clear()), [], "of a former release");
+        // W1
+        assert_eq!(broken(|seen| seen.blocks[2].writes = 16), []);
+        assert_eq!(broken(|seen| seen.blocks[2].writes = 17), one("writes", "wan.10.1.0.0"));
         // Two networks that do not reach each other.
         let shared = |separate: bool| {
             broken(move |seen| {

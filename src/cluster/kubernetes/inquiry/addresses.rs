@@ -36,13 +36,26 @@ pub struct SeenBlock {
     pub lease: Lease,
     /// The epoch of the node; empty of a block that a former release leased.
     pub epoch: String,
+    /// When it was leased, in seconds of Unix time.
+    pub created: u64,
+    /// How often its specification was written, as the API server counts it.
+    pub writes: i64,
 }
 
 impl SeenBlock {
     fn of(block: AddressBlock) -> Option<Self> {
         let spec = block.spec;
         let lease = Lease { block: Block { first: spec.first.parse().ok()?, size: spec.size }, node: spec.node };
-        Some(SeenBlock { name: block.metadata.name?, pool: spec.pool, lease, epoch: spec.epoch })
+        let metadata = block.metadata;
+        let created = metadata.creation_timestamp.and_then(|at| u64::try_from(at.0.as_second()).ok());
+        Some(SeenBlock {
+            name: metadata.name?,
+            pool: spec.pool,
+            lease,
+            epoch: spec.epoch,
+            created: created.unwrap_or_default(),
+            writes: metadata.generation.unwrap_or_default(),
+        })
     }
 }
 
