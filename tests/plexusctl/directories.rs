@@ -51,6 +51,21 @@ fn an_option_wins_and_without_a_configuration_it_is_the_default() {
 }
 
 #[test]
+fn without_a_node_and_a_kubeconfig_pools_say_what_to_do() {
+    let folder = Folder::with(&[("net.d/x", "")]);
+    let (net_d, state) = (folder.path("net.d"), folder.path("none"));
+    for command in [&["show"][..], &["show", "lan"], &["check"], &["check", "lan"]] {
+        let words = [&["ipam"], command, &["--cni-conf-dir", &net_d, "--state-directory", &state]].concat();
+        assert_refuses(&words, 3, &["neither a node of Plexus here", &state, "nor a kubeconfig", "with --kubeconfig"]);
+        let output = plexusctl(&words);
+        assert_eq!(text(&output.stderr).lines().count(), 1, "{output:?}");
+        // A script gets its document all the same.
+        let document = plexusctl(&[&words[..], &["-o", "json"]].concat());
+        assert!(document.status.code() == Some(3) && text(&document.stdout).contains("\"pools\": "), "{document:?}");
+    }
+}
+
+#[test]
 fn where_plexus_is_not_installed_gc_says_so() {
     let empty = Folder::with(&[("net.d/x", "")]);
     if Path::new("/var/lib/plexus").exists() || !plexus::sys::is_root() {

@@ -152,15 +152,28 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     let node = common.node(words)?;
     let format = common.output;
+    // Where this is no node, that is told of no pool.
+    let only = |of: &PoolArguments| of.pool.clone().filter(|_| node.is_node);
     let verdict = match &arguments.what {
-        What::Show(of) => show::run(&node, of.of.pool.as_deref(), format, output)?,
-        What::Leases(of) => leases::run(&node, of.pool.as_deref(), format, output)?,
+        What::Show(of) => show::run(&node, only(&of.of).as_deref(), format, output)?,
+        What::Leases(of) => leases::run(&node, only(of).as_deref(), format, output)?,
         What::Who(of) => who::run(&node, of.address.to_canonical(), of.at, format, output)?,
-        What::Check(of) => check::run(&node, of.of.pool.as_deref(), format, output)?,
+        What::Check(of) => check::run(&node, only(&of.of).as_deref(), format, output)?,
     };
     if !node.is_node {
-        output.error(get::not_a_node(&node.state, words));
+        output.error(nowhere(&arguments.what, &node, words));
         return Ok(Verdict::NotWell);
     }
     Ok(verdict)
+}
+
+/// What helps who is neither on a node nor has a cluster.
+fn nowhere(what: &What, node: &Node, words: &str) -> String {
+    match what {
+        What::Show(_) | What::Check(_) => format!(
+            "there is neither a node of Plexus here ({} does not exist) nor a kubeconfig ($KUBECONFIG, ~/.kube/config): name the cluster with --kubeconfig, or run this on a node",
+            node.state.path().display()
+        ),
+        What::Leases(_) | What::Who(_) => get::not_a_node(&node.state, words),
+    }
 }
