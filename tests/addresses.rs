@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "addresses/churn.rs"]
+mod churn;
 #[path = "addresses/counted.rs"]
 mod counted;
 #[path = "addresses/crowd.rs"]
@@ -15,8 +17,12 @@ mod erased;
 mod former;
 #[path = "addresses/full.rs"]
 mod full;
+#[path = "addresses/huge.rs"]
+mod huge;
 #[path = "addresses/kept.rs"]
 mod kept;
+#[path = "addresses/objection.rs"]
+mod objection;
 #[path = "addresses/ranges.rs"]
 mod ranges;
 #[path = "addresses/removed.rs"]
@@ -40,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use support::apiserver::ApiServer;
 use support::cluster::{ADDRESS_KINDS, ADDRESSES, Cluster, NETWORKS, WHEREABOUTS, put_whereabouts, role, try_server};
 use support::daemon::Daemon;
@@ -50,21 +56,27 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// For what takes two waits of ten seconds on an idle machine.
 const LONG: std::time::Duration = std::time::Duration::from_secs(90);
 
-/// One server for all tests of this file, one test at a time, with `conf/components/ipam`.
-fn server() -> Option<MutexGuard<'static, ApiServer>> {
-    static SERVER: OnceLock<Result<Mutex<ApiServer>, String>> = OnceLock::new();
+/// One server for all tests of this file, with `conf/components/ipam`.
+fn shared() -> Option<&'static RwLock<ApiServer>> {
+    static SERVER: OnceLock<Result<RwLock<ApiServer>, String>> = OnceLock::new();
     let start = || {
         let server = try_server(&[role("unused", &[NETWORKS])])?;
         prepare(&server);
-        Ok(Mutex::new(server))
+        Ok(RwLock::new(server))
     };
-    match SERVER.get_or_init(start) {
-        Ok(server) => Some(server.lock().unwrap_or_else(PoisonError::into_inner)),
-        Err(why) => {
-            support::cannot_run(why);
-            None
-        }
-    }
+    let found = SERVER.get_or_init(start).as_ref();
+    found.inspect_err(|why| support::cannot_run(why)).ok()
+}
+
+/// The server for a test that shares it with others: it has pools and nodes of its own.
+fn server() -> Option<RwLockReadGuard<'static, ApiServer>> {
+    shared().map(|server| server.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The server for one test alone: it restarts the server, counts its requests, has a controller, which looks at all nodes, or
+/// changes what holds for all pools.
+fn server_alone() -> Option<RwLockWriteGuard<'static, ApiServer>> {
+    shared().map(|server| server.write().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn manifest(path: &str) -> String {
@@ -303,7 +315,7 @@ fn granted_until(last: &str) -> Machine {
 #[test]
 fn a_section_of_whereabouts_implies_a_pool() {
     // Cases 3 and 38: the program under the name `whereabouts`, two nodes, one small range, no AddressPool.
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     let (one, other) = (Machine::new(&server, "w1"), Machine::new(&server, "w2"));
     let section = json!({
         "type": "whereabouts", "range": "10.9.0.0/29", "gateway": "10.9.0.1", "exclude": ["10.9.0.6/32"], "log_level": "debug",
@@ -463,7 +475,7 @@ fn programs_with_other_directories_give_nothing() {
 
 #[test]
 fn a_stocked_node_asks_nobody() {
-    let Some(mut server) = server() else { return };
+    let Some(mut server) = server_alone() else { return };
     let ranges = json!([{"range": "10.2.0.0/24"}, {"range": "fd02::/64"}]);
     put_pool(&server, "stock", &json!({"blockSize": {"v4": 16, "v6": 16}, "ranges": ranges}));
     let mut machine = Machine::new(&server, "n3");

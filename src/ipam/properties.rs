@@ -95,6 +95,17 @@ fn a_huge_range_costs_no_more_than_a_small_one() {
         }
     }
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    // Others have all blocks of the /112 that is not excluded: the search ends, without a look at each address.
+    let excluded = &["fd00::1:0-fd00::ffff:ffff:ffff:ffff"][..];
+    let pool = Pool::new(&spec(&[("fd00::/64", None, excluded)], 64, 256)).unwrap();
+    let mut taken = BTreeSet::new();
+    while let Some(block) = pool.next_block(false, 7, &taken) {
+        assert!(taken.insert(block.first));
+    }
+    assert_eq!(taken.len(), 256);
+    let began = std::time::Instant::now();
+    (0..100).for_each(|seed| assert_eq!(pool.next_block(false, seed, &taken), None));
+    assert!(began.elapsed().as_millis() < 500, "{:?} for 100 searches", began.elapsed());
 }
 
 #[test]

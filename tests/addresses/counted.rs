@@ -121,7 +121,7 @@ fn condition_is(server: &ApiServer, name: &str, kind: &str, status: &str, reason
 #[test]
 fn the_controller_shows_what_is_leased_and_what_is_wrong() {
     // Case 43
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     put_pool_with(&server, "shown", "10.31.0.0/29", 300);
     let address = http::free_address();
@@ -176,7 +176,7 @@ fn delete_pool(server: &ApiServer, name: &str) {
 #[test]
 fn a_pool_in_use_is_not_deleted() {
     // Case 43
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     let put = |draining: bool| {
         let ranges = json!([{"range": "10.35.0.0/28", "draining": draining}]);
@@ -208,7 +208,7 @@ fn a_pool_in_use_is_not_deleted() {
 
 #[test]
 fn a_removed_node_is_seen_until_its_blocks_are_free() {
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     put_pool_with(&server, "left", "10.32.0.0/28", 10);
     put_node(&server, "left1");
@@ -300,7 +300,7 @@ fn from_afar(server: &ApiServer, words: &[&str], code: i32) -> String {
 
 #[test]
 fn a_workstation_sees_the_pools_of_the_cluster() {
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     put_pool_with(&server, "afar", "10.34.0.0/28", 300);
     let machines = [Machine::new(&server, "afar1"), Machine::new(&server, "afar2")];

@@ -1,6 +1,6 @@
 //! Many pods with many networks on one node.
 
-use super::{Machine, apply, server};
+use super::{Machine, apply, server_alone};
 use crate::support::apiserver::ApiServer;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ fn pool(number: usize) -> Value {
 #[test]
 fn pods_with_many_networks_cost_one_write_for_each_block() {
     // Case 4, with fewer pods; `make bench-leases POOLS=17` has the time.
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     let pools: Vec<Value> = (0..NETWORKS).map(pool).collect();
     apply(&server, &json!({"apiVersion": "v1", "kind": "List", "items": pools}).to_string());
     let machine = Machine::new(&server, "crowd1");
@@ -71,7 +71,7 @@ fn confirmed(machine: &Machine, number: usize) -> String {
 #[test]
 fn a_daemon_that_starts_asks_once_for_all_pools() {
     const POOLS: std::ops::Range<usize> = 30..40;
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     let pools: Vec<Value> = POOLS.map(pool).collect();
     apply(&server, &json!({"apiVersion": "v1", "kind": "List", "items": pools}).to_string());
     let mut machine = Machine::new(&server, "crowd2");

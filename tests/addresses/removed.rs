@@ -79,7 +79,7 @@ pub(super) fn forget_others(server: &ApiServer) {
 #[test]
 fn a_daemon_that_lives_objects_within_seconds() {
     // Case 13: the Node is gone, or was never there, and the daemon is alive.
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     put_pool_with(&server, "alive", "10.20.0.0/24", 300);
     let machine = Machine::new(&server, "alive1");
@@ -105,7 +105,7 @@ fn a_daemon_that_lives_objects_within_seconds() {
 #[test]
 fn blocks_of_a_removed_node_are_free_after_the_quarantine() {
     // Cases 9, 11 and 15: two controllers, the API server restarts, and the machine comes back.
-    let Some(mut server) = server() else { return };
+    let Some(mut server) = server_alone() else { return };
     forget_others(&server);
     put_pool_with(&server, "gone", "10.21.0.0/28", 10);
     ["gone1", "gone2"].into_iter().for_each(|node| put_node(&server, node));
@@ -154,7 +154,7 @@ fn blocks_of_a_removed_node_are_free_after_the_quarantine() {
 #[test]
 fn a_node_that_is_back_within_the_quarantine_loses_nothing() {
     // Case 13: its daemon is away, so the controller takes the mark away.
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     put_pool_with(&server, "back", "10.22.0.0/24", 300);
     put_node(&server, "back1");
@@ -204,7 +204,7 @@ fn a_block_of_a_former_release_keeps_working() {
 #[test]
 fn only_the_controller_says_that_a_node_was_removed() {
     // Case 27, P1
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     forget_others(&server);
     let node_token = |node: &str| token(&server, node).to_str().unwrap().to_owned();
     let (own, other, controller) = (node_token("w1"), node_token("w2"), controller_token(&server));

@@ -20,7 +20,7 @@ fn put(server: &ApiServer, name: &str, range: &str) {
 #[test]
 fn a_block_that_a_restored_etcd_forgot_is_not_leased_by_another_node() {
     // Case 23
-    let Some(mut server) = server() else { return };
+    let Some(mut server) = server_alone() else { return };
     put(&server, "earlier", "10.46.0.0/28");
     put(&server, "restored", "10.47.0.0/29");
     let (one, other) = (Machine::new(&server, "restored1"), Machine::new(&server, "restored2"));

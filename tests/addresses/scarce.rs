@@ -1,6 +1,7 @@
 //! A pool with fewer addresses than its nodes would like to keep: an address that is free anywhere reaches a pod that waits.
 
 use super::*;
+use std::time::{Duration, Instant};
 
 /// The program `plexusctl keep` of a node.
 pub(super) struct Keeper(Child);
@@ -89,12 +90,24 @@ fn writes(server: &ApiServer) -> f64 {
     metrics.lines().filter(is_write).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
+/// Tries `step` up to three times, until it takes no longer than `limit`: the machine may have other work.
+fn within(limit: Duration, mut step: impl FnMut() -> Duration) {
+    let mut times = Vec::new();
+    while times.len() < 3 {
+        times.push(step());
+        if times.last().is_some_and(|took| *took <= limit) {
+            return;
+        }
+    }
+    panic!("{times:?}, and at most {limit:?} is expected");
+}
+
 /// `PLEXUS_IPAM_NODES=40` is the number that the design asks for, with 61 pods in a /26. An address can stay unused until the
 /// next mark; then its pod tries again.
 #[test]
 fn every_address_of_a_small_pool_can_be_used() {
     // Cases 2 and 3
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     let nodes: usize = std::env::var("PLEXUS_IPAM_NODES").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let (range, pods) = if nodes >= 40 { ("10.84.0.0/26", 61) } else { ("10.84.0.0/28", 13) };
     // Each node keeps addresses, as long as nobody waits for one.
@@ -104,13 +117,24 @@ fn every_address_of_a_small_pool_can_be_used() {
     put_pool(&server, "small", &spec);
     let mut many = Many::new(&server, "small", nodes);
     (0..pods).for_each(|pod| many.add(pod % nodes, &format!("a{pod}")));
-    let error = many.machines[0].add("small", "more").unwrap_err();
-    assert!(error.contains("\"code\": 11") && error.contains("pool small"), "{error}");
+    within(Duration::from_millis(2500), || {
+        let begun = Instant::now();
+        // The kubelet has the message in the event of the pod.
+        let error = many.machines[0].add("small", "more").unwrap_err();
+        assert!(error.contains("\"code\": 11") && error.contains("pool small"), "{error}");
+        begun.elapsed()
+    });
     // A pod that ends anywhere lets it start.
-    let last = many.pods.keys().next_back().unwrap().clone();
     assert_eq!(many.pods.len(), pods);
-    let at = many.del(&last);
-    many.add((at + 1) % nodes, "more");
+    let mut turn = 0;
+    within(Duration::from_secs(2), || {
+        let last = many.pods.keys().next_back().unwrap().clone();
+        let at = many.del(&last);
+        turn += 1;
+        let begun = Instant::now();
+        many.add((at + 1) % nodes, &format!("more{turn}"));
+        begun.elapsed()
+    });
     // All of them again, on other nodes.
     let before = writes(&server);
     many.end_all();

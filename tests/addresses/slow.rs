@@ -60,7 +60,7 @@ fn wave(machine: &Machine, delay: u64, wave: &str) -> BTreeSet<String> {
 #[test]
 fn pods_get_their_addresses_from_an_api_server_that_answers_late() {
     // Case 4
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     for delay in [50, 500] {
         let [pods, networks] = numbers(delay);
         let pools: Vec<Value> = (0..networks).map(|number| pool(delay, number)).collect();

@@ -1,6 +1,6 @@
 //! Sections of whereabouts, given to the program of whereabouts 0.9 and to the plugin under its name: what each answers.
 
-use super::{Machine, ROOT, apply, server};
+use super::{Machine, ROOT, apply, server_alone};
 use crate::support::apiserver::ApiServer;
 use crate::support::asset::asset;
 use serde_json::{Value, json};
@@ -269,7 +269,7 @@ fn answers(cases: &[Case], program: &Path, environment: &[(&str, &Path)], more: 
 /// Case 38 of the design. Plexus comes first: with the CRDs of whereabouts in the cluster it gives no such address.
 #[test]
 fn the_program_of_whereabouts_answers_alike_or_as_the_page_tells() {
-    let Some(server) = server() else { return };
+    let Some(server) = server_alone() else { return };
     let folder = match asset("whereabouts") {
         Ok(folder) => folder,
         Err(why) => return crate::support::cannot_run(&why),
