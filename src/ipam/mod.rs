@@ -4,15 +4,16 @@
 //! so it has one owner. The daemon of a node leases blocks ([`holder`]) and offers them to the plugin ([`grant`]). The
 //! plugin takes single addresses out of them ([`stock`]) and asks nobody. It remembers who had them ([`memory`],
 //! [`history`]). Its answer to the daemon names the blocks that
-//! it will not use again. Blocks of a node that was removed are freed ([`epoch`]). The daemon of a node asks whether its node was
+//! it will not use again. Blocks of a node that was removed are freed ([`epoch`], [`look`]). The daemon of a node asks whether its node was
 //! ([`question`]). Of two pools with an address in common only the older one is used ([`overlap`]). Nodes keep less while
 //! somebody waits for an address ([`scarcity`]). A device outside the cluster may have an address ([`probe`]). An address may
-//! be kept for a pod that comes back ([`reservation`]).
+//! be kept for a pod that comes back ([`reservation`]). Pods that wait together share a block ([`waiting`]).
 
 pub mod epoch;
 pub mod grant;
 pub mod history;
 pub mod holder;
+pub mod look;
 pub mod memory;
 pub mod name;
 pub mod never;
@@ -31,6 +32,7 @@ pub mod stock;
 pub mod taken;
 pub mod tally;
 pub mod usage;
+pub mod waiting;
 
 pub use grant::{Confirmed, Grant, Granted, Notes, Offer};
 pub use holder::{Effect, Event, Holder};
@@ -45,8 +47,12 @@ pub use taken::Taken;
 #[cfg(test)]
 mod epoch_model;
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod scarcity_model;
+#[cfg(test)]
+mod stamp_model;

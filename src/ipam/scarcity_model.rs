@@ -3,8 +3,8 @@
 //! [`model`](super::model) has that a block is never used by two nodes, whatever is given back and when. Here a block is
 //! one address, and is leased and given back in one step. Daemons may start again, watches are late, calls are killed.
 
+use super::exhaustive::{Model, Search, digest, explore};
 use super::scarcity::{ASK_EVERY, Ask, Mark, Scarcity};
-use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 const NODES: usize = 2;
@@ -203,24 +203,27 @@ const BUDGETS: [Budget; 3] = [
     Budget { pods: 3, ends: 1, kills: 0, restarts: 0, ticks: 13 },
 ];
 
-/// All worlds that can come; the first fault.
-fn explore(without: Without, left: Budget) -> (usize, Option<String>) {
-    let mut seen = HashSet::from([World::new(left)]);
-    let mut next = VecDeque::from([World::new(left)]);
-    while let Some(world) = next.pop_front() {
-        if let Some(fault) = world.fault() {
-            return (seen.len(), Some(fault));
-        }
-        next.extend(world.successors(without).into_iter().filter(|world| seen.insert(world.clone())));
-        assert!(seen.len() < 1_000_000, "the model does not end");
+#[derive(Clone)]
+struct Case(World, Without);
+
+impl Model for Case {
+    fn key(&self) -> u128 {
+        digest(&self.0)
     }
-    (seen.len(), None)
+
+    fn successors(&self) -> Vec<Self> {
+        self.0.successors(self.1).into_iter().map(|world| Case(world, self.1)).collect()
+    }
+
+    fn fault(&self) -> Option<String> {
+        self.0.fault()
+    }
 }
 
 #[test]
 fn an_address_that_nobody_needs_reaches_a_pod_that_waits() {
     for left in BUDGETS {
-        let (worlds, fault) = explore(Without::Nothing, left);
+        let (worlds, fault) = explore(Case(World::new(left), Without::Nothing), Search::Deepest);
         println!("{left:?}: {worlds} states");
         assert_eq!(fault, None);
         assert!(worlds > 1_000, "{worlds}");
@@ -230,7 +233,8 @@ fn an_address_that_nobody_needs_reaches_a_pod_that_waits() {
 #[test]
 fn each_rule_of_giving_back_is_needed() {
     for without in [Without::Mark, Without::NewWord, Without::Idle, Without::Keeping] {
-        let found = BUDGETS.into_iter().find_map(|left| explore(without, left).1);
+        let of = |left: Budget| explore(Case(World::new(left), without), Search::Shortest);
+        let found = BUDGETS.into_iter().find_map(|left| of(left).1);
         println!("without {without:?}: {found:?}");
         assert!(found.is_some(), "without {without:?} nothing is noticed");
     }

@@ -7,6 +7,7 @@ use crate::cluster::Freed;
 use crate::ipam::grant::family;
 use crate::ipam::reservation::Whose;
 use crate::ipam::scarcity::{Ask, Wanted};
+use crate::ipam::waiting::Waiting;
 use crate::ipam::{Holder, Pool, PoolSpec};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -144,10 +145,10 @@ impl Keeper {
     }
 
     async fn try_to_lease(&self, wish: &Wish, until: Option<Instant>) -> Result<Vec<IpAddr>, Trouble> {
-        let asked = Instant::now();
+        let waiting = Waiting { asked: Instant::now(), until };
         let mut state = self.state.lock().await;
         // Where the API server is slow, many requests wait here. One that nobody waits for would lease a block for nobody.
-        if until.is_some_and(|until| Instant::now() >= until) {
+        if waiting.is_over(Instant::now()) {
             return Err(Trouble::Other("earlier requests for this pool took too long".to_owned()));
         }
         let state = &mut *state;
@@ -158,9 +159,9 @@ impl Keeper {
             _ => FRESH,
         };
         if state.synced.is_none_or(|synced| synced.elapsed() > limit) {
-            self.resync(state, asked).await?;
+            self.resync(state, waiting.asked).await?;
         } else {
-            self.read_own_pool(state, asked).await?;
+            self.read_own_pool(state, waiting.asked).await?;
         }
         if let (true, Wish::Blocks(families, within)) = (self.pool.is_implied(), wish) {
             let pool = Pool::of_addresses(within);
@@ -179,7 +180,7 @@ impl Keeper {
             self.publish(state)?;
             return Err(Trouble::Other(why));
         }
-        self.lease_of(state, (&spec, &pool), wish, asked).await
+        self.lease_of(state, (&spec, &pool), wish, waiting).await
     }
 
     /// Of a pool that may be used.
@@ -188,7 +189,7 @@ impl Keeper {
         state: &mut State,
         (spec, pool): (&PoolSpec, &Pool),
         wish: &Wish,
-        asked: Instant,
+        waiting: Waiting<Instant>,
     ) -> Result<Vec<IpAddr>, Trouble> {
         let mut kept = Vec::new();
         match wish {
@@ -202,7 +203,7 @@ impl Keeper {
                     self.lease_with(state, pool, *address).await?;
                 }
             }
-            Wish::Blocks(families, _) => self.lease_any(state, (spec, pool), families, asked).await?,
+            Wish::Blocks(families, _) => self.lease_any(state, (spec, pool), families, waiting).await?,
         }
         self.publish(state)?;
         Ok(kept)
@@ -213,13 +214,13 @@ impl Keeper {
         state: &mut State,
         (spec, pool): (&PoolSpec, &Pool),
         families: &[u8],
-        asked: Instant,
+        waiting: Waiting<Instant>,
     ) -> Result<(), Trouble> {
         for is_v4 in pool.families().collect::<Vec<_>>() {
             let has = state.holder.iter().flat_map(Holder::held).any(|granted| granted.first.is_ipv4() == is_v4);
             let size = if is_v4 { spec.block_size.v4 } else { spec.block_size.v6 };
             // Others that waited with this request may have had it leased.
-            let just = size > 1 && state.leased[usize::from(!is_v4)].is_some_and(|leased| leased > asked);
+            let just = waiting.is_served(state.leased[usize::from(!is_v4)], size);
             if !has || (families.contains(&family(is_v4)) && !just) {
                 self.lease_one(state, pool, is_v4).await?;
             }

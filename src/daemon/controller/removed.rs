@@ -7,6 +7,7 @@ use super::shown::Shown;
 use crate::cluster::addresses::AddressNodeSpec;
 use crate::cluster::{Kubernetes, LeasedBlock, SeenNodes, Subject, Written};
 use crate::ipam::epoch::{Reclaimer, Record, Step, Terms};
+use crate::ipam::look::{Ask, Look};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -144,16 +145,31 @@ impl<'a> Removed<'a> {
         Ok(())
     }
 
-    /// Reads the record, then the clock, then the Node, and does what follows. The blocks are seen before all of them.
+    /// Asks what [`Look`] wants to know, in its order.
+    async fn judge(&mut self, node: &str) -> Result<(Step, Vec<LeasedBlock>), String> {
+        let kubernetes = self.kubernetes;
+        let (mut look, mut next) = Look::begin();
+        loop {
+            next = match next {
+                Ask::Blocks => look.listed(self.blocks(node).await?),
+                Ask::Record => {
+                    let record = kubernetes.address_node(node).await.map_err(|e| e.to_string())?;
+                    look.read(record, self.start.elapsed())
+                }
+                Ask::Node => {
+                    let is_gone = kubernetes.is_node_gone(node).await.map_err(|e| e.to_string())?;
+                    let wait = |blocks: &[LeasedBlock]| quarantine(blocks, &self.terms);
+                    look.judge((&mut self.reclaimer, node), is_gone, wait)
+                }
+                Ask::Do(step, blocks) => return Ok((step, blocks)),
+            };
+        }
+    }
+
+    /// Looks at a node, and does what follows.
     /// The record of a node that is dead and may have no block any more: [`Removed::clear`] comes next.
     async fn settle(&mut self, node: &str) -> Result<Option<Record>, String> {
-        let kubernetes = self.kubernetes;
-        let blocks = self.blocks(node).await?;
-        let record = kubernetes.address_node(node).await.map_err(|e| e.to_string())?;
-        let now = self.start.elapsed();
-        let is_gone = kubernetes.is_node_gone(node).await.map_err(|e| e.to_string())?;
-        let wait = quarantine(&blocks, &self.terms);
-        let step = self.reclaimer.judge(node, record, is_gone, now, wait);
+        let (step, blocks) = self.judge(node).await?;
         match step {
             Step::Leave | Step::Wait => {}
             Step::Revoke(record) => {
@@ -162,7 +178,7 @@ impl<'a> Removed<'a> {
                     return Ok(None);
                 }
                 self.revoked.insert(node.to_owned(), Instant::now());
-                self.revoke(node, &record, wait).await?;
+                self.revoke(node, &record, quarantine(&blocks, &self.terms)).await?;
             }
             Step::Restore(record) => {
                 self.revoked.remove(node);

@@ -2,6 +2,12 @@
 
 use super::*;
 
+impl Controller {
+    fn clock(&self) -> Duration {
+        Duration::from_secs(self.now.into())
+    }
+}
+
 impl World {
     pub(super) fn of_controller(&self, at: usize, without: Without) -> Vec<World> {
         let mut next = self.clone();
@@ -11,19 +17,19 @@ impl World {
                 // Its watch tells where to look, early or late.
                 let is_wanted = self.left.deletions == 0;
                 if is_wanted {
-                    next.controllers[at].plan = match without {
-                        Without::Order => Plan::Read(Vec::new(), self.records[GONE].clone()),
-                        _ => Plan::Listed(self.seen()),
-                    };
+                    let (look, ask) = Look::begin();
+                    next.ask_for(at, look, ask, without);
                     all.push(next);
                 }
             }
-            Plan::Listed(blocks) => {
-                next.controllers[at].plan = Plan::Read(blocks.clone(), self.records[GONE].clone());
+            Plan::Look(look, ask) => {
+                next.ask_for(at, look.clone(), ask.clone(), without);
                 all.push(next);
             }
-            Plan::Read(blocks, record) => {
-                next.judge(at, blocks.clone(), record.clone(), without);
+            Plan::Asked(look, record, is_gone) => {
+                let mut look = look.clone();
+                look.read(record.clone(), next.controllers[at].clock());
+                next.judge(at, look, *is_gone, without);
                 all.push(next);
             }
             Plan::Do(step, blocks) => {
@@ -42,11 +48,11 @@ impl World {
             }
         }
         all.extend(self.pass(at, without));
-        if self.left.kills > 0 && self.controllers[at].waits.is_some() {
+        let started = Controller::default();
+        if self.left.kills > 0 && self.controllers[at] != started {
             let mut next = self.clone();
             next.left.kills -= 1;
-            next.controllers[at] =
-                Controller { reclaimer: Reclaimer::default(), now: 0, waits: None, plan: Plan::Nothing };
+            next.controllers[at] = started;
             all.push(next);
         }
         all
@@ -57,12 +63,33 @@ impl World {
         (0..BLOCKS).filter_map(of).collect()
     }
 
-    fn judge(&mut self, at: usize, blocks: Vec<Seen>, record: Option<Record>, without: Without) {
-        let is_gone = !self.is_there;
+    /// Asks one question of a look.
+    fn ask_for(&mut self, at: usize, mut look: Look<Seen>, ask: Ask<Seen>, without: Without) {
+        let next = match ask {
+            Ask::Blocks => look.listed(self.seen()),
+            Ask::Record => {
+                let controller = &mut self.controllers[at];
+                controller.known.clone_from(&self.records[GONE]);
+                look.read(controller.known.clone(), controller.clock())
+            }
+            Ask::Node if without == Without::Reading => {
+                let controller = &mut self.controllers[at];
+                controller.plan = Plan::Asked(look, controller.known.clone(), !self.is_there);
+                return;
+            }
+            Ask::Node => return self.judge(at, look, !self.is_there, without),
+            // It is a plan of its own.
+            Ask::Do(..) => return,
+        };
+        self.controllers[at].plan = Plan::Look(look, next);
+    }
+
+    fn judge(&mut self, at: usize, mut look: Look<Seen>, is_gone: bool, without: Without) {
         let quarantine = Duration::from_secs(u64::from(without != Without::Quarantine));
         let controller = &mut self.controllers[at];
-        let now = Duration::from_secs(controller.now.into());
-        let step = controller.reclaimer.judge("gone", record.clone(), is_gone, now, quarantine);
+        let next = look.judge((&mut controller.reclaimer, "gone"), is_gone, |_| quarantine);
+        let record = controller.known.take();
+        let Ask::Do(step, blocks) = next else { return };
         controller.waits = (step == Step::Wait).then_some(record);
         controller.plan = match step {
             Step::Leave | Step::Wait => Plan::Nothing,

@@ -13,7 +13,8 @@ impl World {
             next.create(node, late);
             all.push(next);
         }
-        if self.left.boots > 0 && node == GONE && own.daemon.is_some() {
+        let has_troubles = node == GONE || self.left.both;
+        if self.left.boots > 0 && has_troubles && own.daemon.is_some() {
             let mut next = self.clone();
             next.left.boots -= 1;
             let booted = &mut next.machines[node];
@@ -26,7 +27,7 @@ impl World {
             all.push(next);
             return all;
         };
-        if self.left.kills > 0 && node == GONE {
+        if self.left.kills > 0 && has_troubles {
             let mut next = self.clone();
             next.left.kills -= 1;
             next.machines[node].daemon = None;
@@ -146,7 +147,7 @@ impl World {
     }
 
     pub(super) fn stamp(&mut self, node: usize, without: Without) {
-        if without == Without::Stamp || self.ask(node, without) {
+        if without == Without::Unasked || self.ask(node, without) {
             self.publish(node);
             self.machines[node].valid = true;
             self.machines[node].asleep.clear();
@@ -176,6 +177,7 @@ impl World {
 
     fn carry_out(mut self, node: usize, effect: Effect, without: Without) -> Vec<World> {
         let epoch = self.machines[node].epoch.clone();
+        let mut lost = None;
         match effect {
             Effect::Publish => self.publish(node),
             Effect::Confirm => {
@@ -198,6 +200,9 @@ impl World {
             // Nothing is given back here: model.rs.
             Effect::Delete(..) => {}
             Effect::Look(asked) => {
+                if self.left.silences > 0 && (node == GONE || self.left.both) {
+                    lost = Some(self.clone().without_an_answer(node));
+                }
                 let event = match &self.store[number(asked.first)] {
                     None => Event::Absent(asked.first),
                     Some(lease) if lease.owner != node => Event::Others(asked.first),
@@ -209,12 +214,19 @@ impl World {
                 self.tell(node, event);
             }
         }
-        vec![self]
+        lost.into_iter().chain([self]).collect()
+    }
+
+    /// The next list shows what became of it.
+    fn without_an_answer(mut self, node: usize) -> Self {
+        self.left.silences -= 1;
+        self.machines[node].synced = false;
+        self
     }
 
     fn try_to_create(mut self, node: usize, request: (usize, String, String)) -> Vec<World> {
         let mut all = Vec::new();
-        if self.left.silences > 0 && node == GONE {
+        if self.left.silences > 0 && (node == GONE || self.left.both) {
             for is_done in [true, false] {
                 let mut quiet = self.clone();
                 quiet.left.silences -= 1;
