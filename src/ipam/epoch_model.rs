@@ -30,7 +30,7 @@ enum Without {
     Nothing,
     /// The controller does not wait.
     Quarantine,
-    /// Blocks are deleted after the quarantine, without the write that says so.
+    /// Blocks are deleted after the quarantine, without the write that marks the node as dead.
     Death,
     /// That write names no version.
     Version,
@@ -42,7 +42,7 @@ enum Without {
     Confirmation,
     /// The confirmation needs no question.
     Unasked,
-    /// A node that is revoked goes on as if it was not.
+    /// A node that is revoked continues as if it was not.
     Objection,
     /// The controller reads its clock after the answer about the Node.
     Reading,

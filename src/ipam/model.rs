@@ -4,12 +4,13 @@
 //! gone. A daemon may be killed between any two effects, a node may start again, and the plugin works at any time. The disk
 //! may lose the file of an address in use.
 
-use super::exhaustive::{Model, Search, digest, explore, is_full};
 use super::holder::{Effect, Event, Holder, Owned};
 use super::report::Released;
 use super::{Block, Granted};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+
+mod explored;
 
 const BLOCKS: usize = 2;
 const NODES: usize = 2;
@@ -24,7 +25,7 @@ enum Without {
     DeleteVersion,
     /// What a list shows is published without a renewal.
     Renewal,
-    /// The plugin takes addresses of what it has given back.
+    /// The plugin takes addresses of what it has released.
     Release,
     /// A grant of an earlier boot counts.
     Boot,
@@ -377,62 +378,5 @@ impl World {
             let strange = users.iter().any(|user| Some(*user) != owner);
             (users.len() > 1 || strange).then(|| format!("block {at} is used by {users:?} and owned by {owner:?}"))
         })
-    }
-}
-
-#[derive(Clone)]
-struct Case(World, Without);
-
-impl Model for Case {
-    fn key(&self) -> u128 {
-        let World { store, revisions, nodes, left } = &self.0;
-        let nodes = nodes.each_ref().map(digest);
-        // Which node is which makes no difference.
-        let as_seen_from = |first: usize| {
-            let store = store.each_ref().map(|one| one.as_ref().map(|(owner, lease, of)| (*owner == first, lease, of)));
-            digest(&(store, revisions, nodes[first], nodes[1 - first], left))
-        };
-        as_seen_from(0).min(as_seen_from(1))
-    }
-
-    fn successors(&self) -> Vec<Self> {
-        self.0.successors(self.1).into_iter().map(|world| Case(world, self.1)).collect()
-    }
-
-    fn fault(&self) -> Option<String> {
-        self.0.fault()
-    }
-}
-
-/// What may come together. The sum of all would be too many worlds for a test.
-const BUDGETS: [Budget; 4] = [
-    Budget { wants: 2, silences: 1, kills: 1, boots: 0, erasures: 0 },
-    Budget { wants: 2, silences: 0, kills: 1, boots: 1, erasures: 0 },
-    Budget { wants: 3, silences: 1, kills: 0, boots: 0, erasures: 0 },
-    Budget { wants: 2, silences: 0, kills: 1, boots: 0, erasures: 1 },
-];
-
-/// More of it, for `make simulate`.
-const LARGE: [Budget; 1] = [Budget { wants: 2, silences: 1, kills: 1, boots: 1, erasures: 1 }];
-
-#[test]
-fn no_order_of_events_gives_a_block_to_two_nodes() {
-    // U1, U2, U4
-    for left in BUDGETS.into_iter().chain(LARGE.into_iter().filter(|_| is_full())) {
-        let (worlds, fault) = explore(Case(World::new(left), Without::Nothing), Search::Deepest);
-        println!("{left:?}: {worlds} states");
-        assert_eq!(fault, None);
-        assert!(worlds > 1_000, "{worlds}");
-    }
-}
-
-#[test]
-fn each_rule_is_needed() {
-    use Without::{Answer, Boot, Copies, DeleteVersion, Release, Renewal};
-    for without in [Answer, DeleteVersion, Renewal, Release, Boot, Copies] {
-        let of = |left: Budget| explore(Case(World::new(left), without), Search::Shortest);
-        let found = BUDGETS.into_iter().find_map(|left| of(left).1);
-        println!("without {without:?}: {found:?}");
-        assert!(found.is_some(), "without {without:?} nothing is noticed");
     }
 }

@@ -20,7 +20,7 @@ enum Without {
     NewWord,
     /// A node that is idle gives nothing back: only calls of the plugin do.
     Idle,
-    /// A node goes on keeping addresses while it knows that the pool is scarce.
+    /// A node continues to keep addresses while it knows that the pool is scarce.
     Keeping,
 }
 

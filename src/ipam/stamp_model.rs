@@ -13,7 +13,7 @@ const LIMIT: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Without {
     Nothing,
-    /// The plugin takes addresses whatever the confirmation says.
+    /// The plugin takes addresses without a look at the confirmation.
     Stamp,
     /// Only the time since the boot counts.
     Clock,

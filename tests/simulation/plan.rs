@@ -10,7 +10,7 @@ use plexus::ipam::pool::{BlockSize, Range, Reclaim, Warm};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     Nothing,
-    /// The plugin takes addresses whatever the confirmation says.
+    /// The plugin takes addresses without a look at the confirmation.
     Stamp,
     /// Only the time since the boot counts.
     Clock,
@@ -22,15 +22,15 @@ pub enum Without {
     Confirmation,
     /// What was found in the cluster is granted without a renewal.
     Renewal,
-    /// The plugin takes addresses of what it has given back.
+    /// The plugin takes addresses of what it has released.
     Release,
     /// A DELETE of the daemon names no version.
     DeleteVersion,
-    /// A node that is revoked goes on as if it was not.
+    /// A node that is revoked continues as if it was not.
     Objection,
     /// The controller does not wait.
     Quarantine,
-    /// Blocks are deleted after the quarantine, without the write that says so.
+    /// Blocks are deleted after the quarantine, without the write that marks the node as dead.
     Death,
     /// That write names no version.
     Version,
@@ -56,7 +56,7 @@ pub enum Without {
     Mark,
     /// The mark has the same word each time.
     NewWord,
-    /// A node goes on keeping addresses while it knows that the pool is scarce.
+    /// A node continues to keep addresses while it knows that the pool is scarce.
     Keeping,
 }
 
