@@ -76,16 +76,7 @@ pub fn happen(world: &Shared, weather: Weather) {
     match weather {
         Weather::StartDaemon { node } => return daemon::start(world, node),
         Weather::StartController { at } => return controller::start(world, at),
-        Weather::PowerOn { node } => {
-            let is_off = !world.borrow().machines[node].is_on;
-            if is_off {
-                machine::power_on(world, node);
-                let world = &mut world.borrow_mut();
-                let after = world.between(5 * SECOND, 30 * SECOND);
-                world.later(after, Weather::Register { node });
-            }
-            return;
-        }
+        Weather::PowerOn { node } => return power_on(world, node),
         Weather::Pods { node } => return pods(world, node),
         Weather::Fault => return fault(world),
         _ => {}
@@ -98,14 +89,7 @@ pub fn happen(world: &Shared, weather: Weather) {
             if let Some(until) = world.machines[node].paused_until(world.now) {
                 return world.later(until - world.now + SECOND, weather);
             }
-            world.api.store.nodes[node].gone_since = None;
-            if !world.machines[node].has_token {
-                // Its daemon is a pod, too: it comes later than its Node.
-                let longest = if world.is_calm { SECOND } else { world.plan.pod_of_daemon };
-                let after = world.between(1, longest);
-                world.later(after, Weather::Token { node });
-            }
-            node_changed(world, node);
+            register(world, node);
         }
         Weather::Link { node } => {
             world.machines[node].is_linked = true;
@@ -147,6 +131,28 @@ pub fn happen(world: &Shared, weather: Weather) {
         Weather::Erase { node, what } => world.machines[node].erase(what),
         _ => {}
     }
+}
+
+fn power_on(world: &Shared, node: usize) {
+    let is_off = !world.borrow().machines[node].is_on;
+    if is_off {
+        machine::power_on(world, node);
+        let world = &mut world.borrow_mut();
+        let after = world.between(5 * SECOND, 30 * SECOND);
+        world.later(after, Weather::Register { node });
+    }
+}
+
+/// The kubelet of a machine registers its Node.
+fn register(world: &mut World, node: usize) {
+    world.api.store.nodes[node].gone_since = None;
+    if !world.machines[node].has_token {
+        // Its daemon is a pod, too: it comes later than its Node.
+        let longest = if world.is_calm { SECOND } else { world.plan.pod_of_daemon };
+        let after = world.between(1, longest);
+        world.later(after, Weather::Token { node });
+    }
+    node_changed(world, node);
 }
 
 /// The watch of a controller begins again with a list.

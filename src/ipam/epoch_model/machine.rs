@@ -5,14 +5,8 @@ use super::*;
 impl World {
     pub(super) fn of_machine(&self, node: usize, without: Without) -> Vec<World> {
         let mut all = self.of_plugin(node);
+        all.extend(self.of_late_requests(node));
         let own = &self.machines[node];
-        for late in &own.late {
-            let mut next = self.clone();
-            next.machines[node].late.remove(late);
-            all.push(next.clone());
-            next.create(node, late);
-            all.push(next);
-        }
         let has_troubles = node == GONE || self.left.both;
         if self.left.boots > 0 && has_troubles && own.daemon.is_some() {
             let mut next = self.clone();
@@ -65,6 +59,19 @@ impl World {
                 next.tell(node, Event::Want(block(number)));
                 all.push(next);
             }
+        }
+        all
+    }
+
+    /// A request whose answer was lost is lost, too, or done now.
+    fn of_late_requests(&self, node: usize) -> Vec<World> {
+        let mut all = Vec::new();
+        for late in &self.machines[node].late {
+            let mut next = self.clone();
+            next.machines[node].late.remove(late);
+            all.push(next.clone());
+            next.create(node, late);
+            all.push(next);
         }
         all
     }
