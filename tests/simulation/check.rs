@@ -2,10 +2,9 @@
 
 use crate::core::{SECOND, World};
 use crate::machine::Pod;
-use plexus::ipam::{Block, Holder, Report, Stock};
+use plexus::ipam::{Block, Holder, Pool, Report, Stock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::rc::Rc;
 
 /// Who runs with an address, and which machine was granted a block last.
 #[derive(Default)]
@@ -18,8 +17,8 @@ pub struct Ledger {
     pub told: BTreeSet<IpAddr>,
 }
 
-fn block_of(world: &World, address: IpAddr) -> Block {
-    world.pool.block_of(address)
+fn block_of(world: &World, address: IpAddr) -> Option<Block> {
+    Pool::new(&world.plan.spec).ok().map(|pool| pool.block_of(address))
 }
 
 /// Whether the plugin of `node` may take addresses of the block at `first` now.
@@ -33,8 +32,9 @@ fn is_usable(world: &World, node: usize, first: IpAddr) -> bool {
 
 /// An address was taken: U2, U4, U6.
 pub fn taken(world: &mut World, node: usize, address: IpAddr) {
-    let block = block_of(world, address);
-    if world.pool.usable_in(&Block { first: address, size: 1 }).is_empty() {
+    let Some(pool) = Pool::new(&world.plan.spec).ok() else { return };
+    let block = pool.block_of(address);
+    if pool.usable_in(&Block { first: address, size: 1 }).is_empty() {
         return world.fail(format!("U6: n{node} took {address}, which is not to be given"));
     }
     let owner = world.api.store.blocks.get(&block.first).map(|object| object.node);
@@ -55,7 +55,7 @@ pub fn began(world: &mut World, node: usize, pod: &Pod) {
     let all = world.ledger.running.entry(address).or_default();
     let others: Vec<(usize, u64)> = all.iter().copied().filter(|(other, _)| !zombies[*other]).collect();
     all.push((node, pod.container));
-    let is_excused = world.ledger.excused.contains(&block_of(world, address).first);
+    let is_excused = block_of(world, address).is_some_and(|block| world.ledger.excused.contains(&block.first));
     if others.is_empty() {
         return;
     }
@@ -174,7 +174,7 @@ pub fn settled(world: &mut World) {
 /// An address that two pods have, because etcd has forgotten a lease, is told to people.
 fn unreported(world: &World) -> Option<String> {
     world.ledger.running.iter().filter(|(_, all)| all.len() > 1).find_map(|(address, all)| {
-        let first = block_of(world, *address).first;
+        let first = block_of(world, *address)?.first;
         let is_zombie = all.iter().any(|(node, _)| world.machines[*node].is_zombie);
         let is_told = is_zombie || world.ledger.told.contains(&first);
         (!is_told).then(|| format!("{address} is given to {all:?}, and nobody says so"))
@@ -192,11 +192,6 @@ fn of_node(world: &World, node: usize) -> Result<(), String> {
                 return Err(format!("L1: a pod of n{node} has {address} without its file"));
             }
             None if free_somewhere(world) => return Err(format!("a pod of n{node} waits, and addresses are free")),
-            None => {
-                if let Some(other) = idle_somewhere(world) {
-                    return Err(format!("a pod of n{node} waits, and n{other} keeps what it does not need"));
-                }
-            }
             _ => {}
         }
     }
@@ -208,25 +203,11 @@ fn of_node(world: &World, node: usize) -> Result<(), String> {
 /// Whether a block is nobody's.
 fn free_somewhere(world: &World) -> bool {
     let taken: BTreeSet<IpAddr> = world.api.store.blocks.keys().copied().collect();
-    world.pool.next_block(true, 0, &taken).is_some()
-}
-
-/// A node that keeps a block of which it needs nothing.
-fn idle_somewhere(world: &World) -> Option<usize> {
-    (0..world.plan.nodes).find(|node| {
-        let machine = &world.machines[*node];
-        let offers = machine.grant.iter().flat_map(|grant| &grant.offers).map(|offer| offer.granted.block());
-        let is_idle = |block: Block| {
-            let is_excused = world.ledger.excused.contains(&block.first);
-            !is_excused && !machine.files.keys().any(|address| block.contains(*address))
-        };
-        let is_useful = |block: &Block| !world.pool.usable_in(block).is_empty();
-        machine.is_on && !machine.is_zombie && offers.filter(is_useful).any(is_idle)
-    })
+    Pool::new(&world.plan.spec).is_ok_and(|pool| pool.next_block(true, 0, &taken).is_some())
 }
 
 fn count_stranded(world: &mut World) {
-    let pool = Rc::clone(&world.pool);
+    let Ok(pool) = Pool::new(&world.plan.spec) else { return };
     let of = |(first, object): (&IpAddr, &crate::api::BlockObject)| {
         pool.usable_in(&Block { first: *first, size: object.size }).count() as u64
     };

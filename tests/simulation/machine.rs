@@ -230,7 +230,6 @@ fn take(world: &mut World, node: usize, container: u64, of: u64, takes_cooling: 
     let mut clocks = machine.clocks(now);
     match without {
         Without::Clock => clocks.clock = grant.confirmed.clock,
-        Without::SinceBoot => clocks.since_boot = grant.confirmed.since_boot,
         Without::Boot => clocks.boot.clone_from(&grant.confirmed.boot),
         _ => {}
     }
@@ -256,7 +255,7 @@ fn take(world: &mut World, node: usize, container: u64, of: u64, takes_cooling: 
 }
 
 /// Tells the daemon, if that has changed, what is not needed any more and what runs low.
-pub fn tell(world: &mut World, node: usize) {
+fn tell(world: &mut World, node: usize) {
     let (now, without) = (world.now, world.without);
     let machine = &mut world.machines[node];
     machine.mend(without);
@@ -320,16 +319,11 @@ fn added(world: &Shared, node: usize, slot: usize, address: IpAddr) {
     check::taken(world, node, address);
     let is_killed = !world.is_calm && world.random.chance(2);
     if is_killed {
-        // After the file or its copy, or both, and before the answer: the sandbox goes, and a sweep finds what there is.
-        let which = world.random.below(3);
-        let machine = &mut world.machines[node];
-        machine.pods[slot] = None;
-        match which {
-            0 => drop(machine.files.remove(&address)),
-            1 => drop(machine.copies.remove(&address)),
-            _ => {}
-        }
-        return sweep_later(world, node);
+        // After the file, before the answer: the sandbox goes, and a sweep finds the file.
+        world.machines[node].pods[slot] = None;
+        let after = world.between(600 * SECOND, 1200 * SECOND);
+        world.later(after, Weather::Sweep { node });
+        return;
     }
     world.counts.pods += 1;
     let Some(pod) = &mut world.machines[node].pods[slot] else { return };
@@ -343,25 +337,10 @@ fn added(world: &Shared, node: usize, slot: usize, address: IpAddr) {
 pub fn del(world: &mut World, node: usize, slot: usize) {
     let Some(pod) = world.machines[node].pods[slot].take() else { return };
     check::ended(world, node, &pod);
-    let Some(address) = pod.address else { return };
-    let is_killed = !world.is_calm && world.random.chance(2);
-    match if is_killed { world.random.below(3) } else { 3 } {
-        // Before it has done anything; after the copy; before it tells the daemon.
-        0 => {}
-        1 => drop(world.machines[node].copies.remove(&address)),
-        2 => give_back(world, node, address, pod.container),
-        _ => {
-            give_back(world, node, address, pod.container);
-            return tell(world, node);
-        }
+    if let Some(address) = pod.address {
+        give_back(world, node, address, pod.container);
+        tell(world, node);
     }
-    sweep_later(world, node);
-}
-
-/// The containers of a call that was killed are gone.
-fn sweep_later(world: &mut World, node: usize) {
-    let after = world.between(600 * SECOND, 1200 * SECOND);
-    world.later(after, Weather::Sweep { node });
 }
 
 /// Each removes what is its own in both places. Another one's file is of an image.

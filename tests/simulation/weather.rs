@@ -55,14 +55,6 @@ pub enum Weather {
     RecordSeen {
         node: usize,
     },
-    /// A watch shows the mark of the pool, or that there is none.
-    MarkSeen {
-        node: usize,
-    },
-    /// The keeper of the node gives back what the daemon calls back.
-    CallBack {
-        node: usize,
-    },
     BackUp,
     Restore,
     /// The files of a machine are deleted, or are those of an image.
@@ -76,7 +68,16 @@ pub fn happen(world: &Shared, weather: Weather) {
     match weather {
         Weather::StartDaemon { node } => return daemon::start(world, node),
         Weather::StartController { at } => return controller::start(world, at),
-        Weather::PowerOn { node } => return power_on(world, node),
+        Weather::PowerOn { node } => {
+            let is_off = !world.borrow().machines[node].is_on;
+            if is_off {
+                machine::power_on(world, node);
+                let world = &mut world.borrow_mut();
+                let after = world.between(5 * SECOND, 30 * SECOND);
+                world.later(after, Weather::Register { node });
+            }
+            return;
+        }
         Weather::Pods { node } => return pods(world, node),
         Weather::Fault => return fault(world),
         _ => {}
@@ -89,12 +90,11 @@ pub fn happen(world: &Shared, weather: Weather) {
             if let Some(until) = world.machines[node].paused_until(world.now) {
                 return world.later(until - world.now + SECOND, weather);
             }
-            register(world, node);
+            world.api.store.nodes[node].gone_since = None;
+            world.machines[node].has_token = true;
+            node_changed(world, node);
         }
-        Weather::Link { node } => {
-            world.machines[node].is_linked = true;
-            mark_later(world, node);
-        }
+        Weather::Link { node } => world.machines[node].is_linked = true,
         Weather::Token { node } => world.machines[node].has_token = true,
         Weather::LinkController { at } => {
             world.controllers[at].is_linked = true;
@@ -119,40 +119,11 @@ pub fn happen(world: &Shared, weather: Weather) {
             (own.there, own.is_relisted) = (Some(there), true);
         }
         Weather::RecordSeen { node } => daemon::changed(world, node),
-        Weather::MarkSeen { node } if world.machines[node].is_linked => daemon::marked(world, node),
-        Weather::CallBack { node } if world.machines[node].is_on => {
-            if let Some(until) = world.machines[node].paused_until(world.now) {
-                return world.later(until - world.now + SECOND, weather);
-            }
-            machine::tell(world, node);
-        }
         Weather::BackUp => world.api.backup = Some(world.api.store.clone()),
         Weather::Restore => restore(world),
         Weather::Erase { node, what } => world.machines[node].erase(what),
         _ => {}
     }
-}
-
-fn power_on(world: &Shared, node: usize) {
-    let is_off = !world.borrow().machines[node].is_on;
-    if is_off {
-        machine::power_on(world, node);
-        let world = &mut world.borrow_mut();
-        let after = world.between(5 * SECOND, 30 * SECOND);
-        world.later(after, Weather::Register { node });
-    }
-}
-
-/// The kubelet of a machine registers its Node.
-fn register(world: &mut World, node: usize) {
-    world.api.store.nodes[node].gone_since = None;
-    if !world.machines[node].has_token {
-        // Its daemon is a pod, too: it comes later than its Node.
-        let longest = if world.is_calm { SECOND } else { world.plan.pod_of_daemon };
-        let after = world.between(1, longest);
-        world.later(after, Weather::Token { node });
-    }
-    node_changed(world, node);
 }
 
 /// The watch of a controller begins again with a list.
@@ -189,22 +160,6 @@ pub fn record_changed(world: &mut World, node: usize) {
     }
 }
 
-/// The mark of the pool has another word, or there is none any more.
-pub fn marked(world: &mut World) {
-    (0..world.plan.nodes)
-        .filter(|node| world.machines[*node].is_linked)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .for_each(|node| mark_later(world, node));
-}
-
-/// A watch shows it, sooner or later.
-pub fn mark_later(world: &mut World, node: usize) {
-    let slow = !world.is_calm && world.random.chance(5);
-    let after = if slow { world.between(SECOND, 100 * SECOND) } else { world.between(5, SECOND) };
-    world.later(after, Weather::MarkSeen { node });
-}
-
 fn api_back(world: &mut World) {
     world.api.is_away = false;
     for at in 0..world.controllers.len() {
@@ -213,7 +168,6 @@ fn api_back(world: &mut World) {
     for node in 0..world.plan.nodes {
         let after = world.between(SECOND / 10, 10 * SECOND);
         world.later(after, Weather::RecordSeen { node });
-        mark_later(world, node);
     }
 }
 
@@ -386,32 +340,6 @@ fn node_gone(world: &mut World, node: usize) {
             world.later(registers, Weather::Register { node });
         }
     }
-}
-
-/// The process of `owner` is between two steps: it is killed, or its machine loses its power or stands still. Answers whether
-/// that is its end.
-pub fn end(world: &mut World, owner: Owner) -> bool {
-    let is_of_machine = world.random.chance(30);
-    match owner {
-        Owner::Controller(at, _) => {
-            controller::kill(world, at);
-            let after = world.between(SECOND, 60 * SECOND);
-            world.later(after, Weather::StartController { at });
-        }
-        Owner::Daemon(node, _) | Owner::Plugin(node, _) if is_of_machine && world.random.chance(50) => {
-            // What it has sent is answered while it stands still.
-            stand_still(world, node);
-            return false;
-        }
-        Owner::Daemon(node, _) | Owner::Plugin(node, _) if is_of_machine => power(world, node),
-        Owner::Daemon(node, _) | Owner::Plugin(node, _) => {
-            machine::kill_daemon(world, node);
-            let after = world.between(SECOND / 10, 30 * SECOND);
-            world.later(after, Weather::StartDaemon { node });
-        }
-    }
-    world.counts.ended += 1;
-    true
 }
 
 /// A machine that is virtual stands still. Its clock goes on, so that only one of both clocks is wrong.
