@@ -66,7 +66,7 @@ impl Sides {
 fn of_an_objection_and_a_burial_exactly_one_is_written() {
     // Case 14
     let Some(server) = server() else { return };
-    let turns = std::env::var("PLEXUS_IPAM_OBJECTIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let turns = std::env::var("PLEXUS_IPAM_OBJECTIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let controller = removed::controller_token(&server);
     let names: Vec<String> = (0..NODES).map(|node| format!("objection{node}")).collect();
     let tokens: Vec<PathBuf> = names.iter().map(|name| token(&server, name)).collect();
