@@ -10,17 +10,13 @@
     reason = "a bench prints, and ends at what it does not expect"
 )]
 
+#[path = "../tests/support/leased.rs"]
+mod leased;
+
 use nix::sys::resource::{UsageWho, getrusage};
-use plexus::api::{RunDirectory, StateDirectory};
-use plexus::cni::{CniArgs, ContainerId, IfName, PluginConfig, RawObject};
-use plexus::delegate::ipam::{Enabled, Ipam, find_with};
-use plexus::delegate::{Call, Scope};
-use plexus::facts::NodeBlocks;
-use plexus::sys::trusted::KeptFolders;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 300;
@@ -120,7 +116,7 @@ fn pool(folder: &Path, name: &str) -> Value {
 
 fn add(folder: &Path, section: &Value, container: &str) -> (Duration, Value) {
     let begin = Instant::now();
-    let result = call(folder, section, container, None, |ipam, call| ipam.add(call).unwrap().ips);
+    let result = leased::call(folder, section, (container, "net1"), None, |ipam, call| ipam.add(call).unwrap().ips);
     let took = begin.elapsed();
     let ips: Vec<Value> = result.iter().map(|ip| json!({"address": ip.address.to_string()})).collect();
     (took, json!({"cniVersion": "1.0.0", "ips": ips}))
@@ -128,37 +124,6 @@ fn add(folder: &Path, section: &Value, container: &str) -> (Duration, Value) {
 
 fn del(folder: &Path, section: &Value, container: &str, result: &Value) -> Duration {
     let begin = Instant::now();
-    call(folder, section, container, Some(result), |ipam, call| ipam.del(call).unwrap());
+    leased::call(folder, section, (container, "net1"), Some(result), |ipam, call| ipam.del(call).unwrap());
     begin.elapsed()
-}
-
-fn call<T>(
-    folder: &Path,
-    section: &Value,
-    container: &str,
-    result: Option<&Value>,
-    work: impl FnOnce(&dyn Ipam, &Call<'_>) -> T,
-) -> T {
-    let mut config = json!({"cniVersion": "1.0.0", "name": "net", "type": "macvlan", "ipam": section});
-    if let Some(result) = result {
-        config["prevResult"] = result.clone();
-    }
-    let text = config.to_string();
-    let plugin = PluginConfig::new(RawObject::parse(&text).unwrap()).unwrap();
-    let (id, ifname) = (ContainerId::new(container).unwrap(), IfName::new("net1").unwrap());
-    let args = CniArgs::parse(&format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME={container};K8S_POD_UID=u"));
-    let patience = Duration::from_secs(20);
-    let scope = Scope {
-        container_id: Some(&id),
-        ifname: Some(&ifname),
-        is_first: true,
-        ..Scope::of_node(&args, &[], patience, Instant::now() + patience)
-    };
-    let blocks = NodeBlocks::new(StateDirectory::new(folder.join("state")), RunDirectory::new(folder.join("run")));
-    let section = RawObject::parse(&section.to_string()).unwrap();
-    let kind = section.read::<String>("type").unwrap().unwrap();
-    let ipam = find_with(&section, &kind, Enabled::ALL, Some(&(Arc::new(blocks) as _))).unwrap();
-    // As a call of the plugin does.
-    let _kept = KeptFolders::begin();
-    work(ipam.as_ref(), &Call { scope: &scope, plugin: &plugin, stdin: text })
 }

@@ -16,16 +16,14 @@ mod bare;
 #[path = "leases/nodes.rs"]
 mod nodes;
 mod report;
-#[path = "leases/requests.rs"]
-mod requests;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use nodes::{Fleet, PATIENCE};
-use requests::Requests;
 use std::time::{Duration, Instant};
 use support::apiserver::ApiServer;
 use support::cluster::{NETWORKS, role, server};
+use support::requests::Requests;
 use support::wait_within;
 
 /// So many times of one request are taken.

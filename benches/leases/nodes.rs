@@ -3,19 +3,18 @@
 use crate::support::apiserver::ApiServer;
 use crate::support::cluster::ADDRESS_KINDS;
 use crate::support::daemon::Daemon;
+use crate::support::leased;
 use crate::support::wait_within;
+use plexus::api::RunDirectory;
 use plexus::api::protocol::{LeaseRequest, Reply, Request};
-use plexus::api::{RunDirectory, StateDirectory};
-use plexus::cni::{CniArgs, ContainerId, IfName, PluginConfig, RawObject};
-use plexus::delegate::ipam::{Enabled, Ipam, find_with};
-use plexus::delegate::{Call, Scope};
-use plexus::facts::NodeBlocks;
+use plexus::delegate::Call;
+use plexus::delegate::ipam::Ipam;
 use plexus::ipam::{Grant, PoolName};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::{Child, Command};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -401,24 +400,7 @@ impl Node {
 
     fn call(&self, number: usize, container: &str, work: impl FnOnce(&dyn Ipam, &Call<'_>)) {
         let section = json!({"type": "plexus-ipam", "pool": pool(number)});
-        let config =
-            json!({"cniVersion": "1.0.0", "name": pool(number), "type": "macvlan", "ipam": section}).to_string();
-        let plugin = PluginConfig::new(RawObject::parse(&config).unwrap()).unwrap();
-        let (id, ifname) = (ContainerId::new(container).unwrap(), IfName::new(format!("net{number}")).unwrap());
-        let args =
-            CniArgs::parse(&format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME={container};K8S_POD_UID=u"));
-        let patience = Duration::from_secs(20);
-        let scope = Scope {
-            container_id: Some(&id),
-            ifname: Some(&ifname),
-            is_first: true,
-            ..Scope::of_node(&args, &[], patience, Instant::now() + patience)
-        };
-        let state = StateDirectory::new(self.folder.path().join("state"));
-        let blocks = NodeBlocks::new(state, self.run());
-        let section = RawObject::parse(&section.to_string()).unwrap();
-        let ipam = find_with(&section, "plexus-ipam", Enabled::ALL, Some(&(Arc::new(blocks) as _))).unwrap();
-        work(ipam.as_ref(), &Call { scope: &scope, plugin: &plugin, stdin: config });
+        leased::call(self.folder.path(), &section, (container, &format!("net{number}")), None, work);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Machine, apply, server_alone};
 use crate::support::apiserver::ApiServer;
+use crate::support::requests::Requests;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +12,7 @@ const BLOCK: usize = 4;
 
 /// How often the API server was asked for `resource`, by verb.
 pub(super) fn requests(server: &ApiServer, resource: &str) -> BTreeMap<String, u64> {
-    let text = server.kubectl(&["get", "--raw", "/metrics"], None).unwrap();
-    let resource = format!("resource=\"{resource}\"");
-    let mut all = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{") && line.contains(&resource)) {
-        let verb = line.split("verb=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-        let count: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-        *all.entry(verb.to_owned()).or_default() += count as u64;
-    }
-    all
+    Requests::of(server).by_verb(resource)
 }
 
 /// How many requests with each of `verbs` came after `before`.

@@ -3,6 +3,7 @@
 use super::*;
 use removed::{Controller, controller_token};
 use scarce::Keeper;
+use support::requests::Requests;
 
 fn section(pool: &str) -> Value {
     json!({"type": "plexus-ipam", "pool": pool, "sticky": true})
@@ -75,25 +76,6 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Blocks, reservations and marks of shortages that were written, as the API server counts them.
-fn writes(server: &ApiServer) -> [u64; 3] {
-    let metrics = server.kubectl(&["get", "--raw", "/metrics"], None).unwrap();
-    let has = |line: &str, label: &str, values: &[&str]| {
-        values.iter().any(|value| line.contains(&format!("{label}=\"{value}\"")))
-    };
-    let of = |kind: &str| {
-        let is_write = |line: &&str| {
-            line.starts_with("apiserver_request_total{")
-                && has(line, "resource", &[kind])
-                && has(line, "verb", &["POST", "PUT", "PATCH", "DELETE"])
-                && has(line, "code", &["200", "201"])
-        };
-        let count = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64;
-        metrics.lines().filter(is_write).map(count).sum()
-    };
-    ["addressblocks", "addressreservations", "addressshortages"].map(of)
-}
-
 /// `PLEXUS_IPAM_MOVES=100` is the number that the design asks for.
 #[test]
 fn an_address_follows_its_pod_over_nodes() {
@@ -116,7 +98,7 @@ fn an_address_follows_its_pod_over_nodes() {
     let other = pair.add_at_last(0, "o0", "web-1");
     assert_ne!(other, first);
     let moves = std::env::var("PLEXUS_IPAM_MOVES").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
-    let before = writes(&server);
+    let before = Requests::of(&server);
     for turn in 0..moves {
         let (from, to) = (turn % 2, (turn + 1) % 2);
         pair.del(from, &format!("c{turn}"));
@@ -128,8 +110,9 @@ fn an_address_follows_its_pod_over_nodes() {
         assert_eq!(blocks(&server, "moved")["10.91.0.32"], node);
     }
     // Of each family a block is created and deleted. The reservation names the new node, and a mark may ask for the block.
-    let after = writes(&server);
-    let [blocks, reservations, marks] = [0, 1, 2].map(|kind| after[kind] - before[kind]);
+    let came = Requests::of(&server).since(&before);
+    let kinds = ["addressblocks", "addressreservations", "addressshortages"];
+    let [blocks, reservations, marks] = kinds.map(|kind| came.writes(kind));
     let moves = u64::try_from(moves).unwrap();
     support::say(&format!(
         "{moves} moves: {blocks} writes of blocks, {reservations} of reservations, {marks} of marks"

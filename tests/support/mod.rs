@@ -19,6 +19,7 @@ pub mod connection;
 pub mod daemon;
 pub mod http;
 pub mod kernel;
+pub mod leased;
 pub mod manifests;
 pub mod netlink;
 pub mod node;
@@ -28,6 +29,7 @@ pub mod programs;
 pub mod proxy;
 pub mod random;
 pub mod recorder;
+pub mod requests;
 pub mod sweeping;
 
 pub use answer::{Answer, Running};

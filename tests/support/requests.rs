@@ -1,6 +1,6 @@
 //! What the API server was asked about addresses, by its own metrics.
 
-use crate::support::apiserver::ApiServer;
+use super::apiserver::ApiServer;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -21,12 +21,30 @@ impl Requests {
             let (Some(resource), Some(verb), Some(code)) = (label("resource"), label("verb"), label("code")) else {
                 continue;
             };
-            if resource.starts_with("address") && verb != "WATCH" {
+            if resource.starts_with("address") {
                 let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap_or_default();
                 *all.entry((resource, verb, code)).or_default() += count as u64;
             }
         }
         Requests(all)
+    }
+
+    /// Those for `resource`, by verb.
+    pub fn by_verb(&self, resource: &str) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for ((_, verb, _), count) in self.0.iter().filter(|((of, ..), _)| of == resource) {
+            *all.entry(verb.clone()).or_default() += count;
+        }
+        all
+    }
+
+    /// How many objects of `resource` were written: created, changed or deleted.
+    pub fn writes(&self, resource: &str) -> u64 {
+        let is_write = |verb: &str, code: &str| {
+            ["POST", "PUT", "PATCH", "DELETE"].contains(&verb) && ["200", "201"].contains(&code)
+        };
+        let of = self.0.iter().filter(|((of, verb, code), _)| of == resource && is_write(verb, code));
+        of.map(|(_, count)| count).sum()
     }
 
     /// What came after `before`.
@@ -40,11 +58,13 @@ impl Requests {
 }
 
 impl fmt::Display for Requests {
+    /// A watch is open for minutes, and counts when it ends: it is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        let asked = || self.0.iter().filter(|((_, verb, _), _)| verb != "WATCH");
+        if asked().next().is_none() {
             return f.write_str("none");
         }
-        let all = self.0.iter().map(|((resource, verb, code), count)| {
+        let all = asked().map(|((resource, verb, code), count)| {
             let refused = if code.starts_with('2') { String::new() } else { format!(" ({code})") };
             format!("{count} {verb} {resource}{refused}")
         });
