@@ -92,8 +92,9 @@ fn left(folder: &Folder) -> Tree {
 /// One kill, and the node's pod of Plexus starts again, which leaves the `whole`: answers how many changes the keeper made.
 fn kill(tool: &Path, whole: &Whole, number: usize) -> usize {
     let folder = node();
-    let before = folder.tree();
-    let is_there = |name: &str| folder.tree().get(name) == before.get(name);
+    let before = [LIST, PLUGIN].map(|name| (name, folder.file(name)));
+    // Not by the whole tree: the keeper writes in it meanwhile, and a temporary file goes while it is looked at.
+    let is_there = |name: &str| before.iter().any(|(of, file)| *of == name && folder.file(name) == *file);
     let mut keep = command(tool, "keep", &folder);
     let changes = Changes::of(&mut keep, number);
     let mut keeper = keep.spawn().unwrap();

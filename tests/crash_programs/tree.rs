@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Paths below the folder, with mode and content; the folder's own path is `@` in it.
-pub type Tree = BTreeMap<String, (u32, String)>;
+/// Mode and content of a file.
+pub type File = (u32, String);
+/// Paths below the folder with their files; the folder's own path is `@` in it.
+pub type Tree = BTreeMap<String, File>;
 
 /// A folder of the test's own.
 pub struct Folder(tempfile::TempDir);
@@ -31,6 +34,21 @@ impl Folder {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
+    /// The file of this name, also while somebody else replaces or removes it; none where there is none.
+    pub fn file(&self, name: &str) -> Option<File> {
+        self.read_file(&self.path(name))
+    }
+
+    fn read_file(&self, path: &Path) -> Option<File> {
+        let mut file = fs::File::open(path).ok()?;
+        let mode = file.metadata().ok()?.permissions().mode() & 0o7777;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).ok()?;
+        let own = self.0.path().display().to_string();
+        Some((mode, String::from_utf8_lossy(&content).replace(&own, "@")))
+    }
+
+    /// All files, while nobody changes any.
     pub fn tree(&self) -> Tree {
         let mut tree = Tree::new();
         self.read(self.0.path(), &mut tree);
@@ -38,7 +56,6 @@ impl Folder {
     }
 
     fn read(&self, folder: &Path, tree: &mut Tree) {
-        let own = self.0.path().display().to_string();
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             let name = path.strip_prefix(self.0.path()).unwrap().display().to_string();
@@ -47,7 +64,8 @@ impl Folder {
                 tree.insert(name + "/", (mode, String::new()));
                 self.read(&path, tree);
             } else {
-                let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).replace(&own, "@");
+                // A socket has no content.
+                let text = self.read_file(&path).map(|(_, text)| text).unwrap_or_default();
                 tree.insert(name, (mode, text));
             }
         }
