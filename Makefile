@@ -19,9 +19,12 @@ help: ## Show this list
 demo: plugin programs ## Run two pods on four networks, without a cluster; installs missing packages (root)
 	@e2e/demo/run $(plugin) $(programs)
 
+# Twice the processors: most tests wait most of the time.
+test_threads := $(or $(RUST_TEST_THREADS),$(shell expr 2 '*' $$(nproc)))
+
 .PHONY: test
 test: deps assets plugin ## Run all tests; installs what they need (root)
-	PLEXUS_PLUGIN=$(plugin) cargo test --no-fail-fast
+	PLEXUS_PLUGIN=$(plugin) RUST_TEST_THREADS=$(test_threads) cargo test --no-fail-fast
 
 .PHONY: build
 build: plugin ## Build everything as it is shipped: plugin (static), daemon and tool

@@ -46,7 +46,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use support::apiserver::ApiServer;
 use support::cluster::{ADDRESS_KINDS, ADDRESSES, Cluster, NETWORKS, WHEREABOUTS, put_whereabouts, role, try_server};
 use support::daemon::Daemon;
@@ -56,27 +57,33 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// For what takes two waits of ten seconds on an idle machine.
 const LONG: std::time::Duration = std::time::Duration::from_secs(90);
 
-/// One server for all tests of this file, with `conf/components/ipam`.
-fn shared() -> Option<&'static RwLock<ApiServer>> {
-    static SERVER: OnceLock<Result<RwLock<ApiServer>, String>> = OnceLock::new();
-    let start = || {
-        let server = try_server(&[role("unused", &[NETWORKS])])?;
-        prepare(&server);
-        Ok(RwLock::new(server))
-    };
-    let found = SERVER.get_or_init(start).as_ref();
-    found.inspect_err(|why| support::cannot_run(why)).ok()
+/// Servers that one test at a time has.
+const ALONE: usize = 2;
+
+/// A server with `conf/components/ipam`.
+fn prepared() -> Result<ApiServer, String> {
+    let server = try_server(&[role("unused", &[NETWORKS])])?;
+    prepare(&server);
+    Ok(server)
 }
 
-/// The server for a test that shares it with others: it has pools and nodes of its own.
-fn server() -> Option<RwLockReadGuard<'static, ApiServer>> {
-    shared().map(|server| server.read().unwrap_or_else(PoisonError::into_inner))
+/// The server for tests that share it with others: each has pools and nodes of its own.
+fn server() -> Option<Arc<ApiServer>> {
+    static SHARED: OnceLock<Result<Arc<ApiServer>, String>> = OnceLock::new();
+    let found = SHARED.get_or_init(|| prepared().map(Arc::new));
+    found.as_ref().inspect_err(|why| support::cannot_run(why)).ok().cloned()
 }
 
-/// The server for one test alone: it restarts the server, counts its requests, has a controller, which looks at all nodes, or
+/// A server for one test alone: it restarts the server, counts its requests, has a controller, which looks at all nodes, or
 /// changes what holds for all pools.
-fn server_alone() -> Option<RwLockWriteGuard<'static, ApiServer>> {
-    shared().map(|server| server.write().unwrap_or_else(PoisonError::into_inner))
+fn server_alone() -> Option<MutexGuard<'static, ApiServer>> {
+    type Started = OnceLock<Result<Mutex<ApiServer>, String>>;
+    static SERVERS: [Started; ALONE] = [const { Started::new() }; ALONE];
+    static TESTS: AtomicUsize = AtomicUsize::new(0);
+    let number = TESTS.fetch_add(1, Ordering::Relaxed) % ALONE;
+    let found = SERVERS[number].get_or_init(|| prepared().map(Mutex::new)).as_ref();
+    let server = found.inspect_err(|why| support::cannot_run(why)).ok()?;
+    Some(server.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn manifest(path: &str) -> String {

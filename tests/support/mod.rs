@@ -40,8 +40,8 @@ pub use recorder::{Recorded, Recorder};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that a test waits for.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take that a test waits for: long, as other tests have the processors meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds; fails after a while with `what`.
 #[track_caller]
