@@ -29,7 +29,7 @@ fn kill_in_the_middle(pod: &Pod, slow: &Recorder) {
 /// Nothing is there, and nobody who could make it later.
 #[track_caller]
 fn nothing_comes_back(node: &Node) {
-    assert_eq!(node.processes(), []);
+    node.runs_nothing();
     assert_eq!(kernel::host_links(), [""; 0]);
 }
 
@@ -66,7 +66,7 @@ fn a_grandchild_that_left_its_group_is_waited_for_by_del() {
     let pod = Pod::new(&node, "session").selecting("slow");
     kill_in_the_middle(&pod, &slow);
     pod.del().silence();
-    assert_eq!(node.processes(), []);
+    node.runs_nothing();
     assert_eq!(kernel::host_links(), [""; 0], "what it made before it ended is deleted");
     assert!(pod.record(&node).is_none());
 }

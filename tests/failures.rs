@@ -154,7 +154,7 @@ fn a_delegate_that_hangs_is_killed_with_its_children_and_deleted() {
     pod.add().refusal(11, &["default/slow", "net1", "plugin slow", "killed"]);
     assert_eq!(node.call_names()[2..], ["DEL slow net1", "DEL primary eth0"]);
     assert_eq!(slow.call_of("ADD").stop, None);
-    assert_eq!(node.processes(), [], "the whole group is gone");
+    node.runs_nothing();
     assert!(pod.record(&node).is_none());
 }
 
@@ -194,7 +194,7 @@ fn a_delegate_that_hangs_on_del_is_killed_and_owed() {
     // NPWG-ERR-02, NPWG-ERR-03
     pod.del().refusal(11, &["default/slow", "net1", "plugin slow"]);
     assert_eq!(node.call_names()[2..], ["DEL slow net1", "DEL primary eth0"]);
-    assert_eq!(node.processes(), []);
+    node.runs_nothing();
     slow.as_usual("DEL");
     pod.del().silence();
     assert_eq!(node.call_names().last().unwrap(), "DEL slow net1");
@@ -233,7 +233,7 @@ fn an_answer_that_is_no_answer_fails_the_pod_and_is_undone() {
     a.on("ADD", "result; exit 1");
     Pod::new(&node, "late").selecting("a").add().error();
     assert_eq!(a.calls_of("DEL").len(), 1);
-    assert_eq!(node.processes(), []);
+    node.runs_nothing();
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn what_a_delegate_that_crashed_left_running_is_ended() {
     a.on("ADD", "(sleep 63; ip link add leak type bridge) </dev/null >/dev/null 2>&1 & kill -9 $$");
     let pod = Pod::new(&node, "crashed").selecting("a");
     pod.add().refusal(100, &["default/a", "signal 9"]);
-    assert_eq!(node.processes(), []);
+    node.runs_nothing();
     pod.del().silence();
 }
 

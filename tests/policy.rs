@@ -166,3 +166,29 @@ fn no_script_pipes_into_head() {
     });
     assert_eq!(lines.collect::<Vec<_>>(), [""; 0]);
 }
+
+#[test]
+fn a_failed_test_is_run_again_by_its_name() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut log, mut expected) = (String::new(), String::new());
+    let mut failed = |file: &str, target: &str| {
+        log += &format!("     Running {file} (target/debug/deps/x-0)\ntest a::good ... ok\ntest a::bad ... FAILED\n");
+        expected += &format!("{target} a::bad\n");
+    };
+    failed("unittests src/lib.rs", "--lib");
+    failed("unittests src/bin/plexus.rs", "--bin plexus");
+    let entries = std::fs::read_dir(root.join("tests")).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let target = format!("--test {name}");
+        match path.extension() {
+            Some(_) => failed(&format!("tests/{name}.rs"), &target),
+            None if path.join("main.rs").exists() => failed(&format!("tests/{name}/main.rs"), &target),
+            None => {}
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), log).unwrap();
+    let output = Command::new(root.join(".ci/again")).arg("--list").arg(file.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+}

@@ -40,8 +40,9 @@ pub use recorder::{Recorded, Recorder};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that a test waits for: long, as other tests have the processors meanwhile.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take that a test waits for: other tests have the processors, too. Delegates that nobody may wait for
+/// sleep for 30 s at least.
+pub const PATIENCE: Duration = Duration::from_secs(28);
 
 /// Waits until `condition` holds; fails after a while with `what`.
 #[track_caller]

@@ -167,6 +167,13 @@ impl Node {
         }
     }
 
+    /// Nothing runs here. The kernel needs a moment to end a process that was killed; what a test leaves to itself sleeps longer.
+    #[track_caller]
+    pub fn runs_nothing(&self) {
+        let moment = Duration::from_secs(3);
+        super::wait_within(moment, || self.processes().is_empty(), || format!("still there: {:?}", self.processes()));
+    }
+
     /// What runs on the machine: process IDs and command lines.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
