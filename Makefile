@@ -103,8 +103,9 @@ prove: plugin ## Break things: random runs with 20 new seeds, kills before each 
 	PLEXUS_PLUGIN=$(plugin) PLEXUS_PROVE=$(or $(SEEDS),20) e2e/prove/run
 
 .PHONY: simulate
-simulate: ## Simulate 10,000 clusters (SEEDS) with pools of addresses, ten of them with 5,000 nodes, and leave each rule out
+simulate: ## Simulate 10,000 clusters (SEEDS) with pools of addresses, ten more with 5,000 nodes; leave each rule out; try all plans of the models
 	PLEXUS_SIMULATION=$(or $(SEEDS),10000) cargo test --no-default-features --profile simulate --test simulation -- --nocapture --test-threads 1
+	PLEXUS_MODELS=full cargo test --no-default-features --profile simulate --lib -- model:: --nocapture
 
 .PHONY: put-back
 put-back: ## Put faults back that Plexus once had, and show that `make prove` finds each (root)

@@ -220,7 +220,7 @@ fn budgets() -> [Budget; 7] {
     ]
 }
 
-/// More of it, with `PLEXUS_MODELS=full`.
+/// More of it, for `make simulate`.
 fn large() -> [Budget; 1] {
     [Budget { blocks: 2, controllers: 2, wants: 1, kills: 1, ..least() }]
 }

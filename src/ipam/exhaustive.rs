@@ -45,7 +45,7 @@ pub(super) fn explore<W: Model>(first: W, search: Search) -> (usize, Option<Stri
     (seen.len(), None)
 }
 
-/// Whether all plans are tried, as with `PLEXUS_MODELS=full`, or those that a test has time for.
+/// Whether all plans are tried, as `make simulate` does, or those that a test has time for.
 pub(super) fn is_full() -> bool {
     std::env::var_os("PLEXUS_MODELS").is_some_and(|value| value == "full")
 }

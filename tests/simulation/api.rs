@@ -5,6 +5,7 @@ use crate::core::{Owner, Time, World};
 use crate::plan::Without;
 use plexus::ipam::epoch::Record;
 use plexus::ipam::holder::Owned;
+use plexus::ipam::scarcity::Mark;
 use plexus::ipam::{Block, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -43,6 +44,8 @@ pub struct Store {
     pub of_node: Vec<BTreeSet<IpAddr>>,
     pub records: Vec<Option<RecordObject>>,
     pub nodes: Vec<NodeObject>,
+    /// Somebody waits for an address.
+    pub mark: Option<Mark>,
     revision: u64,
 }
 
@@ -61,20 +64,57 @@ pub type Leased = (IpAddr, BlockObject);
 pub enum Request {
     Record,
     CreateRecord,
-    WriteRecord { node: usize, judged: Record, is_revoked: bool, is_dead: bool, exactly: bool },
-    List { epoch: String },
+    WriteRecord {
+        node: usize,
+        judged: Record,
+        is_revoked: bool,
+        is_dead: bool,
+        exactly: bool,
+    },
+    List {
+        epoch: String,
+    },
     Others,
-    Create { block: Block, epoch: String, lease: String },
-    Renew { block: Block, epoch: String, lease: String, version: String },
-    Delete { block: Block, version: String, exactly: bool },
-    Look { block: Block, epoch: String },
-    Records { gone: Rc<BTreeSet<usize>> },
+    Create {
+        block: Block,
+        epoch: String,
+        lease: String,
+    },
+    Renew {
+        block: Block,
+        epoch: String,
+        lease: String,
+        version: String,
+    },
+    Delete {
+        block: Block,
+        version: String,
+        exactly: bool,
+    },
+    Look {
+        block: Block,
+        epoch: String,
+    },
+    /// Creates the mark, or writes another word to the one of this version.
+    Mark {
+        word: String,
+        version: Option<String>,
+    },
+    Records {
+        gone: Rc<BTreeSet<usize>>,
+    },
     Strays,
     BlocksOf(usize),
     RecordOf(usize),
     IsGone(usize),
-    Free { leased: Leased, exactly: bool },
-    DeleteRecord { node: usize, judged: Record },
+    Free {
+        leased: Leased,
+        exactly: bool,
+    },
+    DeleteRecord {
+        node: usize,
+        judged: Record,
+    },
 }
 
 pub enum Reply {
@@ -91,7 +131,8 @@ pub enum Reply {
     /// Nodes that have blocks.
     Nodes(BTreeSet<usize>),
     Blocks(Vec<Leased>),
-    IsGone(bool),
+    /// When that was so, too.
+    IsGone(bool, Time),
 }
 
 impl Api {
@@ -122,7 +163,7 @@ impl Api {
         })
     }
 
-    fn is_judged(&self, node: usize, judged: &Record, exactly: bool) -> bool {
+    pub fn is_judged(&self, node: usize, judged: &Record, exactly: bool) -> bool {
         let current = self.record(node);
         current.is_some_and(|now| now.epoch == judged.epoch && (!exactly || now.version == judged.version))
     }
@@ -168,6 +209,7 @@ fn of_node(world: &mut World, node: usize, request: Request) -> Reply {
     match request {
         Request::Record | Request::List { .. } | Request::Others | Request::Look { .. } => world.counts.reads += 1,
         Request::CreateRecord | Request::WriteRecord { .. } => world.counts.record_writes += 1,
+        Request::Mark { .. } => world.counts.marks += 1,
         _ => world.counts.block_writes += 1,
     }
     match request {
@@ -191,6 +233,15 @@ fn of_node(world: &mut World, node: usize, request: Request) -> Reply {
         }
         Request::Create { .. } | Request::Renew { .. } | Request::Delete { .. } => {
             Reply::Told(write_block(world, node, request))
+        }
+        Request::Mark { word, version } => {
+            let known = api.store.mark.as_ref().map(|mark| mark.version.clone());
+            if known == version {
+                let version = api.next().to_string();
+                api.store.mark = Some(Mark { word, version });
+                crate::weather::marked(world);
+            }
+            Reply::Written
         }
         Request::Look { block, epoch } => {
             let object = api.store.blocks.get(&block.first).map(|object| object.node);
@@ -296,7 +347,7 @@ fn of_controller(world: &mut World, request: Request) -> Reply {
         Request::RecordOf(node) => Reply::Record(api.record(node)),
         Request::IsGone(node) => {
             crate::weather::outlived(world, node);
-            Reply::IsGone(world.api.store.nodes[node].gone_since.is_some())
+            Reply::IsGone(world.api.store.nodes[node].gone_since.is_some(), world.now)
         }
         Request::WriteRecord { node, judged, is_revoked, is_dead, exactly } => {
             write_record(world, node, &judged, (is_revoked, is_dead), exactly)

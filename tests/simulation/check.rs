@@ -1,10 +1,12 @@
 //! What has to hold, looked at when something changes that it depends on; and what has to hold when all is quiet.
 
-use crate::core::{SECOND, World};
+use crate::core::{SECOND, Time, World};
 use crate::machine::Pod;
-use plexus::ipam::{Block, Holder, Pool, Report, Stock};
+use plexus::ipam::epoch::Record;
+use plexus::ipam::{Block, Holder, Report, Stock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// Who runs with an address, and which machine was granted a block last.
 #[derive(Default)]
@@ -17,8 +19,8 @@ pub struct Ledger {
     pub told: BTreeSet<IpAddr>,
 }
 
-fn block_of(world: &World, address: IpAddr) -> Option<Block> {
-    Pool::new(&world.plan.spec).ok().map(|pool| pool.block_of(address))
+fn block_of(world: &World, address: IpAddr) -> Block {
+    world.pool.block_of(address)
 }
 
 /// Whether the plugin of `node` may take addresses of the block at `first` now.
@@ -32,9 +34,8 @@ fn is_usable(world: &World, node: usize, first: IpAddr) -> bool {
 
 /// An address was taken: U2, U4, U6.
 pub fn taken(world: &mut World, node: usize, address: IpAddr) {
-    let Some(pool) = Pool::new(&world.plan.spec).ok() else { return };
-    let block = pool.block_of(address);
-    if pool.usable_in(&Block { first: address, size: 1 }).is_empty() {
+    let block = block_of(world, address);
+    if world.pool.usable_in(&Block { first: address, size: 1 }).is_empty() {
         return world.fail(format!("U6: n{node} took {address}, which is not to be given"));
     }
     let owner = world.api.store.blocks.get(&block.first).map(|object| object.node);
@@ -55,7 +56,7 @@ pub fn began(world: &mut World, node: usize, pod: &Pod) {
     let all = world.ledger.running.entry(address).or_default();
     let others: Vec<(usize, u64)> = all.iter().copied().filter(|(other, _)| !zombies[*other]).collect();
     all.push((node, pod.container));
-    let is_excused = block_of(world, address).is_some_and(|block| world.ledger.excused.contains(&block.first));
+    let is_excused = world.ledger.excused.contains(&block_of(world, address).first);
     if others.is_empty() {
         return;
     }
@@ -129,6 +130,18 @@ pub fn buried(world: &mut World, node: usize) {
     }
 }
 
+/// A controller is about to write that the epoch is dead. At `told` it was told that the Node is gone, and its clock is that
+/// fast, in thousandths: then the quarantine was over.
+pub fn buries(world: &mut World, node: usize, judged: &Record, (told, rate): (Time, u64)) {
+    let revoked_at = world.api.store.records[node].as_ref().and_then(|record| record.revoked_at);
+    let Some(revoked_at) = revoked_at.filter(|_| world.api.is_judged(node, judged, true)) else { return };
+    let waited = told.saturating_sub(revoked_at) * rate / 1000 + 10;
+    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    if waited < wait.min(300 * SECOND) {
+        world.fail(format!("R: n{node} is dead, and its Node was asked for {waited} ms after it was revoked"));
+    }
+}
+
 /// The controller has deleted a block.
 pub fn reclaimed(world: &mut World, node: usize) {
     let gone_since = world.api.store.nodes[node].gone_since;
@@ -174,7 +187,7 @@ pub fn settled(world: &mut World) {
 /// An address that two pods have, because etcd has forgotten a lease, is told to people.
 fn unreported(world: &World) -> Option<String> {
     world.ledger.running.iter().filter(|(_, all)| all.len() > 1).find_map(|(address, all)| {
-        let first = block_of(world, *address)?.first;
+        let first = block_of(world, *address).first;
         let is_zombie = all.iter().any(|(node, _)| world.machines[*node].is_zombie);
         let is_told = is_zombie || world.ledger.told.contains(&first);
         (!is_told).then(|| format!("{address} is given to {all:?}, and nobody says so"))
@@ -192,6 +205,11 @@ fn of_node(world: &World, node: usize) -> Result<(), String> {
                 return Err(format!("L1: a pod of n{node} has {address} without its file"));
             }
             None if free_somewhere(world) => return Err(format!("a pod of n{node} waits, and addresses are free")),
+            None => {
+                if let Some(other) = idle_somewhere(world) {
+                    return Err(format!("a pod of n{node} waits, and n{other} keeps what it does not need"));
+                }
+            }
             _ => {}
         }
     }
@@ -203,11 +221,25 @@ fn of_node(world: &World, node: usize) -> Result<(), String> {
 /// Whether a block is nobody's.
 fn free_somewhere(world: &World) -> bool {
     let taken: BTreeSet<IpAddr> = world.api.store.blocks.keys().copied().collect();
-    Pool::new(&world.plan.spec).is_ok_and(|pool| pool.next_block(true, 0, &taken).is_some())
+    world.pool.next_block(true, 0, &taken).is_some()
+}
+
+/// A node that keeps a block of which it needs nothing.
+fn idle_somewhere(world: &World) -> Option<usize> {
+    (0..world.plan.nodes).find(|node| {
+        let machine = &world.machines[*node];
+        let offers = machine.grant.iter().flat_map(|grant| &grant.offers).map(|offer| offer.granted.block());
+        let is_idle = |block: Block| {
+            let is_excused = world.ledger.excused.contains(&block.first);
+            !is_excused && !machine.files.keys().any(|address| block.contains(*address))
+        };
+        let is_useful = |block: &Block| !world.pool.usable_in(block).is_empty();
+        machine.is_on && !machine.is_zombie && offers.filter(is_useful).any(is_idle)
+    })
 }
 
 fn count_stranded(world: &mut World) {
-    let Ok(pool) = Pool::new(&world.plan.spec) else { return };
+    let pool = Rc::clone(&world.pool);
     let of = |(first, object): (&IpAddr, &crate::api::BlockObject)| {
         pool.usable_in(&Block { first: *first, size: object.size }).count() as u64
     };

@@ -1,9 +1,11 @@
 //! A controller around the shipped [`Reclaimer`]: what `daemon::controller` does, in the same order.
 
 use crate::api::{Leased, Reply, Request};
+use crate::check;
 use crate::core::{Owner, SECOND, Shared, Time, World, ask, sleep_until};
 use crate::plan::Without;
 use plexus::ipam::epoch::{Reclaimer, Record, Step, Terms};
+use plexus::ipam::look::{Ask, Look};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,6 +35,8 @@ pub struct Controller {
     strays: BTreeSet<usize>,
     strays_listed: Option<Time>,
     revoked: BTreeMap<usize, Time>,
+    /// When a Node was asked for last, by the clock of the API server.
+    told: Time,
 }
 
 impl Controller {
@@ -76,15 +80,14 @@ impl Process {
         self.world.borrow().without == rule
     }
 
-    /// Asks; now and then the process stands still between two questions. Without the rule about the clock it often does, but
-    /// not for so long that the quarantine begins again.
+    /// Asks; now and then the process stands still between two questions.
     async fn ask(&self, request: Request) -> Option<Reply> {
         let reply = ask(&self.world, self.owner, request).await;
         let due = {
             let world = &mut *self.world.borrow_mut();
-            let (chance, longest) = if world.without == Without::Reading { (30, 14) } else { (3, 60) };
+            let (chance, longest) = world.plan.stalls;
             let is_still = !world.is_calm && world.random.chance(chance);
-            is_still.then(|| world.now + world.between(SECOND, longest * SECOND))
+            is_still.then(|| world.now + world.between(SECOND, longest))
         };
         if let Some(due) = due {
             sleep_until(&self.world, self.owner, due, |_| false).await;
@@ -140,24 +143,53 @@ impl Process {
         }
     }
 
-    /// `Controller::settle`.
-    async fn settle(&self, node: usize) -> Option<()> {
-        let mut blocks = self.blocks(node).await?;
-        let Some(Reply::Record(record)) = self.ask(Request::RecordOf(node)).await else { return None };
-        if self.without(Without::Order) {
-            blocks = self.blocks(node).await?;
+    /// Asks what the shipped [`Look`] wants to know, in its order.
+    async fn judge(&self, node: usize) -> Option<(Step, Vec<Leased>)> {
+        let (mut look, mut next) = Look::begin();
+        let mut known = None;
+        loop {
+            next = match next {
+                Ask::Blocks => look.listed(self.blocks(node).await?),
+                Ask::Record => {
+                    let Some(Reply::Record(record)) = self.ask(Request::RecordOf(node)).await else { return None };
+                    if self.without(Without::Order) {
+                        look.listed(self.blocks(node).await?);
+                    }
+                    known.clone_from(&record);
+                    look.read(record, self.clock())
+                }
+                Ask::Node => {
+                    let Some(Reply::IsGone(is_gone, told)) = self.ask(Request::IsGone(node)).await else { return None };
+                    self.with(|own, _| own.told = told);
+                    if self.without(Without::Reading) {
+                        look.read(known.take(), self.clock());
+                    }
+                    self.conclude(node, &mut look, is_gone)
+                }
+                Ask::Do(step, blocks) => return Some((step, blocks)),
+            };
         }
-        let asked = self.with(|_, now| now);
-        let Some(Reply::IsGone(is_gone)) = self.ask(Request::IsGone(node)).await else { return None };
+    }
+
+    /// What its clock shows.
+    fn clock(&self) -> Duration {
+        self.with(|own, now| Duration::from_millis(now * own.rate / 1000))
+    }
+
+    fn conclude(&self, node: usize, look: &mut Look<Leased>, is_gone: bool) -> Ask<Leased> {
         let terms = self.world.borrow().plan.spec.terms();
-        let wait = if blocks.is_empty() { Terms::default().wait() } else { terms.wait() };
-        let wait = if self.without(Without::Quarantine) { Duration::ZERO } else { wait };
-        let reads_late = self.without(Without::Reading);
-        let step = self.with(|own, now| {
-            let now = if reads_late { now } else { asked };
-            let clock = Duration::from_millis(now * own.rate / 1000);
-            own.reclaimer.judge(&name(node), record, is_gone, clock, wait)
-        });
+        let has_quarantine = !self.without(Without::Quarantine);
+        let wait = |blocks: &[Leased]| match blocks {
+            _ if !has_quarantine => Duration::ZERO,
+            [] => Terms::default().wait(),
+            _ => terms.wait(),
+        };
+        self.with(|own, _| look.judge((&mut own.reclaimer, &name(node)), is_gone, wait))
+    }
+
+    /// `Removed::settle`.
+    async fn settle(&self, node: usize) -> Option<()> {
+        let (step, blocks) = self.judge(node).await?;
         match step {
             Step::Leave | Step::Wait => {}
             Step::Revoke(record) => {
@@ -176,7 +208,11 @@ impl Process {
                 self.write(node, record, false, false).await;
             }
             Step::Bury(_) if self.without(Without::Death) => self.free(blocks).await?,
-            Step::Bury(record) => self.write(node, record, true, true).await,
+            Step::Bury(record) => {
+                let told = self.with(|own, _| (own.told, own.rate));
+                check::buries(&mut self.world.borrow_mut(), node, &record, told);
+                self.write(node, record, true, true).await;
+            }
             Step::Clear(record) if blocks.is_empty() => {
                 let late = self.blocks(node).await?;
                 if late.is_empty() {

@@ -7,6 +7,7 @@ use crate::machine::Machine;
 use crate::plan::{Plan, Without};
 use crate::support::random::Random;
 use crate::weather::{self, Weather};
+use plexus::ipam::Pool;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -21,6 +22,8 @@ pub type Time = u64;
 pub const SECOND: Time = 1000;
 /// A client waits so long for an answer, as `cluster::kubernetes::blocks` does.
 const ANSWER_LIMIT: Time = 2 * SECOND;
+/// Numbers from it have nothing to do with other ones of the same seed.
+const ENDS: u64 = 0x5eed_0fe0_d5ed;
 
 pub type Shared = Rc<RefCell<World>>;
 type Work = Pin<Box<dyn Future<Output = ()>>>;
@@ -60,10 +63,14 @@ pub struct Counts {
     pub tries: u64,
     pub block_writes: u64,
     pub record_writes: u64,
+    /// Writes of marks of a scarce pool.
+    pub marks: u64,
     pub reads: u64,
     pub returned: u64,
     pub freed: u64,
     pub faults: u64,
+    /// Processes that ended between two steps, with or without their machine.
+    pub ended: u64,
     /// From the deletion of a Node to the deletion of its last block, of machines that were off by then.
     pub reclaims: Vec<Time>,
     pub stranded: u64,
@@ -80,6 +87,10 @@ pub struct World {
     pub plan: Plan,
     pub without: Without,
     pub random: Random,
+    /// Numbers of their own: which step of a process is its last one.
+    ends: Random,
+    /// The pool of the plan.
+    pub pool: Rc<Pool>,
     pub api: Api,
     pub machines: Vec<Machine>,
     pub controllers: Vec<Controller>,
@@ -127,8 +138,11 @@ impl World {
     }
 
     pub fn new(plan: Plan, without: Without, random: Random) -> Self {
+        let pool = Pool::new(&plan.spec).unwrap_or_else(|e| panic!("the plan has no pool: {e}"));
         World {
             now: 0,
+            ends: Random::new(random.clone().next() ^ ENDS),
+            pool: Rc::new(pool),
             api: Api::new(plan.nodes),
             machines: Vec::new(),
             controllers: Vec::new(),
@@ -250,14 +264,31 @@ impl World {
         }
     }
 
+    fn ends_here(&mut self, owner: Owner) -> bool {
+        let steps = self.plan.steps;
+        let is_last = steps > 0 && !self.is_calm && self.ends.below(steps) == 0;
+        is_last && weather::end(self, owner)
+    }
+
     fn has_token(&self, owner: Owner) -> bool {
         !matches!(owner, Owner::Daemon(node, _) if !self.machines[node].has_token)
     }
 }
 
+/// The process of `owner` is about to do what others see, or has just sent a request. Here it may end, or its machine may.
+pub async fn step(world: &Shared, owner: Owner) {
+    let is_last = world.borrow_mut().ends_here(owner);
+    if is_last {
+        // Nobody polls it again.
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Asks the API server; none where there was no answer in time.
 pub async fn ask(world: &Shared, owner: Owner, request: Request) -> Option<Reply> {
+    step(world, owner).await;
     let ticket = world.borrow_mut().send(owner, request);
+    step(world, owner).await;
     poll_fn(|_| match world.borrow_mut().replies.remove(&ticket) {
         Some(reply) => Poll::Ready(reply),
         None => Poll::Pending,
@@ -354,7 +385,14 @@ impl Runner {
 
     fn poll(&mut self, task: u64) {
         let Some((owner, mut work)) = self.tasks.remove(&task) else { return };
-        self.world.borrow_mut().current = task;
+        {
+            let mut world = self.world.borrow_mut();
+            // Another task of the same process may have ended it a moment ago.
+            if !world.is_alive(owner) {
+                return;
+            }
+            world.current = task;
+        }
         let is_done = work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if !is_done {
             self.tasks.insert(task, (owner, work));

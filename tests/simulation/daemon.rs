@@ -3,14 +3,19 @@
 
 use crate::api::{Reply, Request};
 use crate::check;
-use crate::core::{Owner, SECOND, Shared, Time, World, ask, sleep_until, until};
+use crate::core::{Owner, SECOND, Shared, Time, World, ask, sleep_until, step, until};
 use crate::plan::Without;
+use crate::weather::Weather;
 use plexus::ipam::holder::Owned;
 use plexus::ipam::name::number_of;
 use plexus::ipam::question::{Ask, Created, Heed, Question, Standing};
-use plexus::ipam::{Confirmed, Effect, Event, Grant, Granted, Holder, Pool, PoolName, Report};
+use plexus::ipam::scarcity::{self, Scarcity};
+use plexus::ipam::waiting::Waiting;
+use plexus::ipam::{Confirmed, Effect, Event, Grant, Granted, Holder, PoolName, Report};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
 // As in `daemon::addresses`.
 const RESYNC_EVERY: Time = 300 * SECOND;
@@ -23,6 +28,8 @@ const LOOK_EVERY: Time = SECOND;
 const ASK_EVERY: Time = 120 * SECOND;
 const ASK_AGAIN: Time = 5 * SECOND;
 const ANSWER_LIMIT: Time = 10 * SECOND;
+/// Why nothing is leased of a pool of which all is leased.
+const DRY: &str = "no block is free";
 
 /// What a process remembers.
 #[derive(Default)]
@@ -32,7 +39,7 @@ pub struct Daemon {
     pub epoch: String,
     confirmed: Confirmed,
     confirmed_at: Time,
-    pub synced: Option<Time>,
+    synced: Option<Time>,
     leased: Option<Time>,
     pause: Time,
     /// The lock of this state, and who waits for it.
@@ -43,6 +50,10 @@ pub struct Daemon {
     /// The watch has told something new.
     is_changed: bool,
     tasks: [u64; 2],
+    /// What it knows of pods that wait, here and elsewhere, by a clock that began with it.
+    scarcity: Scarcity,
+    /// The word with which the grant was published last.
+    told: Option<String>,
     /// Answers to the plugin.
     answers: BTreeMap<u64, Result<(), String>>,
 }
@@ -71,6 +82,25 @@ pub fn start(world: &Shared, node: usize) {
     if let Some(daemon) = &mut inner.machines[node].daemon {
         daemon.tasks = tasks;
     }
+    crate::weather::mark_later(&mut inner, node);
+}
+
+/// The watch of marks has told something.
+pub fn marked(world: &mut World, node: usize) {
+    let (mark, now) = (world.api.store.mark.clone(), clock(world.now));
+    let Some(daemon) = &mut world.machines[node].daemon else { return };
+    let before = daemon.scarcity.word(now).map(str::to_owned);
+    match mark {
+        Some(mark) => daemon.scarcity.marked(mark, now),
+        None => daemon.scarcity.unmarked(),
+    }
+    if daemon.scarcity.word(now) != before.as_deref() {
+        told(world, node);
+    }
+}
+
+fn clock(now: Time) -> Duration {
+    Duration::from_millis(now)
 }
 
 /// The plugin has told something: within a second it is read.
@@ -109,20 +139,27 @@ pub async fn lease(world: &Shared, node: usize, asker: Owner, families: Vec<u8>)
             let asked = process.now();
             process.lock().await;
             // What nobody waits for any more is not begun.
-            let is_late = process.now() >= asked + ANSWER_LIMIT;
+            let waiting = Waiting { asked, until: Some(asked + ANSWER_LIMIT) };
+            let is_late = waiting.is_over(process.now());
             let (is_shared, before) = process.with(|world, daemon| (world.shares_blocks(), daemon.leased));
             let outcome = if is_late && !process.without(Without::Asker) {
                 Err("late".to_owned())
             } else {
-                process.lease(&families, asked).await
+                process.lease(&families, waiting).await
             };
+            if outcome.as_ref().is_err_and(|why| why == DRY) {
+                process.ask_others().await;
+            }
             let after = process.with(|_, daemon| daemon.leased);
             let (is_new, came) = (after != before, |leased: Option<Time>| leased.is_some_and(|leased| leased > asked));
             if is_late && is_new {
                 let mut world = process.world.borrow_mut();
                 world.fail(format!("L2: n{node} leases a block for a plugin that waits no more"));
             }
-            if is_shared && is_new && came(before) {
+            // The one that came may be given back meanwhile.
+            let has_another =
+                process.with(|_, daemon| daemon.holder.as_ref().is_some_and(|holder| holder.held().len() > 1));
+            if is_shared && is_new && came(before) && has_another {
                 let mut world = process.world.borrow_mut();
                 world.fail(format!("W1: n{node} leases another block for a plugin that waited while one was leased"));
             }
@@ -131,6 +168,7 @@ pub async fn lease(world: &Shared, node: usize, asker: Owner, families: Vec<u8>)
                 world.fail(format!("L3: n{node} answers a plugin that asked after the last block was leased"));
             }
             process.unlock();
+            process.step_on().await;
             if let Some(daemon) = &mut process.world.borrow_mut().machines[process.node].daemon {
                 daemon.answers.insert(number, outcome);
             }
@@ -169,6 +207,11 @@ impl Process {
         self.world.borrow().without == rule
     }
 
+    /// Here the process may end.
+    async fn step_on(&self) {
+        step(&self.world, self.owner).await;
+    }
+
     async fn ask(&self, request: Request) -> Option<Reply> {
         ask(&self.world, self.owner, request).await
     }
@@ -199,8 +242,10 @@ impl Process {
         let node = self.node;
         loop {
             let is_granted = self.world.borrow().machines[node].grant.is_some();
-            if is_granted {
-                self.tend().await;
+            match is_granted {
+                true => self.tend().await,
+                // There is nothing to tell it of.
+                false => self.with(|_, daemon| daemon.is_told = false),
             }
             let report = self.world.borrow().machines[node].report.clone();
             let is_low = is_granted && !self.low(&report).is_empty();
@@ -233,13 +278,21 @@ impl Process {
             let outcome = self.resync().await;
             self.pause_after(outcome);
         }
+        let is_new = self.with(|world, daemon| {
+            daemon.holder.is_some() && daemon.told.as_deref() != daemon.scarcity.word(clock(world.now))
+        });
+        if is_new {
+            self.publish().await;
+        }
         self.take_back(&report).await;
         self.unlock();
+        // Of a scarce pool nothing is kept, whatever was told before.
+        let is_scarce = !self.without(Without::Keeping) && self.with(|_, daemon| daemon.told.is_some());
         let low = self.low(&report);
-        if !paused && !low.is_empty() {
+        if !paused && !low.is_empty() && !is_scarce {
             let asked = self.now();
             self.lock().await;
-            let outcome = self.lease(&low, asked).await;
+            let outcome = self.lease(&low, Waiting { asked, until: None }).await;
             self.pause_after(outcome);
             self.unlock();
         }
@@ -265,7 +318,7 @@ impl Process {
     }
 
     /// `Keeper::lease`.
-    async fn lease(&self, families: &[u8], asked: Time) -> Outcome {
+    async fn lease(&self, families: &[u8], waiting: Waiting<Time>) -> Outcome {
         let limit = if families.is_empty() { FRESH } else { RESYNC_EVERY };
         if self.with(|world, daemon| daemon.synced.is_none_or(|synced| world.now - synced > limit)) {
             self.resync().await?;
@@ -275,21 +328,25 @@ impl Process {
             let just = match world.without {
                 Without::Sharing => false,
                 Without::Asking => daemon.leased.is_some(),
-                _ => daemon.leased.is_some_and(|leased| leased > asked),
+                _ => waiting.is_served(daemon.leased, world.plan.spec.block_size.v4),
             };
-            (has, world.shares_blocks() && just)
+            (has, just && world.shares_blocks())
         });
         if !has || (!families.is_empty() && !just) {
             self.lease_one().await?;
         }
-        self.publish();
+        self.publish().await;
         Ok(())
     }
 
     async fn lease_one(&self) -> Outcome {
-        let pool = Pool::new(&self.world.borrow().plan.spec).map_err(|e| e.to_string())?;
+        let pool = Rc::clone(&self.world.borrow().pool);
         let seed = number_of(format!("node-{}", self.node));
-        let mut listed = false;
+        // Of a scarce pool most blocks are others'.
+        let mut listed = self.with(|world, daemon| daemon.scarcity.word(clock(world.now)).is_some());
+        if listed {
+            self.list_others().await?;
+        }
         for attempt in 0..TRIES {
             if attempt == BLIND_TRIES && !listed {
                 self.list_others().await?;
@@ -299,6 +356,7 @@ impl Process {
                 self.with(|_, daemon| daemon.holder.as_ref().map(Holder::unavailable).unwrap_or_default());
             let Some(block) = pool.next_block(true, seed, &unavailable) else {
                 if listed {
+                    self.with(|world, daemon| daemon.scarcity.found_none(clock(world.now)));
                     break;
                 }
                 self.list_others().await?;
@@ -323,7 +381,23 @@ impl Process {
             }
         }
         self.with(|_, daemon| daemon.synced = None);
-        Err("no block is free".to_owned())
+        Err(DRY.to_owned())
+    }
+
+    /// `Keeper::ask_others`. The pod does not wait for the answer: the kubelet comes again.
+    async fn ask_others(&self) {
+        let version = match self.with(|world, daemon| daemon.scarcity.ask(clock(world.now))) {
+            scarcity::Ask::Wait => return,
+            scarcity::Ask::Create => None,
+            scarcity::Ask::Renew(version) => Some(version),
+        };
+        let word = match self.without(Without::NewWord) {
+            true => "word".to_owned(),
+            false => self.with(|world, daemon| format!("{}-{}", daemon.prefix, world.now / SECOND)),
+        };
+        if !self.without(Without::Mark) {
+            self.ask(Request::Mark { word, version }).await;
+        }
     }
 
     async fn list_others(&self) -> Outcome {
@@ -390,11 +464,11 @@ impl Process {
     async fn stand(&self, standing: &Standing) {
         if self.with(|_, daemon| daemon.holder.is_none()) {
             if matches!(standing, Standing::Dead | Standing::Revoked(_)) {
-                self.withdraw(*standing == Standing::Dead);
+                self.withdraw(*standing == Standing::Dead).await;
             }
             return;
         }
-        let outcome = self.heed(standing);
+        let outcome = self.heed(standing).await;
         let is_live = matches!(standing, Standing::Live(_));
         let outcome = if is_live && outcome.is_err() { self.resync().await } else { outcome };
         if is_live {
@@ -402,18 +476,19 @@ impl Process {
         }
     }
 
-    fn heed(&self, standing: &Standing) -> Outcome {
+    async fn heed(&self, standing: &Standing) -> Outcome {
         let heed = self.with(|_, daemon| standing.heed(&daemon.epoch, daemon.synced.is_some()));
         match heed {
             Heed::Grant => return Ok(()),
             Heed::List | Heed::Wait => {}
-            Heed::Withdraw => self.withdraw(false),
-            Heed::Drop => self.withdraw(true),
+            Heed::Withdraw => self.withdraw(false).await,
+            Heed::Drop => self.withdraw(true).await,
         }
         Err("not now".to_owned())
     }
 
-    fn withdraw(&self, is_dead: bool) {
+    async fn withdraw(&self, is_dead: bool) {
+        self.step_on().await;
         self.with(|world, daemon| {
             (daemon.confirmed, daemon.synced) = (Confirmed::default(), None);
             if let Some(grant) = &mut world.machines[self.node].grant {
@@ -435,12 +510,12 @@ impl Process {
         match &standing {
             Standing::Live(epoch) if !has || !is_own => {
                 if has {
-                    self.withdraw(false);
+                    self.withdraw(false).await;
                 }
                 self.with(|_, daemon| daemon.epoch.clone_from(epoch));
             }
             Standing::Live(_) => {}
-            other => self.heed(other)?,
+            other => self.heed(other).await?,
         }
         let epoch = self.with(|_, daemon| daemon.epoch.clone());
         let Some(Reply::Listed(own)) = self.ask(Request::List { epoch }).await else {
@@ -451,17 +526,24 @@ impl Process {
         }
         let trouble = self.happen(Event::Listed(own)).await?;
         let (asked, asked_at) = self.with(|world, _| (world.machines[self.node].clocks(world.now), world.now));
-        let standing = self.stands().await;
+        let standing = match self.without(Without::Unasked) {
+            true => Standing::Live(self.with(|_, daemon| daemon.epoch.clone())),
+            false => self.stands().await,
+        };
+        let asked = match self.without(Without::Question) {
+            true => self.with(|world, _| world.machines[self.node].clocks(world.now)),
+            false => asked,
+        };
         let is_own = self.with(|_, daemon| matches!(&standing, Standing::Live(epoch) if *epoch == daemon.epoch));
         if !is_own {
             self.with(|_, daemon| daemon.synced = None);
-            return self.heed(&standing);
+            return self.heed(&standing).await;
         }
         self.with(|world, daemon| {
             (daemon.confirmed, daemon.confirmed_at, daemon.synced) = (asked, asked_at, Some(world.now));
-            world.machines[self.node].asleep.clear();
+            world.machines[self.node].wake(asked_at);
         });
-        self.publish();
+        self.publish().await;
         trouble.map_or(Ok(()), Err)
     }
 
@@ -507,7 +589,7 @@ impl Process {
             let Some(effect) = queue.pop_front() else { return Ok(trouble) };
             let first = match &effect {
                 Effect::Publish => {
-                    self.publish();
+                    self.publish().await;
                     continue;
                 }
                 Effect::Confirm => {
@@ -516,7 +598,7 @@ impl Process {
                         let is_own =
                             self.with(|_, daemon| matches!(&standing, Standing::Live(epoch) if *epoch == daemon.epoch));
                         if !is_own {
-                            trouble = Some(self.heed(&standing).err().unwrap_or_default());
+                            trouble = Some(self.heed(&standing).await.err().unwrap_or_default());
                             self.with(|_, daemon| daemon.synced = None);
                             continue;
                         }
@@ -553,7 +635,7 @@ impl Process {
         if is_create && self.without(Without::Answer) {
             let effects = [self.step(Event::Written(first, "?".to_owned())), self.step(Event::Confirmed)].concat();
             if effects.contains(&Effect::Publish) {
-                self.publish();
+                self.publish().await;
             }
         }
         match self.ask(request).await {
@@ -564,14 +646,27 @@ impl Process {
         }
     }
 
-    fn publish(&self) {
+    async fn publish(&self) {
+        self.step_on().await;
         self.with(|world, daemon| {
             let Some(holder) = &daemon.holder else { return };
             let Ok(name) = PoolName::new("lan") else { return };
             let grant = Grant::new(name, &world.plan.spec, daemon.confirmed.clone(), holder.held());
             let grant = grant.looking_for(holder.former());
+            let word = daemon.scarcity.word(clock(world.now)).map(str::to_owned);
+            let grant = match &word {
+                Some(word) if world.without != Without::Keeping => grant.while_scarce(word),
+                _ => grant,
+            };
             let machine = &mut world.machines[self.node];
+            let before = machine.grant.as_ref().map(Grant::calls_back).unwrap_or_default();
+            let after = grant.calls_back();
             (machine.grant, machine.confirmed_at) = (Some(grant), daemon.confirmed_at);
+            daemon.told = word;
+            if !after.is_empty() && after != before && world.without != Without::Idle {
+                let soon = world.between(1, 5 * SECOND);
+                world.later(soon, Weather::CallBack { node: self.node });
+            }
             world.ledger.told.extend(holder.lost());
             check::published(world, self.node);
         });

@@ -58,6 +58,8 @@ pub struct Machine {
     pub confirmed_at: Time,
     /// Leases of which nothing is taken before the next confirmation, because that is taken for granted.
     pub asleep: BTreeSet<String>,
+    /// Since when.
+    asleep_since: Time,
     /// In memory, too: what is taken, where the disk has lost it.
     pub copies: BTreeMap<IpAddr, Taken>,
     /// On the disk.
@@ -96,6 +98,7 @@ impl Machine {
             report: Report::default(),
             confirmed_at: 0,
             asleep: BTreeSet::new(),
+            asleep_since: 0,
             copies: BTreeMap::new(),
             files: BTreeMap::new(),
             former: Vec::new(),
@@ -110,6 +113,19 @@ impl Machine {
 
     pub fn runs_daemon(&self, incarnation: u32) -> bool {
         self.is_on && self.daemon.is_some() && self.incarnation == incarnation
+    }
+
+    /// From now on it takes nothing of `leases` before it has asked again.
+    pub fn sleep(&mut self, leases: Vec<String>, now: Time) {
+        self.asleep.extend(leases);
+        self.asleep_since = now;
+    }
+
+    /// It has an answer to what it asked at `asked`: that tells nothing about the time after it.
+    pub fn wake(&mut self, asked: Time) {
+        if asked >= self.asleep_since {
+            self.asleep.clear();
+        }
     }
 
     pub fn paused_until(&self, now: Time) -> Option<Time> {
@@ -163,6 +179,18 @@ impl Machine {
         for (address, taken) in &self.files {
             self.copies.entry(*address).or_insert_with(|| taken.clone());
         }
+    }
+
+    /// What containers have whose pods are gone.
+    fn of_gone_containers(&self) -> Vec<(IpAddr, u64)> {
+        let lives = |taken: &Taken| self.pods.iter().flatten().any(|pod| pod.container == taken.container);
+        let gone = self.files.iter().filter(|(_, taken)| !lives(taken));
+        gone.map(|(address, taken)| (*address, taken.container)).collect()
+    }
+
+    /// Whether a sweep has something to do.
+    pub fn owes(&self) -> bool {
+        !self.of_gone_containers().is_empty() || !self.files.keys().eq(self.copies.keys())
     }
 
     /// The addresses of files, sorted.
@@ -230,6 +258,7 @@ fn take(world: &mut World, node: usize, container: u64, of: u64, takes_cooling: 
     let mut clocks = machine.clocks(now);
     match without {
         Without::Clock => clocks.clock = grant.confirmed.clock,
+        Without::SinceBoot => clocks.since_boot = grant.confirmed.since_boot,
         Without::Boot => clocks.boot.clone_from(&grant.confirmed.boot),
         _ => {}
     }
@@ -255,7 +284,7 @@ fn take(world: &mut World, node: usize, container: u64, of: u64, takes_cooling: 
 }
 
 /// Tells the daemon, if that has changed, what is not needed any more and what runs low.
-fn tell(world: &mut World, node: usize) {
+pub fn tell(world: &mut World, node: usize) {
     let (now, without) = (world.now, world.without);
     let machine = &mut world.machines[node];
     machine.mend(without);
@@ -319,11 +348,16 @@ fn added(world: &Shared, node: usize, slot: usize, address: IpAddr) {
     check::taken(world, node, address);
     let is_killed = !world.is_calm && world.random.chance(2);
     if is_killed {
-        // After the file, before the answer: the sandbox goes, and a sweep finds the file.
-        world.machines[node].pods[slot] = None;
-        let after = world.between(600 * SECOND, 1200 * SECOND);
-        world.later(after, Weather::Sweep { node });
-        return;
+        // After the file or its copy, or both, and before the answer: the sandbox goes, and a sweep finds what there is.
+        let which = world.random.below(3);
+        let machine = &mut world.machines[node];
+        machine.pods[slot] = None;
+        match which {
+            0 => drop(machine.files.remove(&address)),
+            1 => drop(machine.copies.remove(&address)),
+            _ => {}
+        }
+        return sweep_later(world, node);
     }
     world.counts.pods += 1;
     let Some(pod) = &mut world.machines[node].pods[slot] else { return };
@@ -337,10 +371,25 @@ fn added(world: &Shared, node: usize, slot: usize, address: IpAddr) {
 pub fn del(world: &mut World, node: usize, slot: usize) {
     let Some(pod) = world.machines[node].pods[slot].take() else { return };
     check::ended(world, node, &pod);
-    if let Some(address) = pod.address {
-        give_back(world, node, address, pod.container);
-        tell(world, node);
+    let Some(address) = pod.address else { return };
+    let is_killed = !world.is_calm && world.random.chance(2);
+    match if is_killed { world.random.below(3) } else { 3 } {
+        // Before it has done anything; after the copy; before it tells the daemon.
+        0 => {}
+        1 => drop(world.machines[node].copies.remove(&address)),
+        2 => give_back(world, node, address, pod.container),
+        _ => {
+            give_back(world, node, address, pod.container);
+            return tell(world, node);
+        }
     }
+    sweep_later(world, node);
+}
+
+/// There may be files of containers that are gone.
+pub fn sweep_later(world: &mut World, node: usize) {
+    let after = world.between(600 * SECOND, 1200 * SECOND);
+    world.later(after, Weather::Sweep { node });
 }
 
 /// Each removes what is its own in both places. Another one's file is of an image.
@@ -363,10 +412,7 @@ fn give_back(world: &mut World, node: usize, address: IpAddr, container: u64) {
 pub fn sweep(world: &mut World, node: usize) {
     let without = world.without;
     world.machines[node].mend(without);
-    let machine = &world.machines[node];
-    let lives = |taken: &Taken| machine.pods.iter().flatten().any(|pod| pod.container == taken.container);
-    let gone = machine.files.iter().filter(|(_, taken)| !lives(taken));
-    let gone: Vec<(IpAddr, u64)> = gone.map(|(address, taken)| (*address, taken.container)).collect();
+    let gone = world.machines[node].of_gone_containers();
     gone.into_iter().for_each(|(address, container)| give_back(world, node, address, container));
     tell(world, node);
 }

@@ -10,7 +10,7 @@ use plexus::ipam::pool::{BlockSize, Range, Reclaim, Warm};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     Nothing,
-    /// The plugin takes addresses whatever the confirmation says.
+    /// The plugin takes addresses without a look at the confirmation.
     Stamp,
     /// Only the time since the boot counts.
     Clock,
@@ -22,15 +22,15 @@ pub enum Without {
     Confirmation,
     /// What was found in the cluster is granted without a renewal.
     Renewal,
-    /// The plugin takes addresses of what it has given back.
+    /// The plugin takes addresses of what it has released.
     Release,
     /// A DELETE of the daemon names no version.
     DeleteVersion,
-    /// A node that is revoked goes on as if it was not.
+    /// A node that is revoked continues as if it was not.
     Objection,
     /// The controller does not wait.
     Quarantine,
-    /// Blocks are deleted after the quarantine, without the write that says so.
+    /// Blocks are deleted after the quarantine, without the write that marks the node as dead.
     Death,
     /// That write names no version.
     Version,
@@ -38,8 +38,6 @@ pub enum Without {
     BlockVersion,
     /// The blocks are listed after the record was read.
     Order,
-    /// The controller reads its clock after the answer about the Node.
-    Reading,
     /// The daemon leases for a plugin that waits for it no more.
     Asker,
     /// What the disk has lost is free.
@@ -48,15 +46,30 @@ pub enum Without {
     Sharing,
     /// The last block that was leased also answers a plugin that asked after that.
     Asking,
+    /// The confirmation is of the time of the answer, not of the question.
+    Question,
+    /// Only the time of day counts.
+    SinceBoot,
+    /// The confirmation needs no question.
+    Unasked,
+    /// A node whose pod waits for an address leaves no mark.
+    Mark,
+    /// The mark has the same word each time.
+    NewWord,
+    /// A node continues to keep addresses while it knows that the pool is scarce.
+    Keeping,
+    /// Only calls of the plugin release what others wait for.
+    Idle,
+    /// The controller reads its clock after the answer about the Node.
+    Reading,
 }
 
 /// All of them.
-pub const RULES: [Without; 19] = [
+pub const RULES: [Without; 26] = [
     Without::Sharing,
     Without::Asking,
     Without::Copies,
     Without::Order,
-    Without::Reading,
     Without::Asker,
     Without::Stamp,
     Without::Clock,
@@ -71,6 +84,14 @@ pub const RULES: [Without; 19] = [
     Without::Death,
     Without::Version,
     Without::BlockVersion,
+    Without::Question,
+    Without::SinceBoot,
+    Without::Unasked,
+    Without::Mark,
+    Without::NewWord,
+    Without::Keeping,
+    Without::Idle,
+    Without::Reading,
 ];
 
 impl Without {
@@ -78,20 +99,24 @@ impl Without {
     pub fn noticed_by(self) -> u64 {
         match self {
             Without::Nothing => 0,
-            Without::Boot | Without::Answer | Without::Release | Without::Quarantine => 0,
-            Without::Stamp | Without::Clock | Without::Confirmation => 3,
-            Without::DeleteVersion => 41,
-            Without::BlockVersion => 71,
-            Without::Death => 95,
-            Without::Version => 243,
-            Without::Renewal => 373,
-            Without::Objection => 341,
-            Without::Order => 407,
-            Without::Reading => 14_916,
-            Without::Asker => 61,
-            Without::Copies => 1,
-            Without::Sharing => 14,
-            Without::Asking => 3,
+            Without::Answer | Without::Asker | Without::Quarantine | Without::Release => 0,
+            Without::Asking => 1,
+            Without::Stamp => 3,
+            Without::Boot | Without::Keeping => 4,
+            Without::Copies => 5,
+            Without::SinceBoot => 7,
+            Without::Clock | Without::BlockVersion => 9,
+            Without::Sharing => 10,
+            Without::Idle | Without::Mark | Without::NewWord => 17,
+            Without::Question => 22,
+            Without::Reading => 45,
+            Without::DeleteVersion => 62,
+            Without::Order => 77,
+            Without::Death | Without::Objection => 194,
+            Without::Version => 204,
+            Without::Renewal => 376,
+            Without::Confirmation => 616,
+            Without::Unasked => 1760,
         }
     }
 }
@@ -109,6 +134,14 @@ pub struct Plan {
     pub silences: u64,
     /// The longest way to the API server, in one direction.
     pub delay: Time,
+    /// Of so many steps of a daemon or a controller one is its last; 0 where they only end at some time.
+    pub steps: usize,
+    /// How many controllers there are.
+    pub controllers: usize,
+    /// In so many of a hundred cases a controller stands still after an answer, for so long at most.
+    pub stalls: (u64, Time),
+    /// For so long at most the daemon has no pod after a Node is back.
+    pub pod_of_daemon: Time,
     /// Pods come or go on each node so often.
     pub pod_every: Time,
     /// Faults of the whole cluster come so often.
@@ -167,11 +200,21 @@ impl Plan {
             delay: [5, 50, 500][random.below(3)],
             pod_every: if is_large { 120 * SECOND } else { second([5, 15, 60], random) },
             fault_every: if is_large { 2 * SECOND } else { second([10, 30, 90], random) },
+            steps: if is_large { 20_000 } else { [0, 1000, 200, 50][apart.below(4)] },
+            controllers: if is_large { 2 } else { [1, 2, 2, 3][apart.below(4)] },
+            stalls: stalls(&mut apart, quarantine),
+            pod_of_daemon: [1, 20, 120][apart.below(3)] * SECOND,
             restores: !is_large && random.chance(8),
             zombies,
             erasures: erasures(&mut apart, storm, nodes),
         }
     }
+}
+
+/// A process that stands still for longer than a controller may leave a node alone begins again.
+fn stalls(random: &mut Random, quarantine: u64) -> (u64, Time) {
+    let gap = (quarantine / 2).clamp(15, 150);
+    [(0, SECOND), (3, 60 * SECOND), (3, 60 * SECOND), (30, gap * SECOND)][random.below(4)]
 }
 
 /// In one of four seeds a person does so to a few machines. These numbers are others than those of the rest, so that a seed is

@@ -32,9 +32,11 @@ impl Summary {
             (&mut all.block_writes, counts.block_writes),
             (&mut all.record_writes, counts.record_writes),
             (&mut all.reads, counts.reads),
+            (&mut all.marks, counts.marks),
             (&mut all.returned, counts.returned),
             (&mut all.freed, counts.freed),
             (&mut all.faults, counts.faults),
+            (&mut all.ended, counts.ended),
             (&mut all.stranded, counts.stranded),
             (&mut all.capacity, counts.capacity),
             (&mut all.restored, counts.restored),
@@ -54,8 +56,8 @@ impl Summary {
         let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         println!("{} {what}, {} nodes in all:", self.seeds, self.nodes);
         println!(
-            "  {} events, {} faults, {pods} pods, {} ADDs failed",
-            self.counts.events, self.counts.faults, self.counts.failed_adds
+            "  {} events, {} faults, {} ends between two steps, {pods} pods, {} ADDs failed",
+            self.counts.events, self.counts.faults, self.counts.ended, self.counts.failed_adds
         );
         println!(
             "  {:.3} writes of blocks for each pod, {:.3} where no request is lost",
@@ -74,8 +76,8 @@ impl Summary {
             self.counts.freed
         );
         println!(
-            "  {} addresses stranded of {}, {} blocks forgotten",
-            self.counts.stranded, self.counts.capacity, self.counts.forgotten
+            "  {} addresses stranded of {}, {} blocks forgotten, {} marks of scarce pools",
+            self.counts.stranded, self.counts.capacity, self.counts.forgotten, self.counts.marks
         );
         println!("  {} restored from a backup, {} addresses given twice by it", self.counts.restored, self.counts.lost);
         let mut reclaims = self.counts.reclaims.clone();

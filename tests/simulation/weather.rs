@@ -55,6 +55,14 @@ pub enum Weather {
     RecordSeen {
         node: usize,
     },
+    /// A watch shows the mark of the pool, or that there is none.
+    MarkSeen {
+        node: usize,
+    },
+    /// The keeper of the node gives back what the daemon calls back.
+    CallBack {
+        node: usize,
+    },
     BackUp,
     Restore,
     /// The files of a machine are deleted, or are those of an image.
@@ -68,16 +76,7 @@ pub fn happen(world: &Shared, weather: Weather) {
     match weather {
         Weather::StartDaemon { node } => return daemon::start(world, node),
         Weather::StartController { at } => return controller::start(world, at),
-        Weather::PowerOn { node } => {
-            let is_off = !world.borrow().machines[node].is_on;
-            if is_off {
-                machine::power_on(world, node);
-                let world = &mut world.borrow_mut();
-                let after = world.between(5 * SECOND, 30 * SECOND);
-                world.later(after, Weather::Register { node });
-            }
-            return;
-        }
+        Weather::PowerOn { node } => return power_on(world, node),
         Weather::Pods { node } => return pods(world, node),
         Weather::Fault => return fault(world),
         _ => {}
@@ -90,11 +89,12 @@ pub fn happen(world: &Shared, weather: Weather) {
             if let Some(until) = world.machines[node].paused_until(world.now) {
                 return world.later(until - world.now + SECOND, weather);
             }
-            world.api.store.nodes[node].gone_since = None;
-            world.machines[node].has_token = true;
-            node_changed(world, node);
+            register(world, node);
         }
-        Weather::Link { node } => world.machines[node].is_linked = true,
+        Weather::Link { node } => {
+            world.machines[node].is_linked = true;
+            mark_later(world, node);
+        }
         Weather::Token { node } => world.machines[node].has_token = true,
         Weather::LinkController { at } => {
             world.controllers[at].is_linked = true;
@@ -119,11 +119,44 @@ pub fn happen(world: &Shared, weather: Weather) {
             (own.there, own.is_relisted) = (Some(there), true);
         }
         Weather::RecordSeen { node } => daemon::changed(world, node),
+        Weather::MarkSeen { node } if world.machines[node].is_linked => daemon::marked(world, node),
+        Weather::CallBack { node } if world.machines[node].is_on => {
+            if let Some(until) = world.machines[node].paused_until(world.now) {
+                return world.later(until - world.now + SECOND, weather);
+            }
+            machine::tell(world, node);
+        }
         Weather::BackUp => world.api.backup = Some(world.api.store.clone()),
         Weather::Restore => restore(world),
-        Weather::Erase { node, what } => world.machines[node].erase(what),
+        Weather::Erase { node, what } => {
+            world.machines[node].erase(what);
+            // An image may have files of containers that are gone. The sweep that comes each ten minutes finds them.
+            machine::sweep_later(world, node);
+        }
         _ => {}
     }
+}
+
+fn power_on(world: &Shared, node: usize) {
+    let is_off = !world.borrow().machines[node].is_on;
+    if is_off {
+        machine::power_on(world, node);
+        let world = &mut world.borrow_mut();
+        let after = world.between(5 * SECOND, 30 * SECOND);
+        world.later(after, Weather::Register { node });
+    }
+}
+
+/// The kubelet of a machine registers its Node.
+fn register(world: &mut World, node: usize) {
+    world.api.store.nodes[node].gone_since = None;
+    if !world.machines[node].has_token {
+        // Its daemon is a pod, too: it comes later than its Node.
+        let longest = if world.is_calm { SECOND } else { world.plan.pod_of_daemon };
+        let after = world.between(1, longest);
+        world.later(after, Weather::Token { node });
+    }
+    node_changed(world, node);
 }
 
 /// The watch of a controller begins again with a list.
@@ -160,6 +193,22 @@ pub fn record_changed(world: &mut World, node: usize) {
     }
 }
 
+/// The mark of the pool has another word, or there is none any more.
+pub fn marked(world: &mut World) {
+    (0..world.plan.nodes)
+        .filter(|node| world.machines[*node].is_linked)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|node| mark_later(world, node));
+}
+
+/// A watch shows it, sooner or later.
+pub fn mark_later(world: &mut World, node: usize) {
+    let slow = !world.is_calm && world.random.chance(5);
+    let after = if slow { world.between(SECOND, 100 * SECOND) } else { world.between(5, SECOND) };
+    world.later(after, Weather::MarkSeen { node });
+}
+
 fn api_back(world: &mut World) {
     world.api.is_away = false;
     for at in 0..world.controllers.len() {
@@ -168,6 +217,7 @@ fn api_back(world: &mut World) {
     for node in 0..world.plan.nodes {
         let after = world.between(SECOND / 10, 10 * SECOND);
         world.later(after, Weather::RecordSeen { node });
+        mark_later(world, node);
     }
 }
 
@@ -178,14 +228,15 @@ pub fn outlived(world: &mut World, node: usize) {
     let since = world.api.store.records[node].as_ref().map_or(Some(gone_since), |record| record.revoked_at);
     let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
     let wait = wait.min(300 * SECOND);
-    let is_over = since.is_some_and(|since| world.now - since.max(gone_since) >= wait * 3 / 4);
+    let is_over = since.is_some_and(|since| world.now - since >= wait * 3 / 4);
     if !is_over || world.plan.zombies || !world.machines[node].is_on {
         return;
     }
     let machine = &world.machines[node];
     if machine.paused_until(world.now).is_some() && machine.pods.iter().all(Option::is_none) {
         // It stands still already.
-        return fall_asleep(world, node);
+        fall_asleep(world, node);
+        return new_blocks_sleep(world, node);
     }
     if world.is_calm || world.random.chance(60) {
         machine::power_off(world, node);
@@ -195,6 +246,7 @@ pub fn outlived(world: &mut World, node: usize) {
         }
         return;
     }
+    new_blocks_sleep(world, node);
     freeze(world, node, wait);
 }
 
@@ -227,7 +279,16 @@ fn freeze(world: &mut World, node: usize, wait: Time) {
 fn fall_asleep(world: &mut World, node: usize) {
     let machine = &mut world.machines[node];
     let leases = machine.grant.iter().flat_map(|grant| &grant.offers).map(|offer| offer.granted.lease.clone());
-    machine.asleep.extend(leases);
+    let leases = leases.collect();
+    machine.sleep(leases, world.now);
+}
+
+/// Nor is anything taken of a block that is leased and not granted yet: its daemon may have had its confirmation already.
+fn new_blocks_sleep(world: &mut World, node: usize) {
+    let leased = world.api.store.blocks.values().filter(|block| block.node == node);
+    let leases: Vec<String> = leased.map(|block| block.lease.clone()).collect();
+    let now = world.now;
+    world.machines[node].sleep(leases, now);
 }
 
 fn pods(world: &Shared, node: usize) {
@@ -342,6 +403,32 @@ fn node_gone(world: &mut World, node: usize) {
     }
 }
 
+/// The process of `owner` is between two steps: it is killed, or its machine loses its power or stands still. Answers whether
+/// that is its end.
+pub fn end(world: &mut World, owner: Owner) -> bool {
+    let is_of_machine = world.random.chance(30);
+    match owner {
+        Owner::Controller(at, _) => {
+            controller::kill(world, at);
+            let after = world.between(SECOND, 60 * SECOND);
+            world.later(after, Weather::StartController { at });
+        }
+        Owner::Daemon(node, _) | Owner::Plugin(node, _) if is_of_machine && world.random.chance(50) => {
+            // What it has sent is answered while it stands still.
+            stand_still(world, node);
+            return false;
+        }
+        Owner::Daemon(node, _) | Owner::Plugin(node, _) if is_of_machine => power(world, node),
+        Owner::Daemon(node, _) | Owner::Plugin(node, _) => {
+            machine::kill_daemon(world, node);
+            let after = world.between(SECOND / 10, 30 * SECOND);
+            world.later(after, Weather::StartDaemon { node });
+        }
+    }
+    world.counts.ended += 1;
+    true
+}
+
 /// A machine that is virtual stands still. Its clock goes on, so that only one of both clocks is wrong.
 fn stand_still(world: &mut World, node: usize) {
     let authority = world.plan.spec.authority_seconds * SECOND;
@@ -401,7 +488,10 @@ pub fn calm(world: &Shared) {
         if is_on {
             world.later(0, Weather::StartDaemon { node });
             world.later(SECOND, Weather::Register { node });
-            world.later(20 * SECOND, Weather::Sweep { node });
+            // Where nothing is owed, nothing calls the plugin any more.
+            if world.machines[node].owes() {
+                world.later(20 * SECOND, Weather::Sweep { node });
+            }
         } else if !is_gone {
             world.later(0, Weather::PowerOn { node });
         }

@@ -35,7 +35,7 @@ const BUDGETS: [Budget; 4] = [
     Budget { wants: 2, silences: 0, kills: 1, boots: 0, erasures: 1 },
 ];
 
-/// More of it, with `PLEXUS_MODELS=full`.
+/// More of it, for `make simulate`.
 const LARGE: [Budget; 1] = [Budget { wants: 2, silences: 1, kills: 1, boots: 1, erasures: 1 }];
 
 #[test]
