@@ -145,7 +145,12 @@ const RANDOM: &[Row] = &[
         &["model: CheckCut"],
         "not run",
     ),
-    row("the node restarts", "everything of the former boot is deleted", &["model: Reboot"], "{restart}"),
+    row(
+        "the node restarts",
+        "DEL succeeds, and deletes everything of the former boot",
+        &["model: Reboot"],
+        "{restart}",
+    ),
     row(
         "a namespace ends without DEL",
         NOTHING_LEFT,

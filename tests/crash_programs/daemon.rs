@@ -1,4 +1,4 @@
-//! `plexusd`: the facts that it answers, the statuses that it publishes, the blocks of addresses that it leases.
+//! `plexusd`: the facts that it answers, the statuses that it publishes, the blocks of addresses that it leases and returns.
 
 use crate::kills::{before_each, step};
 use crate::support::apiserver::ApiServer;
@@ -107,8 +107,13 @@ impl<'a> Machine<'a> {
             }
             let _ = connection.read();
         }
-        // Whether it gets one depends on when the daemon ends.
+        // Whether it gets one depends on when the daemon ends. The block of the second pod is given back while the first one stays.
         let _ = self.addresses("ADD", "first");
+        if self.addresses("ADD", "gone").is_some() {
+            self.addresses("DEL", "gone").unwrap();
+            let is_returned = || self.in_cluster().0.len() < 2;
+            eventually("the block to be given back, or plexusd to end", || is_returned() || daemon.has_ended());
+        }
     }
 
     /// Blocks of the pool, and the statuses of both pods.
@@ -159,7 +164,7 @@ impl<'a> Machine<'a> {
             agree
         };
         wait_until(agree, || format!("{of}: {:?}\n{}", last.borrow(), daemon.log()));
-        for container in ["first", "second"] {
+        for container in ["first", "gone", "second"] {
             self.addresses("DEL", container).unwrap();
         }
         let is_left = || self.in_cluster().0.is_empty() && self.granted().is_empty();

@@ -29,13 +29,15 @@ pub struct Run {
     /// Whether an ADD was killed in which the reference program `bridge` may have worked. It gives its bridge an address, and then
     /// keeps the MAC that it has. Killed between both it never does, so that the MAC changes with the ports.
     unfixed: bool,
+    /// All faults have ended: what follows meets none.
+    settles: bool,
 }
 
 /// Runs all of `ops`, then ends all faults and deletes everything.
 pub fn run(world: World, ops: &[Op]) -> Result<Counts, String> {
     let slots = (0..SLOTS[1]).map(|_| None).collect();
     let (past, counts, ports) = (Vec::new(), Counts::new(), BTreeMap::new());
-    let mut run = Run { world, slots, past, counts, made: 0, ports, unfixed: false };
+    let mut run = Run { world, slots, past, counts, made: 0, ports, unfixed: false, settles: false };
     for (number, op) in ops.iter().enumerate() {
         let of = |why: String| format!("operation {number}, {op:?}: {why}");
         run.step(op).map_err(of)?;
@@ -95,6 +97,9 @@ impl Run {
 
     /// What a call of `verb` for these networks meets: a fault counts where it can do harm.
     fn meets(&mut self, verb: usize, networks: &[usize]) {
+        if self.settles {
+            return;
+        }
         let world = &self.world;
         let met = [
             ("Mood", networks.iter().any(|network| world.moody(NETWORKS[*network], verb))),
@@ -349,13 +354,16 @@ impl Run {
         Ok(())
     }
 
-    /// CHECK finds a pod well that is well, and one that was cut off from its bridge not.
+    /// CHECK finds a pod well that is well, and one that was cut off from its bridge not, until it is back.
     fn check(&mut self, at: usize) -> Result<(), String> {
         let Some(slot) = self.slots[at].as_ref().filter(|slot| slot.is_alive()) else { return Ok(()) };
         let call = || self.world.call(slot.pod.call("CHECK")).configured("prevResult", slot.result.clone());
         let answer = call().make();
-        let reference = self.unfixed && answer.stdout.contains("plugin bridge: Bridge interface br5 Mac doesn't match");
-        must(answer.status.success() || !slot.is_recorded() || reference, || format!("CHECK fails: {answer:?}"))?;
+        let is_well = |answer: &Answer| {
+            let reference = "plugin bridge: Bridge interface br5 Mac doesn't match";
+            answer.status.success() || self.unfixed && answer.stdout.contains(reference)
+        };
+        must(is_well(&answer) || !slot.is_recorded(), || format!("CHECK fails: {answer:?}"))?;
         let links = slot.result["interfaces"].as_array().into_iter().flatten();
         let mut ports = links.filter(|link| link["sandbox"].is_null()).filter_map(|link| link["name"].as_str());
         let port = ports.find(|name| name.starts_with("veth")).map(str::to_owned);
@@ -365,6 +373,8 @@ impl Run {
             let cut = call().make();
             self.world.node.ip(&format!("link set {port} master cbr0"));
             must(!cut.status.success(), || format!("CHECK finds a pod well whose {port} has no bridge"))?;
+            let back = call().make();
+            must(is_well(&back), || format!("CHECK fails although {port} is on its bridge again: {back:?}"))?;
             is_cut = true;
         }
         self.count("Check");
@@ -446,6 +456,7 @@ impl Run {
     /// All faults end, the runtime deletes everything, a day passes, and Plexus sweeps.
     fn settle(&mut self) -> Result<(), String> {
         self.world.recover();
+        self.settles = true;
         for at in 0..self.slots.len() {
             for _ in 0..4 {
                 self.del(at, 0)?;
