@@ -12,7 +12,7 @@ pub enum Json {
 }
 
 /// What a value becomes.
-const VALUES: [&str; 23] = [
+const VALUES: [&str; 24] = [
     "null",
     "true",
     "0",
@@ -24,6 +24,7 @@ const VALUES: [&str; 23] = [
     "70000",
     "4294967296",
     "1e400",
+    "1e0400",
     "\"\"",
     "\"x\"",
     "\"A\"",
