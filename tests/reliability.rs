@@ -98,7 +98,7 @@ const KILLS: &[Row] = &[
         NOT_RUN,
     ),
     row(
-        "`plexusd`, while it answers, publishes and leases addresses",
+        "`plexusd`, while it answers, publishes, leases addresses and returns them",
         "the next one answers, publishes what waits, and holds the blocks that the cluster knows",
         &["kills: plexusd"],
         "its daemon: see ADD and DEL",

@@ -120,7 +120,7 @@ pub fn freed(world: &mut World, node: usize, block: Block) {
 pub fn buried(world: &mut World, node: usize) {
     let Some(record) = &world.api.store.records[node] else { return };
     let waited = world.now - record.revoked_at.unwrap_or(world.now);
-    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    let wait = world.plan.quarantine();
     // Its clock may be fast; without blocks the terms of no pool count.
     if waited < wait.min(300 * SECOND) * 95 / 100 {
         return world.fail(format!("R: n{node} is dead {waited} ms after it was revoked"));
@@ -130,13 +130,13 @@ pub fn buried(world: &mut World, node: usize) {
     }
 }
 
-/// A controller is about to write that the epoch is dead. At `told` it was told that the Node is gone, and its clock is that
-/// fast, in thousandths: then the quarantine was over.
+/// Rule R, too: a controller is about to write that the epoch is dead. At `told` it was told that the Node is gone, and its clock is that
+/// fast, in thousandths: then the quarantine was over. 10 ms are for rounding.
 pub fn buries(world: &mut World, node: usize, judged: &Record, (told, rate): (Time, u64)) {
     let revoked_at = world.api.store.records[node].as_ref().and_then(|record| record.revoked_at);
     let Some(revoked_at) = revoked_at.filter(|_| world.api.is_judged(node, judged, true)) else { return };
     let waited = told.saturating_sub(revoked_at) * rate / 1000 + 10;
-    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    let wait = world.plan.quarantine();
     if waited < wait.min(300 * SECOND) {
         world.fail(format!("R: n{node} is dead, and its Node was asked for {waited} ms after it was revoked"));
     }
@@ -147,7 +147,7 @@ pub fn reclaimed(world: &mut World, node: usize) {
     let gone_since = world.api.store.nodes[node].gone_since;
     if let Some(since) = gone_since.filter(|_| world.api.store.of_node[node].is_empty() && !world.machines[node].is_on)
     {
-        let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+        let wait = world.plan.quarantine();
         world.counts.reclaims.push((world.now - since).saturating_sub(wait));
     }
 }

@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Begins a reason why something does not try a rule.
-const NO: &str = "no: ";
 
 /// The rules that the models leave out, with the models.
 fn of_models() -> BTreeMap<String, BTreeSet<String>> {
@@ -32,14 +30,11 @@ fn the_page_has_each_rule_and_what_notices_it() {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let rule = cells[0].trim_matches('`');
         assert!(named.insert(rule.to_owned()), "{rule} is there twice");
-        match models.get(rule) {
-            Some(models) => assert_eq!(cells[2], models.iter().cloned().collect::<Vec<_>>().join(", "), "{rule}"),
-            None => assert!(cells[2].starts_with(NO), "no model tries {rule}"),
-        }
-        match RULES.into_iter().find(|known| format!("{known:?}") == rule) {
-            Some(known) => assert_eq!(cells[3], known.noticed_by().to_string(), "{rule}"),
-            None => assert!(cells[3].starts_with(NO), "the simulation does not try {rule}"),
-        }
+        let of_rule = models.get(rule).unwrap_or_else(|| panic!("no model tries {rule}"));
+        assert_eq!(cells[2], of_rule.iter().cloned().collect::<Vec<_>>().join(", "), "{rule}");
+        let known = RULES.into_iter().find(|known| format!("{known:?}") == rule);
+        let known = known.unwrap_or_else(|| panic!("the simulation does not try {rule}"));
+        assert_eq!(cells[3], known.noticed_by().to_string(), "{rule}");
     }
     let all: BTreeSet<String> = models.into_keys().chain(RULES.map(|rule| format!("{rule:?}"))).collect();
     assert_eq!(named, all);

@@ -155,6 +155,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How long a removed node is waited for.
+    pub fn quarantine(&self) -> Time {
+        u64::try_from(self.spec.terms().wait().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// That of `seed`; with `nodes` where that is given.
     pub fn of(random: &mut Random, nodes: Option<usize>) -> Self {
         let mut apart = Random::new(!random.clone().next());

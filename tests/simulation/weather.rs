@@ -226,7 +226,7 @@ fn api_back(world: &mut World) {
 pub fn outlived(world: &mut World, node: usize) {
     let Some(gone_since) = world.api.store.nodes[node].gone_since else { return };
     let since = world.api.store.records[node].as_ref().map_or(Some(gone_since), |record| record.revoked_at);
-    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    let wait = world.plan.quarantine();
     let wait = wait.min(300 * SECOND);
     let is_over = since.is_some_and(|since| world.now - since >= wait * 3 / 4);
     if !is_over || world.plan.zombies || !world.machines[node].is_on {
@@ -258,7 +258,7 @@ pub fn created(world: &mut World, node: usize) {
     let now = world.now;
     world.api.store.nodes[node].gone_since.get_or_insert(now);
     node_changed(world, node);
-    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    let wait = world.plan.quarantine();
     freeze(world, node, wait.min(300 * SECOND));
 }
 
@@ -377,7 +377,7 @@ fn node_gone(world: &mut World, node: usize) {
     let now = world.now;
     world.api.store.nodes[node].gone_since.get_or_insert(now);
     node_changed(world, node);
-    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX).min(600 * SECOND);
+    let wait = world.plan.quarantine().min(600 * SECOND);
     let registers = world.between(SECOND, wait * 2);
     match world.random.below(4) {
         // The machine is off, and may come back.
@@ -506,6 +506,6 @@ pub fn calm(world: &Shared) {
 
 /// How long is long enough for everything to be done that is owed.
 pub fn patience(world: &World) -> Time {
-    let wait = u64::try_from(world.plan.spec.terms().wait().as_millis()).unwrap_or(u64::MAX);
+    let wait = world.plan.quarantine();
     2 * wait.max(300 * SECOND) + 900 * SECOND
 }

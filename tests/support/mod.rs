@@ -40,8 +40,8 @@ pub use recorder::{Recorded, Recorder};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that a test waits for: other tests have the processors, too. Delegates that nobody may wait for
-/// sleep for 30 s at least.
+/// How long anything may take that a test waits for: other tests have the processors, too. Less than the 30 s and more that
+/// delegates sleep which a call must not wait for.
 pub const PATIENCE: Duration = Duration::from_secs(28);
 
 /// Waits until `condition` holds; fails after a while with `what`.

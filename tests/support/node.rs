@@ -167,7 +167,8 @@ impl Node {
         }
     }
 
-    /// Nothing runs here. The kernel needs a moment to end a process that was killed; what a test leaves to itself sleeps longer.
+    /// Nothing runs here. The kernel needs a moment to end a process that was killed. What nobody kills runs for longer in these
+    /// tests, or leaves a link that the test finds.
     #[track_caller]
     pub fn runs_nothing(&self) {
         let moment = Duration::from_secs(3);
