@@ -10,6 +10,7 @@ pub mod invocation;
 pub mod ipam;
 #[cfg(feature = "cluster")]
 pub mod kubelet;
+pub mod leases;
 #[cfg(feature = "cluster")]
 pub mod manifest;
 pub mod multus;
@@ -33,6 +34,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("ipam", ipam::run),
     #[cfg(feature = "cluster")]
     ("kubelet", kubelet::run),
+    ("leases", leases::run),
     #[cfg(feature = "cluster")]
     ("manifest", manifest::run),
     ("multus", multus::run),

@@ -290,7 +290,8 @@ impl<'a> Search<'a> {
 
     /// Takes the address that is kept for the pod.
     fn kept(&mut self, want: &Want<'_>, kept: Option<IpAddr>) -> Result<Result<IpAddr, Dry>, Failure> {
-        let Some(address) = kept.filter(|address| self.stock.offers_on_request(*address)) else {
+        let is_offered = |address: &IpAddr| self.stock.offers_on_request(*address) && self.is_in_pool(*address);
+        let Some(address) = kept.filter(is_offered) else {
             let need = self.whose.map(|whose| kept::need(whose, Some(self.stock), &self.listing.taken));
             let why = format!("no {} address that is kept for the pod is in a block of this node", name_of(want.is_v4));
             return Ok(Err(Dry::of(need.unwrap_or_default(), why)));
@@ -355,7 +356,12 @@ impl<'a> Search<'a> {
     }
 
     fn is_wanted(&self, want: &Want<'_>, address: IpAddr) -> bool {
-        want.part.is_none_or(|part| part.has(address)) && !self.aside.contains(&address)
+        want.part.map_or_else(|| self.is_in_pool(address), |part| part.has(address)) && !self.aside.contains(&address)
+    }
+
+    /// Whether a range of the pool has `address` for pods. The daemon grants no other, unless its file is damaged.
+    fn is_in_pool(&self, address: IpAddr) -> bool {
+        self.stock.subnet_of(address).is_some() && self.stock.never_given(address).is_none()
     }
 
     /// As it is configured on the interface, by the range that it is in.

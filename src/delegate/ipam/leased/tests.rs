@@ -1,7 +1,7 @@
 use super::*;
 use crate::cni::{CniArgs, ContainerId, IfName, PluginConfig};
 use crate::delegate::Scope;
-use crate::ipam::pool::{BlockSize, Range, Warm};
+use crate::ipam::pool::{BlockSize, Range, Subnet, Warm};
 use crate::ipam::{Confirmed, Grant, Granted, Pool, PoolSpec};
 use std::collections::BTreeMap;
 use std::io;
@@ -313,6 +313,23 @@ fn without_authority_nothing_new_is_taken() {
     *node.grant.lock().unwrap() = None;
     assert!(add(&node, "a").unwrap_err().contains("this node has no block of it"));
     del(&node, "a", "");
+}
+
+#[test]
+fn a_grant_that_contradicts_itself_gives_no_address_and_loses_none() {
+    // Found by `fuzz/run leases`: only a damaged file of the daemon says this.
+    let node = FakeNode::new(&["10.0.0.0/24"], &["10.0.0.2"], &[]);
+    let subnet = |net: &str, gateway: Option<&str>| Subnet {
+        net: net.parse().unwrap(),
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+    };
+    // No range has the block, or the gateway is in it.
+    let cases = [(subnet("10.9.0.0/24", None), None), (subnet("10.0.0.0/24", Some("10.0.0.2")), Some("10.0.0.3/24"))];
+    for (subnet, expected) in cases {
+        node.grant.lock().unwrap().as_mut().unwrap().subnets = vec![subnet];
+        assert_eq!(add(&node, "a").ok(), expected.map(|address| vec![address.to_owned()]));
+        assert_eq!(node.names().len(), usize::from(expected.is_some()), "{:?}", node.names());
+    }
 }
 
 #[test]
