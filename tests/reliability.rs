@@ -103,6 +103,12 @@ const KILLS: &[Row] = &[
         &["kills: plexusd"],
         "its daemon: see ADD and DEL",
     ),
+    row(
+        "`plexusd --address-controller`, before and after its writes, while it frees the blocks of removed nodes",
+        "no block is freed before the quarantine has passed, none of a node that lives; in the end the others are free",
+        &["kills: address controller"],
+        NO_SUCH,
+    ),
 ];
 
 /// Faults at random times, among the operations of the model test.
@@ -143,7 +149,7 @@ const RANDOM: &[Row] = &[
         "an interface of a pod loses its bridge",
         "CHECK fails, and succeeds when it is back",
         &["model: CheckCut"],
-        "not run",
+        "{interface without bridge}",
     ),
     row(
         "the node restarts",
@@ -167,9 +173,21 @@ const RANDOM: &[Row] = &[
         "the default network cannot be used for a moment: its file, a program, its pool, or its bridge. Or its plugin refuses STATUS",
         "STATUS fails with code 50 or 51 exactly then. ADD of a plain pod fails, too, unless only STATUS is refused",
         &["model: StatusFails", "model: StatusHolds"],
-        NOT_RUN,
+        "{default network unusable}",
     ),
-    row("the default network's file changes", AS_BEFORE, &["model: DefaultReplaced"], "{default network replaced}"),
+    row(
+        "DEL comes before ADD",
+        "DEL succeeds and leaves nothing; ADD attaches the pod",
+        &["model: AddAfterDel"],
+        "{DEL before ADD}",
+    ),
+    row("CHECK of a pod that was deleted", "CHECK fails", &["model: CheckGone"], "{CHECK after DEL}"),
+    row(
+        "the default network is exchanged: another MTU, another name and bridge, a chain, a program",
+        AS_BEFORE,
+        &["model: DefaultReplaced"],
+        "{default network replaced}",
+    ),
     row(
         "the directory of plugins moves",
         AS_BEFORE,
@@ -207,9 +225,21 @@ const RANDOM: &[Row] = &[
 const OTHERS: &[Row] = &[
     row(
         "plugin, daemon, tool and records of this build and of former ones, in each combination",
-        "ADD, CHECK, STATUS, GC, the network-status, `plexusctl get`, `plexusctl health` and DEL work",
+        "ADD, CHECK, STATUS, GC, a sweep, the network-status, `plexusctl get`, `plexusctl health` and DEL work",
         &["pairings: pods"],
         NOT_RUN,
+    ),
+    row(
+        "`plexusctl install` of each build over that of each, then `plexusctl uninstall`",
+        "the runtime finds the plugin that was installed last; nothing is left in the end",
+        &["pairings: installations"],
+        NOT_RUN,
+    ),
+    row(
+        "addresses of a pool: a daemon leases them, plugins take and return them, in each combination of builds that know pools",
+        "no address twice; DEL, or a sweep after it, frees the address; blocks in use stay with their node",
+        &["pairings: leases"],
+        NO_SUCH,
     ),
     row("60 NADs of 1.3 MiB", "the daemon stays under 64 MiB, and answers", &["daemon: long networks"], NOT_RUN),
 ];
@@ -311,6 +341,7 @@ fn page() -> String {
         .replace("{former}", &former.join(", "))
         .replace("{day of Multus}", &multus.date)
         .replace("{seeds}", &number("model: seeds").to_string())
+        .replace("{first seed}", &number("model: first seed").to_string())
         .replace("{operations}", &number("model: operations").to_string())
         .replace("{effective}", &number("model: operations with an effect").to_string())
         .replace("{runs}", &number("model: runs that once failed").to_string())

@@ -18,6 +18,7 @@ mod support;
 mod table;
 #[path = "../support/thick.rs"]
 mod thick;
+mod verbs;
 
 use multus::Multus;
 use table::Table;
@@ -40,6 +41,7 @@ fn multus_does_as_the_table_says() {
         kills::all(&mut multus, &mut table);
         install::all(&mut multus, &mut table);
         disk::all(&multus, &mut table);
+        verbs::all(&multus, &mut table);
         cluster::all(&mut multus, &mut table);
     }
     table.check();

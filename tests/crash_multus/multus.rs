@@ -100,12 +100,17 @@ impl Multus {
 
     /// A sandbox that is attached.
     pub fn attached(&self) -> Pod {
+        self.attached_with_result().0
+    }
+
+    /// The same, and the result of ADD.
+    pub fn attached_with_result(&self) -> (Pod, Value) {
         for _ in 0..TRIES {
             let pod = self.pod(NETWORKS);
             let answer = self.call(&pod, "ADD").make();
             if answer.status.success() {
                 assert_eq!(kernel::links(&pod.netns), ["eth0", "net1", "net2"]);
-                return pod;
+                return (pod, answer.result());
             }
             super::support::say(&format!("{}: once more: {}", self.side, answer.stdout));
             self.settle(&pod);
@@ -159,6 +164,19 @@ impl Multus {
     /// Answers how many were left.
     pub fn light(&self, number: usize) -> usize {
         self.fuse.swap(number, Ordering::SeqCst)
+    }
+
+    /// Waits until the runtime's file has been whole for a while: the daemon may write it.
+    pub fn wait_for_whole_file(&self) {
+        let is_whole = || {
+            let text = fs::read_to_string(self.thick.head_file()).unwrap_or_default();
+            serde_json::from_str::<Value>(&text).is_ok()
+        };
+        let times = Cell::new(0);
+        eventually("the runtime's file to be whole", || {
+            times.set(if !self.is_thick() || is_whole() { times.get() + 1 } else { 0 });
+            times.get() > 20
+        });
     }
 
     /// Waits until the daemon works for nobody, of those that have asked it.

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod controller;
 mod daemon;
 mod keeper;
 mod kills;

@@ -14,6 +14,7 @@ mod daemon;
 mod invariants;
 mod odd;
 mod op;
+mod primary;
 mod run;
 mod seen;
 mod shrink;
@@ -87,6 +88,8 @@ fn hold(name: &str, ops: &[Op]) -> Option<run::Counts> {
 }
 
 fn hold_seeds(seeds: &[u64], count: usize) {
+    // A number of its own: `make prove` keeps it, so that the same seeds can run again.
+    support::tally(seeds[0].try_into().unwrap(), "model: first seed");
     let [next, failed, held] = [0; 3].map(AtomicUsize::new);
     let all = std::sync::Mutex::new(BTreeMap::<String, usize>::new());
     let work = || {

@@ -2,6 +2,7 @@
 
 use crate::op::NETWORKS;
 use crate::run::{Run, must};
+use crate::seen::{self, Seen};
 use crate::slot::{Slot, State};
 use crate::support::Pod;
 use crate::world::GREEDY;
@@ -37,6 +38,7 @@ impl Run {
         self.slots[at] = Some(Slot {
             pod,
             networks: Vec::new(),
+            primary: String::new(),
             state: State::Limbo,
             ended: false,
             torn: None,
@@ -51,6 +53,34 @@ impl Run {
             moved: self.world.moved,
         });
         Ok(())
+    }
+
+    /// A runtime may send DEL for a sandbox that was never attached: that succeeds, and does not keep ADD from its work.
+    pub fn add_after_del(&mut self, at: usize, networks: &[usize]) -> Result<(), String> {
+        let world = &self.world;
+        let is_moody = networks.iter().any(|network| world.moody(NETWORKS[*network], 1));
+        if self.slots[at].is_some() || is_moody || world.full || world.read_only {
+            return Ok(());
+        }
+        let pod = self.new_pod(at, networks, false);
+        let answer = self.world.call(pod.call("DEL")).make();
+        self.quiet();
+        must(answer.status.success(), || format!("DEL before ADD fails: {answer:?}"))?;
+        let (seen, links) = (Seen::look(), seen::interfaces(&pod));
+        let is_nothing = links.is_empty() && seen.of(&pod.id).next().is_none() && !seen.records.contains_key(&pod.id);
+        must(is_nothing, || format!("DEL before ADD leaves {links:?}, {:?}", seen.records.get(&pod.id)))?;
+        self.count("AddAfterDel");
+        self.attach(at, pod, networks, None, false)
+    }
+
+    /// CHECK of what is gone fails.
+    pub fn check_gone(&mut self, at: usize) -> Result<(), String> {
+        let attached: Vec<_> = self.past.iter().filter(|past| !past.result.is_null()).collect();
+        let Some(past) = attached.get(at % attached.len().max(1)) else { return Ok(()) };
+        let call = self.world.call(past.pod.call("CHECK")).configured("prevResult", past.result.clone());
+        let answer = call.make();
+        self.count("CheckGone");
+        must(answer.status.code() == Some(1), || format!("CHECK of a sandbox that was deleted: {answer:?}"))
     }
 
     /// Two DELs at the same time are as one after the other.

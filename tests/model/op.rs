@@ -1,5 +1,6 @@
 //! Operations and faults, as data: made from a seed, or read from a list.
 
+use crate::primary::Primary;
 use crate::support::random::Random;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,11 @@ pub enum Op {
         networks: Vec<usize>,
         at: usize,
     },
+    /// The runtime sends DEL first, and ADD of the same sandbox then.
+    AddAfterDel {
+        slot: usize,
+        networks: Vec<usize>,
+    },
     /// The pod asks for more than a node may copy.
     AddGreedy {
         slot: usize,
@@ -129,6 +135,10 @@ pub enum Op {
         slot: usize,
     },
     Check {
+        slot: usize,
+    },
+    /// CHECK of a sandbox that was deleted.
+    CheckGone {
         slot: usize,
     },
     Status,
@@ -167,7 +177,7 @@ pub enum Op {
     NadBack {
         network: usize,
     },
-    DefaultReplaced,
+    DefaultReplaced(Primary),
     PluginsMoved,
     /// The numbers of processes in notes of locks are those of somebody else by now.
     NumbersReused,
@@ -205,36 +215,38 @@ pub fn generate(seed: u64, count: usize) -> Vec<Op> {
 /// One operation, or several that belong together.
 fn next(random: &mut Random, slots: usize) -> Vec<Op> {
     let slot = random.below(slots);
-    let one = match random.below(116) {
+    let one = match random.below(126) {
         0..22 => Op::Add { slot, networks: networks(random) },
         22..25 => Op::AddGreedy { slot },
-        25..26 => return numbers_reused(slot),
-        26..30 => Op::AddAsked { slot, networks: networks(random) },
-        30..37 => Op::AddKilled { slot, networks: networks(random), at: 1 + random.below(110) },
-        37..50 => Op::Del { slot },
-        50..53 => Op::DelTwice { slot, at: 1 + random.below(40) },
-        53..57 => Op::DelKilled { slot, at: 1 + random.below(40) },
-        57..59 => Op::DelAgain { slot },
-        59..62 => Op::End { slot },
-        62..73 => Op::Check { slot },
-        73..75 => Op::Status,
-        75..78 => Op::StatusIn { slot, trouble: Trouble::ALL[random.below(Trouble::ALL.len())] },
-        78..82 => Op::Gc,
-        82..84 => Op::GcKilled { at: 1 + random.below(40) },
-        84..87 => Op::Sweep,
-        87..89 => Op::SweepKilled { at: 1 + random.below(40) },
-        89..90 => Op::SweepBlind,
-        90..93 => Op::Torn { slot, percent: [0, 0, 10, 50, 100][random.below(5)] },
-        93..100 => mood(random),
-        100..102 => Op::Daemon(Daemon::ALL[random.below(Daemon::ALL.len())]),
-        102..105 => Op::DiskFull(random.chance(25)),
-        105..108 => Op::ReadOnly(random.chance(25)),
-        108..109 => Op::NadGone { network: random.below(NETWORKS.len()) },
-        109..111 => Op::NadBack { network: random.below(NETWORKS.len()) },
-        111..112 => Op::DefaultReplaced,
-        112..113 => Op::PluginsMoved,
-        113..115 => Op::Clock { seconds: [70, 700, 90_000, 31_536_000, -31_536_000][random.below(5)] },
-        _ if random.chance(80) => Op::Reboot,
+        25..27 => return numbers_reused(slot),
+        27..31 => Op::AddAsked { slot, networks: networks(random) },
+        31..38 => Op::AddKilled { slot, networks: networks(random), at: 1 + random.below(110) },
+        38..42 => Op::AddAfterDel { slot, networks: networks(random) },
+        42..55 => Op::Del { slot },
+        55..58 => Op::DelTwice { slot, at: 1 + random.below(40) },
+        58..62 => Op::DelKilled { slot, at: 1 + random.below(40) },
+        62..64 => Op::DelAgain { slot },
+        64..67 => Op::End { slot },
+        67..78 => Op::Check { slot },
+        78..80 => Op::CheckGone { slot },
+        80..82 => Op::Status,
+        82..85 => Op::StatusIn { slot, trouble: Trouble::ALL[random.below(Trouble::ALL.len())] },
+        85..89 => Op::Gc,
+        89..91 => Op::GcKilled { at: 1 + random.below(40) },
+        91..94 => Op::Sweep,
+        94..96 => Op::SweepKilled { at: 1 + random.below(40) },
+        96..97 => Op::SweepBlind,
+        97..100 => Op::Torn { slot, percent: [0, 0, 10, 50, 100][random.below(5)] },
+        100..107 => mood(random),
+        107..109 => Op::Daemon(Daemon::ALL[random.below(Daemon::ALL.len())]),
+        109..112 => Op::DiskFull(random.chance(25)),
+        112..115 => Op::ReadOnly(random.chance(25)),
+        115..116 => Op::NadGone { network: random.below(NETWORKS.len()) },
+        116..118 => Op::NadBack { network: random.below(NETWORKS.len()) },
+        118..121 => Op::DefaultReplaced(Primary::ALL[random.below(Primary::ALL.len())]),
+        121..122 => Op::PluginsMoved,
+        122..124 => Op::Clock { seconds: [70, 700, 90_000, 31_536_000, -31_536_000][random.below(5)] },
+        _ if random.chance(50) => Op::Reboot,
         _ => Op::Sweep,
     };
     vec![one]
@@ -262,8 +274,15 @@ fn mood(random: &mut Random) -> Op {
 
 /// What share of these has an effect at all: the others meet no sandbox, or one that is there already. So many of 2,000 operations had
 /// (*measured*, seeds 810001 to 810010); of CHECK it is the part that cuts an interface off.
-const EFFECTIVE: [(&str, f64); 5] =
-    [("AddGreedy", 0.25), ("Torn", 0.3), ("Check", 0.05), ("DelTwice", 0.22), ("NumbersReused", 0.7)];
+const EFFECTIVE: [(&str, f64); 7] = [
+    ("AddGreedy", 0.25),
+    ("AddAfterDel", 0.25),
+    ("Torn", 0.3),
+    ("Check", 0.05),
+    ("CheckGone", 0.7),
+    ("DelTwice", 0.22),
+    ("NumbersReused", 0.7),
+];
 
 /// If each operation is one of a kind with a probability of p, 4,000 have none with (1 - p)^4000 < e^-(4000 p).
 #[test]

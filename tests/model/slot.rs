@@ -19,6 +19,8 @@ pub enum State {
 pub struct Slot {
     pub pod: Pod,
     pub networks: Vec<usize>,
+    /// The name of the default network that it got.
+    pub primary: String,
     pub state: State,
     /// Its namespace is gone.
     pub ended: bool,
@@ -46,6 +48,8 @@ pub struct Slot {
 /// What was deleted.
 pub struct Past {
     pub pod: Pod,
+    /// As [`Slot::result`].
+    pub result: Value,
     /// Some of it may be left, and nobody can know: its record was lost.
     pub lost: bool,
     /// Its record could not be removed.
@@ -90,7 +94,7 @@ impl Slot {
 
     /// What its networks keep outside of it, without addresses: what, and for which interface.
     pub fn things(&self) -> Vec<(String, String)> {
-        let mut all = vec![("lease of cbr0".to_owned(), "eth0".to_owned())];
+        let mut all = vec![(format!("lease of {}", self.primary), "eth0".to_owned())];
         for (place, network) in self.networks.iter().enumerate() {
             let (name, ifname) = (NETWORKS[*network], Slot::ifname(place));
             if STUBS.contains(&name) {

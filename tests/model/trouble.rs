@@ -4,16 +4,16 @@
 //! noticed.
 
 use crate::op::Trouble;
+use crate::primary::Primary;
 use crate::run::{Run, must};
 use crate::slot::State;
-use crate::support::{Call, node};
-use crate::world::{World, bridge};
-use serde_json::{Value, json};
+use crate::support::{Call, kernel, node};
+use crate::world::World;
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// The pool of the default network, and where it waits while a file is in its place.
-const POOL: &str = "/var/lib/cni/networks/cbr0";
+/// Where the pool of the default network waits while a file is in its place.
 const POOL_AWAY: &str = "/var/lib/cni/away";
 /// What the plugin `gate` of the default network answers to STATUS: a code.
 const GATE: &str = "/var/lib/moods/gate";
@@ -106,23 +106,23 @@ impl World {
                 Expected::UNUSABLE
             }
             Trouble::ProgramMissing => {
-                self.chained_with(MISSING);
+                self.default_network_after(&[MISSING]);
                 Expected::UNUSABLE
             }
             Trouble::Refuses { code } => {
-                self.chained_with("gate");
+                self.default_network_after(&["gate"]);
                 node::write(Path::new(GATE), &format!("{code}\n"));
                 // Any other code means that the default network cannot serve, too. ADD does not ask.
                 Expected { code: Some(if code == 51 { 51 } else { 50 }), attaches: true }
             }
             Trouble::PoolBlocked => {
                 // Nobody may have had an address yet.
-                let _ = fs::rename(POOL, POOL_AWAY);
-                node::write(Path::new(POOL), "");
+                let _ = fs::rename(self.primary.pool(), POOL_AWAY);
+                node::write(&self.primary.pool(), "");
                 Expected::UNUSABLE
             }
             Trouble::BridgeTaken => {
-                if !has_gateway() {
+                if !has_gateway(self.primary) {
                     return None;
                 }
                 self.readdress(OTHER_ADDRESS);
@@ -138,34 +138,28 @@ impl World {
             Trouble::FileAway | Trouble::FileTorn | Trouble::NeverRead | Trouble::ProgramMissing => {}
             Trouble::Refuses { .. } => fs::remove_file(GATE).unwrap(),
             Trouble::PoolBlocked => {
-                fs::remove_file(POOL).unwrap();
+                fs::remove_file(self.primary.pool()).unwrap();
                 // As above.
-                let _ = fs::rename(POOL_AWAY, POOL);
+                let _ = fs::rename(POOL_AWAY, self.primary.pool());
             }
-            Trouble::BridgeTaken => self.readdress(GATEWAY),
+            Trouble::BridgeTaken => self.readdress(&format!("{}/24", self.primary.gateway())),
         }
         self.default_network();
         self.trouble = None;
     }
 
-    /// The default network becomes a chain with `program`.
-    fn chained_with(&self, program: &str) {
-        let plugins = json!([{"type": program}, bridge("cbr0", &["10.60.0.0/24"])]);
-        self.node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": plugins}));
-    }
-
     fn readdress(&self, address: &str) {
-        self.node.ip("-4 address flush dev cbr0");
-        self.node.ip(&format!("address add {address} dev cbr0"));
+        let bridge = self.primary.name();
+        self.node.ip(&format!("-4 address flush dev {bridge}"));
+        self.node.ip(&format!("address add {address} dev {bridge}"));
     }
 }
 
-/// The address of the bridge of the default network.
-const GATEWAY: &str = "10.60.0.1/24";
-
-fn has_gateway() -> bool {
-    let is_there = crate::support::kernel::host_links().contains(&"cbr0".to_owned());
-    is_there && crate::support::kernel::ip("-4 address show dev cbr0").to_string().contains("\"10.60.0.1\"")
+/// Whether the bridge of the default network is there, with its address.
+fn has_gateway(primary: Primary) -> bool {
+    let is_there = kernel::host_links().iter().any(|link| link == primary.name());
+    let addresses = || kernel::ip(&format!("-4 address show dev {}", primary.name())).to_string();
+    is_there && addresses().contains(&format!("\"{}\"", primary.gateway()))
 }
 
 fn copy() -> std::path::PathBuf {

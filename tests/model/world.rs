@@ -2,6 +2,7 @@
 
 use crate::daemon;
 use crate::op::{CHAINED, Daemon, Mood, NETWORKS, Op, STUBS};
+use crate::primary::Primary;
 use crate::support::{Answer, Call, Node, Pod, kernel, node};
 use crate::trouble::{Expected, GATE_PROGRAM};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -67,7 +68,9 @@ pub struct World {
     moods: Vec<(usize, usize, Mood)>,
     /// How often the folder of the plugins was moved.
     pub moved: usize,
-    replaced: usize,
+    /// Which default network the node has, and how often that was exchanged.
+    pub primary: Primary,
+    pub replaced: usize,
     /// How often the NAD of each network was edited.
     edited: [usize; NETWORKS.len()],
     boots: usize,
@@ -165,6 +168,7 @@ impl World {
             gone: Vec::new(),
             moods: Vec::new(),
             moved: 0,
+            primary: Primary::Usual,
             replaced: 0,
             edited: [0; NETWORKS.len()],
             boots: 0,
@@ -188,13 +192,6 @@ impl World {
         self.node.ip("link add master0 type veth peer name master1");
         self.node.ip("link set master0 up");
         self.node.ip("link set master1 up");
-    }
-
-    pub fn default_network(&self) {
-        // What was there before is deleted by its record; the pool is the same.
-        let mut plugin = bridge("cbr0", &["10.60.0.0/24"]);
-        plugin["mtu"] = json!(1500 - 10 * (self.replaced % 5));
-        self.node.primary(&json!({"cniVersion": "1.1.0", "name": "cbr0", "plugins": [plugin]}));
     }
 
     fn nad(&self, number: usize) {
@@ -301,8 +298,9 @@ impl World {
                 self.fill(full);
                 self.gone.retain(|gone| gone != network);
             }
-            Op::DefaultReplaced => {
+            Op::DefaultReplaced(primary) => {
                 self.replaced += 1;
+                self.primary = *primary;
                 self.default_network();
             }
             Op::PluginsMoved => {

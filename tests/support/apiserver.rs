@@ -11,7 +11,7 @@ mod janitor;
 mod processes;
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
@@ -176,6 +176,17 @@ impl ApiServer {
             let reason = String::from_utf8_lossy(&output.stderr);
             Err(format!("kubectl {}: {}", args.join(" "), reason.trim()))
         }
+    }
+
+    /// A `kubectl proxy`, as `admin` and without TLS, and where it listens. The caller ends it.
+    pub fn proxy(&self) -> (Child, String) {
+        let mut kubectl = Command::new(self.programs.join("kubectl"));
+        kubectl.args(["proxy", "--port=0"]).env("KUBECONFIG", &self.kubeconfig).env("HOME", &self.directory);
+        let mut proxy = kubectl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        io::BufReader::new(proxy.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().rsplit(' ').next().unwrap().to_owned();
+        (proxy, address)
     }
 
     /// Every request the server has answered, oldest first, as `audit.k8s.io/v1` events of level

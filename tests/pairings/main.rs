@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails that way")]
 
+mod addresses;
+mod installed;
+#[path = "../support/mod.rs"]
 mod support;
 
 use nix::mount::{MntFlags, umount2};
@@ -14,7 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::cluster::Cluster;
 use support::daemon::Daemon;
-use support::{Call, Node, eventually, kernel, programs, say};
+use support::{Call, Node, eventually, kernel, programs, say, sweeping};
+
+/// What the programs of a release have that knows pools.
+const API_GROUP: &[u8] = b"ipam.plexus.dev";
 
 /// The programs of one release.
 struct Release {
@@ -45,8 +51,15 @@ impl Release {
         let file = node.bin().join("plexus");
         let _ = umount2(&file, MntFlags::MNT_DETACH);
         let new = file.with_extension("new");
-        fs::copy(&self.plugin, &new).unwrap();
+        // By another process: what this one writes, a child that another test starts may still hold when the file is run.
+        assert!(Command::new("cp").arg(&self.plugin).arg(&new).status().unwrap().success());
         fs::rename(&new, &file).unwrap();
+    }
+
+    /// Whether it leases addresses of pools.
+    fn has_pools(&self) -> bool {
+        let program = fs::read(&self.daemon).unwrap();
+        program.windows(API_GROUP.len()).any(|text| text == API_GROUP)
     }
 
     fn plexusctl(&self, arguments: &[&str]) -> Result<String, String> {
@@ -66,7 +79,7 @@ fn left() -> Vec<String> {
     let names = |folder: &str| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let records = names("/var/lib/plexus/sandboxes");
     let leases =
-        ["cbr0", "lan", "default-lan"].into_iter().flat_map(|pool| names(&format!("/var/lib/cni/networks/{pool}")));
+        ["cbr0", "br-lan", "lan", "wan"].into_iter().flat_map(|pool| names(&format!("/var/lib/cni/networks/{pool}")));
     let leases = leases.filter(|path| path.file_name().unwrap().to_string_lossy().parse::<std::net::IpAddr>().is_ok());
     let links = kernel::host_links().into_iter().filter(|name| name.starts_with("veth") || name.starts_with("mac"));
     records.chain(leases).map(|path| path.display().to_string()).chain(links).collect()
@@ -115,6 +128,17 @@ fn pair(cluster: &Cluster, [adds, answers, deletes]: [&Release; 3], number: usiz
     assert_eq!(kernel::links(&pod.netns).len(), 3, "{pairing}: after GC");
     let records = left().into_iter().filter(|left| left.contains("/sandboxes/")).collect::<Vec<_>>();
     assert!(records.iter().all(|record| record.contains(&pod.id)), "{pairing}: after GC: {records:?}");
+    // A sweep, of another one.
+    adds.install(&cluster.node);
+    let ended = cluster.pod(&format!("{name}-swept"), "lan");
+    ended.add().result();
+    ended.end_sandbox();
+    // A young record may be of a call that works.
+    sweeping::age(&cluster.node, &ended);
+    deletes.install(&cluster.node);
+    let swept = Call::of_node(&cluster.node, "GC").sweep();
+    assert!(swept.contains(&ended.id), "{pairing}: {swept}");
+    assert!(!left().iter().any(|left| left.contains(&ended.id)), "{pairing}: after a sweep: {:?}", left());
     pod.del().silence();
     assert_eq!(left(), [""; 0], "{pairing}");
     pod.end_sandbox();
