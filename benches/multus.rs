@@ -44,6 +44,8 @@ const NETWORKS: &str = "br,mv";
 const LEASES: usize = 1000;
 const ATTACHED: usize = 250;
 const DEFINITIONS: usize = 5000;
+/// The label of NADs that no pod selects.
+const IDLE: &str = "idle";
 
 /// Who does the work.
 #[derive(Clone, Copy, PartialEq)]
@@ -225,12 +227,15 @@ impl Bench {
         println!(
             "| growth: medians with, over medians without | Multus ADD | DEL | Plexus ADD | DEL |\n|---|--:|--:|--:|--:|"
         );
-        let base = self.medians(NETWORKS);
         let (few, many) = (self.medians("br"), self.medians(&["br", "mv"].repeat(8)[..15].join(",")));
         factors("16 networks over 2", few, many);
+        // A machine changes in the minutes of a row: what is without stands before and after what is with.
+        let mut without = vec![self.medians(NETWORKS)];
         lease(LEASES);
-        factors(&format!("{LEASES} leases in each pool"), base, self.medians(NETWORKS));
+        let leased = self.medians(NETWORKS);
         free(LEASES);
+        without.push(self.medians(NETWORKS));
+        factors(&format!("{LEASES} leases in each pool"), mean(&without), leased);
         // Each side has its own pods: records and caches are its own too.
         let sides = [Side::Multus, Side::Plexus];
         let crowds = sides.map(|side| {
@@ -238,14 +243,20 @@ impl Bench {
             self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
             pods
         });
-        factors(&format!("{ATTACHED} attached pods of each side"), base, self.medians(NETWORKS));
+        let attached = self.medians(NETWORKS);
         for (side, pods) in sides.iter().zip(&crowds) {
             self.at_once(pods, |pod| self.call(*side, pod, "DEL").timed());
             pods.iter().for_each(Pod::end_sandbox);
         }
+        without.push(self.medians(NETWORKS));
+        factors(&format!("{ATTACHED} attached pods of each side"), mean(&without[1..]), attached);
+        let others = self.daemon.health().definitions;
         self.define(DEFINITIONS);
-        factors(&format!("{DEFINITIONS} more NADs"), base, self.medians(NETWORKS));
-        let (multus, plexus) = self.memory();
+        let (defined, (multus, plexus)) = (self.medians(NETWORKS), self.memory());
+        self.undefine(others);
+        without.push(self.medians(NETWORKS));
+        factors(&format!("{DEFINITIONS} more NADs"), mean(&without[2..]), defined);
+        println!("\nthree networks without any of that, in turn: {}", without.iter().map(told).collect::<Vec<_>>().join("; "));
         println!("\ndaemons with {DEFINITIONS} more NADs: Multus {multus:.1} MiB, Plexus {plexus:.1} MiB");
     }
 
@@ -263,6 +274,12 @@ impl Bench {
             self.thick.api.kubectl(&["create", "--validate=false", "-f", "-"], Some(&list.to_string())).unwrap();
         }
         support::wait_until(|| self.daemon.health().definitions >= count, || self.daemon.log());
+    }
+
+    /// Deletes them, until `left` NADs are left.
+    fn undefine(&self, left: usize) {
+        self.thick.api.kubectl(&["delete", "net-attach-def", "-l", IDLE, "--wait=false"], None).unwrap();
+        support::wait_until(|| self.daemon.health().definitions == left, || self.daemon.log());
     }
 
     /// What one pod with three networks asks of the API server, when everything was asked for before.
@@ -484,6 +501,16 @@ fn factors(what: &str, without: [[f64; 2]; 2], with: [[f64; 2]; 2]) {
     println!("| {what} | {:.2} | {:.2} | {:.2} | {:.2} |", multus[0], multus[1], plexus[0], plexus[1]);
 }
 
+/// The mean of each of the medians.
+fn mean(all: &[[[f64; 2]; 2]]) -> [[f64; 2]; 2] {
+    [0, 1].map(|side| [0, 1].map(|verb| all.iter().map(|one| one[side][verb]).sum::<f64>() / all.len() as f64))
+}
+
+/// The medians as a line.
+fn told([[add, del], [own_add, own_del]]: &[[f64; 2]; 2]) -> String {
+    format!("Multus {add:.1} and {del:.1} ms, Plexus {own_add:.2} and {own_del:.2} ms")
+}
+
 /// The leases that [`lease`] makes: of addresses that are not reached otherwise.
 fn leases(count: usize) -> impl Iterator<Item = std::path::PathBuf> {
     let pools = [("cbr0", 1), ("br1", 2), ("mv", 3)];
@@ -514,5 +541,5 @@ fn idle_network(n: usize) -> Value {
     let config = json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "mode": "bridge",
         "ipam": {"type": "host-local", "ranges": [[{"subnet": format!("10.{}.{}.0/24", n / 256, n % 256)}]]}});
     json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-        "metadata": {"name": format!("idle-{n}")}, "spec": {"config": config.to_string()}})
+        "metadata": {"name": format!("idle-{n}"), "labels": {IDLE: ""}}, "spec": {"config": config.to_string()}})
 }
