@@ -256,7 +256,10 @@ impl Bench {
         self.undefine(others);
         without.push(self.medians(NETWORKS));
         factors(&format!("{DEFINITIONS} more NADs"), mean(&without[2..]), defined);
-        println!("\nthree networks without any of that, in turn: {}", without.iter().map(told).collect::<Vec<_>>().join("; "));
+        println!(
+            "\nthree networks without any of that, in turn: {}",
+            without.iter().map(told).collect::<Vec<_>>().join("; ")
+        );
         println!("\ndaemons with {DEFINITIONS} more NADs: Multus {multus:.1} MiB, Plexus {plexus:.1} MiB");
     }
 

@@ -171,7 +171,7 @@ const RANDOM: &[Row] = &[
     ),
     row(
         "the default network cannot be used for a moment: its file, a program, its pool, or its bridge. Or its plugin refuses STATUS",
-        "STATUS fails with code 50 or 51 exactly then. ADD of a plain pod fails, too, unless only STATUS is refused",
+        "STATUS fails with code 50 or 51 exactly then, as far as a program of the default network knows it. ADD of a plain pod fails, too, unless only STATUS is refused",
         &["model: StatusFails", "model: StatusHolds"],
         "{default network unusable}",
     ),

@@ -9,9 +9,13 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use plexus::sys::netlink::told;
 use plexus::sys::netns::Netns;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 /// The indices of the container's links: whoever makes a link may choose its index.
 const INDICES: [u32; 3] = [100, 101, 102];
@@ -34,7 +38,9 @@ pub struct Bridges {
 pub struct Prepared {
     netns: Netns,
     host: Socket,
-    container: Socket,
+    container: Arc<Socket>,
+    /// Is told what happens to the links of the container.
+    listener: Socket,
     links: [[Vec<u8>; 3]; 3],
     group: Vec<u8>,
 }
@@ -52,7 +58,8 @@ impl Bridges {
     /// since a veth refuses to be until both its ends are there; all are deleted with one.
     pub fn prepare(self, pod: &Pod, number: u32) -> Prepared {
         let netns = Netns::open(&pod.netns).unwrap();
-        let (host, container) = (socket(), netns.run(socket).unwrap());
+        let (host, container) = (socket(), Arc::new(netns.run(socket).unwrap()));
+        let listener = netns.run(listening).unwrap();
         let outer = OUTER + 2 * number;
         let links = [
             (cable(outer, self.cbr0, inner("eth0", 0, &netns)), address(0)),
@@ -73,7 +80,7 @@ impl Bridges {
         let mut group = LinkMessage::default();
         group.attributes.push(LinkAttribute::Group(GROUP));
         let group = encode(RouteNetlinkMessage::DelLink(group), 0);
-        Prepared { netns, host, container, links, group }
+        Prepared { netns, host, container, listener, links, group }
     }
 }
 
@@ -91,6 +98,22 @@ impl Prepared {
     /// Deletes them.
     pub fn del(&self) {
         request(&self.container, &self.group);
+    }
+
+    /// Has a thread delete them, and returns when the kernel has closed all of them: what follows cannot fail. The thread ends when
+    /// they are gone.
+    #[allow(dead_code, reason = "one bench measures it")]
+    pub fn close(&self) -> JoinHandle<()> {
+        let (container, group) = (Arc::clone(&self.container), self.group.clone());
+        let deleting = thread::spawn(move || request(&container, &group));
+        let mut open = BTreeSet::from(INDICES);
+        let mut notified = Vec::with_capacity(1 << 16);
+        while !open.is_empty() {
+            notified.clear();
+            self.listener.recv(&mut notified, 0).unwrap();
+            told(&notified).for_each(|index| _ = open.remove(&index));
+        }
+        deleting
     }
 }
 
@@ -150,6 +173,16 @@ fn address(number: usize) -> AddressMessage {
 fn socket() -> Socket {
     let socket = Socket::new(NETLINK_ROUTE).unwrap();
     socket.set_cap_ack(true).unwrap();
+    socket
+}
+
+/// A socket that is told what happens to links.
+fn listening() -> Socket {
+    /// The multicast group of link messages, RTNLGRP_LINK.
+    const LINKS: u32 = 1;
+    let mut socket = socket();
+    socket.bind_auto().unwrap();
+    socket.add_membership(LINKS).unwrap();
     socket
 }
 

@@ -224,7 +224,7 @@ impl Run {
         self.count(if success { "pods attached" } else { "ADDs that failed or were killed" });
         let id = pod.id.clone();
         let (interfaces, inside) = if success { seen::inside(&pod) } else { Default::default() };
-        let primary = if success { self.primary_of(&id)? } else { String::new() };
+        let primary = if success { self.primary_of(&id)? } else { self.world.primary.name().to_owned() };
         let slot = Slot {
             primary,
             interfaces,
@@ -364,14 +364,23 @@ impl Run {
         let slot = self.slots[at].take().unwrap();
         self.count("pods deleted");
         let unwritable = self.world.full || self.world.read_only;
-        let lost = slot.is_lost() || (slot.unrecorded && !slot.networks.is_empty());
+        // DEL without a record guesses: that the pod has what it selects, and the default network of today.
+        let guesses_wrong = !slot.networks.is_empty() || slot.primary != self.world.primary.name();
+        let lost = slot.is_lost() || (slot.unrecorded && guesses_wrong);
         let links = if slot.ended { Vec::new() } else { seen::interfaces(&slot.pod).into_keys().collect() };
         let told = Seen::look().attachments(&slot.pod.id).len();
         must(links.is_empty() || lost || told > 0, || format!("DEL succeeds, and leaves {links:?}"))?;
         if !slot.ended {
             slot.pod.end_sandbox();
         }
-        self.past.push(Past { pod: slot.pod, result: slot.result, lost, unwritable, old: slot.old });
+        self.past.push(Past {
+            pod: slot.pod,
+            result: slot.result,
+            lost,
+            unrecorded: slot.unrecorded,
+            unwritable,
+            old: slot.old,
+        });
         Ok(())
     }
 
@@ -436,6 +445,17 @@ impl Run {
         let call = call.configured("cni.dev/valid-attachments", json!(valid));
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
         self.count_call("Gc", &answer, killed > 0);
+        // Of what was never recorded nobody knows the network: where a program gave the address, or the default network was
+        // another one, only a sweep returns it.
+        let (slots, past) = (self.slots.iter().flatten(), self.past.iter());
+        let slots = slots.filter(|slot| slot.unrecorded).map(|slot| &slot.pod.id);
+        let unrecorded: BTreeSet<String> =
+            slots.chain(past.filter(|past| past.unrecorded).map(|past| &past.pod.id)).cloned().collect();
+        let primary = self.world.primary;
+        let is_unknown = |thing: &seen::Thing| {
+            let today = !primary.is_program() && thing.what == format!("lease of {}", primary.name());
+            thing.ifname == "eth0" && !today && unrecorded.contains(&thing.id)
+        };
         // Their records may be gone now, and DEL has to guess.
         for slot in self.slots.iter_mut().flatten().filter(|slot| forgets && slot.ended) {
             slot.unrecorded = true;
@@ -457,7 +477,8 @@ impl Run {
         let is_used = |thing: &seen::Thing| {
             thing.id.is_empty() || self.slots.iter().flatten().any(|slot| slot.pod.id == thing.id && !slot.ended)
         };
-        let left = stale.find(|thing| !is_lost(thing) && (thing.what.starts_with("mark") || !is_used(thing)));
+        let left = stale
+            .find(|thing| !is_lost(thing) && !is_unknown(thing) && (thing.what.starts_with("mark") || !is_used(thing)));
         must(left.is_none(), || format!("GC succeeds, and {left:?} is left"))
     }
 

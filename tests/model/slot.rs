@@ -52,6 +52,8 @@ pub struct Past {
     pub result: Value,
     /// Some of it may be left, and nobody can know: its record was lost.
     pub lost: bool,
+    /// As [`Slot::unrecorded`].
+    pub unrecorded: bool,
     /// Its record could not be removed.
     pub unwritable: bool,
     /// A day has passed: what plugins of others keep for it, and cannot delete, may have been given up.

@@ -126,7 +126,12 @@ impl World {
                     return None;
                 }
                 self.readdress(OTHER_ADDRESS);
-                Expected::UNUSABLE
+                // The program is asked, and the reference plugin does not look.
+                if self.primary.is_program() {
+                    Expected { code: None, ..Expected::UNUSABLE }
+                } else {
+                    Expected::UNUSABLE
+                }
             }
         };
         self.trouble = Some(expected);
