@@ -63,7 +63,6 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::schema;
 use output::Output;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Inspects and manages Plexus on this node, and shows the networks of a cluster's pods.
@@ -175,10 +174,9 @@ pub fn command() -> clap::Command {
 
 /// The parser; started as `kubectl-plexus` its help says what people type, `kubectl plexus`.
 fn parser(program: Option<&OsString>) -> clap::Command {
-    let name = program.and_then(|program| Path::new(program).file_name()).unwrap_or_default();
-    match name.to_str() {
-        Some("kubectl-plexus") => command().bin_name("kubectl plexus").display_name("kubectl plexus"),
-        _ => command(),
+    match output::is_kubectl_plugin(program) {
+        true => command().bin_name("kubectl plexus").display_name("kubectl plexus"),
+        false => command(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::protocol::{Health, SOURCE_DIRECTORY};
 use crate::cli::diagnosis::{Check, Fault, cause_of, of_plexus, with_near_type, worst_first};
-use crate::cli::doctor::facts::Facts;
+use crate::cli::doctor::facts::{Facts, File};
 use crate::cli::doctor::network::{Network, Pools};
 use crate::cli::doctor::runtime;
 use crate::cli::output::age::age;
@@ -95,24 +95,50 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
             );
             checks.push(Check::bad("configuration", Fault::Displaced, finding));
         }
-        // Chained behind the cluster's network, Plexus' file is in a directory beside the first one.
-        (Some(first), None) => checks.push(Check::warning(
-            "configuration",
-            Fault::Displaced,
-            format!("{folder}/{} is first and does not call Plexus", first.name),
-        )),
+        (Some(first), None) if facts.chained => {
+            let finding = format!("{folder}/{} is first, and Plexus is chained behind it", first.name);
+            checks.push(Check::good("configuration", finding));
+        }
+        (Some(first), None) => {
+            let unread = facts.files.iter().find(|file| file.is_own() && file.error.is_some());
+            let finding = match unread {
+                Some(own) => format!("the configuration of Plexus, {folder}/{}, cannot be read", own.name),
+                None => format!("no file in {folder} calls Plexus; the runtime takes {}", first.name),
+            };
+            let again =
+                "Restart the Plexus pod of this node: it writes the file again. Without it run `plexusctl install`.";
+            checks.push(Check::bad("configuration", Fault::Displaced, finding).remedied_by(again));
+        }
         (Some(first), Some(_)) => {
             let version = first.cni_version.as_ref().map(|version| format!(" (CNI version {version})"));
             let finding = format!("{folder}/{} is first and calls Plexus{}", first.name, version.unwrap_or_default());
             checks.push(Check::good("configuration", finding));
         }
     }
-    let broken = facts.files.iter().filter(|file| file.error.is_some()).take(MOST);
+    let is_told = |file: &File| ours.is_none() && file.is_own();
+    let broken = facts.files.iter().filter(|file| file.error.is_some() && !is_told(file)).take(MOST);
     checks.extend(broken.map(|file| {
         let finding = file.error.clone().unwrap_or_default();
         Check::warning("configuration", Fault::PrimaryMissing, finding)
             .remedied_by("Correct or remove the file: the runtime may refuse every pod because of it.")
     }));
+    settings(facts, checks);
+    if let Some(keeper) = facts.keeper.as_ref().filter(|keeper| !keeper.displaced.is_empty()) {
+        // The report may be of a keeper that has ended.
+        let is_in_place = ours == Some(0);
+        let check = if is_in_place { Check::warning } else { Check::bad };
+        let now = if is_in_place { "; now it is in its place" } else { "" };
+        checks.push(check("keeper", Fault::Displaced, format!("{}{now}", keeper.displaced)));
+    }
+    if ours.is_some() && facts.settings_error.is_none() && !facts.networks.iter().any(|network| network.default) {
+        let finding = "the configuration of Plexus names no default network (clusterNetwork or delegates), and there is no other CNI file";
+        let remedy = "Install the network of the cluster first, then run `plexusctl install` again.";
+        checks.push(Check::bad("default network", Fault::PrimaryMissing, finding).remedied_by(remedy));
+    }
+}
+
+/// The settings in the configuration of Plexus.
+fn settings(facts: &Facts, checks: &mut Vec<Check>) {
     if let Some(why) = &facts.settings_error {
         let check = Check::bad("settings", Fault::NetworkBroken, why.as_str());
         checks.push(check.remedied_by("Correct the settings: docs/configuration.md describes the keys."));
@@ -120,9 +146,6 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
     for remark in &facts.settings_remarks {
         let check = Check::warning("settings", Fault::Other, format!("the configuration of Plexus: {remark}"));
         checks.push(check.remedied_by("Correct the settings: docs/configuration.md describes the keys."));
-    }
-    if let Some(keeper) = facts.keeper.as_ref().filter(|keeper| !keeper.displaced.is_empty()) {
-        checks.push(Check::bad("keeper", Fault::Displaced, keeper.displaced.as_str()));
     }
 }
 

@@ -29,6 +29,9 @@ const TEST_LIMIT: Duration = Duration::from_secs(8);
 const POOLS_LIMIT: Duration = Duration::from_secs(5);
 /// The keeper's report is a line.
 const MAX_REPORT: usize = 1 << 20;
+/// How the names of Plexus' own files begin.
+const OWN: &str = "00-plexus.";
+
 /// A file that the runtime may load.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -40,6 +43,13 @@ pub struct File {
     pub cni_version: Option<String>,
     /// Why it cannot be read.
     pub error: Option<String>,
+}
+
+impl File {
+    /// Whether it has the name that Plexus gives to its configuration.
+    pub fn is_own(&self) -> bool {
+        self.name.starts_with(OWN)
+    }
 }
 
 /// Everything that was seen.
@@ -57,6 +67,8 @@ pub struct Facts {
     pub files: Vec<File>,
     /// Plexus' file by another name.
     pub renamed: Option<String>,
+    /// Whether Plexus is chained behind the network of a file: its own is in a directory of that network.
+    pub chained: bool,
     /// Why the configuration of Plexus cannot be used.
     pub settings_error: Option<String>,
     /// What an operator probably mistyped in it.
@@ -121,6 +133,7 @@ pub fn look(directories: &RuntimeDirectories, run: &RunDirectory, state: &StateD
         runtimes: runtime::look(),
         files: files_of(&directories.cni_conf_dir),
         renamed: renamed(&directories.cni_conf_dir),
+        chained: crate::cli::gc::is_chained(&directories.cni_conf_dir),
         conf_dir: directories.cni_conf_dir.clone(),
         settings_error,
         settings_remarks,

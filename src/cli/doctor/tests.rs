@@ -52,6 +52,7 @@ fn well() -> Facts {
         conf_dir: "/etc/cni/net.d".into(),
         files: vec![file("00-plexus.conflist", true), file("10-flannel.conflist", false)],
         renamed: None,
+        chained: false,
         settings_error: None,
         settings_remarks: Vec::new(),
         plugin: "/opt/cni/bin/plexus".into(),
@@ -71,8 +72,9 @@ fn well() -> Facts {
     }
 }
 
-fn with_network(network: Network) -> Facts {
-    Facts { networks: vec![network], ..well() }
+fn with_network(one: Network) -> Facts {
+    let default = (!one.default).then(|| network(true));
+    Facts { networks: default.into_iter().chain([one]).collect(), ..well() }
 }
 
 #[test]
@@ -163,6 +165,12 @@ fn further_faults_are_named_first() {
         (Facts { daemon: Ok(no_source), ..well() }, Fault::Other),
         (nothing, Fault::NotInstalled),
         (rival, Fault::Displaced),
+        (Facts { files: vec![file("10-flannel.conflist", false)], ..well() }, Fault::Displaced),
+        (
+            Facts { files: vec![File { error: Some("cut".into()), ..file("00-plexus.conflist", false) }], ..well() },
+            Fault::Displaced,
+        ),
+        (Facts { networks: vec![network(false)], ..well() }, Fault::PrimaryMissing),
         (Facts { files: Vec::new(), ..well() }, Fault::PrimaryMissing),
         (Facts { release: Err("it does not exist".into()), ..well() }, Fault::NotInstalled),
         (Facts { keeper: Some(kept), ..well() }, Fault::Displaced),
@@ -291,4 +299,28 @@ fn missing_rights_are_the_only_cause() {
     let bad: Vec<_> = checks.iter().filter(|check| check.is_finding()).collect();
     assert!(bad.len() == 1 && bad[0].fault == Some(Fault::TokenRefused), "{bad:#?}");
     assert!(checks.iter().any(|check| check.check == "policy" && check.mark == Mark::Unseen), "{checks:#?}");
+}
+
+#[test]
+fn without_its_file_a_node_is_not_well_and_nobody_is_told_to_remove_that_of_the_cluster() {
+    let alone = |error: Option<&str>, chained| {
+        let own = error.map(|why| File { error: Some(why.into()), ..file("00-plexus.conflist", false) });
+        let files = own.into_iter().chain([file("10-flannel.conflist", false)]).collect();
+        checks(&Facts { files, chained, keeper: None, ..well() }, "1.0.0")
+    };
+    for error in [None, Some("it ends too early")] {
+        let first = alone(error, false)[0].clone();
+        assert_eq!((first.mark, &*first.check), (Mark::Bad, "configuration"), "{first:?}");
+        assert!(first.remedy.unwrap().contains("Restart the Plexus pod"), "{}", first.finding);
+    }
+    assert!(alone(None, true).iter().all(|check| check.fault.is_none()));
+}
+
+#[test]
+fn a_report_of_a_keeper_does_not_hide_what_is_wrong_now() {
+    let kept = Keeping { displaced: "00-plexus.conflist is displaced again".into(), ..Keeping::default() };
+    let primary = Network { error: Some("/etc/cni/net.d/cbr0 does not exist".into()), ..network(true) };
+    let found = checks(&Facts { keeper: Some(kept), ..with_network(primary) }, "1.0.0");
+    assert_eq!(found[0].fault, Some(Fault::PrimaryMissing), "{found:#?}");
+    assert!(found.iter().any(|check| check.check == "keeper" && check.mark == Mark::Warning), "{found:#?}");
 }

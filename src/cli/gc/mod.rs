@@ -184,9 +184,19 @@ pub fn installed(folder: &Path) -> Option<String> {
     if let Some(text) = networks.into_iter().find_map(|network| element(&network)) {
         return Some(text);
     }
+    chained(folder)
+}
+
+/// Our element where it is chained behind a network of `folder`.
+fn chained(folder: &Path) -> Option<String> {
     let chained = files::entries(folder).into_iter().flatten().map(|entry| entry.path().join("90-plexus.conf"));
     let read = |path: PathBuf| NetworkConfig::parse(&files::read_bounded(&path, 1 << 20).ok()??, Some("plexus")).ok();
     chained.filter_map(read).find_map(|network| element(&network))
+}
+
+/// Whether Plexus is chained behind a network of `folder`.
+pub fn is_chained(folder: &Path) -> bool {
+    chained(folder).is_some()
 }
 
 impl Arguments {

@@ -162,7 +162,8 @@ pub(super) fn findings(objects: &Objects, settings: &Settings, machine: Option<M
             findings.extend((rule.judge)(&judged).into_iter().map(|found| Finding { rule, found }));
         }
     }
-    findings.retain(|finding| !ignored::is_ignored(objects, finding));
+    let ignored = ignored::Ignored::of(objects);
+    findings.retain(|finding| !ignored.has(finding));
     findings.sort_by(|a, b| (a.found.place, a.rule.id).cmp(&(b.found.place, b.rule.id)));
     findings.dedup_by(|a, b| a.rule.id == b.rule.id && a.found.place == b.found.place && a.found.text == b.found.text);
     findings

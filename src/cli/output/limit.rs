@@ -12,6 +12,7 @@ pub const PHRASE: usize = 100;
 pub fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
+        Some(_) if most == 0 => String::new(),
         Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
     }
 }
@@ -24,6 +25,7 @@ mod tests {
     fn what_is_too_long_ends_with_an_ellipsis() {
         assert_eq!(short("four", 4), "four");
         assert_eq!(short("fünfe", 4), "fün…");
+        assert_eq!(short("more", 0), "");
         assert_eq!(short("", 4), "");
     }
 }

@@ -13,7 +13,9 @@ pub use crate::cli::output::table::Tone;
 use crate::sys::printable;
 use clap::ValueEnum;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,21 +43,65 @@ pub fn without_error(line: &str) -> &str {
     line.strip_prefix(ERROR).or_else(|| line.strip_prefix(FORMER_ERROR)).unwrap_or(line)
 }
 
+/// The name of the program as a plugin of kubectl.
+pub const KUBECTL_PLUGIN: &str = "kubectl-plexus";
+/// What both programs can do: the others are of a node.
+const EVERYWHERE: [&str; 12] = [
+    "get",
+    "describe",
+    "why",
+    "plan",
+    "lint",
+    "doctor",
+    "status",
+    "connectivity",
+    "topology",
+    "report",
+    "health",
+    "ipam",
+];
+
+/// Whether `program` was started as a plugin of kubectl.
+pub fn is_kubectl_plugin(program: Option<&std::ffi::OsString>) -> bool {
+    let name = program.and_then(|program| Path::new(program).file_name()).unwrap_or_default();
+    name == KUBECTL_PLUGIN
+}
+
+/// `text` with the commands that are named in it as people type them: who has the plugin of kubectl need not have `plexusctl`.
+fn as_typed(text: &str, is_plugin: bool) -> Cow<'_, str> {
+    let own = "`plexusctl ";
+    if !is_plugin || !text.contains(own) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(own);
+    let mut typed = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let command: String = part.chars().take_while(char::is_ascii_lowercase).collect();
+        typed.push_str(if EVERYWHERE.contains(&command.as_str()) { "`kubectl plexus " } else { own });
+        typed.push_str(part);
+    }
+    Cow::Owned(typed)
+}
+
 /// Stdout, and stderr for remarks.
 pub struct Output {
     answer: Box<dyn Write>,
     colour: bool,
+    /// This is the plugin of kubectl.
+    is_plugin: bool,
 }
 
 impl Output {
     /// Of this process; coloured where it is a terminal and nobody asked for none (no-color.org).
     pub fn of_process() -> Self {
-        Output { answer: Box::new(io::stdout()), colour: io::stdout().is_terminal() && !is_colour_refused() }
+        let is_plugin = is_kubectl_plugin(std::env::args_os().next().as_ref());
+        let colour = io::stdout().is_terminal() && !is_colour_refused();
+        Output { answer: Box::new(io::stdout()), colour, is_plugin }
     }
 
-    /// Prints `text` as it is: what this program has composed of its own words.
+    /// Prints `text`, which is for a person: what this program has composed of its own words.
     pub fn text(&mut self, text: &str) -> Result<(), Error> {
-        self.answer.write_all(text.as_bytes()).and_then(|()| self.answer.flush()).map_err(Error::Output)
+        self.bytes(as_typed(text, self.is_plugin).as_bytes())
     }
 
     /// Prints `bytes`, which are for a program.
@@ -76,13 +122,13 @@ impl Output {
 
     /// Prints `text`, which is JSON, with the same meaning and nothing that a terminal acts on.
     pub fn document(&mut self, text: &str) -> Result<(), Error> {
-        self.text(&printable::json(text))
+        self.bytes(printable::json(text).as_bytes())
     }
 
     /// Prints `document` as YAML.
     pub fn yaml(&mut self, document: &impl Described) -> Result<(), Error> {
         let text = serde_saphyr::to_string(document).map_err(|e| Error::Output(io::Error::other(e.to_string())))?;
-        self.text(&printable::lines(&text))
+        self.bytes(printable::lines(&text).as_bytes())
     }
 
     /// Prints `table`.
@@ -101,7 +147,7 @@ impl Output {
         let mut rest = limit::LINE;
         let part = |(text, tone): &(&str, Tone)| {
             let text = limit::short(&printable::line(text), rest);
-            rest -= text.chars().count();
+            rest = rest.saturating_sub(text.chars().count());
             let is_coloured = colour && *tone != Tone::Plain;
             if is_coloured { format!("{}{text}{}", tone.begin(), table::END) } else { text }
         };
@@ -124,12 +170,16 @@ impl Output {
     /// Tells a person something that is not the answer, on one line.
     pub fn remark(&self, text: impl std::fmt::Display) {
         // Nothing that is written there can end a command: the reader may be gone, or the disk full.
-        let _ = writeln!(io::stderr(), "{}", limit::short(&printable::line(&text.to_string()), limit::LINE));
+        let _ = writeln!(
+            io::stderr(),
+            "{}",
+            limit::short(&as_typed(&printable::line(&text.to_string()), self.is_plugin), limit::LINE)
+        );
     }
 
     /// Tells why a command failed. It looks as what clap says about a wrong command line.
     pub fn error(&self, why: impl std::fmt::Display) {
-        let text = limit::short(&printable::line(&format!("{ERROR}{why}")), limit::LINE);
+        let text = limit::short(&as_typed(&printable::line(&format!("{ERROR}{why}")), self.is_plugin), limit::LINE);
         let is_coloured = io::stderr().is_terminal() && !is_colour_refused();
         let text = match text.strip_prefix(ERROR).filter(|_| is_coloured) {
             Some(why) => format!("{}{}error:{} {why}", Tone::Heading.begin(), Tone::Bad.begin(), table::END),
@@ -142,5 +192,17 @@ impl Output {
     /// As [`Output::remark`], a table.
     pub fn remark_table(&self, table: &Table) {
         let _ = write!(io::stderr(), "{}", table.render(false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_typed;
+
+    #[test]
+    fn a_plugin_of_kubectl_names_commands_as_people_type_them() {
+        let text = "Run `plexusctl why a/b`, or `plexusctl install` on the node.";
+        assert_eq!(as_typed(text, false), text);
+        assert_eq!(as_typed(text, true), "Run `kubectl plexus why a/b`, or `plexusctl install` on the node.");
     }
 }

@@ -116,7 +116,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 impl Arguments {
     /// The plan of the pod `name`: of this node by its daemon, else of the cluster that kubectl would ask.
     fn pod(&self, name: &str, settings: &Settings, may_look: bool) -> Result<PodPlan, Error> {
-        let is_of_cluster = self.access.is_given() || (!settings.run.path().exists() && ClusterAccess::is_configured());
+        let is_of_cluster =
+            self.access.is_given() || (!settings.run.socket().exists() && ClusterAccess::is_configured());
         if is_of_cluster {
             let subject = Subject::of_cluster(name, &self.access.open()?, settings)?;
             return Ok(rehearse::plan(&subject, settings, self.stage(self.on_node)));

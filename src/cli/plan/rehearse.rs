@@ -47,7 +47,8 @@ pub fn plan(subject: &Subject, settings: &Settings, stage: Stage<'_>) -> PodPlan
         return plan;
     }
     let outcome = rehearse(subject, settings, stage, &mut plan);
-    plan.refused = outcome.err().map(|e| Refusal { code: e.code, message: e.to_string() });
+    let told = |message: String| message.replace(&format!("network {UNKNOWN_DEFAULT}"), "the default network");
+    plan.refused = outcome.err().map(|e| Refusal { code: e.code, message: told(e.to_string()) });
     plan
 }
 

@@ -83,6 +83,12 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         output.bytes(&bytes)?;
         return Ok(Verdict::Well);
     }
+    // A directory that was mistyped is not made.
+    let directory = arguments.output.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        let why = format!("{} is not a directory", directory.display());
+        return Err(failed(io::Error::new(io::ErrorKind::NotFound, why)));
+    }
     files::replace(&arguments.output, &bytes, MODE, Durability::Cached).map_err(failed)?;
     output.remark(format!(
         "{}: {}, {} KiB; {} masked (MASKED.txt lists the places). Read it before you give it to others.",

@@ -134,7 +134,7 @@ fn versions(facts: &Facts, checks: &mut Vec<Check>) {
     match found.len() {
         0 => {}
         1 if has_other_programs(facts, checks) => {}
-        1 if !older(facts, checks) => checks.push(Check::good("versions", format!("every node runs {names}"))),
+        1 if !older(facts, checks) => checks.push(Check::good("versions", format!("every Plexus pod runs {names}"))),
         1 => {}
         _ => {
             checks.push(

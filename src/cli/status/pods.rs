@@ -64,7 +64,7 @@ fn do_not_start(failed: &[(String, &SeenEvent)], checks: &mut Vec<Check>) {
         checks.push(Check::bad("pods", sandbox.fault, finding).remedied_by(format!("Run `plexusctl why {name}`.")));
     }
     if failed.len() > MOST {
-        let finding = format!("{} in all do not start", counted(failed.len(), "pod"));
+        let finding = format!("{} do not start; the first {MOST} are named here", counted(failed.len(), "pod"));
         let list = "kubectl get events -A --field-selector reason=FailedCreatePodSandBox lists the reasons.";
         checks.push(Check::bad("pods", of_sandbox(&failed[0].1.message).fault, finding).remedied_by(list));
     }

@@ -96,7 +96,11 @@ fn trouble(node: &SeenNode, plexus: Option<(&SeenPod, &[SeenEvent])>, all: &[See
         // A pod that waits for the scheduler may be that of this node.
         None => Some(match all.iter().find_map(|pod| pod.waits.as_ref().filter(|_| pod.node.is_none())) {
             Some(why) => Trouble::of(Fault::NoNode, format!("it has no Plexus pod; of one that waits: {why}")),
-            None => Trouble::of(Fault::DaemonDown, "it has no Plexus pod"),
+            None => Trouble {
+                remedy: "See why the DaemonSet has no pod there: kubectl describe node shows taints and labels."
+                    .to_owned(),
+                ..Trouble::of(Fault::DaemonDown, "it has no Plexus pod")
+            },
         }),
     }
 }

@@ -231,7 +231,7 @@ fn a_node_with_an_older_release_than_this_program_is_named() {
     assert_eq!(of(["v0.0.9"; 2]), [older("n1"), older("n2")]);
     assert!(of([RELEASE, "v0.0.9"]).contains(&older("n2")));
     for other in [RELEASE, "v99.0.0", "latest"] {
-        assert_eq!(of([other; 2]), [(Mark::Good, format!("every node runs {other}"))]);
+        assert_eq!(of([other; 2]), [(Mark::Good, format!("every Plexus pod runs {other}"))]);
     }
 }
 
@@ -330,7 +330,7 @@ fn pods_whose_sandbox_failed_are_not_well() {
     assert_eq!(of(vec![plain], Ok(vec![failure("web")]))[0].mark, Mark::Bad);
     let names: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();
     let all = of(names.iter().map(|name| pod(name)).collect(), Ok(names.iter().map(|name| failure(name)).collect()));
-    assert!(all.iter().any(|check| check.finding == "12 pods in all do not start"), "{all:#?}");
+    assert!(all.iter().any(|check| check.finding == "12 pods do not start; the first 3 are named here"), "{all:#?}");
     // What has failed before, and what failed of an earlier pod with the name.
     let runs = SeenPod { phase: "Running".into(), ready: true, networks: None, ..pod("web") };
     let pulls = SeenPod { waits: Some("container c: ErrImagePull".into()), networks: None, ..pod("web") };

@@ -160,7 +160,11 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
     } else if let Some(slip) = checks.iter().find(|check| is_slip(check)) {
         // A warning alone must not read as a failure.
         let is_attached = checks.iter().any(|check| check.check == checks::STATUS && check.mark == Mark::Good);
-        let well = if is_attached { "its networks are attached; a warning: " } else { "" };
+        let well = if is_attached {
+            "its networks are attached; a warning: "
+        } else {
+            "no cause was found in what could be seen; a warning: "
+        };
         output.line(&format!("Pod {pod}: {well}{}", slip.finding))?;
         output.line(&format!("Next step: {}", slip.remedy.as_deref().unwrap_or_default()))?;
     } else if let Some(unseen) = checks.iter().find(|check| check.mark == Mark::Unseen) {

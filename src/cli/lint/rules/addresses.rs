@@ -7,6 +7,7 @@ use crate::cni::{PluginConfig, RawObject};
 use crate::engine::planning::refusals::namesakes;
 use crate::nad::PARALLEL;
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 
 const GOOD: Example = Example::Config(
     r#"{ "cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "ipam": { "type": "whereabouts", "range": "10.1.0.0/24" } }"#,
@@ -41,16 +42,14 @@ pub const RULES: &[Rule] = &[
             ),
         )),
         judge: |judged| {
-            let told = |(one, other): (&Network, &Network)| {
-                if name(one) != name(other) {
-                    return None;
-                }
+            let told = |((one, ()), (other, ())): Pair<'_, ()>| {
                 let configs = [one, other]
                     .map(|network| Some((network.nad.to_string(), network.parsed.as_ref()?.as_ref().ok()?)));
                 let remark = namesakes::remarks(configs.into_iter().flatten()).into_iter().next()?;
                 Some(judged.in_config(other, key_of(other, "name"), remark))
             };
-            pairs(judged).into_iter().filter_map(told).collect()
+            let named = groups(judged, |network| Some((name(network)?, ())));
+            named.iter().flat_map(|group| pairs(group)).filter_map(told).collect()
         },
     },
     Rule {
@@ -80,18 +79,18 @@ pub const RULES: &[Rule] = &[
             ),
         )),
         judge: |judged| {
-            let told = |(one, other): (&Network, &Network)| {
-                let (a, b) = (first(one)?, first(other)?);
-                if parent(a).is_none() || parent(a) != parent(b) || name(one) == name(other) {
+            let overlaps = |x: &IpNet, y: &IpNet| x.contains(y) || y.contains(x);
+            let told = |((one, xs), (other, ys)): Pair<'_, Vec<IpNet>>| {
+                let (x, y) = xs.iter().find_map(|x| Some((x, ys.iter().find(|y| overlaps(x, y))?)))?;
+                if name(one) == name(other) {
                     return None;
                 }
-                let overlaps = |x: &IpNet, y: &IpNet| x.contains(y) || y.contains(x);
-                let (xs, ys) = (subnets(a), subnets(b));
-                let (x, y) = xs.iter().find_map(|x| Some((x, ys.iter().find(|y| overlaps(x, y))?)))?;
-                let text = format!("subnet {y} overlaps with {x} of network {} on the same {}", one.nad, parent(a)?);
+                let parent = parent(first(one)?)?;
+                let text = format!("subnet {y} overlaps with {x} of network {} on the same {parent}", one.nad);
                 Some(judged.in_config(other, key_of(other, "subnet"), text))
             };
-            pairs(judged).into_iter().filter_map(told).collect()
+            let on_one = groups(judged, |network| Some((parent(first(network)?)?, subnets(first(network)?))));
+            on_one.iter().flat_map(|group| pairs(group)).filter_map(told).collect()
         },
     },
     Rule {
@@ -159,17 +158,19 @@ pub const RULES: &[Rule] = &[
         )),
         good: GOOD,
         judge: |judged| {
-            let told = |(one, other): (&Network, &Network)| {
-                let (a, b) = (first(one)?, first(other)?);
-                let are_two_kinds = ON_A_PARENT.contains(&a.kind.as_str())
-                    && ON_A_PARENT.contains(&b.kind.as_str())
-                    && a.kind != b.kind;
-                let master =
-                    text(&b.object, "master").filter(|master| text(&a.object, "master").as_ref() == Some(master))?;
+            let told = |((one, a), (other, b)): Pair<'_, &PluginConfig>| {
+                if a.kind == b.kind {
+                    return None;
+                }
+                let master = text(&b.object, "master")?;
                 let told = format!("{} on {master}, and network {} has {} there", b.kind, one.nad, a.kind);
-                are_two_kinds.then(|| judged.in_config(other, key_of(other, "master"), told))
+                Some(judged.in_config(other, key_of(other, "master"), told))
             };
-            pairs(judged).into_iter().filter_map(told).collect()
+            let on_one = groups(judged, |network| {
+                let plugin = first(network).filter(|plugin| ON_A_PARENT.contains(&plugin.kind.as_str()))?;
+                Some((text(&plugin.object, "master")?, plugin))
+            });
+            on_one.iter().flat_map(|group| pairs(group)).filter_map(told).collect()
         },
     },
     Rule {
@@ -209,11 +210,27 @@ pub fn is_in_container(plugin: &PluginConfig) -> bool {
     plugin.object.read::<bool>("linkInContainer").ok().flatten().unwrap_or(false)
 }
 
-/// Every network with each one after it.
-fn pairs<'a>(judged: &Judged<'a>) -> Vec<(&'a Network, &'a Network)> {
-    let networks = &judged.objects.networks;
-    let after = |at: usize| networks[at + 1..].iter().map(move |other| (&networks[at], other));
-    (0..networks.len()).flat_map(after).collect()
+/// Two networks, each with what a rule compares.
+type Pair<'p, V> = (&'p (&'p Network, V), &'p (&'p Network, V));
+
+/// The networks that have the same key, each with what is compared then: a cluster has thousands, and what has to be parsed is
+/// parsed once.
+fn groups<'a, K: Ord, V>(
+    judged: &Judged<'a>,
+    of: impl Fn(&'a Network) -> Option<(K, V)>,
+) -> Vec<Vec<(&'a Network, V)>> {
+    let mut groups: BTreeMap<K, Vec<(&'a Network, V)>> = BTreeMap::new();
+    for network in &judged.objects.networks {
+        if let Some((key, value)) = of(network) {
+            groups.entry(key).or_default().push((network, value));
+        }
+    }
+    groups.into_values().collect()
+}
+
+/// Each with each one after it.
+fn pairs<T>(group: &[T]) -> impl Iterator<Item = (&T, &T)> {
+    (0..group.len()).flat_map(move |at| group[at + 1..].iter().map(move |other| (&group[at], other)))
 }
 
 fn first(network: &Network) -> Option<&PluginConfig> {

@@ -258,5 +258,10 @@ fn named(object: &Object) -> &Node {
 }
 
 fn unnamed(object: &Object, why: &str) -> String {
-    if object.name.is_empty() { "metadata has neither name nor generateName".to_owned() } else { why.to_owned() }
+    let is_written = || object.root.below(&["metadata", "name"]).is_some_and(|name| name.value != Tree::Null);
+    match object.name.is_empty() {
+        true if is_written() => "metadata.name is not a string".to_owned(),
+        true => "metadata has neither name nor generateName".to_owned(),
+        false => why.to_owned(),
+    }
 }
