@@ -226,7 +226,9 @@ fn by_the_kernel(node: &Node, pod: &Pod, del: fn(&Prepared) -> Option<JoinHandle
     let add = cost(UsageWho::RUSAGE_SELF, || attachment.add());
     let mut rest = None;
     let del = cost(UsageWho::RUSAGE_SELF, || rest = del(&attachment));
-    rest.map(|rest| rest.join().unwrap());
+    if let Some(rest) = rest {
+        rest.join().unwrap();
+    }
     pod.end_sandbox();
     [add, del]
 }
