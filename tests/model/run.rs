@@ -75,9 +75,11 @@ impl Run {
         self.count(&if was_killed { format!("{name}Killed") } else { name.to_owned() });
     }
 
+    /// After the call of `release` has ended, and the sweep that it may have started.
     fn count_former(&mut self, release: usize) {
         if release > 0 {
             self.count("calls of a former release");
+            self.world.forgive_unlocked();
         }
     }
 
@@ -296,10 +298,11 @@ impl Run {
         let whole = whole && self.slots[at].as_ref().is_some_and(|slot| slot.moved == self.world.moved);
         let release = if whole && killed == 0 { self.world.release(self.made / 2) } else { 0 };
         let call = self.world.call_of(release, call);
-        self.count_former(release);
         let networks = self.slots[at].as_ref().map(|slot| slot.networks.clone()).unwrap_or_default();
         self.meets(1, &networks);
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
+        self.quiet();
+        self.count_former(release);
         self.count_call("Del", &answer, killed > 0);
         self.del_ended(at, &answer, killed)
     }
