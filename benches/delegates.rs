@@ -19,12 +19,11 @@ mod support;
 #[path = "delegates/traced.rs"]
 mod traced;
 
-use floor::{Bridges, MESSAGES, Prepared};
+use floor::{Bridges, MESSAGES};
 use nix::sys::resource::{UsageWho, getrusage};
 use report::Times;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::netlink::Fate;
 use support::{Node, Pod};
@@ -81,11 +80,7 @@ fn rounds<const N: usize>(node: &Node, columns: [&str; N], label: &str) -> [Meas
         for (column, measured) in columns.iter().zip(&mut measured) {
             let pod = Pod::new(node, &format!("p{label}{round}{column}")).selecting("br,mv");
             let calls = match *column {
-                "kernel" => by_the_kernel(node, &pod, |attachment| {
-                    attachment.del();
-                    None
-                }),
-                "closing" => by_the_kernel(node, &pod, |attachment| Some(attachment.close())),
+                "kernel" | "closing" => by_the_kernel(node, &pod, *column == "closing"),
                 column => by_the_plugin(pod.configured("natives", json!(column == "natives"))),
             };
             for (at, (wall, processor)) in calls.into_iter().enumerate() {
@@ -220,12 +215,16 @@ fn system_calls(node: &Node) {
     pod.end_sandbox();
 }
 
-/// With `del`, which may leave work that is not measured.
-fn by_the_kernel(node: &Node, pod: &Pod, del: fn(&Prepared) -> Option<JoinHandle<()>>) -> [Cost; 2] {
+/// DEL ends when the kernel has told that the links are closed, or when they are gone.
+fn by_the_kernel(node: &Node, pod: &Pod, until_closed: bool) -> [Cost; 2] {
     let attachment = Bridges::of(node).prepare(pod, 0);
     let add = cost(UsageWho::RUSAGE_SELF, || attachment.add());
+    let listener = until_closed.then(|| attachment.listen());
     let mut rest = None;
-    let del = cost(UsageWho::RUSAGE_SELF, || rest = del(&attachment));
+    let del = cost(UsageWho::RUSAGE_SELF, || match &listener {
+        Some(listener) => rest = Some(attachment.close(listener)),
+        None => attachment.del(),
+    });
     if let Some(rest) = rest {
         rest.join().unwrap();
     }

@@ -39,8 +39,6 @@ pub struct Prepared {
     netns: Netns,
     host: Socket,
     container: Arc<Socket>,
-    /// Is told what happens to the links of the container.
-    listener: Socket,
     links: [[Vec<u8>; 3]; 3],
     group: Vec<u8>,
 }
@@ -59,7 +57,6 @@ impl Bridges {
     pub fn prepare(self, pod: &Pod, number: u32) -> Prepared {
         let netns = Netns::open(&pod.netns).unwrap();
         let (host, container) = (socket(), Arc::new(netns.run(socket).unwrap()));
-        let listener = netns.run(listening).unwrap();
         let outer = OUTER + 2 * number;
         let links = [
             (cable(outer, self.cbr0, inner("eth0", 0, &netns)), address(0)),
@@ -80,7 +77,7 @@ impl Bridges {
         let mut group = LinkMessage::default();
         group.attributes.push(LinkAttribute::Group(GROUP));
         let group = encode(RouteNetlinkMessage::DelLink(group), 0);
-        Prepared { netns, host, container, listener, links, group }
+        Prepared { netns, host, container, links, group }
     }
 }
 
@@ -100,17 +97,23 @@ impl Prepared {
         request(&self.container, &self.group);
     }
 
-    /// Has a thread delete them, and returns when the kernel has closed all of them: what follows cannot fail. The thread ends when
-    /// they are gone.
+    /// A socket that is told what happens to the links from now on: of one that is made, it would be told as of one that is not up.
+    #[allow(dead_code, reason = "one bench needs it")]
+    pub fn listen(&self) -> Socket {
+        self.netns.run(listening).unwrap()
+    }
+
+    /// Has a thread delete them, and returns when the kernel has told `listener` that all of them are closed: what follows cannot fail.
+    /// The thread ends when they are gone.
     #[allow(dead_code, reason = "one bench measures it")]
-    pub fn close(&self) -> JoinHandle<()> {
+    pub fn close(&self, listener: &Socket) -> JoinHandle<()> {
         let (container, group) = (Arc::clone(&self.container), self.group.clone());
         let deleting = thread::spawn(move || request(&container, &group));
         let mut open = BTreeSet::from(INDICES);
         let mut notified = Vec::with_capacity(1 << 16);
         while !open.is_empty() {
             notified.clear();
-            self.listener.recv(&mut notified, 0).unwrap();
+            listener.recv(&mut notified, 0).unwrap();
             told(&notified).for_each(|index| _ = open.remove(&index));
         }
         deleting

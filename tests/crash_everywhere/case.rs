@@ -169,6 +169,19 @@ impl Case {
         support::say(&format!("{}: a sweep removed {} temporary files", self.name, left.len()));
     }
 
+    /// The reference program `host-local` makes the file of an address, and writes then who has it. If the program that started it
+    /// is killed between both, so is `host-local`, and no call of the program removes a file without an owner. A sweep does, after
+    /// ten minutes.
+    fn ownerless_lease_goes(&self, of: &str) {
+        let left = ownerless_leases();
+        assert!(left.len() <= 1, "{of}: {left:?}");
+        let Some(lease) = left.first() else { return };
+        let before = SystemTime::now() - Duration::from_secs(601);
+        File::options().write(true).open(lease).unwrap().set_modified(before).unwrap();
+        Call::of_node(&self.node, "GC").sweep();
+        assert_eq!(ownerless_leases(), [""; 0].map(PathBuf::from), "{of}: after a sweep");
+    }
+
     fn temporary_files(&self) -> Vec<PathBuf> {
         let (state, run) = (self.node.state(), self.node.run());
         let folders = [state.path().to_owned(), state.sandboxes(), state.networks(), run.due(), run.unpublished()];
@@ -284,7 +297,7 @@ impl Case {
             ended = true;
         }
         if victim == Victim::Program {
-            remove_ownerless_lease(&of);
+            self.ownerless_lease_goes(&of);
         }
         // The kernel takes an ended namespace apart in its own time.
         let difference = || self.picture(&pod).difference(&before);
@@ -355,17 +368,13 @@ impl Case {
     }
 }
 
-/// The reference program `host-local` makes the file of an address, and writes then who has it. If the program that started it is
-/// killed between both, so is `host-local`, and no call of the program removes a file without an owner. The built-in one does.
-fn remove_ownerless_lease(of: &str) {
+/// The files of addresses that nobody owns.
+fn ownerless_leases() -> Vec<PathBuf> {
     let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_lease = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"10."));
     let is_ownerless = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.len() == 0);
     let pools: Vec<PathBuf> = files(Path::new("/var/lib/cni/networks")).collect();
-    let left: Vec<PathBuf> =
-        pools.iter().flat_map(|pool| files(pool)).filter(|path| is_lease(path) && is_ownerless(path)).collect();
-    assert!(left.len() <= 1, "{of}: {left:?}");
-    left.iter().for_each(|lease| fs::remove_file(lease).unwrap());
+    pools.iter().flat_map(|pool| files(pool)).filter(|path| is_lease(path) && is_ownerless(path)).collect()
 }
 
 /// Whether it is a file that was not put in its place yet.

@@ -151,6 +151,9 @@ impl<'a> Machine<'a> {
         assert_eq!(daemon.config_of(&nad("lan")).as_deref(), Some(LAN), "{of}");
         // The kubelet tries again.
         wait_until(|| self.addresses("ADD", "second").is_some(), || format!("{of}: {}", daemon.log()));
+        // An ADD that is repeated has the same address.
+        let all = ["first", "second"].map(|container| self.addresses("ADD", container));
+        assert!(all[1].is_some() && all[0] != all[1], "{of}: one address for two: {all:?}");
         // Copies are written after the answer.
         let copy = || fs::read_to_string(daemon.run.network(&nad("lan"))).unwrap_or_default();
         let is_whole = || serde_json::from_str::<Value>(&copy()).is_ok_and(|copy| copy["config"] == LAN);

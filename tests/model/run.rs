@@ -143,7 +143,9 @@ impl Run {
                 self.count("Clock");
                 self.world.writable(|| crate::world::shift(*seconds));
                 if *seconds > DAY {
-                    self.slots.iter_mut().flatten().for_each(|slot| slot.old = true);
+                    // Only what is owed by now is given up after a day.
+                    let owing = self.slots.iter_mut().flatten().filter(|slot| slot.state == State::Limbo);
+                    owing.for_each(|slot| slot.old = true);
                     self.past.iter_mut().for_each(|past| past.old = true);
                 }
                 Ok(())

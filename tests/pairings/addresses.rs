@@ -6,6 +6,7 @@ use super::{Release, support};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 const POOL: &str = "lan";
@@ -46,6 +47,33 @@ fn swept(cluster: &Cluster) {
     say(&Call::of_node(&cluster.node, "GC").sweep());
 }
 
+/// A pod that is attached, the result, and its address; the first one waits for a block.
+fn attached(cluster: &Cluster, name: &str) -> (Pod, Value, String) {
+    let (pod, before, mut result) = (cluster.pod(name, "pool"), taken(), Value::Null);
+    eventually(&format!("an address for {name}"), || {
+        let answer = pod.add();
+        let is_added = answer.status.success();
+        if is_added {
+            result = answer.result();
+        } else {
+            pod.del();
+        }
+        is_added
+    });
+    let mut new: Vec<String> = taken().difference(&before).cloned().collect();
+    let address = new.pop().filter(|_| new.is_empty()).unwrap_or_else(|| panic!("{name}: {new:?}"));
+    (pod, result, address)
+}
+
+/// Whether the plugin of `release` keeps a copy of the file of an address in the run directory, and returns both.
+fn makes_copies(cluster: &Cluster, release: &Release) -> bool {
+    release.install(&cluster.node);
+    let (pod, _, address) = attached(cluster, &format!("copy-{}", release.name));
+    let is_there = Path::new("/run/plexus/taken").join(POOL).join(address).exists();
+    pod.del().silence();
+    is_there
+}
+
 /// The blocks that the cluster knows, by their first addresses.
 fn blocks(cluster: &Cluster) -> BTreeSet<String> {
     let path = "jsonpath={.items[*].spec.first}";
@@ -63,40 +91,29 @@ fn releases_share_the_addresses_of_a_node() {
     cluster.node.primary(&super::bridge("cbr0", "10.244.0.0/24"));
     prepare(&cluster);
     // It lives while daemons and plugins come and go.
-    let (mut stays, mut number): (Option<(Pod, String)>, usize) = (None, 0);
+    let (mut stays, mut number) = (None, 0);
+    let mut copying: Vec<bool> = Vec::new();
     for leases in &releases {
         let daemon = cluster.daemon_of(&leases.daemon);
         eventually(&format!("the daemon of {}", leases.name), || leases.plexusctl(&["health"]).is_ok());
+        if stays.is_none() {
+            leases.install(&cluster.node);
+            stays = Some(attached(&cluster, "stays"));
+            copying.extend(releases.iter().map(|release| makes_copies(&cluster, release)));
+        }
         for adds in &releases {
-            for returns in &releases {
+            for (returns, copies) in releases.iter().zip(&copying) {
                 number += 1;
                 let pairing =
                     format!("leased by {}, taken by {}, returned by {}", leases.name, adds.name, returns.name);
-                adds.install(&cluster.node);
-                let pod = cluster.pod(&format!("lease{number}"), "pool");
                 let before = taken();
-                let mut result = Value::Null;
-                eventually(&pairing, || {
-                    let answer = pod.add();
-                    let is_added = answer.status.success();
-                    if is_added {
-                        result = answer.result();
-                    } else {
-                        pod.del();
-                    }
-                    is_added
-                });
-                let new: Vec<String> = taken().difference(&before).cloned().collect();
-                let [own] = &new[..] else { panic!("{pairing}: {new:?}") };
+                adds.install(&cluster.node);
+                let (pod, result, _) = attached(&cluster, &format!("lease{number}"));
                 returns.install(&cluster.node);
                 let checked = pod.call("CHECK").configured("prevResult", result).make();
                 assert!(checked.status.success(), "{pairing}: CHECK: {checked:?}");
-                if stays.is_none() {
-                    stays = Some((pod, own.clone()));
-                    continue;
-                }
                 pod.del().silence();
-                if taken() != before {
+                if taken() != before && !copies {
                     pod.end_sandbox();
                     swept(&cluster);
                 }
@@ -106,7 +123,7 @@ fn releases_share_the_addresses_of_a_node() {
         }
         drop(daemon);
         // Whoever comes next finds the block with the pod that stays.
-        let (_, address) = stays.as_ref().unwrap();
+        let (_, _, address) = stays.as_ref().unwrap();
         let first = format!("10.30.0.{}", address.rsplit('.').next().unwrap().parse::<u8>().unwrap() / 4 * 4);
         assert!(blocks(&cluster).contains(&first), "{address}: {:?}", blocks(&cluster));
     }

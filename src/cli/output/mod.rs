@@ -32,10 +32,14 @@ pub const ERROR: &str = "error: ";
 /// How it began in former releases, which nodes may still have.
 pub const FORMER_ERROR: &str = "plexusctl: ";
 
+/// Whether the terminal has no colours, and cannot write over a line.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
+}
+
 /// Whether a person wants no colour (no-color.org), or the terminal has none.
 fn is_colour_refused() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    is_dumb || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+    is_dumb() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// `line` without the begin of an error.
@@ -162,7 +166,7 @@ impl Output {
 
     /// Shows on a terminal what is waited for. The next one takes its place; an empty one removes it.
     pub fn progress(&self, text: &str) {
-        if io::stderr().is_terminal() {
+        if io::stderr().is_terminal() && !is_dumb() {
             let _ = write!(io::stderr(), "\r\x1b[K{}", printable::line(text));
         }
     }
