@@ -143,8 +143,9 @@ impl Run {
                 self.count("Clock");
                 self.world.writable(|| crate::world::shift(*seconds));
                 if *seconds > DAY {
-                    // Only what is owed by now is given up after a day.
-                    let owing = self.slots.iter_mut().flatten().filter(|slot| slot.state == State::Limbo);
+                    // Only what is owed by now is given up after a day; of a sandbox that ended, a sweep or GC may owe it.
+                    let may_owe = |slot: &&mut Slot| slot.state == State::Limbo || slot.ended;
+                    let owing = self.slots.iter_mut().flatten().filter(may_owe);
                     owing.for_each(|slot| slot.old = true);
                     self.past.iter_mut().for_each(|past| past.old = true);
                 }
