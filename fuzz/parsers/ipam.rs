@@ -27,32 +27,38 @@ pub fn run(data: &[u8]) {
         // Names that are none are none.
         let _ = fs::write(pool.join(name), content);
     }
+    with_call(&section, &CniArgs::parse(args), |call| {
+        host_local(call, &pool);
+        let _ = Static::default().add(call).map(|result| result.to_raw(plexus::cni::Version::NEWEST).unwrap());
+    });
+}
+
+/// Has `work` use a call for `eth0` of container `c1`, whose plugin has `section`. A configuration that is none has no call.
+pub(super) fn with_call(section: &RawObject, args: &CniArgs, work: impl FnOnce(&Call<'_>)) {
     let mut config = RawObject::default();
     config.set_value("cniVersion", "1.1.0");
     config.set_value("name", "net");
     config.set_value("type", "bridge");
-    config.set_value("ipam", &section);
+    config.set_value("ipam", section);
     for key in ["runtimeConfig", "args"] {
         if let Some(value) = section.get(key) {
             config.set(key, value.to_owned());
         }
     }
     let Ok(plugin) = PluginConfig::new(config.clone()) else { return };
-    let (id, ifname, args) = (ContainerId::new("c1").unwrap(), IfName::new("eth0").unwrap(), CniArgs::parse(args));
+    let (id, ifname) = (ContainerId::new("c1").unwrap(), IfName::new("eth0").unwrap());
     let scope = Scope {
         container_id: Some(&id),
         ifname: Some(&ifname),
         netns: None,
-        args: &args,
+        args,
         path: &[],
         patience: Duration::from_secs(60),
         deadline: Instant::now() + Duration::from_secs(60),
         is_first: false,
         lock: None,
     };
-    let call = Call { scope: &scope, plugin: &plugin, stdin: config.to_json() };
-    host_local(&call, &pool);
-    let _ = Static::default().add(&call).map(|result| result.to_raw(plexus::cni::Version::NEWEST).unwrap());
+    work(&Call { scope: &scope, plugin: &plugin, stdin: config.to_json() });
 }
 
 /// What is taken is in the pool, and is given back; what another has stays his.

@@ -1,17 +1,17 @@
 //! Addresses of the cluster on this node: what the daemon grants, what it is told, who had an address, and the pool's folder.
 
 use super::texts;
-use plexus::cni::{CniArgs, ContainerId, IfName, PluginConfig, RawObject};
+use plexus::cni::{CniArgs, RawObject};
+use plexus::delegate::Call;
 use plexus::delegate::ipam::Ipam;
 use plexus::delegate::ipam::leased::{Folders, Leased, Lessor, Need, Unclaimed, Unleased, whereabouts};
-use plexus::delegate::{Call, Scope};
 use plexus::ipam::history::{Event, Owner, tenures};
 use plexus::ipam::{Confirmed, Grant, PoolName, Report};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fs, io};
 use tempfile::TempDir;
 
@@ -35,10 +35,10 @@ pub fn run(data: &[u8]) {
         // Names that are none are none.
         let _ = fs::write(node.own().join(name), content);
     }
-    add(&node, &section, &CniArgs::parse(args));
+    super::ipam::with_call(&section, &CniArgs::parse(args), |call| add(&node, &section, call));
 }
 
-/// A line that is read is written so that it is read the same, and each tenure has one owner at a time.
+/// A line that is read is written so that it is read the same. Of a tenure that another one follows, the begin or the end is known.
 fn history(text: &str) {
     let events: Vec<Event> = text.lines().filter_map(Event::parse).collect();
     for event in &events {
@@ -51,36 +51,12 @@ fn history(text: &str) {
 }
 
 /// What is taken was granted and free, is in the pool, and is given back.
-fn add(node: &Arc<Node>, section: &RawObject, args: &CniArgs) {
-    let mut config = RawObject::default();
-    config.set_value("cniVersion", "1.1.0");
-    config.set_value("name", "net");
-    config.set_value("type", "bridge");
-    config.set_value("ipam", section);
-    for key in ["runtimeConfig", "args"] {
-        if let Some(value) = section.get(key) {
-            config.set(key, value.to_owned());
-        }
-    }
-    let Ok(plugin) = PluginConfig::new(config.clone()) else { return };
-    let (id, ifname) = (ContainerId::new("c1").unwrap(), IfName::new("eth0").unwrap());
-    let scope = Scope {
-        container_id: Some(&id),
-        ifname: Some(&ifname),
-        netns: None,
-        args,
-        path: &[],
-        patience: Duration::from_secs(60),
-        deadline: Instant::now() + Duration::from_secs(60),
-        is_first: false,
-        lock: None,
-    };
-    let call = Call { scope: &scope, plugin: &plugin, stdin: config.to_json() };
+fn add(node: &Arc<Node>, section: &RawObject, call: &Call<'_>) {
     let kind = section.read::<String>("type").ok().flatten();
     let kind = if kind.as_deref() == Some(whereabouts::TYPE) { whereabouts::TYPE } else { "plexus-ipam" };
     let leased = || Leased::new(kind, Some(Arc::clone(node) as Arc<dyn Lessor>));
     let (before, offers) = (node.taken(), node.grant.lock().unwrap().offers.clone());
-    let Ok(result) = leased().add(&call) else {
+    let Ok(result) = leased().add(call) else {
         return assert!(node.taken().is_subset(&before), "a refused ADD has taken {:?}", node.taken());
     };
     for ip in &result.ips {
@@ -89,7 +65,7 @@ fn add(node: &Arc<Node>, section: &RawObject, args: &CniArgs) {
         assert!(offers.iter().any(|offer| offer.granted.block().contains(address)), "{address} was not granted");
         assert!(ip.gateway != Some(address), "{result:?}");
     }
-    leased().del(&call).unwrap();
+    leased().del(call).unwrap();
     assert!(result.ips.iter().all(|ip| !node.taken().contains(&ip.address.addr())));
 }
 

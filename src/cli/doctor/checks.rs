@@ -131,7 +131,7 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(check("keeper", Fault::Displaced, format!("{}{now}", keeper.displaced)));
     }
     if ours.is_some() && facts.settings_error.is_none() && !facts.networks.iter().any(|network| network.default) {
-        let finding = "the configuration of Plexus names no default network (clusterNetwork or delegates), and there is no other CNI file";
+        let finding = "the configuration of Plexus names no default network (clusterNetwork or delegates)";
         let remedy = "Install the network of the cluster first, then run `plexusctl install` again.";
         checks.push(Check::bad("default network", Fault::PrimaryMissing, finding).remedied_by(remedy));
     }

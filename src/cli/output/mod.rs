@@ -49,7 +49,7 @@ pub fn without_error(line: &str) -> &str {
 
 /// The name of the program as a plugin of kubectl.
 pub const KUBECTL_PLUGIN: &str = "kubectl-plexus";
-/// What both programs can do: the others are of a node.
+/// What a remedy may ask of somebody at a workstation. The others, such as `install`, are for the node.
 const EVERYWHERE: [&str; 12] = [
     "get",
     "describe",
