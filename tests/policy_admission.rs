@@ -7,7 +7,7 @@ mod support;
 
 use hyper::Request;
 use kube::Client;
-use plexus::api::protocol::{self, Published, Reply};
+use plexus::api::protocol::Published;
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use support::apiserver::ApiServer;
@@ -336,10 +336,7 @@ fn without_the_policy_nothing_is_published_where_it_is_required() {
     wait_until(|| relaxed.health().remarks.is_empty(), || relaxed.log());
 
     // The next test by the clock is in an hour. A person who asks does not wait for it.
-    let asked = |daemon: &Daemon| match daemon.ask(&protocol::Request::Health { test: true }) {
-        Reply::Health(health) => health.guards.get("policy").cloned().unwrap_or_default(),
-        other => panic!("{other:?}"),
-    };
+    let asked = |daemon: &Daemon| daemon.tested_health().guards.get("policy").cloned().unwrap_or_default();
     assert_eq!(asked(&required), "");
     take_policies_away(&server);
     eventually("a policy that was deleted", || asked(&required).contains("lets the daemon's token change labels"));

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::process::{Command, Output, Stdio};
 use support::apiserver::ApiServer;
 use support::cluster::{LEAST, put_network, role, try_server};
+use support::reported::{self, plexus_is, uid};
 
 const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
@@ -43,13 +44,7 @@ fn pod(server: &ApiServer, namespace: &str, name: &str, annotations: &Value, sta
         "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "x"}]},
     });
     server.kubectl(&["create", "-f", "-"], Some(&pod.to_string())).unwrap();
-    let patch = json!({ "status": status }).to_string();
-    let words = ["patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", &patch];
-    server.kubectl(&words, None).unwrap();
-}
-
-fn uid(server: &ApiServer, namespace: &str, pod: &str) -> String {
-    server.kubectl(&["get", "pod", pod, "-n", namespace, "-o", "jsonpath={.metadata.uid}"], None).unwrap()
+    reported::pod_is(server, namespace, name, status);
 }
 
 fn attached() -> String {
@@ -75,7 +70,11 @@ fn get_shows_the_pods_of_the_cluster(server: &ApiServer) {
     assert!(yaml.contains("version: 1") && yaml.contains("pod: far"), "{yaml}");
     // Without anything to show it is no error, as with kubectl.
     let none = plexusctl(server, &["get", "-n", "kube-system"]);
-    assert!(text(&none, 0).is_empty() && String::from_utf8_lossy(&none.stderr).contains("No pods"), "{none:?}");
+    let said = String::from_utf8_lossy(&none.stderr);
+    assert!(
+        text(&none, 0).is_empty() && said.contains("No pods") && said.contains("in namespace kube-system"),
+        "{said}"
+    );
 }
 
 fn get_watches(server: &ApiServer) {
@@ -166,46 +165,16 @@ fn a_pod_is_planned_from_a_workstation(server: &ApiServer) {
     assert!(said.contains("plexusctl plan default/web --on-node") && said.contains("doctor --node n1"), "{said}");
 }
 
-/// A pod of Plexus' DaemonSet on a node that is ready.
-fn plexus_on_a_node(server: &ApiServer) {
-    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
-    server.kubectl(&["create", "-f", "-"], Some(&node.to_string())).unwrap();
-    let status = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
-        "nodeInfo": {"containerRuntimeVersion": "containerd://2.1.0", "operatingSystem": "linux", "architecture": "amd64",
-            "bootID": "", "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "osImage": "",
-            "systemUUID": ""}}});
-    let words = ["patch", "node", "n1", "--subresource=status", "--type=merge", "-p", &status.to_string()];
-    server.kubectl(&words, None).unwrap();
-    let pod = json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "plexus-1", "namespace": "kube-system", "labels": {"app.kubernetes.io/name": "plexus"}},
-        "spec": {"nodeName": "n1", "hostNetwork": true, "containers": [{"name": "plexusd", "image": "x/plexus:v1.2.3"}],
-            "tolerations": [{"operator": "Exists"}]}});
-    server.kubectl(&["create", "-f", "-"], Some(&pod.to_string())).unwrap();
-}
-
-/// Plexus' pod is ready, or not for the reason of `probe`.
-fn plexus_is(server: &ApiServer, ready: bool, probe: Option<&str>) {
-    let conditions = json!([{"type": "Ready", "status": if ready { "True" } else { "False" }}]);
-    let patch = json!({"status": {"phase": "Running", "conditions": conditions}}).to_string();
-    let words = ["patch", "pod", "plexus-1", "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &patch];
-    server.kubectl(&words, None).unwrap();
-    let Some(probe) = probe else { return };
-    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "plexus-1.1", "namespace": "kube-system"},
-        "involvedObject": {"kind": "Pod", "name": "plexus-1", "namespace": "kube-system", "uid": uid(server, "kube-system", "plexus-1")}, "type": "Warning", "count": 1,
-        "reason": "Unhealthy", "lastTimestamp": "2026-01-01T00:00:00Z", "message": format!("Readiness probe failed: not ready: {probe}")});
-    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
-}
-
 fn far_is(server: &ApiServer, phase: &str) {
-    let patch = json!({ "status": {"phase": phase} }).to_string();
-    let words = ["patch", "pod", "far", "-n", "other", "--subresource=status", "--type=merge", "-p", &patch];
-    server.kubectl(&words, None).unwrap();
+    reported::pod_is(server, "other", "far", &json!({ "phase": phase }));
 }
 
 fn status_shows_every_node(server: &ApiServer) {
-    plexus_on_a_node(server);
+    reported::node(server, "n1");
+    reported::plexus(server, "n1", "default");
     starting::what_plexus_waits_for_is_told(server);
-    plexus_is(server, false, Some("installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist"));
+    plexus_is(server, false);
+    reported::is_not_ready(server, 0, "installation: the runtime takes 05-cilium.conflist before 00-plexus.conflist");
     let shown = text(&plexusctl(server, &["status"]), 3);
     let first = shown.lines().nth(1).unwrap();
     assert!(first.starts_with("n1") && first.contains("not ready") && first.contains("05-cilium.conflist"), "{shown}");
@@ -217,7 +186,7 @@ fn status_shows_every_node(server: &ApiServer) {
     assert!(faults.contains(&&json!("policy-missing")) && faults.contains(&&json!("status-missing")), "{faults:?}");
     let waited = plexusctl(server, &["status", "--wait", "--timeout", "1"]);
     assert!(String::from_utf8_lossy(&waited.stderr).contains("ready on 0 of 1 node"), "{waited:?}");
-    plexus_is(server, true, None);
+    plexus_is(server, true);
     let policies =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/base/admission-policy.yaml")).unwrap();
     server.kubectl(&["apply", "-f", "-"], Some(&policies)).unwrap();
@@ -263,9 +232,7 @@ fn keeper_runs(server: &ApiServer) {
     let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
     let container =
         json!({"name": "keeper", "image": "x", "imageID": "x", "ready": true, "restartCount": 0, "state": running});
-    let patch = json!({"status": {"containerStatuses": [container]}}).to_string();
-    let words = ["patch", "pod", "plexus-1", "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &patch];
-    server.kubectl(&words, None).unwrap();
+    reported::pod_is(server, "kube-system", reported::PLEXUS, &json!({"containerStatuses": [container]}));
 }
 
 fn a_node_that_cannot_be_asked_is_a_line(server: &ApiServer) {

@@ -1,6 +1,7 @@
 //! A pod of Plexus that does not run yet: `status` and `why` say what it waits for, and what to do.
 
-use super::{ApiServer, NETWORKS, plexusctl, pod, text, uid};
+use super::support::reported::{self, PLEXUS};
+use super::{ApiServer, NETWORKS, plexusctl, pod, text};
 use serde_json::{Value, json};
 
 const IMAGE: &str = "x/plexus:v1.2.3";
@@ -9,25 +10,18 @@ const IMAGE: &str = "x/plexus:v1.2.3";
 fn install_is(server: &ApiServer, state: &Value) {
     let container =
         json!({"name": "install", "image": IMAGE, "imageID": "", "ready": false, "restartCount": 0, "state": state});
-    let status = json!({"status": {"phase": "Pending", "initContainerStatuses": [container],
-        "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotInitialized"}]}});
-    let patch = status.to_string();
-    let words = ["patch", "pod", "plexus-1", "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &patch];
-    server.kubectl(&words, None).unwrap();
+    let status = json!({"phase": "Pending", "initContainerStatuses": [container],
+        "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotInitialized"}]});
+    reported::pod_is(server, "kube-system", PLEXUS, &status);
 }
 
 fn waits(server: &ApiServer, reason: &str, message: Option<&str>) {
     install_is(server, &json!({"waiting": {"reason": reason, "message": message}}));
 }
 
-/// An event of the kubelet about Plexus' pod; later ones have a higher `second`.
+/// An event of the kubelet about Plexus' pod.
 fn event(server: &ApiServer, second: u32, reason: &str, message: &str) {
-    let pod = uid(server, "kube-system", "plexus-1");
-    let event = json!({"apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": reason, "message": message,
-        "metadata": {"name": format!("plexus-1.start.{second}"), "namespace": "kube-system"},
-        "involvedObject": {"kind": "Pod", "name": "plexus-1", "namespace": "kube-system", "uid": pod},
-        "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z")});
-    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
+    reported::event(server, ("Pod", "kube-system", PLEXUS), (second, "Normal", reason, message));
 }
 
 /// The first lines of the checklist of `status`: what is wrong, and what to do.
@@ -68,21 +62,10 @@ pub fn what_plexus_waits_for_is_told(server: &ApiServer) {
     install_is(server, &json!({"terminated": {"exitCode": 0, "reason": "Completed"}}));
 }
 
-/// The warning `reason` about an object of `kind`.
-fn warn(server: &ApiServer, (kind, namespace, name): (&str, &str, &str), reason: &str, message: &str) {
-    let words = ["get", kind, name, "-n", namespace, "-o", "jsonpath={.metadata.uid}"];
-    let uid = server.kubectl(&words, None).unwrap();
-    let event = json!({"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message,
-        "metadata": {"name": format!("{name}.warning"), "namespace": namespace},
-        "involvedObject": {"kind": kind, "name": name, "namespace": namespace, "uid": uid},
-        "lastTimestamp": "2026-01-01T00:00:00Z"});
-    server.kubectl(&["create", "-f", "-"], Some(&event.to_string())).unwrap();
-}
-
 pub fn a_pod_that_waits_for_a_volume_has_that_cause(server: &ApiServer) {
     pod(server, "watched", "volume", &json!({ NETWORKS: "default/lan" }), &json!({"phase": "Pending"}));
     let message = "MountVolume.SetUp failed for volume \"v\" : configmap \"y\" not found";
-    warn(server, ("Pod", "watched", "volume"), "FailedMount", message);
+    reported::event(server, ("Pod", "watched", "volume"), (0, "Warning", "FailedMount", message));
     let said = text(&plexusctl(server, &["why", "watched/volume"]), 3);
     assert!(said.contains("✗ events ") && said.contains(&format!("FailedMount: {message}")), "{said}");
     server.kubectl(&["delete", "pod", "-n", "watched", "volume", "--grace-period=0", "--force"], None).unwrap();
@@ -100,7 +83,7 @@ pub fn a_daemon_set_without_pods_is_told(server: &ApiServer) {
     server.kubectl(&["create", "-f", "-"], Some(&node.to_string())).unwrap();
     let message =
         "Error creating: pods \"plexus-x\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces";
-    warn(server, ("DaemonSet", "kube-system", "plexus"), "FailedCreate", message);
+    reported::event(server, ("DaemonSet", "kube-system", "plexus"), (0, "Warning", "FailedCreate", message));
     let [wrong, step] = first(server);
     assert!(wrong.starts_with("✗ nodes ") && wrong.ends_with(message), "{wrong}");
     assert!(step.contains("kubectl label --overwrite namespace kube-system pod-security"), "{step}");

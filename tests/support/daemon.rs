@@ -220,6 +220,14 @@ impl Daemon {
         }
     }
 
+    /// As [`Daemon::health`], after it has tested the admission policy.
+    pub fn tested_health(&self) -> Health {
+        match self.ask(&Request::Health { test: true }) {
+            Reply::Health(health) => health,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Stops it without warning.
     pub fn kill(self) {
         drop(self);

@@ -29,6 +29,7 @@ pub mod programs;
 pub mod proxy;
 pub mod random;
 pub mod recorder;
+pub mod reported;
 pub mod requests;
 pub mod sweeping;
 

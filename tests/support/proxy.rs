@@ -1,15 +1,18 @@
 //! A wire to a server that can be cut in silence, or is long: what is connected when it is cut gets nothing any more, and is not
 //! told; on a long one each answer comes later.
 
+use nix::sched::{CloneFlags, setns};
+use plexus::sys::netns::Netns;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// The wire; it listens on the address of its server, on another port, for as long as the test runs.
+/// The wire; it listens on the address of its server for as long as the test runs.
 pub struct Proxy {
     pub address: SocketAddr,
     /// Connections of an earlier age are dead.
@@ -23,10 +26,27 @@ impl Proxy {
 
     /// What the server sends comes so much later.
     pub fn late(server: SocketAddr, delay: Duration) -> Proxy {
-        let listener = TcpListener::bind((server.ip(), 0)).unwrap();
+        Proxy::between(SocketAddr::new(server.ip(), 0), server, delay, || ())
+    }
+
+    /// On the calling thread's machine the server of `home` has the same address from now on.
+    pub fn into_node(server: SocketAddr, home: &Netns) -> Proxy {
+        let home = home.as_fd().try_clone_to_owned().unwrap();
+        Proxy::between(server, server, Duration::ZERO, move || setns(&home, CloneFlags::CLONE_NEWNET).unwrap())
+    }
+
+    /// `enter` is called by the thread that connects to the server.
+    fn between(
+        address: SocketAddr,
+        server: SocketAddr,
+        delay: Duration,
+        enter: impl FnOnce() + Send + 'static,
+    ) -> Proxy {
+        let listener = TcpListener::bind(address).unwrap();
         let (address, age) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let now = Arc::clone(&age);
         std::thread::spawn(move || {
+            enter();
             for inside in listener.incoming().map_while(Result::ok) {
                 let Ok(outside) = TcpStream::connect(server) else { continue };
                 let born = now.load(Ordering::SeqCst);

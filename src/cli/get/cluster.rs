@@ -57,16 +57,16 @@ pub struct Row {
 pub fn run(inquiry: &Inquiry, scope: &Scope, shape: Shape, watch: bool, output: &mut Output) -> Result<(), Error> {
     if !watch {
         let pods = inquiry.pods(scope).map_err(|why| Error::unlisted(why, scope.namespace.as_ref()))?;
-        return print(&pods, shape, true, output);
+        return print(&pods, shape, Some(scope), output);
     }
     let mut failed = Ok(());
     inquiry.watch(scope, |change| {
         let printed = match change {
-            Change::All(pods) => print(&pods, shape, true, output),
-            Change::One(pod) => print(&[*pod], shape, false, output),
+            Change::All(pods) => print(&pods, shape, Some(scope), output),
+            Change::One(pod) => print(&[*pod], shape, None, output),
             Change::Gone(pod) => {
                 let gone = SeenPod { phase: "Deleted".into(), deleting: true, ..*pod };
-                print(&[gone], shape, false, output)
+                print(&[gone], shape, None, output)
             }
         };
         match printed {
@@ -100,21 +100,28 @@ fn row(pod: &SeenPod) -> Option<Row> {
     })
 }
 
-fn print(pods: &[SeenPod], shape: Shape, is_first: bool, output: &mut Output) -> Result<(), Error> {
+/// `whole` is where all `pods` were looked for; none for a change of one.
+fn print(pods: &[SeenPod], shape: Shape, whole: Option<&Scope>, output: &mut Output) -> Result<(), Error> {
     let rows = rows(pods);
     match shape {
         Shape::Json => output.json(&Document { version: VERSION, pods: rows }),
         Shape::Yaml => output.yaml(&Document { version: VERSION, pods: rows }),
         Shape::Name => rows.iter().try_for_each(|row| output.line(&format!("pod/{}", row.pod))),
         Shape::Table | Shape::Wide if rows.is_empty() => {
-            if is_first {
-                output.remark("No pods with additional networks.");
+            match whole {
+                Some(Scope { namespace: Some(one), .. }) => {
+                    output.remark(format!(
+                        "No pods with additional networks in namespace {one}; -A shows all namespaces."
+                    ));
+                }
+                Some(_) => output.remark("No pods with additional networks."),
+                None => {}
             }
             Ok(())
         }
         Shape::Table | Shape::Wide => {
             let table = table(&rows, record::now(), shape == Shape::Wide);
-            if is_first { output.table(&table) } else { output.table(&table.without_heading()) }
+            if whole.is_some() { output.table(&table) } else { output.table(&table.without_heading()) }
         }
     }
 }

@@ -114,15 +114,19 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
 }
 
 impl Arguments {
-    /// The plan of the pod `name`: of this node by its daemon, else of the cluster that kubectl would ask.
+    /// The plan of the pod `name`: of the cluster that the command line names; else of this node by its daemon, and where that
+    /// cannot tell, of the cluster that kubectl would ask.
     fn pod(&self, name: &str, settings: &Settings, may_look: bool) -> Result<PodPlan, Error> {
-        let is_of_cluster =
-            self.access.is_given() || (!settings.run.socket().exists() && ClusterAccess::is_configured());
-        if is_of_cluster {
-            let subject = Subject::of_cluster(name, &self.access.open()?, settings)?;
-            return Ok(rehearse::plan(&subject, settings, self.stage(self.on_node)));
+        if !self.access.is_given() {
+            match Subject::of_daemon(name, settings) {
+                Ok(subject) => return Ok(rehearse::plan(&subject, settings, self.stage(may_look))),
+                Err(e) if !ClusterAccess::is_configured() => return Err(e),
+                // With the usual manifests the daemon may not read pods. A person may.
+                Err(_) => {}
+            }
         }
-        Ok(rehearse::plan(&Subject::of_daemon(name, settings)?, settings, self.stage(may_look)))
+        let subject = Subject::of_cluster(name, &self.access.open()?, settings)?;
+        Ok(rehearse::plan(&subject, settings, self.stage(self.on_node)))
     }
 
     fn stage(&self, is_on_node: bool) -> Stage<'_> {

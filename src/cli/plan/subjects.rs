@@ -78,7 +78,6 @@ impl Subject {
                 is_host_network: false,
                 node: None,
             }),
-            // With the usual manifests the daemon may not read pods. A person may.
             Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => Err(failed(format!(
                 "plexusd answered: {why}; a workstation plans it without plexusd: plexusctl plan {name}"
             ))),

@@ -94,6 +94,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         }
     } else if let (Ok(inquiry), Some(facts)) = (&inquiry, &facts) {
         checks::add(&mut checks, part_of_node(inquiry, facts, output));
+        checks.iter_mut().for_each(|check| asked_from_here(check, facts.pod.node.as_deref()));
     }
     if let Some(facts) = &facts {
         checks::settle_status(facts, &mut checks);
@@ -105,7 +106,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, pod: &pod, cause, checks: &checks })?,
         Format::Table => {
-            headline(&pod, cause, &checks, output)?;
+            let afar = facts.as_ref().and_then(|facts| facts.pod.node.as_deref()).filter(|_| !is_node);
+            headline((&pod, afar), cause, &checks, output)?;
             diagnosis::print(&checks, output)?;
         }
     }
@@ -151,8 +153,28 @@ struct PartOfNode {
     checks: Vec<Check>,
 }
 
-/// The answer in two lines: the cause, and the next step.
-fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Output) -> Result<(), Error> {
+/// What a person does who is on the node.
+const DOCTOR: &str = "`plexusctl doctor` on the node";
+
+/// The same from elsewhere.
+fn doctor_of(node: &str) -> String {
+    format!("`plexusctl doctor --node {node}`")
+}
+
+/// Whoever is not on the `node` of the pod asks it from here.
+fn asked_from_here(check: &mut Check, node: Option<&str>) {
+    if let (Some(remedy), Some(node)) = (&mut check.remedy, node) {
+        *remedy = remedy.replace(DOCTOR, &doctor_of(node));
+    }
+}
+
+/// The answer in two lines: the cause, and the next step. `node` is the pod's, where that is elsewhere.
+fn headline(
+    (pod, node): (&str, Option<&str>),
+    cause: Option<&Check>,
+    checks: &[Check],
+    output: &mut Output,
+) -> Result<(), Error> {
     if let Some(cause) = cause {
         output.line(&format!("Pod {pod}: {}", cause.finding))?;
         let next = cause.remedy.as_deref().unwrap_or_default();
@@ -175,8 +197,9 @@ fn headline(pod: &str, cause: Option<&Check>, checks: &[Check], output: &mut Out
             "no cause was found in what could be seen"
         };
         output.line(&format!("Pod {pod}: {found}."))?;
-        let usual = "Run `plexusctl doctor` on its node, and look at the events again in a minute.";
-        let next = unseen.remedy.as_deref().or((!is_attached).then_some(usual));
+        let doctor = node.map_or_else(|| DOCTOR.to_owned(), doctor_of);
+        let usual = format!("Run {doctor}, and look at the events again in a minute.");
+        let next = unseen.remedy.as_deref().or((!is_attached).then_some(&usual));
         next.map_or(Ok(()), |next| output.line(&format!("Next step: {next}")))?;
     } else {
         output.line(&format!("Pod {pod}: no problem with its networks was found."))?;
