@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cleaned;
 mod daemon;
 mod invariants;
 mod odd;

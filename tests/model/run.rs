@@ -7,7 +7,7 @@ use crate::slot::{Past, Slot, State};
 use crate::support::{Answer, Call, Pod, eventually};
 use crate::world::World;
 use crate::{daemon, invariants};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -70,7 +70,7 @@ impl Run {
     }
 
     /// Counts a call that is killed, where it was, and else as one that is not.
-    fn count_call(&mut self, name: &str, answer: &Answer, killed: bool) {
+    pub fn count_call(&mut self, name: &str, answer: &Answer, killed: bool) {
         let was_killed = killed && answer.status.signal() == Some(9);
         self.count(&if was_killed { format!("{name}Killed") } else { name.to_owned() });
     }
@@ -133,11 +133,7 @@ impl Run {
             Op::GcKilled { at } => self.gc(*at),
             Op::Sweep => self.sweep(0),
             Op::SweepKilled { at } => self.sweep(*at),
-            Op::SweepBlind => {
-                self.count("SweepBlind");
-                let answer = self.world.sweep_blind();
-                must(answer.status.signal() != Some(6), || format!("{answer:?}"))
-            }
+            Op::SweepBlind => self.sweep_blind(),
             Op::Torn { slot, percent } => self.tear(*slot, *percent),
             Op::Clock { seconds } => {
                 self.count("Clock");
@@ -434,64 +430,6 @@ impl Run {
             self.count("CheckCut");
         }
         Ok(())
-    }
-
-    fn gc(&mut self, killed: usize) -> Result<(), String> {
-        // Of pods whose namespace ended without DEL, the runtime lists some.
-        let forgets = !self.made.is_multiple_of(2);
-        let is_listed = |slot: &&Slot| slot.state == State::Attached && !(forgets && slot.ended);
-        let valid: Vec<Value> = self
-            .slots
-            .iter()
-            .flatten()
-            .filter(is_listed)
-            .map(|slot| json!({"containerID": slot.pod.id, "ifname": "eth0"}))
-            .collect();
-        let call = self.world.call(Call::of_node(&self.world.node, "GC"));
-        let call = call.configured("cni.dev/valid-attachments", json!(valid));
-        let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
-        self.count_call("Gc", &answer, killed > 0);
-        // Of what was never recorded nobody knows the network: where a program gave the address, or the default network was
-        // another one, only a sweep returns it.
-        let (slots, past) = (self.slots.iter().flatten(), self.past.iter());
-        let slots = slots.filter(|slot| slot.unrecorded).map(|slot| &slot.pod.id);
-        let unrecorded: BTreeSet<String> =
-            slots.chain(past.filter(|past| past.unrecorded).map(|past| &past.pod.id)).cloned().collect();
-        let primary = self.world.primary;
-        let is_unknown = |thing: &seen::Thing| {
-            let today = !primary.is_program() && thing.what == format!("lease of {}", primary.name());
-            thing.ifname == "eth0" && !today && unrecorded.contains(&thing.id)
-        };
-        // Their records may be gone now, and DEL has to guess.
-        for slot in self.slots.iter_mut().flatten().filter(|slot| forgets && slot.ended) {
-            slot.unrecorded = true;
-        }
-        let listed = self.slots.iter().flatten().filter(is_listed);
-        let whole = listed.clone().all(|slot| slot.torn.is_none());
-        if killed > 0 || !whole || !self.world.is_well() {
-            return Ok(());
-        }
-        self.quiet();
-        must(answer.status.success(), || format!("GC fails: {answer:?}"))?;
-        let seen = Seen::look();
-        let is_lost = |thing: &seen::Thing| {
-            self.past.iter().any(|past| past.pod.id == thing.id && past.may_leave(thing))
-                || self.slots.iter().flatten().any(|slot| slot.pod.id == thing.id && (slot.is_lost() || slot.old))
-        };
-        let mut stale = seen.things.iter().filter(|thing| !listed.clone().any(|slot| slot.pod.id == thing.id));
-        // What a living namespace may still use is kept.
-        let is_used = |thing: &seen::Thing| {
-            thing.id.is_empty() || self.slots.iter().flatten().any(|slot| slot.pod.id == thing.id && !slot.ended)
-        };
-        let left = stale
-            .find(|thing| !is_lost(thing) && !is_unknown(thing) && (thing.what.starts_with("mark") || !is_used(thing)));
-        must(left.is_none(), || format!("GC succeeds, and {left:?} is left"))
-    }
-
-    fn sweep(&mut self, killed: usize) -> Result<(), String> {
-        let answer = self.world.sweep(killed);
-        self.count_call("Sweep", &answer, killed > 0);
-        must(killed > 0 || !self.world.is_well() || answer.status.success(), || format!("the sweep fails: {answer:?}"))
     }
 
     fn tear(&mut self, at: usize, percent: usize) -> Result<(), String> {

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 /// Something that a plugin made for a sandbox and keeps outside of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,13 +20,16 @@ pub struct Thing {
     pub what: String,
     /// The address, or nothing.
     pub address: String,
+    /// When a lease was written, in seconds of Unix time.
+    pub written: Option<u64>,
 }
 
 /// A record, as its file is.
 #[derive(Clone, Debug)]
 pub enum Recorded {
     Whole(Value),
-    Damaged,
+    /// Its end is lost; this could still be read of it.
+    Damaged(Value),
 }
 
 /// All of it.
@@ -55,6 +59,32 @@ impl Seen {
             _ => Vec::new(),
         }
     }
+
+    /// Each record, or what could be read of it.
+    pub fn told(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.records.iter().map(|(id, record)| match record {
+            Recorded::Whole(record) | Recorded::Damaged(record) => (id, record),
+        })
+    }
+
+    pub fn is_damaged(&self, id: &str) -> bool {
+        matches!(self.records.get(id), Some(Recorded::Damaged(_)))
+    }
+}
+
+/// What can be read of a record that has lost its end: what stands before the attachments, and those that are whole.
+fn beginning(text: &str) -> Value {
+    let Some((head, rest)) = text.split_once("\"attachments\":[") else { return Value::Null };
+    let mut record: Value = serde_json::from_str(&format!("{head}\"attachments\":[]}}")).unwrap();
+    let (mut attachments, mut rest) = (Vec::new(), rest);
+    loop {
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        let Some(Ok(attachment)) = values.next() else { break };
+        attachments.push(attachment);
+        rest = rest[values.byte_offset()..].trim_start_matches(',');
+    }
+    record["attachments"] = attachments.into();
+    record
 }
 
 fn statuses() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
@@ -87,7 +117,7 @@ fn leases() -> Vec<Thing> {
     for (pool, path) in files(Path::new("/var/lib/cni/networks")) {
         for (address, path) in files(&path) {
             let is_address = address.contains(['.', ':']) && address.starts_with(|c: char| c.is_ascii_hexdigit());
-            let Ok(text) = fs::read_to_string(path) else { continue };
+            let Ok(text) = fs::read_to_string(&path) else { continue };
             if is_address && !address.starts_with("last") {
                 let (id, ifname) = text.split_once("\r\n").unwrap_or((&text, ""));
                 all.push(Thing {
@@ -95,11 +125,17 @@ fn leases() -> Vec<Thing> {
                     ifname: ifname.to_owned(),
                     what: format!("lease of {pool}"),
                     address,
+                    written: written(&path),
                 });
             }
         }
     }
     all
+}
+
+fn written(path: &Path) -> Option<u64> {
+    let modified = fs::metadata(path).ok()?.modified().ok()?;
+    Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 fn marks() -> Vec<Thing> {
@@ -108,7 +144,7 @@ fn marks() -> Vec<Thing> {
         files(&path).into_iter().map(move |(name, _)| {
             let (id, ifname) = name.split_once('.').unwrap();
             let (id, ifname) = (id.to_owned(), ifname.to_owned());
-            Thing { id, ifname, what: format!("mark of {stub}"), address: String::new() }
+            Thing { id, ifname, what: format!("mark of {stub}"), address: String::new(), written: None }
         })
     };
     stubs.flat_map(of).collect()
@@ -119,7 +155,8 @@ fn records() -> BTreeMap<String, Recorded> {
     let read = |(name, path): (String, std::path::PathBuf)| {
         let id = name.strip_suffix(".json").filter(|id| !id.starts_with('.'))?.to_owned();
         let text = fs::read(path).ok()?;
-        Some((id, serde_json::from_slice(&text).map_or(Recorded::Damaged, Recorded::Whole)))
+        let damaged = |_| Recorded::Damaged(beginning(&String::from_utf8_lossy(&text)));
+        Some((id, serde_json::from_slice(&text).map_or_else(damaged, Recorded::Whole)))
     };
     files.filter_map(read).collect()
 }

@@ -68,8 +68,13 @@ impl Past {
 }
 
 impl Slot {
+    /// Whether its ADD succeeded, and no DEL came yet.
+    pub fn is_attached(&self) -> bool {
+        self.state == State::Attached
+    }
+
     pub fn is_alive(&self) -> bool {
-        self.state == State::Attached && !self.ended
+        self.is_attached() && !self.ended
     }
 
     /// Whether its record tells all.
