@@ -255,6 +255,8 @@ impl Run {
         let answer = if killed == 0 { call.make() } else { call.killed_at(killed).0 };
         self.quiet();
         self.count_call("Gc", &answer, killed > 0);
+        // Harm that is done to a living sandbox is told first.
+        self.invariants()?;
         let after = Seen::look();
         Self::nothing_is_new(&before, &after)?;
         let outcome = self.gc_ended(&before, &after, &listed, (&answer, killed > 0));
@@ -340,6 +342,7 @@ impl Run {
         (answer, may_be_killed): (&Answer, bool),
         is_blind: bool,
     ) -> Result<(), String> {
+        self.invariants()?;
         let after = Seen::look();
         Self::nothing_is_new(before, &after)?;
         let sight = self.sight(before, is_blind);
