@@ -1,10 +1,13 @@
 //! JSON texts that differ from good ones in a few places: every place of each, and several at random.
 
 use crate::support::random::Random;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt;
 
 /// A JSON text in which keys may occur twice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Text(String),
     List(Vec<Json>),
@@ -42,17 +45,20 @@ const VALUES: [&str; 24] = [
 const MEMBERS: usize = 5;
 
 impl Json {
-    pub fn parse(text: &str) -> Json {
-        fn of(value: Value) -> Json {
-            match value {
-                Value::Array(list) => Json::List(list.into_iter().map(of).collect()),
-                Value::Object(object) => {
-                    Json::Object(object.into_iter().map(|(key, value)| (key, of(value))).collect())
-                }
-                other => Json::Text(other.to_string()),
+    /// `text` with each of its keys, and its values as they are written; none where it is no JSON.
+    pub fn read(text: &str) -> Option<Json> {
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        match text.as_bytes().first()? {
+            b'{' => {
+                let members = serde_json::from_str::<Members>(text).ok()?.0.into_iter();
+                members.map(|(key, raw)| Some((key, Json::read(raw.get())?))).collect::<Option<_>>().map(Json::Object)
             }
+            b'[' => {
+                let list = serde_json::from_str::<Vec<Box<RawValue>>>(text).ok()?.into_iter();
+                list.map(|raw| Json::read(raw.get())).collect::<Option<_>>().map(Json::List)
+            }
+            _ => serde_json::from_str::<&RawValue>(text).ok().map(|raw| Json::Text(raw.get().to_owned())),
         }
-        of(serde_json::from_str(text).unwrap())
     }
 
     pub fn text(&self) -> String {
@@ -111,6 +117,29 @@ impl Json {
     }
 }
 
+/// The members of an object in their order, also those with the same key.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
+}
+
 fn change_member(members: &mut Vec<(String, Json)>, at: usize, number: usize) {
     let (key, value) = members[at].clone();
     match number {
@@ -128,7 +157,7 @@ fn change_member(members: &mut Vec<(String, Json)>, at: usize, number: usize) {
 pub fn every(originals: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
     for original in originals {
-        let json = Json::parse(original);
+        let json = Json::read(original).unwrap();
         all.push(json.text());
         for number in 0..json.changes() {
             let mut changed = json.clone();
@@ -141,7 +170,7 @@ pub fn every(originals: &[&str]) -> Vec<String> {
 
 /// One of `originals` with a few changes, and sometimes a few bytes.
 pub fn random(originals: &[&str], random: &mut Random) -> String {
-    let mut json = Json::parse(originals[random.below(originals.len())]);
+    let mut json = Json::read(originals[random.below(originals.len())]).unwrap();
     for _ in 0..1 + random.below(4) {
         json.change(random.below(json.changes()));
     }
