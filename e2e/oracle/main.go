@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/types/create"
 	"github.com/k8snetworkplumbingwg/network-attachment-definition-client/pkg/utils"
@@ -28,13 +30,83 @@ type answer struct {
 // The namespace of the pod whose annotation it is.
 const namespace = "own"
 
+// The name of the network attachment definition whose configuration it is.
+const definition = "nad"
+
+// What the runtime has for whichever plugin declares the capability.
+var offered = map[string]any{"ips": []string{"10.9.0.9/24"}, "mac": "02:00:00:00:00:09"}
+
 type network struct {
 	Name         string   `json:"name"`
 	Version      string   `json:"version"`
 	DisableCheck bool     `json:"disableCheck"`
 	DisableGC    bool     `json:"disableGC"`
 	OnlyInlined  bool     `json:"onlyInlined"`
-	Plugins      []string `json:"plugins"`
+	Plugins      []plugin `json:"plugins"`
+}
+
+type plugin struct {
+	Type         string          `json:"type"`
+	IPAM         string          `json:"ipam"`
+	Capabilities []string        `json:"capabilities"`
+	Stdin        json.RawMessage `json:"stdin"`
+}
+
+func networkOf(list *libcni.NetworkConfigList) (network, error) {
+	found := network{list.Name, list.CNIVersion, list.DisableCheck, list.DisableGC, list.LoadOnlyInlinedPlugins, []plugin{}}
+	for _, one := range list.Plugins {
+		stdin, err := stdinOf(list, one)
+		if err != nil {
+			return found, err
+		}
+		declared := []string{}
+		for capability, isOn := range one.Network.Capabilities {
+			if isOn {
+				declared = append(declared, capability)
+			}
+		}
+		slices.Sort(declared)
+		found.Plugins = append(found.Plugins, plugin{one.Network.Type, one.Network.IPAM.Type, declared, stdin})
+	}
+	return found, nil
+}
+
+// What the plugin reads in the first call: the steps of libcni's buildOneConfig, which is not exported.
+func stdinOf(list *libcni.NetworkConfigList, one *libcni.PluginConfig) ([]byte, error) {
+	common := map[string]any{}
+	for capability, isOn := range one.Network.Capabilities {
+		if value, isOffered := offered[capability]; isOn && isOffered {
+			common[capability] = value
+		}
+	}
+	one, err := libcni.InjectConf(one, map[string]any{"name": list.Name, "cniVersion": list.CNIVersion})
+	if err == nil && len(common) > 0 {
+		one, err = libcni.InjectConf(one, map[string]any{"runtimeConfig": common})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return one.Bytes, nil
+}
+
+// The configuration in a network attachment definition: with a type it is one plugin, as Multus decides it.
+func ofDefinition(text string) (*libcni.NetworkConfigList, error) {
+	bytes, err := utils.GetCNIConfigFromSpec(text, definition)
+	if err != nil {
+		return nil, err
+	}
+	var head types.PluginConf
+	if err := json.Unmarshal(bytes, &head); err != nil {
+		return nil, err
+	}
+	if head.Type == "" {
+		return libcni.NetworkConfFromBytes(bytes)
+	}
+	single, err := libcni.ConfFromBytes(bytes)
+	if err != nil {
+		return nil, err
+	}
+	return libcni.ConfListFromConf(single)
 }
 
 func understand(asked question) (value any, err error) {
@@ -52,11 +124,16 @@ func understand(asked question) (value any, err error) {
 		if err != nil {
 			return nil, err
 		}
-		found := network{list.Name, list.CNIVersion, list.DisableCheck, list.DisableGC, list.LoadOnlyInlinedPlugins, []string{}}
-		for _, plugin := range list.Plugins {
-			found.Plugins = append(found.Plugins, plugin.Network.Type)
+		return networkOf(list)
+	case "nad":
+		list, err := ofDefinition(asked.Text)
+		if err != nil {
+			return nil, err
 		}
-		return found, nil
+		if len(list.Plugins) == 0 {
+			return nil, fmt.Errorf("it has neither a type nor plugins")
+		}
+		return networkOf(list)
 	case "result":
 		result, err := create.CreateFromBytes([]byte(asked.Text))
 		if err != nil {

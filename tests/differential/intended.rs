@@ -1,25 +1,60 @@
 //! The differences that are intended, and why.
 
+use crate::checks;
 use serde_json::Value;
 use std::net::IpAddr;
+
+/// What one side understood, or why it refused.
+pub type Side = Result<Value, String>;
+
+/// What both made of one text.
+pub struct Pair {
+    pub ours: Side,
+    pub theirs: Side,
+}
+
+impl Pair {
+    pub fn is_alike(&self) -> bool {
+        match (&self.ours, &self.theirs) {
+            (Ok(ours), Ok(theirs)) => normal(ours) == normal(theirs),
+            (Err(_), Err(_)) => true,
+            _ => false,
+        }
+    }
+}
 
 /// What became of one text.
 pub struct Outcome<'a> {
     pub kind: &'a str,
     pub text: &'a str,
-    pub ours: &'a Result<Value, String>,
-    pub theirs: &'a Result<Value, String>,
+    pub ours: &'a Side,
+    pub theirs: &'a Side,
+    /// Gives both other texts of that kind.
+    pub ask: &'a dyn Fn(&[String]) -> Vec<Pair>,
 }
 
 impl Outcome<'_> {
     /// Plexus alone refuses it, with one of these words.
-    fn refused(&self, words: &[&str]) -> bool {
+    pub fn refused(&self, words: &[&str]) -> bool {
         self.theirs.is_ok() && self.ours.as_ref().is_err_and(|why| words.iter().any(|word| why.contains(word)))
     }
 
     /// Plexus alone takes it; the others refuse it with one of these words.
-    fn taken(&self, words: &[&str]) -> bool {
+    pub fn taken(&self, words: &[&str]) -> bool {
         self.ours.is_ok() && self.theirs.as_ref().is_err_and(|why| words.iter().any(|word| why.contains(word)))
+    }
+
+    /// What both make of `text`, which is this one without a cause: it must be alike, or another row must apply. None
+    /// where the cause is not in this text at all.
+    pub fn without(&self, text: &str) -> Option<Pair> {
+        let pair = (self.ask)(&[text.to_owned()]).pop().filter(|_| text != self.text)?;
+        let outcome = Outcome { text, ours: &pair.ours, theirs: &pair.theirs, ..*self };
+        let is_explained = pair.is_alike() || find(&outcome).is_some();
+        is_explained.then_some(pair)
+    }
+
+    fn is_network(&self) -> bool {
+        matches!(self.kind, "list" | "nad")
     }
 }
 
@@ -34,28 +69,19 @@ pub struct Difference {
     is_it: fn(&Outcome) -> bool,
 }
 
-/// The versions of CNI.
-const RELEASES: [&str; 7] = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
-
 /// The first that applies is taken.
 pub const ALL: &[Difference] = &[
     Difference {
         id: "keys",
         kind: "all",
         text: "a key that occurs twice, or in another case than the standard's",
-        plexus: "annotation and list: the key in the standard's case counts, then any other case; result: only the standard's case counts, and a key that occurs twice is refused",
-        others: "the last of them counts; in a list only the standard's case",
+        plexus: "annotation, list and NAD: the key in the standard's case counts, then any other case; \
+                 result: only the standard's case counts (of `cniVersion` as in a list), and a key that occurs twice is refused",
+        others: "the last of them counts, and each must have the right type. \
+                 Members of earlier objects that the last one does not have are kept, and `null` changes nothing. \
+                 In a list only the standard's case counts; in each of its plugins it counts before any other",
         reason: "the order of keys in an object has no meaning",
-        // Of a list Plexus alone reads what is in another case, and refuses what is wrong in it.
-        is_it: |one| {
-            let anywhere = ["has key ", "incompatible CNI versions: "];
-            let in_list = [" is expected", "is neither true nor false", "\"plugins\" is ", "it has no \"type\""];
-            // Others read a result by the last version: as one of 0.1.0, it has no address.
-            let versions = one.text.to_lowercase().matches("\"cniversion\"").count();
-            let of_version = one.kind == "result" && versions > 1 && one.refused(&[" is expected", "a wrong value"]);
-            let is_refused = one.refused(&anywhere) || one.kind == "list" && one.refused(&in_list) || of_version;
-            has_odd_keys(one.text) && (one.ours.is_ok() || is_refused)
-        },
+        is_it: checks::by_keys,
     },
     Difference {
         id: "escapes",
@@ -64,7 +90,7 @@ pub const ALL: &[Difference] = &[
         plexus: "refused; what plugins read is passed on as it is written",
         others: "replaced with U+FFFD",
         reason: "it is not Unicode",
-        is_it: |one| one.refused(&["hex escape", "surrogate"]) || (one.text.contains("\\ud800") && one.ours.is_ok()),
+        is_it: checks::by_half_pairs,
     },
     Difference {
         id: "large-numbers",
@@ -73,9 +99,36 @@ pub const ALL: &[Difference] = &[
         plexus: "passed on as it is written",
         others: "refused",
         reason: "the plugin that reads the number decides",
+        is_it: checks::by_large_numbers,
+    },
+    Difference {
+        id: "of-lists",
+        kind: "NAD",
+        text: "`cniVersions`, `disableCheck`, `disableGC` or `loadOnlyInlinedPlugins` next to the `type` of a single plugin",
+        plexus: "as in a list",
+        others: "passed on to the plugin, and not read",
+        reason: "who writes them means them",
+        is_it: checks::by_keys_of_lists,
+    },
+    Difference {
+        id: "null-name",
+        kind: "NAD",
+        text: "`null` as the `name`",
+        plexus: "as without the key: the name of the NAD",
+        others: "an empty name; the plugin refuses it",
+        reason: "generators write `null` for what is not set",
+        is_it: checks::by_null_name,
+    },
+    Difference {
+        id: "runtime",
+        kind: "list, NAD",
+        text: "`capabilities` and `prevResult` of a plugin",
+        plexus: "taken out of what the plugin reads; a `prevResult` is the one of the plugin before",
+        others: "left in it",
+        reason: "they are the runtime's: a plugin would take an old result for the one of this call",
         is_it: |one| {
-            let is_number = one.theirs.as_ref().is_err_and(|why| why.contains("cannot unmarshal number"));
-            one.text.contains("1e400") && one.ours.is_ok() || is_number && one.taken(&["of type float64"])
+            let theirs = one.theirs.as_ref().map(checks::without_runtime_keys);
+            one.is_network() && one.ours.as_ref().is_ok_and(|ours| theirs.is_ok_and(|it| normal(&it) == normal(ours)))
         },
     },
     Difference {
@@ -125,6 +178,15 @@ pub const ALL: &[Difference] = &[
         },
     },
     Difference {
+        id: "claims",
+        kind: "annotation",
+        text: "`ips` together with `ipam-claim-reference`",
+        plexus: "taken; both reach the plugin",
+        others: "refused, until 1.7.7 of the client",
+        reason: "as in the newer client; plugins that know neither ignore one of them",
+        is_it: checks::by_claims,
+    },
+    Difference {
         id: "nulls-in-lists",
         kind: "annotation, result",
         text: "`null` as an element of a list",
@@ -135,70 +197,66 @@ pub const ALL: &[Difference] = &[
     },
     Difference {
         id: "null",
-        kind: "list",
+        kind: "list, NAD",
         text: "`null` as the value of `cniVersion`, `cniVersions`, `disableCheck`, `disableGC`, `loadOnlyInlinedPlugins` or `plugins`",
         plexus: "as without the key",
         others: "refused, where the value of most other keys may be `null`",
         reason: "generators write `null` for what is not set",
-        is_it: |one| one.kind == "list" && one.taken(&["<nil>", "[]interface {}"]),
+        is_it: |one| one.is_network() && one.taken(&["<nil>", "[]interface {}"]),
     },
     Difference {
         id: "versions",
-        kind: "list",
+        kind: "list, NAD",
         text: "`cniVersion` that is not a version, together with `cniVersions`",
         plexus: "the versions of `cniVersions` count",
         others: "refused",
         reason: "without `cniVersions` all accept it as an old version",
-        is_it: |one| one.kind == "list" && one.taken(&["invalid cniVersion"]),
+        is_it: |one| one.is_network() && one.taken(&["invalid cniVersion"]),
     },
     Difference {
         id: "unknown-versions",
-        kind: "list",
+        kind: "list, NAD",
         text: "a version in `cniVersions` that no release of CNI has, such as `1.1.00`",
         plexus: "the highest version that it knows",
         others: "the highest one",
         reason: "no plugin knows such a version",
-        is_it: |one| {
-            let version = |side: &Result<Value, String>| Some(side.as_ref().ok()?["version"].as_str()?.to_owned());
-            let is_known = |side| version(side).is_some_and(|version| RELEASES.contains(&version.as_str()));
-            one.kind == "list" && one.theirs.is_ok() && is_known(one.ours) && !is_known(one.theirs)
-        },
+        is_it: checks::by_unknown_version,
     },
     Difference {
         id: "of-plugins",
-        kind: "list",
+        kind: "list, NAD",
         text: "`ipam`, `dns` or `prevResult` of a plugin with a wrong type",
         plexus: "passed on to the plugin",
         others: "refused",
         reason: "the keys of a plugin are the plugin's; it refuses them",
-        is_it: |one| one.kind == "list" && one.taken(&["PluginConf.", "DNS.dns", "IPAM."]),
+        is_it: |one| one.is_network() && one.taken(&["PluginConf.", "DNS.dns", "IPAM."]),
     },
     Difference {
         id: "inlined",
-        kind: "list",
+        kind: "list, NAD",
         text: "`loadOnlyInlinedPlugins` without `plugins`",
         plexus: "refused when it is known that no other file has plugins",
         others: "refused at once",
         reason: "one check for every list without a plugin",
-        is_it: |one| one.kind == "list" && one.taken(&["no 'plugins' key", "no plugins in list"]),
+        is_it: |one| one.is_network() && one.taken(&["no 'plugins' key", "no plugins in list"]),
     },
     Difference {
         id: "types",
-        kind: "list",
+        kind: "list, NAD",
         text: "a `name`, plugin `type` or `capabilities` that cannot work",
         plexus: "refused",
         others: "taken; a later step fails",
         reason: "a name becomes a part of a path",
-        is_it: |one| one.kind == "list" && one.refused(&["network name \"", "plugin type \"", "key \"capabilities\" "]),
+        is_it: |one| one.is_network() && one.refused(&["network name \"", "plugin type \"", "key \"capabilities\" "]),
     },
     Difference {
         id: "many",
-        kind: "list",
+        kind: "list, NAD",
         text: "more than 64 plugins",
         plexus: "refused",
         others: "taken",
         reason: "what a pod asks for is copied into each of them, on the node",
-        is_it: |one| one.kind == "list" && one.refused(&[" plugins, more than 64"]),
+        is_it: |one| one.is_network() && one.refused(&[" plugins, more than 64"]),
     },
     Difference {
         id: "incomplete",
@@ -216,7 +274,7 @@ pub const ALL: &[Difference] = &[
         plexus: "read as decimal",
         others: "refused",
         reason: "nobody's plugin writes it; without a prefix length Plexus refuses it, too",
-        is_it: |one| one.kind == "result" && one.taken(&["invalid CIDR address"]) && has_leading_zero(one.text),
+        is_it: checks::by_zeros,
     },
     Difference {
         id: "prefix-zeros",
@@ -225,7 +283,7 @@ pub const ALL: &[Difference] = &[
         plexus: "refused",
         others: "read as decimal",
         reason: "nobody's plugin writes it",
-        is_it: |one| one.kind == "result" && one.refused(&["invalid IP address syntax"]) && one.text.contains("/0"),
+        is_it: checks::by_zeros_of_lengths,
     },
     Difference {
         id: "numbers",
@@ -255,36 +313,13 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|one| one.id)
 }
 
-/// Whether a part of an address begins with a zero that is not all of it.
-fn has_leading_zero(text: &str) -> bool {
-    let parts = text.split(|c: char| !c.is_ascii_digit());
-    parts.into_iter().any(|part| part.len() > 1 && part.starts_with('0'))
-}
-
-/// Whether an object of `text` has a key twice, or one that is not in the standard's case.
-fn has_odd_keys(text: &str) -> bool {
-    let mut scopes: Vec<Vec<String>> = vec![Vec::new()];
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}', '"']) {
-        let sign = rest.as_bytes()[at];
-        rest = &rest[at + 1..];
-        match sign {
-            b'{' => scopes.push(Vec::new()),
-            b'}' => drop(scopes.pop()),
-            _ => {
-                let Some(end) = rest.find('"') else { return false };
-                let word = &rest[..end];
-                rest = &rest[end + 1..];
-                let Some(scope) = scopes.last_mut().filter(|_| rest.trim_start().starts_with(':')) else { continue };
-                let folded = word.to_lowercase();
-                if scope.contains(&folded) || (word.len() > 1 && word == word.to_uppercase()) {
-                    return true;
-                }
-                scope.push(folded);
-            }
-        }
+/// Whether the same was understood, or refused with the same words.
+pub fn is_same(one: &Side, other: &Side) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => normal(one) == normal(other),
+        (Err(one), Err(other)) => one == other,
+        _ => false,
     }
-    false
 }
 
 /// What means the same is written the same.
@@ -293,7 +328,11 @@ pub fn normal(value: &Value) -> Value {
         Value::Array(list) => Value::Array(list.iter().map(normal).collect()),
         Value::Object(object) => {
             let members = object.iter().map(|(key, value)| {
-                let value = if key == "protocol" { protocol(value) } else { normal(value) };
+                let value = match key.as_str() {
+                    "protocol" => protocol(value),
+                    "stdin" => numbers(value),
+                    _ => normal(value),
+                };
                 (key.clone(), value)
             });
             let is_default = |value: &Value| {
@@ -308,6 +347,16 @@ pub fn normal(value: &Value) -> Value {
         Value::String(text) => {
             text.parse::<IpAddr>().map_or_else(|_| value.clone(), |address| address.to_string().into())
         }
+        Value::Number(number) => number.as_f64().into(),
+        other => other.clone(),
+    }
+}
+
+/// What a plugin reads is the same, but for how a number is written: libcni writes each anew.
+fn numbers(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(numbers).collect(),
+        Value::Object(object) => object.iter().map(|(key, one)| (key.clone(), numbers(one))).collect(),
         Value::Number(number) => number.as_f64().into(),
         other => other.clone(),
     }
