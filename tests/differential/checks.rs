@@ -129,7 +129,7 @@ pub fn without_runtime_keys(value: &Value) -> Value {
 
 /// Plexus knows the version that it chose, the others do not know theirs, and all else is the same.
 pub fn by_unknown_version(one: &Outcome) -> bool {
-    let (Ok(ours), Ok(theirs)) = (one.ours, one.theirs) else { return false };
+    let (Ok(ours), Ok(theirs), true) = (one.ours, one.theirs, one.is_network()) else { return false };
     let version = |value: &Value| value["version"].as_str().map(str::to_owned);
     let is_known = |value: &Value| version(value).is_some_and(|version| RELEASES.contains(&version.as_str()));
     let mut changed = without_runtime_keys(theirs);

@@ -53,7 +53,7 @@ impl Outcome<'_> {
         is_explained.then_some(pair)
     }
 
-    fn is_network(&self) -> bool {
+    pub fn is_network(&self) -> bool {
         matches!(self.kind, "list" | "nad")
     }
 }
