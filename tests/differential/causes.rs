@@ -258,6 +258,14 @@ pub fn named(json: Json) -> Json {
     Json::Object(members)
 }
 
+/// A name that is chosen and empty stays so, where the client has seen another: it would put the NAD's in its place.
+pub fn empty_name_is_null(json: &mut Json) {
+    let Json::Object(members) = json else { return };
+    for (_, value) in members.iter_mut().filter(|(key, value)| key == "name" && value.text() == "\"\"") {
+        *value = Json::Text("null".to_owned());
+    }
+}
+
 /// Plexus reads the version of a result before it reads the result, and as that of a network.
 fn rule_of(kind: &str, name: &str, rule: Rule) -> Rule {
     if kind == "result" && name == "cniVersion" && rule == Rule::Exact { Rule::Standard } else { rule }

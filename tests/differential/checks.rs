@@ -63,7 +63,11 @@ pub fn by_keys(one: &Outcome) -> bool {
     let json = if one.kind == "nad" { causes::named(json) } else { json };
     let mut texts: Vec<String> = Vec::new();
     for (top, inner) in OTHERS.iter().flat_map(|top| OTHERS.map(|inner| (*top, inner))) {
-        let text = causes::chosen(&json, one.kind, top, inner).text();
+        let mut json = causes::chosen(&json, one.kind, top, inner);
+        if one.kind == "nad" {
+            causes::empty_name_is_null(&mut json);
+        }
+        let text = json.text();
         if !texts.contains(&text) {
             texts.push(text);
         }
