@@ -6,6 +6,7 @@ use crate::cni::json;
 use crate::cni::request::ValidAttachment;
 use crate::cni::{AddResult, CniError, Code, NetworkConfig, PluginConfig, RawObject, Request, Verb, Version};
 use serde_json::value::RawValue;
+use std::io;
 
 /// One network in one sandbox: its plugins and what they are called with.
 #[derive(Debug)]
@@ -54,15 +55,19 @@ impl Left {
 
 impl Chain<'_> {
     /// ADD: in order, each with its predecessor's result; the first error ends it (CNI-ADD-06). Before a program is
-    /// started, `keep` is handed the result so far: it may be all that tells what was made, if we die meanwhile.
+    /// started, `keep` is handed the result so far: it may be all that tells what was made, if we die meanwhile. Where it
+    /// cannot be kept the program is not started.
     ///
     /// # Errors
     /// That error. What was made so far is still there: the caller follows with [`Chain::del`].
-    pub fn add(&self, keep: impl Fn(&RawValue)) -> Result<Box<RawValue>, Interrupted> {
+    pub fn add(&self, keep: impl Fn(&RawValue) -> io::Result<()>) -> Result<Box<RawValue>, Interrupted> {
         let mut previous: Option<Box<RawValue>> = None;
         for (position, plugin) in self.network.plugins.iter().enumerate() {
-            if let Some(result) = previous.as_deref().filter(|_| self.registry.starts_programs(plugin)) {
-                keep(result);
+            let so_far = previous.as_deref().filter(|_| self.registry.starts_programs(plugin));
+            if let Err(source) = so_far.map_or(Ok(()), &keep) {
+                let what = "it is not started, because the result so far cannot be kept".to_owned();
+                let error = Error::Io { plugin: plugin.kind.to_string(), what, source };
+                return Err(Interrupted { error, last: previous });
             }
             let call = self.call(plugin, self.request(previous.as_deref()));
             let delegate = self.registry.prepared_or_new(self.scope.ifname, position, plugin);

@@ -191,6 +191,7 @@ impl<'t> Session<'t> {
     }
 
     fn attach_batch(&mut self, batch: std::ops::Range<usize>) -> Vec<Result<Box<RawValue>, Failed>> {
+        let is_plain = self.is_plain();
         let Session { turn, sandbox, is_first, plan, before, replaceable, .. } = self;
         let (turn, sandbox, is_first, plan) = (*turn, *sandbox, *is_first, &*plan);
         let (before, replaceable) = (*before, *replaceable);
@@ -199,10 +200,9 @@ impl<'t> Session<'t> {
             // A panic in between leaves a record that is whole.
             let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
             record.attachments[before + index].result = Some(result.to_owned());
-            if replaceable {
-                // A disk that is full is told by whoever writes the results of all.
-                let _ = turn.store.write(&record, Durability::Cached);
-            }
+            let kept = if replaceable { turn.store.write(&record, Durability::Cached) } else { Ok(()) };
+            // A plain pod can be deleted without it, by what the runtime keeps, and starts on a full disk, too.
+            if is_plain { Ok(()) } else { kept }
         };
         let attach = |index: usize| attach_one(turn, sandbox, is_first, &plan[index], |result| keep(index, result));
         if batch.len() == 1 {
@@ -344,7 +344,7 @@ fn attach_one(
     sandbox: &Sandbox,
     is_first: bool,
     planned: &Planned,
-    keep: impl Fn(&RawValue),
+    keep: impl Fn(&RawValue) -> io::Result<()>,
 ) -> Result<Box<RawValue>, Failed> {
     let _step = trace::step_of(|| format!("network {} ({})", planned.network, planned.ifname));
     let target = turn.target()?;
