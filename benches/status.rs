@@ -2,7 +2,8 @@
 //! daemon on a connection that is open, until its answer, and the same patch by the same client library on a connection
 //! that is open, too.
 //!
-//! `make bench-status`, as root. Medians of alternating rounds: on a busy machine compare the columns, not the days.
+//! `make bench-status`, as root. Medians of alternating rounds: on a busy machine compare the columns, not the days. The audit
+//! log of the API server has what it needed itself: a second line divides both times by it.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@ mod report;
 mod support;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, Patch, PatchParams};
 use plexus::api::protocol::{Published, Reply, Request};
 use plexus::nad::NETWORK_STATUS;
@@ -23,8 +25,11 @@ use report::Times;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::cluster::{LEAST, role};
+use support::daemon::Daemon;
 
 const ROUNDS: usize = 60;
+/// The first round that counts.
+const FIRST: usize = 6;
 
 fn main() {
     // On a machine of its own, as every thread that enters one; the client is where the server is.
@@ -32,21 +37,52 @@ fn main() {
     let kubeconfig = server.kubeconfig_for("plexusd", &["plexus"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--node-name", "node1"];
-    let daemon = support::daemon::Daemon::in_folder(folder.path(), &arguments);
+    let daemon = Daemon::in_folder(folder.path(), &arguments);
     support::eventually("the daemon to know the cluster", || daemon.health().ready);
     let pods = create(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let access = runtime.block_on(plexus::cluster::Access::open(Some(kubeconfig))).unwrap();
     let api: Api<Pod> = Api::namespaced(access.client().0, "default");
+    let Measured { bare, asked, greeted, mut over } = measure(&daemon, &pods, |name, status| {
+        let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
+        runtime.block_on(api.patch_status(name, &parameters, &Patch::Merge(status))).unwrap();
+    });
+    over.sort_by(f64::total_cmp);
+    println!("{}", report::origin());
+    println!(
+        "status     bare patch {:.2?}, question to answer {:.2?}, median of the differences {:.2} ms",
+        bare.median(),
+        asked.median(),
+        over[over.len() / 2] * 1e3
+    );
+    let [patch, answer] = served(&server, &pods).map(|times| times.median());
+    println!(
+        "  of that  the API server {patch:.2?} and {answer:.2?}, everything else {:.2?} and {:.2?}; an answer of the daemon alone {:.2?}",
+        bare.median().saturating_sub(patch),
+        asked.median().saturating_sub(answer),
+        greeted.median()
+    );
+}
+
+/// The times of all rounds.
+#[derive(Default)]
+struct Measured {
+    bare: Times,
+    asked: Times,
+    /// A question that the daemon answers by itself.
+    greeted: Times,
+    /// How much longer the question took than the patch, in seconds.
+    over: Vec<f64>,
+}
+
+fn measure(daemon: &Daemon, pods: &[plexus::nad::PodRef], patch: impl Fn(&str, &Value)) -> Measured {
     let mut connection = daemon.connect().unwrap();
-    let (mut bare, mut asked, mut over) = (Times::default(), Times::default(), Vec::new());
+    let mut times = Measured::default();
     for (round, pod) in pods.iter().enumerate() {
         let patched = |status: String| {
             let by_us = json!({"metadata": {"uid": pod.uid(), "annotations": {NETWORK_STATUS: status}}});
             let begun = Instant::now();
-            let name = pod.name().to_owned();
-            let parameters = PatchParams { field_manager: Some("plexus".to_owned()), ..PatchParams::default() };
-            runtime.block_on(api.patch_status(&name, &parameters, &Patch::Merge(by_us))).unwrap();
+            patch(pod.name(), &by_us);
             begun.elapsed()
         };
         let mut answered = || {
@@ -69,21 +105,38 @@ fn main() {
             pause();
             (patched(status(round)), answer)
         };
+        pause();
+        let begun = Instant::now();
+        assert!(matches!(connection.ask(&Request::Health { test: false }), Reply::Health(_)));
         // The first rounds open the connections.
-        if round >= 6 {
-            bare.push(patch);
-            asked.push(answer);
-            over.push(answer.as_secs_f64() - patch.as_secs_f64());
+        if round >= FIRST {
+            times.greeted.push(begun.elapsed());
+            times.bare.push(patch);
+            times.asked.push(answer);
+            times.over.push(answer.as_secs_f64() - patch.as_secs_f64());
         }
         pause();
     }
-    let (bare, asked) = (bare.median(), asked.median());
-    over.sort_by(f64::total_cmp);
-    println!("{}", report::origin());
-    println!(
-        "status     bare patch {bare:.2?}, question to answer {asked:.2?}, median of the differences {:.2} ms",
-        over[over.len() / 2] * 1e3
-    );
+    times
+}
+
+/// What the API server needed for a bare patch, and for that of a question, from its audit log.
+fn served(server: &support::apiserver::ApiServer, pods: &[plexus::nad::PodRef]) -> [Times; 2] {
+    let events = server.audit_log().unwrap();
+    let mut times = [Times::default(), Times::default()];
+    for (round, pod) in pods.iter().enumerate().skip(FIRST) {
+        let is_of_pod = |event: &&Value| event["verb"] == "patch" && event["objectRef"]["name"] == pod.name();
+        let patches: Vec<&Value> = events.iter().filter(is_of_pod).collect();
+        // The first one is neither.
+        assert_eq!(patches.len(), 3, "{patches:?}");
+        let question = if round.is_multiple_of(2) { 2 } else { 1 };
+        for (time, number) in times.iter_mut().zip([3 - question, question]) {
+            let at = |key: &str| serde_json::from_value::<MicroTime>(patches[number][key].clone()).unwrap().0;
+            let needed = at("stageTimestamp").duration_since(at("requestReceivedTimestamp"));
+            time.push(needed.try_into().unwrap());
+        }
+    }
+    times
 }
 
 /// The event of a status that was written is not in the way of the next.
