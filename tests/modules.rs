@@ -42,6 +42,7 @@ const ONLY_IN: [(&str, &[&str]); 3] =
 /// What the daemon's folders may wait for a disk in, and why that holds up nobody: the daemon has one loop.
 const MAY_WAIT_FOR_A_DISK: &[(&str, &str)] = &[
     ("cluster/kubernetes/access.rs", "reads credentials on a thread of its own"),
+    ("cluster/kubernetes/inquiry/way.rs", "the tool alone asks by a kubeconfig"),
     ("cluster/copies.rs", "reads at the start, writes on a thread of its own"),
     ("cluster/manifests/source.rs", "cluster/lookup.rs calls it on a thread of its own"),
     ("cluster/manifests/publish.rs", "cluster/lookup.rs calls it on a thread of its own"),

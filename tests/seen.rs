@@ -409,8 +409,28 @@ fn a_way_to_no_cluster_is_named(server: &ApiServer) {
     let begin = way.find("https://").unwrap();
     let end = begin + way[begin..].find(|c: char| c.is_whitespace() || c == '"').unwrap();
     std::fs::write(&path, format!("{}https://127.0.0.1:9{}", &way[..begin], &way[end..])).unwrap();
-    let said = said(&["status", "--kubeconfig", path.to_str().unwrap()], "/nonexistent");
+    let of_path = |words: &[&str]| said(&[words, &["--kubeconfig", path.to_str().unwrap()]].concat(), "/nonexistent");
+    let said = of_path(&["status"]);
     assert!(said.contains("https://127.0.0.1:9: ") && said.contains("refused"), "{said}");
+    // What the kubeconfig names and nobody has: a file, a program.
+    let user = |user: Value| {
+        let mut config: Value = serde_json::from_str(&way).unwrap();
+        config["users"][0]["user"] = user;
+        std::fs::write(&path, config.to_string()).unwrap();
+        of_path(&["get"])
+    };
+    let key = user(json!({"client-certificate": "/nonexistent/crt", "client-key": "/nonexistent/key"}));
+    assert!(key.contains("kubeconfig: client-certificate /nonexistent/crt: No such file"), "{key}");
+    let exec =
+        json!({"apiVersion": "client.authentication.k8s.io/v1", "command": "get-a-token", "interactiveMode": "Never"});
+    let exec = user(json!({ "exec": exec }));
+    assert!(exec.contains("kubeconfig: the program get-a-token, which gets the credentials: "), "{exec}");
+    let token = user(json!({"token": "refused"}));
+    assert!(token.contains("Unauthorized: the API server does not take the credentials of the kubeconfig"), "{token}");
+    // As for kubectl, a file of the list that does not exist is left out.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexusctl"));
+    command.env_clear().env("KUBECONFIG", format!("/nonexistent:{}", server.kubeconfig().display()));
+    text(&command.args(["get", "-A"]).output().unwrap(), 0);
     server.kubectl(&["delete", "crd", "network-attachment-definitions.k8s.cni.cncf.io"], None).unwrap();
     let status = plexusctl(server, &["status"]);
     let shown = text(&status, 3);

@@ -132,6 +132,9 @@ enum Command {
     Complete(completion::Words),
 }
 
+/// The exit code of a program that SIGPIPE ends, as a shell has it: `kubectl` and most others end so.
+const READER_GONE: u8 = 128 + 13;
+
 /// Runs the command line `words`, of which the first is the program's name. `daemon` is the command line of the daemon, which
 /// has a manual page, too.
 pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Command) -> ExitCode {
@@ -158,8 +161,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>, daemon: fn() -> clap::Comm
         Ok(Verdict::Well) => ExitCode::SUCCESS,
         Ok(Verdict::NotWell) => ExitCode::from(3),
         Ok(Verdict::Refused) => ExitCode::FAILURE,
-        // Whoever read us has seen enough, as in `plexusctl get | head`.
-        Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // Whoever read us has seen enough, as in `plexusctl get | head`: what was not printed cannot be called well.
+        Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(READER_GONE),
         Err(e) => {
             output.error(&e);
             ExitCode::from(e.exit_code())

@@ -26,6 +26,17 @@ fn in_pipe(command: &str) -> String {
     text(&output.stdout).to_owned() + text(&output.stderr)
 }
 
+/// What was not printed cannot be called well: a script that reads the first line only would else take every cluster for well.
+#[test]
+fn a_reader_that_has_gone_is_no_success() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(plexusctl());
+    let status = command.env_clear().arg("version").stdout(writer).status().unwrap();
+    // As a shell has it of a program that SIGPIPE ends.
+    assert_eq!(status.code(), Some(141), "{status:?}");
+}
+
 #[test]
 fn colour_is_for_a_terminal() {
     let folder = Folder::with(&[("net.d/x", "")]);

@@ -37,6 +37,16 @@ pub fn the_configuration_is_broken(scene: &Scene) {
     commands::show_a_broken_network(scene, "default/p6");
     scene.network("broken", &macvlan("10.22.0.0/24").to_string());
     pod.starts(scene);
+    // A value that no plugin takes: the step is the one of `lint`.
+    let mistyped = macvlan("10.26.0.0/24").to_string().replace("\"master\"", "\"mode\":\"bridg\",\"master\"");
+    scene.network("mistyped", &mistyped);
+    let pod = scene.start("p11", "mistyped");
+    pod.is_refused(7);
+    scene.names_everywhere("network-broken", "default/p11");
+    let why = String::from_utf8(scene.afar(&["why", "default/p11"]).stdout).unwrap();
+    assert!(why.contains("Next step: Write one of the modes"), "{why}");
+    scene.network("mistyped", &macvlan("10.26.0.0/24").to_string());
+    pod.starts(scene);
 }
 
 /// A range of two addresses, and two pods that have them.

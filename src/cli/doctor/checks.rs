@@ -102,7 +102,10 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
         (Some(first), None) => {
             let unread = facts.files.iter().find(|file| file.is_own() && file.error.is_some());
             let finding = match unread {
-                Some(own) => format!("the configuration of Plexus, {folder}/{}, cannot be read", own.name),
+                Some(own) => {
+                    let why = own.error.as_deref().unwrap_or_default();
+                    format!("the configuration of Plexus, {folder}/{}, cannot be read: {why}", own.name)
+                }
                 None => format!("no file in {folder} calls Plexus; the runtime takes {}", first.name),
             };
             let again =
@@ -123,17 +126,21 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
             .remedied_by("Correct or remove the file: the runtime may refuse every pod because of it.")
     }));
     settings(facts, checks);
-    if let Some(keeper) = facts.keeper.as_ref().filter(|keeper| !keeper.displaced.is_empty()) {
-        // The report may be of a keeper that has ended.
-        let is_in_place = ours == Some(0);
-        let check = if is_in_place { Check::warning } else { Check::bad };
-        let now = if is_in_place { "; now it is in its place" } else { "" };
-        checks.push(check("keeper", Fault::Displaced, format!("{}{now}", keeper.displaced)));
-    }
+    displaced(facts, ours == Some(0), checks);
     if ours.is_some() && facts.settings_error.is_none() && !facts.networks.iter().any(|network| network.default) {
         let finding = "the configuration of Plexus names no default network (clusterNetwork or delegates)";
         let remedy = "Install the network of the cluster first, then run `plexusctl install` again.";
         checks.push(Check::bad("default network", Fault::PrimaryMissing, finding).remedied_by(remedy));
+    }
+}
+
+/// What the keeper reported of Plexus' file, which `is_in_place` now or not.
+fn displaced(facts: &Facts, is_in_place: bool, checks: &mut Vec<Check>) {
+    if let Some(keeper) = facts.keeper.as_ref().filter(|keeper| !keeper.displaced.is_empty()) {
+        // The report may be of a keeper that has ended.
+        let check = if is_in_place { Check::warning } else { Check::bad };
+        let now = if is_in_place { "; now it is in its place" } else { "" };
+        checks.push(check("keeper", Fault::Displaced, format!("{}{now}", keeper.displaced)));
     }
 }
 
@@ -325,7 +332,9 @@ fn pools(facts: &Facts, checks: &mut Vec<Check>) {
 
 fn records(facts: &Facts, checks: &mut Vec<Check>) {
     if let Some(why) = &facts.unlisted {
-        return checks.push(Check::bad("records", Fault::Unwritable, format!("the records cannot be listed: {why}")));
+        // Of a directory that others may write, nothing is read.
+        let fault = if facts.untrusted.is_empty() { Fault::Unwritable } else { Fault::Untrusted };
+        return checks.push(Check::bad("records", fault, format!("the records cannot be listed: {why}")));
     }
     if facts.debts > 0 {
         let debts = counted_with(facts.debts, "failed removal", "is");
@@ -334,7 +343,8 @@ fn records(facts: &Facts, checks: &mut Vec<Check>) {
     }
     if facts.damaged > 0 {
         let finding = format!("{} cannot be read: `plexusctl get` has the names", counted(facts.damaged, "record"));
-        checks.push(Check::warning("records", Fault::Debt, finding));
+        let look = "Run `plexusctl gc` on the node for those of sandboxes that are gone; the others wait for the DEL of their pods.";
+        checks.push(Check::warning("records", Fault::Debt, finding).remedied_by(look));
     }
     if facts.unpublished > 0 {
         let finding = format!("{} in the records", counted_with(facts.unpublished, "network-status", "waits"));

@@ -175,14 +175,30 @@ fn further_faults_are_named_first() {
         (Facts { release: Err("it does not exist".into()), ..well() }, Fault::NotInstalled),
         (Facts { keeper: Some(kept), ..well() }, Fault::Displaced),
         (Facts { untrusted: vec!["/run/plexus may be written".into()], ..well() }, Fault::Untrusted),
+        // What is not trusted is not read.
+        (
+            Facts { untrusted: vec!["/s may be written".into()], unlisted: Some("/s".into()), ..well() },
+            Fault::Untrusted,
+        ),
         (Facts { draining: true, ..well() }, Fault::Draining),
         (Facts { debts: 2, ..well() }, Fault::Debt),
         (Facts { unpublished: 2, ..well() }, Fault::StatusMissing),
         (Facts { pools: pool("x", 9, 10), ..well() }, Fault::PoolFull),
     ];
     for (facts, fault) in table {
-        assert_eq!(checks(&facts, "1.0.0")[0].fault, Some(fault), "{facts:#?}");
+        let all = checks(&facts, "1.0.0");
+        assert_eq!(all[0].fault, Some(fault), "{facts:#?}");
+        // The file system is not full where the reason is another one.
+        let blames_room = |check: &Check| check.fault == Some(Fault::Unwritable);
+        assert!(fault != Fault::Untrusted || !all.iter().any(blames_room), "{all:#?}");
     }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_has_its_reason() {
+    let cut = File { error: Some("it ends too early (line 1)".into()), ..file("00-plexus.conflist", false) };
+    let all = checks(&Facts { files: vec![cut], ..well() }, "1.0.0");
+    assert!(all[0].finding.ends_with("00-plexus.conflist, cannot be read: it ends too early (line 1)"), "{all:#?}");
 }
 
 #[test]

@@ -30,13 +30,18 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     let mut checks = Vec::new();
     scheduled(facts, &mut checks);
     // What the API server has now, before an event of what it had.
-    let looks = facts.definitions.iter();
-    checks.extend(looks.map(|(nad, look)| network::check(&nad.to_string(), look, &facts.networks)));
-    let slips = facts.slips.iter().filter(|slip| !tells_of_annotation(slip, facts));
-    add(&mut checks, slips.cloned().collect());
-    annotation(facts, &mut checks);
+    for (nad, look) in &facts.definitions {
+        let name = nad.to_string();
+        checks.push(network::check(&name, look, is_attached(facts, &name)));
+    }
+    if let Some((nad, look)) = &facts.default_network {
+        checks.push(network::check(&nad.to_string(), look, !is_open(facts)));
+    }
     let mut of_events = Vec::new();
     events(facts, &mut of_events);
+    of_events.iter_mut().for_each(|event| explain(event, &facts.slips));
+    add(&mut checks, slips(facts, &of_events));
+    annotation(facts, &mut checks);
     add(&mut checks, of_events);
     node(facts, &mut checks);
     of_plexus(facts, &mut checks);
@@ -58,6 +63,35 @@ pub fn add(checks: &mut Vec<Check>, more: Vec<Check>) {
             checks.push(check);
         }
     }
+}
+
+/// What `lint` finds. An error stops a pod that waits; where an `event` has the failure of the network, that is nearer to the
+/// cause.
+fn slips(facts: &Facts, events: &[Check]) -> Vec<Check> {
+    let is_told = |slip: &Check| {
+        let is_same = |event: &Check| event.mark == Mark::Bad && event.network == slip.network;
+        slip.mark == Mark::Bad && slip.network.is_some() && events.iter().any(is_same)
+    };
+    let lacks_nothing =
+        |slip: &Check| slip.network.as_ref().map_or(!is_open(facts), |network| is_attached(facts, network));
+    let own = facts.slips.iter().filter(|slip| !tells_of_annotation(slip, facts) && !is_told(slip));
+    own.map(|slip| Check { mark: if lacks_nothing(slip) { Mark::Warning } else { slip.mark }, ..slip.clone() })
+        .collect()
+}
+
+/// A plugin refused what `lint` calls an error: it has the step for this value.
+fn explain(event: &mut Check, slips: &[Check]) {
+    let is_unexplained = event.fault == Some(Fault::Other) && event.network.is_some();
+    let is_reason = |slip: &&Check| slip.mark == Mark::Bad && slip.network == event.network;
+    if let Some(slip) = slips.iter().find(is_reason).filter(|_| is_unexplained) {
+        (event.fault, event.remedy) = (slip.fault, slip.remedy.clone());
+    }
+}
+
+/// Whether the pod has the network `name`, or needs none any more: it lacks nothing until it is made again.
+fn is_attached(facts: &Facts, name: &str) -> bool {
+    let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended);
+    facts.networks.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state))
 }
 
 /// Whether a network of the pod, or the pod itself, still waits for something.

@@ -3,10 +3,12 @@
 use crate::cli::Error;
 use crate::cli::diagnosis::{Check, Fault, cause_of};
 use crate::cli::meant;
+use crate::cli::natives::DEFAULTS;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::slips::slips;
 use crate::cluster::{Inquiry, SeenDaemonSet, SeenEvent, SeenNode, SeenPod, Unanswered};
-use crate::nad::{Definition, NadRef};
+use crate::engine::Settings;
+use crate::nad::{Definition, NadRef, selection};
 
 /// What there is to know of one NAD.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Facts {
     pub networks: PodNetworks,
     /// The NADs that it selects, each once.
     pub definitions: Vec<(NadRef, Look)>,
+    /// The NAD that takes the place of the default network by an annotation of the pod.
+    pub default_network: Option<(NadRef, Look)>,
     /// What `lint` finds in the pod and these networks.
     pub slips: Vec<Check>,
     /// Events of the pod, the oldest first.
@@ -49,7 +53,9 @@ pub struct Facts {
 impl Facts {
     /// The networks that the pod selects, by name.
     pub fn selected(&self) -> Vec<String> {
-        self.networks.selected.iter().map(|selection| selection.nad.to_string()).collect()
+        let additional = self.networks.selected.iter().map(|selection| &selection.nad);
+        let all = additional.chain(self.default_network.iter().map(|(nad, _)| nad));
+        all.map(ToString::to_string).collect()
     }
 }
 
@@ -67,6 +73,13 @@ impl<T> From<Result<T, Unanswered>> for Seen<T> {
     fn from(answer: Result<T, Unanswered>) -> Self {
         Seen(answer.map_err(|e| e.to_string()))
     }
+}
+
+/// The one NAD that `annotation` names; what cannot be read, the plugin refuses by name.
+fn default_nad(annotation: &str) -> Option<NadRef> {
+    let settings = Settings::parse(DEFAULTS).ok()?;
+    let mut named = selection::parse(annotation, &settings.network_namespace).ok()?;
+    if named.len() == 1 { named.pop().map(|selection| selection.nad) } else { None }
 }
 
 /// Asks for everything about the pod `namespace/name`.
@@ -89,9 +102,10 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         (nad, look)
     };
     let definitions: Vec<(NadRef, Look)> = nads.into_iter().map(look).collect();
+    let default_network = pod.default_network.as_deref().and_then(default_nad).map(look);
     // What cannot be read a second time was looked at once.
     let own = inquiry.pod_manifest(namespace, name).ok().flatten();
-    let found = definitions.iter().filter(|(_, look)| matches!(look, Look::Found(_)));
+    let found = definitions.iter().chain(&default_network).filter(|(_, look)| matches!(look, Look::Found(_)));
     let networks_read = found.filter_map(|(nad, _)| inquiry.network_manifest(nad).ok().flatten());
     let manifests: Vec<String> = own.into_iter().chain(networks_read).collect();
     let on_node = pod.node.as_deref();
@@ -107,6 +121,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     Ok(Facts {
         slips: slips(manifests.iter().map(String::as_str)),
         definitions,
+        default_network,
         events: inquiry.events(&pod).into(),
         node: on_node.map_or(Ok(None), |node| inquiry.node(node)).into(),
         // What cannot be listed may be there.

@@ -16,6 +16,7 @@ use super::output::{Format, Output};
 use super::pods::{Asked, PodOption, label};
 use super::{Error, Verdict, doctor, remote, sight};
 use crate::cluster::Inquiry;
+use checks::RECORD;
 use clap::Args;
 use facts::Facts;
 use schemars::JsonSchema;
@@ -142,7 +143,7 @@ fn of_pod(checks: Vec<Check>, facts: &Facts) -> Vec<Check> {
     let own = facts.selected();
     let is_of_another = |check: &Check| check.pod_uid.as_ref().is_some_and(|uid| *uid != facts.pod.kubelet_uid);
     // A record may have what the annotation no longer selects.
-    let is_about = |check: &Check| check.check == checks::RECORD || check.concerns(&own);
+    let is_about = |check: &Check| check.check == RECORD || check.concerns(&own);
     let is_own = |check: &Check| check.check != API_SERVER && is_about(check) && !is_of_another(check);
     checks.into_iter().filter(is_own).collect()
 }
@@ -175,13 +176,17 @@ fn headline(
     checks: &[Check],
     output: &mut Output,
 ) -> Result<(), Error> {
+    let is_attached = is_attached(checks);
     if let Some(cause) = cause {
         output.line(&format!("Pod {pod}: {}", cause.finding))?;
         let next = cause.remedy.as_deref().unwrap_or_default();
         output.line(&format!("Next step: {next}"))?;
+    } else if let Some(other) = checks.iter().find(|check| check.mark == Mark::Bad) {
+        // Without the API server and without a record nobody knows the networks of the pod.
+        output.line(&format!("Pod {pod}: which networks it selects is not known. Of this node: {}", other.finding))?;
+        output.line(&format!("Next step: {}", other.remedy.as_deref().unwrap_or_default()))?;
     } else if let Some(slip) = checks.iter().find(|check| is_slip(check)) {
         // A warning alone must not read as a failure.
-        let is_attached = checks.iter().any(|check| check.check == checks::STATUS && check.mark == Mark::Good);
         let well = if is_attached {
             "its networks are attached; a warning: "
         } else {
@@ -190,7 +195,6 @@ fn headline(
         output.line(&format!("Pod {pod}: {well}{}", slip.finding))?;
         output.line(&format!("Next step: {}", slip.remedy.as_deref().unwrap_or_default()))?;
     } else if let Some(unseen) = checks.iter().find(|check| check.mark == Mark::Unseen) {
-        let is_attached = checks.iter().any(|check| check.check == checks::STATUS && check.mark == Mark::Good);
         let found = if is_attached {
             "its networks are attached, as far as can be seen"
         } else {
@@ -207,10 +211,18 @@ fn headline(
     output.text("\n")
 }
 
+/// Whether the network-status has all networks, or where that cannot be seen the records of the node.
+fn is_attached(checks: &[Check]) -> bool {
+    let of = |kind: &'static str| checks.iter().filter(move |check| check.check == kind);
+    let is_good = |check: &Check| check.mark == Mark::Good;
+    let is_recorded = of(RECORD).next().is_some() && of(RECORD).all(is_good) && of(API_SERVER).next().is_some();
+    of(checks::STATUS).any(is_good) || is_recorded
+}
+
 /// Whether the pod may have another network than its author meant, although nothing failed.
 fn is_slip(check: &Check) -> bool {
     // The record of a network that was changed since.
-    let is_older = check.check == checks::RECORD && check.fault == Some(Fault::Other);
+    let is_older = check.check == RECORD && check.fault == Some(Fault::Other);
     let is_mistaken = matches!(check.fault, Some(Fault::NetworkBroken | Fault::NetworkMissing | Fault::Annotation));
     check.mark == Mark::Warning && (is_older || is_mistaken)
 }

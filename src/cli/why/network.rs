@@ -2,7 +2,6 @@
 
 use crate::cli::diagnosis::{Check, Fault};
 use crate::cli::natives::DEFAULTS;
-use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::why::facts::Look;
 use crate::cni::{NetworkConfig, spelling};
 use crate::engine::Settings;
@@ -13,10 +12,8 @@ use crate::nad::Definition;
 /// What to do without the CRD of networks.
 const INSTALL_CRD: &str = "Apply the CRD, then create the network: `plexusctl crd | kubectl apply --server-side -f -`.";
 
-/// The check of the network `name`, which a pod with `all` networks selects. What is attached lacks nothing until the pod
-/// is made again.
-pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
-    let is_attached = all.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state));
+/// The check of the network `name`, which a pod selects. What `is_attached` lacks nothing until the pod is made again.
+pub fn check(name: &str, look: &Look, is_attached: bool) -> Check {
     let severe = |fault, finding| {
         let check = if is_attached { Check::warning } else { Check::bad };
         check("network", fault, finding).of_network(name)
@@ -44,11 +41,6 @@ pub fn check(name: &str, look: &Look, all: &PodNetworks) -> Check {
             ),
         },
     }
-}
-
-/// Whether a network in `state` is not waited for: what has ended gets none.
-fn lacks_nothing(state: Standing) -> bool {
-    matches!(state, Standing::Attached | Standing::Ended)
 }
 
 fn parsed(definition: &Definition) -> Option<Result<NetworkConfig, String>> {

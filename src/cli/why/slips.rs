@@ -23,20 +23,26 @@ pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
     let own = findings.iter().filter(|one| one.rule.severity != Severity::Info && !ASIDE.contains(&one.rule.id));
     let mut own: Vec<&Finding> = own.collect();
     own.sort_by_key(|finding| !FIRST.contains(&finding.rule.id));
-    own.into_iter().filter_map(|finding| check(&objects, finding)).collect()
+    own.into_iter().filter_map(|finding| told(&objects, finding)).collect()
 }
 
 /// None of an object that cannot be read.
-fn check(objects: &Objects, finding: &Finding) -> Option<Check> {
+fn told(objects: &Objects, finding: &Finding) -> Option<Check> {
     let object = &objects.all[finding.found.object?];
     let remedy = format!("{}.", with_page(&capitalised(finding.fix()), &finding.rule.page()));
     let text = &finding.found.text;
+    // What `lint` calls an error, ADD refuses.
+    let is_error = finding.rule.severity == Severity::Error;
+    let check = |what, fault, text: String| match is_error {
+        true => Check::bad(what, fault, text),
+        false => Check::warning(what, fault, text),
+    };
     if object.is_network() {
         let name = format!("{}/{}", object.namespace, object.name);
         let found = format!("network {name}: {text}");
-        return Some(Check::warning("network", Fault::NetworkBroken, found).remedied_by(remedy).of_network(name));
+        return Some(check("network", Fault::NetworkBroken, found).remedied_by(remedy).of_network(name));
     }
-    Some(Check::warning("annotation", Fault::Annotation, text.as_str()).remedied_by(remedy))
+    Some(check("annotation", Fault::Annotation, text.clone()).remedied_by(remedy))
 }
 
 fn capitalised(text: &str) -> String {

@@ -89,6 +89,40 @@ fn a_pool_that_is_the_cause_is_named() {
     }
 }
 
+/// What `lint` finds in a network that no plugin can use, and its step.
+fn mistyped() -> Vec<Check> {
+    let nad = r#"{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"lan","namespace":"default"},"spec":{"config":"{\"cniVersion\":\"1.0.0\",\"type\":\"macvlan\",\"mode\":\"bridg\"}"}}"#;
+    super::super::slips::slips([nad].into_iter())
+}
+
+#[test]
+fn a_value_that_no_plugin_takes_is_the_cause_and_has_its_step() {
+    let refused = "network default/lan (net1): plugin macvlan: unknown mode bridg";
+    for facts in [failing(refused), facts("lan")] {
+        let first = &checks(&Facts { slips: mistyped(), ..facts })[0];
+        assert_eq!((first.mark, first.fault), (Mark::Bad, Some(Fault::NetworkBroken)), "{first:?}");
+        assert!(first.remedy.as_ref().unwrap().contains("docs/reference/lint.md#px011"), "{first:?}");
+    }
+    // A failure with a cause of its own is nearer than what `lint` finds.
+    let other =
+        failing("network default/lan (net1): plugin macvlan: master bond9: there is no link bond9 on this node");
+    let all = checks(&Facts { slips: mistyped(), ..other });
+    assert_eq!(all[0].fault, Some(Fault::MasterMissing));
+    assert!(all[1].mark != Mark::Bad, "{all:?}");
+    // What is attached lacks nothing.
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let attached = checks(&Facts { slips: mistyped(), ..running(Some(status)) });
+    assert!(attached.iter().all(|check| check.mark != Mark::Bad), "{attached:?}");
+}
+
+#[test]
+fn a_default_network_of_the_pods_own_that_does_not_exist_is_named() {
+    let nad = NadRef::new("kube-system", "nope").unwrap();
+    let all = checks(&Facts { default_network: Some((nad, Look::Absent(None))), ..facts("lan") });
+    assert_eq!((all[0].mark, all[0].fault), (Mark::Bad, Some(Fault::NetworkMissing)), "{all:?}");
+    assert!(all[0].finding.contains("kube-system/nope does not exist"), "{all:?}");
+}
+
 #[test]
 fn the_ten_faults_are_named_first() {
     let table: Vec<(&str, Facts, Fault)> = vec![

@@ -11,21 +11,22 @@ mod manifests;
 mod objects;
 mod probes;
 mod trust;
+mod way;
 
 pub use addresses::{SeenAddresses, SeenBlock};
 pub use events::SeenDaemonSet;
 pub use exec::{Finished, Job};
 pub use objects::{SeenEvent, SeenNode, SeenPod};
 pub use trust::SeenPolicy;
+pub(in crate::cluster) use way::configuration;
 
-use crate::cluster::error::{of_kubeconfig, reason};
+use crate::cluster::error::reason;
 use crate::cluster::kubernetes::object::NadObject;
 use crate::cluster::kubernetes::whereabouts;
 use crate::nad::{Definition, NadRef};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -40,8 +41,6 @@ use tokio::runtime::{Builder, Runtime};
 const PAGE: u32 = 250;
 /// How long the API server may take for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// How long a connection may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// What every pod of Plexus' DaemonSet has.
 const DAEMON_LABELS: &str = "app.kubernetes.io/name=plexus,app.kubernetes.io/component!=address-controller";
 /// Where the manifests put them.
@@ -150,37 +149,6 @@ impl Debug for Inquiry {
     }
 }
 
-/// The configuration of `context` in the file `kubeconfig`, else where kubectl looks, else that of a pod.
-pub(in crate::cluster) async fn configuration(
-    kubeconfig: Option<&Path>,
-    context: Option<&str>,
-) -> Result<Config, String> {
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let mut config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|e| of_kubeconfig(&e))?;
-            Config::from_custom_kubeconfig(file, &options).await.map_err(|e| of_kubeconfig(&e))?
-        }
-        None => match Config::from_kubeconfig(&options).await {
-            Ok(config) => config,
-            // A pod has no kubeconfig, and its account's token.
-            Err(e) => Config::incluster().map_err(|_| without_a_way(&e))?,
-        },
-    };
-    config.connect_timeout = Some(CONNECT_LIMIT);
-    config.default_retry = false;
-    Ok(config)
-}
-
-/// Why there is no way to a cluster, and what to do.
-fn without_a_way(error: &KubeconfigError) -> String {
-    let hint = match error {
-        KubeconfigError::LoadContext(_) => "`kubectl config get-contexts` lists them",
-        _ => "name one with --kubeconfig",
-    };
-    format!("{}; {hint}", of_kubeconfig(error))
-}
-
 impl Inquiry {
     /// The cluster of `context` in `kubeconfig`; without them the one that kubectl would ask.
     ///
@@ -192,7 +160,9 @@ impl Inquiry {
         let config = runtime.block_on(configuration(kubeconfig, context)).map_err(Unanswered::NoWay)?;
         let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
         let inside = runtime.enter();
-        let client = Client::try_from(config).map_err(|e| Unanswered::NoWay(reason(&e)))?;
+        let user = config.auth_info.clone();
+        let client = Client::try_from(config);
+        let client = client.map_err(|e| Unanswered::NoWay(way::without_credentials(&user, &reason(&e))))?;
         drop(inside);
         Ok(Inquiry { runtime, client, namespace, server })
     }
@@ -366,6 +336,12 @@ impl Inquiry {
     /// What went wrong in one line: of a connection with the address, and of an unknown kind of objects what it means.
     fn reason(&self, error: &kube::Error) -> String {
         match error {
+            kube::Error::Api(status) if status.code == 401 => {
+                format!(
+                    "{}: the API server does not take the credentials of the kubeconfig; log in again",
+                    reason(error)
+                )
+            }
             kube::Error::Api(_) => reason(error),
             _ => format!("{}: {}", self.server.trim_end_matches('/'), reason(error)),
         }
