@@ -42,7 +42,8 @@ pub fn the_configuration_is_broken(scene: &Scene) {
     scene.network("mistyped", &mistyped);
     let pod = scene.start("p11", "mistyped");
     pod.is_refused(7);
-    scene.names_everywhere("network-broken", "default/p11");
+    scene.names("network-broken", "default/p11");
+    scene.why_names_afar("network-broken", "default/p11");
     let why = String::from_utf8(scene.afar(&["why", "default/p11"]).stdout).unwrap();
     assert!(why.contains("Next step: Write one of the modes"), "{why}");
     scene.network("mistyped", &macvlan("10.26.0.0/24").to_string());

@@ -37,7 +37,7 @@ pub struct TestArguments {
     pub image: Option<String>,
 
     /// Seconds until the pods must run
-    #[arg(long, default_value_t = 90, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 
     /// Output format

@@ -53,7 +53,7 @@ pub fn target(name: &str, plexus: &[SeenPod]) -> Target {
     let found = own.iter().filter(runs).min_by_key(|pod| pod.deleting);
     let pod = match (found, own.first()) {
         (Some(pod), _) => Ok((pod.namespace.clone(), pod.name.clone())),
-        (None, None) => Err(format!("there is no Plexus pod on node {name}")),
+        (None, None) => Err(format!("there is no Plexus pod on node {name}; `plexusctl status` shows the reason")),
         (None, Some(pod)) if pod.uninstalls => {
             let logs = "kubectl logs of its container install";
             Err(format!(
