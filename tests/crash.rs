@@ -244,3 +244,37 @@ fn a_del_of_reference_plugins_killed_anywhere_is_completed_by_the_next() {
 fn a_del_in_this_process_killed_anywhere_is_completed_by_the_next() {
     a_del_killed_anywhere_is_completed_by_the_next(true);
 }
+
+/// A bridge takes the lowest MAC of its ports unless it was given one: what a killed ADD leaves must not change later, or CHECK
+/// of every pod on it fails.
+#[test]
+fn a_gateway_keeps_its_mac_whenever_the_add_that_made_it_was_killed() {
+    let Some(node) = Node::new() else { return };
+    let ipam = json!({"type": "host-local", "subnet": "10.9.0.0/24"});
+    let bridge = json!({"cniVersion": "1.0.0", "type": "bridge", "bridge": "br9", "isGateway": true, "ipam": ipam});
+    node.network("default/lan", &bridge);
+    let mac = || node.ip("link show dev br9")[0]["address"].clone();
+    let mut left = 0;
+    for change in 1.. {
+        let killed = Pod::new(&node, &format!("k{change}")).selecting("lan");
+        let (answer, _) = killed.call("ADD").killed_at(change);
+        let is_left = kernel::host_links().contains(&"br9".to_owned());
+        left += usize::from(is_left);
+        killed.del().silence();
+        killed.end_sandbox();
+        let pod = Pod::new(&node, &format!("p{change}")).selecting("lan");
+        pod.add().result();
+        let before = mac();
+        node.ip("link add low0 address 02:00:00:00:00:01 type veth peer name low1");
+        node.ip("link set low0 master br9");
+        assert_eq!(mac(), before, "killed before change {change}");
+        node.ip("link delete low0");
+        pod.del().silence();
+        pod.end_sandbox();
+        node.ip("link delete br9");
+        if answer.status.success() {
+            break;
+        }
+    }
+    assert!(left > 0, "no ADD was killed after it had made the bridge");
+}

@@ -195,11 +195,13 @@ fn ensure_address(host: &mut Socket, link: &Link, wanted: IpNet, force: bool) ->
             InTheWay::Address(net) => return Err(occupied(link, net, wanted)),
         }
     }
+    // First, unlike the reference: who is killed in between leaves a bridge that the next ADD finds with its address, and
+    // whose MAC would change with its ports for ever.
+    keep_mac(host, link)?;
     match host.add_address(link.index, wanted) {
-        Err(e) if !e.is(Errno::EEXIST) => return Err(e.into()),
-        _ => {}
+        Err(e) if !e.is(Errno::EEXIST) => Err(e.into()),
+        _ => Ok(()),
     }
-    keep_mac(host, link)
 }
 
 /// A bridge takes the lowest address among its ports unless it was given one: a gateway must not change it.
