@@ -3,18 +3,13 @@
 use super::proc_file::Unproved;
 use super::{files, proc_file};
 use nix::time::{ClockId, clock_gettime};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The file of the identifier, below `/proc`.
 const ID: &str = "sys/kernel/random/boot_id";
-/// The kernel's number of the machine's first time namespace (`PROC_TIME_INIT_INO`, include/linux/proc_ns.h).
-const FIRST_TIME_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 /// An identifier and a newline.
 const MAX_ID: usize = 64;
-/// Counters of every processor and interrupt stand before the line.
-const MAX_STAT: usize = 4 << 20;
 
 /// What is known of this boot. Identifiers of different kinds cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,25 +79,6 @@ pub fn shown() -> Option<String> {
     (!id.is_empty()).then(|| id.to_owned())
 }
 
-/// When this boot began, in seconds of Unix time by today's clock (`btime` of proc_stat(5)), by the kernel itself; none
-/// where that is not certain. It moves with the clock.
-pub fn began() -> Option<u64> {
-    if !has_time_of_machine() {
-        return None;
-    }
-    let text = proc_file::read("stat", MAX_STAT).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
-}
-
-/// Whether the boot is counted from the machine's: a time namespace moves it (time_namespaces(7)).
-fn has_time_of_machine() -> bool {
-    match std::fs::metadata("/proc/thread-self/ns/time") {
-        Ok(file) => file.ino() == FIRST_TIME_NAMESPACE,
-        // A kernel without them.
-        Err(e) => e.kind() == std::io::ErrorKind::NotFound,
-    }
-}
-
 /// How many seconds ago this boot began, by a clock that nobody sets and that runs while the machine sleeps: that of
 /// proc_uptime(5), which is also the time of former releases.
 pub fn seconds() -> Option<u64> {
@@ -112,15 +88,12 @@ pub fn seconds() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{SystemTime, UNIX_EPOCH};
 
     #[test]
     fn a_boot_has_one_identifier_and_began_before_now() {
         let id = Boot::this().kernels().unwrap().to_owned();
         assert_eq!((Boot::this(), shown().unwrap()), (Boot::Kernels(id.clone()), id.clone()));
         assert_eq!((id.len(), id.matches('-').count()), (36, 4));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         assert!(seconds().is_some_and(|seconds| seconds > 0));
-        assert!(began().is_some_and(|began| began <= now && began > 1_000_000_000));
     }
 }

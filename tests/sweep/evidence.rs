@@ -45,6 +45,32 @@ fn where_the_runtimes_folder_cannot_be_seen_nothing_is_deleted() {
     assert!(pods[0].record(&node).is_none() && pods[1].record(&node).is_some());
 }
 
+/// A clock that is set makes every record older than this boot, and one of a former release tells nothing else.
+#[test]
+fn a_time_before_this_boot_is_no_evidence() {
+    // FAULT-14
+    let Some(node) = Node::new() else { return };
+    node.recorded_network("a");
+    let pods = attached(&node, ["one", "two"]);
+    for pod in &pods {
+        edit_record(&node, pod, |record| {
+            let record = record.as_object_mut().unwrap();
+            record.retain(|key, _| !key.starts_with("bootId"));
+            record.insert("created".to_owned(), json!(1));
+        });
+    }
+    node.forget_calls();
+    support::node::tmpfs(Path::new("/run/netns"), "mode=755").unwrap();
+    let (success, text) = command(&node, &[]);
+    assert!(success && text.contains("all 2 recorded sandboxes"), "{text}");
+    assert!(pods.iter().all(|pod| pod.record(&node).is_some()));
+    assert_eq!(node.call_names(), [""; 0]);
+    nix::mount::umount2("/run/netns", nix::mount::MntFlags::MNT_DETACH).unwrap();
+    pods[0].end_sandbox();
+    assert!(command(&node, &[]).0);
+    assert!(pods[0].record(&node).is_none() && pods[1].record(&node).is_some());
+}
+
 /// A shell with mounts of its own, which sees no mount that is made after it; it works after [`work_in`].
 fn earlier_mounts(words: &str) -> Child {
     let mut command = Command::new("unshare");

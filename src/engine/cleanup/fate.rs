@@ -12,13 +12,10 @@
 
 use crate::cni::ContainerId;
 use crate::store::{Record, State};
-use crate::sys::boot::{self, Boot};
+use crate::sys::boot::Boot;
 use crate::sys::netns::{Error, Identity, Netns};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// What clocks may differ by when a record of an older release is compared with the begin of this boot.
-const CLOCK: u64 = 60;
 
 /// How the reason begins for which nothing may be deleted.
 pub const DOUBT: &str = "nothing is deleted:";
@@ -94,8 +91,6 @@ pub struct Witness {
     pub netns: PathBuf,
     /// What tells that namespace from others of this boot, where that was recorded.
     pub identity: Option<Identity>,
-    /// When it was made, in seconds of Unix time.
-    pub created: u64,
 }
 
 impl Witness {
@@ -124,7 +119,6 @@ impl Witness {
 #[derive(Debug)]
 pub struct Sight {
     boot: Boot,
-    began: Option<u64>,
     /// Folders with a living sandbox.
     folders: BTreeSet<PathBuf>,
     /// The paths of the namespaces in our records: what they lead to, our records tell.
@@ -142,7 +136,6 @@ impl Sight {
     pub fn of<'a>(records: impl Iterator<Item = &'a Record> + Clone, others: impl FnOnce() -> Vec<Witness>) -> Self {
         let mut sight = Sight {
             boot: Boot::this(),
-            began: boot::began(),
             folders: BTreeSet::new(),
             recorded: records.clone().filter_map(|record| record.netns.clone()).collect(),
             is_elsewhere: false,
@@ -168,7 +161,7 @@ impl Sight {
     /// The sandbox of `record`, if it has a namespace. Identities of another boot mean nothing in this one.
     fn recorded_as(&self, record: &Record) -> Option<Witness> {
         let identity = record.netns_id.filter(|_| !is_of_another_than(&self.boot, record));
-        Some(Witness { netns: record.netns.clone()?, identity, created: record.created })
+        Some(Witness { netns: record.netns.clone()?, identity })
     }
 
     /// Takes `sandbox` for a witness of its folder, if it is alive.
@@ -195,21 +188,14 @@ impl Sight {
             return Fate::Gone(Evidence::OtherBoot);
         }
         let Some(sandbox) = self.recorded_as(record) else { return Fate::Alive };
-        // The clock may have been set since: what an older release wrote has to be missing, too.
-        let tells_boot = record.boot_id.is_some() || record.boot_id_shown.is_some();
-        let before = !tells_boot && self.is_before(record.created);
-        self.fate_of(&sandbox, before)
+        self.fate_of(&sandbox)
     }
 
-    /// What is known of a sandbox that the runtime recorded; it tells no boot.
-    pub fn fate_of_other(&self, sandbox: &Witness) -> Fate {
-        self.fate_of(sandbox, self.is_before(sandbox.created))
-    }
-
-    fn fate_of(&self, sandbox: &Witness, before_this_boot: bool) -> Fate {
+    /// What is known of a sandbox whose boot is not told, or that the runtime recorded. A time before this boot is no evidence:
+    /// the clock may have been set since, and then it is that of a living sandbox.
+    pub fn fate_of(&self, sandbox: &Witness) -> Fate {
         match sandbox.look() {
             Seen::There => return Fate::Alive,
-            _ if before_this_boot => return Fate::Gone(Evidence::OtherBoot),
             Seen::Stale => return Fate::Unclear(sandbox.netns.clone()),
             Seen::Missing | Seen::Stranger => {}
         }
@@ -276,10 +262,6 @@ impl Sight {
             fates.len()
         ))
     }
-
-    fn is_before(&self, created: u64) -> bool {
-        self.began.is_some_and(|began| created.saturating_add(CLOCK) < began)
-    }
 }
 
 /// Whether a deletion of `record` has a namespace to work in at its recorded path: not if the record is of another boot,
@@ -304,7 +286,7 @@ pub fn is_recorded_namespace(record: &Record, path: &Path) -> Option<bool> {
 /// Whether the recorded path of the namespace leads to a stranger's.
 fn is_replaced(this: &Boot, record: &Record) -> bool {
     let identity = record.netns_id.filter(|_| !is_of_another_than(this, record));
-    let sandbox = record.netns.clone().map(|netns| Witness { netns, identity, created: record.created });
+    let sandbox = record.netns.clone().map(|netns| Witness { netns, identity });
     sandbox.is_some_and(|sandbox| sandbox.look() == Seen::Stranger)
 }
 

@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 /// Where libcni keeps its records: containerd and CRI-O, and cri-dockerd (CNI-CACHE-01).
 const RESULTS: [&str; 2] = ["/var/lib/cni/results", "/var/lib/cni/cache/results"];
@@ -59,12 +58,11 @@ fn results(turn: &Turn) -> Vec<PathBuf> {
 fn witnesses(folders: &[PathBuf]) -> Vec<Witness> {
     let files = folders.iter().filter_map(|folder| Some((folder, names(folder).ok()?)));
     let paths = files.flat_map(|(folder, names)| names.into_iter().map(|name| folder.join(name)));
-    paths.filter_map(|path| witness(&path, cached(&path).ok()??.netns?)).collect()
+    paths.filter_map(|path| cached(&path).ok()??.netns.map(witness)).collect()
 }
 
-fn witness(path: &Path, netns: PathBuf) -> Option<Witness> {
-    let written = std::fs::metadata(path).and_then(|file| file.modified()).ok()?;
-    Some(Witness { netns, identity: None, created: written.duration_since(UNIX_EPOCH).ok()?.as_secs() })
+fn witness(netns: PathBuf) -> Witness {
+    Witness { netns, identity: None }
 }
 
 fn cached(path: &Path) -> io::Result<Option<Cached>> {
@@ -98,8 +96,8 @@ impl LiveSandboxes {
             Ok(Some(cached)) => cached,
             Err(_) => return self.unreadable.push(name),
         };
-        let witness = netns.and_then(|netns| witness(path, netns));
-        if !witness.is_some_and(|witness| matches!(sight.fate_of_other(&witness), Fate::Gone(_))) {
+        let witness = netns.map(witness);
+        if !witness.is_some_and(|witness| matches!(sight.fate_of(&witness), Fate::Gone(_))) {
             self.containers.insert(container_id);
         }
     }
