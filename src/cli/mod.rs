@@ -9,6 +9,7 @@
 //! | 1 | it could not be done; the last line on stderr begins with `error: `, as those of a wrong command line, and says what and on which object; or `plan` shows a refusal, `lint` an error, or `connectivity test` a pair that is not connected |
 //! | 2 | the command line is wrong |
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `ipam check` that found a problem, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
+//! | 141 | whoever reads stdout has gone: as a shell has it of a program that SIGPIPE ends |
 
 mod completion;
 mod config;
@@ -68,7 +69,9 @@ use std::process::ExitCode;
 /// Inspects and manages Plexus on this node, and shows the networks of a cluster's pods.
 #[derive(Debug, Parser)]
 #[command(name = "plexusctl", version, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 success, but a problem was found.")]
+#[command(
+    after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 success, but a problem was found, 141 the reader of the output has gone."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -42,7 +42,7 @@ impl SettingsArguments {
 }
 
 /// The configuration of a node of which nothing is known.
-fn elsewhere() -> String {
+pub fn elsewhere() -> String {
     format!(
         r#"{{"name":"plexus","cniVersion":"1.0.0","type":"plexus","delegates":[{{"cniVersion":"1.0.0","name":"{UNKNOWN_DEFAULT}","type":"{UNKNOWN_DEFAULT}"}}]}}"#
     )

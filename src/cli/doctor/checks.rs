@@ -104,7 +104,9 @@ fn configuration(facts: &Facts, checks: &mut Vec<Check>) {
             let finding = match unread {
                 Some(own) => {
                     let why = own.error.as_deref().unwrap_or_default();
-                    format!("the configuration of Plexus, {folder}/{}, cannot be read: {why}", own.name)
+                    let path = format!("{folder}/{}", own.name);
+                    let why = why.strip_prefix(&path).map_or(why, |why| why.trim_start_matches([':', ' ']));
+                    format!("the configuration of Plexus, {path}, cannot be read: {why}")
                 }
                 None => format!("no file in {folder} calls Plexus; the runtime takes {}", first.name),
             };

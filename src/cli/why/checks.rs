@@ -6,7 +6,7 @@ use crate::cli::diagnosis::{
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetwork, Standing};
-use crate::cli::why::facts::Facts;
+use crate::cli::why::facts::{Facts, Look};
 use crate::cli::why::{network, plexus};
 use crate::cluster::{SeenEvent, SeenNode};
 use crate::nad::NETWORKS;
@@ -35,7 +35,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         checks.push(network::check(&name, look, is_attached(facts, &name)));
     }
     if let Some((nad, look)) = &facts.default_network {
-        checks.push(network::check(&nad.to_string(), look, !is_open(facts)));
+        checks.push(of_default_network(&nad.to_string(), look, facts));
     }
     let mut of_events = Vec::new();
     events(facts, &mut of_events);
@@ -43,6 +43,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     add(&mut checks, slips(facts, &of_events));
     annotation(facts, &mut checks);
     add(&mut checks, of_events);
+    add(&mut checks, refused(facts));
     node(facts, &mut checks);
     of_plexus(facts, &mut checks);
     status(facts, &mut checks);
@@ -65,18 +66,45 @@ pub fn add(checks: &mut Vec<Check>, more: Vec<Check>) {
     }
 }
 
-/// What `lint` finds. An error stops a pod that waits; where an `event` has the failure of the network, that is nearer to the
-/// cause.
+/// The NAD in the place of the default network. Without a namespace it is in one that the settings of the node name.
+fn of_default_network(name: &str, look: &Look, facts: &Facts) -> Check {
+    let is_whole = facts.pod.default_network.as_ref().is_some_and(|annotation| annotation.contains('/'));
+    match look {
+        Look::Absent(_) if !is_whole => {
+            let check = network::check(name, look, true);
+            let unless = " (the setting defaultNadNamespace may name another namespace)";
+            Check { finding: check.finding + unless, ..check }
+        }
+        _ => network::check(name, look, !is_open(facts)),
+    }
+}
+
+/// What `lint` finds. An error that ADD refuses stops a pod that waits; where an `event` has the failure of the network, that is
+/// nearer to the cause.
 fn slips(facts: &Facts, events: &[Check]) -> Vec<Check> {
     let is_told = |slip: &Check| {
         let is_same = |event: &Check| event.mark == Mark::Bad && event.network == slip.network;
         slip.mark == Mark::Bad && slip.network.is_some() && events.iter().any(is_same)
     };
-    let lacks_nothing =
-        |slip: &Check| slip.network.as_ref().map_or(!is_open(facts), |network| is_attached(facts, network));
+    let stops = |slip: &Check| {
+        let refused = facts.refused.as_deref().filter(|_| is_open(facts));
+        refused.is_some_and(|why| slip.network.is_none() || network_of(why) == slip.network.as_deref())
+    };
     let own = facts.slips.iter().filter(|slip| !tells_of_annotation(slip, facts) && !is_told(slip));
-    own.map(|slip| Check { mark: if lacks_nothing(slip) { Mark::Warning } else { slip.mark }, ..slip.clone() })
-        .collect()
+    own.map(|slip| Check { mark: if stops(slip) { slip.mark } else { Mark::Warning }, ..slip.clone() }).collect()
+}
+
+/// What ADD would refuse on every node, for a pod that waits.
+fn refused(facts: &Facts) -> Vec<Check> {
+    let why = facts.refused.as_ref().filter(|_| is_open(facts) && facts.networks.unreadable.is_none());
+    let check = |why: &String| {
+        let fault = match cause_of(why) {
+            Fault::Other => Fault::NetworkBroken,
+            fault => fault,
+        };
+        Check { network: network_of(why).map(str::to_owned), ..Check::bad("network", fault, why.as_str()) }
+    };
+    why.map(check).into_iter().collect()
 }
 
 /// A plugin refused what `lint` calls an error: it has the step for this value.
@@ -90,14 +118,22 @@ fn explain(event: &mut Check, slips: &[Check]) {
 
 /// Whether the pod has the network `name`, or needs none any more: it lacks nothing until it is made again.
 fn is_attached(facts: &Facts, name: &str) -> bool {
-    let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended);
+    let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended | Standing::HostNetwork);
     facts.networks.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state))
 }
 
 /// Whether a network of the pod, or the pod itself, still waits for something.
 fn is_open(facts: &Facts) -> bool {
     let waits = |state| facts.networks.in_state(state).next().is_some();
-    waits(Standing::Waiting) || waits(Standing::Missing) || facts.pod.phase == "Pending"
+    // With all networks reported, a pod that is pending waits for something else.
+    let is_new = facts.pod.phase == "Pending" && facts.pod.status.is_none() && !facts.pod.host_network;
+    waits(Standing::Waiting) || waits(Standing::Missing) || is_new
+}
+
+/// What is wrong with a pod that has ended stops nothing any more.
+fn severe(facts: &Facts, check: &'static str, fault: Fault, finding: String) -> Check {
+    let has_ended = matches!(facts.pod.phase.as_str(), "Succeeded" | "Failed");
+    if has_ended { Check::warning(check, fault, finding) } else { Check::bad(check, fault, finding) }
 }
 
 /// Whether `slip` is the reason why the annotation cannot be read: the check of the annotation has it.
@@ -109,7 +145,7 @@ fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
     let pod = &facts.pod;
     if facts.networks.unreadable.is_some() {
         let finding = facts.networks.problem().unwrap_or_default();
-        let check = Check::bad("annotation", Fault::Annotation, finding);
+        let check = severe(facts, "annotation", Fault::Annotation, finding);
         // It has the step for this value.
         let step =
             facts.slips.iter().find(|slip| tells_of_annotation(slip, facts)).and_then(|slip| slip.remedy.clone());
@@ -118,7 +154,7 @@ fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
     let selected = facts.networks.selected.len();
     if pod.host_network && selected > 0 {
         let finding = format!("{} has hostNetwork: true, and no CNI plugin is called for it", label(pod));
-        checks.push(Check::bad("annotation", Fault::HostNetwork, finding));
+        checks.push(severe(facts, "annotation", Fault::HostNetwork, finding));
     } else if selected == 0 {
         checks.push(
             Check::warning("annotation", Fault::Annotation, format!("{} selects no network", label(pod))).remedied_by(

@@ -5,7 +5,7 @@ use crate::cli::diagnosis::{Check, Fault, cause_of};
 use crate::cli::meant;
 use crate::cli::natives::DEFAULTS;
 use crate::cli::pods::networks::PodNetworks;
-use crate::cli::why::slips::slips;
+use crate::cli::why::slips::{refusal, slips};
 use crate::cluster::{Inquiry, SeenDaemonSet, SeenEvent, SeenNode, SeenPod, Unanswered};
 use crate::engine::Settings;
 use crate::nad::{Definition, NadRef, selection};
@@ -36,6 +36,8 @@ pub struct Facts {
     pub default_network: Option<(NadRef, Look)>,
     /// What `lint` finds in the pod and these networks.
     pub slips: Vec<Check>,
+    /// What ADD would refuse of them on every node; none where a network could not be looked at.
+    pub refused: Option<String>,
     /// Events of the pod, the oldest first.
     pub events: Seen<Vec<SeenEvent>>,
     /// Its node; none while the pod has none.
@@ -108,6 +110,8 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let found = definitions.iter().chain(&default_network).filter(|(_, look)| matches!(look, Look::Found(_)));
     let networks_read = found.filter_map(|(nad, _)| inquiry.network_manifest(nad).ok().flatten());
     let manifests: Vec<String> = own.into_iter().chain(networks_read).collect();
+    let mut looks = definitions.iter().chain(&default_network).map(|(_, look)| look);
+    let are_all_found = looks.all(|look| matches!(look, Look::Found(_)));
     let on_node = pod.node.as_deref();
     let plexus = Seen::from(on_node.map_or(Ok(None), |node| Ok(inquiry.daemons(Some(node))?.into_iter().next())));
     let is_missing = on_node.is_some() && matches!(&plexus.0, Ok(None));
@@ -120,6 +124,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     };
     Ok(Facts {
         slips: slips(manifests.iter().map(String::as_str)),
+        refused: are_all_found.then(|| refusal(manifests.iter().map(String::as_str))).flatten(),
         definitions,
         default_network,
         events: inquiry.events(&pod).into(),

@@ -13,6 +13,7 @@ use super::diagnosis::{self, Check, Fault, Mark};
 use super::directories::NodeDirectories;
 use super::output::described::Described;
 use super::output::{Format, Output};
+use super::pods::networks::Standing;
 use super::pods::{Asked, PodOption, label};
 use super::{Error, Verdict, doctor, remote, sight};
 use crate::cluster::Inquiry;
@@ -108,7 +109,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         Format::Json => output.json(&Document { version: VERSION, pod: &pod, cause, checks: &checks })?,
         Format::Table => {
             let afar = facts.as_ref().and_then(|facts| facts.pod.node.as_deref()).filter(|_| !is_node);
-            headline((&pod, afar), cause, &checks, output)?;
+            headline((&pod, afar), cause, (&checks, is_attached(&checks, facts.as_ref())), output)?;
             diagnosis::print(&checks, output)?;
         }
     }
@@ -173,10 +174,9 @@ fn asked_from_here(check: &mut Check, node: Option<&str>) {
 fn headline(
     (pod, node): (&str, Option<&str>),
     cause: Option<&Check>,
-    checks: &[Check],
+    (checks, is_attached): (&[Check], bool),
     output: &mut Output,
 ) -> Result<(), Error> {
-    let is_attached = is_attached(checks);
     if let Some(cause) = cause {
         output.line(&format!("Pod {pod}: {}", cause.finding))?;
         let next = cause.remedy.as_deref().unwrap_or_default();
@@ -212,11 +212,12 @@ fn headline(
 }
 
 /// Whether the network-status has all networks, or where that cannot be seen the records of the node.
-fn is_attached(checks: &[Check]) -> bool {
+fn is_attached(checks: &[Check], facts: Option<&Facts>) -> bool {
     let of = |kind: &'static str| checks.iter().filter(move |check| check.check == kind);
     let is_good = |check: &Check| check.mark == Mark::Good;
     let is_recorded = of(RECORD).next().is_some() && of(RECORD).all(is_good) && of(API_SERVER).next().is_some();
-    of(checks::STATUS).any(is_good) || is_recorded
+    let is_reported = facts.is_some_and(|facts| facts.networks.in_state(Standing::Attached).next().is_some());
+    (is_reported && of(checks::STATUS).any(is_good)) || is_recorded
 }
 
 /// Whether the pod may have another network than its author meant, although nothing failed.

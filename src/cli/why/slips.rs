@@ -5,19 +5,22 @@ use crate::cli::lint;
 use crate::cli::lint::rule::{Finding, Severity, with_page};
 use crate::cli::natives::DEFAULTS;
 use crate::cli::objects::Objects;
+use crate::cli::plan::rehearse::{self, Stage};
+use crate::cli::plan::subjects::Subject;
+use crate::cli::settings_of_node::elsewhere;
 use crate::engine::Settings;
 
 /// Rules that say nothing about what a pod gets; or that other checks of `why` look at, with more evidence; or that depend on
-/// settings which only the node has.
-const ASIDE: [&str; 10] = ["PX006", "PX026", "PX028", "PX029", "PX030", "PX036", "PX041", "PX043", "PX044", "PX062"];
+/// settings or on pools that were not asked for.
+const ASIDE: [&str; 12] =
+    ["PX006", "PX018", "PX026", "PX028", "PX029", "PX030", "PX036", "PX041", "PX043", "PX044", "PX062", "PX084"];
 
 /// Rules about keys that mean nothing: they are the reason of most others.
 const FIRST: [&str; 3] = ["PX007", "PX008", "PX009"];
 
 /// The findings in `manifests`: the pod and the networks that it selects.
 pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
-    let mut objects = Objects { is_cluster: true, ..Objects::default() };
-    manifests.for_each(|manifest| objects.add_object(manifest));
+    let objects = objects(manifests);
     let Ok(settings) = Settings::parse(DEFAULTS) else { return Vec::new() };
     let findings = lint::findings(&objects, &settings, None);
     let own = findings.iter().filter(|one| one.rule.severity != Severity::Info && !ASIDE.contains(&one.rule.id));
@@ -26,12 +29,25 @@ pub fn slips<'a>(manifests: impl Iterator<Item = &'a str>) -> Vec<Check> {
     own.into_iter().filter_map(|finding| told(&objects, finding)).collect()
 }
 
+/// Why ADD would refuse the pod in `manifests`, which also have its networks, on every node: by the code of ADD.
+pub fn refusal<'a>(manifests: impl Iterator<Item = &'a str>) -> Option<String> {
+    let objects = objects(manifests);
+    let settings = Settings::parse(&elsewhere()).ok()?;
+    let subject = Subject::of_files(objects.pods.first()?, &objects, &settings).ok()?;
+    Some(rehearse::plan(&subject, &settings, Stage::Elsewhere).refused?.message)
+}
+
+fn objects<'a>(manifests: impl Iterator<Item = &'a str>) -> Objects {
+    let mut objects = Objects { is_cluster: true, ..Objects::default() };
+    manifests.for_each(|manifest| objects.add_object(manifest));
+    objects
+}
+
 /// None of an object that cannot be read.
 fn told(objects: &Objects, finding: &Finding) -> Option<Check> {
     let object = &objects.all[finding.found.object?];
     let remedy = format!("{}.", with_page(&capitalised(finding.fix()), &finding.rule.page()));
     let text = &finding.found.text;
-    // What `lint` calls an error, ADD refuses.
     let is_error = finding.rule.severity == Severity::Error;
     let check = |what, fault, text: String| match is_error {
         true => Check::bad(what, fault, text),
@@ -65,6 +81,32 @@ mod tests {
         let nad = r#"{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"lan","namespace":"default"},"spec":{"config":"{\"type\":\"bridge\",\"ipam\":{\"type\":\"static\", }}"}}"#;
         let found = slips([nad].into_iter());
         assert!(found[0].finding.ends_with("spec.config is not JSON: trailing comma (line 1, column 43)"), "{found:?}");
+    }
+
+    #[test]
+    fn what_add_refuses_is_told_and_a_pool_that_was_not_asked_for_is_no_slip() {
+        let nad = |name: &str, config: serde_json::Value| {
+            serde_json::json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+                "metadata": {"name": name, "namespace": "default"}, "spec": {"config": config.to_string()}})
+            .to_string()
+        };
+        let ipam = serde_json::json!({"type": "plexus-ipam", "pool": "lan"});
+        let pool =
+            nad("pool", serde_json::json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "ipam": ipam}));
+        let broken = nad("broken", serde_json::json!({"cniVersion": "1.0.0", "type": "bridge", "vlan": 5000}));
+        let pod = |annotation: &str, value: &str| {
+            serde_json::json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": []},
+                "metadata": {"name": "p", "namespace": "default", "annotations": {annotation: value}}})
+            .to_string()
+        };
+        let on_pool = pod(crate::nad::NETWORKS, "pool");
+        assert!(slips([on_pool.as_str(), &pool].into_iter()).is_empty());
+        assert_eq!(refusal([on_pool.as_str(), &pool].into_iter()), None);
+        for annotation in [crate::nad::NETWORKS, crate::nad::DEFAULT_NETWORK] {
+            let pod = pod(annotation, "default/broken");
+            let why = refusal([pod.as_str(), &broken].into_iter()).unwrap();
+            assert!(why.contains("default/broken") && why.contains("5000"), "{annotation}: {why}");
+        }
     }
 
     #[test]

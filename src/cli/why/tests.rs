@@ -99,28 +99,59 @@ fn mistyped() -> Vec<Check> {
 fn a_value_that_no_plugin_takes_is_the_cause_and_has_its_step() {
     let refused = "network default/lan (net1): plugin macvlan: unknown mode bridg";
     for facts in [failing(refused), facts("lan")] {
-        let first = &checks(&Facts { slips: mistyped(), ..facts })[0];
+        let first = &checks(&Facts { slips: mistyped(), refused: Some(refused.to_owned()), ..facts })[0];
         assert_eq!((first.mark, first.fault), (Mark::Bad, Some(Fault::NetworkBroken)), "{first:?}");
         assert!(first.remedy.as_ref().unwrap().contains("docs/reference/lint.md#px011"), "{first:?}");
     }
     // A failure with a cause of its own is nearer than what `lint` finds.
     let other =
         failing("network default/lan (net1): plugin macvlan: master bond9: there is no link bond9 on this node");
-    let all = checks(&Facts { slips: mistyped(), ..other });
+    let all = checks(&Facts { slips: mistyped(), refused: Some(refused.to_owned()), ..other });
     assert_eq!(all[0].fault, Some(Fault::MasterMissing));
+    // What ADD does not refuse is no cause, whatever `lint` calls it: it may not know the settings or pools of the cluster.
+    let allowed = checks(&Facts { slips: mistyped(), ..facts("lan") });
+    assert!(allowed.iter().all(|check| check.mark != Mark::Bad), "{allowed:?}");
     assert!(all[1].mark != Mark::Bad, "{all:?}");
     // What is attached lacks nothing.
     let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
-    let attached = checks(&Facts { slips: mistyped(), ..running(Some(status)) });
-    assert!(attached.iter().all(|check| check.mark != Mark::Bad), "{attached:?}");
+    for phase in ["Running", "Pending"] {
+        let before = running(Some(status));
+        let pod = SeenPod { phase: phase.into(), ..before.pod.clone() };
+        let facts = Facts { slips: mistyped(), refused: Some(refused.to_owned()), ..with_pod(before, pod) };
+        let attached = checks(&facts);
+        assert!(attached.iter().all(|check| check.mark != Mark::Bad), "{phase}: {attached:?}");
+    }
+}
+
+#[test]
+fn a_network_that_add_refuses_is_the_cause_without_a_word_of_lint() {
+    let refused = Some("network kube-system/own (eth0): plugin bridge: vlan 5000 is no VLAN".to_owned());
+    let all = checks(&Facts { refused: refused.clone(), ..facts("lan") });
+    assert_eq!((all[0].mark, all[0].network.as_deref()), (Mark::Bad, Some("kube-system/own")), "{all:?}");
+    // A pod in the node's network has none of it, and one that has ended needs none.
+    for (phase, host_network) in [("Pending", true), ("Succeeded", false), ("Succeeded", true)] {
+        let before = facts("lan");
+        let pod = SeenPod { phase: phase.into(), host_network, ..before.pod.clone() };
+        let facts = Facts { refused: refused.clone(), slips: mistyped(), ..with_pod(before, pod) };
+        let bad: Vec<_> =
+            checks(&facts).into_iter().filter(|check| check.mark == Mark::Bad).map(|one| one.fault).collect();
+        let expected = if phase == "Pending" { vec![Some(Fault::HostNetwork)] } else { Vec::new() };
+        assert_eq!(bad, expected, "{phase} {host_network}");
+    }
 }
 
 #[test]
 fn a_default_network_of_the_pods_own_that_does_not_exist_is_named() {
     let nad = NadRef::new("kube-system", "nope").unwrap();
-    let all = checks(&Facts { default_network: Some((nad, Look::Absent(None))), ..facts("lan") });
-    assert_eq!((all[0].mark, all[0].fault), (Mark::Bad, Some(Fault::NetworkMissing)), "{all:?}");
-    assert!(all[0].finding.contains("kube-system/nope does not exist"), "{all:?}");
+    // Without a namespace the settings of the node decide where it is.
+    for (annotation, mark) in [("kube-system/nope", Mark::Bad), ("nope", Mark::Warning)] {
+        let before = facts("lan");
+        let pod = SeenPod { default_network: Some(annotation.into()), ..before.pod.clone() };
+        let facts = Facts { default_network: Some((nad.clone(), Look::Absent(None))), ..with_pod(before, pod) };
+        let first = &checks(&facts)[0];
+        assert_eq!((first.mark, first.fault), (mark, Some(Fault::NetworkMissing)), "{first:?}");
+        assert!(first.finding.contains("kube-system/nope does not exist"), "{first:?}");
+    }
 }
 
 #[test]

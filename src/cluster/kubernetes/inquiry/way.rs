@@ -67,7 +67,9 @@ pub(super) fn without_credentials(user: &AuthInfo, reason: &str) -> String {
 /// Why there is no way to a cluster, and what to do.
 fn without_a_way(error: &KubeconfigError) -> String {
     let hint = match error {
-        KubeconfigError::LoadContext(_) => "`kubectl config get-contexts` lists them",
+        KubeconfigError::LoadContext(_) | KubeconfigError::CurrentContextNotSet => {
+            "`kubectl config get-contexts` lists them"
+        }
         _ => "name one with --kubeconfig",
     };
     format!("{}; {hint}", of_kubeconfig(error))
