@@ -101,7 +101,7 @@ fn releases_share_the_addresses_of_a_node() {
             stays = Some(attached(&cluster, "stays"));
             copying.extend(releases.iter().map(|release| makes_copies(&cluster, release)));
         }
-        for adds in &releases {
+        for (adds, has_copy) in releases.iter().zip(&copying) {
             for (returns, copies) in releases.iter().zip(&copying) {
                 number += 1;
                 let pairing =
@@ -113,7 +113,8 @@ fn releases_share_the_addresses_of_a_node() {
                 let checked = pod.call("CHECK").configured("prevResult", result).make();
                 assert!(checked.status.success(), "{pairing}: CHECK: {checked:?}");
                 pod.del().silence();
-                if taken() != before && !copies {
+                // Where only one of both builds knows copies, the other one's is what a sweep clears.
+                if taken() != before && !(*copies && *has_copy) {
                     pod.end_sandbox();
                     swept(&cluster);
                 }
