@@ -146,6 +146,19 @@ fn why_shows_a_slip(server: &ApiServer) {
     pod(server, "slips", "key", &json!({ "k8s.v1.cni.cncf.io/network": "slip" }), &ready);
     let said = text(&plexusctl(server, &["why", "slips/key"]), 0);
     assert!(said.lines().next().unwrap().ends_with("did you mean k8s.v1.cni.cncf.io/networks?"), "{said}");
+    // Its configuration may be in a file of the node, which nobody has looked at.
+    let bare = json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+        "metadata": {"namespace": "slips", "name": "bare"}, "spec": {}});
+    server.kubectl(&["apply", "-f", "-"], Some(&bare.to_string())).unwrap();
+    pod(server, "slips", "bare", &json!({ NETWORKS: "bare" }), &json!({"phase": "Pending"}));
+    let shown = plexusctl(server, &["why", "slips/bare"]);
+    let said = String::from_utf8_lossy(&shown.stdout);
+    assert!(
+        said.contains("has no configuration: whether a file of the node")
+            && !said.contains("nadConfigDir")
+            && !said.contains("no file in"),
+        "{said}"
+    );
     pod(server, "slips", "lost", &json!({ NETWORKS: "slp" }), &json!({"phase": "Pending"}));
     let said = text(&plexusctl(server, &["why", "slips/lost"]), 3);
     assert!(said.lines().next().unwrap().ends_with("slips/slp does not exist; did you mean slips/slip?"), "{said}");

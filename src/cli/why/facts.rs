@@ -111,7 +111,8 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let networks_read = found.filter_map(|(nad, _)| inquiry.network_manifest(nad).ok().flatten());
     let manifests: Vec<String> = own.into_iter().chain(networks_read).collect();
     let mut looks = definitions.iter().chain(&default_network).map(|(_, look)| look);
-    let are_all_found = looks.all(|look| matches!(look, Look::Found(_)));
+    // Without a configuration in the NAD, a file of the node may have it.
+    let are_all_found = looks.all(|look| matches!(look, Look::Found(definition) if definition.config.is_some()));
     let on_node = pod.node.as_deref();
     let plexus = Seen::from(on_node.map_or(Ok(None), |node| Ok(inquiry.daemons(Some(node))?.into_iter().next())));
     let is_missing = on_node.is_some() && matches!(&plexus.0, Ok(None));
