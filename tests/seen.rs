@@ -10,6 +10,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 use support::apiserver::ApiServer;
 use support::cluster::{LEAST, put_network, role, try_server};
 use support::reported::{self, plexus_is, uid};
@@ -162,6 +164,31 @@ fn why_shows_a_slip(server: &ApiServer) {
     pod(server, "slips", "lost", &json!({ NETWORKS: "slp" }), &json!({"phase": "Pending"}));
     let said = text(&plexusctl(server, &["why", "slips/lost"]), 3);
     assert!(said.lines().next().unwrap().ends_with("slips/slp does not exist; did you mean slips/slip?"), "{said}");
+}
+
+/// A pod that waits for an address of a pool that is not there, before its kubelet has reported anything.
+fn why_names_a_pool_that_is_missing(server: &ApiServer) {
+    let ipam = json!({"type": "plexus-ipam", "pool": "storge"});
+    let config = json!({"cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "ipam": ipam});
+    put_network(server, "slips", "pooled", &config.to_string());
+    pod(server, "slips", "pooled", &json!({ NETWORKS: "pooled" }), &json!({"phase": "Pending"}));
+    // Whether there is a pool was not seen, while the API server does not know such objects.
+    let before = plexusctl(server, &["why", "slips/pooled"]);
+    assert!(!String::from_utf8_lossy(&before.stdout).contains("does not exist"), "{before:?}");
+    server.kubectl(&["apply", "--server-side", "-k", "crd/addresses"], None).unwrap();
+    let pool = json!({"apiVersion": "ipam.plexus.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": "storage"},
+        "spec": {"ranges": [{"range": "10.9.0.0/24"}]}});
+    let apply = || server.kubectl(&["apply", "-f", "-"], Some(&pool.to_string()));
+    // A definition is served some moments after it was taken.
+    assert!((0..50).any(|_| apply().is_ok() || {
+        thread::sleep(Duration::from_millis(200));
+        false
+    }));
+    let document = text(&plexusctl(server, &["why", "slips/pooled", "-o", "json"]), 3);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["cause"]["fault"], "address-pool", "{document:#}");
+    let finding = "network slips/pooled: AddressPool storge does not exist; did you mean storage?";
+    assert_eq!(document["cause"]["finding"], finding, "{document:#}");
 }
 
 /// `plan` reads pod and networks with the rights of the person.
@@ -482,6 +509,7 @@ fn a_cluster_is_seen_from_a_workstation() {
     rights::a_role_in_one_namespace_is_enough(&server);
     rights::what_cannot_be_read_is_shown_and_is_short(&server);
     rights::a_running_whereabouts_is_told(&server);
+    why_names_a_pool_that_is_missing(&server);
     rights::a_server_that_is_away_is_waited_for(&server);
     a_way_to_no_cluster_is_named(&server);
     rights::a_missing_crd_is_named_with_the_command(&server);

@@ -2,8 +2,17 @@
 
 use super::Error;
 use crate::cluster::Inquiry;
+use crate::nad::is_dns_label;
 use clap::Args;
 use std::path::PathBuf;
+
+/// The value of an option that names a namespace: the API server takes nothing else, and `..` in a path would ask for another one.
+///
+/// # Errors
+/// No namespace can have that name.
+pub fn namespace(text: &str) -> Result<String, String> {
+    if is_dns_label(text) { Ok(text.to_owned()) } else { Err("no namespace can have this name".to_owned()) }
+}
 
 /// The options.
 #[derive(Clone, Debug, Default, Args)]
@@ -36,5 +45,18 @@ impl ClusterAccess {
     /// See [`Inquiry::open`].
     pub fn open(&self) -> Result<Inquiry, Error> {
         Ok(Inquiry::open(self.kubeconfig.as_deref(), self.context.as_deref())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_a_label() {
+        assert_eq!(namespace("kube-system").unwrap(), "kube-system");
+        for text in ["", "..", "a/b", "A", "a.b", "*", &"a".repeat(64)] {
+            assert!(namespace(text).is_err(), "{text}");
+        }
     }
 }

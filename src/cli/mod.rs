@@ -11,6 +11,7 @@
 //! | 3 | done, and what was looked at is not well: `health` of a daemon that is not ready or does not run, `uninstall` while pods need the plugin, `gc` that could not delete everything or does not know what is gone, `get` and `natives` where Plexus is not installed, `migrate` with a key that is left to a person, `why`, `doctor` and `status` that found a cause, `ipam check` that found a problem, `describe` of a pod that differs from its record, `topology` and `report` without a node or cluster |
 //! | 141 | whoever reads stdout has gone: as a shell has it of a program that SIGPIPE ends |
 
+mod address_pools;
 mod completion;
 mod config;
 mod connectivity;

@@ -10,6 +10,8 @@ pub mod selection;
 pub mod status;
 
 pub use definition::Definition;
+#[cfg(feature = "cluster")]
+pub(crate) use reference::is_dns_label;
 pub use reference::{NadRef, PodRef};
 pub use requests::{Bandwidth, PortMapping};
 pub use selection::Selection;

@@ -172,7 +172,7 @@ pub(super) fn is_one_part(text: &str) -> bool {
 }
 
 /// One DNS-1123 label, as namespaces have it.
-fn is_dns_label(text: &str) -> bool {
+pub(crate) fn is_dns_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_part(text)
 }
 

@@ -1,6 +1,6 @@
 //! The command lines of `plexusctl connectivity`.
 
-use crate::cli::kubeconfig::ClusterAccess;
+use crate::cli::kubeconfig::{ClusterAccess, namespace};
 use clap::{Args, ValueEnum};
 
 /// How the result is printed.
@@ -29,7 +29,7 @@ pub struct TestArguments {
     pub nodes: Vec<String>,
 
     /// Namespace of the pods [default: that of each network]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = namespace)]
     pub namespace: Option<String>,
 
     /// Image of the pods [default: that of Plexus' DaemonSet]
@@ -51,7 +51,7 @@ pub struct TestArguments {
 #[derive(Debug, Args)]
 pub struct CleanArguments {
     /// Only pods of this namespace [default: all namespaces]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = namespace)]
     pub namespace: Option<String>,
 
     #[command(flatten)]

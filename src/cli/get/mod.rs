@@ -14,7 +14,7 @@ use crate::cli::directories::RecordDirectories;
 pub use crate::cli::get::rows::Document;
 use crate::cli::get::rows::{Row, debts_table, rows, table};
 use crate::cli::get::shape::Shape;
-use crate::cli::kubeconfig::ClusterAccess;
+use crate::cli::kubeconfig::{ClusterAccess, namespace};
 use crate::cli::output::counted::counted_with;
 use crate::cluster::{Inquiry, Scope};
 use crate::cni::ContainerId;
@@ -32,7 +32,7 @@ const MOST_NAMES: usize = 10;
 )]
 pub struct Arguments {
     /// Only pods of this namespace [default: all on a node; of a cluster, the namespace of the context]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = namespace)]
     namespace: Option<String>,
 
     /// Pods of all namespaces of the cluster

@@ -11,7 +11,7 @@ pub mod rule;
 pub mod rules;
 mod sarif;
 
-use super::kubeconfig::ClusterAccess;
+use super::kubeconfig::{ClusterAccess, namespace};
 use super::objects::Objects;
 use super::output::Output;
 use super::settings_of_node::SettingsArguments;
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     access: ClusterAccess,
 
     /// Namespace of objects that name none; with --cluster: only objects of this namespace
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = namespace)]
     namespace: Option<String>,
 
     /// Also judge by this machine: the programs of plugins, and its bridges

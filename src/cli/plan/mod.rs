@@ -9,7 +9,7 @@ pub mod rehearse;
 mod rows;
 pub mod subjects;
 
-use super::kubeconfig::ClusterAccess;
+use super::kubeconfig::{ClusterAccess, namespace};
 use super::output::{Format, Output};
 use super::settings_of_node::SettingsArguments;
 use super::{Error, Verdict};
@@ -41,7 +41,7 @@ pub struct Arguments {
     source_directory: Option<PathBuf>,
 
     /// Namespace of objects that name none
-    #[arg(short, long, default_value = "default")]
+    #[arg(short, long, default_value = "default", value_parser = namespace)]
     namespace: String,
 
     /// Also look at this machine: the programs of plugins, masters, bridges, directories of addresses. Needs root. It is

@@ -2,7 +2,7 @@
 
 use super::{DEFAULT_NAMESPACE, named};
 use crate::cli::Error;
-use crate::cli::kubeconfig::ClusterAccess;
+use crate::cli::kubeconfig::{ClusterAccess, namespace};
 use crate::cluster::Inquiry;
 use clap::Args;
 
@@ -14,7 +14,7 @@ pub struct PodOption {
     pod: String,
 
     /// Namespace of the pod [default: that of the context]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = namespace)]
     namespace: Option<String>,
 
     #[command(flatten)]

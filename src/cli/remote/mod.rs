@@ -54,7 +54,7 @@ pub fn ask(inquiry: &Inquiry, targets: &[Target], words: &[String], limit: Durat
     let jobs: Vec<Job> = targets.iter().filter_map(|target| target.pod.as_ref().ok()).map(job).collect();
     let mut ended = 0;
     let progress =
-        |ended: usize| output.progress(&format!("{ended} of {} answered …", counted_with(jobs.len(), "node", "has")));
+        |ended: usize| output.progress(&format!("{ended} of {} done …", counted_with(jobs.len(), "node", "is")));
     progress(ended);
     let results = inquiry.execute(&jobs, AT_ONCE, limit, || {
         ended += 1;

@@ -1,5 +1,6 @@
 //! What concerns the whole cluster, as a checklist. Pure.
 
+use crate::cli::address_pools::{pools_of, wrong};
 use crate::cli::diagnosis::{Check, Fault, Mark, cause_of, worst_first};
 use crate::cli::output::counted::{counted, counted_with};
 use crate::cli::status::facts::Facts;
@@ -7,10 +8,8 @@ use crate::cli::status::node::Examined;
 use crate::cli::status::{pods, rows, whereabouts};
 use crate::cli::why::{broken, plexus};
 use crate::cluster::SeenPod;
-use crate::cni::{NetworkConfig, spelling};
-use crate::delegate::ipam::leased;
-use crate::ipam::{Pool, PoolName};
-use crate::nad::{Definition, NadRef};
+use crate::ipam::PoolName;
+use crate::nad::NadRef;
 use std::collections::BTreeSet;
 
 /// The policies of conf/base.
@@ -247,12 +246,6 @@ fn definitions(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
-/// The pools that the network `one` takes addresses from, also those that sections of whereabouts imply.
-pub fn pools_of(one: &Definition) -> Vec<PoolName> {
-    let config = one.config.as_deref().and_then(|config| NetworkConfig::parse(config, Some(one.nad.name())).ok());
-    config.as_ref().map(leased::pools).unwrap_or_default()
-}
-
 /// The networks with pools that sections of whereabouts imply, or with those of objects.
 fn networks_with(facts: &Facts, implied: bool) -> impl Iterator<Item = (&NadRef, PoolName)> {
     let pools =
@@ -272,15 +265,8 @@ fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
         Err(why) => return checks.push(unread("address pools", why)),
         Ok(pools) => pools,
     };
-    let wrong = |pool: &PoolName| match pools.iter().find(|one| one.name == pool.as_str()) {
-        None => {
-            let names = pools.iter().map(|one| one.name.as_str());
-            Some(format!("does not exist{}", spelling::hint(spelling::nearest(pool.as_str(), names))))
-        }
-        Some(own) => Pool::new(&own.spec).err().map(|e| format!("gives no address: {e}")),
-    };
     let bad: Vec<String> = networks_with(facts, false)
-        .filter_map(|(nad, pool)| Some(format!("network {nad}: AddressPool {pool} {}", wrong(&pool)?)))
+        .filter_map(|(nad, pool)| Some(format!("network {nad}: {}", wrong(&pool, pools)?)))
         .collect();
     for finding in bad.iter().take(MOST) {
         checks.push(Check::bad("address pools", Fault::AddressPool, finding.as_str()));

@@ -7,6 +7,7 @@ mod pods;
 mod rows;
 mod whereabouts;
 
+use super::address_pools::pools_of;
 use super::diagnosis::{self, Check};
 use super::kubeconfig::ClusterAccess;
 use super::output::Output;
@@ -145,7 +146,7 @@ fn ask(inquiry: &Inquiry, wanted: Wanted, output: &Output) -> Result<Facts, Erro
     let text = |e: Unanswered| e.to_string();
     let daemon_set = if plexus.is_empty() { inquiry.daemon_set().map_err(text) } else { Ok(None) };
     let definitions = inquiry.definitions().map_err(text);
-    let pools: Vec<_> = definitions.iter().flatten().flat_map(checks::pools_of).collect();
+    let pools: Vec<_> = definitions.iter().flatten().flat_map(pools_of).collect();
     let uses = |implied| pools.iter().any(|pool| pool.is_implied() == implied);
     let address_pools = if uses(false) { inquiry.address_pools().map_err(text) } else { Ok(Vec::new()) };
     let whereabouts = if uses(true) { whereabouts::ask(inquiry).map_err(text) } else { Ok(Whereabouts::Away) };

@@ -7,7 +7,7 @@ mod node;
 mod svg;
 mod text;
 
-use super::kubeconfig::ClusterAccess;
+use super::kubeconfig::{ClusterAccess, namespace};
 use super::output::Output;
 use super::output::described::Described;
 use super::{Error, Verdict, get, sight, trust};
@@ -45,7 +45,7 @@ enum Shape {
 )]
 pub struct Arguments {
     /// Only pods of this namespace
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = namespace)]
     namespace: Option<String>,
 
     /// Only pods of the cluster with these labels

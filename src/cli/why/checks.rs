@@ -1,14 +1,12 @@
 //! From what was seen to what is wrong, the most probable cause first. Pure.
 
-use crate::cli::diagnosis::{
-    CONSEQUENCE, Check, Fault, Mark, cause_of, network_of, of_sandbox, unpulled, with_near_type, worst_first,
-};
+use crate::cli::diagnosis::{CONSEQUENCE, Check, Fault, Mark, cause_of, network_of, unpulled, worst_first};
 use crate::cli::output::counted::counted_with;
 use crate::cli::pods::label;
 use crate::cli::pods::networks::{PodNetwork, Standing};
 use crate::cli::why::facts::{Facts, Look};
-use crate::cli::why::{network, plexus};
-use crate::cluster::{SeenEvent, SeenNode};
+use crate::cli::why::{events, network, plexus};
+use crate::cluster::SeenNode;
 use crate::nad::NETWORKS;
 
 /// The check of the network-status.
@@ -20,11 +18,6 @@ pub const RECORD: &str = "record";
 /// The next step where only the network-status is not written.
 const UNWRITTEN: &str = "See that plexusd runs on that node and may patch pods (`plexusctl status`): it then writes the network-status. The pod can stay.";
 
-/// Events of a pod whose sandbox and volumes are there.
-const GOES_ON: [&str; 4] = ["Pulling", "Pulled", "Created", "Started"];
-/// Warnings that other checks tell; a pod that has a node was scheduled since.
-const TOLD: [&str; 4] = ["NetworksLeftOut", "NetworkStatusRefused", "NoNetworkFound", "FailedScheduling"];
-
 /// Everything that was checked, the most probable cause first.
 pub fn checks(facts: &Facts) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -32,13 +25,17 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     // What the API server has now, before an event of what it had.
     for (nad, look) in &facts.definitions {
         let name = nad.to_string();
-        checks.push(network::check(&name, look, is_attached(facts, &name)));
+        checks.push(network::check(&name, look, facts.is_attached(&name)));
+    }
+    for (nad, why) in &facts.closed_pools {
+        let name = nad.to_string();
+        checks.push(network::without_pool(&name, why, facts.is_attached(&name)));
     }
     if let Some((nad, look)) = &facts.default_network {
         checks.push(of_default_network(&nad.to_string(), look, facts));
     }
     let mut of_events = Vec::new();
-    events(facts, &mut of_events);
+    events::check(facts, &mut of_events);
     of_events.iter_mut().for_each(|event| explain(event, &facts.slips));
     add(&mut checks, slips(facts, &of_events));
     annotation(facts, &mut checks);
@@ -75,7 +72,7 @@ fn of_default_network(name: &str, look: &Look, facts: &Facts) -> Check {
             let unless = " (the setting defaultNadNamespace may name another namespace)";
             Check { finding: check.finding + unless, ..check }
         }
-        _ => network::check(name, look, !is_open(facts)),
+        _ => network::check(name, look, !facts.is_open()),
     }
 }
 
@@ -87,7 +84,7 @@ fn slips(facts: &Facts, events: &[Check]) -> Vec<Check> {
         slip.mark == Mark::Bad && slip.network.is_some() && events.iter().any(is_same)
     };
     let stops = |slip: &Check| {
-        let refused = facts.refused.as_deref().filter(|_| is_open(facts));
+        let refused = facts.refused.as_deref().filter(|_| facts.is_open());
         refused.is_some_and(|why| slip.network.is_none() || network_of(why) == slip.network.as_deref())
     };
     let own = facts.slips.iter().filter(|slip| !tells_of_annotation(slip, facts) && !is_told(slip));
@@ -96,7 +93,7 @@ fn slips(facts: &Facts, events: &[Check]) -> Vec<Check> {
 
 /// What ADD would refuse on every node, for a pod that waits.
 fn refused(facts: &Facts) -> Vec<Check> {
-    let why = facts.refused.as_ref().filter(|_| is_open(facts) && facts.networks.unreadable.is_none());
+    let why = facts.refused.as_ref().filter(|_| facts.is_open() && facts.networks.unreadable.is_none());
     let check = |why: &String| {
         let fault = match cause_of(why) {
             Fault::Other => Fault::NetworkBroken,
@@ -114,20 +111,6 @@ fn explain(event: &mut Check, slips: &[Check]) {
     if let Some(slip) = slips.iter().find(is_reason).filter(|_| is_unexplained) {
         (event.fault, event.remedy) = (slip.fault, slip.remedy.clone());
     }
-}
-
-/// Whether the pod has the network `name`, or needs none any more: it lacks nothing until it is made again.
-fn is_attached(facts: &Facts, name: &str) -> bool {
-    let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended | Standing::HostNetwork);
-    facts.networks.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state))
-}
-
-/// Whether a network of the pod, or the pod itself, still waits for something.
-fn is_open(facts: &Facts) -> bool {
-    let waits = |state| facts.networks.in_state(state).next().is_some();
-    // With all networks reported, a pod that is pending waits for something else.
-    let is_new = facts.pod.phase == "Pending" && facts.pod.status.is_none() && !facts.pod.host_network;
-    waits(Standing::Waiting) || waits(Standing::Missing) || is_new
 }
 
 /// What is wrong with a pod that has ended stops nothing any more.
@@ -189,69 +172,6 @@ fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
-/// The last event of `reason`.
-fn last<'a>(events: &'a [SeenEvent], reason: &str) -> Option<&'a SeenEvent> {
-    events.iter().rev().find(|event| event.reason == reason)
-}
-
-fn events(facts: &Facts, checks: &mut Vec<Check>) {
-    let events = match &facts.events.0 {
-        Ok(events) => events,
-        Err(why) => return checks.push(Check::unseen("events", why.as_str())),
-    };
-    if let Some(event) = last(events, "NetworksLeftOut") {
-        checks.push(Check::bad("events", Fault::Draining, event.message.as_str()));
-    }
-    if let Some(event) = last(events, "NetworkStatusRefused") {
-        let fault = match cause_of(&event.message) {
-            Fault::Other => Fault::StatusMissing,
-            fault => fault,
-        };
-        let check = Check::bad("events", fault, event.message.as_str());
-        checks.push(
-            check.remedied_by("Look for the policy or webhook that the message names, and allow the network-status."),
-        );
-    }
-    match last(events, SeenEvent::SANDBOX_FAILED) {
-        // A pod that is ready has a sandbox: what it lacks has another cause.
-        Some(event) if is_open(facts) && !facts.pod.ready => {
-            let sandbox = of_sandbox(&event.message);
-            // That is a line already.
-            let is_told = facts.networks.unreadable.is_some() && sandbox.fault == Fault::Annotation;
-            if !is_told {
-                let check = Check::bad("events", sandbox.fault, sandbox.finding()).remedied_by(sandbox.remedy());
-                let check = with_near_type(check);
-                checks.push(Check { network: network_of(sandbox.answer).map(str::to_owned), ..check });
-            }
-        }
-        Some(event) => {
-            let finding = format!("an earlier attempt failed: {}", of_sandbox(&event.message).finding());
-            checks.push(Check::good("events", finding));
-        }
-        None => match obstacle(facts, events) {
-            Some(check) => checks.push(check),
-            None if checks.iter().all(|check| check.check != "events") => {
-                checks.push(Check::good("events", "no failed attempt to create the sandbox is known"));
-            }
-            None => {}
-        },
-    }
-}
-
-/// The last warning about a pod that waits for its containers, where no other check tells it and nothing went on since.
-fn obstacle(facts: &Facts, events: &[SeenEvent]) -> Option<Check> {
-    let pod = &facts.pod;
-    let waits = pod.phase == "Pending" && pod.node.is_some() && pod.waits.is_none() && !pod.ready;
-    let since = events.iter().rev().take_while(|event| !GOES_ON.contains(&event.reason.as_str()));
-    let is_new = |event: &&SeenEvent| event.kind == "Warning" && !TOLD.contains(&event.reason.as_str());
-    let event = since.filter(|_| waits).find(is_new)?;
-    let check = Check::bad("events", cause_of(&event.message), format!("{}: {}", event.reason, event.message.trim()));
-    Some(match check.fault {
-        Some(Fault::Other) => check.remedied_by("Correct what the message names: it is not about a network of Plexus."),
-        _ => check,
-    })
-}
-
 fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
     let Some(node) = facts.pod.node.as_deref() else { return };
     // The check of the node has the reason.
@@ -264,7 +184,7 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
         Ok(plexus) => plexus,
     };
     let severe = |fault, finding: String| {
-        if is_open(facts) { Check::bad(check, fault, finding) } else { Check::warning(check, fault, finding) }
+        if facts.is_open() { Check::bad(check, fault, finding) } else { Check::warning(check, fault, finding) }
     };
     let Some(plexus) = plexus else {
         if let Some(trouble) = facts.daemon_set.as_ref().map(plexus::without_pods) {
@@ -289,7 +209,7 @@ fn node(facts: &Facts, checks: &mut Vec<Check>) {
         Ok(None) => {
             let Some(name) = &facts.pod.node else { return };
             // The kubelet may still run what is attached there.
-            let check = if is_open(facts) { Check::bad } else { Check::warning };
+            let check = if facts.is_open() { Check::bad } else { Check::warning };
             let remedy = "Delete the pod, and correct spec.nodeName in its template if that names the node.";
             checks.push(check("node", Fault::NoNode, format!("the cluster has no node {name}")).remedied_by(remedy));
         }

@@ -1,10 +1,11 @@
 //! What is asked of the cluster to find out why a pod lacks a network.
 
 use crate::cli::Error;
+use crate::cli::address_pools::{pools_of, wrong_for};
 use crate::cli::diagnosis::{Check, Fault, cause_of};
 use crate::cli::meant;
 use crate::cli::natives::DEFAULTS;
-use crate::cli::pods::networks::PodNetworks;
+use crate::cli::pods::networks::{PodNetworks, Standing};
 use crate::cli::why::slips::{refusal, slips};
 use crate::cluster::{Inquiry, SeenDaemonSet, SeenEvent, SeenNode, SeenPod, Unanswered};
 use crate::engine::Settings;
@@ -34,6 +35,8 @@ pub struct Facts {
     pub definitions: Vec<(NadRef, Look)>,
     /// The NAD that takes the place of the default network by an annotation of the pod.
     pub default_network: Option<(NadRef, Look)>,
+    /// Of these networks those whose AddressPool gives the pod no address, and why.
+    pub closed_pools: Vec<(NadRef, String)>,
     /// What `lint` finds in the pod and these networks.
     pub slips: Vec<Check>,
     /// What ADD would refuse of them on every node; none where a network could not be looked at.
@@ -58,6 +61,20 @@ impl Facts {
         let additional = self.networks.selected.iter().map(|selection| &selection.nad);
         let all = additional.chain(self.default_network.iter().map(|(nad, _)| nad));
         all.map(ToString::to_string).collect()
+    }
+
+    /// Whether the pod has the network `name`, or needs none any more: it lacks nothing until it is made again.
+    pub fn is_attached(&self, name: &str) -> bool {
+        let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended | Standing::HostNetwork);
+        self.networks.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state))
+    }
+
+    /// Whether a network of the pod, or the pod itself, still waits for something.
+    pub fn is_open(&self) -> bool {
+        let waits = |state| self.networks.in_state(state).next().is_some();
+        // With all networks reported, a pod that is pending waits for something else.
+        let is_new = self.pod.phase == "Pending" && self.pod.status.is_none() && !self.pod.host_network;
+        waits(Standing::Waiting) || waits(Standing::Missing) || is_new
     }
 }
 
@@ -113,6 +130,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
     let mut looks = definitions.iter().chain(&default_network).map(|(_, look)| look);
     // Without a configuration in the NAD, a file of the node may have it.
     let are_all_found = looks.all(|look| matches!(look, Look::Found(definition) if definition.config.is_some()));
+    let closed_pools = closed_pools(inquiry, &definitions, namespace);
     let on_node = pod.node.as_deref();
     let plexus = Seen::from(on_node.map_or(Ok(None), |node| Ok(inquiry.daemons(Some(node))?.into_iter().next())));
     let is_missing = on_node.is_some() && matches!(&plexus.0, Ok(None));
@@ -127,6 +145,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         slips: slips(manifests.iter().map(String::as_str)),
         refused: are_all_found.then(|| refusal(manifests.iter().map(String::as_str))).flatten(),
         definitions,
+        closed_pools,
         default_network,
         events: inquiry.events(&pod).into(),
         node: on_node.map_or(Ok(None), |node| inquiry.node(node)).into(),
@@ -138,4 +157,18 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
         networks,
         pod,
     })
+}
+
+/// The networks whose AddressPool gives no address to pods of `namespace`; none where the pools cannot be listed.
+fn closed_pools(inquiry: &Inquiry, definitions: &[(NadRef, Look)], namespace: &str) -> Vec<(NadRef, String)> {
+    let used = |(nad, look): &(NadRef, Look)| match look {
+        Look::Found(definition) => pools_of(definition).into_iter().map(|pool| (nad.clone(), pool)).collect(),
+        _ => Vec::new(),
+    };
+    let used: Vec<_> = definitions.iter().flat_map(used).filter(|(_, pool)| !pool.is_implied()).collect();
+    if used.is_empty() {
+        return Vec::new();
+    }
+    let Ok(pools) = inquiry.address_pools() else { return Vec::new() };
+    used.into_iter().filter_map(|(nad, pool)| Some((nad, wrong_for(&pool, &pools, namespace)?))).collect()
 }

@@ -1,6 +1,7 @@
 //! `plexusctl why NAMESPACE/POD`: why a pod does not start, or lacks a network.
 
 mod checks;
+mod events;
 mod facts;
 mod network;
 mod node;

@@ -43,6 +43,12 @@ pub fn check(name: &str, look: &Look, is_attached: bool) -> Check {
     }
 }
 
+/// The check of the network `name`, whose AddressPool gives the pod no address for `why`.
+pub fn without_pool(name: &str, why: &str, is_attached: bool) -> Check {
+    let check = if is_attached { Check::warning } else { Check::bad };
+    check("network", Fault::AddressPool, format!("network {name}: {why}")).of_network(name)
+}
+
 fn parsed(definition: &Definition) -> Option<Result<NetworkConfig, String>> {
     definition.config.as_ref()?;
     let settings = Settings::parse(DEFAULTS).ok()?;

@@ -4,7 +4,7 @@ use super::*;
 use crate::cli::pods::networks::PodNetworks;
 use crate::cli::why::facts::{Look, Seen};
 use crate::cli::why::{API_SERVER, of_pod};
-use crate::cluster::{SeenDaemonSet, SeenNode, SeenPod};
+use crate::cluster::{SeenDaemonSet, SeenEvent, SeenNode, SeenPod};
 use crate::nad::{Definition, NadRef};
 
 const LAN: &str = r#"{"cniVersion":"1.0.0","type":"bridge","bridge":"br-lan"}"#;
@@ -86,6 +86,39 @@ fn a_pool_that_is_the_cause_is_named() {
         ("plexusd may not get address pools: conf/components/ipam grants it", Fault::AddressesOff),
     ] {
         assert_eq!(checks(&ipam(text))[0].fault, Some(fault), "{text}");
+    }
+}
+
+#[test]
+fn a_pool_that_gives_the_pod_nothing_is_the_cause_before_any_event() {
+    let pool = |namespaces: &[&str]| {
+        let ranges = vec![crate::ipam::pool::Range { range: "10.0.0.0/24".into(), ..Default::default() }];
+        let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        let spec = crate::ipam::PoolSpec { ranges, namespaces, ..Default::default() };
+        crate::ipam::overlap::Claimant { name: "lan".into(), created: 0, spec }
+    };
+    let why = |pools: &[_]| {
+        crate::cli::address_pools::wrong_for(&crate::ipam::PoolName::new("lan").unwrap(), pools, "default")
+    };
+    assert_eq!(why(&[pool(&[])]), None);
+    assert_eq!(why(&[pool(&["web", "default"])]), None);
+    let closed = |why: Option<String>, facts: Facts| {
+        let closed_pools = vec![(NadRef::new("default", "lan").unwrap(), why.unwrap())];
+        checks(&Facts { closed_pools, ..facts })
+    };
+    for (pools, words) in [
+        (vec![], "network default/lan: AddressPool lan does not exist"),
+        (vec![pool(&["web"])], "AddressPool lan gives no address to pods of namespace default"),
+    ] {
+        let refused = failing("network default/lan (net1): plugin macvlan: plexus-ipam: pool lan: no address is free");
+        for facts in [facts("lan"), refused] {
+            let found = closed(why(&pools), facts);
+            assert_eq!((found[0].mark, found[0].fault), (Mark::Bad, Some(Fault::AddressPool)), "{found:?}");
+            assert!(found[0].finding.contains(words), "{found:?}");
+        }
+        let attached = r#"[{"name":"default/lan","interface":"net1"}]"#;
+        let found = closed(why(&pools), running(Some(attached)));
+        assert!(found.iter().all(|check| check.mark != Mark::Bad), "the pod has its address: {found:?}");
     }
 }
 

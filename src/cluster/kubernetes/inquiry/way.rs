@@ -16,13 +16,13 @@ pub(in crate::cluster) async fn configuration(
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let mut config = match kubeconfig {
         Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|e| of_kubeconfig(&e))?;
+            let file = file(path)?;
             Config::from_custom_kubeconfig(file, &options).await.map_err(|e| of_kubeconfig(&e))?
         }
         None => match of_environment(&options).await {
             Ok(config) => config,
             // A pod has no kubeconfig, and its account's token.
-            Err(e) => Config::incluster().map_err(|_| without_a_way(&e))?,
+            Err(why) => Config::incluster().map_err(|_| why)?,
         },
     };
     config.connect_timeout = Some(CONNECT_LIMIT);
@@ -31,17 +31,25 @@ pub(in crate::cluster) async fn configuration(
 }
 
 /// The files of `$KUBECONFIG` together, as for kubectl without those that do not exist; else `~/.kube/config`.
-async fn of_environment(options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
+async fn of_environment(options: &KubeConfigOptions) -> Result<Config, String> {
     let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
     let files: Vec<_> = std::env::split_paths(&named).filter(|path| path.exists()).collect();
     if files.is_empty() {
-        return Config::from_kubeconfig(options).await;
+        return Config::from_kubeconfig(options).await.map_err(|e| without_a_way(&e));
     }
     let mut merged = Kubeconfig::default();
-    for file in files {
-        merged = merged.merge(Kubeconfig::read_from(file)?)?;
+    for path in files {
+        merged = merged.merge(file(&path)?).map_err(|e| of_kubeconfig(&e))?;
     }
-    Config::from_custom_kubeconfig(merged, options).await
+    Config::from_custom_kubeconfig(merged, options).await.map_err(|e| without_a_way(&e))
+}
+
+/// What is in the file `path`. Of a text that cannot be read, the error of the library does not name the file.
+fn file(path: &Path) -> Result<Kubeconfig, String> {
+    Kubeconfig::read_from(path).map_err(|e| match e {
+        KubeconfigError::ReadConfig(..) => of_kubeconfig(&e),
+        other => of_kubeconfig(&other).replacen("kubeconfig:", &format!("kubeconfig {}:", path.display()), 1),
+    })
 }
 
 /// Why there are no credentials: `reason` names neither file nor program.
@@ -73,4 +81,20 @@ fn without_a_way(error: &KubeconfigError) -> String {
         _ => "name one with --kubeconfig",
     };
     format!("{}; {hint}", of_kubeconfig(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_files_the_one_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let why = file(&path).unwrap_err();
+        assert!(why.starts_with(&format!("kubeconfig {}: ", path.display())), "{why}");
+        std::fs::write(&path, "contexts: 7").unwrap();
+        let why = file(&path).unwrap_err();
+        assert!(why.starts_with(&format!("kubeconfig {}: ", path.display())), "{why}");
+    }
 }
