@@ -58,6 +58,7 @@ fn main() {
             [&natives, &programs, &kernel].map(|times| report::milliseconds(times.processor[at].median()));
         println!("{verb:6}{native:>9.2} ms{program:>9.2} ms{kernel:>9.2} ms");
     }
+    at_the_same_time(&node);
     requests(&node);
     system_calls(&node);
     growth(&node);
@@ -81,7 +82,10 @@ fn rounds<const N: usize>(node: &Node, columns: [&str; N], label: &str) -> [Meas
             let pod = Pod::new(node, &format!("p{label}{round}{column}")).selecting("br,mv");
             let calls = match *column {
                 "kernel" | "closing" => by_the_kernel(node, &pod, *column == "closing"),
-                column => by_the_plugin(pod.configured("natives", json!(column == "natives"))),
+                column => {
+                    let pod = pod.configured("natives", json!(column == "natives"));
+                    by_the_plugin(pod.configured("parallel", json!(column == "parallel")))
+                }
             };
             for (at, (wall, processor)) in calls.into_iter().enumerate() {
                 measured.wall[at].push(wall);
@@ -90,6 +94,16 @@ fn rounds<const N: usize>(node: &Node, columns: [&str; N], label: &str) -> [Meas
         }
     }
     measured
+}
+
+/// What the setting `parallel` changes where programs attach the networks.
+fn at_the_same_time(node: &Node) {
+    let [turns, parallel] = rounds(node, ["programs", "parallel"], "same");
+    println!("\nprograms, one network after another, and with the setting parallel:");
+    for (verb, at) in [("ADD", 0), ("DEL", 1)] {
+        let [turns, parallel] = [&turns, &parallel].map(|times| report::milliseconds(times.wall[at].median()));
+        println!("{verb:6}{turns:>9.2} ms{parallel:>9.2} ms{:>8.2}", parallel / turns);
+    }
 }
 
 /// What ADD and DEL cost on a node with many pods, beside what they cost on an empty one.

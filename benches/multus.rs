@@ -14,6 +14,8 @@
 mod floor;
 #[path = "floor/burst.rs"]
 mod floor_burst;
+#[path = "multus/growth.rs"]
+mod growth;
 mod report;
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -21,6 +23,7 @@ mod support;
 mod thick;
 
 use floor::Bridges;
+use growth::{Measured, factors, mean, told};
 use nix::sys::resource::{UsageWho, getrusage};
 use report::processors::Used;
 use report::{Figure, Row, Times};
@@ -225,16 +228,16 @@ impl Bench {
     /// How ADD and DEL of each side grow with what there is already: factors of its own medians.
     fn growth(&self) {
         println!(
-            "| growth: medians with, over medians without | Multus ADD | DEL | Plexus ADD | DEL |\n|---|--:|--:|--:|--:|"
+            "| growth: median with, over median without: the first, its 95th percentile (ms) | Multus ADD | DEL | Plexus ADD | DEL |\n|---|--:|--:|--:|--:|"
         );
-        let (few, many) = (self.medians("br"), self.medians(&["br", "mv"].repeat(8)[..15].join(",")));
+        let (few, many) = (self.measured("br"), self.measured(&["br", "mv"].repeat(8)[..15].join(",")));
         factors("16 networks over 2", few, many);
         // A machine changes in the minutes of a row: what is without stands before and after what is with.
-        let mut without = vec![self.medians(NETWORKS)];
+        let mut without = vec![self.measured(NETWORKS)];
         lease(LEASES);
-        let leased = self.medians(NETWORKS);
+        let leased = self.measured(NETWORKS);
         free(LEASES);
-        without.push(self.medians(NETWORKS));
+        without.push(self.measured(NETWORKS));
         factors(&format!("{LEASES} leases in each pool"), mean(&without), leased);
         // Each side has its own pods: records and caches are its own too.
         let sides = [Side::Multus, Side::Plexus];
@@ -243,18 +246,18 @@ impl Bench {
             self.at_once(&pods, |pod| self.call(side, pod, "ADD").timed());
             pods
         });
-        let attached = self.medians(NETWORKS);
+        let attached = self.measured(NETWORKS);
         for (side, pods) in sides.iter().zip(&crowds) {
             self.at_once(pods, |pod| self.call(*side, pod, "DEL").timed());
             pods.iter().for_each(Pod::end_sandbox);
         }
-        without.push(self.medians(NETWORKS));
+        without.push(self.measured(NETWORKS));
         factors(&format!("{ATTACHED} attached pods of each side"), mean(&without[1..]), attached);
         let others = self.daemon.health().definitions;
         self.define(DEFINITIONS);
-        let (defined, (multus, plexus)) = (self.medians(NETWORKS), self.memory());
+        let (defined, (multus, plexus)) = (self.measured(NETWORKS), self.memory());
         self.undefine(others);
-        without.push(self.medians(NETWORKS));
+        without.push(self.measured(NETWORKS));
         factors(&format!("{DEFINITIONS} more NADs"), mean(&without[2..]), defined);
         println!(
             "\nthree networks without any of that, in turn: {}",
@@ -263,10 +266,10 @@ impl Bench {
         println!("\ndaemons with {DEFINITIONS} more NADs: Multus {multus:.1} MiB, Plexus {plexus:.1} MiB");
     }
 
-    /// The medians of ADD and DEL in milliseconds, of Multus and of Plexus.
-    fn medians(&self, networks: &str) -> [[f64; 2]; 2] {
+    /// ADD and DEL in milliseconds, of Multus and of Plexus.
+    fn measured(&self, networks: &str) -> Measured {
         let times = self.rounds([Side::Multus, Side::Plexus], networks);
-        times.map(|of| of.map(|times| report::milliseconds(times.median())))
+        times.map(|of| of.map(|times| [times.median(), times.p95()].map(report::milliseconds)))
     }
 
     /// Creates `count` NADs that no pod selects.
@@ -496,22 +499,6 @@ fn field(file: &str, name: &str) -> f64 {
     let text = std::fs::read_to_string(file).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// Prints a row of growth.
-fn factors(what: &str, without: [[f64; 2]; 2], with: [[f64; 2]; 2]) {
-    let [multus, plexus] = [0, 1].map(|side| [0, 1].map(|verb| with[side][verb] / without[side][verb]));
-    println!("| {what} | {:.2} | {:.2} | {:.2} | {:.2} |", multus[0], multus[1], plexus[0], plexus[1]);
-}
-
-/// The mean of each of the medians.
-fn mean(all: &[[[f64; 2]; 2]]) -> [[f64; 2]; 2] {
-    [0, 1].map(|side| [0, 1].map(|verb| all.iter().map(|one| one[side][verb]).sum::<f64>() / all.len() as f64))
-}
-
-/// The medians as a line.
-fn told([[add, del], [own_add, own_del]]: &[[f64; 2]; 2]) -> String {
-    format!("Multus {add:.1} and {del:.1} ms, Plexus {own_add:.2} and {own_del:.2} ms")
 }
 
 /// The leases that [`lease`] makes: of addresses that are not reached otherwise.

@@ -110,7 +110,24 @@ fn steps(node: &Node, natives: bool) {
         whole.iter_mut().zip(took).for_each(|(whole, took)| whole.push(took));
         [traced, untraced].iter().for_each(Pod::end_sandbox);
     }
-    report::steps::print(&std::fs::read_to_string(file).unwrap(), &whole);
+    let text = std::fs::read_to_string(file).unwrap();
+    report::steps::print(&text, &whole);
+    untraced(text.matches(r#""ph":"X""#).count());
+}
+
+/// What the trace costs a call without it, where the traced calls, an ADD and a DEL in each round, have so many `steps`.
+fn untraced(steps: usize) {
+    const TIMES: u32 = 10_000_000;
+    let begun = Instant::now();
+    for number in 0..TIMES {
+        drop(std::hint::black_box(plexus::sys::trace::step_of(|| number.to_string())));
+    }
+    let one = begun.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES);
+    let calls = steps as f64 / ROUNDS as f64;
+    println!(
+        "without a trace: {one:.1} ns for each step, {calls:.0} steps in ADD and DEL together: {:.2} µs",
+        one * calls / 1e3
+    );
 }
 
 /// How much address space a call of the plugin needs where its pod asks for as much as it can.

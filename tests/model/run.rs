@@ -104,11 +104,12 @@ impl Run {
             return;
         }
         let world = &self.world;
+        let daemon = format!("Daemon{:?}", world.daemon);
         let met = [
             ("Mood", networks.iter().any(|network| world.moody(NETWORKS[*network], verb))),
             ("DiskFull", world.full),
             ("ReadOnly", world.read_only),
-            ("Daemon", world.daemon != crate::op::Daemon::Answers),
+            (&daemon, world.daemon != crate::op::Daemon::Answers),
         ];
         met.iter().filter(|(_, is_met)| *is_met).for_each(|(fault, _)| self.count(fault));
     }
@@ -205,6 +206,9 @@ impl Run {
         let release =
             if killed.is_none() && !asked && self.world.trouble.is_none() { self.world.release(self.made) } else { 0 };
         self.meets(0, networks);
+        if asked && !self.settles && self.world.daemon != crate::op::Daemon::Answers {
+            self.count("DaemonAsked");
+        }
         let answer = made(self.world.call_of(release, pod.call("ADD")), killed);
         self.quiet();
         self.count_former(release);

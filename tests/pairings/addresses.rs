@@ -62,6 +62,9 @@ fn attached(cluster: &Cluster, name: &str) -> (Pod, Value, String) {
     });
     let mut new: Vec<String> = taken().difference(&before).cloned().collect();
     let address = new.pop().filter(|_| new.is_empty()).unwrap_or_else(|| panic!("{name}: {new:?}"));
+    // What the pod has is what is marked as taken, and nobody had it before.
+    let shown = result["ips"][0]["address"].as_str().unwrap().split('/').next();
+    assert_eq!(shown, Some(address.as_str()), "{name}: {result}");
     (pod, result, address)
 }
 
