@@ -17,6 +17,8 @@ mod erased;
 mod former;
 #[path = "addresses/full.rs"]
 mod full;
+#[path = "addresses/grid.rs"]
+mod grid;
 #[path = "addresses/huge.rs"]
 mod huge;
 #[path = "addresses/kept.rs"]
@@ -35,6 +37,8 @@ mod restored;
 mod scarce;
 #[path = "addresses/slow.rs"]
 mod slow;
+#[path = "addresses/together.rs"]
+mod together;
 #[path = "addresses/whereabouts.rs"]
 mod whereabouts;
 #[path = "addresses/whose.rs"]

@@ -64,7 +64,7 @@ impl SeenPool {
         };
         if grant.subnets.is_empty() && !self.name.is_implied() {
             return Some(
-                "the AddressPool was deleted, or has no range; create it again, if pods still need it".to_owned(),
+                "the AddressPool was deleted, has no range, or has one that makes no sense: correct it, or create it again, if pods still need it".to_owned(),
             );
         }
         let stock = Stock::new(grant, &self.report);

@@ -107,7 +107,10 @@ impl Keeper {
             }
         }
         let known = state.holder.as_ref().map(|holder| holder.unavailable().len()).unwrap_or_default();
-        Err(Trouble::Dry(format!("no block is free: nodes hold all {known}")))
+        Err(Trouble::Dry(match known {
+            0 => "no block is free: all addresses are excluded or reserved, or their ranges are draining".to_owned(),
+            known => format!("no block is free: nodes hold all {known}"),
+        }))
     }
 
     /// Learns which blocks others hold.

@@ -22,8 +22,8 @@ use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// How often the daemon is asked in one call beyond once for each address: for a confirmation, and where another pod of
-/// this node was first.
+/// How often the daemon is asked in one call beyond once for each address, for a confirmation. Where other pods of this node
+/// were first, it is asked again all the same.
 const MORE_LEASES: usize = 2;
 
 /// Takes the addresses. Without a block of this node the daemon is asked for one; else nobody is asked.
@@ -31,11 +31,21 @@ pub(super) fn all(turn: &mut Turn<'_>) -> Result<Taken, Failure> {
     let Turn { settings, lessor, call, .. } = *turn;
     let deadline = call.scope.plugin_deadline();
     let pool = &settings.pool;
-    for _ in 0..settings.parts.as_ref().map_or(1, Vec::len) + MORE_LEASES {
+    let mut left = settings.parts.as_ref().map_or(1, Vec::len) + MORE_LEASES;
+    let mut taken = None;
+    loop {
         let dry = match once(turn)? {
             Ok(taken) => return Ok(taken),
             Err(dry) => dry,
         };
+        // Others took what was leased. A block that this pod cannot use leads to no other one, or it would use up the pool.
+        let were_others_first = taken.replace(dry.taken).is_some_and(|before| dry.taken > before);
+        if !were_others_first {
+            match left.checked_sub(1) {
+                Some(less) => left = less,
+                None => return Err(Failure::TryAgain(format!("pool {pool}: {}", dry.why))),
+            }
+        }
         // Not under the lock: other pods may give addresses back meanwhile.
         match lessor.lease(pool, &dry.need, deadline) {
             Ok(kept) => turn.answered = kept,
@@ -47,10 +57,6 @@ pub(super) fn all(turn: &mut Turn<'_>) -> Result<Taken, Failure> {
                 return Err(Failure::TryAgain(format!("pool {pool}: {}, and none was leased: {e}", dry.why)));
             }
         }
-    }
-    match once(turn)? {
-        Ok(taken) => Ok(taken),
-        Err(dry) => Err(Failure::TryAgain(format!("pool {pool}: {}", dry.why))),
     }
 }
 
@@ -318,7 +324,8 @@ impl<'a> Search<'a> {
         let why = format!("no {name} address{of} is free in the blocks of this node{aside}");
         let of_others = self.memory().of_others(folder::number_of(self.owner));
         let cooling = of_others.cooling.iter().any(|address| self.is_free(want, *address));
-        Ok(Err(Dry { cooling, ..Dry::of(want.need(), why) }))
+        let taken = self.listing.taken.iter().len();
+        Ok(Err(Dry { cooling, taken, ..Dry::of(want.need(), why) }))
     }
 
     /// Takes the first address that is free: one that the same pod had, one that nobody had lately, one that others had.

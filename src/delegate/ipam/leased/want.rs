@@ -13,6 +13,8 @@ pub(super) struct Dry {
     pub(super) why: String,
     /// There are addresses that others had a moment ago.
     pub(super) cooling: bool,
+    /// So many addresses of the pool this node has in use; none where they were not counted.
+    pub(super) taken: usize,
     /// As far as this node knows, no pod gets the address that was asked for.
     pub(super) is_refused: bool,
 }
@@ -20,7 +22,7 @@ pub(super) struct Dry {
 impl Dry {
     /// Without more to tell.
     pub(super) fn of(need: Need, why: String) -> Self {
-        Dry { need, why, cooling: false, is_refused: false }
+        Dry { need, why, cooling: false, taken: 0, is_refused: false }
     }
 }
 
