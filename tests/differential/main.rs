@@ -112,11 +112,12 @@ const SHORT: [&str; 24] = [
 ];
 
 /// What thousands of random texts do not show, and millions did.
-const FOUND: [(&str, &str); 5] = [
+const FOUND: [(&str, &str); 6] = [
     ("list", r#"{"cniVersion":"0.4.0","cniVersions":["0.3.1","1.1.00"],"name":"lan","plugins":[{"type":"a"}]}"#),
     ("list", r#"{"cniVersion":"0.4.0","name":"lan","plugins":[{"type":"a","ipam":1e0400}]}"#),
     ("result", r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1/024"}}"#),
     ("nad", r#"{"name":"lan","type":"a","disableGC":"no","NAME":""}"#),
+    ("nad", r#"{"name":"lan","type":"","plugins":[{"type":"b"}],"TYPE":"a"}"#),
     ("result", r#"{"cniVersion":"0.4.0","interfaces":[1.5],"CNIVERSION":""}"#),
 ];
 
