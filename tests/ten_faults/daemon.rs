@@ -41,11 +41,24 @@ pub fn its_token_is_refused(scene: &mut Scene) {
     pod.starts(scene);
 }
 
+/// The watches that are open stay so: only what is asked anew shows it, and the policy does not apply to the token any more.
+pub fn its_token_loses_its_rights_while_it_runs(scene: &mut Scene) {
+    scene.kubectl(&["delete", "clusterrolebinding", "plexus"]);
+    is_not_ready(scene, 2, "policy", "nodes.plexus.dev");
+    // It is attached, and its status waits.
+    let pod = scene.start("p11", "lan");
+    scene.names_everywhere("token-refused", "default/p11");
+    scene.install_manifests();
+    scene.is_ready();
+    pod.is_attached(scene);
+    scene.is_well("default/p11");
+}
+
 pub fn the_policy_is_away(scene: &mut Scene) {
     scene.kubectl(&["delete", "validatingadmissionpolicybinding", "plexus"]);
     scene.daemon.take().unwrap().kill();
     scene.daemon = Some(scene.starting_daemon());
-    is_not_ready(scene, 2, "policy", "labels");
+    is_not_ready(scene, 3, "policy", "labels");
     // It is attached, and its status waits.
     let pod = scene.start("p10", "lan");
     scene.names_everywhere("policy-missing", "default/p10");

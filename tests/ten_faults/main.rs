@@ -31,6 +31,7 @@ fn each_fault_is_named_first_and_none_after_its_repair() {
     network::the_pool_is_full(&scene);
     daemon::it_does_not_run(&mut scene);
     daemon::its_token_is_refused(&mut scene);
+    daemon::its_token_loses_its_rights_while_it_runs(&mut scene);
     daemon::the_policy_is_away(&mut scene);
 
     scene.is_well("default/before");

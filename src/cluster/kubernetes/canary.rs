@@ -3,15 +3,17 @@
 //! RBAC cannot say "only this annotation, only of this node's pods"; a ValidatingAdmissionPolicy does. Where it is
 //! missing (an API server before 1.30, a deleted binding, another name), everything works, and the daemon's token can
 //! change the labels of every pod of the cluster. Nobody would notice. So the daemon asks, as a dry run that changes
-//! nothing, to change a label of its own pod, and the answer should be no.
+//! nothing, to change a label of its own pod, and the answer should be no. Where it is yes, the daemon asks whether it still
+//! has the right by which the policy knows its token: without it the policy is there, and does not match.
 
 use crate::cluster::Pauses;
 use crate::cluster::error::reason;
 use crate::cluster::kubernetes::client::Kubernetes;
 use crate::cluster::kubernetes::object::PodHead;
 use crate::nad::PodRef;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Status;
 use serde_json::json;
 use std::time::Duration;
@@ -30,6 +32,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const CONFIRMED: u32 = 3;
 /// What the policy forbids.
 const LABEL: &str = "plexus.dev/canary";
+/// The right of the accounts that the policy is for: group, resource and verb.
+const MARK: (&str, &str, &str) = ("plexus.dev", "nodes", "report");
 
 /// Whether the policy guards the daemon's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub enum Verdict {
     Guarded,
     /// It does not.
     Open,
+    /// It cannot: it is for accounts with a right that the token does not have any more.
+    Unmarked,
 }
 
 /// Tests the policy now and then.
@@ -64,6 +70,11 @@ impl Default for Canary {
 }
 
 impl Verdict {
+    /// Whether the API server would have done what the policy forbids.
+    pub fn lets_through(&self) -> bool {
+        matches!(self, Verdict::Open | Verdict::Unmarked)
+    }
+
     /// What an operator has to know; empty when there is nothing.
     pub fn why(&self) -> String {
         match self {
@@ -71,6 +82,7 @@ impl Verdict {
             Verdict::Untested(why) => (*why).to_owned(),
             Verdict::Unknown(why) => format!("whether the admission policy guards the daemon's token is not known: {why}"),
             Verdict::Open => "the API server lets the daemon's token change labels: the ValidatingAdmissionPolicy of conf/base/admission-policy.yaml is missing or does not match (Kubernetes before 1.30 has no such policies)".to_owned(),
+            Verdict::Unmarked => "plexusd may not report nodes.plexus.dev, the right by which the admission policy knows its token: grant it (the ClusterRole plexus and its binding do)".to_owned(),
         }
     }
 }
@@ -119,7 +131,7 @@ impl Canary {
     pub fn guards(&self) -> Option<bool> {
         match *self.verdict.borrow() {
             Verdict::Guarded => Some(true),
-            Verdict::Open => Some(false),
+            Verdict::Open | Verdict::Unmarked => Some(false),
             Verdict::Untested(_) | Verdict::Unknown(_) => None,
         }
     }
@@ -135,7 +147,7 @@ impl Canary {
         let (mut pauses, mut open) = (Pauses::new(FIRST, LONGEST), 0);
         loop {
             let verdict = kubernetes.try_forbidden(own).await;
-            open = if verdict == Verdict::Open { open + 1 } else { 0 };
+            open = if verdict.lets_through() { open + 1 } else { 0 };
             let pause = if verdict == Verdict::Guarded {
                 pauses = Pauses::new(FIRST, LONGEST);
                 AFTER_NO
@@ -160,7 +172,7 @@ impl Canary {
     /// Takes `verdict` for true, unless it says nothing new or is not certain yet.
     fn learn(&self, verdict: Verdict, open: u32) {
         let is_certain = match verdict {
-            Verdict::Open => open >= CONFIRMED,
+            Verdict::Open | Verdict::Unmarked => open >= CONFIRMED,
             // What was known stays true while the server is away.
             Verdict::Unknown(_) => self.guards().is_none(),
             Verdict::Guarded | Verdict::Untested(_) => true,
@@ -184,11 +196,32 @@ impl Kubernetes {
         let answer = timeout(TRY_LIMIT, self.send(ask)).await;
         self.requests.made("patch", matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))));
         match answer {
-            Ok(Ok(_)) => Verdict::Open,
+            Ok(Ok(_)) if self.is_marked().await => Verdict::Open,
+            Ok(Ok(_)) => Verdict::Unmarked,
             Ok(Err(kube::Error::Api(status))) => verdict(&status),
             Ok(Err(e)) => Verdict::Unknown(reason(&e)),
             Err(_) => Verdict::Unknown(format!("no answer from the API server within {TRY_LIMIT:?}")),
         }
+    }
+
+    /// Whether the token has the right by which the policy knows it; so it is where that cannot be asked.
+    async fn is_marked(&self) -> bool {
+        let (group, resource, verb) = MARK;
+        let attributes = ResourceAttributes {
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            verb: Some(verb.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+        let review = SelfSubjectAccessReview { spec, ..Default::default() };
+        let post = PostParams::default();
+        let what = "the daemon's own rights".to_owned();
+        let answer = self.ask::<SelfSubjectAccessReview, _, _>("create", what, |client| {
+            let (api, post, review) = (Api::<SelfSubjectAccessReview>::all(client), &post, &review);
+            async move { api.create(post, review).await }
+        });
+        answer.await.ok().and_then(|review| review.status).is_none_or(|status| status.allowed)
     }
 }
 
@@ -229,6 +262,9 @@ mod tests {
             assert_eq!(canary.guards().is_none(), open < CONFIRMED, "a policy that is in force in a moment");
         }
         assert!(canary.objection().is_some_and(|why| why.contains("labels")));
+        canary.learn(Verdict::Unmarked, CONFIRMED);
+        assert!(canary.objection().is_some_and(|why| why.contains("plexusd may not report nodes.plexus.dev")));
+        assert_eq!(canary.guards(), Some(false));
         canary.learn(Verdict::Guarded, 0);
         canary.learn(Verdict::Unknown("away".to_owned()), 0);
         assert_eq!((canary.objection(), canary.guards()), (None, Some(true)));

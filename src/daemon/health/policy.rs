@@ -35,7 +35,7 @@ pub async fn follow(cluster: Arc<Cluster>, readiness: Readiness) {
         let why = verdict.why();
         tell(canary, &why, &readiness);
         match &verdict {
-            Verdict::Open => {
+            Verdict::Open | Verdict::Unmarked => {
                 tracing::error!(reason = why, "the daemon's token is not guarded");
                 cluster.announce_on_node("TokenNotGuarded", &why);
             }
