@@ -26,5 +26,11 @@ mod tests {
         assert_eq!(like("lam"), Some(&all[0]));
         assert_eq!(like("storage"), Some(&all[1]));
         assert_eq!(like("other"), None);
+        // The letters of the namespace make nothing near.
+        let all = [nad("default", "v9"), nad("default", "mode"), nad("default", "lan")];
+        for (name, meant) in [("m", None), ("gone", None), ("mods", Some(&all[1])), ("lam", Some(&all[2]))] {
+            assert_eq!(super::like(&nad("default", name), &all), meant, "{name}");
+        }
+        assert_eq!(super::like(&nad("defalt", "lan"), &all), Some(&all[2]));
     }
 }

@@ -23,6 +23,13 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
+/// Whether two words have more letters and digits in common than not.
+pub fn is_near(one: &str, other: &str) -> bool {
+    let (one, other) = (letters(one), letters(other));
+    let shorter = one.len().min(other.len());
+    one.len().max(other.len()) <= LONGEST && distance(&one, &other) * 2 < shorter
+}
+
 fn letters(word: &str) -> Vec<char> {
     word.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
 }

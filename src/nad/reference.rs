@@ -66,9 +66,11 @@ impl NadRef {
 }
 
 impl NadRef {
-    /// Of `others` the network that is probably meant by this one, which does not exist.
+    /// Of `others` the network that is probably meant by this one, which does not exist. Its name is near, too: next to a
+    /// long namespace all short names were.
     pub fn nearest<'a>(&self, others: impl IntoIterator<Item = &'a NadRef>) -> Option<&'a NadRef> {
-        let others: Vec<(String, &NadRef)> = others.into_iter().map(|other| (other.to_string(), other)).collect();
+        let near = others.into_iter().filter(|other| spelling::is_near(&self.name, &other.name));
+        let others: Vec<(String, &NadRef)> = near.map(|other| (other.to_string(), other)).collect();
         let meant = spelling::nearest(&self.to_string(), others.iter().map(|(name, _)| name.as_str()))?;
         others.iter().find(|(name, _)| name == meant).map(|(_, other)| *other)
     }
