@@ -265,15 +265,14 @@ fn address_pools(facts: &Facts, checks: &mut Vec<Check>) {
         Err(why) => return checks.push(unread("address pools", why)),
         Ok(pools) => pools,
     };
-    let bad: Vec<String> = networks_with(facts, false)
-        .filter_map(|(nad, pool)| Some(format!("network {nad}: {}", wrong(&pool, pools)?)))
-        .collect();
-    for finding in bad.iter().take(MOST) {
-        checks.push(Check::bad("address pools", Fault::AddressPool, finding.as_str()));
+    let check = |finding: String, remedy| Check::bad("address pools", Fault::AddressPool, finding).remedied_by(remedy);
+    let bad: Vec<_> = networks_with(facts, false).filter_map(|(nad, pool)| Some((nad, wrong(&pool, pools)?))).collect();
+    for (nad, pool) in bad.iter().take(MOST) {
+        checks.push(check(format!("network {nad}: {}", pool.why), pool.remedy));
     }
-    if bad.len() > MOST {
+    if let Some((_, next)) = bad.get(MOST) {
         let finding = format!("{} in all take addresses from such a pool", counted(bad.len(), "network"));
-        checks.push(Check::bad("address pools", Fault::AddressPool, finding));
+        checks.push(check(finding, next.remedy));
     }
 }
 

@@ -74,6 +74,8 @@ fn a_network_whose_pool_gives_no_address_is_named() {
     let missing = first(Ok(Vec::new()));
     assert_eq!((missing.mark, missing.fault), (Mark::Bad, Some(Fault::AddressPool)));
     assert!(missing.finding.contains("default/lan: AddressPool lam does not exist"), "{missing:?}");
+    let step = missing.remedy.as_deref();
+    assert_eq!(step, Some("Create the AddressPool, or correct the key pool of the network."));
     assert!(first(pool("10.0.0.1/24")).finding.contains("host bits"));
     assert_eq!(first(pool("10.0.0.0/24")).mark, Mark::Good);
     assert_eq!(first(Err("the AddressPools: no answer".into())).mark, Mark::Unseen);

@@ -27,9 +27,9 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         let name = nad.to_string();
         checks.push(network::check(&name, look, facts.is_attached(&name)));
     }
-    for (nad, why) in &facts.closed_pools {
+    for (nad, pool) in &facts.closed_pools {
         let name = nad.to_string();
-        checks.push(network::without_pool(&name, why, facts.is_attached(&name)));
+        checks.push(network::without_pool(&name, pool, facts.is_attached(&name)));
     }
     if let Some((nad, look)) = &facts.default_network {
         checks.push(of_default_network(&nad.to_string(), look, facts));

@@ -1,7 +1,7 @@
 //! What is asked of the cluster to find out why a pod lacks a network.
 
 use crate::cli::Error;
-use crate::cli::address_pools::{pools_of, wrong_for};
+use crate::cli::address_pools::{NoAddress, pools_of, wrong_for};
 use crate::cli::diagnosis::{Check, Fault, cause_of};
 use crate::cli::meant;
 use crate::cli::natives::DEFAULTS;
@@ -36,7 +36,7 @@ pub struct Facts {
     /// The NAD that takes the place of the default network by an annotation of the pod.
     pub default_network: Option<(NadRef, Look)>,
     /// Of these networks those whose AddressPool gives the pod no address, and why.
-    pub closed_pools: Vec<(NadRef, String)>,
+    pub closed_pools: Vec<(NadRef, NoAddress)>,
     /// What `lint` finds in the pod and these networks.
     pub slips: Vec<Check>,
     /// What ADD would refuse of them on every node; none where a network could not be looked at.
@@ -160,7 +160,7 @@ pub fn ask(inquiry: &Inquiry, namespace: &str, name: &str) -> Result<Facts, Erro
 }
 
 /// The networks whose AddressPool gives no address to pods of `namespace`; none where the pools cannot be listed.
-fn closed_pools(inquiry: &Inquiry, definitions: &[(NadRef, Look)], namespace: &str) -> Vec<(NadRef, String)> {
+fn closed_pools(inquiry: &Inquiry, definitions: &[(NadRef, Look)], namespace: &str) -> Vec<(NadRef, NoAddress)> {
     let used = |(nad, look): &(NadRef, Look)| match look {
         Look::Found(definition) => pools_of(definition).into_iter().map(|pool| (nad.clone(), pool)).collect(),
         _ => Vec::new(),

@@ -1,5 +1,6 @@
 //! The pod's networks, as the API server has them. Pure.
 
+use crate::cli::address_pools::NoAddress;
 use crate::cli::diagnosis::{Check, Fault};
 use crate::cli::natives::DEFAULTS;
 use crate::cli::why::facts::Look;
@@ -43,10 +44,11 @@ pub fn check(name: &str, look: &Look, is_attached: bool) -> Check {
     }
 }
 
-/// The check of the network `name`, whose AddressPool gives the pod no address for `why`.
-pub fn without_pool(name: &str, why: &str, is_attached: bool) -> Check {
+/// The check of the network `name`, whose AddressPool gives the pod no address.
+pub fn without_pool(name: &str, pool: &NoAddress, is_attached: bool) -> Check {
     let check = if is_attached { Check::warning } else { Check::bad };
-    check("network", Fault::AddressPool, format!("network {name}: {why}")).of_network(name)
+    let found = check("network", Fault::AddressPool, format!("network {name}: {}", pool.why));
+    found.of_network(name).remedied_by(pool.remedy)
 }
 
 fn parsed(definition: &Definition) -> Option<Result<NetworkConfig, String>> {

@@ -102,19 +102,24 @@ fn a_pool_that_gives_the_pod_nothing_is_the_cause_before_any_event() {
     };
     assert_eq!(why(&[pool(&[])]), None);
     assert_eq!(why(&[pool(&["web", "default"])]), None);
-    let closed = |why: Option<String>, facts: Facts| {
+    let closed = |why: Option<crate::cli::address_pools::NoAddress>, facts: Facts| {
         let closed_pools = vec![(NadRef::new("default", "lan").unwrap(), why.unwrap())];
         checks(&Facts { closed_pools, ..facts })
     };
-    for (pools, words) in [
-        (vec![], "network default/lan: AddressPool lan does not exist"),
-        (vec![pool(&["web"])], "AddressPool lan gives no address to pods of namespace default"),
+    for (pools, words, step) in [
+        (vec![], "network default/lan: AddressPool lan does not exist", "Create the AddressPool"),
+        (
+            vec![pool(&["web"])],
+            "AddressPool lan gives no address to pods of namespace default",
+            "Add the namespace to spec.namespaces",
+        ),
     ] {
         let refused = failing("network default/lan (net1): plugin macvlan: plexus-ipam: pool lan: no address is free");
         for facts in [facts("lan"), refused] {
             let found = closed(why(&pools), facts);
             assert_eq!((found[0].mark, found[0].fault), (Mark::Bad, Some(Fault::AddressPool)), "{found:?}");
             assert!(found[0].finding.contains(words), "{found:?}");
+            assert!(found[0].remedy.as_ref().is_some_and(|remedy| remedy.starts_with(step)), "{found:?}");
         }
         let attached = r#"[{"name":"default/lan","interface":"net1"}]"#;
         let found = closed(why(&pools), running(Some(attached)));
