@@ -115,6 +115,42 @@ fn a_refusal_is_that_of_add_and_status_1() {
 }
 
 #[test]
+fn a_pool_that_gives_no_address_is_a_refusal() {
+    let lan = nad(
+        "lan",
+        r#"{"cniVersion":"1.0.0","type":"macvlan","master":"eth1","ipam":{"type":"plexus-ipam","pool":"lan"}}"#,
+    );
+    let pool = |name: &str, namespaces: &str| {
+        format!(
+            "apiVersion: ipam.plexus.dev/v1alpha1\nkind: AddressPool\nmetadata: {{name: {name}}}\nspec: {{ranges: [{{range: 10.9.0.0/24}}]{namespaces}}}\n---\n"
+        )
+    };
+    for (pools, refused) in [
+        (pool("lan", ""), None),
+        (pool("lan", ", namespaces: [default]"), None),
+        (pool("other", ""), Some((11, "network default/lan (net1): AddressPool lan does not exist"))),
+        (
+            pool("lan", ", namespaces: [web]"),
+            Some((7, "network default/lan (net1): AddressPool lan gives no address to pods of namespace default")),
+        ),
+    ] {
+        let folder = folder(&[("x.yaml", &format!("{lan}{pools}{}", pod("lan")))]);
+        let path = folder.path().join("x.yaml").display().to_string();
+        let (document, code) = document(&elsewhere(&path));
+        let found = &document["pods"][0]["refused"];
+        let expected = refused.map_or(Value::Null, |(code, message)| json!({"code": code, "message": message}));
+        assert_eq!((found, code), (&expected, i32::from(refused.is_some())), "{document:#}");
+        let said = text(&plexusctl(&elsewhere(&path)).stderr);
+        assert!(!said.contains("AddressPool"), "{said}");
+    }
+    // Without manifests of pools nothing is asserted.
+    let folder = folder(&[("x.yaml", &format!("{lan}{}", pod("lan")))]);
+    let output = plexusctl(&elsewhere(&folder.path().join("x.yaml").display().to_string()));
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("AddressPool lan was not looked at"), "{output:?}");
+}
+
+#[test]
 fn templates_devices_and_other_directories() {
     let networks = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: vf, namespace: apps, annotations: {k8s.v1.cni.cncf.io/resourceName: x.com/y}}\nspec: {config: '{\"type\":\"sriov\",\"cniVersion\":\"1.0.0\"}'}\n";
     let workload = |kind: &str, begin: &str| {

@@ -189,6 +189,10 @@ fn why_names_a_pool_that_is_missing(server: &ApiServer) {
     assert_eq!(document["cause"]["fault"], "address-pool", "{document:#}");
     let finding = "network slips/pooled: AddressPool storge does not exist; did you mean storage?";
     assert_eq!(document["cause"]["finding"], finding, "{document:#}");
+    let planned = plexusctl(server, &["plan", "slips/pooled", "-o", "json"]);
+    let document: Value = serde_json::from_str(&text(&planned, 1)).unwrap();
+    let refused = json!({"code": 11, "message": finding.replace("pooled:", "pooled (net1):")});
+    assert_eq!(document["pods"][0]["refused"], refused, "{document:#}");
 }
 
 /// `plan` reads pod and networks with the rights of the person.

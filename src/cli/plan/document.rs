@@ -47,6 +47,9 @@ pub struct PodPlan {
     pub default_route: DefaultRoutes,
     /// Remarks for the operator.
     pub remarks: Vec<String>,
+    /// The first AddressPool that was not looked at, and why.
+    #[serde(skip)]
+    pub unseen_pool: Option<String>,
 }
 
 /// An error that ADD would return.
@@ -102,6 +105,7 @@ impl PodPlan {
             networks: Vec::new(),
             default_route: DefaultRoutes::default(),
             remarks: Vec::new(),
+            unseen_pool: None,
         }
     }
 }
@@ -118,6 +122,7 @@ impl PodPlan {
             networks: Vec::new(),
             default_route: DefaultRoutes::default(),
             remarks: Vec::new(),
+            unseen_pool: None,
         }
     }
 }

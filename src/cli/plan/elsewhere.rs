@@ -20,6 +20,12 @@ pub fn remark(plans: &[PodPlan]) -> Option<String> {
     ))
 }
 
+/// One line about an AddressPool that was not looked at; none where there is none.
+pub fn remark_on_pools(plans: &[PodPlan]) -> Option<String> {
+    let unseen = plans.iter().find_map(|plan| plan.unseen_pool.as_ref())?;
+    Some(format!("{unseen}. Whether it gives the pod an address is not known."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +41,7 @@ mod tests {
             networks: Vec::new(),
             default_route: DefaultRoutes::default(),
             remarks: Vec::new(),
+            unseen_pool: None,
         }
     }
 

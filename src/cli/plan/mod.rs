@@ -145,7 +145,8 @@ fn print(
         let names: Vec<String> = files.iter().map(|file| name_of(file)).collect();
         output.remark(format!("{}: no pod and no object with a template of pods.", names.join(", ")));
     }
-    let not_seen = elsewhere::remark(&plans);
+    let not_seen = elsewhere::remark(&plans).into_iter().chain(elsewhere::remark_on_pools(&plans));
+    let not_seen: Vec<String> = not_seen.collect();
     match arguments.output {
         Format::Json => output.json(&Document { version: VERSION, pods: plans }),
         Format::Table => plans.iter().enumerate().try_for_each(|(number, plan)| {

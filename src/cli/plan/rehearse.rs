@@ -2,10 +2,12 @@
 
 use super::document::{Network, PodPlan, Refusal};
 use super::{default_route, subjects::Subject};
+use crate::cli::address_pools::wrong_for;
 use crate::cli::lint::judgement;
 use crate::cli::settings_of_node::UNKNOWN_DEFAULT;
 use crate::cni::invocation::Target;
 use crate::cni::{CniArgs, CniError, Code, ContainerId, IfName, Invocation, Verb};
+use crate::delegate::ipam::leased;
 use crate::engine::node::Flaw;
 use crate::engine::planning::plan::Planned;
 use crate::engine::planning::preflight;
@@ -72,12 +74,33 @@ fn rehearse(subject: &Subject, settings: &Settings, stage: Stage<'_>, plan: &mut
     }
     if turn.is_elsewhere() {
         preflight::check_elsewhere(&turn, &planned)?;
-        return programs(&turn, &planned);
+        programs(&turn, &planned)?;
+        return pools(subject, &planned, plan);
     }
     let planned = known(planned, plan);
     preflight::check(&turn, &planned)?;
     programs(&turn, &planned)?;
     plan.remarks.extend(standing(&turn, &planned)?);
+    pools(subject, &planned, plan)
+}
+
+/// What ADD would learn from the AddressPools, where they are known.
+fn pools(subject: &Subject, planned: &[Planned], plan: &mut PodPlan) -> Result<(), CniError> {
+    for one in planned {
+        for pool in leased::pools(&one.config).iter().filter(|pool| !pool.is_implied()) {
+            let known = match &subject.pools {
+                Ok(known) => known,
+                Err(why) => {
+                    plan.unseen_pool.get_or_insert_with(|| format!("AddressPool {pool} was not looked at: {why}"));
+                    continue;
+                }
+            };
+            if let Some(refused) = wrong_for(pool, known, subject.pod.namespace()) {
+                let label = format!("network {} ({})", one.network, one.ifname);
+                return Err(CniError::new(refused.code, refused.why).about(label));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::api::FactsRequest;
 use crate::api::protocol::{Reply, Request};
 use crate::cli::Error;
+use crate::cli::address_pools::{given, pools_of};
 use crate::cli::objects::Objects;
 use crate::cli::objects::pod::Pod;
 use crate::cli::pods::{DEFAULT_NAMESPACE, named};
@@ -11,6 +12,7 @@ use crate::engine::Settings;
 use crate::engine::planning::default_network;
 use crate::engine::planning::selections::Selections;
 use crate::facts::{Annotations, Client, Known};
+use crate::ipam::overlap::Claimant;
 use crate::nad::reference::InvalidPod;
 use crate::nad::{NadRef, PodRef};
 use std::collections::BTreeMap;
@@ -36,6 +38,8 @@ pub struct Subject {
     pub is_host_network: bool,
     /// Its node, if its manifest has one.
     pub node: Option<String>,
+    /// The AddressPools, or why they are not known.
+    pub pools: Result<Vec<Claimant>, String>,
 }
 
 /// Whether `subject` is neither a file nor stdin, nor can be the name of a pod.
@@ -77,6 +81,7 @@ impl Subject {
                 has_placeholders: false,
                 is_host_network: false,
                 node: None,
+                pools: Err("plexusd does not list AddressPools; name the cluster with --kubeconfig".to_owned()),
             }),
             Ok(Reply::Unavailable(why) | Reply::Unsupported(why)) => Err(failed(format!(
                 "plexusd answered: {why}; a workstation plans it without plexusd: plexusctl plan {name}"
@@ -109,7 +114,12 @@ impl Subject {
         for nad in &wanted {
             inquiry.network_manifest(nad)?.iter().for_each(|manifest| objects.add_object(manifest));
         }
-        Subject::of_files(&pod, &objects, settings).map_err(invalid)
+        let mut subject = Subject::of_files(&pod, &objects, settings).map_err(invalid)?;
+        // Who uses none needs no right to list them.
+        if subject.known.definitions.values().any(|network| !pools_of(network).is_empty()) {
+            subject.pools = inquiry.address_pools().map_err(|e| e.to_string());
+        }
+        Ok(subject)
     }
 
     /// `pod` of `objects`, with the networks that are there.
@@ -149,6 +159,7 @@ impl Subject {
             known,
             is_host_network: pod.spec(object, &["hostNetwork"]).is_some_and(|flag| flag.is_true()),
             node: pod.spec(object, &["nodeName"]).and_then(|name| name.text()).map(str::to_owned),
+            pools: given(objects),
         })
     }
 }
