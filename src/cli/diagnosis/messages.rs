@@ -104,6 +104,8 @@ pub fn with_near_type(check: Check) -> Check {
 const PLUGIN: &str = "plugin type=\"";
 /// What it writes before the plugin's answer.
 const FAILED: &str = "failed (add): ";
+/// The same of DEL.
+const NOT_DELETED: &str = "failed (delete): ";
 /// The plugins that fail under their own name although the runtime calls Plexus: runtimes make the loopback interface themselves.
 const CALLED_BESIDE: [&str; 2] = ["plexus", "loopback"];
 
@@ -130,6 +132,22 @@ pub fn of_sandbox(message: &str) -> Sandbox<'_> {
     };
     let fault = if stranger.is_some() { Fault::Displaced } else { cause_of(answer) };
     Sandbox { fault, answer, stranger }
+}
+
+/// What the plugin answered to DEL, by the kubelet's message about a sandbox that it cannot remove; with the name of the plugin
+/// where that is not Plexus.
+pub fn of_removal(message: &str) -> String {
+    // The kubelet puts the runtime's message into quotes.
+    let message = message.replace("\\\"", "\"");
+    let message = message.trim().trim_end_matches('"');
+    let Some((before, answer)) = message.split_once(NOT_DELETED) else {
+        return message.rsplit_once("desc = ").map_or(message, |(_, rest)| rest).trim().to_owned();
+    };
+    let kind = before.rsplit_once(PLUGIN).and_then(|(_, rest)| rest.split('"').next());
+    match kind.filter(|kind| !CALLED_BESIDE.contains(kind)) {
+        Some(kind) => format!("the plugin {kind}, which is not Plexus, answered: {}", answer.trim()),
+        None => answer.trim().to_owned(),
+    }
 }
 
 impl Sandbox<'_> {

@@ -7,7 +7,7 @@ mod print;
 
 pub use fault::Fault;
 pub use image::{pulling, unpulled};
-pub use messages::{cause_of, network_of, of_plexus, of_readiness, of_sandbox, with_near_type};
+pub use messages::{cause_of, network_of, of_plexus, of_readiness, of_removal, of_sandbox, with_near_type};
 pub use print::print;
 
 use schemars::JsonSchema;

@@ -44,7 +44,14 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     node(facts, &mut checks);
     of_plexus(facts, &mut checks);
     status(facts, &mut checks);
+    settle_ended(facts, &mut checks);
     worst_first(checks)
+}
+
+/// What is wrong around a pod that has ended stops nothing any more.
+pub fn settle_ended(facts: &Facts, checks: &mut [Check]) {
+    let has_ended = facts.ended().is_some();
+    checks.iter_mut().filter(|check| has_ended && check.mark == Mark::Bad).for_each(|check| check.mark = Mark::Warning);
 }
 
 /// Adds `more`, what one source found. What is wrong with a network is told by the first source that names it: two say the
@@ -113,12 +120,6 @@ fn explain(event: &mut Check, slips: &[Check]) {
     }
 }
 
-/// What is wrong with a pod that has ended stops nothing any more.
-fn severe(facts: &Facts, check: &'static str, fault: Fault, finding: String) -> Check {
-    let has_ended = matches!(facts.pod.phase.as_str(), "Succeeded" | "Failed");
-    if has_ended { Check::warning(check, fault, finding) } else { Check::bad(check, fault, finding) }
-}
-
 /// Whether `slip` is the reason why the annotation cannot be read: the check of the annotation has it.
 fn tells_of_annotation(slip: &Check, facts: &Facts) -> bool {
     facts.networks.unreadable.as_ref() == Some(&slip.finding)
@@ -128,7 +129,7 @@ fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
     let pod = &facts.pod;
     if facts.networks.unreadable.is_some() {
         let finding = facts.networks.problem().unwrap_or_default();
-        let check = severe(facts, "annotation", Fault::Annotation, finding);
+        let check = Check::bad("annotation", Fault::Annotation, finding);
         // It has the step for this value.
         let step =
             facts.slips.iter().find(|slip| tells_of_annotation(slip, facts)).and_then(|slip| slip.remedy.clone());
@@ -137,7 +138,7 @@ fn annotation(facts: &Facts, checks: &mut Vec<Check>) {
     let selected = facts.networks.selected.len();
     if pod.host_network && selected > 0 {
         let finding = format!("{} has hostNetwork: true, and no CNI plugin is called for it", label(pod));
-        checks.push(severe(facts, "annotation", Fault::HostNetwork, finding));
+        checks.push(Check::bad("annotation", Fault::HostNetwork, finding));
     } else if selected == 0 {
         checks.push(
             Check::warning("annotation", Fault::Annotation, format!("{} selects no network", label(pod))).remedied_by(
@@ -172,6 +173,14 @@ fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
     }
 }
 
+/// Whether Plexus in trouble stops the pod now. Volumes are mounted before any sandbox, and a pod with the default network alone
+/// starts without plexusd, but not without a default network.
+fn needs_plexus(facts: &Facts, fault: Fault) -> bool {
+    let has_own = !facts.networks.selected.is_empty() || facts.pod.default_network.is_some();
+    let is_served = has_own || facts.networks.unreadable.is_some() || fault == Fault::PrimaryMissing;
+    facts.is_open() && is_served && !events::waits_for_volume(facts)
+}
+
 fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
     let Some(node) = facts.pod.node.as_deref() else { return };
     // The check of the node has the reason.
@@ -184,7 +193,8 @@ fn of_plexus(facts: &Facts, checks: &mut Vec<Check>) {
         Ok(plexus) => plexus,
     };
     let severe = |fault, finding: String| {
-        if facts.is_open() { Check::bad(check, fault, finding) } else { Check::warning(check, fault, finding) }
+        let check = if needs_plexus(facts, fault) { Check::bad } else { Check::warning };
+        check(PLEXUS_POD, fault, finding)
     };
     let Some(plexus) = plexus else {
         if let Some(trouble) = facts.daemon_set.as_ref().map(plexus::without_pods) {
@@ -271,10 +281,7 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
             ));
         }
         (_, []) if facts.networks.in_state(Standing::Ended).next().is_some() => {
-            checks.push(Check::good(
-                STATUS,
-                format!("the pod has ended ({}): it has no network any more", facts.pod.phase),
-            ));
+            checks.push(Check::good(STATUS, facts.ended().unwrap_or_default()));
         }
         (_, []) => {
             let attached = facts.networks.in_state(Standing::Attached).count();

@@ -1,6 +1,6 @@
 //! What the events of the pod tell. Pure.
 
-use crate::cli::diagnosis::{Check, Fault, cause_of, network_of, of_sandbox, with_near_type};
+use crate::cli::diagnosis::{Check, Fault, cause_of, network_of, of_removal, of_sandbox, with_near_type};
 use crate::cli::why::facts::Facts;
 use crate::cluster::SeenEvent;
 
@@ -8,6 +8,9 @@ use crate::cluster::SeenEvent;
 const GOES_ON: [&str; 4] = ["Pulling", "Pulled", "Created", "Started"];
 /// Warnings that other checks tell; a pod that has a node was scheduled since.
 const TOLD: [&str; 4] = ["NetworksLeftOut", "NetworkStatusRefused", "NoNetworkFound", "FailedScheduling"];
+
+/// Warnings about volumes: the kubelet asks for a sandbox after they are mounted.
+const VOLUMES: [&str; 3] = ["FailedMount", "FailedAttachVolume", "FailedMapVolume"];
 
 /// The last event of `reason`.
 fn last<'a>(events: &'a [SeenEvent], reason: &str) -> Option<&'a SeenEvent> {
@@ -33,6 +36,9 @@ pub fn check(facts: &Facts, checks: &mut Vec<Check>) {
             check.remedied_by("Look for the policy or webhook that the message names, and allow the network-status."),
         );
     }
+    if let Some(event) = last(events, "FailedKillPod").filter(|_| facts.pod.deleting) {
+        checks.push(undeleted(&event.message));
+    }
     match last(events, SeenEvent::SANDBOX_FAILED) {
         // A pod that is ready has a sandbox: what it lacks has another cause.
         Some(event) if facts.is_open() && !facts.pod.ready => {
@@ -57,6 +63,25 @@ pub fn check(facts: &Facts, checks: &mut Vec<Check>) {
             None => {}
         },
     }
+}
+
+/// The sandbox of a pod that is being deleted cannot be removed.
+fn undeleted(message: &str) -> Check {
+    let answer = of_removal(message);
+    let fault = match cause_of(&answer) {
+        Fault::Other => Fault::Debt,
+        fault => fault,
+    };
+    let check = Check::bad("events", fault, format!("the pod cannot be deleted: {answer}"));
+    let step = "Remove the cause that the message names: the kubelet repeats DEL by itself.";
+    Check { network: network_of(&answer).map(str::to_owned), ..check.remedied_by(step) }
+}
+
+/// Whether the kubelet reports a volume that keeps the pod from its sandbox.
+pub fn waits_for_volume(facts: &Facts) -> bool {
+    let Ok(events) = &facts.events.0 else { return false };
+    let is_volume = |check: &Check| VOLUMES.iter().any(|reason| check.finding.starts_with(reason));
+    last(events, SeenEvent::SANDBOX_FAILED).is_none() && obstacle(facts, events).is_some_and(|one| is_volume(&one))
 }
 
 /// The last warning about a pod that waits for its containers, where no other check tells it and nothing went on since.

@@ -63,6 +63,14 @@ impl Facts {
         all.map(ToString::to_string).collect()
     }
 
+    /// That the pod has ended, and why; none of another one.
+    pub fn ended(&self) -> Option<String> {
+        let phase = self.pod.phase.as_str();
+        let why = self.pod.why_ended.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let told = || format!("the pod has ended ({phase}{why}): it has no network any more");
+        matches!(phase, "Succeeded" | "Failed").then(told)
+    }
+
     /// Whether the pod has the network `name`, or needs none any more: it lacks nothing until it is made again.
     pub fn is_attached(&self, name: &str) -> bool {
         let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended | Standing::HostNetwork);

@@ -101,6 +101,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
     }
     if let Some(facts) = &facts {
         checks::settle_status(facts, &mut checks);
+        checks::settle_ended(facts, &mut checks);
     }
     let checks = diagnosis::worst_first(checks);
     let pod = format!("{namespace}/{name}");
@@ -110,7 +111,13 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Error>
         Format::Json => output.json(&Document { version: VERSION, pod: &pod, cause, checks: &checks })?,
         Format::Table => {
             let afar = facts.as_ref().and_then(|facts| facts.pod.node.as_deref()).filter(|_| !is_node);
-            headline((&pod, afar), cause, (&checks, is_attached(&checks, facts.as_ref())), output)?;
+            match facts.as_ref().and_then(Facts::ended) {
+                Some(ended) => {
+                    output.line(&format!("Pod {pod}: {ended}."))?;
+                    output.text("\n")?;
+                }
+                None => headline((&pod, afar), cause, (&checks, is_attached(&checks, facts.as_ref())), output)?,
+            }
             diagnosis::print(&checks, output)?;
         }
     }

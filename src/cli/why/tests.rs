@@ -575,6 +575,66 @@ fn a_pod_that_cannot_start_for_another_reason_has_that_cause() {
     assert!(found.iter().all(|check| !check.finding.contains("FailedMount")), "{found:#?}");
 }
 
+/// The kubelet mounts volumes before it asks for a sandbox, and plain pods start without plexusd.
+#[test]
+fn plexus_in_trouble_is_no_cause_of_what_does_not_need_it() {
+    let no_volume = "MountVolume.SetUp failed for volume \"v\" : configmap \"y\" not found";
+    let crashed = "container plexusd: CrashLoopBackOff: back-off 40s; it last ended with exit code 2 (Error)";
+    let crashed = || Seen(Ok(Some(SeenPod { waits: Some(crashed.to_owned()), ..plexus(false) })));
+    let of_plexus = |found: &[Check]| found.iter().find(|check| check.check == "plexus pod").unwrap().mark;
+    let events = Seen(Ok(vec![event("FailedMount", no_volume)]));
+    let found = checks(&Facts { plexus: crashed(), events, ..facts("lan") });
+    assert_eq!(found[0].finding, format!("FailedMount: {no_volume}"), "{found:#?}");
+    assert_eq!(of_plexus(&found), Mark::Warning);
+    let found = checks(&Facts { plexus: crashed(), ..facts("lan") });
+    assert_eq!((of_plexus(&found), found[0].fault), (Mark::Bad, Some(Fault::DaemonDown)), "{found:#?}");
+    let plain = Facts { plexus: crashed(), ..facts("lan") };
+    let plain = with_pod(plain.clone(), SeenPod { networks: None, ..plain.pod });
+    let found = checks(&plain);
+    assert!(crate::cli::diagnosis::are_well(&found), "{found:#?}");
+    assert_eq!(of_plexus(&found), Mark::Warning);
+}
+
+#[test]
+fn a_pod_that_ended_is_told_as_such_with_its_reason() {
+    let why = "Evicted: The node was low on resource: memory.";
+    let before = facts("lan");
+    let pod = SeenPod { phase: "Failed".into(), why_ended: Some(why.into()), ..before.pod.clone() };
+    let down = SeenNode { name: "n1".into(), linux: true, ..SeenNode::default() };
+    let ended = Facts { node: Seen(Ok(Some(down))), ..with_pod(before, pod) };
+    assert_eq!(ended.ended().unwrap(), format!("the pod has ended (Failed: {why}): it has no network any more"));
+    let found = checks(&ended);
+    assert!(crate::cli::diagnosis::are_well(&found), "nothing stops what is over: {found:#?}");
+    assert_eq!(facts("lan").ended(), None);
+}
+
+#[test]
+fn a_pod_that_cannot_be_deleted_has_the_plugin_that_failed() {
+    let killing = |quote: &str, rest: &str| {
+        let desc = format!(
+            "failed to destroy network for sandbox {quote}c1{quote}: plugin type={quote}plexus{quote} name={quote}cbr0{quote} failed (delete): {rest}"
+        );
+        format!(
+            "error killing pod: failed to \"KillPodSandbox\" for \"u\" with KillPodSandboxError: \"rpc error: code = Unknown desc = {desc}\""
+        )
+    };
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let answer = "network default/lan (net1): plugin example: the storage system does not answer";
+    for quote in ["\"", "\\\""] {
+        let before = running(Some(status));
+        let deleting = SeenPod { deleting: true, ..before.pod.clone() };
+        let events = Seen(Ok(vec![event("FailedKillPod", &killing(quote, answer))]));
+        let found = checks(&Facts { events: events.clone(), ..with_pod(before, deleting) });
+        assert_eq!((found[0].mark, found[0].fault), (Mark::Bad, Some(Fault::Debt)), "{found:#?}");
+        assert_eq!(found[0].finding, format!("the pod cannot be deleted: {answer}"), "{found:#?}");
+        assert_eq!(found[0].network.as_deref(), Some("default/lan"));
+        assert!(found[0].remedy.as_ref().is_some_and(|step| step.contains("the kubelet repeats DEL by itself")));
+        // A pod that nobody deletes is not stuck.
+        let found = checks(&Facts { events, ..running(Some(status)) });
+        assert!(crate::cli::diagnosis::are_well(&found), "{found:#?}");
+    }
+}
+
 #[test]
 fn a_node_that_gives_no_reason_is_told_as_such() {
     for waits in [None, Some(String::new())] {

@@ -40,6 +40,8 @@ pub struct SeenPod {
     pub status: Option<String>,
     /// Why it does not run, in Kubernetes' words: the scheduler's reason, or that of a container.
     pub waits: Option<String>,
+    /// Why it has ended: the reason and the message of its status, as for an evicted one.
+    pub why_ended: Option<String>,
     /// The image of each container.
     pub images: Vec<String>,
     /// How often containers were restarted.
@@ -132,9 +134,15 @@ impl From<Pod> for SeenPod {
             waits: waits(&status),
             restarts: containers(&status).map(|one| u32::try_from(one.restart_count).unwrap_or_default()).sum(),
             running: containers(&status).filter(|one| is_running(one)).map(|one| one.name.clone()).collect(),
+            why_ended: why_ended(&status),
             phase: status.phase.unwrap_or_default(),
         }
     }
+}
+
+fn why_ended(status: &PodStatus) -> Option<String> {
+    let parts: Vec<&str> = [&status.reason, &status.message].into_iter().flatten().map(|part| part.trim()).collect();
+    Some(parts.join(": ")).filter(|why| !why.is_empty())
 }
 
 fn uninstalls(container: &Container) -> bool {
