@@ -76,11 +76,11 @@ pub fn by_keys(one: &Outcome) -> bool {
         return true;
     }
     let theirs: Vec<Side> = (one.ask)(&texts).into_iter().map(|pair| pair.theirs).collect();
-    let is_understood = theirs.iter().any(|each| is_same(&apart(each, false), &apart(one.theirs, false)));
+    let is_understood = theirs.iter().any(|each| is_alike(&apart(each, false), &apart(one.theirs, false)));
     // By which rule libcni looks into a plugin is not by which it hands it on.
     let is_handed_on = |rule: &Rule| {
         let found = apart(&settled(one.theirs, *rule), true);
-        theirs.iter().any(|each| is_same(&apart(each, true), &found))
+        theirs.iter().any(|each| is_alike(&apart(each, true), &found))
     };
     is_understood && OTHERS.iter().any(is_handed_on)
 }
@@ -89,11 +89,20 @@ pub fn by_keys(one: &Outcome) -> bool {
 /// text with one type leads there.
 fn is_single_without_type(one: &Outcome, json: &Json) -> bool {
     let is_empty = |rule: &Rule| match causes::chosen(json, one.kind, *rule, *rule) {
-        Json::Object(members) => !members.iter().any(|(key, value)| key == "type" && value.text() != "\"\""),
+        Json::Object(members) => {
+            let is_type = |(key, value): &(String, Json)| key == "type" && !["\"\"", "null"].contains(&&*value.text());
+            !members.iter().any(is_type)
+        }
         _ => true,
     };
     let has_both = OTHERS.iter().any(is_empty) && !OTHERS.iter().all(is_empty);
     one.kind == "nad" && has_both && one.taken(&["missing 'type'"])
+}
+
+/// As [`is_same`]. Of several values of a wrong type Go names the first one, and a text with one of each key has another order.
+fn is_alike(one: &Side, other: &Side) -> bool {
+    let is_of_type = |side: &Side| side.as_ref().is_err_and(|why| why.contains("cannot unmarshal"));
+    is_same(one, other) || is_of_type(one) && is_of_type(other)
 }
 
 fn has_a_key_twice(json: &Json) -> bool {

@@ -46,12 +46,12 @@ pub fn its_token_loses_its_rights_while_it_runs(scene: &mut Scene) {
     scene.kubectl(&["delete", "clusterrolebinding", "plexus"]);
     is_not_ready(scene, 2, "policy", "nodes.plexus.dev");
     // It is attached, and its status waits.
-    let pod = scene.start("p11", "lan");
-    scene.names_everywhere("token-refused", "default/p11");
+    let pod = scene.start("p12", "lan");
+    scene.names_everywhere("token-refused", "default/p12");
     scene.install_manifests();
     scene.is_ready();
     pod.is_attached(scene);
-    scene.is_well("default/p11");
+    scene.is_well("default/p12");
 }
 
 pub fn the_policy_is_away(scene: &mut Scene) {
