@@ -21,6 +21,9 @@ fn lift_limit(server: &ApiServer) {
     server.kubectl(&["replace", "-f", "-"], Some(&lines.join("\n"))).unwrap();
 }
 
+/// All of them may need the API server at the same time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 async fn make(server: &ApiServer, count: usize, config: &str) {
     let access = plexus::cluster::configuration(Some(server.kubeconfig())).await.unwrap();
     let api: kube::Api<NetworkAttachmentDefinition> =
@@ -30,9 +33,16 @@ async fn make(server: &ApiServer, count: usize, config: &str) {
         async move {
             let object = json!({ "metadata": { "name": format!("long-{n}") }, "spec": { "config": config } });
             let object = serde_json::from_value(object).unwrap();
-            // A definition that was just replaced may refuse for a moment by what it was before.
-            while api.create(&PostParams::default(), &object).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(200)).await;
+            let begun = Instant::now();
+            loop {
+                match api.create(&PostParams::default(), &object).await {
+                    Ok(_) => return,
+                    // It was made, and the answer came too late.
+                    Err(kube::Error::Api(status)) if status.code == 409 => return,
+                    // A definition that was just replaced may refuse for a moment by what it was before.
+                    Err(_) if begun.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(200)).await,
+                    Err(e) => panic!("long-{n}: {e}"),
+                }
             }
         }
     };
