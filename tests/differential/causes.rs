@@ -231,8 +231,7 @@ pub fn chosen(json: &Json, kind: &str, top: Rule, inner: Rule) -> Json {
         Json::Object(members) => {
             let mut groups: Vec<(&str, Vec<&(String, Json)>)> = Vec::new();
             for member in members {
-                let known = standard(kind).iter().find(|name| name.eq_ignore_ascii_case(&member.0));
-                let name = known.map_or(member.0.as_str(), |name| *name);
+                let name = name_of(kind, &member.0);
                 match groups.iter_mut().find(|(of, _)| *of == name) {
                     Some((_, group)) => group.push(member),
                     None => groups.push((name, vec![member])),
@@ -246,6 +245,49 @@ pub fn chosen(json: &Json, kind: &str, top: Rule, inner: Rule) -> Json {
             Json::Object(groups.into_iter().filter_map(one).collect())
         }
     }
+}
+
+/// Each way to keep one member where its key occurs twice, and all that it is in; elsewhere the standard's rule chooses.
+pub fn each_kept(json: &Json, kind: &str) -> Vec<Json> {
+    let by_standard = |one: &Json, kind: &str| chosen(one, kind, Rule::Standard, Rule::Standard);
+    match json {
+        Json::Text(_) => Vec::new(),
+        Json::List(list) => {
+            let with = |at: usize, kept: Json| {
+                let mut all: Vec<Json> = list.iter().map(|one| by_standard(one, kind)).collect();
+                all[at] = kept;
+                Json::List(all)
+            };
+            let each = list.iter().enumerate();
+            each.flat_map(|(at, one)| each_kept(one, kind).into_iter().map(move |kept| with(at, kept))).collect()
+        }
+        Json::Object(members) => {
+            let is_of = |name: &str, key: &str| name == key || name_of(kind, key) == name;
+            let mut all = Vec::new();
+            for (key, value) in members {
+                let name = name_of(kind, key);
+                let is_known = standard(kind).contains(&name) && !OPAQUE.contains(&name);
+                let inner = if is_known { kind } else { "" };
+                let mut kept = each_kept(value, inner);
+                if members.iter().filter(|(other, _)| is_of(name, other)).count() > 1 {
+                    kept.push(by_standard(value, inner));
+                }
+                for value in kept {
+                    let mut rest: Vec<(String, Json)> = members.clone();
+                    rest.retain(|(other, _)| !is_of(name, other));
+                    let Json::Object(mut rest) = by_standard(&Json::Object(rest), kind) else { continue };
+                    rest.push((name.to_owned(), value));
+                    all.push(Json::Object(rest));
+                }
+            }
+            all
+        }
+    }
+}
+
+/// The key in the standard's case.
+fn name_of<'a>(kind: &str, key: &'a str) -> &'a str {
+    standard(kind).iter().find(|name| name.eq_ignore_ascii_case(key)).map_or(key, |name| *name)
 }
 
 /// The NPWG client looks for a `name` in the standard's case only, and adds the NAD's where there is none: that counts.

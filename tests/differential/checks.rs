@@ -72,15 +72,15 @@ pub fn by_keys(one: &Outcome) -> bool {
             texts.push(text);
         }
     }
-    if is_single_without_type(one, &json) {
+    if is_single_without_type(one, &json) || is_wrong_of_several(one, &json) {
         return true;
     }
     let theirs: Vec<Side> = (one.ask)(&texts).into_iter().map(|pair| pair.theirs).collect();
-    let is_understood = theirs.iter().any(|each| is_alike(&apart(each, false), &apart(one.theirs, false)));
+    let is_understood = theirs.iter().any(|each| is_same(&apart(each, false), &apart(one.theirs, false)));
     // By which rule libcni looks into a plugin is not by which it hands it on.
     let is_handed_on = |rule: &Rule| {
         let found = apart(&settled(one.theirs, *rule), true);
-        theirs.iter().any(|each| is_alike(&apart(each, true), &found))
+        theirs.iter().any(|each| is_same(&apart(each, true), &found))
     };
     is_understood && OTHERS.iter().any(is_handed_on)
 }
@@ -99,10 +99,12 @@ fn is_single_without_type(one: &Outcome, json: &Json) -> bool {
     one.kind == "nad" && has_both && one.taken(&["missing 'type'"])
 }
 
-/// As [`is_same`]. Of several values of a wrong type Go names the first one, and a text with one of each key has another order.
-fn is_alike(one: &Side, other: &Side) -> bool {
-    let is_of_type = |side: &Side| side.as_ref().is_err_and(|why| why.contains("cannot unmarshal"));
-    is_same(one, other) || is_of_type(one) && is_of_type(other)
+/// The others refuse a value of a wrong type, of whichever key that occurs twice: each of them is read.
+fn is_wrong_of_several(one: &Outcome, json: &Json) -> bool {
+    const WRONG: &str = "cannot unmarshal";
+    let texts: Vec<String> = causes::each_kept(json, one.kind).iter().map(Json::text).collect();
+    let is_wrong = |side: &Side| side.as_ref().is_err_and(|why| why.contains(WRONG));
+    one.taken(&[WRONG]) && (one.ask)(&texts).iter().any(|pair| is_wrong(&pair.theirs))
 }
 
 fn has_a_key_twice(json: &Json) -> bool {

@@ -112,7 +112,7 @@ const SHORT: [&str; 24] = [
 ];
 
 /// What thousands of random texts do not show, and millions did.
-const FOUND: [(&str, &str); 9] = [
+const FOUND: [(&str, &str); 11] = [
     ("list", r#"{"cniVersion":"0.4.0","cniVersions":["0.3.1","1.1.00"],"name":"lan","plugins":[{"type":"a"}]}"#),
     ("list", r#"{"cniVersion":"0.4.0","name":"lan","plugins":[{"type":"a","ipam":1e0400}]}"#),
     ("result", r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1/024"}}"#),
@@ -121,6 +121,17 @@ const FOUND: [(&str, &str); 9] = [
     ("nad", r#"{"name":"lan","type":"a","plugins":[{"type":"b"}],"type":null}"#),
     ("annotation", r#"[{"name":"lan","bandwidth":{"egressBurst":4000,"EGRESSBURST":1e2},"BANDWIDTH":1e400}]"#),
     ("annotation", r#"[{"name":"lan","mac":"02:00:00:00:00:0a","MAC":["x"],"NAME":4294967296}]"#),
+    (
+        "annotation",
+        concat!(
+            r#"[{"name":"lan","portMappings":[{"containerPort":80,"CONTAINERPORT":80}],"#,
+            r#""PORTMAPPINGS":[{"containerPort":1.5,"CONTAINERPORT":4294967296}]}]"#
+        ),
+    ),
+    (
+        "annotation",
+        r#"[{"name":"lan","ipam-claim-reference":"a","ipam-claim-reference":"b","ipam-claim-reference":7,"ipam-claim-reference":"c"}]"#,
+    ),
     ("result", r#"{"cniVersion":"0.4.0","interfaces":[1.5],"CNIVERSION":""}"#),
 ];
 
