@@ -215,7 +215,7 @@ pub fn generate(seed: u64, count: usize) -> Vec<Op> {
 /// One operation, or several that belong together.
 fn next(random: &mut Random, slots: usize) -> Vec<Op> {
     let slot = random.below(slots);
-    let one = match random.below(136) {
+    let one = match random.below(134) {
         0..22 => Op::Add { slot, networks: networks(random) },
         22..25 => Op::AddGreedy { slot },
         25..27 => return numbers_reused(slot),
@@ -246,7 +246,7 @@ fn next(random: &mut Random, slots: usize) -> Vec<Op> {
         120..122 => Op::NadBack { network: random.below(NETWORKS.len()) },
         122..125 => Op::DefaultReplaced(Primary::ALL[random.below(Primary::ALL.len())]),
         125..126 => Op::PluginsMoved,
-        128..134 => return asked(random, slot),
+        128..132 => return asked(random, slot),
         126..128 => Op::Clock { seconds: [70, 700, 90_000, 31_536_000, -31_536_000][random.below(5)] },
         _ if random.chance(50) => Op::Reboot,
         _ => Op::Sweep,
