@@ -55,6 +55,10 @@ pub fn wrong(pool: &PoolName, all: &[Claimant]) -> Option<NoAddress> {
         let why = format!("AddressPool {pool} does not exist{hint}");
         return Some(NoAddress::yet(why, "Create the AddressPool, or correct the key pool of the network."));
     };
+    if own.spec.ranges.is_empty() {
+        let why = format!("AddressPool {pool} has no range, and gives no address");
+        return Some(NoAddress::yet(why, "Add a range to spec.ranges of the AddressPool."));
+    }
     let why = Pool::new(&own.spec).err().map(|e| format!("AddressPool {pool} gives no address: {e}"))?;
     Some(NoAddress::yet(why, "Correct the value in the AddressPool that the message names."))
 }

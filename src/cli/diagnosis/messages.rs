@@ -3,6 +3,7 @@
 use crate::cli::diagnosis::{Check, Fault};
 use crate::cni::spelling;
 use crate::delegate::kinds;
+use std::borrow::Cow;
 
 /// Words that are all in a message, and its cause. The first row that holds counts: the most exact rows are first.
 const CAUSES: &[(&[&str], Fault)] = &[
@@ -48,6 +49,8 @@ const CAUSES: &[(&[&str], Fault)] = &[
     (&["cni plugin not initialized"], Fault::PrimaryMissing),
     (&["cni config uninitialized"], Fault::PrimaryMissing),
     (&["no CNI configuration file"], Fault::PrimaryMissing),
+    // CRI-O's words.
+    (&["No CNI configuration file"], Fault::PrimaryMissing),
     (&["unknown key"], Fault::NetworkBroken),
     (&["not a JSON"], Fault::NetworkBroken),
     (&["is not JSON"], Fault::NetworkBroken),
@@ -58,7 +61,17 @@ const CAUSES: &[(&[&str], Fault)] = &[
 /// The cause that `message` names; [`Fault::Other`] where it is none of the known ones.
 pub fn cause_of(message: &str) -> Fault {
     let holds = |(words, _): &&(&[&str], Fault)| words.iter().all(|word| message.contains(word));
-    CAUSES.iter().find(holds).map_or(Fault::Other, |(_, fault)| *fault)
+    let known = CAUSES.iter().find(holds).map_or(Fault::Other, |(_, fault)| *fault);
+    // A plugin that asks the API server has a token of its own.
+    if known == Fault::TokenRefused && refused_plugin(message).is_some() { Fault::Other } else { known }
+}
+
+/// The plugin that has no right for what it wants, where it is not Plexus itself.
+fn refused_plugin(message: &str) -> Option<&str> {
+    let kind = message.split_once("plugin ")?.1.split(':').next()?;
+    let is_refused = ["Unauthorized", "is forbidden: User"].iter().any(|word| message.contains(word));
+    let is_named = !kind.is_empty() && !kind.contains([' ', '"', '=']);
+    (is_refused && is_named && !message.contains("plexusd may not")).then_some(kind)
 }
 
 /// The cause for which Plexus' pod is not ready: its readiness probe names the check that waits.
@@ -162,9 +175,13 @@ impl Sandbox<'_> {
     }
 
     /// The next step.
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> Cow<'static, str> {
         let of_stranger = "Run `plexusctl doctor` on the node: it shows whether another CNI configuration than that of Plexus is first (with Cilium, set cni.exclusive=false). Where Plexus is chained behind that plugin, mend what it names.";
-        if self.stranger.is_some() { of_stranger } else { self.fault.remedy() }
+        match refused_plugin(self.answer) {
+            _ if self.stranger.is_some() => of_stranger.into(),
+            Some(kind) => format!("Correct the credentials or the rights of the plugin {kind}: the message has what the API server refused.").into(),
+            None => self.fault.remedy().into(),
+        }
     }
 }
 

@@ -15,7 +15,9 @@ const UNREADABLE: &str = "has an annotation that cannot be read";
 
 /// Whether `pod` has a node, and no container yet: the sandbox may have failed.
 pub fn waits_for_sandbox(pod: &SeenPod) -> bool {
-    let is_open = pod.phase == "Pending" && pod.node.is_some() && !pod.ready && !pod.deleting && !pod.host_network;
+    // After a restart of its node a pod that runs needs a new one.
+    let is_without = pod.phase == "Pending" || (pod.phase == "Running" && pod.lacks_sandbox);
+    let is_open = is_without && pod.node.is_some() && !pod.ready && !pod.deleting && !pod.host_network;
     // A container that waits for its image, or runs, has a sandbox.
     is_open && pod.waits.is_none() && pod.running.is_empty()
 }

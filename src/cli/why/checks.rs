@@ -37,12 +37,19 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     let mut of_events = Vec::new();
     events::check(facts, &mut of_events);
     of_events.iter_mut().for_each(|event| explain(event, &facts.slips));
+    let mut plexus = Vec::new();
+    of_plexus(facts, &mut plexus);
+    // Why plexusd does not run is before that it does not.
+    let is_down = of_events.iter().any(|event: &Check| event.fault == Some(Fault::DaemonDown));
+    if is_down && plexus.iter().any(|check| check.mark == Mark::Bad) {
+        checks.append(&mut plexus);
+    }
     add(&mut checks, slips(facts, &of_events));
     annotation(facts, &mut checks);
     add(&mut checks, of_events);
     add(&mut checks, refused(facts));
     node(facts, &mut checks);
-    of_plexus(facts, &mut checks);
+    checks.append(&mut plexus);
     status(facts, &mut checks);
     settle_ended(facts, &mut checks);
     worst_first(checks)
@@ -166,10 +173,11 @@ fn scheduled(facts: &Facts, checks: &mut Vec<Check>) {
         checks.push(Check::bad("containers", Fault::ImageMissing, why));
     } else {
         // A container that fails: its networks are attached.
-        checks.push(
-            Check::warning("containers", Fault::Other, why.as_str())
-                .remedied_by("Look at the container's log: kubectl logs shows it."),
-        );
+        let step = match why.contains("CreateContainer") {
+            true => "Correct what the message names: no container was started. kubectl describe pod has more.",
+            false => "Look at the container's log: kubectl logs shows it.",
+        };
+        checks.push(Check::warning("containers", Fault::Other, why.as_str()).remedied_by(step));
     }
 }
 
@@ -282,6 +290,10 @@ fn status(facts: &Facts, checks: &mut Vec<Check>) {
         }
         (_, []) if facts.networks.in_state(Standing::Ended).next().is_some() => {
             checks.push(Check::good(STATUS, facts.ended().unwrap_or_default()));
+        }
+        (_, []) if facts.lost_sandbox() => {
+            let finding = "the network-status is of a former sandbox: the kubelet reports that the pod has none now";
+            checks.push(Check::unseen("status", finding));
         }
         (_, []) => {
             let attached = facts.networks.in_state(Standing::Attached).count();

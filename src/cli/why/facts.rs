@@ -73,6 +73,9 @@ impl Facts {
 
     /// Whether the pod has the network `name`, or needs none any more: it lacks nothing until it is made again.
     pub fn is_attached(&self, name: &str) -> bool {
+        if self.lost_sandbox() {
+            return false;
+        }
         let lacks_nothing = |state| matches!(state, Standing::Attached | Standing::Ended | Standing::HostNetwork);
         self.networks.networks.iter().filter(|one| one.network == name).all(|one| lacks_nothing(one.state))
     }
@@ -82,7 +85,13 @@ impl Facts {
         let waits = |state| self.networks.in_state(state).next().is_some();
         // With all networks reported, a pod that is pending waits for something else.
         let is_new = self.pod.phase == "Pending" && self.pod.status.is_none() && !self.pod.host_network;
-        waits(Standing::Waiting) || waits(Standing::Missing) || is_new
+        waits(Standing::Waiting) || waits(Standing::Missing) || is_new || self.lost_sandbox()
+    }
+
+    /// Whether the pod had its networks, and needs a new sandbox, as after a restart of the node: the network-status is the former one.
+    pub fn lost_sandbox(&self) -> bool {
+        let pod = &self.pod;
+        pod.lacks_sandbox && pod.status.is_some() && !pod.deleting && !pod.host_network && self.ended().is_none()
     }
 }
 

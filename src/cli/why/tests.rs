@@ -575,6 +575,42 @@ fn a_pod_that_cannot_start_for_another_reason_has_that_cause() {
     assert!(found.iter().all(|check| !check.finding.contains("FailedMount")), "{found:#?}");
 }
 
+#[test]
+fn a_pod_that_lost_its_sandbox_has_the_cause_of_now_and_not_its_former_networks() {
+    let status = r#"[{"name":"cbr0","default":true,"dns":{}},{"name":"default/lan","interface":"net1","dns":{}}]"#;
+    let lost = |phase: &str, lacks_sandbox| {
+        let before =
+            failing("network default/lan (net1): plugin macvlan: master eth9: there is no link eth9 on this node");
+        let pod = SeenPod { phase: phase.into(), status: Some(status.into()), lacks_sandbox, ..before.pod.clone() };
+        with_pod(before, pod)
+    };
+    for phase in ["Running", "Pending"] {
+        let found = checks(&lost(phase, true));
+        assert_eq!((found[0].mark, found[0].fault), (Mark::Bad, Some(Fault::MasterMissing)), "{found:#?}");
+        assert!(found.iter().all(|check| !check.finding.contains("is attached")), "{found:#?}");
+        assert!(crate::cli::diagnosis::are_well(&checks(&lost(phase, false))), "an earlier attempt is no cause");
+    }
+    let gone = Facts {
+        definitions: vec![(NadRef::new("default", "lan").unwrap(), Look::Absent(None))],
+        ..lost("Running", true)
+    };
+    assert_eq!(checks(&gone)[0].fault, Some(Fault::NetworkMissing));
+}
+
+#[test]
+fn what_the_api_server_refuses_another_plugin_is_not_mended_by_plexus_roles() {
+    for (kind, why) in [
+        ("calico", "error getting ClusterInformation: connection is unauthorized: Unauthorized"),
+        ("whereabouts", "ippools is forbidden: User \"system:serviceaccount:kube-system:whereabouts\" cannot list"),
+    ] {
+        let first = &checks(&failing(&format!("network default/lan (net1): plugin {kind}: {why}")))[0];
+        assert_eq!((first.mark, first.fault), (Mark::Bad, Some(Fault::Other)), "{first:?}");
+        assert!(first.remedy.as_ref().unwrap().contains(&format!("rights of the plugin {kind}")), "{first:?}");
+    }
+    let own = "network default/lan: plexusd may not get networks: networks is forbidden: User \"plexus\"";
+    assert_eq!(checks(&failing(own))[0].fault, Some(Fault::TokenRefused));
+}
+
 /// The kubelet mounts volumes before it asks for a sandbox, and plain pods start without plexusd.
 #[test]
 fn plexus_in_trouble_is_no_cause_of_what_does_not_need_it() {

@@ -32,6 +32,8 @@ pub struct SeenPod {
     pub deleting: bool,
     /// Whether it is ready.
     pub ready: bool,
+    /// The kubelet reports that it has no sandbox: it was not made yet, or is lost, as after a restart of the node.
+    pub lacks_sandbox: bool,
     /// Annotation of the additional networks.
     pub networks: Option<String>,
     /// Annotation of another default network.
@@ -131,6 +133,7 @@ impl From<Pod> for SeenPod {
             uninstalls: spec.containers.iter().any(uninstalls),
             images: spec.containers.into_iter().filter_map(|container| container.image).collect(),
             ready: condition(&status, "Ready").is_some_and(|(holds, _)| holds),
+            lacks_sandbox: condition(&status, "PodReadyToStartContainers").is_some_and(|(holds, _)| !holds),
             waits: waits(&status),
             restarts: containers(&status).map(|one| u32::try_from(one.restart_count).unwrap_or_default()).sum(),
             running: containers(&status).filter(|one| is_running(one)).map(|one| one.name.clone()).collect(),
