@@ -126,22 +126,10 @@ const RANDOM: &[Row] = &[
         "[a failed deletion is lost](evidence/multus-differences.md). A call is cancelled while a plugin works: {call cancelled}",
     ),
     row(
-        "the daemon is away: calls of the plugin meanwhile",
+        "the daemon is away, slow or silent, sends wrong data, or answers that the API server is away: calls of the plugin meanwhile",
         "pods that need no daemon start; DEL works",
-        &["model: DaemonAway"],
-        "{daemon away/thick}",
-    ),
-    row(
-        "the daemon is slow or silent, sends wrong data, or answers that the API server is away: calls of the plugin meanwhile",
-        "the same",
-        &["model: DaemonSlow", "model: DaemonSilent", "model: DaemonLies", "model: DaemonUnavailable"],
-        "the API server is away: {API server away}",
-    ),
-    row(
-        "the same, while only the daemon has the annotations of the pod: ADD",
-        "ADD fails and leaves nothing, or attaches what the pod selects",
-        &["model: DaemonAsked"],
-        NOT_RUN,
+        &["model: Daemon"],
+        "the daemon is away: {daemon away/thick}. The API server is away: {API server away}",
     ),
     row(
         "the disk is full or read-only: calls of the plugin meanwhile",

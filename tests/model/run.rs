@@ -105,11 +105,13 @@ impl Run {
         }
         let world = &self.world;
         let daemon = format!("Daemon{:?}", world.daemon);
+        let is_ill = world.daemon != crate::op::Daemon::Answers;
         let met = [
             ("Mood", networks.iter().any(|network| world.moody(NETWORKS[*network], verb))),
             ("DiskFull", world.full),
             ("ReadOnly", world.read_only),
-            (&daemon, world.daemon != crate::op::Daemon::Answers),
+            ("Daemon", is_ill),
+            (&daemon, is_ill),
         ];
         met.iter().filter(|(_, is_met)| *is_met).for_each(|(fault, _)| self.count(fault));
     }
@@ -145,6 +147,11 @@ impl Run {
                     let owing = self.slots.iter_mut().flatten().filter(may_owe);
                     owing.for_each(|slot| slot.old = true);
                     self.past.iter_mut().for_each(|past| past.old = true);
+                } else if *seconds > 0 {
+                    // What an ADD that failed may have left is given up after ten minutes and five attempts.
+                    let failed = self.slots.iter_mut().flatten().filter(|slot| slot.result.is_null());
+                    failed.for_each(|slot| slot.old = true);
+                    self.past.iter_mut().filter(|past| past.result.is_null()).for_each(|past| past.old = true);
                 }
                 Ok(())
             }
