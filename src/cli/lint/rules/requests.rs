@@ -341,7 +341,9 @@ fn refused(judged: &Judged<'_>, pod: &Selecting<'_>) -> Option<Found> {
     if networks.is_empty() || networks.iter().any(|nad| judged.objects.network(nad).is_none()) {
         return None;
     }
-    let subject = Subject::of_files(pod.pod, judged.objects, judged.settings).ok()?;
+    // Pools have rules of their own.
+    let pools = Err(String::new());
+    let subject = Subject { pools, ..Subject::of_files(pod.pod, judged.objects, judged.settings).ok()? };
     let message = rehearse::plan(&subject, judged.settings, Stage::Elsewhere).refused?.message;
     let is_of_network = judged.judgements.iter().any(|judgement| message.contains(&judgement.message));
     let is_told = is_of_network || OF_OTHERS.iter().any(|words| message.contains(words));
