@@ -71,7 +71,9 @@ fn refused_plugin(message: &str) -> Option<&str> {
     let kind = message.split_once("plugin ")?.1.split(':').next()?;
     let is_refused = ["Unauthorized", "is forbidden: User"].iter().any(|word| message.contains(word));
     let is_named = !kind.is_empty() && !kind.contains([' ', '"', '=']);
-    (is_refused && is_named && !message.contains("plexusd may not")).then_some(kind)
+    // For plexus-ipam plexusd asks, with the token of Plexus.
+    let is_own = ["plexusd may not", "plexus-ipam"].iter().any(|word| message.contains(word));
+    (is_refused && is_named && !is_own).then_some(kind)
 }
 
 /// The cause for which Plexus' pod is not ready: its readiness probe names the check that waits.

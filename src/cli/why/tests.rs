@@ -607,8 +607,12 @@ fn what_the_api_server_refuses_another_plugin_is_not_mended_by_plexus_roles() {
         assert_eq!((first.mark, first.fault), (Mark::Bad, Some(Fault::Other)), "{first:?}");
         assert!(first.remedy.as_ref().unwrap().contains(&format!("rights of the plugin {kind}")), "{first:?}");
     }
-    let own = "network default/lan: plexusd may not get networks: networks is forbidden: User \"plexus\"";
-    assert_eq!(checks(&failing(own))[0].fault, Some(Fault::TokenRefused));
+    for own in [
+        "network default/lan: plexusd may not get networks: networks is forbidden: User \"plexus\"",
+        "network default/lan (net1): plugin macvlan: plexus-ipam: pool lan: no address is free, and none was leased: addressblocks is forbidden: User \"plexus\" cannot create",
+    ] {
+        assert_eq!(checks(&failing(own))[0].fault, Some(Fault::TokenRefused), "{own}");
+    }
 }
 
 /// The kubelet mounts volumes before it asks for a sandbox, and plain pods start without plexusd.
